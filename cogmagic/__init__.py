@@ -1,0 +1,105 @@
+"""CogVideoX in a notebook, on whatever GPU is there.
+
+    %load_ext cogmagic
+
+    %%cogvideo
+    a red circle moves to the right on a black background
+
+Everything that the magics do, `generate`, `plan`, `status`, `models` and `release` do from Python.
+Importing this package brings in neither torch nor diffusers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cogmagic._api import generate, models, plan, release, status
+    from cogmagic._errors import (
+        BusyError,
+        Cancelled,
+        CheckpointError,
+        CogMagicError,
+        OutOfMemoryError,
+        OutputError,
+        RequestError,
+        TierError,
+    )
+    from cogmagic._machine import Gpu, Machine, Ram
+    from cogmagic._planner import Plan
+    from cogmagic._progress import Progress
+    from cogmagic._report import Report
+    from cogmagic._request import Request
+    from cogmagic._video import Video
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "_api": ("generate", "models", "plan", "release", "status"),
+    "_errors": (
+        "BusyError",
+        "Cancelled",
+        "CheckpointError",
+        "CogMagicError",
+        "OutOfMemoryError",
+        "OutputError",
+        "RequestError",
+        "TierError",
+    ),
+    "_machine": ("Gpu", "Machine", "Ram"),
+    "_planner": ("Plan",),
+    "_progress": ("Progress",),
+    "_report": ("Report",),
+    "_request": ("Request",),
+    "_video": ("Video",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BusyError",
+    "Cancelled",
+    "CheckpointError",
+    "CogMagicError",
+    "Gpu",
+    "Machine",
+    "OutOfMemoryError",
+    "OutputError",
+    "Plan",
+    "Progress",
+    "Ram",
+    "Report",
+    "Request",
+    "RequestError",
+    "TierError",
+    "Video",
+    "generate",
+    "models",
+    "plan",
+    "release",
+    "status",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"cogmagic.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'cogmagic' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Called by ``%load_ext cogmagic``."""
+    from cogmagic._extension import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Called by ``%unload_ext cogmagic``."""
+    from cogmagic._extension import unload
+
+    unload(ipython)

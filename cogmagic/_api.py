@@ -1,0 +1,125 @@
+"""The verbs, by the same names and options as the magics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cogmagic._checkpoint import find_model, local_folder
+from cogmagic._errors import CogMagicError
+from cogmagic._machine import Machine
+from cogmagic._planner import Plan
+from cogmagic._planner import plan as choose
+from cogmagic._progress import OnProgress, silent
+from cogmagic._report import gib
+from cogmagic._request import Request
+from cogmagic._session import session
+from cogmagic._status import Models, Status
+from cogmagic._video import Video
+
+__all__ = ["generate", "models", "plan", "release", "status"]
+
+_ANY_PROMPT = "any prompt"  # a plan does not depend on the words
+
+
+def generate(
+    prompt: str,
+    *,
+    model: str = "tiny",
+    tier: str | None = None,
+    save: str | Path | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+    **options: Any,
+) -> Video:
+    """Make a video and return where it is and how it was made.
+
+    In a notebook a live line shows the progress; elsewhere pass `on_progress`.
+
+    Args:
+        prompt: what the video should show.
+        model: short name, hub id or folder.
+        tier: placement; the rule of thumb chooses when it is left out.
+        save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
+            directory.
+        overwrite: whether an existing file may be replaced.
+        on_progress: called with a `Progress` at every step.
+        **options: ``width``, ``height`` (pixels), ``num_frames``, ``num_inference_steps``,
+            ``guidance_scale``, ``negative_prompt``, ``seed``, ``scheduler``, ``fps``, ``dtype``,
+            ``image``, ``truncate``; the model's own defaults where left out.
+
+    Raises:
+        CogMagicError: one line, with the numbers and what to type next.
+        Cancelled: when interrupted; everything has been freed.
+    """
+    from cogmagic._display import LiveLine, in_notebook
+
+    request = Request.of(prompt, find_model(model), **options)
+    wish: dict[str, Any] = {"tier": tier, "save": save, "overwrite": overwrite}
+    if on_progress is not None or not in_notebook():
+        return session().generate(request, **wish, on_progress=on_progress or silent)
+    with LiveLine() as live:
+        video = session().generate(request, **wish, on_progress=live)
+        live.finish(video.facts_line())
+    return video
+
+
+def plan(
+    prompt: str = _ANY_PROMPT,
+    *,
+    model: str = "tiny",
+    tier: str | None = None,
+    machine: Machine | None = None,
+    **options: Any,
+) -> Plan:
+    """The tier that a request would get, and why; nothing is downloaded or loaded.
+
+    Takes the options of `generate`; `machine` is this one unless another is described.
+    """
+    if options.get("image") is None:
+        options.pop("image", None)
+    found = find_model(model)
+    request = Request.of(prompt, found, **options, **_stand_in(found, options))
+    return choose(request, machine or Machine.detect(), tier=tier)
+
+
+def _stand_in(model: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """A blank first frame where a plan for an image-to-video model was asked without one."""
+    if model.task != "i2v" or "image" in options:
+        return {}
+    from PIL import Image
+
+    return {"image": Image.new("RGB", (model.width, model.height))}
+
+
+def status() -> Status:
+    """VRAM per GPU, host memory and what this kernel holds, now."""
+    held = session().loaded
+    return Status(
+        machine=Machine.detect(),
+        loaded=f"{held.model.name} ({held.dtype})" if held else None,
+        loaded_bytes=held.nbytes if held else 0,
+    )
+
+
+def release() -> str:
+    """Let go of the pipeline that this kernel holds; what was freed, in one line."""
+    from cogmagic._memory import empty_cache
+
+    freed = session().release()
+    empty_cache()
+    return f"Freed {gib(freed)} of RAM." if freed else "Nothing was loaded."
+
+
+def models() -> Models:
+    """The family, and which members are on this machine."""
+    from cogmagic._catalog import MODELS
+
+    return Models({m.name: _is_here(m) for m in MODELS})
+
+
+def _is_here(model: Any) -> bool:
+    try:
+        return local_folder(model) is not None
+    except CogMagicError:
+        return False

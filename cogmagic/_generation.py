@@ -1,0 +1,96 @@
+"""The run itself: encode the text, denoise, decode. Knows nothing of tiers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._progress import Clock
+from cogmagic._request import Request
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+__all__ = ["generate_frames"]
+
+
+def generate_frames(pipe: Any, request: Request, clock: Clock) -> np.ndarray[Any, Any]:
+    """Encode the text, denoise, decode: uint8 RGB, frames × height × width × 3."""
+    import torch
+
+    from cogmagic._pipeline import scheduler_for
+
+    pipe.scheduler = scheduler_for(pipe, request)
+    guided = request.guidance_scale > 1.0
+    clock.phase("encode")
+    limit = request.model.max_tokens
+    positive, negative = pipe.encode_prompt(
+        request.prompt,
+        request.negative_prompt,
+        guided,
+        max_sequence_length=limit,
+        device=pipe._execution_device,
+    )
+    steps = request.num_inference_steps
+    clock.phase("denoise", steps)
+
+    def stepped(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if tensors["latents"].is_cuda:
+            torch.cuda.synchronize()  # a step counts when the GPU has done it
+        clock.step(index + 1, steps)
+        return tensors
+
+    image = {} if request.image is None else {"image": request.image}
+    latents = pipe(
+        prompt_embeds=positive,
+        negative_prompt_embeds=negative,
+        height=request.height,
+        width=request.width,
+        num_frames=request.num_frames,
+        num_inference_steps=steps,
+        guidance_scale=request.guidance_scale,
+        use_dynamic_cfg=request.use_dynamic_cfg,
+        generator=torch.Generator("cpu").manual_seed(request.seed),
+        output_type="latent",
+        callback_on_step_end=stepped,
+        max_sequence_length=limit,
+        **image,
+    ).frames
+    # CogVideoX 1.5 pads the front to whole temporal patches; with latents as output the pipeline
+    # leaves the padding in.
+    latents = latents[:, latents.shape[1] - request.latent_frames :]
+    return _decode(pipe, latents, clock)
+
+
+def _decode(pipe: Any, latents: torch.Tensor, clock: Clock) -> np.ndarray[Any, Any]:
+    import torch
+
+    total = _decoder_calls(pipe.vae, latents)
+    clock.phase("decode", total)
+    done = 0
+
+    def decoded(*_: Any) -> None:
+        nonlocal done
+        done += 1
+        clock.step(done, total)
+
+    handle = pipe.vae.decoder.register_forward_hook(decoded)
+    try:
+        video = pipe.decode_latents(latents)[0]  # 3 × frames × height × width, -1 to 1
+    finally:
+        handle.remove()
+    pixels = (video.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+    frames: np.ndarray[Any, Any] = pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
+    return frames
+
+
+def _decoder_calls(vae: Any, latents: torch.Tensor) -> int:
+    """How often decoding these latents runs the decoder: tiles × batches of latent frames."""
+    _, count, _, height, width = latents.shape
+    batches: int = max(count // vae.num_latent_frames_batch_size, 1)
+    tile_height, tile_width = vae.tile_latent_min_height, vae.tile_latent_min_width
+    if height <= tile_height and width <= tile_width:
+        return batches
+    down = int(tile_height * (1 - vae.tile_overlap_factor_height))
+    right = int(tile_width * (1 - vae.tile_overlap_factor_width))
+    return len(range(0, height, down)) * len(range(0, width, right)) * batches

@@ -1,0 +1,153 @@
+"""The door in a notebook: ``%%cogvideo`` for a video, ``%cogvideo VERB`` for the rest."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from traitlets import Bool, Float, Unicode, validate
+
+from cogmagic._catalog import MODELS
+from cogmagic._errors import CogMagicError, RequestError, did_you_mean
+from cogmagic._options import Parser, parse_line
+from cogmagic._planner import TIERS
+from cogmagic._video import MARK
+
+__all__ = ["VERBS", "CogMagic"]
+
+VERBS = ("status", "models", "plan", "release")
+
+MANUAL = f"""Make a video from a prompt with CogVideoX, and show it under the cell.
+
+    %%cogvideo --seed 7
+    a red circle moves to the right on a black background
+
+    %%cogvideo --model 5b --num-frames 49 --seed 42 --out fox
+    A red fox trots through fresh snow at dawn, low sun behind it.
+
+The body is the prompt, taken literally. On the line, {{name}} is replaced by a variable.
+The embedded model `tiny` is the default: it knows coloured shapes that move, needs no
+download and no GPU. Models: {", ".join(m.name for m in MODELS)}.
+
+    %cogvideo status         VRAM, RAM, and what is loaded
+    %cogvideo models         the family, and what is on this machine
+    %cogvideo plan OPTIONS   the tier that a cell with these options would get, and why
+    %cogvideo release        let go of the weights
+
+Defaults for the kernel: %config CogMagic
+
+"""
+
+
+@magics_class
+class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
+    """The magics, and their defaults for this kernel (``%config CogMagic``)."""
+
+    model = Unicode("tiny", help="Model of cells that name none.").tag(config=True)
+    tier = Unicode("auto", help="Tier of cells that name none.").tag(config=True)
+    save = Unicode("", help="Folder or file of cells that name none.").tag(config=True)
+    embed_limit_mb = Float(8.0, help="Videos up to this are embedded, larger ones linked.").tag(
+        config=True
+    )
+    short_errors = Bool(True, help="Errors as one line; False shows the traceback.").tag(
+        config=True
+    )
+
+    @validate("tier")  # type: ignore[untyped-decorator]
+    def _check_tier(self, proposal: dict[str, Any]) -> str:
+        tier = str(proposal["value"])
+        if tier not in ("auto", *TIERS):
+            raise RequestError(
+                f"Unknown tier {tier!r}.{did_you_mean(tier, TIERS)}"
+                f" Choose from: auto, {', '.join(TIERS)}."
+            )
+        return tier
+
+    @line_cell_magic  # type: ignore[untyped-decorator]
+    def cogvideo(self, line: str, cell: str | None = None) -> Any:
+        """Stand-in for the manual, set below."""
+        try:
+            return self._verb(line) if cell is None else self._run(line, cell)
+        except CogMagicError as error:
+            failure = self._shown(error)
+        raise failure
+
+    def _shown(self, error: CogMagicError) -> CogMagicError:
+        """The error as it is to be raised: one line, or with the traceback that was asked for."""
+        if not self.short_errors:
+            vars(error)["_render_traceback_"] = partial(traceback.format_exception, error)
+        return error
+
+    def _verb(self, line: str) -> Any:
+        from cogmagic import _api
+
+        verb, _, rest = line.strip().partition(" ")
+        if verb in ("", "--help", "-h", "help"):
+            print(manual())  # noqa: T201 - asked for
+            return None
+        if verb == "plan":
+            options = self._with_defaults(parse_line(rest, "%cogvideo plan"))
+            if options.pop("help", False):
+                print(manual())  # noqa: T201
+                return None
+            return self._show_plan(options)
+        if verb not in VERBS:
+            raise RequestError(
+                f"Unknown verb {verb!r}.{did_you_mean(verb, VERBS)}"
+                f" Choose from: {', '.join(VERBS)}."
+                " A video is made by a cell that begins with %%cogvideo."
+            )
+        if rest.strip():
+            raise RequestError(f"%cogvideo {verb} takes no options, but got {rest.strip()!r}.")
+        if verb == "release":
+            print(_api.release())  # noqa: T201
+            return None
+        return _api.status() if verb == "status" else _api.models()
+
+    def _run(self, line: str, cell: str) -> None:
+        from IPython.display import display
+
+        from cogmagic import _api
+
+        options = self._with_defaults(parse_line(line, "%%cogvideo"))
+        if options.pop("help", False):
+            print(manual())  # noqa: T201
+            return
+        if options.pop("dry_run", False):
+            options.pop("out", None)
+            self._show_plan(options, cell)
+            return
+        out = options.pop("out", None)
+        video = _api.generate(cell, **options)
+        video = replace(video, embed_limit=int(self.embed_limit_mb * 1e6))
+        display({"text/html": video.player_html(), "text/plain": MARK + repr(video)}, raw=True)
+        if out is not None:
+            self.shell.push({out: video})
+
+    def _show_plan(self, options: dict[str, Any], prompt: str | None = None) -> None:
+        from cogmagic import _api
+
+        for name in ("out", "save", "overwrite", "dry_run", "help"):
+            options.pop(name, None)
+        print(_api.plan(prompt, **options) if prompt else _api.plan(**options))  # noqa: T201
+
+    def _with_defaults(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Options of the line, then the kernel's defaults; a variable's name becomes its value."""
+        filled = {"model": self.model, "tier": self.tier, **options}
+        if self.save:
+            filled.setdefault("save", self.save)
+        name = filled.get("image")
+        if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
+            filled["image"] = self.shell.user_ns[name]
+        return filled
+
+
+def manual() -> str:
+    """The manual: what ``%%cogvideo?`` and ``--help`` show."""
+    return MANUAL + Parser("%%cogvideo").format_help()
+
+
+CogMagic.cogvideo.__doc__ = manual()

@@ -1,0 +1,78 @@
+"""Device memory: peaks, and giving it back whatever happens. Never imports torch by itself."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TypeVar
+
+from cogmagic._errors import Cancelled, OutOfMemoryError
+from cogmagic._machine import Machine
+
+__all__ = ["empty_cache", "freeing_frames", "peaks", "reset_peaks"]
+
+Result = TypeVar("Result")
+
+
+def reset_peaks(machine: Machine) -> None:
+    import torch
+
+    if machine.device == "cuda":
+        for gpu in machine.gpus:
+            torch.cuda.reset_peak_memory_stats(gpu.index)
+
+
+def peaks(machine: Machine) -> tuple[dict[int, int], dict[int, int]]:
+    """Per GPU, the most bytes allocated and reserved since the last reset."""
+    import torch
+
+    if machine.device != "cuda":
+        return {}, {}
+    indices = [g.index for g in machine.gpus]
+    return (
+        {i: torch.cuda.max_memory_allocated(i) for i in indices},
+        {i: torch.cuda.max_memory_reserved(i) for i in indices},
+    )
+
+
+def freeing_frames(run: Callable[[], Result]) -> Result:
+    """Run; on failure, raise an error that keeps none of the run's tensors alive.
+
+    IPython keeps the last exception, its frames and all that they hold. So the frames are cleared,
+    and what is raised is raised outside the ``except``, or it would carry the first as context.
+    """
+    try:
+        return run()
+    except KeyboardInterrupt as stopped:
+        failure: BaseException = stopped
+    except Exception as error:
+        failure = error
+    traceback.clear_frames(failure.__traceback__)
+    if isinstance(failure, KeyboardInterrupt):
+        failure = Cancelled("Stopped; the GPU is free again.")
+    elif type(failure).__name__ == "OutOfMemoryError" and type(failure).__module__ == "torch":
+        failure = _explained(failure)
+    empty_cache()
+    raise failure
+
+
+def _explained(short: BaseException) -> OutOfMemoryError:
+    reason = str(short).splitlines()[0][:160]
+    return OutOfMemoryError(
+        f"The GPU ran out of memory ({reason}). Use --tier sequential, a smaller --size or fewer"
+        " --num-frames."
+    )
+
+
+def empty_cache() -> None:
+    """Return freed device memory to the driver."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

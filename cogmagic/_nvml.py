@@ -1,0 +1,139 @@
+"""NVIDIA GPUs through NVML, in the order and visibility in which torch numbers them.
+
+NVML knows every GPU of the machine in PCI order and ignores ``CUDA_VISIBLE_DEVICES``; torch numbers
+what the CUDA driver shows it. The two are joined by UUID. The driver is asked in a short-lived
+process of its own, because initialising it here would fix ``CUDA_VISIBLE_DEVICES`` and spoil forks.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import lru_cache
+from typing import Any
+
+from cogmagic._machine import Gpu
+
+__all__ = ["nvidia_gpus", "visible_note"]
+
+# Asks the CUDA driver for the UUID of each visible device (MIG instances included), in its order.
+_ASK_DRIVER = """
+import ctypes, sys
+cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+count, uuid = ctypes.c_int(), (ctypes.c_ubyte * 16)()
+if cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0:
+    ask = getattr(cuda, "cuDeviceGetUuid_v2", cuda.cuDeviceGetUuid)
+    for i in range(count.value):
+        device = ctypes.c_int()
+        if cuda.cuDeviceGet(ctypes.byref(device), i) == 0 and ask(uuid, device) == 0:
+            print(bytes(uuid).hex())
+"""
+
+
+def nvidia_gpus() -> tuple[Gpu, ...]:
+    """The NVIDIA GPUs that torch would see, with what NVML says of their memory now."""
+    nvml = _nvml()
+    if nvml is None:
+        return ()
+    gpus = []
+    for index, uuid in enumerate(_visible_uuids()):
+        handle, full = _handle(nvml, uuid)
+        if handle is not None:
+            gpus.append(_read(nvml, handle, index, full))
+    return tuple(gpus)
+
+
+def visible_note() -> str | None:
+    """Why no GPU is seen although the machine has some, or None."""
+    nvml = _nvml()
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if nvml is None or hidden is None:
+        return None
+    count = _ask(nvml.nvmlDeviceGetCount)
+    if not count:
+        return None
+    return f"{count} NVIDIA GPU(s) hidden by CUDA_VISIBLE_DEVICES={hidden!r}; using the CPU."
+
+
+@lru_cache(maxsize=1)
+def _nvml() -> Any:
+    """The NVML binding, initialised once and never shut down, or None."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml
+
+
+def _visible_uuids() -> tuple[str, ...]:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        count = torch.cuda.device_count()
+        return tuple(
+            str(torch.cuda.get_device_properties(i).uuid).replace("-", "") for i in range(count)
+        )
+    return _driver_uuids(
+        os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
+    )
+
+
+@lru_cache(maxsize=8)
+def _driver_uuids(visible: str | None, order: str | None) -> tuple[str, ...]:
+    """UUIDs (hex) of the driver's devices, in its order; cached per environment."""
+    del visible, order  # the child inherits them; they are the cache's key
+    try:
+        done = subprocess.run(  # noqa: S603 - our own script, our own interpreter
+            [sys.executable, "-I", "-c", _ASK_DRIVER],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(done.stdout.split())
+
+
+def _handle(nvml: Any, uuid: str) -> tuple[Any, str]:
+    """NVML's handle of the device with that UUID: a whole GPU or a MIG instance."""
+    dashed = "-".join((uuid[:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:]))
+    for prefix in ("GPU-", "MIG-"):
+        handle = _ask(nvml.nvmlDeviceGetHandleByUUID, (prefix + dashed).encode())
+        if handle is not None:
+            return handle, prefix + dashed
+    return None, dashed
+
+
+def _read(nvml: Any, handle: Any, index: int, uuid: str) -> Gpu:
+    # Version 2 leaves the driver's own reserve out of "used"; some drivers (WSL) lack it.
+    memory = _ask(nvml.nvmlDeviceGetMemoryInfo, handle, getattr(nvml, "nvmlMemory_v2", 2)) or _ask(
+        nvml.nvmlDeviceGetMemoryInfo, handle
+    )
+    parent = (
+        _ask(nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle, handle)
+        if uuid.startswith("MIG-")
+        else None
+    )
+    name = _ask(nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU"
+    capability = _ask(nvml.nvmlDeviceGetCudaComputeCapability, parent or handle)
+    return Gpu(
+        index=index,
+        name=name.decode() if isinstance(name, bytes) else name,
+        uuid=uuid,
+        total=int(memory.total) if memory else None,
+        free=int(memory.free) if memory else None,
+        capability=(int(capability[0]), int(capability[1])) if capability else None,
+        source="nvml",
+    )
+
+
+def _ask(call: Any, *args: Any) -> Any:
+    """The answer of one NVML call, or None where this device or driver has none."""
+    nvml = _nvml()
+    try:
+        return call(*args)
+    except nvml.NVMLError:
+        return None

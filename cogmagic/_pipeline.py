@@ -1,0 +1,171 @@
+"""Loading: one loader for the embedded model, a local folder and the hub's cache.
+
+Safetensors only, no remote code, no network: by the time a pipeline is loaded, its files are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._catalog import Dtype, Task
+from cogmagic._errors import TierError
+from cogmagic._machine import GIB, Machine
+from cogmagic._request import Request
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["balanced_map", "load", "load_balanced", "scheduler_for", "torch_dtype"]
+
+_LIBRARIES = {
+    "text_encoder": ("transformers", "T5EncoderModel"),
+    "transformer": ("diffusers", "CogVideoXTransformer3DModel"),
+    "vae": ("diffusers", "AutoencoderKLCogVideoX"),
+}
+
+
+def load(folder: Path, task: Task, dtype: Dtype) -> Any:
+    """The pipeline of `folder` in host memory, tiling on.
+
+    The dtype rules are the loaders' own: T5 keeps parts in float32 when loaded in float16.
+    """
+    with quiet_libraries():
+        pipe = _pipeline_class(task).from_pretrained(
+            folder, dtype=torch_dtype(dtype), use_safetensors=True, local_files_only=True
+        )
+    return _prepared(pipe)
+
+
+def load_balanced(folder: Path, task: Task, dtype: Dtype, machine: Machine) -> Any:
+    """The pipeline of `folder` spread over the GPUs by diffusers' ``device_map="balanced"``.
+
+    Raises:
+        TierError: before loading, when diffusers would leave a component on the CPU or out.
+    """
+    memory = {g.index: g.available for g in machine.gpus if g.available is not None}
+    balanced_map(folder, dtype, memory)
+    with quiet_libraries():
+        pipe = _pipeline_class(task).from_pretrained(
+            folder,
+            dtype=torch_dtype(dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            device_map="balanced",
+            max_memory=dict(memory),
+        )
+    return _prepared(pipe)
+
+
+def balanced_map(folder: Path, dtype: Dtype, memory: Mapping[int, int]) -> dict[str, int]:
+    """Component → GPU, by diffusers' own assignment, run without loading.
+
+    Args:
+        folder: the checkpoint.
+        dtype: what the components are loaded in.
+        memory: bytes available on each GPU, by torch's index.
+
+    Raises:
+        TierError: with the numbers, when a component would land on the CPU or nowhere.
+    """
+    from diffusers.pipelines.pipeline_loading_utils import _assign_components_to_devices
+
+    sizes = dict(sorted(_module_bytes(folder, dtype).items(), key=lambda kv: kv[1], reverse=True))
+    by_room = dict(sorted(memory.items(), key=lambda kv: kv[1], reverse=True))
+    assigned = _assign_components_to_devices(sizes, by_room, device_mapping_strategy="balanced")
+    where = {name: device for device, names in assigned.items() for name in names}
+    lost = [n for n in sizes if not isinstance(where.get(n), int)]
+    if lost:
+        needs = ", ".join(f"{n} {b / GIB:.1f}" for n, b in sizes.items())
+        room = ", ".join(f"GPU {i}: {b / GIB:.1f}" for i, b in by_room.items())
+        raise TierError(
+            f"Tier 'balanced' cannot place the {' and the '.join(lost)} ({needs} GiB) on the GPUs"
+            f" ({room} GiB available): diffusers would leave it on the CPU."
+            " Use --tier model or --tier sequential."
+        )
+    return where
+
+
+def _module_bytes(folder: Path, dtype: Dtype) -> dict[str, int]:
+    """Bytes of each component as diffusers' assignment counts them, from empty modules."""
+    import accelerate
+    import diffusers
+    import transformers
+    from accelerate.utils import compute_module_sizes
+
+    sizes = {}
+    for name, (library, kind) in _LIBRARIES.items():
+        cls = getattr(diffusers if library == "diffusers" else transformers, kind)
+        with accelerate.init_empty_weights():
+            if library == "diffusers":
+                module = cls.from_config(cls.load_config(folder, subfolder=name))
+            else:
+                module = cls(cls.config_class.from_pretrained(folder, subfolder=name))
+        torch_type = torch_dtype(dtype)
+        sizes[name] = int(compute_module_sizes(module.to(torch_type), dtype=torch_type)[""])
+    return sizes
+
+
+def scheduler_for(pipe: Any, request: Request) -> Any:
+    """A fresh scheduler of the requested kind, on the checkpoint's own noise schedule.
+
+    Always with trailing timesteps, as the authors' scripts set it (``inference/cli_demo.py``).
+    """
+    from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
+
+    kind = CogVideoXDPMScheduler if request.scheduler == "dpm" else CogVideoXDDIMScheduler
+    return kind.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+
+
+def torch_dtype(dtype: Dtype) -> torch.dtype:
+    """The torch dtype of that name."""
+    import torch
+
+    found = getattr(torch, dtype)
+    assert isinstance(found, torch.dtype)  # noqa: S101 - tells mypy what Dtype already says
+    return found
+
+
+def _pipeline_class(task: Task) -> Any:
+    import diffusers
+
+    name = "CogVideoXImageToVideoPipeline" if task == "i2v" else "CogVideoXPipeline"
+    return getattr(diffusers, name)
+
+
+def _prepared(pipe: Any) -> Any:
+    pipe.set_progress_bar_config(disable=True)
+    pipe.vae.enable_slicing()
+    pipe.vae.enable_tiling()
+    return pipe
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Hold back the loaders' own progress bars and remarks; errors are still raised."""
+    import warnings
+
+    import diffusers.utils.logging as diffusers_logging
+    import transformers.utils.logging as transformers_logging
+
+    before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
+    bars = (
+        diffusers_logging.is_progress_bar_enabled(),
+        transformers_logging.is_progress_bar_enabled(),
+    )
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logging, level, shown in zip(
+            (diffusers_logging, transformers_logging), before, bars, strict=True
+        ):
+            logging.set_verbosity(level)
+            if shown:
+                logging.enable_progress_bar()

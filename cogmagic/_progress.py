@@ -1,0 +1,69 @@
+"""What a run tells the outside while it goes: a stream of small facts, no printing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["PHASES", "Clock", "OnProgress", "Phase", "Progress", "silent"]
+
+Phase = Literal["download", "load", "encode", "denoise", "decode", "save"]
+PHASES: tuple[Phase, ...] = ("download", "load", "encode", "denoise", "decode", "save")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One moment of a run. `done` and `total` count bytes (download), steps or tiles."""
+
+    phase: Phase
+    done: int = 0
+    total: int | None = None
+    phase_seconds: float = 0.0
+    """Seconds since the phase began."""
+    first_seconds: float = 0.0
+    """Seconds that the first unit took: it warms up, so it is left out of the rate."""
+    note: str = ""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """An estimate from the units after the first, or None while there are too few."""
+        if self.total is None or self.done < 2:
+            return None
+        each = (self.phase_seconds - self.first_seconds) / (self.done - 1)
+        return max(each * (self.total - self.done), 0.0)
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Ignore progress."""
+
+
+class Clock:
+    """Turns phases and steps into `Progress`, and keeps the seconds of each phase."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self.tell = on_progress
+        self._phase: Phase | None = None
+        self._started = self._first = 0.0
+        self.seconds: dict[str, float] = {}
+
+    def phase(self, phase: Phase, total: int | None = None, note: str = "") -> None:
+        self.end()
+        self._phase, self._started, self._first = phase, time.monotonic(), 0.0
+        self.tell(Progress(phase, 0, total, note=note))
+
+    def step(self, done: int, total: int) -> None:
+        assert self._phase is not None  # noqa: S101 - a step belongs to a phase
+        spent = time.monotonic() - self._started
+        if done == 1:
+            self._first = spent
+        self.tell(Progress(self._phase, done, total, spent, self._first))
+
+    def end(self) -> None:
+        if self._phase is not None:
+            self.seconds[self._phase] = time.monotonic() - self._started
+            self._phase = None

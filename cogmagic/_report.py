@@ -1,0 +1,52 @@
+"""What a run was and what it took: the facts that a `Video` keeps, small and without tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cogmagic._machine import GIB
+
+__all__ = ["Report", "gib"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The measured facts of one run; bytes and seconds."""
+
+    tier: str
+    reason: str
+    device: str
+    dtype: str
+    peak_allocated: Mapping[int, int] = field(default_factory=dict)
+    """Per GPU, the most that tensors held at once (``torch.cuda.max_memory_allocated``)."""
+    peak_reserved: Mapping[int, int] = field(default_factory=dict)
+    """Per GPU, the most that torch's allocator held at once, caching included."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Per phase; a phase that did not happen is not there."""
+    frames_sha256: str = ""
+    """Over the uint8 RGB frames before encoding: equal digests are identical videos."""
+    revision: str | None = None
+    kept: str = ""
+    """Where the weights are after the run."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def peak_vram(self) -> int | None:
+        """The highest `peak_allocated` of any GPU in bytes; None on a machine without one."""
+        return max(self.peak_allocated.values(), default=None)
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of all phases together."""
+        return sum(self.seconds.values())
+
+    def facts(self) -> dict[str, Any]:
+        """Everything, as plain values for a file's metadata."""
+        return asdict(self)
+
+
+def gib(value: int | None) -> str:
+    """Bytes as GiB for people, or ``n/a``."""
+    return "n/a" if value is None else f"{value / GIB:.2f} GiB"

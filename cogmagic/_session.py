@@ -1,0 +1,246 @@
+"""The one pipeline that a kernel holds, and its life: load → run → off the GPU → released."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._apply import HostCopy, modules, placed
+from cogmagic._catalog import Model
+from cogmagic._checkpoint import check_folder, local_folder
+from cogmagic._errors import BusyError
+from cogmagic._generation import generate_frames
+from cogmagic._interrupts import interrupts_held
+from cogmagic._machine import GIB, Machine, checked_by_torch, host_ram
+from cogmagic._memory import empty_cache, freeing_frames, peaks, reset_peaks
+from cogmagic._planner import Plan, plan
+from cogmagic._progress import Clock, OnProgress, silent
+from cogmagic._report import Report, gib
+from cogmagic._request import Request
+from cogmagic._video import Target, Video, check_encoder, write_mp4
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Loaded", "Session", "session"]
+
+_RAM_RESERVE = 2 * GIB
+"""Host memory that must stay free for the weights to be kept between runs."""
+_VERSIONS = ("cogmagic", "torch", "diffusers", "transformers", "accelerate")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pipeline in host memory, and what it was made from."""
+
+    pipe: Any
+    model: Model
+    dtype: str
+    folder: Path
+    nbytes: int
+
+
+class Session:
+    """Holds at most one pipeline and runs at most one request at a time."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._running: Request | None = None
+        self.loaded: Loaded | None = None
+
+    def generate(
+        self,
+        request: Request,
+        *,
+        tier: str | None = None,
+        save: str | Path | None = None,
+        overwrite: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> Video:
+        """Make the video. Whatever happens, the GPU holds none of the weights afterwards.
+
+        Raises:
+            CogMagicError: one line, with numbers and the way out.
+            Cancelled: when interrupted.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise self._busy()
+        try:
+            self._running = request
+            return freeing_frames(
+                lambda: self._generate(request, tier, save, overwrite, on_progress)
+            )
+        finally:
+            self._running = None
+            self._lock.release()
+
+    def release(self) -> int:
+        """Let go of the pipeline; the bytes of weights that host memory got back."""
+        if not self._lock.acquire(blocking=False):
+            raise self._busy()
+        try:
+            return self._drop()
+        finally:
+            self._lock.release()
+
+    def _busy(self) -> BusyError:
+        running = self._running.prompt if self._running else ""
+        return BusyError(
+            f"A generation is running in this kernel ({running[:40]!r}). Wait for it, or interrupt"
+            " the kernel to stop it."
+        )
+
+    def _drop(self) -> int:
+        freed = self.loaded.nbytes if self.loaded else 0
+        self.loaded = None
+        gc.collect()
+        return freed
+
+    def _generate(
+        self,
+        request: Request,
+        tier: str | None,
+        save: str | Path | None,
+        overwrite: bool,
+        on_progress: OnProgress,
+    ) -> Video:
+        clock = Clock(on_progress)
+        target = Target.claim(save, request.seed, overwrite=overwrite)
+        try:
+            check_encoder()
+            machine, chosen, folder = self._prepare(request, tier, clock)
+            frames, report = self._run(request, machine, chosen, folder, clock)
+            clock.phase("save")
+            write_mp4(target.part, frames, request.fps, _metadata(request, report))
+            target.commit()
+            clock.end()
+        finally:
+            target.drop()
+        return Video(
+            path=target.path,
+            prompt=request.prompt,
+            model=request.model.name,
+            width=request.width,
+            height=request.height,
+            num_frames=len(frames),
+            fps=request.fps,
+            seed=request.seed,
+            report=report,
+        )
+
+    def _prepare(
+        self, request: Request, tier: str | None, clock: Clock
+    ) -> tuple[Machine, Plan, Path]:
+        """Everything that can refuse the request, cheapest first, up to the checkpoint's files."""
+        from cogmagic._text import check_prompts
+
+        plan(request, Machine.detect(), tier=tier)  # a tier that cannot be: before torch comes in
+        folder = local_folder(request.model)
+        if folder is None:
+            from cogmagic._hub import download, fetch_tokenizer
+
+            clock.phase("download", note=request.model.source)
+            check_prompts(request, fetch_tokenizer(request.model))
+            folder = download(request.model, clock.tell)
+            check_folder(folder)
+        else:
+            check_prompts(request, folder)
+        clock.phase("load", note=request.model.name)
+        machine = checked_by_torch(Machine.detect())
+        return machine, plan(request, machine, tier=tier), folder
+
+    def _run(
+        self, request: Request, machine: Machine, chosen: Plan, folder: Path, clock: Clock
+    ) -> tuple[np.ndarray[Any, Any], Report]:
+        import torch
+
+        device = (
+            torch.device("cuda", machine.gpus[0].index)
+            if machine.gpus
+            else torch.device(machine.device)
+        )
+        loaded = self._load(request, chosen, folder, machine)
+        try:
+            reset_peaks(machine)
+            with placed(loaded.pipe, chosen.tier, device), torch.no_grad():
+                frames = generate_frames(loaded.pipe, request, clock)
+                allocated, reserved = peaks(machine)
+        finally:
+            with interrupts_held():
+                del loaded
+                kept = self._keep(chosen)
+        return frames, Report(
+            tier=chosen.tier,
+            reason=chosen.reason,
+            device=machine.gpus[0].name if machine.gpus else machine.device,
+            dtype=chosen.dtype,
+            peak_allocated=allocated,
+            peak_reserved=reserved,
+            seconds=clock.seconds,  # the clock adds "save" when that is over
+            frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
+            revision=folder.name if folder.parent.name == "snapshots" else None,
+            kept=kept,
+            versions={name: version(name) for name in _VERSIONS},
+        )
+
+    def _load(self, request: Request, chosen: Plan, folder: Path, machine: Machine) -> Loaded:
+        """The pipeline that the request needs: the one that is here, or a new one in its place."""
+        from cogmagic._pipeline import load, load_balanced
+
+        here, dtype = self.loaded, chosen.dtype
+        if here and (here.folder, here.dtype) == (folder, dtype) and chosen.tier != "balanced":
+            return here
+        self._drop()
+        task = request.model.task
+        if chosen.tier == "balanced":
+            pipe = load_balanced(folder, task, dtype, machine)
+        else:
+            pipe = load(folder, task, dtype)
+        self.loaded = Loaded(pipe, request.model, dtype, folder, HostCopy(modules(pipe)).nbytes)
+        return self.loaded
+
+    def _keep(self, chosen: Plan) -> str:
+        """Decide whether the weights stay in host memory for the next run; what was decided."""
+        left = host_ram().available
+        if chosen.tier == "balanced":
+            why = "weights were on the GPUs only: not kept"
+        elif left is not None and left < _RAM_RESERVE:
+            why = f"weights not kept: {gib(left)} of RAM left"
+        else:
+            return ""
+        self._drop()
+        empty_cache()
+        return why
+
+
+def _metadata(request: Request, report: Report) -> dict[str, Any]:
+    """How the video was made, for the file: enough to make it again."""
+    r = request
+    return {
+        "prompt": r.prompt,
+        "negative_prompt": r.negative_prompt,
+        "model": r.model.name,
+        "source": r.model.source if not Path(r.model.source).is_absolute() else "local folder",
+        "seed": r.seed,
+        "width": r.width,
+        "height": r.height,
+        "num_frames": r.num_frames,
+        "fps": r.fps,
+        "num_inference_steps": r.num_inference_steps,
+        "guidance_scale": r.guidance_scale,
+        "scheduler": r.scheduler,
+        **report.facts(),
+    }
+
+
+_SESSION = Session()
+
+
+def session() -> Session:
+    """The kernel's session."""
+    return _SESSION

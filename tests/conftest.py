@@ -1,0 +1,65 @@
+"""Fixtures: toy checkpoints on disk, a clean session, an IPython shell in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # nothing may load from a hub in tests
+
+from tests.checkpoints import save_checkpoint
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text-to-video checkpoint with random weights."""
+    return save_checkpoint(tmp_path_factory.mktemp("toy") / "t2v")
+
+
+@pytest.fixture(scope="session")
+def toy_i2v(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image-to-video checkpoint with random weights."""
+    return save_checkpoint(tmp_path_factory.mktemp("toy") / "i2v", i2v=True)
+
+
+@pytest.fixture
+def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def session() -> Iterator[Any]:
+    """The kernel's session, empty before and after."""
+    from cogmagic._session import session
+
+    session().release()
+    yield session()
+    session().release()
+
+
+@pytest.fixture
+def shell(cwd: Path) -> Iterator[Any]:
+    """An IPython shell with the extension loaded; `run` raises what a cell raises."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    class Shell(InteractiveShell):
+        def run(self, source: str) -> Any:
+            result = self.run_cell(source)
+            result.raise_error()
+            return result.result
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    Shell.clear_instance()
+    shell = Shell.instance(config=config)
+    shell.run("%load_ext cogmagic")
+    yield shell
+    shell.run("%unload_ext cogmagic")
+    Shell.clear_instance()
