@@ -49,10 +49,9 @@ def find_model(name: str) -> Model:
     """
     known = catalogued(name)
     if known is not None:
-        # A hub id is taken as typed, a short name as the catalogue's first.
-        return known if "/" not in name else replace(known, source=name)
+        return _as_typed(known, name)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return identify(folder, str(folder.resolve()))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise CheckpointError(f"No folder at {name}.")
@@ -61,6 +60,13 @@ def find_model(name: str) -> Model:
 
         return identify(fetch_configs(name), name, whole=False)
     raise unknown_model(name)
+
+
+def _as_typed(model: Model, name: str) -> Model:
+    """The model under the hub id that was typed, in the hub's spelling; its other ids after it."""
+    ids = (model.source, *model.also)
+    typed = next((i for i in ids if i.lower() == name.lower()), model.source)
+    return replace(model, source=typed, also=tuple(i for i in ids if i != typed))
 
 
 def embedded_folder() -> Path:
@@ -90,7 +96,7 @@ def identify(folder: Path, source: str, *, whole: bool = True) -> Model:
     if whole:
         check_folder(folder)
     else:
-        _pipeline_index(folder)
+        _pipeline_index(folder, source)
     config = _json(folder / "transformer" / "config.json")
     architecture = Architecture(
         in_channels=int(config.get("in_channels", 16)),
@@ -101,7 +107,7 @@ def identify(folder: Path, source: str, *, whole: bool = True) -> Model:
     )
     for model in MODELS:
         if model.architecture == architecture and model.max_tokens == _max_tokens(config):
-            return replace(model, source=source)
+            return replace(model, source=source, also=())  # alike, but other weights
     return _foreign(folder, source, config, architecture)
 
 
@@ -200,22 +206,23 @@ def _check_length(folder: Path, path: Path) -> None:
         )
 
 
-def _pipeline_index(folder: Path) -> None:
+def _pipeline_index(folder: Path, label: str = "") -> None:
+    label = label or str(folder)
     if not (folder / "model_index.json").is_file():
         raise CheckpointError(
-            f"{folder} is not a diffusers pipeline: it has no model_index.json. Point --model at"
+            f"{label} is not a diffusers pipeline: it has no model_index.json. Point --model at"
             " the folder that holds transformer/, vae/, text_encoder/, tokenizer/ and scheduler/."
         )
     index = _json(folder / "model_index.json")
     kind = index.get("_class_name")
     if not (isinstance(kind, str) and kind.startswith("CogVideoX")):
-        raise CheckpointError(f"{folder} holds a {kind}, not a CogVideoX pipeline.")
+        raise CheckpointError(f"{label} holds a {kind}, not a CogVideoX pipeline.")
     for component, classes in COMPONENTS.items():
         entry = index.get(component)
         library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
         if library not in {"diffusers", "transformers"} or name not in classes:
             raise CheckpointError(
-                f"{folder}: its {component} is {name or 'missing'}, where a CogVideoX pipeline has"
+                f"{label}: its {component} is {name or 'missing'}, where a CogVideoX pipeline has"
                 f" {' or '.join(sorted(classes))}."
             )
 

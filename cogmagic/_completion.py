@@ -17,6 +17,8 @@ def complete(line: str) -> tuple[str, list[str]] | None:
         return None
     typed = "" if line[-1].isspace() else words[-1]
     before = words[: len(words) - (1 if typed else 0)]
+    if not before:
+        return None  # still typing the magic's own name
     last = before[-1]
     value_of = next((o for o in OPTIONS if last in o.flags and o.metavar), None)
     if value_of is not None:
@@ -26,7 +28,8 @@ def complete(line: str) -> tuple[str, list[str]] | None:
     elif words[0] == "%cogvideo" and len(before) == 1:
         offers = VERBS
     else:
-        offers = tuple(f"--{o.name}" for o in OPTIONS if not set(o.flags) & set(before))
+        unused = [o for o in OPTIONS if not set(o.flags) & set(before)]
+        offers = tuple(f for o in unused for f in o.flags if f.startswith("--"))
     return typed, [o for o in offers if o.startswith(typed)]
 
 

@@ -94,7 +94,7 @@ def describe(progress: Progress, seconds: float) -> str:
     p = progress
     parts = [f"{p.phase}{' ' + p.note if p.note else ''}"]
     if p.total and p.phase == "download":
-        rate = p.done / seconds if seconds > 1 else 0.0
+        rate = (p.done - p.start) / seconds if seconds > 1 else 0.0
         parts.append(f"{p.done / 1e9:.2f} of {p.total / 1e9:.2f} GB, {rate / 1e6:.0f} MB/s")
     elif p.total:
         parts.append(f"{p.done}/{p.total}")

@@ -33,10 +33,13 @@ def unload(ipython: Any) -> None:
     delattr(ipython, _NAME)
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("cogvideo", None)
+    ipython.magics_manager.registry.pop(type(magics).__name__, None)
     if magics in ipython.configurables:
         ipython.configurables.remove(magics)
     if match is not None and match in ipython.Completer.custom_matchers:
         ipython.Completer.custom_matchers.remove(match)
     from cogmagic._api import release
+    from cogmagic._session import session
 
-    release()
+    if session().loaded:
+        release()

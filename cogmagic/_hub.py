@@ -1,7 +1,8 @@
 """The hub download as a phase of its own: sizes known first, disk space checked, resumable.
 
-Files land in Hugging Face's own cache, so other programs find them. Only safetensors and the small
-files that describe them are fetched, and only for a model that the person named.
+Files land in Hugging Face's own cache, so other programs find them. Only the safetensors that the
+pipeline will load and the small files that describe them are fetched, and only for a model that the
+person named.
 """
 
 from __future__ import annotations
@@ -9,49 +10,80 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cogmagic._catalog import Model
+from cogmagic._checkpoint import COMPONENTS, check_folder, weight_files
 from cogmagic._errors import CheckpointError, OutputError
+from cogmagic._hub_cache import intact, main_snapshot, point_main_at, repository_folder, sweep
+from cogmagic._hub_errors import explained
 from cogmagic._progress import OnProgress, Progress
+from cogmagic._transfer import HubFile, fetch, hub_file
 
 __all__ = ["cached_folder", "download", "fetch_configs", "fetch_tokenizer"]
 
-_CONFIGS = ("model_index.json", "*/config.json", "scheduler/*.json")
-_TOKENIZER = ("tokenizer/*",)
-_WEIGHTS = ("*/*.safetensors", "*/*.safetensors.index.json")
-_NOT = ("*.fp16.*", "*.non_ema.*", "*.bf16.*")  # second copies in another precision
-_CHUNK = 2**20
+_CONFIGS = {"config.json", "scheduler_config.json"}
+_INDEXES = {"model.safetensors.index.json", "diffusion_pytorch_model.safetensors.index.json"}
+_TIMEOUT = 10.0
+"""Seconds that the hub may take to answer; the client's own default is to wait for ever."""
 _SPARE = 2**30
 """Bytes left free on the disk after a download."""
 
 
+@dataclass(frozen=True)
+class _Listing:
+    """What a repository holds at one commit."""
+
+    repo_id: str
+    commit: str
+    sizes: dict[str, int]
+
+    @property
+    def folder(self) -> Path:
+        return repository_folder(self.repo_id) / "snapshots" / self.commit
+
+    def missing(self, paths: list[str]) -> list[str]:
+        """Those of `paths` that are not in the cache, or not as the hub has them."""
+        return [p for p in paths if not intact(self.folder / p, self.sizes[p])]
+
+
 def fetch_configs(repo_id: str) -> Path:
-    """Fetch the small files that say what a repository holds; the folder they are in."""
-    return _snapshot(repo_id, _CONFIGS)
+    """Fetch the small files that say what a repository holds; the folder they are in.
+
+    Where the hub cannot be asked, those that an earlier run fetched will do.
+    """
+    try:
+        with explained(repo_id):
+            listing = _listing(repo_id)
+            return _fetch_small(listing, [p for p in listing.sizes if _is_config(p)])
+    except CheckpointError:
+        folder = main_snapshot(repo_id)
+        if folder is None:
+            raise
+        return folder
 
 
 def fetch_tokenizer(model: Model) -> Path:
     """Fetch the tokenizer and configurations (a megabyte); the folder they are in."""
-    return _snapshot(model.source, _CONFIGS + _TOKENIZER)
+    with explained(model.source):
+        listing = _listing(model.source)
+        return _fetch_small(listing, _small(listing))
 
 
 def cached_folder(model: Model) -> Path | None:
     """The whole checkpoint in the local cache, under any of the model's ids, or None."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    from cogmagic._checkpoint import check_folder
-
     for repo_id in (model.source, *model.also):
-        try:
-            folder = Path(snapshot_download(repo_id, local_files_only=True))
-            check_folder(folder)
-        except (LocalEntryNotFoundError, CheckpointError):
+        folder = main_snapshot(repo_id)
+        if folder is None:
             continue
-        return folder
+        try:
+            check_folder(folder)
+        except CheckpointError:
+            continue
+        # The client's own check would ask for every file of the repository, pictures included.
+        if all(intact(p) for p in _files(folder) if _is_small(p.relative_to(folder).as_posix())):
+            return folder
     return None
 
 
@@ -59,82 +91,106 @@ def download(model: Model, on_progress: OnProgress) -> Path:
     """Bring a model's checkpoint into the cache, from where it was left off; its folder.
 
     Raises:
-        OutputError: when the disk has too little room, before anything is fetched.
-        CheckpointError: when the hub cannot be reached or has no such repository.
+        OutputError: when the disk has too little room, before any weights are fetched.
+        CheckpointError: when the hub cannot be reached, has no such repository, or sent damage.
     """
-    from huggingface_hub import snapshot_download
+    with explained(model.source):
+        listing = _listing(model.source)
+        folder, small = _fetch_small(listing, _small(listing)), _small(listing)
+        weights = _weights(listing)
+        files = [hub_file(listing.repo_id, p, listing.commit) for p in listing.missing(weights)]
+        total = sum(listing.sizes[p] for p in (*small, *weights))
+        _check_room(model.source, sum(f.size - f.present() for f in files))
+        _fetch_weights(files, total, on_progress)
+        sweep(listing.repo_id)
+    check_folder(folder)
+    return folder
 
-    repo_id, patterns = model.source, _CONFIGS + _TOKENIZER + _WEIGHTS
-    started = time.monotonic()
-    with _explained(repo_id):
-        files = snapshot_download(
-            repo_id, allow_patterns=list(patterns), ignore_patterns=list(_NOT), dry_run=True
+
+def _fetch_weights(files: list[HubFile], total: int, on_progress: OnProgress) -> None:
+    """Fetch file after file, telling the bytes of the whole checkpoint that are here."""
+    began = time.monotonic()
+    missing = {f.path: f.size - f.present() for f in files}
+    start = done = total - sum(missing.values())
+
+    def tell(file: HubFile, size: int) -> None:
+        nonlocal done
+        missing[file.path] = file.size - size
+        done = max(done, total - sum(missing.values()))
+        seconds = time.monotonic() - began
+        on_progress(Progress("download", done, total, seconds, note=file.repo_id, start=start))
+
+    on_progress(Progress("download", start, total, start=start))
+    for file in files:
+        fetch(file, tell)
+
+
+def _listing(repo_id: str) -> _Listing:
+    """Ask the hub what it has now, in one request, and make that the cache's ``main``."""
+    from huggingface_hub import HfApi
+
+    info = HfApi().model_info(repo_id, files_metadata=True, timeout=_TIMEOUT)
+    files = info.siblings or ()
+    sizes = {f.rfilename: int((f.lfs.size if f.lfs else f.size) or 0) for f in files}
+    if "model_index.json" not in sizes:
+        raise CheckpointError(
+            f"{repo_id} is not a diffusers pipeline: it has no model_index.json. A CogVideoX one is"
+            " --model 5b (zai-org/CogVideoX-5b)."
         )
-        total = sum(f.file_size or 0 for f in files)
-        done = sum(f.file_size or 0 for f in files if f.is_cached)
-        missing = [f for f in files if f.will_download]
-        _check_room(repo_id, sum(_remaining(repo_id, f) for f in missing))
-        for file in missing:
-            for fetched in _fetch(repo_id, file):
-                on_progress(Progress("download", done + fetched, total, time.monotonic() - started))
-            done += file.file_size or 0
-        return Path(
-            snapshot_download(repo_id, allow_patterns=list(patterns), ignore_patterns=list(_NOT))
+    point_main_at(repo_id, str(info.sha))
+    return _Listing(repo_id, str(info.sha), sizes)
+
+
+def _fetch_small(listing: _Listing, paths: list[str]) -> Path:
+    """Bring small files into the cache, by the hub client itself."""
+    from huggingface_hub import hf_hub_download
+
+    for path in listing.missing(paths):
+        there = (listing.folder / path).exists()  # but damaged
+        hf_hub_download(listing.repo_id, path, revision=listing.commit, force_download=there)
+    return listing.folder
+
+
+def _is_config(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return path == "model_index.json" or (folder in COMPONENTS and name in _CONFIGS)
+
+
+def _is_small(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    if folder == "tokenizer":
+        return name.endswith((".json", ".model"))
+    return _is_config(path) or (folder in COMPONENTS and name in _INDEXES)
+
+
+def _small(listing: _Listing) -> list[str]:
+    return [p for p in listing.sizes if _is_small(p)]
+
+
+def _weights(listing: _Listing) -> list[str]:
+    """The weights that a loader would read, by the indexes: no second copies, no pickles."""
+    found = []
+    for component in ("text_encoder", "transformer", "vae"):
+        for file in weight_files(listing.folder, component):
+            path = file.relative_to(listing.folder).as_posix()
+            if path not in listing.sizes:
+                raise CheckpointError(_no_weights(listing, component, path))
+            found.append(path)
+    return found
+
+
+def _no_weights(listing: _Listing, component: str, path: str) -> str:
+    pickled = any(p.startswith(f"{component}/") and p.endswith(".bin") for p in listing.sizes)
+    if pickled:
+        return (
+            f"{listing.repo_id} has its {component} only as pickled weights (.bin), which cogmagic"
+            " never loads: they can run code. Use a copy saved with safe_serialization=True."
         )
+    return f"{listing.repo_id} is incomplete: the hub has no {path} of it."
 
 
-def _fetch(repo_id: str, file: Any) -> Iterator[int]:
-    """Stream one file into the cache, yielding the bytes it has so far.
-
-    The hub client throws a partial file away when it is stopped, so the bytes are put into the
-    cache's blob folder here, kept under a ``.part`` name when stopped, and continued from there.
-    The client then finds the blob and only links it.
-    """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.utils import build_hf_headers, get_session
-
-    url = hf_hub_url(repo_id, file.filename, revision=file.commit_hash)
-    metadata = get_hf_file_metadata(url)
-    blob = _blobs(repo_id) / str(metadata.etag)
-    part = blob.with_name(f"{metadata.etag}.cogmagic.part")
-    if not blob.exists():
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        start = part.stat().st_size if part.exists() else 0
-        if metadata.size is None or start < metadata.size:
-            headers = build_hf_headers() | {
-                "Range": f"bytes={start}-",
-                "Accept-Encoding": "identity",
-            }
-            with get_session().stream(
-                "GET", url, headers=headers, follow_redirects=True
-            ) as response:
-                response.raise_for_status()
-                resumed = response.status_code == 206  # else the server sends it all again
-                with part.open("ab" if resumed else "wb") as out:
-                    for chunk in response.iter_bytes(_CHUNK):
-                        out.write(chunk)
-                        yield out.tell()
-        if metadata.size is not None and part.stat().st_size != metadata.size:
-            part.unlink()
-            raise CheckpointError(f"{file.filename} of {repo_id} arrived damaged. Run it again.")
-        part.rename(blob)
-    hf_hub_download(repo_id, file.filename, revision=file.commit_hash)
-    yield file.file_size or 0
-
-
-def _blobs(repo_id: str) -> Path:
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    folder = repo_folder_name(repo_id=repo_id, repo_type="model")
-    return Path(str(constants.HF_HUB_CACHE), str(folder), "blobs")
-
-
-def _remaining(repo_id: str, file: Any) -> int:
-    """Bytes still to fetch of one file; what an earlier, stopped download left counts as there."""
-    parts = _blobs(repo_id).glob("*.cogmagic.part")
-    left = [p.stat().st_size for p in parts if p.stat().st_size < (file.file_size or 0)]
-    return int(file.file_size or 0) - (max(left) if len(left) == 1 else 0)
+def _files(folder: Path) -> Iterator[Path]:
+    return (p for p in folder.rglob("*") if p.is_file())
 
 
 def _check_room(repo_id: str, needed: int) -> None:
@@ -143,63 +199,9 @@ def _check_room(repo_id: str, needed: int) -> None:
     cache = Path(constants.HF_HUB_CACHE)
     there = next(p for p in (cache, *cache.parents) if p.exists())
     free = shutil.disk_usage(there).free
-    if needed + _SPARE > free:
+    if needed and needed + _SPARE > free:
         raise OutputError(
             f"{repo_id} needs {needed / 1e9:.1f} GB of disk (and {_SPARE / 1e9:.1f} GB to spare),"
             f" but {cache} has {free / 1e9:.1f} GB free. Free some, or set HF_HOME to a larger disk"
             " and restart the kernel."
         )
-
-
-def _snapshot(repo_id: str, patterns: tuple[str, ...]) -> Path:
-    from huggingface_hub import snapshot_download
-
-    with _explained(repo_id):
-        return Path(snapshot_download(repo_id, allow_patterns=list(patterns)))
-
-
-@contextmanager
-def _explained(repo_id: str) -> Iterator[None]:
-    """Turn the hub client's many errors into one line each; silence its progress bars."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-    from huggingface_hub.utils import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    shown = not are_progress_bars_disabled()
-    disable_progress_bars()
-    problem = ""
-    try:
-        yield
-    except GatedRepoError:
-        problem = f"{repo_id} is gated: accept its terms on the hub, then run: hf auth login"
-    except RepositoryNotFoundError:
-        problem = f"The hub has no model {repo_id} (or it is private: hf auth login)."
-    except (HfHubHTTPError, OSError) as error:
-        if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
-            problem = f"The disk filled up while downloading {repo_id}. Free some and run it again."
-        else:
-            reason = str(error).strip().splitlines()[0]
-            problem = (
-                f"{repo_id} cannot be fetched ({type(error).__name__}: {reason}). Check the"
-                " network and run it again: it goes on where it stopped. Or give --model a folder."
-            )
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in {
-            "httpx",
-            "httpx2",
-            "httpcore",
-            "httpcore2",
-        }:
-            raise
-        problem = (
-            f"{repo_id} cannot be fetched ({type(error).__name__}: {error}). Check the network and"
-            " run it again: it goes on where it stopped. Or give --model a folder."
-        )
-    finally:
-        if shown:
-            enable_progress_bars()
-    if problem:
-        raise CheckpointError(problem)

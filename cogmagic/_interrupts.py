@@ -1,4 +1,4 @@
-"""Holding Ctrl-C back while things are put in order."""
+"""Holding Ctrl-C back while things are brought in or put in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,26 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["interrupts_held"]
+__all__ = ["interrupts_deferred", "interrupts_held"]
+
+
+@contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Let SIGINT wait until the inside is over, and raise it then.
+
+    For imports: a library whose import is stopped half-way is broken for the kernel's whole life.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if came:
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
-from traitlets import Bool, Float, Unicode, validate
+from traitlets import Bool, Float, TraitError, Unicode, validate
 
 from cogmagic._catalog import MODELS
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
@@ -19,6 +19,7 @@ from cogmagic._video import MARK
 __all__ = ["VERBS", "CogMagic"]
 
 VERBS = ("status", "models", "plan", "release")
+_HELP = ("--help", "-h")
 
 MANUAL = f"""Make a video from a prompt with CogVideoX, and show it under the cell.
 
@@ -49,9 +50,9 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     model = Unicode("tiny", help="Model of cells that name none.").tag(config=True)
     tier = Unicode("auto", help="Tier of cells that name none.").tag(config=True)
     save = Unicode("", help="Folder or file of cells that name none.").tag(config=True)
-    embed_limit_mb = Float(8.0, help="Videos up to this are embedded, larger ones linked.").tag(
-        config=True
-    )
+    embed_limit_mb = Float(
+        8.0, min=0.0, max=1000.0, help="Videos up to this are embedded, larger ones linked."
+    ).tag(config=True)
     short_errors = Bool(True, help="Errors as one line; False shows the traceback.").tag(
         config=True
     )
@@ -60,7 +61,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     def _check_tier(self, proposal: dict[str, Any]) -> str:
         tier = str(proposal["value"])
         if tier not in ("auto", *TIERS):
-            raise RequestError(
+            raise TraitError(  # the one error on which traitlets puts the old value back
                 f"Unknown tier {tier!r}.{did_you_mean(tier, TIERS)}"
                 f" Choose from: auto, {', '.join(TIERS)}."
             )
@@ -78,19 +79,19 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     def _shown(self, error: CogMagicError) -> CogMagicError:
         """The error as it is to be raised: one line, or with the traceback that was asked for."""
         if not self.short_errors:
-            vars(error)["_render_traceback_"] = partial(traceback.format_exception, error)
+            vars(error)["_render_traceback_"] = partial(_traceback, error)
         return error
 
     def _verb(self, line: str) -> Any:
         from cogmagic import _api
 
-        verb, _, rest = line.strip().partition(" ")
-        if verb in ("", "--help", "-h", "help"):
+        verb, rest = (*line.split(maxsplit=1), "", "")[:2]
+        if verb in ("", "help", *_HELP) or (verb in VERBS and rest.strip() in _HELP):
             print(manual())  # noqa: T201 - asked for
             return None
         if verb == "plan":
             options = self._with_defaults(parse_line(rest, "%cogvideo plan"))
-            if options.pop("help", False):
+            if "help" in options:
                 print(manual())  # noqa: T201
                 return None
             return self._show_plan(options)
@@ -143,6 +144,10 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
             filled["image"] = self.shell.user_ns[name]
         return filled
+
+
+def _traceback(error: CogMagicError) -> list[str]:
+    return "".join(traceback.format_exception(error)).splitlines()
 
 
 def manual() -> str:

@@ -40,7 +40,7 @@ def peaks(machine: Machine) -> tuple[dict[int, int], dict[int, int]]:
 def freeing_frames(run: Callable[[], Result]) -> Result:
     """Run; on failure, raise an error that keeps none of the run's tensors alive.
 
-    IPython keeps the last exception, its frames and all that they hold. So the frames are cleared,
+    IPython keeps the last exception, its frames and all that they hold. So the frames are let go,
     and what is raised is raised outside the ``except``, or it would carry the first as context.
     """
     try:
@@ -49,13 +49,28 @@ def freeing_frames(run: Callable[[], Result]) -> Result:
         failure: BaseException = stopped
     except Exception as error:
         failure = error
-    traceback.clear_frames(failure.__traceback__)
     if isinstance(failure, KeyboardInterrupt):
         failure = Cancelled("Stopped; the GPU is free again.")
     elif type(failure).__name__ == "OutOfMemoryError" and type(failure).__module__ == "torch":
         failure = _explained(failure)
+    else:
+        _let_go_of_frames(failure)
     empty_cache()
     raise failure
+
+
+def _let_go_of_frames(failure: BaseException) -> None:
+    """Take the traceback off an error, and off those behind it, keeping its text as a note.
+
+    Clearing the frames is not enough: each still holds its function, the function its closure, and
+    closures (torch's, in ``Module.__call__``) hold tensors.
+    """
+    text = "".join(traceback.format_exception(failure))
+    failure.add_note(f"Inside the run, whose frames have been let go:\n{text}")
+    link: BaseException | None = failure
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
 
 
 def _explained(short: BaseException) -> OutOfMemoryError:

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -102,8 +103,11 @@ class Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are one line that names the nearest valid spelling."""
 
     def __init__(self, prog: str, options: Sequence[Option] = OPTIONS) -> None:
-        super().__init__(prog=prog, add_help=False, allow_abbrev=False, usage=f"{prog} [options]")
+        usage = prog.replace("%", "%%") + " [options]"  # argparse formats it
+        super().__init__(prog=prog, add_help=False, allow_abbrev=False, usage=usage)
         self._flags = [f for o in options for f in o.flags]
+        # IPython refuses a cell magic without a body, so help is asked for on the line.
+        self._see = f"{prog.replace('%%', '%')} --help"
         for group in dict.fromkeys(o.group for o in options):
             section = self.add_argument_group(group)
             for o in (o for o in options if o.group == group):
@@ -134,12 +138,11 @@ class Parser(argparse.ArgumentParser):
             word = message.removeprefix(prefix).split()[0]
             if word.startswith("-"):
                 near = did_you_mean(word.partition("=")[0], self._flags)
-                raise RequestError(f"Unknown option {word}.{near} All of them: {self.prog} --help")
+                raise RequestError(f"Unknown option {word}.{near} All of them: {self._see}")
             raise RequestError(
-                f"{word!r} is not an option; the prompt goes into the cell's body."
-                f" See {self.prog} --help"
+                f"{word!r} is not an option; the prompt goes into the cell's body. See {self._see}"
             )
-        raise RequestError(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help")
+        raise RequestError(f"{message[:1].upper()}{message[1:]}. See {self._see}")
 
 
 def _with_choices(option: Option) -> str:
@@ -193,6 +196,6 @@ def parse_line(line: str, prog: str) -> dict[str, Any]:
 
 
 def _check_out(out: str | None) -> None:
-    if out is not None and not out.isidentifier():
+    if out is not None and (iskeyword(out) or not out.isidentifier()):
         hint = f" To name the file: --save {out}" if Path(out).suffix else ""
         raise RequestError(f"--out {out}: that is not a variable's name.{hint}")

@@ -12,19 +12,38 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._catalog import Dtype, Task
 from cogmagic._errors import TierError
+from cogmagic._interrupts import interrupts_deferred
 from cogmagic._machine import GIB, Machine
 from cogmagic._request import Request
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["balanced_map", "load", "load_balanced", "scheduler_for", "torch_dtype"]
+__all__ = [
+    "balanced_map",
+    "import_libraries",
+    "load",
+    "load_balanced",
+    "scheduler_for",
+    "torch_dtype",
+]
 
 _LIBRARIES = {
     "text_encoder": ("transformers", "T5EncoderModel"),
     "transformer": ("diffusers", "CogVideoXTransformer3DModel"),
     "vae": ("diffusers", "AutoencoderKLCogVideoX"),
 }
+
+
+def import_libraries(task: Task) -> None:
+    """Import all that a run of `task` needs, which takes seconds; an interrupt waits for it."""
+    with interrupts_deferred(), quiet_libraries():
+        import accelerate.hooks  # noqa: F401
+        import torch  # noqa: F401
+        from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler  # noqa: F401
+        from transformers import T5EncoderModel, T5Tokenizer  # noqa: F401
+
+        _pipeline_class(task)
 
 
 def load(folder: Path, task: Task, dtype: Dtype) -> Any:

@@ -25,13 +25,16 @@ class Progress:
     first_seconds: float = 0.0
     """Seconds that the first unit took: it warms up, so it is left out of the rate."""
     note: str = ""
+    start: int = 0
+    """Units that were there when the phase began, such as the bytes of an earlier download."""
 
     @property
     def seconds_left(self) -> float | None:
         """An estimate from the units after the first, or None while there are too few."""
-        if self.total is None or self.done < 2:
+        made = self.done - self.start
+        if self.total is None or made < 2:
             return None
-        each = (self.phase_seconds - self.first_seconds) / (self.done - 1)
+        each = (self.phase_seconds - self.first_seconds) / (made - 1)
         return max(each * (self.total - self.done), 0.0)
 
 

@@ -19,6 +19,8 @@ class Report:
     reason: str
     device: str
     dtype: str
+    device_map: Mapping[str, int] = field(default_factory=dict)
+    """Component → GPU, where they were spread over several."""
     peak_allocated: Mapping[int, int] = field(default_factory=dict)
     """Per GPU, the most that tensors held at once (``torch.cuda.max_memory_allocated``)."""
     peak_reserved: Mapping[int, int] = field(default_factory=dict)

@@ -10,12 +10,13 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from cogmagic import __version__
 from cogmagic._apply import HostCopy, modules, placed
 from cogmagic._catalog import Model
 from cogmagic._checkpoint import check_folder, local_folder
 from cogmagic._errors import BusyError
 from cogmagic._generation import generate_frames
-from cogmagic._interrupts import interrupts_held
+from cogmagic._interrupts import interrupts_deferred, interrupts_held
 from cogmagic._machine import GIB, Machine, checked_by_torch, host_ram
 from cogmagic._memory import empty_cache, freeing_frames, peaks, reset_peaks
 from cogmagic._planner import Plan, plan
@@ -31,7 +32,7 @@ __all__ = ["Loaded", "Session", "session"]
 
 _RAM_RESERVE = 2 * GIB
 """Host memory that must stay free for the weights to be kept between runs."""
-_VERSIONS = ("cogmagic", "torch", "diffusers", "transformers", "accelerate")
+_VERSIONS = ("torch", "diffusers", "transformers", "accelerate")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ class Session:
         clock = Clock(on_progress)
         target = Target.claim(save, request.seed, overwrite=overwrite)
         try:
-            check_encoder()
+            with interrupts_deferred():  # it imports av
+                check_encoder()
             machine, chosen, folder = self._prepare(request, tier, clock)
             frames, report = self._run(request, machine, chosen, folder, clock)
             clock.phase("save")
@@ -137,10 +139,12 @@ class Session:
         self, request: Request, tier: str | None, clock: Clock
     ) -> tuple[Machine, Plan, Path]:
         """Everything that can refuse the request, cheapest first, up to the checkpoint's files."""
+        from cogmagic._pipeline import import_libraries
         from cogmagic._text import check_prompts
 
         plan(request, Machine.detect(), tier=tier)  # a tier that cannot be: before torch comes in
         folder = local_folder(request.model)
+        import_libraries(request.model.task)
         if folder is None:
             from cogmagic._hub import download, fetch_tokenizer
 
@@ -169,7 +173,9 @@ class Session:
             reset_peaks(machine)
             with placed(loaded.pipe, chosen.tier, device), torch.no_grad():
                 frames = generate_frames(loaded.pipe, request, clock)
+                clock.end()
                 allocated, reserved = peaks(machine)
+            spread = dict(loaded.pipe.hf_device_map or {})
         finally:
             with interrupts_held():
                 del loaded
@@ -179,13 +185,14 @@ class Session:
             reason=chosen.reason,
             device=machine.gpus[0].name if machine.gpus else machine.device,
             dtype=chosen.dtype,
+            device_map=spread,
             peak_allocated=allocated,
             peak_reserved=reserved,
             seconds=clock.seconds,  # the clock adds "save" when that is over
             frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
             revision=folder.name if folder.parent.name == "snapshots" else None,
             kept=kept,
-            versions={name: version(name) for name in _VERSIONS},
+            versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
         )
 
     def _load(self, request: Request, chosen: Plan, folder: Path, machine: Machine) -> Loaded:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote as url_quote
 
 from cogmagic._errors import OutputError
 from cogmagic._report import Report, gib
@@ -75,7 +76,7 @@ class Video:
         if not self.path.is_file():
             return f"<div>{escape(str(self.path))} is no longer there.</div>"
         if self.path.stat().st_size > self.embed_limit:
-            source = escape(str(_relative(self.path)), quote=True)
+            source = escape(url_quote(_relative(self.path).as_posix()), quote=True)
         else:
             source = "data:video/mp4;base64," + b64encode(self.path.read_bytes()).decode()
         shown = min(max(self.width, 288), 720)  # the tiny model's clips are shown larger
@@ -161,6 +162,7 @@ class Target:
             raise OutputError(f"{self.path} appeared while the video was made.") from None
         except OSError:  # a file system without hard links
             self.part.replace(self.path)
+        self.drop()
 
     def drop(self) -> None:
         """Remove the temporary file, if it is still there."""

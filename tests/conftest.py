@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,9 @@ from tests.checkpoints import save_checkpoint
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text-to-video checkpoint with random weights."""
-    return save_checkpoint(tmp_path_factory.mktemp("toy") / "t2v")
+    folder = save_checkpoint(tmp_path_factory.mktemp("toy") / "t2v")
+    gc.freeze()  # half a million objects of the libraries, which every collection would walk
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -62,4 +66,5 @@ def shell(cwd: Path) -> Iterator[Any]:
     shell.run("%load_ext cogmagic")
     yield shell
     shell.run("%unload_ext cogmagic")
+    atexit.unregister(shell.atexit_operations)  # it keeps the shell alive, and takes a second
     Shell.clear_instance()

@@ -1,0 +1,320 @@
+"""Stage 2: train the text encoder and the diffusion transformer on the finished autoencoder.
+
+    torchrun --nproc-per-node 2 docs/embedded-model/train_transformer.py --out build/tiny
+
+reads build/tiny/vae and writes the whole pipeline to build/tiny. Clips are rendered and encoded
+once; plain `python` trains on one GPU. Captions are tokenized and encoded exactly as `CogVideoXPipeline` does (padded, no mask).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import (
+    AutoencoderKLCogVideoX,
+    CogVideoXDDIMScheduler,
+    CogVideoXPipeline,
+    CogVideoXTransformer3DModel,
+)
+from torch import distributed
+from transformers import T5Config, T5EncoderModel
+
+from captions import describe
+from clips import FRAMES, SIZE, place, render, sample_attributes, training_combinations
+from fast import Clock, GraphedLoss, Weights, working_dtype
+from measure import read_clip, score
+from tokenizer import MAX_LENGTH, build_tokenizer
+
+NATIVE = (SIZE, SIZE, MAX_LENGTH)
+# Height, width and text length of the other batches: larger clips, and the pipeline's default
+# text length, so that a caller who leaves it alone is served too. One step in ten uses one.
+OTHERS = ((96, 144, MAX_LENGTH), (144, 96, MAX_LENGTH), (160, 192, MAX_LENGTH), (SIZE, SIZE, 226))
+CAPTIONS_PER_CLIP = 2
+SETTINGS = ((20, 4.0), (10, 4.0), (20, 6.0), (20, 2.5))  # steps and guidance tried at the end
+HERE = Path(__file__).parent
+
+
+def build_scheduler() -> CogVideoXDDIMScheduler:
+    """CogVideoX-5b's schedule: v-prediction, zero terminal SNR, trailing steps."""
+    return CogVideoXDDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        snr_shift_scale=1.0,
+        timestep_spacing="trailing",
+        clip_sample=False,
+    )
+
+
+def build_pipeline(vae: AutoencoderKLCogVideoX, args: argparse.Namespace) -> CogVideoXPipeline:
+    """The pipeline around a trained autoencoder, everything else fresh (or from `args.start`)."""
+    tokenizer = build_tokenizer()
+    if args.start:
+        text_encoder = T5EncoderModel.from_pretrained(Path(args.start) / "text_encoder")
+        transformer = CogVideoXTransformer3DModel.from_pretrained(Path(args.start) / "transformer")
+    else:
+        text_encoder = T5EncoderModel(
+            T5Config(
+                vocab_size=len(tokenizer),
+                d_model=128,
+                d_kv=32,
+                d_ff=256,
+                num_layers=2,
+                num_heads=4,
+                feed_forward_proj="gated-gelu",
+                dropout_rate=0.0,
+            )
+        )
+        transformer = CogVideoXTransformer3DModel(
+            num_attention_heads=6,
+            attention_head_dim=32,
+            in_channels=vae.config.latent_channels,
+            out_channels=vae.config.latent_channels,
+            time_embed_dim=args.time_embed_dim,
+            text_embed_dim=128,
+            num_layers=args.layers,
+            sample_width=SIZE // 8,
+            sample_height=SIZE // 8,
+            sample_frames=FRAMES,
+            max_text_seq_length=MAX_LENGTH,
+            use_rotary_positional_embeddings=True,
+        )
+    pipe = CogVideoXPipeline(tokenizer, text_encoder, vae, transformer, build_scheduler())
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+class Clips:
+    """Encoded clips of one size with their tokenized captions, all on the device."""
+
+    def __init__(self, pipe: CogVideoXPipeline, count: int, height: int, width: int, seed: int):
+        device = pipe.vae.device
+        rng = random.Random(seed)
+        generator = torch.Generator(device).manual_seed(seed)
+        attributes = sample_attributes(count, training_combinations(), rng)
+        scenes = place(attributes, generator, height, width)
+        encoded = []
+        with torch.no_grad():
+            for index in torch.arange(count, device=device).split(64):
+                clips = render(scenes.take(index), height, width).to(pipe.vae.dtype)
+                encoded.append(pipe.vae.encode(clips).latent_dist.mode())
+        latents = torch.cat(encoded).permute(0, 2, 1, 3, 4).float()
+        self.latents = (latents * pipe.vae.config.scaling_factor).half().contiguous()
+        texts = [describe(*a, rng) for _ in range(CAPTIONS_PER_CLIP) for a in attributes]
+        self.captions = tokenize(pipe, texts).view(CAPTIONS_PER_CLIP, count, -1).to(device)
+
+
+def tokenize(pipe: CogVideoXPipeline, texts: list[str]) -> torch.Tensor:
+    """Token ids [N, MAX_LENGTH], padded as the pipeline pads."""
+    ids = pipe.tokenizer(texts, padding="max_length", max_length=MAX_LENGTH, truncation=True)
+    return torch.from_numpy(np.array(ids["input_ids"], dtype=np.int64))
+
+
+class Denoising:
+    """The v-prediction loss of the transformer and the text encoder at one clip size."""
+
+    def __init__(self, pipe: CogVideoXPipeline, height: int, width: int) -> None:
+        device = pipe.transformer.device
+        self.pipe = pipe
+        self.alphas = pipe.scheduler.alphas_cumprod.to(device)
+        frames = (FRAMES - 1) // 4 + 1
+        self.rotary = pipe._prepare_rotary_positional_embeddings(height, width, frames, device)
+
+    def __call__(
+        self, latents: torch.Tensor, noise: torch.Tensor, ids: torch.Tensor, times: torch.Tensor
+    ) -> torch.Tensor:
+        """Mean squared error of the velocity; latents and noise are [B, F, C, H, W]."""
+        kept = self.alphas[times].sqrt()[:, None, None, None, None]
+        lost = (1 - self.alphas[times]).sqrt()[:, None, None, None, None]
+        latents = latents.float()
+        text = self.pipe.text_encoder(ids)[0]
+        velocity = self.pipe.transformer(
+            (kept * latents + lost * noise).to(text.dtype),
+            text,
+            times,
+            image_rotary_emb=self.rotary,
+            return_dict=False,
+        )[0]
+        return (velocity.float() - (kept * noise - lost * latents)).square().mean()
+
+
+class Batches:
+    """Draws training batches: latents, noise, token ids with 10 % empty captions, and times."""
+
+    def __init__(
+        self, pipe: CogVideoXPipeline, args: argparse.Namespace, device: torch.device, seed: int
+    ) -> None:
+        self.device = device
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.batch = args.batch
+        self.steps = pipe.scheduler.config.num_train_timesteps
+        self.empty = tokenize(pipe, [""]).to(self.device)
+        sizes = {kind[:2] for kind in (NATIVE, *OTHERS)}
+        self.clips = {
+            size: Clips(pipe, args.clips if size == NATIVE[:2] else args.clips // 12, *size, seed + i)
+            for i, size in enumerate(sorted(sizes))
+        }
+
+    def draw(self, kind: tuple[int, int, int]) -> tuple[torch.Tensor, ...]:
+        """A batch of this kind (height, width, text length)."""
+        clips, device, generator = self.clips[kind[:2]], self.device, self.generator
+        batch = self.batch if kind == NATIVE else self.batch // 3
+        index = torch.randint(len(clips.latents), (batch,), generator=generator, device=device)
+        which = torch.randint(CAPTIONS_PER_CLIP, (batch,), generator=generator, device=device)
+        dropped = torch.rand(batch, 1, generator=generator, device=device) < 0.1
+        ids = torch.where(dropped, self.empty, clips.captions[which, index])
+        ids = torch.nn.functional.pad(ids, (0, kind[2] - MAX_LENGTH))
+        latents = clips.latents[index]
+        noise = torch.randn(latents.shape, generator=generator, device=device)
+        spread = torch.rand(batch, generator=generator, device=device)
+        spread = (torch.arange(batch, device=device) + spread) / batch
+        return latents, noise, ids, (spread * self.steps).long().clamp(max=self.steps - 1)
+
+
+@torch.no_grad()
+def generate_and_score(
+    pipe: CogVideoXPipeline, entries: list[dict], steps: int, guidance: float
+) -> dict[str, float]:
+    """Generate one clip per entry in one batch and score them."""
+    with torch.compiler.set_stance("force_eager"):
+        frames = pipe(
+            [e["prompt"] for e in entries],
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            max_sequence_length=MAX_LENGTH,
+            generator=[torch.Generator().manual_seed(e["seed"]) for e in entries],
+            output_type="np",
+        ).frames
+    readings = [read_clip((clip * 255).round()) for clip in frames]
+    return score(readings, [(e["colour"], e["shape"], e["direction"]) for e in entries])
+
+
+def seen_entries(count: int) -> list[dict]:
+    """Prompts for combinations that are in training, to choose settings on."""
+    rng = random.Random(99)
+    attributes = sample_attributes(count, training_combinations(), rng)
+    return [
+        {
+            "prompt": describe(combination, size, ground, rng, partial=0.0),
+            "seed": 5000 + i,
+            **dict(zip(("colour", "shape", "direction"), combination, strict=True)),
+        }
+        for i, (combination, size, ground) in enumerate(attributes)
+    ]
+
+
+def save(pipe: CogVideoXPipeline, weights: Weights, out: Path) -> None:
+    """Write the pipeline with the averaged weights, everything in float16."""
+    parts = [copy.deepcopy(part).float() for part in (pipe.text_encoder, pipe.transformer)]
+    with torch.no_grad():
+        torch._foreach_copy_([p for part in parts for p in part.parameters()], weights.average)
+    vae = copy.deepcopy(pipe.vae)
+    finished = CogVideoXPipeline(
+        pipe.tokenizer, parts[0].half(), vae.half(), parts[1].half(), pipe.scheduler
+    )
+    finished.save_pretrained(out)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train for `args.seconds` and save the pipeline to `args.out`."""
+    rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device, out = torch.device(args.device), Path(args.out)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    torch.manual_seed(args.seed)  # the same first weights in every process
+    vae = AutoencoderKLCogVideoX.from_pretrained(args.vae or out / "vae")
+    pipe = build_pipeline(vae.to(device, working_dtype(device)).eval(), args)
+    modules = [pipe.text_encoder, pipe.transformer]
+    weights = Weights(modules, device, args.decay, weight_decay=0.01)
+    counts = [sum(p.numel() for p in m.parameters()) for m in (vae, *modules)]
+    print("parameters: VAE {:,}, text encoder {:,}, transformer {:,}".format(*counts), flush=True)
+
+    clock = Clock(args.seconds, args.rate, device)
+    torch.manual_seed(args.seed + rank)
+    batches = Batches(pipe, args, device, args.seed + 100 * rank)
+    print(f"{clock.read():5.0f} s  {args.clips} clips encoded", flush=True)
+    if device.type == "cuda":
+        for block in pipe.transformer.transformer_blocks:
+            block.compile(dynamic=False)
+    losses = {}
+    for kind in (NATIVE, *OTHERS):
+        stance = "default" if kind == NATIVE else "force_eager"
+        with torch.compiler.set_stance(stance):
+            loss = Denoising(pipe, *kind[:2])
+            losses[kind] = GraphedLoss(loss, batches.draw(kind), weights.working)
+        print(f"{clock.read():5.0f} s  ready for {kind}", flush=True)
+    if processes > 1:  # only now: recording a graph and talking to other processes do not mix
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    clock.begin()
+
+    groups = {
+        "seen": seen_entries(96),
+        "held out": json.loads((HERE / "heldout.json").read_text())["prompts"][::2],
+    }
+    reported = checked = clock.elapsed
+    running = torch.zeros((), device=device)
+    since = step = 0
+    while not clock.over(step) and step < args.max_steps:
+        kind = OTHERS[step // 10 % len(OTHERS)] if step % 10 == 9 else NATIVE
+        value = losses[kind](*batches.draw(kind))
+        weights.step(clock.rate(step))
+        step += 1
+        if kind == NATIVE:
+            running += value
+            since += 1
+        if rank == 0 and step % 20 == 0 and clock.elapsed - reported > args.every:
+            reported = clock.elapsed
+            print(f"{reported:5.0f} s  step {step}  loss {running.item() / since:.4f}", flush=True)
+            running.zero_()
+            since = 0
+            if clock.elapsed - checked > args.check_every:
+                checked = clock.elapsed
+                save(pipe, weights, out)
+                with weights.averaged():
+                    print(f"  seen: {generate_and_score(pipe, groups['seen'], 15, 4.0)}", flush=True)
+    if processes > 1:
+        distributed.destroy_process_group()
+    if rank > 0:
+        return
+    save(pipe, weights, out)
+    print(f"{clock.read():5.0f} s  {step} steps, saved", flush=True)
+    with weights.averaged():
+        for name, entries in groups.items():
+            for steps, guidance in SETTINGS:
+                result = generate_and_score(pipe, entries, steps, guidance)
+                print(f"  {name}, {steps} steps, guidance {guidance}: {result}", flush=True)
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", default="build/tiny")
+    parser.add_argument("--vae", help="folder of the autoencoder (default: OUT/vae)")
+    parser.add_argument("--start", help="pipeline folder whose weights to continue from")
+    parser.add_argument("--seconds", type=float, default=450)
+    parser.add_argument("--max-steps", type=int, default=10**9)
+    parser.add_argument("--batch", type=int, default=384)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--decay", type=float, default=0.999)
+    parser.add_argument("--clips", type=int, default=60000)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--time-embed-dim", type=int, default=64)
+    parser.add_argument("--every", type=float, default=15, help="seconds between reports")
+    parser.add_argument("--check-every", type=float, default=100, help="seconds between scores")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Names, folders and broken folders; the prompt's length."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import cogmagic
+from cogmagic import CheckpointError, RequestError, TierError
+from cogmagic._catalog import MODELS
+from cogmagic._checkpoint import check_folder, find_model, identify
+from cogmagic._pipeline import balanced_map
+from cogmagic._session import Session
+from tests.checkpoints import save_checkpoint
+
+GIB = 2**30
+
+
+@pytest.fixture
+def broken(toy: Path, tmp_path: Path) -> Path:
+    """A copy of the toy checkpoint that a test may damage."""
+    return Path(shutil.copytree(toy, tmp_path / "broken"))
+
+
+def test_short_names_and_hub_ids() -> None:
+    assert find_model("5b").source == "zai-org/CogVideoX-5b"
+    assert find_model("THUDM/CogVideoX-5b").source == "THUDM/CogVideoX-5b"
+    assert find_model("THUDM/CogVideoX-5b").name == "5b"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [
+        ("5bb", RequestError, "Did you mean '5b'?"),
+        ("./nowhere", CheckpointError, "No folder at ./nowhere"),
+        ("/no/such/folder", CheckpointError, "No folder"),
+        ("", RequestError, "Unknown model ''"),
+    ],
+)
+def test_names_that_are_nothing(name: str, error: type[Exception], says: str) -> None:
+    with pytest.raises(error) as raised:
+        find_model(name)
+    assert says in str(raised.value)
+
+
+def test_a_foreign_folder_takes_its_own_sizes(toy: Path, toy_i2v: Path, tmp_path: Path) -> None:
+    model = find_model(str(toy))
+    assert (model.task, model.width, model.height, model.frames.default) == ("t2v", 96, 96, 17)
+    assert model.max_tokens == 16
+    assert find_model(str(toy_i2v)).task == "i2v"
+    v15 = find_model(str(save_checkpoint(tmp_path / "v15", v15=True)))
+    assert (v15.frames.step, v15.fps) == (16, 16)
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS if not m.embedded], ids=lambda m: m.name)
+def test_a_local_copy_of_a_known_model_is_recognised(model: object, broken: Path) -> None:
+    assert isinstance(model, type(MODELS[0]))
+    a = model.architecture
+    config = json.loads((broken / "transformer" / "config.json").read_text())
+    config |= {
+        "in_channels": a.in_channels,
+        "num_layers": a.num_layers,
+        "num_attention_heads": a.num_attention_heads,
+        "patch_size_t": a.patch_size_t,
+        "use_learned_positional_embeddings": a.learned_positions,
+        "max_text_seq_length": 226,
+        "sample_height": 300,  # as some hub copies of 1.5 say: never to be relied on
+        "sample_width": 300,
+    }
+    (broken / "transformer" / "config.json").write_text(json.dumps(config))
+    found = identify(broken, str(broken))
+    assert (found.name, found.width, found.height) == (model.name, model.width, model.height)
+    assert found.source == str(broken)
+
+
+def test_a_folder_that_is_no_pipeline(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no model_index\.json"):
+        find_model(str(tmp_path))
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(CheckpointError, match="holds a FluxPipeline"):
+        find_model(str(tmp_path))
+    (tmp_path / "model_index.json").write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        find_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("vae/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors is"),
+        ("text_encoder/config.json", "text_encoder/config.json is missing"),
+        ("tokenizer/tokenizer.json", "tokenizer/spiece.model is missing"),
+        ("scheduler/scheduler_config.json", "scheduler/scheduler_config.json is missing"),
+    ],
+)
+def test_a_file_that_is_missing(broken: Path, file: str, says: str) -> None:
+    (broken / file).unlink()
+    with pytest.raises(CheckpointError) as error:
+        check_folder(broken)
+    assert says in str(error.value)
+
+
+def test_a_weight_file_that_was_cut_short(broken: Path) -> None:
+    file = broken / "transformer" / "diffusion_pytorch_model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1000])
+    with pytest.raises(CheckpointError, match=r"\([\d,]+ of [\d,]+ bytes there\)"):
+        check_folder(broken)
+    file.write_bytes(b"<html>not found</html>")
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        check_folder(broken)
+
+
+def test_a_shard_that_is_missing(broken: Path) -> None:
+    base = broken / "transformer"
+    index = {"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}
+    (base / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    (base / "diffusion_pytorch_model.safetensors").rename(base / "part-1.safetensors")
+    with pytest.raises(CheckpointError, match=r"transformer/part-2\.safetensors is missing"):
+        check_folder(broken)
+
+
+def test_pickled_weights_are_refused(broken: Path) -> None:
+    file = broken / "vae" / "diffusion_pytorch_model.safetensors"
+    file.rename(file.with_suffix(".bin"))
+    with pytest.raises(CheckpointError, match="never loads"):
+        check_folder(broken)
+
+
+def test_a_component_with_code_of_its_own_is_refused(broken: Path) -> None:
+    index = json.loads((broken / "model_index.json").read_text())
+    index["transformer"] = ["my_module", "CogVideoXTransformer3DModel"]
+    (broken / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="its transformer is"):
+        check_folder(broken)
+
+
+def test_a_long_prompt_names_the_words_that_would_be_ignored(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    prompt = "a red circle moves right " * 3 + "on the blue square"
+    with pytest.raises(RequestError) as error:
+        cogmagic.generate(prompt, model=str(toy))
+    assert "has 20 tokens, but t2v reads 16" in str(error.value)
+    assert "ignore 'on the blue square'" in str(error.value)
+    assert session.loaded is None
+    assert list(cwd.iterdir()) == []
+    video = cogmagic.generate(prompt, model=str(toy), truncate=True, num_inference_steps=1)
+    assert video.path.is_file()
+
+
+def test_balanced_refuses_what_diffusers_would_put_on_the_cpu(toy: Path) -> None:
+    where = balanced_map(toy, "float32", {0: GIB, 1: GIB})
+    assert set(where) == {"text_encoder", "transformer", "vae"}
+    assert set(where.values()) == {0, 1}
+    with pytest.raises(TierError) as error:
+        balanced_map(toy, "float32", {0: GIB, 1: 1000})
+    assert "cannot place the" in str(error.value)
+    assert "GPU 0: 1.0, GPU 1: 0.0 GiB available" in str(error.value)
+    with pytest.raises(TierError, match="and the"):  # diffusers' map would lose all but one
+        balanced_map(toy, "float32", {0: 1000, 1: 1000})

@@ -1,0 +1,103 @@
+"""On a real NVIDIA GPU: memory that comes back, identical frames, GPUs found without a context."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import cogmagic
+from cogmagic import Cancelled, Progress
+from cogmagic._session import Session
+
+pytestmark = pytest.mark.gpu
+PROMPT = "a red circle moves right"
+MIB = 2**20
+
+
+def allocated() -> int:
+    return torch.cuda.memory_allocated(0)
+
+
+def test_gpus_are_found_in_torch_order_without_a_context() -> None:
+    code = """
+import json, sys, cogmagic, pynvml
+first = cogmagic.Machine.detect()
+second = cogmagic.Machine.detect()
+import torch
+there = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
+third = cogmagic.Machine.detect()
+facts = lambda m: [(g.index, g.uuid, g.name, g.total, g.free, g.capability) for g in m.gpus]
+print(json.dumps([facts(first), facts(second), there, facts(third), first.note]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second, there, third, note = json.loads(done.stdout)
+    assert [g[1].removeprefix("GPU-") for g in first] == there
+    assert [g[1] for g in third] == [g[1] for g in first]
+    assert note is None
+    for one, two in zip(first, second, strict=True):
+        assert abs(one[4] - two[4]) < 64 * MIB, "a CUDA context would take hundreds of MiB"
+        assert one[5] is not None
+
+
+@pytest.mark.parametrize("tier", ["none", "model", "sequential"])
+def test_the_gpu_is_empty_after_a_run(toy: Path, cwd: Path, session: Session, tier: str) -> None:
+    torch.zeros(1, device="cuda")
+    before = allocated()
+    video = cogmagic.generate(PROMPT, model=str(toy), tier=tier, seed=1, num_inference_steps=2)
+    assert allocated() - before < MIB
+    assert video.report.peak_vram is not None
+    assert video.report.peak_vram > before
+    assert "peak VRAM 0.0" in video.facts_line()
+    assert session.loaded is not None
+
+
+@pytest.mark.parametrize("tier", ["none", "model", "sequential"])
+@pytest.mark.parametrize("phase", ["encode", "denoise", "decode"])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_the_gpu_is_empty_after_a_failure(
+    toy: Path, cwd: Path, session: Session, tier: str, phase: str, stop: Any
+) -> None:
+    torch.zeros(1, device="cuda")
+    before = allocated()
+
+    def fail(progress: Progress) -> None:
+        if progress.phase == phase and progress.done == bool(progress.total):
+            raise stop("injected")
+
+    with pytest.raises(Cancelled if stop is KeyboardInterrupt else stop):
+        cogmagic.generate(PROMPT, model=str(toy), tier=tier, on_progress=fail, seed=1)
+    assert allocated() - before < MIB
+
+
+def test_a_real_shortage_is_one_line_and_leaves_nothing(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    torch.zeros(1, device="cuda")
+    before = allocated()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((before + 16 * MIB) / total)
+    try:
+        with pytest.raises(cogmagic.OutOfMemoryError, match="--tier sequential") as error:
+            cogmagic.generate(PROMPT, model=str(toy), tier="none", seed=1, num_inference_steps=1)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "\n" not in str(error.value)
+    assert allocated() - before < MIB
+
+
+def test_the_same_seed_gives_the_same_frames_in_every_tier(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    digests = {
+        cogmagic.generate(
+            PROMPT, model=str(toy), tier=tier, seed=3, num_inference_steps=2
+        ).report.frames_sha256
+        for tier in ("none", "model", "sequential")
+    }
+    assert len(digests) == 1

@@ -1,0 +1,222 @@
+"""Cells in a real kernel: what reaches the front end, interrupts, errors, and what stays behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cogmagic._video import MARK, VOLATILE
+from tests.kernels import Kernel, Ran, kernel
+
+PROMPT = "a red circle moves to the right"
+TENSORS = """
+import gc, sys
+def tensors():
+    torch = sys.modules.get("torch")
+    gc.collect()
+    # not isinstance: asking a lazy proxy for its class would import what it stands for
+    return torch and sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("notebook")
+
+
+@pytest.fixture(scope="module")
+def one(folder: Path) -> Iterator[Kernel]:
+    with kernel(folder) as started:
+        yield started
+
+
+@pytest.fixture
+def there(folder: Path) -> Iterator[Path]:
+    """The kernel's folder, emptied afterwards."""
+    yield folder
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def cell(model: Path, options: str = "", body: str = PROMPT) -> str:
+    return f"%%cogvideo --model '{model}' --size 48x32 --frames 9 {options}\n{body}"
+
+
+def failed(ran: Ran, name: str) -> dict[str, Any]:
+    """The one error that `ran` sent: of that name, and of one line."""
+    (error,) = ran.of("error")
+    assert error["ename"] == name
+    assert error["traceback"] == [f"{name}: {error['evalue']}"]
+    assert "\n" not in error["evalue"]
+    assert ran.reply["status"] == "error"
+    assert ran.reply["ename"] == name
+    return error
+
+
+def test_a_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, there: Path) -> None:
+    ran = one.run(cell(toy, "--steps 3 --seed 7 --out fox"))
+    assert ran.reply["status"] == "ok"
+    kinds = [m["msg_type"] for m in ran.messages]
+    assert kinds[:3] == ["status", "execute_input", "display_data"]
+    assert kinds[-2:] == ["display_data", "status"]
+    assert set(kinds[3:-2]) == {"update_display_data"}  # nothing is printed or logged
+    live, player = ran.of("display_data")
+    updates = ran.of("update_display_data")
+    assert {u["transient"]["display_id"] for u in updates} == {live["transient"]["display_id"]}
+    for shown in (live, *updates):
+        assert shown["data"]["text/html"].startswith(f'<div class="{VOLATILE}"')
+        assert shown["data"]["text/plain"].startswith(MARK)
+    lines = [u["data"]["text/plain"].removeprefix(MARK) for u in updates]
+    phases = list(dict.fromkeys(line.split()[0] for line in lines))
+    phases = phases[phases[0] == "starting…" :]  # shown again if importing takes a while
+    assert phases == ["load", "encode", "denoise", "decode", "save", "none"]
+    assert "denoise · 3/3" in " ".join(lines)
+    assert lines[-1].startswith("none (no GPU: nothing is offloaded) · peak VRAM n/a · ")
+    assert " · seed 7 · cogvideo-" in lines[-1]
+    assert "<video" in player["data"]["text/html"]
+    assert 'src="data:video/mp4;base64,' in player["data"]["text/html"]
+    assert [p.suffix for p in there.iterdir()] == [".mp4"]
+    assert one.value("fox.frames().shape, fox.frames().dtype") == "(9, 32, 48, 3) uint8"
+
+
+def test_the_live_lines_thread_ends(one: Kernel, toy: Path, there: Path) -> None:
+    names = "sorted(t.name for t in __import__('threading').enumerate())"
+    one.run(cell(toy, "--steps 1"))
+    one.run(cell(toy, "--steps 1 --save missing/"))
+    assert "cogmagic-live" not in one.value(names)
+
+
+def test_the_same_seed_makes_the_same_frames(one: Kernel, toy: Path, there: Path) -> None:
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        assert one.run(cell(toy, f"--steps 2 --seed {seed} --out {name}")).of("error") == []
+    digest = "[v.report.frames_sha256 for v in (a, b, c)]"
+    a, b, c = json.loads(one.value(f"__import__('json').dumps({digest})"))
+    assert len(a) == 64
+    assert a == b != c
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "says"),
+    [
+        ("--stepps 3", "RequestError", "Did you mean '--steps'?"),
+        ("--truncate --tier balanced", "TierError", "this machine has 0"),
+        ("--save nowhere/", "OutputError", "Make it first."),
+    ],
+)
+def test_errors_are_sent_as_one_line(
+    one: Kernel, toy: Path, there: Path, options: str, name: str, says: str
+) -> None:
+    ran = one.run(cell(toy, options))
+    assert says in failed(ran, name)["evalue"]
+    assert ran.of("stream") == []
+    assert list(there.iterdir()) == []
+
+
+def test_an_error_turns_the_live_line_red(one: Kernel, toy: Path, there: Path) -> None:
+    ran = one.run(cell(toy, "--save nowhere/"))
+    last = ran.of("update_display_data")[-1]["data"]
+    assert last["text/plain"].startswith(f"{MARK}failed: ")
+    assert 'style="color:' in last["text/html"]
+
+
+def test_an_interrupt_stops_the_cell_and_the_kernel_goes_on(
+    one: Kernel, toy: Path, there: Path
+) -> None:
+    sent = one.send(cell(toy, "--steps 1000 --out never"))
+    queued = one.send("print('queued')")
+    interrupted = []
+
+    def stop(message: dict[str, Any]) -> None:
+        text = str(message["content"].get("data", {}).get("text/plain"))
+        if not interrupted and text.startswith(f"{MARK}denoise · ") and "/1000" in text:
+            interrupted.append(text)
+            assert [p.name.endswith(".part.mp4") for p in there.iterdir()] == [True]
+            one.manager.interrupt_kernel()
+
+    ran = one.wait(sent, stop)
+    error = failed(ran, "Cancelled")
+    assert error["evalue"] == "Stopped; the GPU is free again."
+    assert ran.of("stream") == []
+    last = ran.of("update_display_data")[-1]["data"]["text/plain"]
+    assert last.startswith(f"{MARK}stopped: denoise · ")
+    assert one.reply(queued)["status"] == "aborted"
+    assert list(there.iterdir()) == []
+    assert one.value("'never' in dir()") == "False"
+
+    after = one.run(cell(toy, "--steps 1 --out again"))
+    assert after.reply["status"] == "ok"
+    assert one.value("again.path.exists()") == "True"
+
+
+def test_an_interrupt_during_the_first_import_breaks_nothing(toy: Path, tmp_path: Path) -> None:
+    interrupted = []
+    with kernel(tmp_path) as fresh:
+        assert fresh.value("'torch' in __import__('sys').modules") == "False"
+
+        def stop(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "update_display_data" and not interrupted:
+                interrupted.append(message["content"]["data"]["text/plain"])
+                fresh.manager.interrupt_kernel()
+
+        failed(fresh.wait(fresh.send(cell(toy, "--steps 1")), stop), "Cancelled")
+        assert interrupted[0].startswith(f"{MARK}starting…")
+        assert list(tmp_path.iterdir()) == []
+        assert fresh.run(cell(toy, "--steps 1")).reply["status"] == "ok"
+
+
+@pytest.mark.parametrize("how", ["error", "interrupt"])
+def test_a_failed_run_keeps_no_tensor_alive(
+    toy: Path, tmp_path: Path, one: Kernel, there: Path, how: str
+) -> None:
+    one.run(TENSORS)
+    assert one.run(cell(toy, "--steps 1")).reply["status"] == "ok"
+    loaded = int(one.value("tensors()"))
+    one.run("%cogvideo release")
+    before = int(one.value("tensors()"))
+    assert loaded > before + 50  # the counting counts
+    if how == "error":
+        one.run(
+            "import cogmagic._generation as generation\n"
+            "whole = generation._decode\n"
+            "def broken(pipe, latents, clock): raise RuntimeError('broke')\n"
+            "generation._decode = broken"
+        )
+        ran = one.run(cell(toy, "--steps 2"))
+        one.run("generation._decode = whole")
+        assert [e["evalue"] for e in ran.of("error")] == ["broke"]
+    else:
+        sent = one.send(cell(toy, "--steps 1000"))
+        stopped = []
+
+        def stop(message: dict[str, Any]) -> None:
+            text = str(message["content"].get("data", {}).get("text/plain"))
+            if not stopped and "/1000" in text and "denoise" in text:
+                stopped.append(1)
+                one.manager.interrupt_kernel()
+
+        failed(one.wait(sent, stop), "Cancelled")
+    one.run("%cogvideo release")
+    assert int(one.value("tensors()")) <= before
+
+
+def test_completion_reaches_the_front_end(one: Kernel) -> None:
+    line = "%%cogvideo --tier mo"
+    one.client.complete(f"{line}\n{PROMPT}", len(line))
+    content = one.client.get_shell_msg(timeout=60)["content"]
+    assert content["matches"] == ["model"]
+    assert line[content["cursor_start"] : content["cursor_end"]] == "mo"
+
+
+def test_unloading_leaves_no_thread_and_no_magic(one: Kernel, toy: Path, there: Path) -> None:
+    count = "len(__import__('threading').enumerate())"
+    before = one.value(count)
+    one.run(cell(toy, "--steps 1"))
+    one.run("%unload_ext cogmagic")
+    assert one.value(count) == before
+    assert "not found" in one.run("%cogvideo status").text
+    one.run("%load_ext cogmagic")
+    assert one.run("%cogvideo status").reply["status"] == "ok"

@@ -1,0 +1,225 @@
+"""Reading a machine: NVML by UUID, the container's memory limit, torch builds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cogmagic import Gpu, Machine, _nvml
+from cogmagic._machine import (
+    GIB,
+    TorchBuild,
+    built_for,
+    cgroup_memory,
+    checked_by_torch,
+    cpu_only_note,
+    host_ram,
+    torch_build,
+)
+from cogmagic._rocm import amd_gpus
+
+MIB = 2**20
+UUIDS = ["aaaaaaaa00001111222233334444aaaa", "bbbbbbbb00001111222233334444bbbb"]
+
+
+class NVMLError(Exception):
+    pass
+
+
+class FakeNvml:
+    """NVML of a machine that CI does not have: two cards, listed in the other order than CUDA's,
+    and a MIG instance whose parent refuses memory questions, as inside a container.
+    """
+
+    NVMLError = NVMLError
+    nvmlMemory_v2 = 2
+    cards = {
+        "GPU-" + "bbbbbbbb-0000-1111-2222-33334444bbbb": ("RTX 3060", 12 * GIB, 11 * GIB, (8, 6)),
+        "GPU-" + "aaaaaaaa-0000-1111-2222-33334444aaaa": ("H100", 80 * GIB, 70 * GIB, (9, 0)),
+        "MIG-" + "cccccccc-0000-1111-2222-33334444cccc": ("H100 MIG 1g", 10 * GIB, 9 * GIB, None),
+    }
+    knows_v2 = True
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: bytes) -> str:
+        if uuid.decode() not in self.cards:
+            raise NVMLError
+        return uuid.decode()
+
+    def nvmlDeviceGetMemoryInfo(self, handle: str, version: int | None = None) -> Any:
+        if version is not None and not self.knows_v2:
+            raise NVMLError
+        _, total, free, _ = self.cards[handle]
+        # Version 1 counts the driver's own reserve as used.
+        return SimpleNamespace(total=total, free=free if version else free - 500 * MIB)
+
+    def nvmlDeviceGetName(self, handle: str) -> str:
+        return self.cards[handle][0]
+
+    def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, handle: str) -> str:
+        raise NVMLError
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle: str) -> Any:
+        capability = self.cards[handle][3]
+        if capability is None:
+            raise NVMLError
+        return capability
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
+    fake = FakeNvml()
+    monkeypatch.setattr(_nvml, "_nvml", lambda: fake)
+    monkeypatch.setattr(_nvml, "_driver_uuids", lambda *_: tuple(UUIDS))
+    return fake
+
+
+def test_gpus_are_numbered_as_cuda_does_and_joined_by_uuid(nvml: FakeNvml) -> None:
+    first, second = _nvml.nvidia_gpus()
+    assert (first.index, first.name, first.free) == (0, "H100", 70 * GIB)
+    assert (second.index, second.name, second.capability) == (1, "RTX 3060", (8, 6))
+    assert first.reserved is None  # CUDA is not initialised in this process
+
+
+def test_a_mig_instance_by_its_own_uuid(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_nvml, "_driver_uuids", lambda *_: ("cccccccc00001111222233334444cccc",))
+    (gpu,) = _nvml.nvidia_gpus()
+    assert (gpu.name, gpu.total, gpu.capability) == ("H100 MIG 1g", 10 * GIB, None)
+
+
+def test_memory_of_a_driver_without_version_2(nvml: FakeNvml) -> None:
+    nvml.knows_v2 = False
+    assert _nvml.nvidia_gpus()[0].free == 70 * GIB - 500 * MIB
+
+
+def test_hidden_gpus_are_said(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "2 NVIDIA GPU(s) hidden by CUDA_VISIBLE_DEVICES=''" in str(_nvml.visible_note())
+
+
+def test_a_cpu_build_of_torch_beside_a_gpu(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cogmagic._machine.torch_build", lambda: TorchBuild("2.13.0+cpu"))
+    machine = Machine.detect()
+    assert (machine.device, machine.gpus) == ("cpu", ())
+    assert "H100 found, but torch 2.13.0+cpu was built without CUDA" in str(machine.note)
+    assert "pip install" in str(machine.note)
+    assert "\n" not in cpu_only_note((Gpu(0, "H100"),), TorchBuild())
+
+
+def test_a_driver_that_torch_cannot_start() -> None:
+    """CI's torch has no CUDA, which is what an outdated driver looks like to it."""
+    machine = checked_by_torch(Machine((Gpu(0, "GTX 970"),), device="cuda"))
+    assert (machine.device, machine.gpus) == ("cpu", ())
+    assert "cannot start CUDA" in str(machine.note)
+    assert checked_by_torch(Machine(device="mps")).device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("capability", "architectures", "usable"),
+    [
+        ((9, 0), ["sm_80", "sm_90"], True),
+        ((8, 6), ["sm_80", "sm_90"], True),
+        ((7, 0), ["sm_75", "sm_80", "sm_90"], False),
+        ((12, 0), ["sm_80", "sm_90"], False),
+        ((12, 0), ["sm_90", "compute_90"], True),
+        ((9, 0), ["sm_90a"], True),
+        ((12, 1), ["sm_120"], True),
+        (None, ["sm_90"], True),
+        ((9, 4), ["gfx942"], True),
+    ],
+)
+def test_which_gpus_a_build_of_torch_serves(
+    capability: tuple[int, int] | None, architectures: list[str], usable: bool
+) -> None:
+    assert built_for(capability, architectures) is usable
+
+
+def test_detecting_imports_no_torch_and_reads_its_build() -> None:
+    code = (
+        "import sys, cogmagic; m = cogmagic.Machine.detect(); print(m.ram.total > 0);"
+        "from cogmagic._machine import torch_build; print(torch_build().version);"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    import torch
+
+    assert done.stdout.split() == ["True", torch.__version__, "False"]
+    assert torch_build() == TorchBuild(torch.__version__, torch.version.cuda, torch.version.hip)
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def test_the_tightest_limit_of_cgroup_version_2(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "membership": "0::/user/kernel\n",
+            "memory.max": "max\n",
+            "memory.current": "1\n",
+            "user/memory.max": f"{8 * GIB}\n",
+            "user/memory.current": f"{3 * GIB}\n",
+            "user/memory.stat": f"anon 5\ninactive_file {GIB}\n",
+            "user/kernel/memory.max": f"{16 * GIB}\n",
+            "user/kernel/memory.current": f"{GIB}\n",
+        },
+    )
+    assert cgroup_memory(tmp_path, tmp_path / "membership") == (8 * GIB, 2 * GIB)
+
+
+def test_the_limit_of_a_container_under_cgroup_version_1(tmp_path: Path) -> None:
+    """The membership names the host's path, which the container does not see."""
+    write(
+        tmp_path,
+        {
+            "membership": "5:cpu:/docker/abc\n4:memory:/docker/abc\n",
+            "memory/memory.limit_in_bytes": f"{12 * GIB}\n",
+            "memory/memory.usage_in_bytes": f"{5 * GIB}\n",
+            "memory/memory.stat": f"total_inactive_file {2 * GIB}\n",
+        },
+    )
+    assert cgroup_memory(tmp_path, tmp_path / "membership") == (12 * GIB, 3 * GIB)
+
+
+def test_no_limit_at_all(tmp_path: Path) -> None:
+    assert cgroup_memory(tmp_path, tmp_path / "nothing") is None
+    write(tmp_path, {"membership": "0::/\n", "memory.max": "max\n", "memory.current": "1\n"})
+    assert cgroup_memory(tmp_path, tmp_path / "membership") is None
+
+
+def test_host_ram_is_read() -> None:
+    ram = host_ram()
+    assert ram.total is not None
+    assert ram.available is not None
+    assert 0 < ram.available <= ram.total
+
+
+def test_amd_gpus_from_sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n, used in ((0, 2), (1, 4)):
+        write(
+            tmp_path,
+            {
+                f"card{n}/device/mem_info_vram_total": f"{16 * GIB}\n",
+                f"card{n}/device/mem_info_vram_used": f"{used * GIB}\n",
+                f"card{n}/device/product_name": f"Radeon {n}\n",
+            },
+        )
+    (tmp_path / "card2" / "device").mkdir(parents=True)  # another vendor's
+    monkeypatch.delenv("HIP_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [(g.name, g.free) for g in amd_gpus(tmp_path)] == [
+        ("Radeon 0", 14 * GIB),
+        ("Radeon 1", 12 * GIB),
+    ]
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "1")
+    assert [(g.index, g.name) for g in amd_gpus(tmp_path)] == [(0, "Radeon 1")]

@@ -1,0 +1,43 @@
+"""What the package offers and what it weighs."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import cogmagic
+from cogmagic._checkpoint import embedded_folder
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_public_names() -> None:
+    assert cogmagic.__all__ == sorted(cogmagic.__all__)
+    for name in cogmagic.__all__:
+        assert getattr(cogmagic, name).__doc__
+    assert set(cogmagic.__all__) <= set(dir(cogmagic))
+    assert not hasattr(cogmagic, "nothing")
+
+
+def test_the_version_is_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert cogmagic.__version__ == project["version"]
+    assert f"## [{cogmagic.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_embedded_model_is_small_and_safe() -> None:
+    files = [f for f in embedded_folder().rglob("*") if f.is_file()]
+    assert sum(f.stat().st_size for f in files) <= 16_000_000
+    assert {f.suffix for f in files} <= {".json", ".safetensors"}
+
+
+def test_every_dependency_is_pinned_in_the_constraints() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    pins = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
+    names = {w.partition(">=")[0].lower() for w in wanted} - {"cogmagic[lab]"}
+    assert names <= pins
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
