@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._version import __version__
+
 if TYPE_CHECKING:
     from cogmagic._api import generate, models, plan, release, status
     from cogmagic._errors import (
@@ -26,14 +28,14 @@ if TYPE_CHECKING:
         RequestError,
         TierError,
     )
-    from cogmagic._machine import Gpu, Machine, Ram
+    from cogmagic._gpu import Gpu
+    from cogmagic._machine import Machine
     from cogmagic._planner import Plan
     from cogmagic._progress import Progress
+    from cogmagic._ram import Ram
     from cogmagic._report import Report
     from cogmagic._request import Request
     from cogmagic._video import Video
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "_api": ("generate", "models", "plan", "release", "status"),
@@ -47,9 +49,11 @@ _HOMES = {
         "RequestError",
         "TierError",
     ),
-    "_machine": ("Gpu", "Machine", "Ram"),
+    "_gpu": ("Gpu",),
+    "_machine": ("Machine",),
     "_planner": ("Plan",),
     "_progress": ("Progress",),
+    "_ram": ("Ram",),
     "_report": ("Report",),
     "_request": ("Request",),
     "_video": ("Video",),
@@ -73,6 +77,7 @@ __all__ = [
     "RequestError",
     "TierError",
     "Video",
+    "__version__",
     "generate",
     "models",
     "plan",

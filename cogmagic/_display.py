@@ -99,7 +99,7 @@ def describe(progress: Progress, seconds: float) -> str:
     elif p.total:
         parts.append(f"{p.done}/{p.total}")
     parts.append(f"{seconds:.0f} s")
-    if p.seconds_left is not None and p.phase != "download":
+    if p.seconds_left is not None:
         parts.append(f"{p.seconds_left:.0f} s left")
     held = _vram()
     if held:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmagic._catalog import Model
-from cogmagic._checkpoint import COMPONENTS, check_folder, weight_files
 from cogmagic._errors import CheckpointError, OutputError
+from cogmagic._folder import COMPONENTS, check_folder, weight_files
 from cogmagic._hub_cache import intact, main_snapshot, point_main_at, repository_folder, sweep
 from cogmagic._hub_errors import explained
 from cogmagic._progress import OnProgress, Progress

@@ -8,59 +8,18 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["GIB", "Gpu", "Machine", "Ram", "TorchBuild"]
+from cogmagic._gpu import Gpu
+from cogmagic._nvml import nvidia_gpus, visible_note
+from cogmagic._ram import Ram, host_ram
+from cogmagic._rocm import amd_gpus
 
-GIB = 2**30
+__all__ = ["Machine", "TorchBuild", "built_for", "checked_by_torch", "torch_build"]
 
 DeviceType = Literal["cuda", "mps", "cpu"]
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One GPU as torch numbers it. Memory in bytes; None where unknown."""
-
-    index: int
-    name: str
-    uuid: str | None = None
-    total: int | None = None
-    free: int | None = None
-    """What the driver calls free, now."""
-    reserved: int | None = None
-    """What torch's allocator holds in this kernel; None while CUDA is not initialised."""
-    allocated: int | None = None
-    """The part of `reserved` that tensors use."""
-    capability: tuple[int, int] | None = None
-    source: Literal["nvml", "sysfs", "described"] = "described"
-
-    @property
-    def available(self) -> int | None:
-        """What a run could use: free, and what this kernel has cached but not in use."""
-        if self.free is None:
-            return None
-        return self.free + (self.reserved or 0) - (self.allocated or 0)
-
-    @property
-    def others(self) -> int | None:
-        """An estimate of what others use: all that is neither free nor this kernel's.
-
-        The driver's own share and this kernel's CUDA context are in it, since neither is told.
-        """
-        if self.total is None or self.free is None:
-            return None
-        return max(self.total - self.free - (self.reserved or 0), 0)
-
-
-@dataclass(frozen=True)
-class Ram:
-    """Host memory in bytes: what this process may have at most, and what is left of it."""
-
-    total: int | None = None
-    available: int | None = None
-    source: str = "described"
 
 
 @dataclass(frozen=True)
@@ -77,7 +36,7 @@ class Machine:
     """All that a plan knows of the world."""
 
     gpus: tuple[Gpu, ...] = ()
-    ram: Ram = Ram()
+    ram: Ram = field(default_factory=Ram)
     device: DeviceType = "cpu"
     note: str | None = None
     """One line about a GPU that is there but cannot be used, with what to type."""
@@ -88,12 +47,8 @@ class Machine:
         build = torch_build()
         ram = host_ram()
         if build.hip:
-            from cogmagic._rocm import amd_gpus
-
             gpus = with_torch_counters(amd_gpus())
             return cls(gpus, ram, "cuda" if gpus else "cpu")
-        from cogmagic._nvml import nvidia_gpus, visible_note
-
         found = nvidia_gpus()
         if found and build.cuda is None:
             return cls((), ram, "cpu", cpu_only_note(found, build))
@@ -203,70 +158,3 @@ def built_for(capability: tuple[int, int] | None, architectures: list[str]) -> b
         if built <= capability and (kind == "compute" or built[0] == capability[0]):
             return True
     return False
-
-
-def host_ram() -> Ram:
-    """Host memory: the container's limit where there is one, else the machine's."""
-    import psutil
-
-    memory = psutil.virtual_memory()
-    total, available = int(memory.total), int(memory.available)
-    limit = cgroup_memory(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
-    if limit is None or limit[0] >= total:
-        return Ram(total, available, "machine")
-    maximum, used = limit
-    return Ram(maximum, min(available, max(maximum - used, 0)), "container")
-
-
-def cgroup_memory(root: Path, membership: Path) -> tuple[int, int] | None:
-    """The tightest (limit, used) in bytes of this process's control groups, or None.
-
-    Handles version 2 (``memory.max``) and version 1 (``memory.limit_in_bytes``); a limit may be
-    set on any ancestor. Page cache that the kernel can drop is not counted as used.
-    """
-    try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    tightest: tuple[int, int] | None = None
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            base, limit_name, used_name = root, "memory.max", "memory.current"
-            inactive = "inactive_file"
-        elif "memory" in controllers.split(","):
-            base, limit_name, used_name = (
-                root / "memory",
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-            )
-            inactive = "total_inactive_file"
-        else:
-            continue
-        # Inside a container the path of the host's hierarchy is not mounted: the root then holds
-        # the container's own files, so it is always looked at last.
-        folder = base / path.lstrip("/")
-        for group in (folder, *folder.parents):
-            limit, used = _number(group / limit_name), _number(group / used_name)
-            if limit is not None and used is not None:
-                used -= _stat(group / "memory.stat", inactive)
-                if tightest is None or limit - used < tightest[0] - tightest[1]:
-                    tightest = (limit, max(used, 0))
-            if group == base:
-                break
-    return tightest
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # absent, or "max"
-        return None
-
-
-def _stat(path: Path, key: str) -> int:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return 0
-    return next((int(v) for k, v in (x.split() for x in text.splitlines()) if k == key), 0)

@@ -13,7 +13,7 @@ import sys
 from functools import lru_cache
 from typing import Any
 
-from cogmagic._machine import Gpu
+from cogmagic._gpu import Gpu
 
 __all__ = ["nvidia_gpus", "visible_note"]
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._catalog import Dtype, Task
 from cogmagic._errors import TierError
+from cogmagic._gpu import GIB
 from cogmagic._interrupts import interrupts_deferred
-from cogmagic._machine import GIB, Machine
+from cogmagic._machine import Machine
 from cogmagic._request import Request
 
 if TYPE_CHECKING:

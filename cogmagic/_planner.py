@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 from cogmagic._catalog import Dtype
 from cogmagic._errors import TierError, did_you_mean
-from cogmagic._machine import GIB, Machine
+from cogmagic._gpu import GIB
+from cogmagic._machine import Machine
 from cogmagic._request import Request
 
 __all__ = ["TIERS", "Plan", "Tier", "plan", "rule_of_thumb"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cogmagic._machine import GIB
+from cogmagic._gpu import GIB
 
 __all__ = ["Report", "gib"]
 

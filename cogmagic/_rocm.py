@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cogmagic._machine import Gpu
+from cogmagic._gpu import Gpu
 
 __all__ = ["amd_gpus"]
 

@@ -10,19 +10,22 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from cogmagic import __version__
 from cogmagic._apply import HostCopy, modules, placed
 from cogmagic._catalog import Model
-from cogmagic._checkpoint import check_folder, local_folder
+from cogmagic._checkpoint import local_folder
 from cogmagic._errors import BusyError
+from cogmagic._folder import check_folder
 from cogmagic._generation import generate_frames
+from cogmagic._gpu import GIB
 from cogmagic._interrupts import interrupts_deferred, interrupts_held
-from cogmagic._machine import GIB, Machine, checked_by_torch, host_ram
+from cogmagic._machine import Machine, checked_by_torch
 from cogmagic._memory import empty_cache, freeing_frames, peaks, reset_peaks
 from cogmagic._planner import Plan, plan
 from cogmagic._progress import Clock, OnProgress, silent
+from cogmagic._ram import host_ram
 from cogmagic._report import Report, gib
 from cogmagic._request import Request
+from cogmagic._version import __version__
 from cogmagic._video import Target, Video, check_encoder, write_mp4
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from html import escape
 
 from cogmagic._catalog import MODELS, Model
-from cogmagic._machine import Gpu, Machine
+from cogmagic._gpu import Gpu
+from cogmagic._machine import Machine
 from cogmagic._report import gib
 from cogmagic._video import MARK, VOLATILE
 

@@ -11,7 +11,8 @@ import pytest
 import cogmagic
 from cogmagic import CheckpointError, RequestError, TierError
 from cogmagic._catalog import MODELS
-from cogmagic._checkpoint import check_folder, find_model, identify
+from cogmagic._checkpoint import find_model
+from cogmagic._folder import check_folder, identify
 from cogmagic._pipeline import balanced_map
 from cogmagic._session import Session
 from tests.checkpoints import save_checkpoint

@@ -19,9 +19,10 @@ import pytest
 
 import cogmagic
 from cogmagic import CheckpointError, CogMagicError, OutputError, Progress, RequestError
-from cogmagic._checkpoint import find_model, identify, local_folder
+from cogmagic._checkpoint import find_model, local_folder
 from cogmagic._display import describe
 from cogmagic._errors import Cancelled
+from cogmagic._folder import identify
 from cogmagic._hub import cached_folder, download, fetch_tokenizer
 from cogmagic._progress import silent
 from tests.hub_server import Hub, Repository, etag, serving

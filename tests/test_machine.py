@@ -11,16 +11,15 @@ from typing import Any
 import pytest
 
 from cogmagic import Gpu, Machine, _nvml
+from cogmagic._gpu import GIB
 from cogmagic._machine import (
-    GIB,
     TorchBuild,
     built_for,
-    cgroup_memory,
     checked_by_torch,
     cpu_only_note,
-    host_ram,
     torch_build,
 )
+from cogmagic._ram import cgroup_memory, host_ram
 from cogmagic._rocm import amd_gpus
 
 MIB = 2**20

@@ -6,7 +6,7 @@ import pytest
 
 from cogmagic import Gpu, Machine, Request, TierError
 from cogmagic._catalog import MODELS
-from cogmagic._machine import GIB
+from cogmagic._gpu import GIB
 from cogmagic._planner import plan, rule_of_thumb
 
 TINY = MODELS[0]

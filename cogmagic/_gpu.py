@@ -1,0 +1,45 @@
+"""One GPU as a value: what it is, what is free on it now, and what this kernel holds of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["GIB", "Gpu"]
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU as torch numbers it. Memory in bytes; None where unknown."""
+
+    index: int
+    name: str
+    uuid: str | None = None
+    total: int | None = None
+    free: int | None = None
+    """What the driver calls free, now."""
+    reserved: int | None = None
+    """What torch's allocator holds in this kernel; None while CUDA is not initialised."""
+    allocated: int | None = None
+    """The part of `reserved` that tensors use."""
+    capability: tuple[int, int] | None = None
+    source: Literal["nvml", "sysfs", "described"] = "described"
+
+    @property
+    def available(self) -> int | None:
+        """What a run could use: free, and what this kernel has cached but not in use."""
+        if self.free is None:
+            return None
+        return self.free + (self.reserved or 0) - (self.allocated or 0)
+
+    @property
+    def others(self) -> int | None:
+        """An estimate of what others use: all that is neither free nor this kernel's.
+
+        The driver's own share and this kernel's CUDA context are in it, since neither is told.
+        """
+        if self.total is None or self.free is None:
+            return None
+        return max(self.total - self.free - (self.reserved or 0), 0)

@@ -1,0 +1,84 @@
+"""Host memory: the container's limit where there is one, else the machine's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Ram", "cgroup_memory", "host_ram"]
+
+
+@dataclass(frozen=True)
+class Ram:
+    """Host memory in bytes: what this process may have at most, and what is left of it."""
+
+    total: int | None = None
+    available: int | None = None
+    source: str = "described"
+
+
+def host_ram() -> Ram:
+    """Host memory: the container's limit where there is one, else the machine's."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    total, available = int(memory.total), int(memory.available)
+    limit = cgroup_memory(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
+    if limit is None or limit[0] >= total:
+        return Ram(total, available, "machine")
+    maximum, used = limit
+    return Ram(maximum, min(available, max(maximum - used, 0)), "container")
+
+
+def cgroup_memory(root: Path, membership: Path) -> tuple[int, int] | None:
+    """The tightest (limit, used) in bytes of this process's control groups, or None.
+
+    Handles version 2 (``memory.max``) and version 1 (``memory.limit_in_bytes``); a limit may be
+    set on any ancestor. Page cache that the kernel can drop is not counted as used.
+    """
+    try:
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    tightest: tuple[int, int] | None = None
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base, limit_name, used_name = root, "memory.max", "memory.current"
+            inactive = "inactive_file"
+        elif "memory" in controllers.split(","):
+            base, limit_name, used_name = (
+                root / "memory",
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+            )
+            inactive = "total_inactive_file"
+        else:
+            continue
+        # Inside a container the path of the host's hierarchy is not mounted: the root then holds
+        # the container's own files, so it is always looked at last.
+        folder = base / path.lstrip("/")
+        for group in (folder, *folder.parents):
+            limit, used = _number(group / limit_name), _number(group / used_name)
+            if limit is not None and used is not None:
+                used -= _stat(group / "memory.stat", inactive)
+                if tightest is None or limit - used < tightest[0] - tightest[1]:
+                    tightest = (limit, max(used, 0))
+            if group == base:
+                break
+    return tightest
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # absent, or "max"
+        return None
+
+
+def _stat(path: Path, key: str) -> int:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return next((int(v) for k, v in (x.split() for x in text.splitlines()) if k == key), 0)
