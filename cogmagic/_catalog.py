@@ -106,7 +106,7 @@ MODELS: tuple[Model, ...] = (
         sizes=Sizes(short=(64, 256), long=(64, 256)),
         frames=Frames(default=17, step=8, least=9, most=33), fps=8, dtype="float32",
         scheduler="ddim", dynamic_guidance=False, num_inference_steps=20, guidance_scale=4.0,
-        max_tokens=64, architecture=Architecture(12, 6, 6),
+        max_tokens=64, architecture=Architecture(16, 8, 6),
     ),
     Model(
         name="2b", source="zai-org/CogVideoX-2b", also=("THUDM/CogVideoX-2b",), task="t2v",

@@ -53,10 +53,8 @@ def embedded_folder() -> Path:
 
 def local_folder(model: Model) -> Path | None:
     """The folder of a model that is already here, whole; None if it must be downloaded."""
-    if model.embedded:
-        return embedded_folder()
-    if Path(model.source).is_absolute():
-        folder = Path(model.source)
+    if model.embedded or Path(model.source).is_absolute():
+        folder = embedded_folder() if model.embedded else Path(model.source)
         check_folder(folder)
         return folder
     from cogmagic._hub import cached_folder

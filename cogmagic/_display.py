@@ -13,6 +13,7 @@ from contextvars import copy_context
 from html import escape
 from typing import Any
 
+from cogmagic._interrupts import interrupts_held
 from cogmagic._progress import Progress
 from cogmagic._report import gib
 from cogmagic._video import MARK, VOLATILE
@@ -50,11 +51,12 @@ class LiveLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: Any
     ) -> None:
-        self._stop.set()
-        self._ticker.join()
-        if kind is not None:
-            word = "stopped" if issubclass(kind, KeyboardInterrupt) else "failed"
-            self._show(f"{word}: {self._text()}", failed=True)
+        with interrupts_held():  # people press twice
+            self._stop.set()
+            self._ticker.join()
+            if kind is not None:
+                word = "stopped" if issubclass(kind, KeyboardInterrupt) else "failed"
+                self._show(f"{word}: {self._text()}", failed=True)
 
     def __call__(self, progress: Progress) -> None:
         """Take note of a moment of the run."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cogmagic._errors import Cancelled, OutOfMemoryError
+from cogmagic._interrupts import interrupts_held
 from cogmagic._machine import Machine
 
 __all__ = ["empty_cache", "freeing_frames", "peaks", "reset_peaks"]
@@ -20,6 +21,8 @@ def reset_peaks(machine: Machine) -> None:
     import torch
 
     if machine.device == "cuda":
+        # The counters are not there before CUDA is, which the run is about to start anyway.
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         for gpu in machine.gpus:
             torch.cuda.reset_peak_memory_stats(gpu.index)
 
@@ -49,13 +52,14 @@ def freeing_frames(run: Callable[[], Result]) -> Result:
         failure: BaseException = stopped
     except Exception as error:
         failure = error
-    if isinstance(failure, KeyboardInterrupt):
-        failure = Cancelled("Stopped; the GPU is free again.")
-    elif type(failure).__name__ == "OutOfMemoryError" and type(failure).__module__ == "torch":
-        failure = _explained(failure)
-    else:
-        _let_go_of_frames(failure)
-    empty_cache()
+    with interrupts_held():  # people press twice
+        if isinstance(failure, KeyboardInterrupt):
+            failure = Cancelled("Stopped; the GPU is free again.")
+        elif type(failure).__name__ == "OutOfMemoryError" and type(failure).__module__ == "torch":
+            failure = _explained(failure)
+        else:
+            _let_go_of_frames(failure)
+        empty_cache()
     raise failure
 
 
@@ -88,6 +92,8 @@ def empty_cache() -> None:
     if torch is None:
         return
     if torch.cuda.is_initialized():
+        # cuBLAS keeps 32 MiB per stream on recent GPUs; torch gives it back only when told so.
+        torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():
         torch.mps.empty_cache()

@@ -31,21 +31,25 @@ MARK = "[cogmagic] "
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_nvenc")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Video:
     """The result of a run. It holds a path and facts, never frames."""
 
     path: Path
-    prompt: str = field(repr=False)
+    prompt: str
     model: str
     width: int
     height: int
     num_frames: int
     fps: int
     seed: int
-    report: Report = field(repr=False)
-    embed_limit: int = field(default=8_000_000, repr=False, compare=False)
+    report: Report
+    embed_limit: int = field(default=8_000_000, compare=False)
     """Bytes up to which the file is embedded in the notebook; above, it is linked."""
+
+    def __repr__(self) -> str:
+        clip = f"{self.num_frames} frames of {self.width}×{self.height} at {self.fps} fps"
+        return f"Video({str(_relative(self.path))!r}, {clip}, {self.model}, seed {self.seed})"
 
     def frames(self) -> np.ndarray[Any, Any]:
         """The frames as decoded from the file: uint8, frames × height × width × 3."""
