@@ -49,7 +49,11 @@ DIRECTIONS: dict[str, tuple[int, int]] = {
     "up": (0, -1),
     "down": (0, 1),
 }
-SIZES: dict[str, tuple[float, float]] = {"small": (8.0, 10.5), "": (12.0, 15.0), "large": (17.0, 21.0)}
+SIZES: dict[str, tuple[float, float]] = {
+    "small": (8.0, 10.5),
+    "": (12.0, 15.0),
+    "large": (17.0, 21.0),
+}
 
 # Half width and half height of each shape's bounding box, and the half side or circumradius that
 # gives the shape about the area of a circle of radius 1.

@@ -1,5 +1,7 @@
-"""Training machinery shared by both stages: bfloat16 weights with float32 masters, an exponential
-moving average, a learning rate that follows the clock, and CUDA graphs.
+"""Training machinery that both stages share.
+
+bfloat16 weights with float32 masters, their exponential moving average, a learning rate that
+follows the clock, gradients averaged over processes, and CUDA graphs.
 
 On a CPU the same code runs in float32 without graphs, slowly, so that it can be tried anywhere.
 """

@@ -20,7 +20,7 @@ from PIL import Image
 from clips import place, render, sample_attributes, training_combinations
 from evaluate import to_uint8
 
-SIZES = ((192, 160), (240, 192), (256, 256), (144, 96))
+SIZES = ((192, 160), (240, 192), (144, 96))
 
 
 def tile_edges(length: int, tile: int, stride: int) -> list[int]:
@@ -56,7 +56,9 @@ def main() -> None:
         for tiled in (False, True):
             vae.use_tiling = tiled
             trips.append(
-                torch.cat([vae.decode(vae.encode(c).latent_dist.mode()).sample for c in clips.split(1)])
+                torch.cat(
+                    [vae.decode(vae.encode(c).latent_dist.mode()).sample for c in clips.split(1)]
+                )
             )
         original, whole, tiles = (to_uint8(v).astype(np.float32) for v in (clips, *trips))
         if tiles.shape != original.shape:

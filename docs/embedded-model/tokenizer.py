@@ -16,9 +16,7 @@ PUNCTUATION = (".", ",", ":", ";", "!", "?", "-", "'", '"', "(", ")")
 def build_tokenizer() -> T5Tokenizer:
     """The tokenizer of the embedded model; ids follow from the vocabulary alone."""
     spellings = dict.fromkeys(
-        spelling
-        for word in vocabulary()
-        for spelling in (word, word.capitalize(), word.upper())
+        spelling for word in vocabulary() for spelling in (word, word.capitalize(), word.upper())
     )
     pieces: list[tuple[str, float]] = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     pieces += [("▁" + spelling, -5.0) for spelling in spellings]

@@ -2,121 +2,33 @@
 
     torchrun --nproc-per-node 2 docs/embedded-model/train_transformer.py --out build/tiny
 
-reads build/tiny/vae and writes the whole pipeline to build/tiny. Clips are rendered and encoded
-once; plain `python` trains on one GPU. Captions are tokenized and encoded exactly as `CogVideoXPipeline` does (padded, no mask).
+reads build/tiny/vae and writes the whole pipeline to build/tiny; plain `python` trains on one GPU.
+`--start FOLDER` continues from a pipeline. Clips are rendered and encoded once; captions are
+tokenized and encoded exactly as `CogVideoXPipeline` does (padded, no mask).
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 import random
 from pathlib import Path
 
-import numpy as np
 import torch
-from diffusers import (
-    AutoencoderKLCogVideoX,
-    CogVideoXDDIMScheduler,
-    CogVideoXPipeline,
-    CogVideoXTransformer3DModel,
-)
+from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline
 from torch import distributed
-from transformers import T5Config, T5EncoderModel
 
+from batches import NATIVE, OTHERS, Batches
 from captions import describe
-from clips import FRAMES, SIZE, place, render, sample_attributes, training_combinations
+from clips import FRAMES, sample_attributes, training_combinations
 from fast import Clock, GraphedLoss, Weights, working_dtype
 from measure import read_clip, score
-from tokenizer import MAX_LENGTH, build_tokenizer
+from model import build_pipeline, save
+from tokenizer import MAX_LENGTH
 
-NATIVE = (SIZE, SIZE, MAX_LENGTH)
-# Height, width and text length of the other batches: larger clips, and the pipeline's default
-# text length, so that a caller who leaves it alone is served too. One step in ten uses one.
-OTHERS = ((96, 144, MAX_LENGTH), (144, 96, MAX_LENGTH), (160, 192, MAX_LENGTH), (SIZE, SIZE, 226))
-CAPTIONS_PER_CLIP = 2
 SETTINGS = ((20, 4.0), (10, 4.0), (20, 6.0), (20, 2.5))  # steps and guidance tried at the end
 HERE = Path(__file__).parent
-
-
-def build_scheduler() -> CogVideoXDDIMScheduler:
-    """CogVideoX-5b's schedule: v-prediction, zero terminal SNR, trailing steps."""
-    return CogVideoXDDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
-        snr_shift_scale=1.0,
-        timestep_spacing="trailing",
-        clip_sample=False,
-    )
-
-
-def build_pipeline(vae: AutoencoderKLCogVideoX, args: argparse.Namespace) -> CogVideoXPipeline:
-    """The pipeline around a trained autoencoder, everything else fresh (or from `args.start`)."""
-    tokenizer = build_tokenizer()
-    if args.start:
-        text_encoder = T5EncoderModel.from_pretrained(Path(args.start) / "text_encoder")
-        transformer = CogVideoXTransformer3DModel.from_pretrained(Path(args.start) / "transformer")
-    else:
-        text_encoder = T5EncoderModel(
-            T5Config(
-                vocab_size=len(tokenizer),
-                d_model=128,
-                d_kv=32,
-                d_ff=256,
-                num_layers=2,
-                num_heads=4,
-                feed_forward_proj="gated-gelu",
-                dropout_rate=0.0,
-            )
-        )
-        transformer = CogVideoXTransformer3DModel(
-            num_attention_heads=6,
-            attention_head_dim=32,
-            in_channels=vae.config.latent_channels,
-            out_channels=vae.config.latent_channels,
-            time_embed_dim=args.time_embed_dim,
-            text_embed_dim=128,
-            num_layers=args.layers,
-            sample_width=SIZE // 8,
-            sample_height=SIZE // 8,
-            sample_frames=FRAMES,
-            max_text_seq_length=MAX_LENGTH,
-            use_rotary_positional_embeddings=True,
-        )
-    pipe = CogVideoXPipeline(tokenizer, text_encoder, vae, transformer, build_scheduler())
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-class Clips:
-    """Encoded clips of one size with their tokenized captions, all on the device."""
-
-    def __init__(self, pipe: CogVideoXPipeline, count: int, height: int, width: int, seed: int):
-        device = pipe.vae.device
-        rng = random.Random(seed)
-        generator = torch.Generator(device).manual_seed(seed)
-        attributes = sample_attributes(count, training_combinations(), rng)
-        scenes = place(attributes, generator, height, width)
-        encoded = []
-        with torch.no_grad():
-            for index in torch.arange(count, device=device).split(64):
-                clips = render(scenes.take(index), height, width).to(pipe.vae.dtype)
-                encoded.append(pipe.vae.encode(clips).latent_dist.mode())
-        latents = torch.cat(encoded).permute(0, 2, 1, 3, 4).float()
-        self.latents = (latents * pipe.vae.config.scaling_factor).half().contiguous()
-        texts = [describe(*a, rng) for _ in range(CAPTIONS_PER_CLIP) for a in attributes]
-        self.captions = tokenize(pipe, texts).view(CAPTIONS_PER_CLIP, count, -1).to(device)
-
-
-def tokenize(pipe: CogVideoXPipeline, texts: list[str]) -> torch.Tensor:
-    """Token ids [N, MAX_LENGTH], padded as the pipeline pads."""
-    ids = pipe.tokenizer(texts, padding="max_length", max_length=MAX_LENGTH, truncation=True)
-    return torch.from_numpy(np.array(ids["input_ids"], dtype=np.int64))
 
 
 class Denoising:
@@ -145,39 +57,6 @@ class Denoising:
             return_dict=False,
         )[0]
         return (velocity.float() - (kept * noise - lost * latents)).square().mean()
-
-
-class Batches:
-    """Draws training batches: latents, noise, token ids with 10 % empty captions, and times."""
-
-    def __init__(
-        self, pipe: CogVideoXPipeline, args: argparse.Namespace, device: torch.device, seed: int
-    ) -> None:
-        self.device = device
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.batch = args.batch
-        self.steps = pipe.scheduler.config.num_train_timesteps
-        self.empty = tokenize(pipe, [""]).to(self.device)
-        sizes = {kind[:2] for kind in (NATIVE, *OTHERS)}
-        self.clips = {
-            size: Clips(pipe, args.clips if size == NATIVE[:2] else args.clips // 12, *size, seed + i)
-            for i, size in enumerate(sorted(sizes))
-        }
-
-    def draw(self, kind: tuple[int, int, int]) -> tuple[torch.Tensor, ...]:
-        """A batch of this kind (height, width, text length)."""
-        clips, device, generator = self.clips[kind[:2]], self.device, self.generator
-        batch = self.batch if kind == NATIVE else self.batch // 3
-        index = torch.randint(len(clips.latents), (batch,), generator=generator, device=device)
-        which = torch.randint(CAPTIONS_PER_CLIP, (batch,), generator=generator, device=device)
-        dropped = torch.rand(batch, 1, generator=generator, device=device) < 0.1
-        ids = torch.where(dropped, self.empty, clips.captions[which, index])
-        ids = torch.nn.functional.pad(ids, (0, kind[2] - MAX_LENGTH))
-        latents = clips.latents[index]
-        noise = torch.randn(latents.shape, generator=generator, device=device)
-        spread = torch.rand(batch, generator=generator, device=device)
-        spread = (torch.arange(batch, device=device) + spread) / batch
-        return latents, noise, ids, (spread * self.steps).long().clamp(max=self.steps - 1)
 
 
 @torch.no_grad()
@@ -212,18 +91,6 @@ def seen_entries(count: int) -> list[dict]:
     ]
 
 
-def save(pipe: CogVideoXPipeline, weights: Weights, out: Path) -> None:
-    """Write the pipeline with the averaged weights, everything in float16."""
-    parts = [copy.deepcopy(part).float() for part in (pipe.text_encoder, pipe.transformer)]
-    with torch.no_grad():
-        torch._foreach_copy_([p for part in parts for p in part.parameters()], weights.average)
-    vae = copy.deepcopy(pipe.vae)
-    finished = CogVideoXPipeline(
-        pipe.tokenizer, parts[0].half(), vae.half(), parts[1].half(), pipe.scheduler
-    )
-    finished.save_pretrained(out)
-
-
 def train(args: argparse.Namespace) -> None:
     """Train for `args.seconds` and save the pipeline to `args.out`."""
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -233,7 +100,9 @@ def train(args: argparse.Namespace) -> None:
         torch.cuda.set_device(device)
     torch.manual_seed(args.seed)  # the same first weights in every process
     vae = AutoencoderKLCogVideoX.from_pretrained(args.vae or out / "vae")
-    pipe = build_pipeline(vae.to(device, working_dtype(device)).eval(), args)
+    pipe = build_pipeline(
+        vae.to(device, working_dtype(device)).eval(), args.layers, args.time_embed_dim, args.start
+    )
     modules = [pipe.text_encoder, pipe.transformer]
     weights = Weights(modules, device, args.decay, weight_decay=0.01)
     counts = [sum(p.numel() for p in m.parameters()) for m in (vae, *modules)]
@@ -241,7 +110,7 @@ def train(args: argparse.Namespace) -> None:
 
     clock = Clock(args.seconds, args.rate, device)
     torch.manual_seed(args.seed + rank)
-    batches = Batches(pipe, args, device, args.seed + 100 * rank)
+    batches = Batches(pipe, args.clips, args.batch, device, args.seed + 100 * rank)
     print(f"{clock.read():5.0f} s  {args.clips} clips encoded", flush=True)
     if device.type == "cuda":
         for block in pipe.transformer.transformer_blocks:
@@ -281,7 +150,8 @@ def train(args: argparse.Namespace) -> None:
                 checked = clock.elapsed
                 save(pipe, weights, out)
                 with weights.averaged():
-                    print(f"  seen: {generate_and_score(pipe, groups['seen'], 15, 4.0)}", flush=True)
+                    result = generate_and_score(pipe, groups["seen"], *SETTINGS[0])
+                print(f"  seen: {result}", flush=True)
     if processes > 1:
         distributed.destroy_process_group()
     if rank > 0:

@@ -3,8 +3,9 @@
     python docs/embedded-model/train_vae.py --seconds 330 --out build/tiny
 
 writes build/tiny/vae; `--start build/tiny/vae --decoder-only` then sharpens the decoder while the
-latents stay what they are, which can run beside stage 2. Training cuts time into chunks exactly as inference does (9 + 8 frames in,
-3 + 2 latent frames out, with the convolution cache), because the group norms see one chunk each.
+latents stay what they are, which can run beside stage 2. Training cuts
+time into chunks exactly as inference does (9 + 8 frames in, 3 + 2 latent frames out, with the
+convolution cache), because the group norms see one chunk each.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _fast_spatial_norm(
     self: CogVideoXSpatialNorm3D,
     f: torch.Tensor,
     zq: torch.Tensor,
-    conv_cache: object = None,
+    conv_cache: object = None,  # noqa: ARG001 - a 1 x 1 x 1 convolution keeps nothing
 ) -> tuple[torch.Tensor, dict]:
     """The same function as `CogVideoXSpatialNorm3D.forward`, without upsampling the latents.
 
@@ -126,7 +127,9 @@ def native_scenes(count: int, seed: int, device: torch.device, heldout: bool = F
 def check(vae: AutoencoderKLCogVideoX, clips: torch.Tensor) -> tuple[float, float]:
     """Mean and worst PSNR of a round trip."""
     batches = clips.to(vae.dtype).split(16)
-    values = torch.cat([psnr(vae.decode(vae.encode(x).latent_dist.mode()).sample, x) for x in batches])
+    values = torch.cat(
+        [psnr(vae.decode(vae.encode(x).latent_dist.mode()).sample, x) for x in batches]
+    )
     return values.mean().item(), values.min().item()
 
 
@@ -161,7 +164,9 @@ def train(args: argparse.Namespace) -> None:
         tiles = args.batch if size != NATIVE else args.batch // 2
         clips = render(sample_tiles(tiles, generator, *size), *size, FRAMES)
         if size == NATIVE:
-            index = torch.randint(args.pool, (args.batch - tiles,), generator=generator, device=device)
+            index = torch.randint(
+                args.pool, (args.batch - tiles,), generator=generator, device=device
+            )
             clips = torch.cat([clips, render(pool.take(index))])
         return clips.to(working_dtype(device))
 
@@ -211,7 +216,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.999)
-    parser.add_argument("--channels", type=int, nargs=4, default=[16, 32, 64, 64])
+    parser.add_argument("--channels", type=int, nargs=4, default=[16, 32, 48, 64])
     parser.add_argument("--latent-channels", type=int, default=16)
     parser.add_argument("--pool", type=int, default=20000)
     parser.add_argument("--every", type=float, default=15, help="seconds between reports")

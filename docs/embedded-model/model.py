@@ -1,0 +1,95 @@
+"""The untrained pipeline of the embedded model, and how a trained one is written."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKLCogVideoX,
+    CogVideoXDDIMScheduler,
+    CogVideoXPipeline,
+    CogVideoXTransformer3DModel,
+)
+from transformers import T5Config, T5EncoderModel
+
+from clips import FRAMES, SIZE
+from fast import Weights
+from tokenizer import MAX_LENGTH, build_tokenizer
+
+# Divides the schedule's signal-to-noise ratio. An object fills many redundant latent values, so it
+# shows through at a ratio of 0.003 already; without a shift only the first few per cent of the time
+# steps decide where it is, and generated frames do not agree with one another.
+SNR_SHIFT = 6.0
+
+
+def build_scheduler() -> CogVideoXDDIMScheduler:
+    """CogVideoX's schedule: v-prediction, zero terminal SNR, trailing steps, shifted."""
+    return CogVideoXDDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        snr_shift_scale=SNR_SHIFT,
+        timestep_spacing="trailing",
+        clip_sample=False,
+    )
+
+
+def build_pipeline(
+    vae: AutoencoderKLCogVideoX, layers: int, time_embed_dim: int, start: str | None = None
+) -> CogVideoXPipeline:
+    """The pipeline around a trained autoencoder, everything else fresh or from folder `start`."""
+    tokenizer = build_tokenizer()
+    if start:
+        text_encoder = T5EncoderModel.from_pretrained(Path(start) / "text_encoder")
+        transformer = CogVideoXTransformer3DModel.from_pretrained(Path(start) / "transformer")
+    else:
+        text_encoder = T5EncoderModel(
+            T5Config(
+                vocab_size=len(tokenizer),
+                d_model=128,
+                d_kv=32,
+                d_ff=256,
+                num_layers=2,
+                num_heads=4,
+                feed_forward_proj="gated-gelu",
+                dropout_rate=0.0,
+            )
+        )
+        transformer = CogVideoXTransformer3DModel(
+            num_attention_heads=6,
+            attention_head_dim=32,
+            in_channels=vae.config.latent_channels,
+            out_channels=vae.config.latent_channels,
+            time_embed_dim=time_embed_dim,
+            text_embed_dim=128,
+            num_layers=layers,
+            sample_width=SIZE // 8,
+            sample_height=SIZE // 8,
+            sample_frames=FRAMES,
+            max_text_seq_length=MAX_LENGTH,
+            use_rotary_positional_embeddings=True,
+        )
+    pipe = CogVideoXPipeline(tokenizer, text_encoder, vae, transformer, build_scheduler())
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def save(pipe: CogVideoXPipeline, weights: Weights, out: Path) -> None:
+    """Write the pipeline with the averaged weights in float16; the autoencoder stays on disk."""
+    parts = [copy.deepcopy(part).float() for part in (pipe.text_encoder, pipe.transformer)]
+    with torch.no_grad():
+        torch._foreach_copy_([p for part in parts for p in part.parameters()], weights.average)
+    vae = AutoencoderKLCogVideoX.from_pretrained(pipe.vae.config._name_or_path)
+    finished = CogVideoXPipeline(
+        pipe.tokenizer, parts[0].half(), vae.half(), parts[1].half(), pipe.scheduler
+    )
+    finished.save_pretrained(out)
+    for config in out.glob("*/config.json"):  # say nothing of this machine's folders
+        kept = json.loads(config.read_text())
+        kept.pop("_name_or_path", None)
+        config.write_text(json.dumps(kept, indent=2) + "\n")

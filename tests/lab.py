@@ -1,0 +1,106 @@
+"""JupyterLab on a folder and a page of Chromium, for the browser tests and the pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 60
+"""Seconds after which a wait gives up: only a hang takes that long."""
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+KERNEL_IS_IDLE = """() => {
+    const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
+    const kernel = context?.session?.kernel;
+    return kernel?.connectionStatus === 'connected' && kernel?.status === 'idle';
+}"""
+RUN_ALL = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
+
+
+def chromium() -> str | None:
+    """The browser's program, or None."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextmanager
+def jupyterlab(folder: Path, state: Path) -> Iterator[str]:
+    """A JupyterLab on `folder` that keeps its own files in `state`; its address."""
+    settings = state / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (state / "lab.log").open("w")
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            *(f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1"),
+            *("--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"),
+            *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
+        ],
+        cwd=state,
+        env={
+            **os.environ,
+            "HF_HUB_OFFLINE": "1",
+            "HOME": str(state),
+            "JUPYTER_CONFIG_DIR": str(state / "config"),
+            "JUPYTERLAB_SETTINGS_DIR": str(state / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(state / "workspaces"),
+        },
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + PATIENCE
+        while not answers(f"{address}/api"):
+            assert server.poll() is None, (state / "lab.log").read_text()
+            assert time.monotonic() < until, (state / "lab.log").read_text()
+            time.sleep(0.2)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=PATIENCE)
+        log.close()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - this machine's own
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def browser_page(picture: Path, width: int = 1200, height: int = 1400) -> Iterator[Any]:
+    """A page of a fresh browser; what it shows at the end is kept as `picture`."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE * 1000)
+        yield page
+        page.screenshot(path=str(picture))
+        browser.close()
