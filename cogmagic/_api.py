@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._checkpoint import find_model, local_folder
-from cogmagic._errors import CogMagicError
+from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._machine import Machine
 from cogmagic._planner import Plan
 from cogmagic._planner import plan as choose
@@ -54,7 +54,7 @@ def generate(
     """
     from cogmagic._display import LiveLine, in_notebook
 
-    request = Request.of(prompt, find_model(model), **options)
+    request = Request.of(prompt, find_model(model), **_known(options))
     wish: dict[str, Any] = {"tier": tier, "save": save, "overwrite": overwrite}
     if on_progress is not None or not in_notebook():
         return session().generate(request, **wish, on_progress=on_progress or silent)
@@ -76,11 +76,23 @@ def plan(
 
     Takes the options of `generate`; `machine` is this one unless another is described.
     """
-    if options.get("image") is None:
+    if _known(options).get("image") is None:
         options.pop("image", None)
     found = find_model(model)
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
     return choose(request, machine or Machine.detect(), tier=tier)
+
+
+def _known(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, if they are all ones that a request takes."""
+    names = Request.of.__kwdefaults__ or {}
+    for name in options:
+        if name not in names:
+            raise RequestError(
+                f"Unknown option {name!r}.{did_you_mean(name, names)}"
+                " All of them: help(cogmagic.generate)"
+            )
+    return options
 
 
 def _stand_in(model: Any, options: dict[str, Any]) -> dict[str, Any]:

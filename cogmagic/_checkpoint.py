@@ -27,8 +27,12 @@ def find_model(name: str) -> Model:
     known = catalogued(name)
     if known is not None:
         return _as_typed(known, name)
-    folder = Path(name).expanduser()
-    if name and folder.is_dir():
+    try:
+        folder = Path(name).expanduser()
+        there = bool(name) and folder.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a NUL
+        raise CheckpointError(f"--model {name[:100]!r} is no usable path ({error}).") from None
+    if there:
         return identify(folder, str(folder.resolve()))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise CheckpointError(f"No folder at {name}.")

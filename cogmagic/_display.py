@@ -110,7 +110,7 @@ def describe(progress: Progress, seconds: float) -> str:
 
 
 def _vram() -> str:
-    """VRAM of this kernel now and at its peak, summed over the GPUs; empty without CUDA."""
+    """VRAM of this kernel: now, over all GPUs, and the highest peak of one; empty without CUDA."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
         return ""

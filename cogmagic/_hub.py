@@ -51,8 +51,12 @@ class _Listing:
 def fetch_configs(repo_id: str) -> Path:
     """Fetch the small files that say what a repository holds; the folder they are in.
 
-    Where the hub cannot be asked, those that an earlier run fetched will do.
+    A whole checkpoint in the cache is taken as it is. Otherwise the hub is asked; where it cannot
+    be, the configurations that an earlier run fetched will do.
     """
+    here = main_snapshot(repo_id)
+    if here is not None and _is_whole(here):
+        return here
     try:
         with explained(repo_id):
             listing = _listing(repo_id)
@@ -149,6 +153,14 @@ def _fetch_small(listing: _Listing, paths: list[str]) -> Path:
         there = (listing.folder / path).exists()  # but damaged
         hf_hub_download(listing.repo_id, path, revision=listing.commit, force_download=there)
     return listing.folder
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        check_folder(folder)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _is_config(path: str) -> bool:

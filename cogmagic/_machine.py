@@ -41,6 +41,11 @@ class Machine:
     note: str | None = None
     """One line about a GPU that is there but cannot be used, with what to type."""
 
+    @property
+    def roomiest(self) -> Gpu | None:
+        """The GPU that a run on one GPU uses: the one with most available; None without any."""
+        return max(self.gpus, key=lambda g: (g.available or 0, -g.index), default=None)
+
     @classmethod
     def detect(cls) -> Machine:
         """Read this machine, now. Creates no CUDA context and imports no torch."""
@@ -130,7 +135,10 @@ def checked_by_torch(machine: Machine) -> Machine:
             f" Update the driver, or: {_INSTALL}cu126, then restart the kernel. Using the CPU."
         )
         return Machine((), machine.ram, "cpu", note)
-    usable = tuple(g for g in machine.gpus if built_for(g.capability, torch.cuda.get_arch_list()))
+    architectures, count = torch.cuda.get_arch_list(), torch.cuda.device_count()
+    usable = tuple(
+        g for g in machine.gpus if g.index < count and built_for(g.capability, architectures)
+    )
     if usable:
         return replace(machine, gpus=usable)
     note = (

@@ -55,7 +55,7 @@ def freeing_frames(run: Callable[[], Result]) -> Result:
     with interrupts_held():  # people press twice
         if isinstance(failure, KeyboardInterrupt):
             failure = Cancelled("Stopped; the GPU is free again.")
-        elif type(failure).__name__ == "OutOfMemoryError" and type(failure).__module__ == "torch":
+        elif _is_shortage(failure):
             failure = _explained(failure)
         else:
             _let_go_of_frames(failure)
@@ -77,11 +77,19 @@ def _let_go_of_frames(failure: BaseException) -> None:
         link = link.__cause__ or link.__context__
 
 
+def _is_shortage(failure: BaseException) -> bool:
+    """Whether memory ran out: torch's allocator, the driver, a CUDA library, MPS or the host."""
+    if isinstance(failure, MemoryError) or type(failure).__name__ == "OutOfMemoryError":
+        return not isinstance(failure, OutOfMemoryError)
+    said = str(failure).lower()
+    return isinstance(failure, RuntimeError) and ("out of memory" in said or "alloc_failed" in said)
+
+
 def _explained(short: BaseException) -> OutOfMemoryError:
-    reason = str(short).splitlines()[0][:160]
+    reason = (str(short) or type(short).__name__).splitlines()[0][:160]
     return OutOfMemoryError(
-        f"The GPU ran out of memory ({reason}). Use --tier sequential, a smaller --size or fewer"
-        " --num-frames."
+        f"Memory ran out ({reason}). Use --tier sequential if it was another, a smaller --size or"
+        " fewer --num-frames."
     )
 
 

@@ -47,13 +47,16 @@ def nvidia_gpus() -> tuple[Gpu, ...]:
 def visible_note() -> str | None:
     """Why no GPU is seen although the machine has some, or None."""
     nvml = _nvml()
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if nvml is None or hidden is None:
-        return None
-    count = _ask(nvml.nvmlDeviceGetCount)
+    count = _ask(nvml.nvmlDeviceGetCount) if nvml is not None else None
     if not count:
         return None
-    return f"{count} NVIDIA GPU(s) hidden by CUDA_VISIBLE_DEVICES={hidden!r}; using the CPU."
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden is not None:
+        return f"{count} NVIDIA GPU(s) hidden by CUDA_VISIBLE_DEVICES={hidden!r}; using the CPU."
+    return (
+        f"{count} NVIDIA GPU(s) seen, but the CUDA driver does not start; using the CPU. See what"
+        " nvidia-smi says, then restart the kernel."
+    )
 
 
 @lru_cache(maxsize=1)
@@ -80,10 +83,21 @@ def _visible_uuids() -> tuple[str, ...]:
     )
 
 
-@lru_cache(maxsize=8)
+_uuids_seen: dict[tuple[str | None, str | None], tuple[str, ...]] = {}
+
+
 def _driver_uuids(visible: str | None, order: str | None) -> tuple[str, ...]:
-    """UUIDs (hex) of the driver's devices, in its order; cached per environment."""
-    del visible, order  # the child inherits them; they are the cache's key
+    """UUIDs (hex) of the driver's devices, in its order; kept per environment once there are."""
+    key = visible, order  # the child inherits them
+    if key not in _uuids_seen:
+        found = _ask_driver()
+        if not found:  # perhaps only now
+            return ()
+        _uuids_seen[key] = found
+    return _uuids_seen[key]
+
+
+def _ask_driver() -> tuple[str, ...]:
     try:
         done = subprocess.run(  # noqa: S603 - our own script, our own interpreter
             [sys.executable, "-I", "-c", _ASK_DRIVER],

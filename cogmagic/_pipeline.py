@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "balanced_map",
+    "check_balanced",
     "import_libraries",
     "load",
     "load_balanced",
@@ -62,11 +63,8 @@ def load(folder: Path, task: Task, dtype: Dtype) -> Any:
 def load_balanced(folder: Path, task: Task, dtype: Dtype, machine: Machine) -> Any:
     """The pipeline of `folder` spread over the GPUs by diffusers' ``device_map="balanced"``.
 
-    Raises:
-        TierError: before loading, when diffusers would leave a component on the CPU or out.
+    To be asked for after `check_balanced` only.
     """
-    memory = {g.index: g.available for g in machine.gpus if g.available is not None}
-    balanced_map(folder, dtype, memory)
     with quiet_libraries():
         pipe = _pipeline_class(task).from_pretrained(
             folder,
@@ -74,9 +72,24 @@ def load_balanced(folder: Path, task: Task, dtype: Dtype, machine: Machine) -> A
             use_safetensors=True,
             local_files_only=True,
             device_map="balanced",
-            max_memory=dict(memory),
+            max_memory=_room(machine),
         )
     return _prepared(pipe)
+
+
+def check_balanced(folder: Path, dtype: Dtype, machine: Machine) -> None:
+    """Refuse a balanced placement that would not be one.
+
+    Raises:
+        TierError: when diffusers would leave a component on the CPU or out.
+    """
+    with quiet_libraries():
+        balanced_map(folder, dtype, _room(machine))
+
+
+def _room(machine: Machine) -> dict[int, int]:
+    """Bytes available on each GPU that tells them."""
+    return {g.index: g.available for g in machine.gpus if g.available is not None}
 
 
 def balanced_map(folder: Path, dtype: Dtype, memory: Mapping[int, int]) -> dict[str, int]:
@@ -92,6 +105,8 @@ def balanced_map(folder: Path, dtype: Dtype, memory: Mapping[int, int]) -> dict[
     """
     from diffusers.pipelines.pipeline_loading_utils import _assign_components_to_devices
 
+    if not memory:
+        raise TierError("No GPU tells its free VRAM, which tier 'balanced' goes by. Name another.")
     sizes = dict(sorted(_module_bytes(folder, dtype).items(), key=lambda kv: kv[1], reverse=True))
     by_room = dict(sorted(memory.items(), key=lambda kv: kv[1], reverse=True))
     assigned = _assign_components_to_devices(sizes, by_room, device_mapping_strategy="balanced")

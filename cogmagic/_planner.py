@@ -69,12 +69,12 @@ def rule_of_thumb(machine: Machine) -> tuple[Tier, str]:
     if gpu.available is None:
         return "sequential", f"{gpu.name} does not tell its free VRAM: the safe end of the rule"
     free = math.ceil(gpu.available / GIB)
-    said = f"{gpu.available / GIB:.1f} GiB of VRAM available"
+    said = f"{gpu.available / GIB:.1f} GiB of VRAM available, which counts as {free}"
     if free < 16:
-        return "sequential", f"{said}, under 16"
+        return "sequential", f"{said}: under 16"
     if free <= 24:
-        return "model", f"{said}, 16 to 24"
-    return "none", f"{said}, over 24"
+        return "model", f"{said}: 16 to 24"
+    return "none", f"{said}: over 24"
 
 
 def plan(request: Request, machine: Machine, *, tier: str | None = None) -> Plan:

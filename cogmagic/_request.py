@@ -102,6 +102,8 @@ class Request:
 
 
 def _prompt(prompt: str) -> str:
+    if not isinstance(prompt, str):
+        raise RequestError(f"The prompt must be text, not {type(prompt).__name__}.")
     text = prompt.strip()
     if not text:
         raise RequestError("The prompt is empty: say in a sentence what the video should show.")
@@ -149,6 +151,7 @@ def _nearest_size(model: Model, width: int, height: int) -> tuple[int, int]:
 def _frames(model: Model, num_frames: int | None) -> int:
     if num_frames is None:
         return model.frames.default
+    _whole("num_frames", num_frames)
     legal = model.frames.legal()
     if num_frames in legal:
         return num_frames
@@ -162,10 +165,18 @@ def _frames(model: Model, num_frames: int | None) -> int:
 
 
 def _count(name: str, value: int | None, least: int, most: int) -> int | None:
-    if value is None or least <= value <= most:
+    if value is None:
+        return None
+    _whole(name, value)
+    if least <= value <= most:
         return value
     nearest = min(max(value, least), most)
     raise RequestError(f"{name} is {value}, but must be {least} to {most}. Nearest: {nearest}.")
+
+
+def _whole(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise RequestError(f"{name} is {value!r}, but must be a whole number.")
 
 
 def _guidance(model: Model, scale: float | None) -> float:
@@ -180,6 +191,7 @@ def _guidance(model: Model, scale: float | None) -> float:
 
 
 def _seed(seed: int) -> int:
+    _whole("seed", seed)
     if not 0 <= seed <= _MAX_SEED:
         raise RequestError(
             f"seed is {seed}, but must be 0 to 2^64 - 1. Nearest: {0 if seed < 0 else _MAX_SEED}."
@@ -213,23 +225,24 @@ def _image(model: Model, image: Any) -> Any:
 def _as_pil(image: Any) -> Any:
     """An RGB PIL image from a path, a PIL image, or a uint8 array of height × width × 3."""
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     if isinstance(image, str | Path):
         try:
             with Image.open(Path(image).expanduser()) as opened:
-                return opened.convert("RGB")
+                return ImageOps.exif_transpose(opened).convert("RGB")  # phones turn pictures so
         except FileNotFoundError:
             raise RequestError(f"No image at {image}.") from None
-        except (UnidentifiedImageError, OSError) as error:
+        except (OSError, RuntimeError, ValueError, Image.DecompressionBombError) as error:
             raise RequestError(f"{image} is not an image that Pillow can read ({error}).") from None
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        return ImageOps.exif_transpose(image).convert("RGB")
     if (
         isinstance(image, np.ndarray)
         and image.dtype == np.uint8
         and image.ndim == 3
         and image.shape[2] == 3
+        and image.size > 0
     ):
         return Image.fromarray(image)
     raise RequestError(

@@ -46,6 +46,8 @@ class Loaded:
     model: Model
     dtype: str
     folder: Path
+    files: tuple[tuple[str, int, int], ...]
+    """Names, sizes and times of the folder's files: weights saved anew are loaded anew."""
     nbytes: int
 
 
@@ -166,11 +168,8 @@ class Session:
     ) -> tuple[np.ndarray[Any, Any], Report]:
         import torch
 
-        device = (
-            torch.device("cuda", machine.gpus[0].index)
-            if machine.gpus
-            else torch.device(machine.device)
-        )
+        gpu = machine.roomiest
+        device = torch.device(machine.device, gpu.index) if gpu else torch.device(machine.device)
         loaded = self._load(request, chosen, folder, machine)
         try:
             reset_peaks(machine)
@@ -186,7 +185,7 @@ class Session:
         return frames, Report(
             tier=chosen.tier,
             reason=chosen.reason,
-            device=machine.gpus[0].name if machine.gpus else machine.device,
+            device=f"{gpu.name} ({device})" if gpu else machine.device,
             dtype=chosen.dtype,
             device_map=spread,
             peak_allocated=allocated,
@@ -200,18 +199,22 @@ class Session:
 
     def _load(self, request: Request, chosen: Plan, folder: Path, machine: Machine) -> Loaded:
         """The pipeline that the request needs: the one that is here, or a new one in its place."""
-        from cogmagic._pipeline import load, load_balanced
+        from cogmagic._pipeline import check_balanced, load, load_balanced
 
-        here, dtype = self.loaded, chosen.dtype
-        if here and (here.folder, here.dtype) == (folder, dtype) and chosen.tier != "balanced":
+        here, dtype, task = self.loaded, chosen.dtype, request.model.task
+        files = _fingerprint(folder)
+        same = here and (here.folder, here.dtype, here.files) == (folder, dtype, files)
+        if here and same and chosen.tier != "balanced":
             return here
+        if chosen.tier == "balanced":
+            check_balanced(folder, dtype, machine)  # may refuse: before what is here goes
         self._drop()
-        task = request.model.task
         if chosen.tier == "balanced":
             pipe = load_balanced(folder, task, dtype, machine)
         else:
             pipe = load(folder, task, dtype)
-        self.loaded = Loaded(pipe, request.model, dtype, folder, HostCopy(modules(pipe)).nbytes)
+        nbytes = HostCopy(modules(pipe)).nbytes
+        self.loaded = Loaded(pipe, request.model, dtype, folder, files, nbytes)
         return self.loaded
 
     def _keep(self, chosen: Plan) -> str:
@@ -226,6 +229,12 @@ class Session:
         self._drop()
         empty_cache()
         return why
+
+
+def _fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    files = sorted(p for p in folder.glob("*/*") if p.is_file())
+    stats = [(p, p.stat()) for p in files]
+    return tuple((str(p), s.st_size, s.st_mtime_ns) for p, s in stats)
 
 
 def _metadata(request: Request, report: Report) -> dict[str, Any]:

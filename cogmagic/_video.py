@@ -131,11 +131,16 @@ class Target:
         Raises:
             OutputError: when it cannot be written or is there already.
         """
+        try:
+            return cls._claim(save, seed, overwrite)
+        except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a NUL
+            raise OutputError(f"--save {str(save)[:100]!r} is no usable path ({error}).") from None
+
+    @classmethod
+    def _claim(cls, save: str | Path | None, seed: int, overwrite: bool) -> Target:
         name = f"cogvideo-{time.strftime('%Y%m%d-%H%M%S')}-{seed}.mp4"
         path = Path.cwd() if save is None else Path(save).expanduser()
-        if save is not None and (path.is_dir() or str(save).endswith(("/", os.sep))):
-            folder, path = path, path / name
-        elif save is None:
+        if save is None or path.is_dir() or str(save).endswith(("/", os.sep)):
             folder, path = path, _free(path / name)
         else:
             folder = path.parent
@@ -150,7 +155,7 @@ class Target:
             os.close(handle)
         except OSError as error:
             raise OutputError(f"{folder} cannot be written ({error.strerror}).") from None
-        return cls(path, Path(part), overwrite)
+        return cls(path.absolute(), Path(part).absolute(), overwrite)
 
     def commit(self) -> None:
         """Give the finished file its final name."""

@@ -203,6 +203,21 @@ def test_host_ram_is_read() -> None:
     assert 0 < ram.available <= ram.total
 
 
+def test_a_run_on_one_gpu_uses_the_roomiest() -> None:
+    gpus = (Gpu(0, "A", free=4 * GIB), Gpu(1, "B", free=40 * GIB), Gpu(2, "C", free=40 * GIB))
+    assert Machine(gpus, device="cuda").roomiest is gpus[1]
+    assert Machine().roomiest is None
+
+
+def test_a_driver_that_does_not_start_is_said_and_asked_again(
+    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(_nvml, "_driver_uuids", lambda *_: ())
+    monkeypatch.setattr("cogmagic._machine.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0"))
+    assert "2 NVIDIA GPU(s) seen, but the CUDA driver does not start" in str(Machine.detect().note)
+
+
 def test_amd_gpus_from_sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for n, used in ((0, 2), (1, 4)):
         write(

@@ -81,5 +81,5 @@ def test_a_tier_that_cannot_be(tier: str, where: Machine, says: str) -> None:
 def test_the_plan_reads_as_text() -> None:
     text = str(plan(Request.of("a circle", TINY, seed=1), machine(18.0)))
     assert "tier     model: one whole component on the GPU at a time" in text
-    assert "18.0 GiB of VRAM available, 16 to 24" in text
+    assert "18.0 GiB of VRAM available, which counts as 18: 16 to 24" in text
     assert "float32 on cuda" in text

@@ -68,6 +68,11 @@ def test_dynamic_guidance_goes_with_dpm_alone() -> None:
         ("5b", {"fps": 0}, "must be 1 to 120"),
         ("5b", {"scheduler": "dmp"}, "Did you mean 'dpm'?"),
         ("5b", {"dtype": "bf16"}, "Choose from: float16, bfloat16, float32"),
+        ("5b", {"num_frames": 49.0}, "num_frames is 49.0, but must be a whole number"),
+        ("5b", {"seed": 1.5}, "must be a whole number"),
+        ("5b", {"num_inference_steps": True}, "must be a whole number"),
+        ("5b-i2v", {"image": "~nobody-at-all/x.png"}, "not an image"),
+        ("5b-i2v", {"image": np.zeros((0, 4, 3), np.uint8)}, "not ndarray"),
         ("5b", {"image": IMAGE}, "--model 5b-i2v"),
         ("5b-i2v", {"image": "nowhere.png"}, "No image at nowhere.png"),
         ("5b-i2v", {"image": 3}, "not int"),
@@ -80,6 +85,15 @@ def test_a_bad_wish_is_one_line_with_the_way_out(
         wish(model, **options)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_unknown_options_from_python_name_the_nearest() -> None:
+    import cogmagic
+
+    with pytest.raises(RequestError, match="Did you mean 'num_frames'"):
+        cogmagic.generate("a fox", num_frame=9)
+    with pytest.raises(RequestError, match="must be text, not NoneType"):
+        cogmagic.generate(None)  # type: ignore[arg-type]
 
 
 def test_an_i2v_model_needs_an_image() -> None:

@@ -108,6 +108,38 @@ def test_nothing_is_left_after_a_failure_in_any_phase(
     assert again.path.is_file()
 
 
+@pytest.mark.parametrize(
+    "shortage",
+    [
+        MemoryError(),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("MPS backend out of memory"),
+    ],
+)
+def test_every_kind_of_shortage_is_one_line(
+    toy: Path, cwd: Path, session: Session, shortage: Exception
+) -> None:
+    def fail(progress: Progress) -> None:
+        if progress.phase == "encode":
+            raise shortage
+
+    with pytest.raises(OutOfMemoryError, match="Memory ran out") as error:
+        cogmagic.generate(PROMPT, model=str(toy), on_progress=fail, **QUICK)
+    assert "\n" not in str(error.value)
+
+
+def test_weights_saved_anew_are_loaded_anew(tmp_path: Path, session: Session) -> None:
+    from tests.checkpoints import save_checkpoint
+
+    folder = save_checkpoint(tmp_path / "model")
+    wish = {"model": str(folder), "save": tmp_path, **QUICK}
+    first = cogmagic.generate(PROMPT, **wish)
+    save_checkpoint(folder, layers=1)
+    second = cogmagic.generate(PROMPT, **wish)
+    assert first.report.frames_sha256 != second.report.frames_sha256
+
+
 def test_one_generation_at_a_time(toy: Path, cwd: Path, session: Session) -> None:
     running, finish = threading.Event(), threading.Event()
 

@@ -101,6 +101,9 @@ def test_default_names_never_collide(cwd: Path) -> None:
         ("edge.mp4", "is there already"),
         ("edge.mp4/x.mp4", "there is no folder"),
         ("/proc/x.mp4", "/proc cannot be written"),
+        ("~nobody-at-all/x.mp4", "is no usable path"),
+        ("x" * 300 + ".mp4", "is no usable path"),
+        ("a\0b.mp4", "is no usable path"),
     ],
 )
 def test_places_that_cannot_be_written(video: Video, save: str, says: str) -> None:
@@ -133,7 +136,7 @@ def test_a_folder_gets_the_default_name(cwd: Path) -> None:
     (cwd / "clips").mkdir()
     for save in ("clips", "clips/"):
         target = Target.claim(save, 5)
-        assert target.path.parent == Path("clips")
+        assert target.path.parent == cwd / "clips"
         assert target.path.name.endswith("-5.mp4")
         target.drop()
 
