@@ -21,6 +21,7 @@ def generate_frames(pipe: Any, request: Request, clock: Clock) -> np.ndarray[Any
     from cogmagic._pipeline import scheduler_for
 
     pipe.scheduler = scheduler_for(pipe, request)
+    _widen_positions(pipe, request)
     guided = request.guidance_scale > 1.0
     clock.phase("encode")
     limit = request.model.max_tokens
@@ -60,6 +61,22 @@ def generate_frames(pipe: Any, request: Request, clock: Clock) -> np.ndarray[Any
     # leaves the padding in.
     latents = latents[:, latents.shape[1] - request.latent_frames :]
     return _decode(pipe, latents, clock)
+
+
+def _widen_positions(pipe: Any, request: Request) -> None:
+    """Let CogVideoX 1.5 count positions as far as the request's sides reach.
+
+    It slices them from a grid of the configured (landscape) size, so a portrait clip would find
+    too few rows (zai-org/CogVideo issue 758). A larger grid changes none of the positions in it.
+    """
+    config = pipe.transformer.config
+    if config.patch_size_t is None:
+        return
+    scale = pipe.vae_scale_factor_spatial
+    pipe.transformer.register_to_config(
+        sample_height=max(config.sample_height, request.height // scale),
+        sample_width=max(config.sample_width, request.width // scale),
+    )
 
 
 def _decode(pipe: Any, latents: torch.Tensor, clock: Clock) -> np.ndarray[Any, Any]:

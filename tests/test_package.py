@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cogmagic
 from cogmagic._checkpoint import embedded_folder
+from cogmagic._folder import check_folder
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +28,7 @@ def test_the_version_is_one() -> None:
 
 
 def test_the_embedded_model_is_small_and_safe() -> None:
+    check_folder(embedded_folder())
     files = [f for f in embedded_folder().rglob("*") if f.is_file()]
     assert sum(f.stat().st_size for f in files) <= 16_000_000
     assert {f.suffix for f in files} <= {".json", ".safetensors"}

@@ -50,6 +50,18 @@ def test_cogvideox_1_5_padding_is_not_in_the_video(tmp_path: Path, session: Sess
     assert video.frames().shape == (17, 96, 96, 3)
 
 
+@pytest.mark.parametrize(("width", "height"), [(96, 160), (160, 96)])
+def test_cogvideox_1_5_in_sizes_beyond_its_configured_grid(
+    tmp_path: Path, session: Session, width: int, height: int
+) -> None:
+    from tests.checkpoints import save_checkpoint
+
+    folder = save_checkpoint(tmp_path / "v15", v15=True)  # its configuration says 96×96
+    wish = {"model": str(folder), "save": tmp_path, **QUICK, "num_frames": 17}
+    video = cogmagic.generate(PROMPT, width=width, height=height, **wish)
+    assert video.frames().shape == (17, height, width, 3)
+
+
 def test_latents_out_and_decoded_here_equal_the_pipelines_own_frames(
     toy: Path, cwd: Path, session: Session
 ) -> None:
