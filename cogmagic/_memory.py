@@ -12,32 +12,48 @@ from cogmagic._errors import Cancelled, OutOfMemoryError
 from cogmagic._interrupts import interrupts_held
 from cogmagic._machine import Machine
 
-__all__ = ["empty_cache", "freeing_frames", "peaks", "reset_peaks"]
+__all__ = ["Peaks", "empty_cache", "freeing_frames"]
 
 Result = TypeVar("Result")
 
 
-def reset_peaks(machine: Machine) -> None:
-    import torch
+class Peaks:
+    """The most that torch's allocator held on each of a machine's GPUs, phase by phase.
 
-    if machine.device == "cuda":
-        # The counters are not there before CUDA is, which the run is about to start anyway.
-        torch.cuda.init()  # type: ignore[no-untyped-call]
-        for gpu in machine.gpus:
-            torch.cuda.reset_peak_memory_stats(gpu.index)
+    Bytes. All dictionaries are empty on a machine without CUDA.
+    """
 
+    def __init__(self, machine: Machine) -> None:
+        self.allocated: dict[int, int] = {}
+        """Per GPU, the most that tensors held at once (``torch.cuda.max_memory_allocated``)."""
+        self.reserved: dict[int, int] = {}
+        """Per GPU, the most that the allocator held at once, caching included."""
+        self.phases: dict[str, int] = {}
+        """Per phase, the most that tensors held at once on any one GPU."""
+        self._gpus = [g.index for g in machine.gpus] if machine.device == "cuda" else []
+        if self._gpus:
+            import torch
 
-def peaks(machine: Machine) -> tuple[dict[int, int], dict[int, int]]:
-    """Per GPU, the most bytes allocated and reserved since the last reset."""
-    import torch
+            # The counters are not there before CUDA is, which the run is about to start anyway.
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+        self._reset()
 
-    if machine.device != "cuda":
-        return {}, {}
-    indices = [g.index for g in machine.gpus]
-    return (
-        {i: torch.cuda.max_memory_allocated(i) for i in indices},
-        {i: torch.cuda.max_memory_reserved(i) for i in indices},
-    )
+    def close(self, phase: str) -> None:
+        """The phase is over: keep its peaks, and count anew."""
+        import torch
+
+        for i in self._gpus:
+            peak = torch.cuda.max_memory_allocated(i)
+            self.allocated[i] = max(self.allocated.get(i, 0), peak)
+            self.reserved[i] = max(self.reserved.get(i, 0), torch.cuda.max_memory_reserved(i))
+            self.phases[phase] = max(self.phases.get(phase, 0), peak)
+        self._reset()
+
+    def _reset(self) -> None:
+        import torch
+
+        for i in self._gpus:
+            torch.cuda.reset_peak_memory_stats(i)
 
 
 def freeing_frames(run: Callable[[], Result]) -> Result:

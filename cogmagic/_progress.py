@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Literal
 
 __all__ = ["PHASES", "Clock", "OnProgress", "Phase", "Progress", "silent"]
@@ -46,13 +48,17 @@ def silent(progress: Progress) -> None:
 
 
 class Clock:
-    """Turns phases and steps into `Progress`, and keeps the seconds of each phase."""
+    """Turns phases and steps into `Progress`, and keeps the seconds of each phase and step."""
 
     def __init__(self, on_progress: OnProgress) -> None:
         self.tell = on_progress
         self._phase: Phase | None = None
         self._started = self._first = 0.0
         self.seconds: dict[str, float] = {}
+        self.step_ends: dict[str, list[float]] = {}
+        """Per phase that has steps, the seconds since its start at which each step was done."""
+        self.at_end: Callable[[Phase], None] = lambda phase: None
+        """Called with each phase when it is over."""
 
     def phase(self, phase: Phase, total: int | None = None, note: str = "") -> None:
         self.end()
@@ -64,9 +70,16 @@ class Clock:
         spent = time.monotonic() - self._started
         if done == 1:
             self._first = spent
+        self.step_ends.setdefault(self._phase, []).append(spent)
         self.tell(Progress(self._phase, done, total, spent, self._first))
 
     def end(self) -> None:
         if self._phase is not None:
             self.seconds[self._phase] = time.monotonic() - self._started
-            self._phase = None
+            ended, self._phase = self._phase, None
+            self.at_end(ended)
+
+    def step_seconds(self, phase: Phase) -> float | None:
+        """The middle one of the seconds between steps: the first step, which warms up, is not in."""
+        ends = self.step_ends.get(phase, [])
+        return median(b - a for a, b in pairwise(ends)) if len(ends) > 1 else None

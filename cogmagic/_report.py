@@ -25,6 +25,10 @@ class Report:
     """Per GPU, the most that tensors held at once (``torch.cuda.max_memory_allocated``)."""
     peak_reserved: Mapping[int, int] = field(default_factory=dict)
     """Per GPU, the most that torch's allocator held at once, caching included."""
+    peak_phases: Mapping[str, int] = field(default_factory=dict)
+    """Per phase, the most that tensors held at once on any one GPU."""
+    step_seconds: float | None = None
+    """Seconds of one denoising step, the first one left out; None for a single step."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Per phase; a phase that did not happen is not there."""
     frames_sha256: str = ""

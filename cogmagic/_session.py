@@ -19,7 +19,7 @@ from cogmagic._generation import generate_frames
 from cogmagic._gpu import GIB
 from cogmagic._interrupts import interrupts_deferred, interrupts_held
 from cogmagic._machine import Machine, checked_by_torch
-from cogmagic._memory import empty_cache, freeing_frames, peaks, reset_peaks
+from cogmagic._memory import Peaks, empty_cache, freeing_frames
 from cogmagic._planner import Plan, plan
 from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._ram import host_ram
@@ -172,15 +172,16 @@ class Session:
         device = torch.device(machine.device, gpu.index) if gpu else torch.device(machine.device)
         loaded = self._load(request, chosen, folder, machine)
         try:
-            reset_peaks(machine)
+            measured = Peaks(machine)
+            clock.at_end = measured.close
             with placed(loaded.pipe, chosen.tier, device), torch.no_grad():
                 frames = generate_frames(loaded.pipe, request, clock)
                 clock.end()
-                allocated, reserved = peaks(machine)
             spread = dict(loaded.pipe.hf_device_map or {})
         finally:
             with interrupts_held():
                 del loaded
+                clock.at_end = lambda phase: None
                 kept = self._keep(chosen)
         return frames, Report(
             tier=chosen.tier,
@@ -188,8 +189,10 @@ class Session:
             device=f"{gpu.name} ({device})" if gpu else machine.device,
             dtype=chosen.dtype,
             device_map=spread,
-            peak_allocated=allocated,
-            peak_reserved=reserved,
+            peak_allocated=measured.allocated,
+            peak_reserved=measured.reserved,
+            peak_phases=measured.phases,
+            step_seconds=clock.step_seconds("denoise"),
             seconds=clock.seconds,  # the clock adds "save" when that is over
             frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
             revision=folder.name if folder.parent.name == "snapshots" else None,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
 import torch
 from diffusers import CogVideoXPipeline
 
 from captions import describe
 from clips import SIZE, place, render, sample_attributes, training_combinations
-from tokenizer import MAX_LENGTH
+from tokenizer import MAX_LENGTH, tokenize
 
 NATIVE = (SIZE, SIZE, MAX_LENGTH)
 # Height, width and text length of the other batches: larger clips, and the pipeline's default
@@ -39,13 +38,7 @@ class Clips:
         latents = torch.cat(encoded).permute(0, 2, 1, 3, 4).float()
         self.latents = (latents * pipe.vae.config.scaling_factor).half().contiguous()
         texts = [describe(*a, rng) for _ in range(CAPTIONS_PER_CLIP) for a in attributes]
-        self.captions = tokenize(pipe, texts).view(CAPTIONS_PER_CLIP, count, -1).to(device)
-
-
-def tokenize(pipe: CogVideoXPipeline, texts: list[str]) -> torch.Tensor:
-    """Token ids [N, MAX_LENGTH], padded as the pipeline pads."""
-    ids = pipe.tokenizer(texts, padding="max_length", max_length=MAX_LENGTH, truncation=True)
-    return torch.from_numpy(np.array(ids["input_ids"], dtype=np.int64))
+        self.captions = tokenize(pipe.tokenizer, texts).view(CAPTIONS_PER_CLIP, count, -1).to(device)
 
 
 class Batches:
@@ -58,7 +51,7 @@ class Batches:
         self.generator = torch.Generator(device).manual_seed(seed)
         self.batch = batch
         self.steps = pipe.scheduler.config.num_train_timesteps
-        self.empty = tokenize(pipe, [""]).to(self.device)
+        self.empty = tokenize(pipe.tokenizer, [""]).to(self.device)
         sizes = {kind[:2] for kind in (NATIVE, *OTHERS)}
         counts = (clips // 12, clips)
         self.clips = {

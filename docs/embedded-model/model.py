@@ -39,54 +39,59 @@ def build_scheduler() -> CogVideoXDDIMScheduler:
     )
 
 
+def build_text_encoder(vocabulary: int) -> T5EncoderModel:
+    """A fresh text encoder for so many tokens."""
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=vocabulary,
+            d_model=128,
+            d_kv=32,
+            d_ff=256,
+            num_layers=2,
+            num_heads=4,
+            feed_forward_proj="gated-gelu",
+            dropout_rate=0.0,
+        )
+    )
+
+
+def build_transformer(channels: int, layers: int, time_embed_dim: int) -> CogVideoXTransformer3DModel:
+    """A fresh transformer for latents of so many channels."""
+    return CogVideoXTransformer3DModel(
+        num_attention_heads=6,
+        attention_head_dim=32,
+        in_channels=channels,
+        out_channels=channels,
+        time_embed_dim=time_embed_dim,
+        text_embed_dim=128,
+        num_layers=layers,
+        sample_width=SIZE // 8,
+        sample_height=SIZE // 8,
+        sample_frames=FRAMES,
+        max_text_seq_length=MAX_LENGTH,
+        use_rotary_positional_embeddings=True,
+    )
+
+
 def build_pipeline(
-    vae: AutoencoderKLCogVideoX, layers: int, time_embed_dim: int, start: str | None = None
+    vae: AutoencoderKLCogVideoX, text: str, transformer: CogVideoXTransformer3DModel
 ) -> CogVideoXPipeline:
-    """The pipeline around a trained autoencoder, everything else fresh or from folder `start`."""
-    tokenizer = build_tokenizer()
-    if start:
-        text_encoder = T5EncoderModel.from_pretrained(Path(start) / "text_encoder")
-        transformer = CogVideoXTransformer3DModel.from_pretrained(Path(start) / "transformer")
-    else:
-        text_encoder = T5EncoderModel(
-            T5Config(
-                vocab_size=len(tokenizer),
-                d_model=128,
-                d_kv=32,
-                d_ff=256,
-                num_layers=2,
-                num_heads=4,
-                feed_forward_proj="gated-gelu",
-                dropout_rate=0.0,
-            )
-        )
-        transformer = CogVideoXTransformer3DModel(
-            num_attention_heads=6,
-            attention_head_dim=32,
-            in_channels=vae.config.latent_channels,
-            out_channels=vae.config.latent_channels,
-            time_embed_dim=time_embed_dim,
-            text_embed_dim=128,
-            num_layers=layers,
-            sample_width=SIZE // 8,
-            sample_height=SIZE // 8,
-            sample_frames=FRAMES,
-            max_text_seq_length=MAX_LENGTH,
-            use_rotary_positional_embeddings=True,
-        )
-    pipe = CogVideoXPipeline(tokenizer, text_encoder, vae, transformer, build_scheduler())
+    """The pipeline around a transformer and the trained autoencoder and text encoder (a folder)."""
+    text_encoder = T5EncoderModel.from_pretrained(text)
+    pipe = CogVideoXPipeline(build_tokenizer(), text_encoder, vae, transformer, build_scheduler())
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
 def save(pipe: CogVideoXPipeline, weights: Weights, out: Path) -> None:
-    """Write the pipeline with the averaged weights in float16; the autoencoder stays on disk."""
-    parts = [copy.deepcopy(part).float() for part in (pipe.text_encoder, pipe.transformer)]
+    """Write the pipeline with the averaged weights in float16."""
+    transformer = copy.deepcopy(pipe.transformer).float()
     with torch.no_grad():
-        torch._foreach_copy_([p for part in parts for p in part.parameters()], weights.average)
+        torch._foreach_copy_(list(transformer.parameters()), weights.average)
     vae = AutoencoderKLCogVideoX.from_pretrained(pipe.vae.config._name_or_path)
+    text_encoder = T5EncoderModel.from_pretrained(pipe.text_encoder.config._name_or_path)
     finished = CogVideoXPipeline(
-        pipe.tokenizer, parts[0].half(), vae.half(), parts[1].half(), pipe.scheduler
+        pipe.tokenizer, text_encoder.half(), vae.half(), transformer.half(), pipe.scheduler
     )
     finished.save_pretrained(out)
     for config in out.glob("*/config.json"):  # say nothing of this machine's folders

@@ -5,6 +5,8 @@ A word outside the vocabulary becomes one `<unk>` (or a known beginning and one 
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from transformers import T5Tokenizer
 
 from captions import vocabulary
@@ -22,3 +24,9 @@ def build_tokenizer() -> T5Tokenizer:
     pieces += [("▁" + spelling, -5.0) for spelling in spellings]
     pieces += [(mark, -6.0) for mark in PUNCTUATION]
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=MAX_LENGTH)
+
+
+def tokenize(tokenizer: T5Tokenizer, texts: list[str], length: int = MAX_LENGTH) -> torch.Tensor:
+    """Token ids [N, length], padded as the pipeline pads."""
+    ids = tokenizer(texts, padding="max_length", max_length=length, truncation=True)
+    return torch.from_numpy(np.array(ids["input_ids"], dtype=np.int64))

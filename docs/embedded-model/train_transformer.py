@@ -1,8 +1,8 @@
-"""Stage 2: train the text encoder and the diffusion transformer on the finished autoencoder.
+"""Stage 3: train the diffusion transformer on the finished autoencoder and text encoder.
 
     torchrun --nproc-per-node 2 docs/embedded-model/train_transformer.py --out build/tiny
 
-reads build/tiny/vae and writes the whole pipeline to build/tiny; plain `python` trains on one GPU.
+reads build/tiny/vae and build/tiny/text_encoder and writes the whole pipeline to build/tiny; plain `python` trains on one GPU.
 `--start FOLDER` continues from a pipeline. Clips are rendered and encoded once; captions are
 tokenized and encoded exactly as `CogVideoXPipeline` does (padded, no mask).
 """
@@ -16,7 +16,11 @@ import random
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline
+from diffusers import (
+    AutoencoderKLCogVideoX,
+    CogVideoXPipeline,
+    CogVideoXTransformer3DModel,
+)
 from torch import distributed
 
 from batches import NATIVE, OTHERS, Batches
@@ -24,7 +28,7 @@ from captions import describe
 from clips import FRAMES, sample_attributes, training_combinations
 from fast import Clock, GraphedLoss, Weights, working_dtype
 from measure import read_clip, score
-from model import build_pipeline, save
+from model import build_pipeline, build_transformer, save
 from tokenizer import MAX_LENGTH
 
 SETTINGS = ((20, 4.0), (10, 4.0), (20, 6.0), (20, 2.5))  # steps and guidance tried at the end
@@ -32,7 +36,7 @@ HERE = Path(__file__).parent
 
 
 class Denoising:
-    """The v-prediction loss of the transformer and the text encoder at one clip size."""
+    """The v-prediction loss of the transformer at one clip size."""
 
     def __init__(self, pipe: CogVideoXPipeline, height: int, width: int) -> None:
         device = pipe.transformer.device
@@ -100,11 +104,16 @@ def train(args: argparse.Namespace) -> None:
         torch.cuda.set_device(device)
     torch.manual_seed(args.seed)  # the same first weights in every process
     vae = AutoencoderKLCogVideoX.from_pretrained(args.vae or out / "vae")
-    pipe = build_pipeline(
-        vae.to(device, working_dtype(device)).eval(), args.layers, args.time_embed_dim, args.start
-    )
+    if args.start:
+        transformer = CogVideoXTransformer3DModel.from_pretrained(Path(args.start) / "transformer")
+    else:
+        channels = vae.config.latent_channels
+        transformer = build_transformer(channels, args.layers, args.time_embed_dim)
+    pipe = build_pipeline(vae, args.text or str(out / "text_encoder"), transformer)
+    for part in (pipe.vae, pipe.text_encoder):
+        part.to(device, working_dtype(device)).requires_grad_(False).eval()
+    weights = Weights([pipe.transformer], device, args.decay, weight_decay=0.01)
     modules = [pipe.text_encoder, pipe.transformer]
-    weights = Weights(modules, device, args.decay, weight_decay=0.01)
     counts = [sum(p.numel() for p in m.parameters()) for m in (vae, *modules)]
     print("parameters: VAE {:,}, text encoder {:,}, transformer {:,}".format(*counts), flush=True)
 
@@ -170,7 +179,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="build/tiny")
     parser.add_argument("--vae", help="folder of the autoencoder (default: OUT/vae)")
-    parser.add_argument("--start", help="pipeline folder whose weights to continue from")
+    parser.add_argument("--text", help="folder of the text encoder (default: OUT/text_encoder)")
+    parser.add_argument("--start", help="pipeline folder whose transformer to continue from")
     parser.add_argument("--seconds", type=float, default=450)
     parser.add_argument("--max-steps", type=int, default=10**9)
     parser.add_argument("--batch", type=int, default=384)
