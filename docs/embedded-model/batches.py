@@ -38,7 +38,9 @@ class Clips:
         latents = torch.cat(encoded).permute(0, 2, 1, 3, 4).float()
         self.latents = (latents * pipe.vae.config.scaling_factor).half().contiguous()
         texts = [describe(*a, rng) for _ in range(CAPTIONS_PER_CLIP) for a in attributes]
-        self.captions = tokenize(pipe.tokenizer, texts).view(CAPTIONS_PER_CLIP, count, -1).to(device)
+        self.captions = (
+            tokenize(pipe.tokenizer, texts).view(CAPTIONS_PER_CLIP, count, -1).to(device)
+        )
 
 
 class Batches:

@@ -168,6 +168,30 @@ def describe(
     return _case(text, rng) + ("." if rng.random() < 0.5 else "")
 
 
+def fragment(
+    combination: tuple[str, str, str], rng: random.Random
+) -> tuple[str, tuple[bool, bool, bool]]:
+    """A phrase for one or two of the attributes, and which (colour, shape, direction) it holds."""
+    colour, shape, direction = combination
+    held = rng.sample(range(3), rng.choice((1, 1, 2)))
+    hue = rng.choice(COLOUR_WORDS.get(colour, (colour,))) if 0 in held else ""
+    noun = rng.choice(SHAPE_WORDS[shape]) if 1 in held else rng.choice(("shape", "object", ""))
+    extra = rng.choice((*ADJECTIVES, *UNKNOWN)) if rng.random() < 0.2 else ""
+    move = ""
+    if 2 in held:
+        verb = rng.choice((*VERBS, ("", "")))[rng.randrange(2)]
+        move = _join(verb, rng.choice(WAYS[direction]))
+        if direction in DIRECTED_VERBS and rng.random() < 0.2:
+            move = rng.choice(DIRECTED_VERBS[direction])[rng.randrange(2)]
+    elif rng.random() < 0.5:
+        move = rng.choice(VERBS)[rng.randrange(2)]
+    thing = _join(extra, hue, noun)
+    if thing and rng.random() < 0.5:
+        thing = _article(thing, rng)
+    text = _join(rng.choice(("", "", rng.choice(OPENINGS))), thing, move)
+    return _case(text, rng), (0 in held, 1 in held, 2 in held)
+
+
 def vocabulary() -> list[str]:
     """Every lower-case word that `describe` can produce, except the unknown ones."""
     rng = random.Random(0)

@@ -55,7 +55,9 @@ def build_text_encoder(vocabulary: int) -> T5EncoderModel:
     )
 
 
-def build_transformer(channels: int, layers: int, time_embed_dim: int) -> CogVideoXTransformer3DModel:
+def build_transformer(
+    channels: int, layers: int, time_embed_dim: int
+) -> CogVideoXTransformer3DModel:
     """A fresh transformer for latents of so many channels."""
     return CogVideoXTransformer3DModel(
         num_attention_heads=6,
