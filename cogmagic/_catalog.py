@@ -105,7 +105,7 @@ MODELS: tuple[Model, ...] = (
         name="tiny", source="embedded", task="t2v", width=96, height=96,
         sizes=Sizes(short=(64, 256), long=(64, 256)),
         frames=Frames(default=17, step=8, least=9, most=33), fps=8, dtype="float32",
-        scheduler="ddim", dynamic_guidance=False, num_inference_steps=20, guidance_scale=4.0,
+        scheduler="ddim", dynamic_guidance=False, num_inference_steps=20, guidance_scale=2.5,
         max_tokens=64, architecture=Architecture(16, 8, 6),
     ),
     Model(

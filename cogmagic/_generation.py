@@ -80,7 +80,6 @@ def _widen_positions(pipe: Any, request: Request) -> None:
 
 
 def _decode(pipe: Any, latents: torch.Tensor, clock: Clock) -> np.ndarray[Any, Any]:
-    import torch
 
     total = _decoder_calls(pipe.vae, latents)
     clock.phase("decode", total)

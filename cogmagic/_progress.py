@@ -47,6 +47,10 @@ def silent(progress: Progress) -> None:
     """Ignore progress."""
 
 
+def _nothing(_: Phase) -> None:
+    pass
+
+
 class Clock:
     """Turns phases and steps into `Progress`, and keeps the seconds of each phase and step."""
 
@@ -57,7 +61,7 @@ class Clock:
         self.seconds: dict[str, float] = {}
         self.step_ends: dict[str, list[float]] = {}
         """Per phase that has steps, the seconds since its start at which each step was done."""
-        self.at_end: Callable[[Phase], None] = lambda phase: None
+        self.at_end: Callable[[Phase], None] = _nothing
         """Called with each phase when it is over."""
 
     def phase(self, phase: Phase, total: int | None = None, note: str = "") -> None:
@@ -80,6 +84,6 @@ class Clock:
             self.at_end(ended)
 
     def step_seconds(self, phase: Phase) -> float | None:
-        """The middle one of the seconds between steps: the first step, which warms up, is not in."""
+        """The middle one of the seconds between steps; the first, which warms up, is left out."""
         ends = self.step_ends.get(phase, [])
         return median(b - a for a, b in pairwise(ends)) if len(ends) > 1 else None

@@ -181,7 +181,6 @@ class Session:
         finally:
             with interrupts_held():
                 del loaded
-                clock.at_end = lambda phase: None
                 kept = self._keep(chosen)
         return frames, Report(
             tier=chosen.tier,
@@ -191,7 +190,7 @@ class Session:
             device_map=spread,
             peak_allocated=measured.allocated,
             peak_reserved=measured.reserved,
-            peak_phases=measured.phases,
+            peak_phases=dict(measured.phases),
             step_seconds=clock.step_seconds("denoise"),
             seconds=clock.seconds,  # the clock adds "save" when that is over
             frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),

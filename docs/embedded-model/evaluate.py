@@ -31,7 +31,7 @@ from tokenizer import MAX_LENGTH
 
 HERE = Path(__file__).parent
 STEPS = 20
-GUIDANCE = 4.0
+GUIDANCE = 2.5
 Wanted = list[tuple[str, str, str]]
 
 

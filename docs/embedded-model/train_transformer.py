@@ -2,7 +2,8 @@
 
     torchrun --nproc-per-node 2 docs/embedded-model/train_transformer.py --out build/tiny
 
-reads build/tiny/vae and build/tiny/text_encoder and writes the whole pipeline to build/tiny; plain `python` trains on one GPU.
+reads build/tiny/vae and build/tiny/text_encoder and writes the whole pipeline to build/tiny;
+plain `python` trains on one GPU.
 `--start FOLDER` continues from a pipeline. Clips are rendered and encoded once; captions are
 tokenized and encoded exactly as `CogVideoXPipeline` does (padded, no mask).
 """
@@ -31,7 +32,7 @@ from measure import read_clip, score
 from model import build_pipeline, build_transformer, save
 from tokenizer import MAX_LENGTH
 
-SETTINGS = ((20, 4.0), (10, 4.0), (20, 6.0), (20, 2.5))  # steps and guidance tried at the end
+SETTINGS = ((20, 2.5), (10, 2.5), (20, 4.0), (20, 6.0))  # steps and guidance tried at the end
 HERE = Path(__file__).parent
 
 
