@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from cogmagic._catalog import catalogued
 from cogmagic._checkpoint import find_model, local_folder
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._machine import Machine
@@ -13,11 +14,11 @@ from cogmagic._planner import plan as choose
 from cogmagic._progress import OnProgress, silent
 from cogmagic._report import gib
 from cogmagic._request import Request
-from cogmagic._session import session
+from cogmagic._session import Placing, session
 from cogmagic._status import Models, Status
 from cogmagic._video import Video
 
-__all__ = ["generate", "models", "plan", "release", "status"]
+__all__ = ["generate", "history", "models", "plan", "release", "status", "which_gpu"]
 
 _ANY_PROMPT = "any prompt"  # a plan does not depend on the words
 
@@ -27,6 +28,8 @@ def generate(
     *,
     model: str = "tiny",
     tier: str | None = None,
+    policy: str = "auto",
+    vram_limit: int | None = None,
     save: str | Path | None = None,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
@@ -39,7 +42,9 @@ def generate(
     Args:
         prompt: what the video should show.
         model: short name, hub id or folder.
-        tier: placement; the rule of thumb chooses when it is left out.
+        tier: placement; the fastest that is predicted to fit when it is left out.
+        policy: ``auto``, or ``rule`` for the published rule of thumb.
+        vram_limit: bytes that the run may take of a GPU, its CUDA context included.
         save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
             directory.
         overwrite: whether an existing file may be replaced.
@@ -55,7 +60,8 @@ def generate(
     from cogmagic._display import LiveLine, in_notebook
 
     request = Request.of(prompt, find_model(model), **_known(options))
-    wish: dict[str, Any] = {"tier": tier, "save": save, "overwrite": overwrite}
+    placing = Placing(tier, policy, vram_limit)
+    wish: dict[str, Any] = {"placing": placing, "save": save, "overwrite": overwrite}
     if on_progress is not None or not in_notebook():
         return session().generate(request, **wish, on_progress=on_progress or silent)
     with LiveLine() as live:
@@ -69,18 +75,55 @@ def plan(
     *,
     model: str = "tiny",
     tier: str | None = None,
+    policy: str = "auto",
+    vram_limit: int | None = None,
     machine: Machine | None = None,
     **options: Any,
 ) -> Plan:
-    """The tier that a request would get, and why; nothing is downloaded or loaded.
+    """Every tier for a request: memory, time, fit, and the choice; nothing is loaded.
 
-    Takes the options of `generate`; `machine` is this one unless another is described.
+    Takes the options of `generate`; `machine` is this one unless another is described, as
+    ``Machine.of("RTX 3060")``.
     """
     if _known(options).get("image") is None:
         options.pop("image", None)
     found = find_model(model)
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
-    return choose(request, machine or Machine.detect(), tier=tier)
+    return choose(
+        request,
+        machine or Machine.detect(),
+        tier=tier,
+        policy=policy,
+        vram_limit=vram_limit,
+        folder=None if catalogued(model) else local_folder(found),
+    )
+
+
+def which_gpu(*, ram: float | None = None, **options: Any) -> str:
+    """The known cards that can do a request, the slowest first, as a table.
+
+    Takes the options of `plan` other than `machine`; `ram` is host memory in GiB.
+    """
+    from cogmagic._cards import CARDS
+    from cogmagic._plan_text import which_gpu as listed
+
+    def on(name: str) -> Plan:
+        return plan(**options, machine=Machine.of(name, ram=ram))
+
+    plan(**options, machine=Machine.of("H200"))  # what is wrong with the request itself
+    return listed(on, tuple(card.name for card in CARDS))
+
+
+def history(*, clear: bool = False) -> str:
+    """What past runs were predicted to need and needed, as a table; `clear` forgets them."""
+    from cogmagic._history import History, render
+
+    kept = History()
+    if clear:
+        return f"Forgot {kept.clear()} runs ({kept.path})."
+    rows = kept.read()
+    told = f"{kept.note}\n" if kept.note else ""
+    return told + (render(rows) if rows else f"No runs yet ({kept.path}).")
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,16 @@ import platform
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cogmagic._gpu import Gpu
 from cogmagic._nvml import nvidia_gpus, visible_note
 from cogmagic._ram import Ram, host_ram
 from cogmagic._rocm import amd_gpus
+
+if TYPE_CHECKING:
+    from cogmagic._history import Past
+    from cogmagic._rates import Rates
 
 __all__ = ["Machine", "TorchBuild", "built_for", "checked_by_torch", "torch_build"]
 
@@ -40,6 +44,10 @@ class Machine:
     device: DeviceType = "cpu"
     note: str | None = None
     """One line about a GPU that is there but cannot be used, with what to type."""
+    rates: Rates | None = None
+    """How fast the roomiest GPU is; None where nothing is known of it."""
+    past: tuple[Past, ...] = ()
+    """What runs on this machine really needed, the oldest first."""
 
     @property
     def roomiest(self) -> Gpu | None:
@@ -47,8 +55,38 @@ class Machine:
         return max(self.gpus, key=lambda g: (g.available or 0, -g.index), default=None)
 
     @classmethod
-    def detect(cls) -> Machine:
-        """Read this machine, now. Creates no CUDA context and imports no torch."""
+    def of(
+        cls, gpus: str | None = None, *, ram: float | None = None, vram: float | None = None
+    ) -> Machine:
+        """A machine that one describes, such as ``Machine.of("2x A100 40GB", ram=64)``.
+
+        Args:
+            gpus: names of cards, ``RTX 3060``, ``2x T4`` or ``RTX 3090 + RTX 3060``.
+            ram: host memory in GiB; unknown, and so no limit, when left out.
+            vram: GiB of each GPU that may be used; without `gpus`, a generic card of that size.
+
+        Raises:
+            RequestError: for unknown cards and impossible amounts.
+        """
+        from cogmagic._cards import described
+
+        return described(gpus, ram=ram, vram=vram)
+
+    @classmethod
+    def detect(cls, folder: Path | None = None) -> Machine:
+        """Read this machine, now. Creates no CUDA context and imports no torch.
+
+        Args:
+            folder: where figures of past runs are kept; default the user's cache folder.
+        """
+        found = cls._detect()
+        gpu = found.roomiest
+        if gpu is None or found.device != "cuda":
+            return found
+        return with_experience(found, gpu, folder)
+
+    @classmethod
+    def _detect(cls) -> Machine:
         build = torch_build()
         ram = host_ram()
         if build.hip:
@@ -62,6 +100,18 @@ class Machine:
             return cls(gpus, ram, "cuda")
         mps = sys.platform == "darwin" and platform.machine() == "arm64"
         return cls((), ram, "mps" if mps else "cpu", visible_note())
+
+
+def with_experience(machine: Machine, gpu: Gpu, folder: Path | None) -> Machine:
+    """Add what is known of the GPU's speed and of past runs."""
+    from cogmagic._cards import card_for
+    from cogmagic._history import History
+    from cogmagic._rates import expected, known
+
+    history = History(folder)
+    card = card_for(gpu.name, gpu.total)
+    rates = known(gpu, history.path.parent) or (expected(card) if card else None)
+    return replace(machine, rates=rates, past=history.read())
 
 
 def with_torch_counters(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:

@@ -10,15 +10,18 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Bool, Float, TraitError, Unicode, validate
 
+from cogmagic import _plan_text as plan_text
 from cogmagic._catalog import MODELS
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
-from cogmagic._options import Parser, parse_line
-from cogmagic._planner import TIERS
+from cogmagic._gpu import GIB
+from cogmagic._machine import Machine
+from cogmagic._options import OPTIONS, PLAN_OPTIONS, Parser, parse_line
+from cogmagic._planner import POLICIES, TIERS
 from cogmagic._video import MARK
 
 __all__ = ["VERBS", "CogMagic"]
 
-VERBS = ("status", "models", "plan", "release")
+VERBS = ("status", "models", "plan", "history", "release")
 _HELP = ("--help", "-h")
 
 MANUAL = f"""Make a video from a prompt with CogVideoX, and show it under the cell.
@@ -35,7 +38,9 @@ download and no GPU. Models: {", ".join(m.name for m in MODELS)}.
 
     %cogvideo status         VRAM, RAM, and what is loaded
     %cogvideo models         the family, and what is on this machine
-    %cogvideo plan OPTIONS   the tier that a cell with these options would get, and why
+    %cogvideo plan OPTIONS   every tier for a cell with these options: memory, time, the choice;
+                             also for --gpu "RTX 3060" or --which-gpu
+    %cogvideo history        what past runs were predicted to need, and needed; --clear
     %cogvideo release        let go of the weights
 
 Defaults for the kernel: %config CogMagic
@@ -49,6 +54,10 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
 
     model = Unicode("tiny", help="Model of cells that name none.").tag(config=True)
     tier = Unicode("auto", help="Tier of cells that name none.").tag(config=True)
+    policy = Unicode("auto", help="How tier auto is chosen: auto or rule.").tag(config=True)
+    vram_limit = Float(
+        0.0, min=0.0, max=4096.0, help="GiB of VRAM that a run may take; 0 for all that is free."
+    ).tag(config=True)
     save = Unicode("", help="Folder or file of cells that name none.").tag(config=True)
     embed_limit_mb = Float(
         8.0, min=0.0, max=1000.0, help="Videos up to this are embedded, larger ones linked."
@@ -66,6 +75,13 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
                 f" Choose from: auto, {', '.join(TIERS)}."
             )
         return tier
+
+    @validate("policy")  # type: ignore[untyped-decorator]
+    def _check_policy(self, proposal: dict[str, Any]) -> str:
+        policy = str(proposal["value"])
+        if policy not in POLICIES:
+            raise TraitError(f"Unknown policy {policy!r}. Choose from: {', '.join(POLICIES)}.")
+        return policy
 
     @line_cell_magic  # type: ignore[untyped-decorator]
     def cogvideo(self, line: str, cell: str | None = None) -> Any:
@@ -90,11 +106,14 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             print(manual())  # noqa: T201 - asked for
             return None
         if verb == "plan":
-            options = self._with_defaults(parse_line(rest, "%cogvideo plan"))
-            if "help" in options:
+            given = parse_line(rest, "%cogvideo plan", (*OPTIONS, *PLAN_OPTIONS))
+            if "help" in given:
                 print(manual())  # noqa: T201
                 return None
-            return self._show_plan(options)
+            return self._show_plan(self._with_defaults(given))
+        if verb == "history" and rest.strip() in ("", "--clear"):
+            print(_api.history(clear=bool(rest.strip())))  # noqa: T201
+            return None
         if verb not in VERBS:
             raise RequestError(
                 f"Unknown verb {verb!r}.{did_you_mean(verb, VERBS)}"
@@ -133,11 +152,25 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
 
         for name in ("out", "save", "overwrite", "dry_run", "help"):
             options.pop(name, None)
-        print(_api.plan(prompt, **options) if prompt else _api.plan(**options))  # noqa: T201
+        if prompt:
+            options["prompt"] = prompt
+        machine = {k: options.pop(k) for k in ("gpu", "vram", "ram") if k in options}
+        as_json = options.pop("json", False)
+        if options.pop("which_gpu", False):
+            if machine.keys() - {"ram"}:
+                raise RequestError("--which-gpu asks for every card; leave out --gpu and --vram.")
+            print(_api.which_gpu(**machine, **options))  # noqa: T201
+            return
+        if machine:
+            options["machine"] = Machine.of(machine.pop("gpu", None), **machine)
+        found = _api.plan(**options)
+        print(plan_text.as_json(found) if as_json else found)  # noqa: T201
 
     def _with_defaults(self, options: dict[str, Any]) -> dict[str, Any]:
         """Options of the line, then the kernel's defaults; a variable's name becomes its value."""
-        filled = {"model": self.model, "tier": self.tier, **options}
+        filled = {"model": self.model, "tier": self.tier, "policy": self.policy, **options}
+        if self.vram_limit:
+            filled.setdefault("vram_limit", round(self.vram_limit * GIB))
         if self.save:
             filled.setdefault("save", self.save)
         name = filled.get("image")
@@ -152,7 +185,8 @@ def _traceback(error: CogMagicError) -> list[str]:
 
 def manual() -> str:
     """The manual: what ``%%cogvideo?`` and ``--help`` show."""
-    return MANUAL + Parser("%%cogvideo").format_help()
+    extra = Parser("%cogvideo plan", PLAN_OPTIONS).format_help()
+    return MANUAL + Parser("%%cogvideo").format_help() + "\n" + extra
 
 
 CogMagic.cogvideo.__doc__ = manual()

@@ -3,18 +3,64 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import traceback
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from cogmagic._errors import Cancelled, OutOfMemoryError
 from cogmagic._interrupts import interrupts_held
 from cogmagic._machine import Machine
+from cogmagic._placement import context_bytes
 
-__all__ = ["Peaks", "empty_cache", "freeing_frames"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "Peaks",
+    "empty_cache",
+    "freeing_frames",
+    "is_shortage",
+    "limited",
+    "use_expandable_segments",
+]
 
 Result = TypeVar("Result")
+
+
+def use_expandable_segments() -> str:
+    """Let torch's allocator grow its segments, unless the user has set its options; what holds.
+
+    Without it, memory that is free but in pieces can make up a tenth of what is reserved.
+    """
+    import torch
+
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        if os.environ.get(name):
+            return f"{name}={os.environ[name]}"
+    if sys.platform != "linux" or torch.version.hip:
+        return "default"
+    torch._C._accelerator_setAllocatorSettings("expandable_segments:True")
+    return "expandable segments"
+
+
+@contextmanager
+def limited(device: torch.device, limit: int | None) -> Iterator[None]:
+    """Hold torch's allocator to `limit` bytes of `device`, its CUDA context included."""
+    import torch
+
+    if limit is None or device.type != "cuda":
+        yield
+        return
+    total = torch.cuda.get_device_properties(device).total_memory
+    share = min(max(limit - context_bytes(), 0) / total, 1.0)
+    torch.cuda.set_per_process_memory_fraction(share, device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
 
 
 class Peaks:
@@ -71,7 +117,7 @@ def freeing_frames(run: Callable[[], Result]) -> Result:
     with interrupts_held():  # people press twice
         if isinstance(failure, KeyboardInterrupt):
             failure = Cancelled("Stopped; the GPU is free again.")
-        elif _is_shortage(failure):
+        elif is_shortage(failure):
             failure = _explained(failure)
         else:
             _let_go_of_frames(failure)
@@ -93,7 +139,7 @@ def _let_go_of_frames(failure: BaseException) -> None:
         link = link.__cause__ or link.__context__
 
 
-def _is_shortage(failure: BaseException) -> bool:
+def is_shortage(failure: BaseException) -> bool:
     """Whether memory ran out: torch's allocator, the driver, a CUDA library, MPS or the host."""
     if isinstance(failure, MemoryError) or type(failure).__name__ == "OutOfMemoryError":
         return not isinstance(failure, OutOfMemoryError)

@@ -12,9 +12,19 @@ from typing import Any, NoReturn
 
 from cogmagic._catalog import DTYPES, MODELS, SCHEDULERS
 from cogmagic._errors import RequestError, did_you_mean
-from cogmagic._planner import TIERS
+from cogmagic._gpu import GIB
+from cogmagic._placement import TIERS
 
-__all__ = ["OPTIONS", "Option", "Parser", "parse_line", "parse_size", "split_line"]
+__all__ = [
+    "OPTIONS",
+    "PLAN_OPTIONS",
+    "Option",
+    "Parser",
+    "parse_gib",
+    "parse_line",
+    "parse_size",
+    "split_line",
+]
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,18 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def parse_gib(text: str) -> int:
+    """Bytes of ``10``, ``10.5``, ``10GiB`` or ``10 GB``, all read as GiB."""
+    number = text.strip().lower().removesuffix("gib").removesuffix("gb").removesuffix("g")
+    try:
+        amount = float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount in GiB like 10") from None
+    if not 0.5 <= amount <= 4096:  # also refuses nan
+        raise argparse.ArgumentTypeError(f"{text} GiB is not an amount from 0.5 to 4096")
+    return round(amount * GIB)
+
+
 _MODEL, _OUTPUT, _MEMORY = "Generation", "Output", "Memory"
 
 OPTIONS: tuple[Option, ...] = (
@@ -85,17 +107,36 @@ OPTIONS: tuple[Option, ...] = (
     Option("dtype", "precision of the weights", _MEMORY, "NAME", choices=DTYPES),
     Option(
         "tier",
-        "placement; auto follows the rule of thumb",
+        "placement; auto takes the fastest that fits",
         _MEMORY,
         "NAME",
         choices=("auto", *TIERS),
     ),
+    Option(
+        "policy",
+        "how auto chooses: by prediction, or by the published rule of thumb",
+        _MEMORY,
+        "NAME",
+        choices=("auto", "rule"),
+    ),
+    Option("vram-limit", "GiB of VRAM that the run may take", _MEMORY, "GIB", parse_gib),
     Option("fps", "frames per second of the file", _OUTPUT, "N", int),
     Option("out", "variable that receives the Video", _OUTPUT, "NAME", aliases=("-o",)),
     Option("save", "file (.mp4) or folder to write to", _OUTPUT, "PATH"),
     Option("overwrite", "replace the file that --save names", _OUTPUT),
     Option("dry-run", "show the plan, run nothing", _OUTPUT),
     Option("help", "show this and stop", _OUTPUT, aliases=("-h",)),
+)
+
+
+_PLAN = "Planning for another machine"
+
+PLAN_OPTIONS: tuple[Option, ...] = (
+    Option("gpu", 'a card, as "RTX 3060" or "2x A100 40GB"', _PLAN, "NAME"),
+    Option("vram", "GiB of VRAM of that card, or of any", _PLAN, "GIB", float),
+    Option("ram", "GiB of host memory", _PLAN, "GIB", float),
+    Option("which-gpu", "list the cards that can do it, and how fast", _PLAN),
+    Option("json", "print the plan as JSON", _PLAN),
 )
 
 
@@ -180,13 +221,13 @@ def split_line(line: str) -> list[str]:
         raise RequestError(f"A quote is not closed in: {line.strip()}") from None
 
 
-def parse_line(line: str, prog: str) -> dict[str, Any]:
+def parse_line(line: str, prog: str, options: Sequence[Option] = OPTIONS) -> dict[str, Any]:
     """The options given on a magic's line, by Python name; what was left out is not there.
 
     Raises:
         RequestError: one line, with the nearest valid spelling or value.
     """
-    given = vars(Parser(prog).parse_args(split_line(line)))
+    given = vars(Parser(prog, options).parse_args(split_line(line)))
     seen: set[str] = given.pop("_seen", set())
     found = {k: v for k, v in given.items() if k in seen}
     if "size" in found:

@@ -3,53 +3,124 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, get_args
 
 from cogmagic._catalog import Dtype
-from cogmagic._errors import TierError, did_you_mean
-from cogmagic._gpu import GIB
+from cogmagic._errors import RequestError, TierError, did_you_mean
+from cogmagic._footprint import footprint
+from cogmagic._gpu import GIB, Gpu
+from cogmagic._history import correction
 from cogmagic._machine import Machine
+from cogmagic._placement import TIERS, Needs, Tier, context_bytes, needs, reserved_bytes
+from cogmagic._report import gib
 from cogmagic._request import Request
 
-__all__ = ["TIERS", "Plan", "Tier", "plan", "rule_of_thumb"]
+__all__ = ["POLICIES", "TIERS", "Candidate", "Plan", "Policy", "Tier", "plan", "rule_of_thumb"]
 
-Tier = Literal["none", "model", "sequential", "balanced"]
-TIERS: tuple[Tier, ...] = get_args(Tier)
+Policy = Literal["auto", "rule"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
-MEANING: dict[Tier, str] = {
-    "none": "every component on the device",
-    "model": "one whole component on the GPU at a time",
-    "sequential": "each layer on the GPU only while it runs",
-    "balanced": "whole components spread over the GPUs, no offload",
-}
+_SIMPLEST: tuple[Tier, ...] = ("none", "balanced", "model", "sequential")
+"""Which of equally fast tiers is taken: the first."""
+_TIE = 1.02
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One tier as it would be for the request: what it takes, and whether there is that much."""
+
+    needs: Needs
+    """As predicted, corrected by past runs."""
+    traced: Needs
+    """As predicted before that, which new runs are compared with."""
+    peak_vram: int | None
+    """VRAM that must be free or cached: the allocator's share and, if it is still to come, the
+    CUDA context; None where nothing is placed on a GPU."""
+    missing_vram: int = 0
+    missing_ram: int = 0
+
+    @property
+    def tier(self) -> Tier:
+        """The tier's name."""
+        return self.needs.tier
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is predicted to run."""
+        return not self.missing_vram and not self.missing_ram
+
+    @property
+    def lack(self) -> str:
+        """What is missing, for people; empty when it fits."""
+        parts = (("VRAM", self.missing_vram), ("RAM", self.missing_ram))
+        return " and ".join(f"{gib(lack)} of {kind}" for kind, lack in parts if lack)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The chosen tier and the reason, in one sentence."""
+    """The chosen tier, what it takes, and how the others compare. Bytes and seconds."""
 
     request: Request
+    candidates: tuple[Candidate, ...]
+    """Every tier that the machine can do, the fastest first."""
     tier: Tier
     reason: str
+    """One sentence."""
     device: str
     """The device type that computes: ``cuda``, ``mps`` or ``cpu``."""
     dtype: Dtype
     rule: Tier
     """What the published rule says, whatever was chosen."""
+    rule_reason: str
+    where: str
+    """The device that was planned for, in words."""
+    changes: tuple[str, ...] = ()
+    """What would make a faster tier fit, or any."""
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate of the chosen tier; None where nothing is predicted for it."""
+        return next((c for c in self.candidates if c.tier == self.tier), None)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the chosen tier is predicted to run, or nothing is predicted for it."""
+        return self.chosen is None or self.chosen.fits
+
+    @property
+    def peak_vram(self) -> int | None:
+        """VRAM that must be free for it, the allocator's overhead and the context included."""
+        return self.chosen.peak_vram if self.chosen else None
+
+    @property
+    def peak_allocated(self) -> int | None:
+        """Most bytes of tensors at once on one GPU, as ``max_memory_allocated`` tells it."""
+        if self.chosen is None or self.device != "cuda":
+            return None
+        return self.chosen.needs.peak_allocated
+
+    @property
+    def peak_ram(self) -> int | None:
+        """Most host memory of the process's own; mapped files are not in it."""
+        return self.chosen.needs.peak_ram if self.chosen else None
+
+    @property
+    def seconds(self) -> float | None:
+        """The whole run, or None where the device's speed is unknown."""
+        return self.chosen.needs.seconds if self.chosen else None
+
+    @property
+    def step_seconds(self) -> float | None:
+        """One denoising step, or None where the device's speed is unknown."""
+        return self.chosen.needs.step_seconds if self.chosen else None
 
     def __str__(self) -> str:
-        r = self.request
-        return "\n".join(
-            (
-                f"tier     {self.tier}: {MEANING[self.tier]}",
-                f"why      {self.reason}",
-                f"model    {r.model.name} ({r.model.source}), {self.dtype} on {self.device}",
-                f"request  {r.num_frames} frames of {r.size} at {r.fps} fps, "
-                f"{r.num_inference_steps} steps of {r.scheduler}, guidance {r.guidance_scale:g}",
-                "VAE      slicing and tiling on",
-            )
-        )
+        from cogmagic._plan_text import table
+
+        return table(self)
 
 
 def rule_of_thumb(machine: Machine) -> tuple[Tier, str]:
@@ -77,23 +148,69 @@ def rule_of_thumb(machine: Machine) -> tuple[Tier, str]:
     return "none", f"{said}: over 24"
 
 
-def plan(request: Request, machine: Machine, *, tier: str | None = None) -> Plan:
+def plan(
+    request: Request,
+    machine: Machine,
+    *,
+    tier: str | None = None,
+    policy: str = "auto",
+    vram_limit: int | None = None,
+    folder: Path | None = None,
+) -> Plan:
     """Choose the tier for `request` on `machine`, or check the one that was asked for.
 
+    Args:
+        request: what to generate.
+        machine: what is there and what is free now.
+        tier: a tier to take whatever its prospects; None or ``auto`` to choose.
+        policy: ``auto``, the fastest tier predicted to fit, or ``rule``, the published thresholds.
+        vram_limit: bytes that the run may take of a GPU, its CUDA context included.
+        folder: the checkpoint; needed for an architecture outside the catalogue.
+
     Raises:
-        TierError: when `tier` does not exist or this machine cannot do it.
+        TierError: when `tier` or `policy` does not exist or this machine cannot do it.
+        RequestError: when the GPU cannot compute in the dtype.
     """
-    rule, reason = rule_of_thumb(machine)
-    chosen: Tier = rule
-    if tier is not None and tier != "auto":
-        chosen = _forced(tier, machine)
-        reason = f"asked for; the rule says {rule} ({reason})" if chosen != rule else reason
-    # CPUs run 16-bit 3D convolutions some hundred times slower than 32-bit ones.
-    default: Dtype = "float32" if machine.device == "cpu" else request.model.dtype
-    return Plan(request, chosen, reason, machine.device, request.dtype or default, rule)
+    rule, rule_reason = rule_of_thumb(machine)
+    forced = check_tier(tier, machine)
+    if policy not in POLICIES:
+        raise TierError(
+            f"Unknown policy {policy!r}.{did_you_mean(policy, POLICIES)}"
+            f" Choose from: {', '.join(POLICIES)}."
+        )
+    dtype = dtype_for(request, machine)
+    candidates = _candidates(request, machine, dtype, vram_limit, folder)
+    chosen, reason = _choice(candidates, machine)
+    if policy == "rule":
+        chosen, reason = rule, f"the rule: {rule_reason}"
+    if forced is not None:
+        chosen, reason = forced, f"asked for; {'the rule' if policy == 'rule' else 'the planner'}"
+        reason += f" says {rule if policy == 'rule' else _choice(candidates, machine)[0]}"
+    found = Plan(
+        request=request,
+        candidates=candidates,
+        tier=chosen,
+        reason=reason,
+        device=machine.device,
+        dtype=dtype,
+        rule=rule,
+        rule_reason=rule_reason,
+        where=_where(machine, vram_limit),
+    )
+    if machine.device != "cuda":
+        return found
+    changes = _changes(found, machine, vram_limit, folder)
+    return replace(found, changes=changes)
 
 
-def _forced(tier: str, machine: Machine) -> Tier:
+def check_tier(tier: str | None, machine: Machine) -> Tier | None:
+    """The tier that was asked for by name, or None for ``auto``.
+
+    Raises:
+        TierError: when it does not exist or `machine` cannot do it.
+    """
+    if tier is None or tier == "auto":
+        return None
     found: Tier | None = next((t for t in TIERS if t == tier), None)
     if found is None:
         raise TierError(
@@ -104,8 +221,173 @@ def _forced(tier: str, machine: Machine) -> Tier:
         count = len(machine.gpus)
         raise TierError(
             f"Tier 'balanced' spreads components over several GPUs, but this machine has {count}."
-            f" Use --tier {rule_of_thumb(machine)[0]}."
+            " Use --tier auto."
         )
     if machine.device == "mps" and found == "sequential":
         raise TierError("Tier 'sequential' does not work on MPS. Use --tier none.")
     return found
+
+
+def dtype_for(request: Request, machine: Machine) -> Dtype:
+    """What the weights are loaded in.
+
+    Raises:
+        RequestError: for bfloat16 on a GPU without it (before Ampere).
+    """
+    # CPUs run 16-bit 3D convolutions some hundred times slower than 32-bit ones.
+    default: Dtype = "float32" if machine.device == "cpu" else request.model.dtype
+    dtype = request.dtype or default
+    gpu = machine.roomiest
+    old = gpu is not None and gpu.capability is not None and gpu.capability < (8, 0)
+    if machine.device == "cuda" and old and dtype == "bfloat16":
+        assert gpu is not None  # noqa: S101 - `old` says so
+        raise RequestError(
+            f"{gpu.name} cannot compute in bfloat16, which {request.model.name} was trained in"
+            " (that takes Ampere or newer). Use --model 2b, or try --dtype float16, with which"
+            " the picture may be black."
+        )
+    return dtype
+
+
+def _candidates(
+    request: Request, machine: Machine, dtype: Dtype, limit: int | None, folder: Path | None
+) -> tuple[Candidate, ...]:
+    """Every tier that `machine` can do, the fastest first and of equals the simplest."""
+    if machine.device != "cuda" and folder is not None:
+        return ()  # nothing to choose there, and nothing is known of a foreign architecture
+    gpu, wanted = machine.roomiest, footprint(request, dtype, folder)
+    rates = machine.rates if machine.device == "cuda" else None
+    kept = 0
+    if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
+        lean = footprint(request, "bfloat16", folder).text_encoder.weights
+        kept = 2 * (wanted.text_encoder.weights - lean)
+    found = []
+    for tier in _SIMPLEST:
+        if machine.device != "cuda" and tier != "none":
+            continue
+        if tier == "balanced" and len(machine.gpus) < 2:
+            continue
+        capability = gpu.capability if gpu else None
+        need = needs(
+            tier,
+            request,
+            wanted,
+            rates,
+            capability=capability,
+            dtype=dtype,
+            kept_float32=kept,
+        )
+        found.append(_fitted(need, _corrected(need, request, machine, dtype), machine, limit))
+    return tuple(sorted(found, key=_order))
+
+
+def _order(candidate: Candidate) -> tuple[int, int]:
+    """By speed in steps of 2 %, then by simplicity."""
+    seconds = candidate.needs.seconds
+    pace = round(math.log(seconds) / math.log(_TIE)) if seconds else 0
+    return pace, _SIMPLEST.index(candidate.tier)
+
+
+def _corrected(need: Needs, request: Request, machine: Machine, dtype: Dtype) -> Needs:
+    """The prediction, moved toward what past runs in this tier on this card took."""
+    gpu = machine.roomiest
+    past = [p for p in machine.past if gpu and p.card == gpu.name and p.tier == need.tier]
+    same = [p for p in past if (p.model, p.dtype) == (request.model.name, dtype)]
+    memory = correction(same, lambda p: (p.predicted_allocated, p.measured_allocated), spread=0.25)
+    speed = correction(past, lambda p: (p.predicted_step, p.measured_step), spread=9.0)
+    if memory == speed == 1.0:
+        return need
+    return replace(
+        need,
+        phases={name: round(peak * memory) for name, peak in need.phases.items()},
+        step_seconds=need.step_seconds and need.step_seconds * speed,
+        seconds=need.seconds and need.seconds * speed,
+    )
+
+
+def _fitted(traced: Needs, need: Needs, machine: Machine, limit: int | None) -> Candidate:
+    ram = machine.ram.available
+    short = max(need.peak_ram - ram, 0) if ram is not None else 0
+    if machine.device != "cuda":
+        return Candidate(need, traced, None, 0, short)
+    gpus = sorted(machine.gpus, key=lambda g: g.available or 0, reverse=True)
+    peaks = need.peaks if need.tier == "balanced" else (need.peak_allocated,)
+    takes = [(g, reserved_bytes(p)) for g, p in zip(gpus, peaks, strict=False)]
+    missing = max(_missing(g, taken, limit) for g, taken in takes)
+    gpu, taken = takes[0]
+    return Candidate(need, traced, taken + _context_to_come(gpu), missing, short)
+
+
+def _context_to_come(gpu: Gpu) -> int:
+    """The CUDA context, unless this kernel has it already (then it is not in what is free)."""
+    return context_bytes() if gpu.reserved is None else 0
+
+
+def _missing(gpu: Gpu, taken: int, limit: int | None) -> int:
+    lacks = [0]
+    if gpu.available is not None:
+        lacks.append(taken + _context_to_come(gpu) - gpu.available)
+    if limit is not None:
+        lacks.append(taken + context_bytes() - limit)
+    return max(lacks)
+
+
+def _choice(candidates: tuple[Candidate, ...], machine: Machine) -> tuple[Tier, str]:
+    if machine.device != "cuda":
+        return rule_of_thumb(machine)
+    gpu = machine.roomiest
+    if gpu is not None and gpu.available is None:
+        return "sequential", f"{gpu.name} does not tell its free VRAM: the tier that needs least"
+    fitting = [c for c in candidates if c.fits]
+    if not fitting:
+        least = min(candidates, key=lambda c: (c.missing_ram, c.missing_vram))
+        return least.tier, f"nothing fits: {least.tier}, which needs least, lacks {least.lack}"
+    best = fitting[0]
+    faster = candidates[: candidates.index(best)]
+    if not faster:
+        return best.tier, f"the fastest, and its {gib(best.peak_vram)} of VRAM fit"
+    others = ", ".join(f"{c.tier} lacks {c.lack}" for c in faster)
+    return best.tier, f"the fastest that fits in {gib(best.peak_vram)} of VRAM; {others}"
+
+
+def _changes(
+    found: Plan, machine: Machine, limit: int | None, folder: Path | None
+) -> tuple[str, ...]:
+    """What would let the fastest tier that does not fit, or any tier at all, run."""
+    lacking = [c for c in found.candidates if not c.fits]
+    if not lacking:
+        return ()
+    stuck = len(lacking) == len(found.candidates)
+    target = min(lacking, key=lambda c: c.missing_vram + c.missing_ram) if stuck else lacking[0]
+    if not stuck and found.chosen in found.candidates[: found.candidates.index(target)]:
+        return ()
+    said = [f"{target.lack} more: {target.tier}{_gain(target, found)}"]
+    smaller = _fewer_frames(found, machine, limit, folder, target.tier)
+    if smaller is not None:
+        said.append(f"--num-frames {smaller}: {target.tier}")
+    return tuple(said)
+
+
+def _gain(target: Candidate, found: Plan) -> str:
+    mine, now = target.needs.seconds, found.seconds
+    return f", {mine:.0f} s instead of {now:.0f} s" if mine and now and now > mine else ""
+
+
+def _fewer_frames(
+    found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier
+) -> int | None:
+    """The most frames with which `tier` would fit, or None."""
+    frames: Iterable[int] = reversed(found.request.model.frames.legal())
+    for count in (n for n in frames if n < found.request.num_frames):
+        request = replace(found.request, num_frames=count)
+        for candidate in _candidates(request, machine, found.dtype, limit, folder):
+            if candidate.tier == tier and candidate.fits:
+                return count
+    return None
+
+
+def _where(machine: Machine, limit: int | None) -> str:
+    if machine.device != "cuda" or not machine.gpus:
+        return machine.device.upper()
+    names = " + ".join(f"{g.name} ({gib(g.available)} available)" for g in machine.gpus)
+    return names + (f", limited to {gib(limit)}" if limit is not None else "")

@@ -31,6 +31,9 @@ class Report:
     """Seconds of one denoising step, the first one left out; None for a single step."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Per phase; a phase that did not happen is not there."""
+    predicted: Mapping[str, float | None] = field(default_factory=dict)
+    """What the plan said before: ``peak_allocated`` and ``peak_ram`` (bytes), ``step_seconds`` and
+    ``seconds``; None where it could not say."""
     frames_sha256: str = ""
     """Over the uint8 RGB frames before encoding: equal digests are identical videos."""
     revision: str | None = None

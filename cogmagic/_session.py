@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,14 +14,21 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._apply import HostCopy, modules, placed
 from cogmagic._catalog import Model
 from cogmagic._checkpoint import local_folder
-from cogmagic._errors import BusyError
+from cogmagic._errors import BusyError, TierError
 from cogmagic._folder import check_folder
 from cogmagic._generation import generate_frames
 from cogmagic._gpu import GIB
 from cogmagic._interrupts import interrupts_deferred, interrupts_held
 from cogmagic._machine import Machine, checked_by_torch
-from cogmagic._memory import Peaks, empty_cache, freeing_frames
-from cogmagic._planner import Plan, plan
+from cogmagic._memory import (
+    Peaks,
+    empty_cache,
+    freeing_frames,
+    is_shortage,
+    limited,
+    use_expandable_segments,
+)
+from cogmagic._planner import Plan, check_tier, dtype_for, plan
 from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._ram import host_ram
 from cogmagic._report import Report, gib
@@ -31,7 +39,7 @@ from cogmagic._video import Target, Video, check_encoder, write_mp4
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Loaded", "Session", "session"]
+__all__ = ["Loaded", "Placing", "Session", "session"]
 
 _RAM_RESERVE = 2 * GIB
 """Host memory that must stay free for the weights to be kept between runs."""
@@ -51,6 +59,22 @@ class Loaded:
     nbytes: int
 
 
+@dataclass(frozen=True)
+class Placing:
+    """How the person wants the run placed."""
+
+    tier: str | None = None
+    """A tier to take whatever its prospects; None or ``auto`` to choose by `policy`."""
+    policy: str = "auto"
+    vram_limit: int | None = None
+    """Bytes that the run may take of a GPU, its CUDA context included."""
+
+    @property
+    def cautious(self) -> bool:
+        """Whether a run that is predicted not to fit is refused rather than tried."""
+        return self.tier in (None, "auto") and self.policy == "auto"
+
+
 class Session:
     """Holds at most one pipeline and runs at most one request at a time."""
 
@@ -63,7 +87,7 @@ class Session:
         self,
         request: Request,
         *,
-        tier: str | None = None,
+        placing: Placing | None = None,
         save: str | Path | None = None,
         overwrite: bool = False,
         on_progress: OnProgress = silent,
@@ -79,7 +103,7 @@ class Session:
         try:
             self._running = request
             return freeing_frames(
-                lambda: self._generate(request, tier, save, overwrite, on_progress)
+                lambda: self._generate(request, placing or Placing(), save, overwrite, on_progress)
             )
         finally:
             self._running = None
@@ -110,7 +134,7 @@ class Session:
     def _generate(
         self,
         request: Request,
-        tier: str | None,
+        placing: Placing,
         save: str | Path | None,
         overwrite: bool,
         on_progress: OnProgress,
@@ -120,8 +144,16 @@ class Session:
         try:
             with interrupts_deferred():  # it imports av
                 check_encoder()
-            machine, chosen, folder = self._prepare(request, tier, clock)
-            frames, report = self._run(request, machine, chosen, folder, clock)
+            machine, chosen, folder = self._prepare(request, placing, clock)
+            try:
+                frames, report = self._run(
+                    request, machine, chosen, folder, clock, placing.vram_limit
+                )
+            except Exception as error:
+                if is_shortage(error):
+                    learn(machine, chosen, None)
+                raise
+            learn(machine, chosen, report)
             clock.phase("save")
             write_mp4(target.part, frames, request.fps, _metadata(request, report))
             target.commit()
@@ -141,13 +173,15 @@ class Session:
         )
 
     def _prepare(
-        self, request: Request, tier: str | None, clock: Clock
+        self, request: Request, placing: Placing, clock: Clock
     ) -> tuple[Machine, Plan, Path]:
         """Everything that can refuse the request, cheapest first, up to the checkpoint's files."""
         from cogmagic._pipeline import import_libraries
         from cogmagic._text import check_prompts
 
-        plan(request, Machine.detect(), tier=tier)  # a tier that cannot be: before torch comes in
+        seen = Machine.detect()  # a tier or dtype that cannot be: before torch comes in
+        check_tier(placing.tier, seen)
+        dtype_for(request, seen)
         folder = local_folder(request.model)
         import_libraries(request.model.task)
         if folder is None:
@@ -160,11 +194,27 @@ class Session:
         else:
             check_prompts(request, folder)
         clock.phase("load", note=request.model.name)
-        machine = checked_by_torch(Machine.detect())
-        return machine, plan(request, machine, tier=tier), folder
+        machine = ready(checked_by_torch(Machine.detect()))
+        chosen = plan(
+            request,
+            machine,
+            tier=placing.tier,
+            policy=placing.policy,
+            vram_limit=placing.vram_limit,
+            folder=folder,
+        )
+        if not chosen.fits and placing.cautious:
+            raise TierError(_nothing_fits(chosen))
+        return machine, chosen, folder
 
     def _run(
-        self, request: Request, machine: Machine, chosen: Plan, folder: Path, clock: Clock
+        self,
+        request: Request,
+        machine: Machine,
+        chosen: Plan,
+        folder: Path,
+        clock: Clock,
+        limit: int | None,
     ) -> tuple[np.ndarray[Any, Any], Report]:
         import torch
 
@@ -174,7 +224,7 @@ class Session:
         try:
             measured = Peaks(machine)
             clock.at_end = measured.close
-            with placed(loaded.pipe, chosen.tier, device), torch.no_grad():
+            with limited(device, limit), placed(loaded.pipe, chosen.tier, device), torch.no_grad():
                 frames = generate_frames(loaded.pipe, request, clock)
                 clock.end()
             spread = dict(loaded.pipe.hf_device_map or {})
@@ -193,6 +243,12 @@ class Session:
             peak_phases=dict(measured.phases),
             step_seconds=clock.step_seconds("denoise"),
             seconds=clock.seconds,  # the clock adds "save" when that is over
+            predicted={
+                "peak_allocated": chosen.peak_allocated,
+                "peak_ram": chosen.peak_ram,
+                "step_seconds": chosen.step_seconds,
+                "seconds": chosen.seconds,
+            },
             frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
             revision=folder.name if folder.parent.name == "snapshots" else None,
             kept=kept,
@@ -231,6 +287,67 @@ class Session:
         self._drop()
         empty_cache()
         return why
+
+
+def ready(machine: Machine) -> Machine:
+    """Set torch's allocator up, and measure a GPU that has not been measured yet."""
+    if machine.device != "cuda":
+        return machine
+    import torch
+
+    from cogmagic._history import History
+    from cogmagic._rates import probe, remember
+
+    use_expandable_segments()
+    gpu = machine.roomiest
+    if gpu is None or (machine.rates is not None and machine.rates.source == "probe"):
+        return machine
+    if gpu.available is not None and gpu.available < GIB:
+        return machine
+    rates = probe(torch.device("cuda", gpu.index))
+    remember(gpu, rates, History().path.parent)
+    empty_cache()
+    return checked_by_torch(Machine.detect())
+
+
+def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
+    """Keep what a run on a GPU took, for the next prediction; None for one that ran out."""
+    gpu, candidate, r = machine.roomiest, chosen.chosen, chosen.request
+    if machine.device != "cuda" or gpu is None or candidate is None:
+        return
+    import torch
+
+    from cogmagic._history import History, Past
+
+    traced = candidate.traced
+    # What ran out had at least what was there; a little more than predicted, if that was more.
+    short = max(gpu.available or 0, round(traced.peak_allocated * 1.1))
+    History().add(
+        Past(
+            when=time.time(),
+            card=gpu.name,
+            versions=f"torch {torch.__version__}, diffusers {version('diffusers')}",
+            model=r.model.name,
+            size=r.size,
+            num_frames=r.num_frames,
+            dtype=chosen.dtype,
+            tier=chosen.tier,
+            predicted_allocated=traced.peak_allocated,
+            measured_allocated=report.peak_vram if report else short,
+            predicted_step=traced.step_seconds,
+            measured_step=report.step_seconds if report else None,
+            out_of_memory=report is None,
+        )
+    )
+
+
+def _nothing_fits(chosen: Plan) -> str:
+    r = chosen.request
+    said = f"{r.model.name} at {r.size} with {r.num_frames} frames does not fit: {chosen.reason}"
+    said += f" ({chosen.where})."
+    if chosen.changes:
+        said += f" It would with {'; or with '.join(chosen.changes)}."
+    return said + f" To try all the same: --tier {chosen.tier}."
 
 
 def _fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing may load from a hub in tests
+os.environ["COGMAGIC_CACHE"] = tempfile.mkdtemp(prefix="cogmagic-tests-")
 
 from tests.checkpoints import save_checkpoint
 

@@ -58,15 +58,16 @@ def test_mps_and_unknown_memory() -> None:
 def test_a_forced_tier_is_taken_and_the_rule_still_told() -> None:
     chosen = plan(Request.of("a circle", TINY), machine(40.0), tier="sequential")
     assert (chosen.tier, chosen.rule) == ("sequential", "none")
-    assert "the rule says none (40.0 GiB" in chosen.reason
+    assert "the planner says none" in chosen.reason
+    assert "40.0 GiB" in chosen.rule_reason
     assert plan(Request.of("a circle", TINY), machine(40.0), tier="auto").tier == "none"
 
 
 @pytest.mark.parametrize(
     ("tier", "where", "says"),
     [
-        ("balanced", machine(40.0), "this machine has 1. Use --tier none"),
-        ("balanced", machine(), "this machine has 0. Use --tier none"),
+        ("balanced", machine(40.0), "this machine has 1. Use --tier auto"),
+        ("balanced", machine(), "this machine has 0. Use --tier auto"),
         ("sequental", machine(), "Did you mean 'sequential'?"),
         ("sequential", Machine(device="mps"), "does not work on MPS"),
     ],
@@ -78,8 +79,13 @@ def test_a_tier_that_cannot_be(tier: str, where: Machine, says: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_the_plan_reads_as_text() -> None:
-    text = str(plan(Request.of("a circle", TINY, seed=1), machine(18.0)))
+def test_the_rule_on_request() -> None:
+    request = Request.of("a circle", TINY, seed=1)
+    chosen = plan(request, machine(18.0), policy="rule")
+    assert (chosen.tier, plan(request, machine(18.0)).tier) == ("model", "none")
+    text = str(chosen)
     assert "tier     model: one whole component on the GPU at a time" in text
     assert "18.0 GiB of VRAM available, which counts as 18: 16 to 24" in text
-    assert "float32 on cuda" in text
+    assert "float32 on GPU0" in text
+    with pytest.raises(TierError, match="Did you mean 'rule'"):
+        plan(request, machine(18.0), policy="rules")

@@ -169,9 +169,12 @@ def describe(
 
 
 def fragment(
-    combination: tuple[str, str, str], rng: random.Random
-) -> tuple[str, tuple[bool, bool, bool]]:
-    """A phrase for one or two of the attributes, and which (colour, shape, direction) it holds."""
+    combination: tuple[str, str, str], background: str, rng: random.Random
+) -> tuple[str, tuple[bool, bool, bool, bool]]:
+    """A phrase for one or two of the attributes, often with a background.
+
+    Returns it and which of (colour, shape, direction, background) it says.
+    """
     colour, shape, direction = combination
     held = rng.sample(range(3), rng.choice((1, 1, 2)))
     hue = rng.choice(COLOUR_WORDS.get(colour, (colour,))) if 0 in held else ""
@@ -188,8 +191,15 @@ def fragment(
     thing = _join(extra, hue, noun)
     if thing and rng.random() < 0.5:
         thing = _article(thing, rng)
-    text = _join(rng.choice(("", "", rng.choice(OPENINGS))), thing, move)
-    return _case(text, rng), (0 in held, 1 in held, 2 in held)
+    ground = ""
+    if rng.random() < 0.5:
+        tone = rng.choice(BACKGROUND_WORDS[background])
+        ground = _join(rng.choice(GROUND_LINKS), _article(tone, rng), rng.choice(GROUND_NOUNS))
+    parts = [_join(rng.choice(("", "", rng.choice(OPENINGS))), thing, move), ground]
+    if ground and rng.random() < 0.25:
+        parts.reverse()
+    said = (0 in held, 1 in held, 2 in held, bool(ground))
+    return _case(rng.choice((" ", ", ")).join(p for p in parts if p), rng), said
 
 
 def vocabulary() -> list[str]:

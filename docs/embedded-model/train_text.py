@@ -13,6 +13,7 @@ misreads them.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import time
@@ -40,6 +41,7 @@ HERE = Path(__file__).parent
 ATTRIBUTES = tuple(tuple(a) for a in (COLOURS, SHAPES, DIRECTIONS, SIZES, BACKGROUNDS))
 LONG = 226  # the pipeline's default text length, padded to in one batch of eight
 EMPTY_SHARE, FRAGMENT_SHARE = 0.03, 0.53
+NEAR = 3.0  # weight of staying near the encoder that `--start` names
 
 
 class Probes(nn.Module):
@@ -79,8 +81,9 @@ def draw(count: int, rng: random.Random) -> tuple[list[str], torch.Tensor]:
         if kind < EMPTY_SHARE:
             text = ""  # every row is wanted: the best guess is the middle of them all
         elif kind < FRAGMENT_SHARE:
-            text, held = fragment(combination, rng)
-            row = [r if h else -100 for r, h in zip(row, (*held, False, False), strict=True)]
+            text, (*held, ground) = fragment(combination, ground, rng)
+            said = (*held, False, ground)
+            row = [r if h else -100 for r, h in zip(row, said, strict=True)]
         else:
             text = describe(combination, size, ground, rng, partial=0.0)
         if rng.random() < 0.1:
@@ -98,6 +101,10 @@ def train(args: argparse.Namespace) -> None:
     rng = random.Random(args.seed)
     tokenizer = build_tokenizer()
     encoder = build_text_encoder(len(tokenizer)).to(args.device).train()
+    before = None
+    if args.start:
+        encoder = T5EncoderModel.from_pretrained(args.start).float().to(args.device).train()
+        before = copy.deepcopy(encoder).eval().requires_grad_(False)
     probes = Probes(encoder.config.d_model).to(args.device)
     parameters = [*encoder.parameters(), *probes.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -106,9 +113,16 @@ def train(args: argparse.Namespace) -> None:
     for step in range(1, args.steps + 1):
         texts, wanted = draw(args.batch, rng)
         ids = tokenize(tokenizer, texts, LONG if step % 8 == 0 else MAX_LENGTH).to(args.device)
-        losses = probes.losses(encoder(ids)[0], wanted.to(args.device))
+        states = encoder(ids)[0]
+        losses = probes.losses(states, wanted.to(args.device))
+        loss = losses.sum()
+        if before is not None:  # whole captions keep the outputs that the transformer knows
+            whole = wanted[:, 3:].ge(0).all(1).to(args.device)
+            known = before(ids[whole])[0]
+            drift = (states[whole] - known).square().mean() / known.square().mean()
+            loss = loss + NEAR * drift
         optimiser.zero_grad()
-        losses.sum().backward()
+        loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
@@ -139,6 +153,7 @@ def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="build/tiny/text_encoder")
+    parser.add_argument("--start", help="text encoder to continue from")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3)

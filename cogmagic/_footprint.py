@@ -1,0 +1,257 @@
+"""How many bytes and operations each phase of a request needs, predicted before anything runs.
+
+For the catalogue's models this reads kept traces (`_curves`); for any other checkpoint it traces
+the modules that its configurations describe, on the meta device (`_trace`). Here the passes are put
+together as the pipeline runs them. Bytes are what torch's allocator hands out; the workspaces of
+cuBLAS and cuDNN, which depend on the card, come on top.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from cogmagic._catalog import MODELS, Dtype, Model
+from cogmagic._curves import (
+    Configs,
+    Part,
+    Passes,
+    Peak,
+    Profile,
+    configs_of,
+    kept,
+    same,
+    table,
+    tokens_of,
+)
+from cogmagic._request import Request
+
+__all__ = ["Footprint", "Part", "Tiling", "Work", "clip_of", "ends", "footprint"]
+
+_ITEM: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One phase's pass through its module on the device."""
+
+    peak: int
+    """Most bytes alive at once beyond the module's own weights and buffers: inputs, activations,
+    outputs, in the allocator's blocks of 512 bytes."""
+    leaf_peak: int
+    """The same with the weights of the one leaf module that is running at each moment and the
+    buffers of all components: all that is on the device with sequential offload."""
+    operations: float
+    """Floating-point operations, 2 for a multiplication with its addition."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a request needs in one dtype, phase by phase."""
+
+    text_encoder: Part
+    transformer: Part
+    vae: Part
+    encode: Work
+    """One prompt through the text encoder; with guidance there are two, one after the other."""
+    encode_image: Work | None
+    """The first frame of image-to-video through the VAE's encoder."""
+    denoise: Work
+    """One step: both prompts in one batch with guidance, the prompt alone without."""
+    decode: Work
+    """The whole clip through the VAE's decoder, tile by tile, and put together."""
+    tokens: int
+    """Text and video tokens per batch item."""
+
+
+def footprint(request: Request, dtype: Dtype, folder: Path | None = None) -> Footprint:
+    """What `request` needs when its model is loaded in `dtype`.
+
+    A model of the catalogue takes milliseconds and needs no torch. A `folder` whose configurations
+    are none of the catalogue's takes seconds.
+
+    Args:
+        request: what to generate.
+        dtype: what the components are loaded in.
+        folder: the checkpoint, needed where the catalogue does not know the architecture.
+
+    Raises:
+        ValueError: for an architecture outside the catalogue without a folder.
+    """
+    configs = configs_of(folder) if folder else {}
+    name = same(configs) if folder else _kept_name(request.model)
+    if name is not None:
+        return _footprint(request, dtype, kept(name, dtype), table()["models"][name]["configs"])
+    if not configs:
+        raise ValueError(f"{request.model.name} is not in the catalogue: name its folder")
+    from cogmagic._trace import profile
+
+    tiling = Tiling.of(request, configs)
+    tiles = ends(tiling.tiles())
+    image = request.model.task == "i2v"
+    images = [(h * tiling.scale, w * tiling.scale) for h, w in tiles] if image else []
+    batch = 2 if request.guidance_scale > 1.0 else 1
+    traced = profile(configs, dtype, [clip_of(request, configs)], tiles, images, (batch,))
+    return _footprint(request, dtype, traced, configs)
+
+
+def _kept_name(model: Model) -> str | None:
+    """The catalogue's model of that architecture, by the rule that identifies folders."""
+    wanted = model.architecture, model.max_tokens
+    return next((m.name for m in MODELS if (m.architecture, m.max_tokens) == wanted), None)
+
+
+def _footprint(request: Request, dtype: Dtype, profile: Profile, configs: Configs) -> Footprint:
+    tokens = configs["transformer"]["max_text_seq_length"]
+    tokens += tokens_of(configs["transformer"], clip_of(request, configs))
+    batch = 2 if request.guidance_scale > 1.0 else 1
+    a, b, c = profile.denoise_operations[batch]
+    image = profile.encode_image
+    return Footprint(
+        text_encoder=profile.text_encoder,
+        transformer=profile.transformer,
+        vae=profile.vae,
+        encode=_work(profile.encode, profile.encode_operations, profile),
+        encode_image=_encode_image(request, dtype, image, profile, configs) if image else None,
+        denoise=_work(profile.denoise[batch](tokens), a + b * tokens + c * tokens**2, profile),
+        decode=_decode(request, dtype, profile, configs),
+        tokens=tokens,
+    )
+
+
+def _work(peak: Peak, operations: float, profile: Profile, around: int = 0) -> Work:
+    """The work of a pass while `around` bytes are alive outside it."""
+    above = peak.leaf_peak + around + profile.buffers
+    return Work(peak.peak + around, above, operations)
+
+
+def _decode(request: Request, dtype: Dtype, profile: Profile, configs: Configs) -> Work:
+    """``tiled_decode``: every tile's passes in turn, then the rows, then the picture.
+
+    A tile's frames come in passes of two latent frames, the odd one with the first; what is
+    decoded stays until all is put together.
+    """
+    item, tiling = _ITEM[dtype], Tiling.of(request, configs)
+    later = max(request.latent_frames // 2, 1) - 1
+    first = 4 * (request.latent_frames - 2 * later) - 3 * (request.latent_frames % 2)
+    frames = [first, *[8] * later]
+    pixel = configs["vae"]["out_channels"] * item
+    peak, operations, kept_tiles = Peak(0, 0), 0.0, 0
+    for tile in tiling.tiles():
+        area = prod(tile) * tiling.scale**2
+        outs = [_rounded(n * area * pixel) for n in frames]
+        passed, work = _tile(profile.decode, prod(tile), outs)
+        peak = _higher(peak, passed, kept_tiles)
+        operations += work
+        kept_tiles += _rounded(sum(frames) * area * pixel)
+    if tiling.tiled:  # the tiles, their rows and the picture, all at once
+        whole = _rounded(sum(frames) * prod(tiling.size) * tiling.scale**2 * pixel)
+        peak = _higher(peak, Peak(2 * whole, 2 * whole), kept_tiles)
+    padded, height, width = clip_of(request, configs)
+    latent = configs["vae"]["latent_channels"] * height * width * item
+    around = _rounded(padded * latent) + _rounded(request.latent_frames * latent)  # plain, scaled
+    return _work(peak, operations, profile, around + _prompts(request, configs, item))
+
+
+def _encode_image(
+    request: Request, dtype: Dtype, passes: Passes, profile: Profile, configs: Configs
+) -> Work:
+    """``tiled_encode`` of one frame, then the latents that it and the noise become."""
+    item, tiling = _ITEM[dtype], Tiling.of(request, configs)
+    channels = configs["vae"]["latent_channels"]
+    peak, operations, kept_tiles = Peak(0, 0), 0.0, 0
+    for tile in tiling.tiles():
+        outs = [_rounded(2 * channels * prod(tile) * item)]  # mean and variance
+        passed, work = _tile(passes, prod(tile) * tiling.scale**2, outs)
+        peak = _higher(peak, passed, kept_tiles)
+        operations += work
+        kept_tiles += outs[0]
+    # The frame padded to a clip, the padding, the noise, and the noise scaled.
+    latents = 4 * _rounded(channels * prod(clip_of(request, configs)) * item)
+    peak = _higher(peak, Peak(latents, latents))
+    around = _rounded(3 * request.height * request.width * item)
+    return _work(peak, operations, profile, around + 2 * _prompts(request, configs, item))
+
+
+def _tile(passes: Passes, area: int, outs: list[int]) -> tuple[Peak, float]:
+    """One tile, whose passes give out so many bytes each, which are joined in the end."""
+    peak, operations, given = Peak(0, 0), 0.0, 0
+    for k, out in enumerate(outs):
+        known = min(k, len(passes.curves) - 1)
+        peak = _higher(peak, passes.curves[known](area), given)
+        operations += passes.operations[known] * area
+        given += out
+    return _higher(peak, passes.cache(area), 2 * given), operations
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How the VAE cuts a picture, in latents (``AutoencoderKLCogVideoX.tiled_decode``).
+
+    ``tiled_encode`` cuts the same tiles in pixels.
+    """
+
+    size: tuple[int, int]
+    tile: tuple[int, int]
+    scale: int
+    """Pixels to a latent, each way."""
+
+    @classmethod
+    def of(cls, request: Request, configs: Configs) -> Tiling:
+        """The tiling of a request's pictures: tiles are half the configured sample size."""
+        vae = configs["vae"]
+        scale = 2 ** (len(vae["block_out_channels"]) - 1)
+        return cls(
+            size=(request.height // scale, request.width // scale),
+            tile=(vae["sample_height"] // 2 // scale, vae["sample_width"] // 2 // scale),
+            scale=scale,
+        )
+
+    @property
+    def tiled(self) -> bool:
+        """Whether the picture is cut at all."""
+        return self.size[0] > self.tile[0] or self.size[1] > self.tile[1]
+
+    def tiles(self) -> list[tuple[int, int]]:
+        """Height and width of each tile, in the order in which they are decoded."""
+        if not self.tiled:
+            return [self.size]
+        (height, width), (high, wide) = self.size, self.tile
+        down, right = int(high * (1 - 1 / 6)), int(wide * (1 - 1 / 5))  # the VAE's overlaps
+        return [
+            (min(high, height - i), min(wide, width - j))
+            for i in range(0, height, down)
+            for j in range(0, width, right)
+        ]
+
+
+def clip_of(request: Request, configs: Configs) -> tuple[int, int, int]:
+    """Frames, height and width of the latents to denoise: CogVideoX 1.5 pads the frames."""
+    _, height, width = (0, *Tiling.of(request, configs).size)
+    patch = configs["transformer"]["patch_size_t"] or 1
+    return -(-request.latent_frames // patch) * patch, height, width
+
+
+def ends(tiles: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The tiles of the smallest, the middle and the largest area, each once."""
+    by_area = sorted({prod(tile): tile for tile in tiles}.items())
+    picked = {0, len(by_area) // 2, len(by_area) - 1}
+    return [by_area[i][1] for i in sorted(picked)]
+
+
+def _prompts(request: Request, configs: Configs, item: int) -> int:
+    """Bytes of the prompts' embeddings, which live from encoding to the end."""
+    transformer = configs["transformer"]
+    one = _rounded(transformer["max_text_seq_length"] * transformer["text_embed_dim"] * item)
+    return 2 * one if request.guidance_scale > 1.0 else one
+
+
+def _higher(peak: Peak, other: Peak, around: int = 0) -> Peak:
+    """The higher of `peak` and of `other` with `around` bytes alive around it."""
+    return Peak(max(peak.peak, other.peak + around), max(peak.leaf_peak, other.leaf_peak + around))
+
+
+def _rounded(nbytes: int) -> int:
+    """What torch's CUDA allocator hands out: whole blocks of 512 bytes."""
+    return -(-nbytes // 512) * 512

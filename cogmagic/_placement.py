@@ -1,0 +1,205 @@
+"""What each tier needs for a request: VRAM per phase, host memory, seconds. Pure arithmetic.
+
+The phases follow the pipeline: encode the text, then the image, denoise, decode. What is on the
+device in each of them is the tier's doing; what an activation takes is the `Footprint`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cogmagic._catalog import Dtype
+from cogmagic._footprint import Footprint
+from cogmagic._gpu import GIB
+from cogmagic._rates import Rates
+from cogmagic._request import Request
+
+__all__ = ["TIERS", "Needs", "Tier", "context_bytes", "needs", "reserved_bytes"]
+
+Tier = Literal["none", "model", "sequential", "balanced"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
+
+MIB = 2**20
+_LOADED_AS: dict[str, dict[str, Dtype]] = {
+    "text_encoder": {"2b": "float16", "1.5-5b": "float32", "1.5-5b-i2v": "float32"},
+    "vae": {},
+}
+"""How the published files keep what is not in the model's own dtype (hub file listings)."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one tier takes for one request; bytes and seconds."""
+
+    tier: Tier
+    phases: Mapping[str, int]
+    """Most bytes of tensors on one GPU, per phase."""
+    peak_ram: int
+    """Most host memory of the process's own, mapped files not counted."""
+    step_seconds: float | None
+    """One denoising step; None where the device's speed is not known."""
+    seconds: float | None
+    """The whole run, from files in the page cache to frames."""
+
+    @property
+    def peak_allocated(self) -> int:
+        """The highest phase, as ``torch.cuda.max_memory_allocated`` would tell it."""
+        return max(self.phases.values())
+
+    @property
+    def peaks(self) -> tuple[int, int]:
+        """The transformer's GPU, then the one with the rest, which are two in `balanced` alone."""
+        others = max(self.phases["encode"], self.phases["decode"])
+        return max(self.phases["load"], self.phases["denoise"]), others
+
+
+def needs(
+    tier: Tier,
+    request: Request,
+    footprint: Footprint,
+    rates: Rates | None,
+    *,
+    capability: tuple[int, int] | None,
+    dtype: Dtype,
+    kept_float32: int = 0,
+) -> Needs:
+    """Predict one tier.
+
+    Args:
+        tier: the placement.
+        request: what to generate.
+        footprint: its phases, in `dtype`.
+        rates: the device's speed, if known.
+        capability: the GPU's compute capability, if known.
+        dtype: what the weights are loaded in.
+        kept_float32: bytes of the text encoder that the loader keeps in float32 beside `dtype`.
+    """
+    phases = _PHASES[tier](footprint, _workspace(capability))
+    step, total = _seconds(tier, request, footprint, rates) if rates else (None, None)
+    return Needs(tier, phases, _host(tier, request, footprint, dtype, kept_float32), step, total)
+
+
+def _workspace(capability: tuple[int, int] | None) -> int:
+    """CuBLAS's workspace, which torch's allocator holds from the first product on.
+
+    32 MiB on Hopper and later, else 8 MiB and 128 KiB (PyTorch, "CUDA semantics", cuBLAS
+    workspaces), and the small tensors of the scheduler.
+    """
+    hopper = capability is not None and capability[0] >= 9
+    return (33 if hopper else 9) * MIB
+
+
+def _none(f: Footprint, extra: int) -> dict[str, int]:
+    held = f.text_encoder.weights + f.transformer.weights + f.vae.weights
+    image = f.encode_image.peak if f.encode_image else 0
+    return {
+        "load": held,
+        "encode": held + f.encode.peak + extra,
+        "denoise": held + max(f.denoise.peak, image) + extra,
+        "decode": held + f.decode.peak + extra,
+    }
+
+
+def _model(f: Footprint, extra: int) -> dict[str, int]:
+    """A component leaves when the next begins; a phase begins with the one before still there.
+
+    The VAE comes for the first frame while the text encoder waits to be sent away by the
+    transformer, and nothing sends the VAE away until the end.
+    """
+    text, transformer, vae = f.text_encoder.weights, f.transformer.weights, f.vae.weights
+    image = text + vae + f.encode_image.peak if f.encode_image else 0
+    beside = vae if f.encode_image else 0
+    denoise = max(transformer + f.denoise.peak + beside, image, text)
+    left = transformer + beside
+    return {
+        "load": 0,
+        "encode": text + f.encode.peak + extra,
+        "denoise": denoise + extra,
+        "decode": max(left, vae + f.decode.peak) + extra,
+    }
+
+
+def _sequential(f: Footprint, extra: int) -> dict[str, int]:
+    image = f.encode_image.leaf_peak if f.encode_image else 0
+    return {
+        "load": 0,
+        "encode": f.encode.leaf_peak + extra,
+        "denoise": max(f.denoise.leaf_peak, image) + extra,
+        "decode": f.decode.leaf_peak + extra,
+    }
+
+
+def _balanced(f: Footprint, extra: int) -> dict[str, int]:
+    """The fullest of the GPUs, each component on one of its own or beside smaller ones."""
+    transformer, others = f.transformer.weights, f.text_encoder.weights + f.vae.weights
+    return {
+        "load": max(transformer, others),
+        "encode": max(transformer, others + f.encode.peak + extra),
+        "denoise": max(transformer + f.denoise.peak + extra, others),
+        "decode": max(transformer, others + f.decode.peak + extra),
+    }
+
+
+_PHASES = {"none": _none, "model": _model, "sequential": _sequential, "balanced": _balanced}
+
+
+def reserved_bytes(allocated: int) -> int:
+    """What the allocator takes from the card to hand out `allocated` bytes at once.
+
+    With expandable segments it works under a cap of 2 to 7 % more than was allocated
+    (docs/benchmarks).
+    """
+    return round(allocated * 1.05) + 64 * MIB
+
+
+def context_bytes() -> int:
+    """The CUDA context with its loaded kernels: 0.7 GiB on an H100 (docs/benchmarks)."""
+    return round(0.7 * GIB)
+
+
+_PROCESS = round(1.35 * GIB)
+"""Python with torch, diffusers and a CUDA context, measured on Linux (docs/benchmarks)."""
+
+
+def _host(tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32: int) -> int:
+    """The process, the weights that loading converts, and the finished frames.
+
+    Weights whose file has the wanted dtype stay mapped files, which do not count.
+    """
+    name = request.model.name
+    frames = request.num_frames * request.height * request.width * 3
+    total = _PROCESS + 2 * frames
+    if tier == "balanced":  # goes from the files to the GPUs
+        return total
+    if dtype != "float32":
+        total += f.vae.weights  # kept in float32 by every published checkpoint
+    if _LOADED_AS["text_encoder"].get(name, request.model.dtype) != dtype:
+        total += f.text_encoder.weights
+    else:
+        total += kept_float32
+    if request.model.dtype != dtype:
+        total += f.transformer.weights
+    return total
+
+
+_LEAF_SECONDS = 2.5e-4
+"""Between two leaves of `sequential`: hooks, and a copy that waits (measured, docs/benchmarks)."""
+
+
+def _seconds(tier: Tier, request: Request, f: Footprint, rates: Rates) -> tuple[float, float]:
+    """Seconds of a step and of the run: operations by rate, and the copies that nothing hides."""
+    prompts = 2 if request.guidance_scale > 1.0 else 1
+    step = f.denoise.operations / rates.compute
+    encode = prompts * f.encode.operations / rates.compute
+    decode = f.decode.operations / rates.decode
+    text, transformer, vae = f.text_encoder.weights, f.transformer.weights, f.vae.weights
+    once = text + transformer + vae
+    if tier == "sequential":
+        once = 0
+        step += transformer / rates.pageable
+        encode += prompts * text / rates.pageable
+        decode *= 1 + vae / rates.pageable / 0.05  # a tile's pass brings every leaf anew
+    total = once / rates.pageable + encode + request.num_inference_steps * step + decode
+    return step, total

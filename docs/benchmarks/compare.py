@@ -1,0 +1,87 @@
+"""Every prediction against the row that was measured: the whole table, misses included.
+
+    python docs/benchmarks/compare.py
+
+Each row of tiers.jsonl is planned anew for an idle card of that kind and set beside what the run
+took. Peaks are GiB allocated; RAM is the process's own, mapped files not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cogmagic import Machine
+from cogmagic._checkpoint import find_model
+from cogmagic._gpu import GIB
+from cogmagic._planner import Plan, plan
+from cogmagic._request import Request
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A predicted and a measured amount."""
+
+    predicted: float
+    measured: float
+
+    @property
+    def off(self) -> float:
+        """How far off the prediction is, as a share of what was measured."""
+        return self.predicted / self.measured - 1
+
+
+def rows() -> list[dict[str, Any]]:
+    return [json.loads(x) for x in (HERE / "tiers.jsonl").read_text().splitlines()]
+
+
+def replanned(row: dict[str, Any]) -> Plan:
+    """The plan for the row's request and tier, on idle cards of its kind."""
+    from PIL import Image
+
+    model = find_model(row["model"])
+    width, height = map(int, row["size"].split("x"))
+    request = Request.of(
+        "any prompt",
+        model,
+        width=width,
+        height=height,
+        num_frames=row["num_frames"],
+        num_inference_steps=row["steps"],
+        image=Image.new("RGB", (width, height)) if model.task == "i2v" else None,
+    )
+    machine = Machine.of("2x H100 SXM" if row["tier"] == "balanced" else "H100 SXM")
+    return plan(request, machine, tier=row["tier"])
+
+
+def pairs(row: dict[str, Any]) -> dict[str, Pair]:
+    """Predicted and measured allocated peak, host memory and seconds a step of one row."""
+    found = replanned(row)
+    assert found.peak_allocated is not None
+    assert found.step_seconds is not None
+    return {
+        "allocated": Pair(found.peak_allocated / GIB, max(row["peak_allocated"].values()) / GIB),
+        "ram": Pair(found.peak_ram / GIB, row["ram_peak"] / GIB),
+        "step": Pair(found.step_seconds, row["step_seconds"]),
+    }
+
+
+def main() -> None:
+    heads = ("allocated, GiB", "RAM, GiB", "s/step")
+    out = sys.stdout.write
+    out("| model | clip | tier | " + " | ".join(heads) + " |\n|---|---|---|---|---|---|\n")
+    for row in rows():
+        cells = (
+            f"{p.predicted:.2f} / {p.measured:.2f} ({p.off:+.1%})" for p in pairs(row).values()
+        )
+        clip = f"{row['size']}, {row['num_frames']}"
+        out(f"| {row['model']} | {clip} | `{row['tier']}` | {' | '.join(cells)} |\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""Trace every model of the catalogue on the meta device and keep what its footprints are made of.
+
+    python docs/benchmarks/trace_footprints.py            # writes cogmagic/footprints.json
+    python docs/benchmarks/trace_footprints.py --check    # compares it with whole, naive traces
+
+Needs neither a GPU nor weights; takes minutes of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from make_checkpoint import MODELS as TRANSFORMERS
+from make_checkpoint import T5, TRANSFORMER, VAE
+
+import cogmagic
+from cogmagic import Request
+from cogmagic._catalog import DTYPES, MODELS, Model
+from cogmagic._curves import TABLE, Configs, Curve, Passes, Peak, Profile, decisive, tokens_of
+from cogmagic._footprint import Tiling, clip_of, footprint
+from cogmagic._trace import build, profile, step, traced
+
+PARTS = ("text_encoder", "transformer", "vae")
+POINTS = 24
+"""Clips and tiles to trace, of evenly growing size; what a line gives as well is not kept."""
+NEAR = 1e-4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true")
+    if parser.parse_args().check:
+        check()
+        return
+    known = defaults()
+    models = {}
+    for model in MODELS:
+        started = time.monotonic()
+        configs = {part: known[part] | config for part, config in published(model).items()}
+        profiles = {dtype: asdict(thinned(trace(model, configs, dtype))) for dtype in DTYPES}
+        models[model.name] = {"configs": decisive(configs), "profiles": profiles}
+        print(f"{model.name}: {time.monotonic() - started:.0f} s", flush=True)
+    TABLE.write_text(
+        json.dumps({"torch": torch.__version__, "defaults": known, "models": models}) + "\n",
+        encoding="utf-8",
+    )
+    print(f"{TABLE}: {TABLE.stat().st_size / 1000:.0f} kB")
+
+
+def defaults() -> Configs:
+    """What each component's class takes a configuration to say where it says nothing."""
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
+    from transformers import T5Config
+
+    known = {"text_encoder": T5Config().to_dict()}
+    for part, cls in ("transformer", CogVideoXTransformer3DModel), ("vae", AutoencoderKLCogVideoX):
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        known[part] = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return decisive(known)
+
+
+def published(model: Model) -> Configs:
+    """The model's configurations: those of the embedded checkpoint, or of the hub's."""
+    if model.embedded:
+        folder = Path(cogmagic.__file__).parent / "models" / model.name
+        return {p: json.loads((folder / p / "config.json").read_text()) for p in PARTS}
+    transformer = TRANSFORMER | TRANSFORMERS[model.name]
+    return {"text_encoder": T5, "transformer": transformer, "vae": VAE}
+
+
+def trace(model: Model, configs: Configs, dtype: Any) -> Profile:
+    clips = {tokens_of(configs["transformer"], c): c for c in legal_clips(model, configs)}
+    high, wide = Tiling.of(request(model), configs).tile
+    areas = {h * w: (h, w) for w in range(1, wide + 1) for h in range(1, high + 1)}
+    tiles = [areas[a] for a in spread(sorted(areas), POINTS // 2)]
+    images = [(8 * h, 8 * w) for h, w in tiles] if model.task == "i2v" else []
+    return profile(configs, dtype, [clips[n] for n in spread(sorted(clips), POINTS)], tiles, images)
+
+
+def legal_clips(model: Model, configs: Configs) -> Iterator[tuple[int, int, int]]:
+    sizes, step = model.sizes, model.sizes.multiple
+    shorts, longs = (range(a, b + 1, step) for a, b in (sizes.short, sizes.long))
+    for short in shorts:
+        for long in longs:
+            if long >= short:
+                for frames in model.frames.legal():
+                    yield clip_of(request(model, long, short, frames), configs)
+
+
+def request(model: Model, width: int = 0, height: int = 0, frames: int = 0) -> Request:
+    from PIL import Image
+
+    return Request.of(
+        "a circle",
+        model,
+        width=width or model.width,
+        height=height or model.height,
+        num_frames=frames or model.frames.default,
+        image=Image.new("RGB", (8, 8)) if model.task == "i2v" else None,
+    )
+
+
+def spread(sizes: list[int], count: int) -> list[int]:
+    """About `count` of the ascending sizes, each larger by the same factor, with both ends."""
+    low, high = sizes[0], sizes[-1]
+    wanted = [low * (high / low) ** (i / (count - 1)) for i in range(count)]
+    return sorted({min(sizes, key=lambda s: abs(s - w)) for w in wanted})
+
+
+def thinned(found: Profile) -> Profile:
+    """The profile without the points that lines between other points give as well."""
+
+    def passes(p: Passes) -> Passes:
+        return replace(p, curves=tuple(thin(c) for c in p.curves), cache=thin(p.cache))
+
+    return replace(
+        found,
+        denoise={b: thin(c) for b, c in found.denoise.items()},
+        decode=passes(found.decode),
+        encode_image=found.encode_image and passes(found.encode_image),
+    )
+
+
+def thin(curve: Curve) -> Curve:
+    """Douglas and Peucker's: both ends, and the worst point as long as it is far off."""
+    points = list(zip(curve.at, curve.peak, curve.leaf_peak, strict=True))
+    keep = {0, len(points) - 1}
+    while True:
+        now = Curve(*zip(*(points[i] for i in sorted(keep)), strict=True))
+        off = [
+            max(abs(now(at).peak / p - 1), abs(now(at).leaf_peak / q - 1)) for at, p, q in points
+        ]
+        worst = max(range(len(points)), key=off.__getitem__)
+        if off[worst] <= NEAR:
+            return now
+        keep.add(worst)
+
+
+CHECKS = (
+    ("5b", 720, 480, 49),
+    ("5b", 400, 272, 25),
+    ("2b", 720, 480, 49),
+    ("2b", 608, 336, 33),
+    ("1.5-5b", 1360, 768, 17),
+    ("1.5-5b-i2v", 1360, 768, 81),
+    ("5b-i2v", 720, 480, 49),
+    ("tiny", 96, 96, 17),
+    ("tiny", 208, 176, 33),
+)
+
+
+def check() -> None:
+    """Footprints beside whole passes: every block, every tile, every frame."""
+    for name, width, height, frames in CHECKS:
+        model = next(m for m in MODELS if m.name == name)
+        wish = request(model, width, height, frames)
+        ours = footprint(wish, model.dtype)
+        for phase, (whole, operations) in naive(wish).items():
+            work = getattr(ours, phase)
+            print(
+                f"{name} {width}x{height}x{frames} {phase}: {work.peak / 2**30:.3f} GiB"
+                f" ({work.peak / whole.peak - 1:+.3%}), leaf {work.leaf_peak / 2**30:.3f} GiB"
+                f" ({work.leaf_peak / whole.leaf_peak - 1:+.3%}), {work.operations / 1e12:.2f}"
+                f" TFLOP ({work.operations / operations - 1:+.0e})",
+                flush=True,
+            )
+
+
+def naive(wish: Request) -> dict[str, tuple[Peak, int]]:
+    """Peaks and operations of whole passes, guided, in the model's own dtype."""
+    configs, kind = published(wish.model), getattr(torch, wish.model.dtype)
+    configs = {part: known | configs[part] for part, known in defaults().items()}
+    text, transformer, vae = (build(part, configs[part], kind) for part in PARTS)
+    buffers = sum(b.nbytes for m in (text, transformer, vae) for b in m.buffers())
+    found = {"denoise": step(transformer, configs, kind, 2, clip_of(wish, configs))[1:]}
+    vae.enable_tiling()
+    empty = partial(torch.empty, device="meta", dtype=kind)
+    prompt = (1, wish.model.max_tokens, configs["transformer"]["text_embed_dim"])
+    with traced(vae) as trace:
+        held = [empty(prompt), empty(prompt)]
+        frames, height, width = clip_of(wish, configs)
+        latents = empty(1, frames, vae.config.latent_channels, height, width)
+        latents = latents[:, frames - wish.latent_frames :]
+        video = vae.decode(1 / 0.7 * latents.permute(0, 2, 1, 3, 4)).sample
+    assert video.shape[2:] == (wish.num_frames, wish.height, wish.width)
+    found["decode"] = (trace.peak(), trace.operations)
+    if wish.model.task == "i2v":
+        with traced(vae) as trace:
+            held += [empty(2, *prompt[1:]), empty(1, 3, 1, wish.height, wish.width)]
+            held += [empty(prompt), empty(prompt)]
+            vae.encode(held[3]).latent_dist.sample()
+        found["encode_image"] = (trace.peak(), trace.operations)
+    return {
+        phase: (Peak(peak.peak, peak.leaf_peak + buffers), operations)
+        for phase, (peak, operations) in found.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
