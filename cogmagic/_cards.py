@@ -186,7 +186,7 @@ def find_card(name: str) -> Card:
 def _words(name: str) -> frozenset[str]:
     text = re.sub(r"(nvidia|geforce|tesla|quadro|generation|gpu)", " ", name.lower())
     text = re.sub(r"(rtx|gtx)(?=\d)", r"\1 ", text.replace("-", " "))
-    text = re.sub(r"(\d+)\s*(?:gib|gb|g)\b", r"\1gb", text)
+    text = re.sub(r"\b(\d+)\s*(?:gib|gb|g)\b", r"\1gb", text)
     text = re.sub(r"(\d{4})(ti|super|d)\b", r"\1 \2", text)
     return frozenset(text.split())
 

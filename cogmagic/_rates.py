@@ -21,9 +21,9 @@ __all__ = ["Rates", "expected", "known", "probe", "remember"]
 
 # Shares of a card's rate that CogVideoX reaches, from all five models at several sizes on an
 # H100 SXM (docs/benchmarks/tiers.jsonl): 318 to 372 TFLOP/s while denoising, 80 to 127 while
-# decoding, of 989 on the datasheet and 790 in one large product.
+# decoding, of 989 on the datasheet and 728 in the probe's product.
 _DENOISE_OF_DATASHEET, _DECODE_OF_DATASHEET = 0.355, 0.115
-_DENOISE_OF_PRODUCT, _DECODE_OF_PRODUCT = 0.445, 0.144
+_DENOISE_OF_PRODUCT, _DECODE_OF_PRODUCT = 0.485, 0.157
 # Copies from pageable memory, as diffusers' offloading makes them, go through a buffer of the
 # driver's, at the host's pace rather than the link's: 5 GiB/s on the same machine.
 _PAGEABLE = 5.0 * GIB

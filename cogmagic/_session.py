@@ -151,9 +151,9 @@ class Session:
                 )
             except Exception as error:
                 if is_shortage(error):
-                    learn(machine, chosen, None)
+                    learn(machine, chosen, None, placing.vram_limit)
                 raise
-            learn(machine, chosen, report)
+            learn(machine, chosen, report, placing.vram_limit)
             clock.phase("save")
             write_mp4(target.part, frames, request.fps, _metadata(request, report))
             target.commit()
@@ -310,8 +310,12 @@ def ready(machine: Machine) -> Machine:
     return checked_by_torch(Machine.detect())
 
 
-def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
-    """Keep what a run on a GPU took, for the next prediction; None for one that ran out."""
+def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | None) -> None:
+    """Keep what a run on a GPU took, for the next prediction; no report is one that ran out.
+
+    Of that it is known only that there was too little; it teaches something where it should have
+    fitted.
+    """
     gpu, candidate, r = machine.roomiest, chosen.chosen, chosen.request
     if machine.device != "cuda" or gpu is None or candidate is None:
         return
@@ -320,8 +324,8 @@ def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
     from cogmagic._history import History, Past
 
     traced = candidate.traced
-    # What ran out had at least what was there; a little more than predicted, if that was more.
-    short = max(gpu.available or 0, round(traced.peak_allocated * 1.1))
+    there = min(x for x in (gpu.available, limit, 2 * traced.peak_allocated) if x is not None)
+    short = max(there, round(traced.peak_allocated * 1.05)) if candidate.fits else None
     History().add(
         Past(
             when=time.time(),

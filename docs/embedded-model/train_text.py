@@ -41,6 +41,7 @@ HERE = Path(__file__).parent
 ATTRIBUTES = tuple(tuple(a) for a in (COLOURS, SHAPES, DIRECTIONS, SIZES, BACKGROUNDS))
 LONG = 226  # the pipeline's default text length, padded to in one batch of eight
 EMPTY_SHARE, FRAGMENT_SHARE = 0.03, 0.53
+CONFUSABLE_SHARE = 0.3
 NEAR = 3.0  # weight of staying near the encoder that `--start` names
 
 
@@ -74,15 +75,19 @@ class Probes(nn.Module):
 def draw(count: int, rng: random.Random) -> tuple[list[str], torch.Tensor]:
     """Texts, and the indices [count, 5] of what they say; -100 for what they do not say."""
     texts, rows = [], []
+    confusable = [c for c in training_combinations() if c[0] in ("blue", "green")]
     for combination, size, ground in sample_attributes(count, training_combinations(), rng):
+        if rng.random() < CONFUSABLE_SHARE:  # two colours in one caption, which are not alike
+            combination = rng.choice(confusable)
+            ground = rng.choice(("dark blue", "dark green"))
         values = (*combination, size, ground)
         row = [names.index(v) for names, v in zip(ATTRIBUTES, values, strict=True)]
         kind = rng.random()
         if kind < EMPTY_SHARE:
             text = ""  # every row is wanted: the best guess is the middle of them all
         elif kind < FRAGMENT_SHARE:
-            text, (*held, ground) = fragment(combination, ground, rng)
-            said = (*held, False, ground)
+            text, (*held, backed) = fragment(combination, ground, rng)
+            said = (*held, False, backed)
             row = [r if h else -100 for r, h in zip(row, said, strict=True)]
         else:
             text = describe(combination, size, ground, rng, partial=0.0)
