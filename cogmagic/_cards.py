@@ -1,12 +1,13 @@
-"""What GPU models are, from their makers' datasheets: for machines that one does not have."""
+"""GPU models by every name they go by, and machines made of them that one does not have."""
 
 from __future__ import annotations
 
 import difflib
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from cogmagic._card_table import CARDS, MIB, Card
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._gpu import GIB, Gpu
 from cogmagic._machine import Machine
@@ -15,177 +16,62 @@ from cogmagic._rates import expected
 
 __all__ = ["CARDS", "Card", "card_for", "described", "find_card", "parse_gpus"]
 
-MIB = 2**20
-
-
-@dataclass(frozen=True)
-class Card:
-    """One GPU model."""
-
-    name: str
-    vram: int
-    """Bytes that the driver reports as total."""
-    capability: tuple[int, int]
-    tflops_16: float
-    """Dense 16-bit tensor TFLOP/s with float32 accumulation; without tensor cores, plain ones."""
-    pcie: tuple[int, int]
-    """Generation and lanes of the link to the host."""
-
-    @property
-    def host_rate(self) -> float:
-        """Bytes a second from page-locked memory: 0.84 of the link's raw rate, as on an H100."""
-        generation, lanes = self.pcie
-        return 0.84 * lanes * 0.985e9 * 2.0 ** (generation - 3)
-
-
-def _cards(capability: tuple[int, int], pcie: tuple[int, int], rows: str) -> tuple[Card, ...]:
-    """One card a line: name, MiB, TFLOP/s, and the lanes where they differ."""
-    found = []
-    for row in rows.strip().splitlines():
-        name, mib, tflops, *lanes = (field.strip() for field in row.split("|"))
-        link = (pcie[0], int(lanes[0])) if lanes else pcie
-        found.append(Card(name, int(mib) * MIB, capability, float(tflops), link))
-    return tuple(found)
-
-
-# MiB as nvidia-smi reports them. GeForce cards run float32 accumulation at half the rate of
-# float16 up to Ada, which the figures have in them.
-CARDS: tuple[Card, ...] = (
-    # Pascal and Volta: "NVIDIA Tesla P100" and "NVIDIA Tesla V100" architecture whitepapers.
-    *_cards((6, 0), (3, 16), "P100 16GB | 16280 | 18.7"),
-    *_cards((6, 1), (3, 16), "GTX 1080 Ti | 11178 | 11.3"),
-    *_cards((7, 0), (3, 16), "V100 16GB | 16384 | 112\nV100 32GB | 32768 | 112"),
-    # "NVIDIA Turing GPU architecture" whitepaper; T4 datasheet.
-    *_cards(
-        (7, 5),
-        (3, 16),
-        """
-        T4 | 15360 | 65
-        RTX 2060 | 6144 | 25.8
-        RTX 2070 | 8192 | 29.9
-        RTX 2080 | 8192 | 40.3
-        RTX 2080 Ti | 11264 | 53.8
-        Titan RTX | 24576 | 130.5
-        """,
-    ),
-    # "NVIDIA A100 Tensor Core GPU architecture" whitepaper; A30 datasheet.
-    *_cards(
-        (8, 0),
-        (4, 16),
-        "A30 | 24576 | 165\nA100 40GB | 40960 | 312\nA100 80GB | 81920 | 312",
-    ),
-    # "NVIDIA Ampere GA102 GPU architecture" whitepaper; RTX A-series, A10 and A40 datasheets.
-    *_cards(
-        (8, 6),
-        (4, 16),
-        """
-        RTX 3050 | 8192 | 18.2 | 8
-        RTX 3060 | 12288 | 25.5
-        RTX 3060 Ti | 8192 | 32.4
-        RTX 3070 | 8192 | 40.6
-        RTX 3070 Ti | 8192 | 43.5
-        RTX 3080 10GB | 10240 | 59.5
-        RTX 3080 12GB | 12288 | 61.3
-        RTX 3080 Ti | 12288 | 68.2
-        RTX 3090 | 24576 | 71
-        RTX 3090 Ti | 24564 | 80
-        RTX 3060 Laptop | 6144 | 21.3 | 8
-        RTX 3070 Laptop | 8192 | 33.5
-        RTX 3080 Laptop | 16384 | 39.0
-        RTX A2000 12GB | 12282 | 31.9
-        RTX A4000 | 16376 | 76.7
-        RTX A5000 | 24564 | 111.1
-        RTX A6000 | 49140 | 154.8
-        A10 | 23028 | 125
-        A10G | 23028 | 70
-        A40 | 46068 | 149.7
-        """,
-    ),
-    # "NVIDIA Ada GPU architecture" whitepaper; RTX Ada, L4, L40 and L40S datasheets.
-    *_cards(
-        (8, 9),
-        (4, 16),
-        """
-        RTX 4060 | 8188 | 30.2 | 8
-        RTX 4060 Ti 8GB | 8188 | 44.1 | 8
-        RTX 4060 Ti 16GB | 16380 | 44.1 | 8
-        RTX 4070 | 12282 | 58.3
-        RTX 4070 Super | 12282 | 71
-        RTX 4070 Ti | 12282 | 80.2
-        RTX 4070 Ti Super | 16376 | 88.2
-        RTX 4080 | 16376 | 97.5
-        RTX 4080 Super | 16376 | 104.4
-        RTX 4090 | 24564 | 165.2
-        RTX 4060 Laptop | 8188 | 24 | 8
-        RTX 4070 Laptop | 8188 | 31 | 8
-        RTX 4080 Laptop | 12282 | 49
-        RTX 4090 Laptop | 16376 | 66
-        RTX 2000 Ada | 16380 | 48 | 8
-        RTX 4000 Ada | 20475 | 106.9
-        RTX 5000 Ada | 32760 | 261
-        RTX 6000 Ada | 49140 | 364.2
-        L4 | 23034 | 121
-        L40 | 46068 | 181
-        L40S | 46068 | 362
-        """,
-    ),
-    # H100, H200 and GH200 datasheets (half of the sparse figures).
-    *_cards(
-        (9, 0),
-        (5, 16),
-        """
-        H100 PCIe 80GB | 81559 | 756
-        H100 SXM 80GB | 81559 | 989
-        H100 NVL 94GB | 95830 | 835
-        H200 | 143771 | 989
-        GH200 | 97871 | 989
-        """,
-    ),
-    *_cards((10, 0), (5, 16), "B200 | 183359 | 2250"),
-    # "NVIDIA RTX Blackwell GPU architecture" whitepaper; RTX PRO 6000 datasheet.
-    *_cards(
-        (12, 0),
-        (5, 16),
-        """
-        RTX 5060 Ti 16GB | 16311 | 47.4 | 8
-        RTX 5070 | 12227 | 61.7
-        RTX 5070 Ti | 16303 | 87.9
-        RTX 5080 | 16303 | 112.6
-        RTX 5090 | 32607 | 209.5
-        RTX PRO 6000 Blackwell | 97887 | 503.8
-        """,
-    ),
-)
-
 _DISPLAY = 300 * MIB
 """What the driver and a desktop keep of a card that is otherwise idle."""
 _GENERIC = "RTX 3060"
 """The card whose speed a described amount of VRAM without a name gets."""
+_MOST = 16
+"""Cards in one machine."""
+_NOMINAL = 0.1
+"""How far a size in a name may be from what the driver reports: a "16 GB" T4 has 15 GiB."""
+_FORMS = frozenset({"sxm", "pcie", "nvl"})
+_CHIPS = frozenset({"ti", "super", "d", "laptop", "mobile", "max", "sff", "ada", "blackwell"})
+"""Words that make another chip, or another clock, of the same number."""
 
 
 def find_card(name: str) -> Card:
-    """The card of that name, however it is spelt; of several sizes, the smallest.
+    """The card of that name, however it is spelt; a size in it must be the card's.
+
+    Of several, the plainest name and then the least memory: ``3080`` is the RTX 3080 with 10 GB,
+    ``H100`` the PCIe card. Names that a driver tells are known too.
 
     Raises:
-        RequestError: with the nearest names.
+        RequestError: with the nearest names, or with the sizes that there are.
     """
-    wanted = _words(name)
-    fits = [c for c in CARDS if wanted and wanted <= _words(c.name)]
+    said, sizes = _kinds(name), _sizes(name)
+    named = any(c.isdigit() for word in said for c in word)  # not just "RTX", "Ti" or "Laptop"
+    fits = [c for c in CARDS if named and said <= _kinds(c.name)]
     if not fits:
-        names = [c.name for c in CARDS]
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        told = card_for(name, None)
+        fits = [c for c in CARDS if told and _kinds(c.name) == _kinds(told.name)]
+    if not fits:
+        raise _unknown(name)
+    # "RTX 3080" is a 3080 and not a 3080 Ti, whatever size is said: the fewest words more.
+    fewest = min(len(_core(c) - said) for c in fits)
+    fits = [c for c in fits if len(_core(c) - said) == fewest]
+    sized = [c for c in fits if all(abs(c.vram / GIB - s) <= _NOMINAL * s for s in sizes)]
+    if not sized:
+        choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in fits)
         raise RequestError(
-            f"Unknown card {name!r}.{did_you_mean(name, names)}"
-            + (f" Near: {', '.join(near)}." if len(near) > 1 else "")
-            + " For a card that is not known: --vram GIB."
+            f"No {name!r} is known, but {choices}. For less of one: --gpu with --vram."
         )
-    # "RTX 3080" is a 3080 and not a 3080 Ti: the fewest words more, then the least memory.
-    return min(fits, key=lambda c: (len(_kinds(c.name) - wanted), c.vram))
+    return min(sized, key=lambda c: c.vram)
+
+
+def _unknown(name: str) -> RequestError:
+    names = [c.name for c in CARDS]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    return RequestError(
+        f"Unknown card {name!r}.{did_you_mean(name, names)}"
+        + (f" Near: {', '.join(near)}." if len(near) > 1 else "")
+        + " For a card that is not known: --vram GIB."
+    )
 
 
 def _words(name: str) -> frozenset[str]:
     text = re.sub(r"(nvidia|geforce|tesla|quadro|generation|gpu)", " ", name.lower())
     text = re.sub(r"(rtx|gtx)(?=\d)", r"\1 ", text.replace("-", " "))
+    text = re.sub(r"\bsxm\d?\b", "sxm", text)
     text = re.sub(r"\b(\d+)\s*(?:gib|gb|g)\b", r"\1gb", text)
     text = re.sub(r"(\d{4})(ti|super|d)\b", r"\1 \2", text)
     return frozenset(text.split())
@@ -196,14 +82,29 @@ def _kinds(name: str) -> frozenset[str]:
     return frozenset(w for w in _words(name) if not w.endswith("gb"))
 
 
+def _sizes(name: str) -> list[float]:
+    """The amounts of memory in a name, in GiB."""
+    return [float(w[:-2]) for w in _words(name) if re.fullmatch(r"[0-9]{1,4}gb", w)]
+
+
 def card_for(name: str, total: int | None) -> Card | None:
-    """The card that a driver calls `name` (``NVIDIA A100-SXM4-40GB``), or None."""
-    said = _words(re.sub(r"(?i)\bsxm\d?\b", "sxm", name.replace("-", " ")))
-    fits = [c for c in CARDS if _kinds(c.name) - {"sxm", "pcie", "nvl"} <= said]
+    """The card that a driver calls `name` (``NVIDIA A100-SXM4-40GB``), or None.
+
+    None too for a part of a card (MIG), and for a laptop's, Super's or other version that is not
+    known: its desktop namesake can be twice as fast.
+
+    Args:
+        name: as NVML tells it.
+        total: bytes that NVML reports, to tell sizes apart; None where unknown.
+    """
+    said = _words(name)
+    if "mig" in said:
+        return None
+    fits = [c for c in CARDS if _core(c) <= said and _core(c) & _CHIPS == said & _CHIPS]
     if not fits:
         return None
-    longest = max(len(_kinds(c.name) - {"sxm", "pcie", "nvl"}) for c in fits)
-    fits = [c for c in fits if len(_kinds(c.name) - {"sxm", "pcie", "nvl"}) == longest]
+    longest = max(len(_core(c)) for c in fits)
+    fits = [c for c in fits if len(_core(c)) == longest]
     if "pcie" not in said and "nvl" not in said:
         said |= {"sxm"}  # the driver names the form of an H100 only when it is not SXM's
     return min(
@@ -211,27 +112,42 @@ def card_for(name: str, total: int | None) -> Card | None:
     )
 
 
+def _core(card: Card) -> frozenset[str]:
+    """The words of a card's name that a driver always tells."""
+    return _kinds(card.name) - _FORMS
+
+
 def parse_gpus(text: str) -> tuple[Card, ...]:
     """The cards of ``RTX 3060``, ``2x A100 40GB`` or ``RTX 3090 + RTX 3060``.
 
     Raises:
-        RequestError: for an unknown card, or a count that is not 1 to 16.
+        RequestError: for an unknown card, or a number of cards that is not 1 to 16.
     """
     found: list[Card] = []
     for part in text.split("+"):
-        match = re.fullmatch(r"\s*(\d+)\s*[x×]\s+(.+)|\s*(\d+)\s*[x×](?=\D)(.+)", part, re.I)
-        count = int(next(g for g in match.groups() if g)) if match else 1
-        name = [g for g in match.groups() if g][1] if match else part
-        if not 1 <= count <= 16:
-            raise RequestError(f"--gpu {text!r}: {count} cards, but it must be 1 to 16.")
+        match = re.fullmatch(r"\s*([0-9]+)\s*[x×]\s*(.+)", part, re.I)
+        digits, name = match.groups() if match else ("1", part)
+        count = int(digits) if len(digits) < 5 else 9999
+        if not 1 <= len(found) + count <= _MOST or not count:
+            raise RequestError(
+                f"--gpu {_shortened(text)!r}: {len(found) + count} cards,"
+                f" but it must be 1 to {_MOST}."
+            )
         found += [find_card(name.strip())] * count
     return tuple(found)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def described(
     gpus: str | None = None, *, ram: float | None = None, vram: float | None = None
 ) -> Machine:
     """The machine of `Machine.of`: idle cards, less what a driver and a desktop keep.
+
+    Amounts are in GiB; what sellers call GB of memory are GiB, so ``ram=12.7`` is Colab's. A card's
+    own size in whole GiB is all of it, although its driver reports a little less (23.99 of 24).
 
     Raises:
         RequestError: for unknown cards and impossible amounts.
@@ -241,19 +157,30 @@ def described(
     if gpus is None and amount is None:
         return Machine((), memory)
     cards = parse_gpus(gpus) if gpus is not None else (find_card(_GENERIC),)
-    least = min(c.vram for c in cards)
-    if gpus is not None and amount is not None and amount > least:
-        raise RequestError(
-            f"--vram {vram:g} is more than {cards[0].name} has. Nearest: --vram {least / GIB:.1f}."
-        )
+    if gpus is not None and amount is not None:
+        amount = _within(amount, cards)
     found = []
     for index, card in enumerate(cards):
         total = amount or card.vram
         name = card.name if gpus is not None else f"GPU of {vram:g} GiB"
         free = total - _DISPLAY
         found.append(Gpu(index, name, total=total, free=free, capability=card.capability))
-    slowest = min(cards, key=lambda c: c.tflops_16)
-    return Machine(tuple(found), memory, "cuda", rates=expected(slowest))
+    machine = Machine(tuple(found), memory, "cuda")
+    best = machine.roomiest
+    return Machine(
+        machine.gpus, memory, "cuda", rates=expected(cards[best.index]) if best else None
+    )
+
+
+def _within(amount: int, cards: Sequence[Card]) -> int:
+    """`amount` bytes if every card has so much, its nominal size counted as all it has."""
+    least = min(cards, key=lambda c: c.vram)
+    if amount > math.ceil(least.vram / GIB) * GIB:
+        nearest = math.floor(least.vram / GIB * 10) / 10  # not up: that would be refused again
+        raise RequestError(
+            f"--vram {amount / GIB:g} is more than {least.name} has. Nearest: --vram {nearest:.1f}."
+        )
+    return min(amount, least.vram)
 
 
 def _gib(name: str, value: float) -> int:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from statistics import median
 from tempfile import NamedTemporaryFile
 from typing import Any
 
 from cogmagic._gpu import GIB
 
-__all__ = ["History", "Past", "cache_folder", "correction", "render"]
+__all__ = ["History", "Past", "cache_folder", "render"]
 
 _VERSION = 1
 _KEPT = 500
 _LARGEST = 5_000_000
+_WAIT = 2.0
+"""Seconds to wait for another kernel's lock; a row is worth no more."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,11 @@ class Past:
     predicted_step: float | None = None
     measured_step: float | None = None
     out_of_memory: bool = False
-    """It ended for want of memory: `measured_allocated` is then what there was, or more."""
+    """It ended for want of memory; `limit` is then what there was."""
+    driver: str = ""
+    """The driver's version, as ``580.95.05``; empty where unknown."""
+    limit: int | None = None
+    """Bytes that tensors could have had when it ran."""
 
 
 def cache_folder() -> Path:
@@ -66,50 +72,92 @@ class History:
 
     def read(self) -> tuple[Past, ...]:
         """The runs, oldest first. A file that is not one of ours is set aside."""
+        rows, wrong = self._rows()
+        if wrong:
+            with suppress(OSError), self._locked():  # another kernel may be doing the same
+                rows = self._settled()
+            if not rows and not self.note:
+                self.note = f"The history of runs is unreadable ({wrong}): {self.path}"
+        return rows
+
+    def _rows(self) -> tuple[tuple[Past, ...], str]:
+        """The runs, and what is wrong with the file; nothing for one that is not there."""
         try:
-            if self.path.stat().st_size > _LARGEST:
-                return self._set_aside("larger than 5 MB")
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            facts = self.path.stat()
+            if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for
+                return (), "not a file"
+            if facts.st_size > _LARGEST:
+                return (), "larger than 5 MB"
+            lines = self.path.read_text(encoding="utf-8").split("\n")
         except OSError:
-            return ()
+            return (), ""
         except ValueError:
-            return self._set_aside("not text")
-        found = [_past(line) for line in lines]
-        if lines and not any(found):
-            return self._set_aside("no runs in it")
-        return tuple(p for p in found if p)
+            return (), "not text"
+        lines = [line for line in lines if line.strip()]
+        rows = tuple(row for line in lines if (row := _past(line)))
+        return rows, "" if rows or not lines else "no runs in it"
+
+    def _settled(self) -> tuple[Past, ...]:
+        """The runs, what is not ours set aside; for those who hold the lock."""
+        rows, wrong = self._rows()
+        if wrong:
+            aside = self.path.with_suffix(f".corrupt-{int(time.time())}")
+            self.path.rename(aside)
+            self.note = f"The history of runs was unreadable ({wrong}); it is now {aside.name}."
+        return rows
 
     def add(self, past: Past) -> None:
         """Append one run; the oldest go when there are more than 500."""
+        if not _sound(past):
+            return
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(self.path.with_suffix(".lock")):
-                rows = self.read()
-                if len(rows) >= _KEPT:
+            with self._locked() as alone:
+                rows = self._settled()
+                # Trimming would lose what another kernel appends meanwhile; appending does not.
+                if len(rows) >= _KEPT and alone:
                     self._replace([*rows[1 - _KEPT :], past])
                 else:
-                    with self.path.open("a", encoding="utf-8") as file:
-                        file.write(_line(past))
+                    self._append(past)
 
     def clear(self) -> int:
-        """Forget all runs; how many there were."""
-        count = len(self.read())
-        with suppress(OSError):
+        """Forget all runs; how many are forgotten."""
+        with suppress(OSError), self._locked():
+            count = len(self._settled())
             self.path.unlink(missing_ok=True)
-        return count
+            return count
+        return 0
+
+    @contextmanager
+    def _locked(self) -> Iterator[bool]:
+        """Alone among kernels, where platform and file system can lock; whether it is so."""
+        with self.path.with_suffix(".lock").open("a+b") as file:
+            end = time.monotonic() + _WAIT
+            alone = _lock(file.fileno())
+            while not alone and time.monotonic() < end:
+                time.sleep(0.01)
+                alone = _lock(file.fileno())
+            yield alone  # closing the file lets go
+
+    def _append(self, past: Past) -> None:
+        """One write at the end, after the newline that a cut line lacks."""
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        handle = os.open(self.path, flags | getattr(os, "O_BINARY", 0), 0o666)
+        with os.fdopen(handle, "r+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            file.write((b"\n" if file.read(1) not in {b"", b"\n"} else b"") + _line(past).encode())
 
     def _replace(self, rows: Sequence[Past]) -> None:
-        folder = self.path.parent
-        with NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as part:
+        """Write all rows anew, beside the file first; behind a link, beside what it points to."""
+        target = self.path.resolve()
+        with NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as part:
             part.writelines(_line(row) for row in rows)
-        Path(part.name).replace(self.path)
-
-    def _set_aside(self, why: str) -> tuple[Past, ...]:
-        aside = self.path.with_suffix(f".corrupt-{int(time.time())}")
-        with suppress(OSError):
-            self.path.rename(aside)
-            self.note = f"The history of runs was unreadable ({why}); it is now {aside.name}."
-        return ()
+        try:
+            Path(part.name).replace(target)
+        except OSError:
+            Path(part.name).unlink()
+            raise
 
 
 def _line(past: Past) -> str:
@@ -124,44 +172,51 @@ def _past(line: str) -> Past | None:
             return None
         names = {f.name for f in fields(Past)}
         past = Past(**{k: v for k, v in row.items() if k in names})
-        amounts = (past.predicted_allocated, past.measured_allocated, past.predicted_step,
-                   past.measured_step)  # fmt: skip
-        sound = all(a is None or (math.isfinite(a) and a > 0) for a in amounts)
-        return past if sound and isinstance(past.card, str) else None
-    except (ValueError, TypeError, AttributeError, KeyError):
+    # RecursionError is what a line of a hundred thousand brackets gives.
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
+    return past if _sound(past) else None
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Alone among processes, where the platform and the file system can lock."""
-    with path.open("a+b") as file:
-        with suppress(ImportError, OSError):
+def _sound(past: Past) -> bool:
+    """Whether every field is of its kind, so that nobody who reads it need ask again."""
+    words = (past.card, past.versions, past.model, past.size, past.dtype, past.tier, past.driver)
+    amounts = [
+        getattr(past, f.name)
+        for f in fields(Past)
+        if f.name.startswith(("predicted_", "measured_")) or f.name in {"limit", "batch"}
+    ]
+    return (
+        all(isinstance(word, str) for word in words)
+        and all(amount is None or (_number(amount) and amount > 0) for amount in amounts)
+        and _number(past.when)
+        and _number(past.num_frames)
+        and isinstance(past.out_of_memory, bool)
+    )
+
+
+def _number(value: object) -> bool:
+    """Whether it is a finite number that a float holds: no NaN, no text, no thousand digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e18 and math.isfinite(value)
+
+
+def _lock(handle: int) -> bool:
+    """Try to take the lock, without waiting."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(handle, 0, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def correction(
-    rows: Sequence[Past], value: Callable[[Past], tuple[float | None, float | None]], spread: float
-) -> float:
-    """How much more than predicted runs took: a factor that shrinks toward 1 on thin evidence.
-
-    The median of the logarithms of measured over predicted, with two runs added that were exactly
-    as predicted; so one run, however odd, changes nothing, two agreeing ones half, and many decide.
-
-    Args:
-        rows: runs that are like the one in question.
-        value: (predicted, measured) of a run; runs that lack one do not count.
-        spread: the factor stays within 1 / (1 + spread) and 1 + spread.
-    """
-    pairs = [value(row) for row in rows]
-    logs = [math.log(m / p) for p, m in pairs if p and m]
-    if not logs:
-        return 1.0
-    most = math.log(1 + spread)
-    return math.exp(min(max(median([*logs, 0.0, 0.0]), -most), most))
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def render(rows: Sequence[Past]) -> str:
@@ -169,14 +224,27 @@ def render(rows: Sequence[Past]) -> str:
     form = "{:<16} {:<12} {:<18} {:<11} {:>17} {:>17}"
     lines = [form.format("when", "model", "clip", "tier", "VRAM, predicted", "s/step, predicted")]
     for row in rows[-30:]:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.when))
         measured = row.measured_allocated and row.measured_allocated / GIB
         predicted = row.predicted_allocated and row.predicted_allocated / GIB
         vram = "out of memory" if row.out_of_memory else _pair(measured, predicted)
         step = _pair(row.measured_step, row.predicted_step)
         clip = f"{row.size}x{row.num_frames}"
-        lines.append(form.format(when, row.model, clip, row.tier, vram, step))
+        lines.append(
+            form.format(_date(row.when), _short(row.model, 12), clip, row.tier, vram, step)
+        )
     return "\n".join(lines)
+
+
+def _date(when: float) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(when))
+    except (OverflowError, ValueError, OSError):  # no clock says that
+        return "n/a"
+
+
+def _short(text: str, width: int) -> str:
+    """The end of a long name, which tells hub ids apart."""
+    return text if len(text) <= width else f"…{text[1 - width :]}"
 
 
 def _pair(measured: Any, predicted: Any) -> str:

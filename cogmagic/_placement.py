@@ -16,7 +16,7 @@ from cogmagic._gpu import GIB
 from cogmagic._rates import Rates
 from cogmagic._request import Request
 
-__all__ = ["TIERS", "Needs", "Tier", "context_bytes", "needs", "reserved_bytes"]
+__all__ = ["TIERS", "Needs", "Tier", "allocatable", "context_bytes", "needs", "reserved_bytes"]
 
 Tier = Literal["none", "model", "sequential", "balanced"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -154,6 +154,11 @@ def reserved_bytes(allocated: int) -> int:
     `none` (18.36) at 19.30 (docs/benchmarks/caps.jsonl).
     """
     return round(allocated * 1.02 + 0.6 * GIB)
+
+
+def allocatable(cap: int) -> int:
+    """The most bytes at once that can be had under a cap on torch's allocator."""
+    return max(round((cap - 0.6 * GIB) / 1.02), 0)
 
 
 def context_bytes() -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from cogmagic._catalog import Dtype
+from cogmagic._correction import Situation, memory_correction, speed_correction
 from cogmagic._errors import RequestError, TierError, did_you_mean
 from cogmagic._footprint import footprint
 from cogmagic._gpu import GIB, Gpu
-from cogmagic._history import correction
 from cogmagic._machine import Machine
 from cogmagic._placement import TIERS, Needs, Tier, context_bytes, needs, reserved_bytes
 from cogmagic._report import gib
@@ -291,10 +291,9 @@ def _order(candidate: Candidate) -> tuple[int, int]:
 def _corrected(need: Needs, request: Request, machine: Machine, dtype: Dtype) -> Needs:
     """The prediction, moved toward what past runs in this tier on this card took."""
     gpu = machine.roomiest
-    past = [p for p in machine.past if gpu and p.card == gpu.name and p.tier == need.tier]
-    same = [p for p in past if (p.model, p.dtype) == (request.model.name, dtype)]
-    memory = correction(same, lambda p: (p.predicted_allocated, p.measured_allocated), spread=0.25)
-    speed = correction(past, lambda p: (p.predicted_step, p.measured_step), spread=9.0)
+    alike = Situation(gpu.name if gpu else "", request.model.name, need.tier, dtype)
+    memory = memory_correction(machine.past, alike).factor
+    speed = speed_correction(machine.past, alike).factor
     if memory == speed == 1.0:
         return need
     return replace(

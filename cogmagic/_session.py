@@ -28,6 +28,7 @@ from cogmagic._memory import (
     limited,
     use_expandable_segments,
 )
+from cogmagic._placement import allocatable, context_bytes
 from cogmagic._planner import Plan, check_tier, dtype_for, plan
 from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._ram import host_ram
@@ -313,8 +314,7 @@ def ready(machine: Machine) -> Machine:
 def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | None) -> None:
     """Keep what a run on a GPU took, for the next prediction; no report is one that ran out.
 
-    Of that it is known only that there was too little; it teaches something where it should have
-    fitted.
+    Of that it is known only that what there was did not do.
     """
     gpu, candidate, r = machine.roomiest, chosen.chosen, chosen.request
     if machine.device != "cuda" or gpu is None or candidate is None:
@@ -324,8 +324,8 @@ def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | No
     from cogmagic._history import History, Past
 
     traced = candidate.traced
-    there = min(x for x in (gpu.available, limit, 2 * traced.peak_allocated) if x is not None)
-    short = max(there, round(traced.peak_allocated * 1.05)) if candidate.fits else None
+    caps = [gpu.available, limit - context_bytes() if limit is not None else None]
+    cap = min((c for c in caps if c is not None), default=None)
     History().add(
         Past(
             when=time.time(),
@@ -337,10 +337,11 @@ def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | No
             dtype=chosen.dtype,
             tier=chosen.tier,
             predicted_allocated=traced.peak_allocated,
-            measured_allocated=report.peak_vram if report else short,
+            measured_allocated=report.peak_vram if report else None,
             predicted_step=traced.step_seconds,
             measured_step=report.step_seconds if report else None,
             out_of_memory=report is None,
+            limit=allocatable(cap) if cap is not None else None,
         )
     )
 

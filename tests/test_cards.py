@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cogmagic import Machine, RequestError
-from cogmagic._cards import CARDS, card_for, find_card, parse_gpus
+from cogmagic._cards import CARDS, Card, card_for, find_card, parse_gpus
 from cogmagic._gpu import GIB
 
 
@@ -96,3 +98,110 @@ def test_machines_that_cannot_be(arguments: dict[str, object], says: str) -> Non
 def test_an_amount_without_a_name() -> None:
     (gpu,) = Machine.of(vram=10).gpus
     assert (gpu.total, gpu.name) == (10 * GIB, "GPU of 10 GiB")
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("RTX 3090 24GB", "RTX 3090"),
+        ("RTX 3060 12 GB", "RTX 3060"),
+        ("T4 16GB", "T4"),  # the driver says 15 GiB
+        ("L40S 48GB", "L40S"),
+        ("H100 94GB", "H100 NVL 94GB"),
+        ("NVIDIA A100-SXM4-40GB", "A100 40GB"),
+        ("NVIDIA H100 80GB HBM3", "H100 SXM 80GB"),
+        ("H100 SXM5", "H100 SXM 80GB"),
+    ],
+)
+def test_sizes_and_drivers_names_may_be_typed(typed: str, name: str) -> None:
+    assert find_card(typed).name == name
+
+
+@pytest.mark.parametrize(
+    "typed", ["rtx", "Ti", "laptop", "ada", "super", "24GB", "RTX 5090 Laptop"]
+)
+def test_a_word_that_is_no_card_is_not_one(typed: str) -> None:
+    with pytest.raises(RequestError, match="Unknown card") as error:
+        find_card(typed)
+    assert "\n" not in str(error.value)
+
+
+def test_a_size_that_the_card_does_not_have() -> None:
+    with pytest.raises(RequestError, match=r"No 'RTX 3060 8GB' is known, but .*12\.0 GiB"):
+        find_card("RTX 3060 8GB")
+    with pytest.raises(RequestError, match=r"'A100 40GB' .* 'A100 80GB'"):
+        find_card("A100 64GB")
+
+
+@pytest.mark.parametrize(
+    "driver",
+    [
+        "NVIDIA GeForce RTX 5090 Laptop GPU",
+        "NVIDIA GeForce RTX 3050 Laptop GPU",
+        "NVIDIA GeForce RTX 3080 Ti Laptop GPU",
+        "NVIDIA GeForce RTX 2080 SUPER",
+        "NVIDIA GeForce RTX 2070 with Max-Q Design",
+        "NVIDIA GeForce RTX 4090 D",
+        "NVIDIA RTX 5000 Ada Generation Laptop GPU",
+        "NVIDIA RTX 4000 SFF Ada Generation",
+        "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+        "Quadro RTX 6000",  # Turing, not Ada
+    ],
+)
+def test_another_chip_of_the_same_number_is_not_taken_for_it(driver: str) -> None:
+    assert card_for(driver, 16 * GIB) is None
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda c: c.name)
+def test_rates_are_those_of_the_generation(card: Card) -> None:
+    assert card.bf16 is (card.capability[0] >= 8)
+    assert 2 <= card.vram / GIB <= 192
+    assert 100 < card.bandwidth < 10_000
+    assert 3 <= card.pcie[0] <= 5
+    # A sparse figure, or one with float16 accumulation, would be twice what its neighbours have.
+    assert 15 < 1000 * card.tflops_16 / card.bandwidth < 500
+    assert 5e9 < card.host_rate < 54e9
+
+
+def test_the_link_of_an_h100_is_as_measured() -> None:
+    assert find_card("H100 SXM").host_rate == pytest.approx(53e9, rel=0.01)
+
+
+def test_counts_with_and_without_spaces() -> None:
+    assert [c.name for c in parse_gpus("2x4090+3 × rtx3060")] == ["RTX 4090"] * 2 + ["RTX 3060"] * 3
+    for text in ("9" * 5000 + "x T4", "16x T4 + T4"):
+        with pytest.raises(RequestError, match="must be 1 to 16"):
+            parse_gpus(text)
+
+
+def test_a_cards_nominal_size_is_all_it_has() -> None:
+    (gpu,) = Machine.of("RTX 4090", vram=24).gpus
+    assert gpu.total == find_card("RTX 4090").vram
+    with pytest.raises(RequestError) as error:
+        Machine.of("H100 + RTX 4090", vram=30)
+    assert str(error.value) == "--vram 30 is more than RTX 4090 has. Nearest: --vram 23.9."
+    assert Machine.of("RTX 4090", vram=23.9).gpus[0].total is not None
+
+
+def test_the_pace_is_the_roomiest_gpus() -> None:
+    mixed, alone = Machine.of("RTX 3060 + RTX 3090"), Machine.of("RTX 3090")
+    assert mixed.roomiest is not None
+    assert (mixed.roomiest.name, mixed.rates) == ("RTX 3090", alone.rates)
+
+
+@given(st.text(max_size=40), st.none() | st.integers(0, 2**60))
+def test_any_text_gives_a_card_or_one_line(text: str, total: int | None) -> None:
+    card_for(text, total)
+    try:
+        told = f"{len(parse_gpus(text))} cards"
+    except RequestError as error:
+        told = str(error)
+    assert len(told.splitlines()) == 1
+
+
+@given(st.floats(0.5, 4096))
+def test_any_amount_leaves_something_free(vram: float) -> None:
+    (gpu,) = Machine.of(vram=vram).gpus
+    assert gpu.free is not None
+    assert gpu.total is not None
+    assert 0 < gpu.free < gpu.total

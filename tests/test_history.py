@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import subprocess
 import sys
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogmagic._history import History, Past, cache_folder, correction, render
+from cogmagic._correction import (
+    Correction,
+    Situation,
+    memory_correction,
+    speed_correction,
+)
+from cogmagic._history import History, Past, cache_folder, render
 
 RUN = Past(
     when=1.8e9,
@@ -93,27 +102,8 @@ def test_the_folder_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> N
     assert cache_folder() == Path("/somewhere/else")
 
 
-def step(run: Past) -> tuple[float | None, float | None]:
-    return run.predicted_step, run.measured_step
-
-
 def runs(*ratios: float) -> list[Past]:
     return [replace(RUN, predicted_step=1.0, measured_step=r) for r in ratios]
-
-
-def test_evidence_counts_when_there_is_enough_of_it() -> None:
-    assert correction([], step, 9) == 1.0
-    assert correction(runs(3), step, 9) == 1.0  # one odd run moves nothing
-    assert correction(runs(2, 2), step, 9) == pytest.approx(math.sqrt(2))
-    assert correction(runs(2, 2, 2), step, 9) == 2.0
-    assert correction(runs(2, 2, 2, 2, 100), step, 9) == 2.0
-    assert correction(runs(*[50] * 9), step, spread=0.25) == pytest.approx(1.25)
-
-
-@given(st.lists(st.floats(0.8, 1.25), max_size=8), st.floats(0.001, 1000))
-def test_a_single_run_cannot_poison_it(ratios: list[float], odd: float) -> None:
-    factor = correction(runs(*ratios, odd), step, 9)
-    assert 0.8 - 1e-9 <= factor <= 1.25 + 1e-9
 
 
 def test_the_table_shows_measured_and_predicted() -> None:
@@ -121,3 +111,257 @@ def test_the_table_shows_measured_and_predicted() -> None:
     assert "1.00, 2.00" in text
     assert "out of memory" in text
     assert "n/a, 2.00" in text
+
+
+ROW = {"v": 1, **asdict(RUN)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 200_000,  # deeper than Python's parser goes
+        json.dumps(ROW).replace("1000", "9" * 400),  # no float holds it
+        json.dumps(ROW | {"when": math.nan}),
+        json.dumps(ROW | {"when": "yesterday"}),
+        json.dumps(ROW | {"measured_step": -1}),
+        json.dumps(ROW | {"model": None}),
+        json.dumps(ROW | {"num_frames": [49]}),
+        json.dumps(ROW | {"out_of_memory": "no"}),
+        json.dumps(ROW | {"limit": True}),
+    ],
+)
+def test_a_line_that_is_nonsense_costs_that_line_only(tmp_path: Path, line: str) -> None:
+    history = History(tmp_path)
+    history.path.write_text(json.dumps(ROW) + "\n" + line + "\n")
+    assert history.read() == (RUN,)
+    assert render(history.read())
+
+
+def test_a_run_is_kept_after_a_line_that_was_cut(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.path.write_text(json.dumps(ROW) + "\n" + '{"v": 1, "wh')
+    history.add(RUN)
+    assert history.read() == (RUN, RUN)
+
+
+def test_lines_of_an_earlier_version_are_read_and_new_facts_kept(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    old = {k: v for k, v in ROW.items() if k not in {"driver", "batch", "limit"}}
+    history.path.write_text(json.dumps(old | {"of a later version": 1}) + "\n")
+    full = replace(RUN, driver="580.95.05", limit=10**10)
+    history.add(full)
+    assert history.read() == (RUN, full)
+
+
+def test_a_run_with_impossible_figures_is_not_kept(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    for amount in (math.nan, math.inf, -1.0, 0.0):
+        history.add(replace(RUN, measured_step=amount))
+    assert not history.path.exists()
+
+
+def test_a_giant_file_is_set_aside(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.path.write_bytes(b"x" * 5_000_001)
+    assert history.read() == ()
+    assert "larger than 5 MB" in history.note
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    os.mkfifo(history.path)
+    assert history.read() == ()
+    assert "not a file" in history.note
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "runs"
+    target.write_text((json.dumps(ROW) + "\n") * 500)
+    history = History(tmp_path)
+    history.path.symlink_to(target)
+    history.add(replace(RUN, num_frames=9))
+    assert history.path.is_symlink()
+    assert [r.num_frames for r in history.read()] == [49] * 499 + [9]
+    assert [p.name for p in target.parent.iterdir()] == ["runs"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fcntl")
+def test_a_lock_that_is_never_let_go_does_not_hang_a_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    monkeypatch.setattr("cogmagic._history._WAIT", 0.05)
+    history = History(tmp_path)
+    history.path.write_text((json.dumps(ROW) + "\n") * 500)
+    with history.path.with_suffix(".lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        start = time.monotonic()
+        history.add(RUN)
+        assert time.monotonic() - start < 1.0
+        assert len(history.read()) == 501  # appended, trimmed by whoever has the lock next
+    history.add(RUN)
+    assert len(history.read()) == 500
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.add(RUN)
+    history.path.write_text("not ours")
+    tmp_path.chmod(0o500)
+    history.path.chmod(0o400)
+    try:
+        history.add(RUN)
+        assert (history.read(), history.clear()) == ((), 0)
+        assert str(history.path) in history.note
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_what_cannot_be_set_aside_is_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    history = History(tmp_path)
+    history.path.write_text("not ours")
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    history.add(RUN)
+    assert (history.read(), history.clear()) == ((), 0)
+    assert history.note.endswith(f"is unreadable (no runs in it): {history.path}")
+    assert history.path.read_text() == "not ours"
+
+
+HERE = Situation("Card", "5b", "model", "bfloat16", "torch 2.11.0", "580.95")
+
+
+def memory(*ratios: float, **changes: object) -> list[Past]:
+    """Runs that took so many times the predicted memory."""
+    base = replace(RUN, **changes)  # type: ignore[arg-type]
+    return [replace(base, predicted_allocated=10**6, measured_allocated=r * 10**6) for r in ratios]
+
+
+def test_one_run_teaches_nothing_three_of_the_same_kind_decide() -> None:
+    factors = [memory_correction(memory(*[1.2] * n), HERE).factor for n in (0, 1, 2, 3, 5)]
+    assert factors == pytest.approx([1, 1, math.sqrt(1.2), 1.2, 1.2])
+    assert speed_correction(runs(3, 3, 3), HERE) == Correction(pytest.approx(3), 3)
+    assert memory_correction(memory(*[0.5] * 9), HERE).factor == 0.95
+    assert memory_correction(memory(*[9.0] * 9), HERE).factor == 2.0
+    assert speed_correction(runs(*[0.001] * 9), HERE).factor == pytest.approx(0.1)
+
+
+def test_the_nearest_runs_count_most() -> None:
+    far = memory(*[1.5] * 9, model="2b")
+    assert memory_correction(far, HERE).factor == pytest.approx(1.5)  # better than nothing
+    assert memory_correction(far[:7], HERE).factor == 1.0
+    near = memory(*[1.1] * 9)
+    assert memory_correction([*near, *far], HERE).factor == pytest.approx(1.1)
+    other_tier = memory(*[1.3] * 5, tier="none")
+    assert memory_correction(other_tier, HERE).factor == pytest.approx(1.3)
+    assert memory_correction(other_tier[:3], HERE).factor == 1.0
+
+
+@pytest.mark.parametrize(
+    "changes", [{"card": "Other"}, {"driver": "570.1"}, {"versions": "torch 2.12.0"}]
+)
+def test_another_card_and_other_software_teach_nothing(changes: dict[str, str]) -> None:
+    assert memory_correction(memory(*[1.5] * 9, **changes), HERE) == Correction(1.0, 0)
+    unsaid = memory(*[1.5] * 9, versions="", driver="")
+    assert memory_correction(unsaid, HERE).factor == pytest.approx(1.5)
+
+
+def short(limit: float) -> Past:
+    return replace(
+        RUN,
+        predicted_allocated=10**6,
+        measured_allocated=None,
+        measured_step=None,
+        limit=round(limit * 10**6),
+        out_of_memory=True,
+    )
+
+
+def test_running_out_of_memory_counts_at_once_and_fades() -> None:
+    assert memory_correction([short(1.4)], HERE) == Correction(pytest.approx(1.4), 1)
+    assert memory_correction([short(0.8)], HERE) == Correction(1.0, 0)  # as was to be expected
+    assert memory_correction([short(1.2), short(1.4), short(1.1)], HERE).factor == (
+        pytest.approx(1.4)
+    )
+    faded = [memory_correction([short(1.44), *memory(*[1.0] * n)], HERE).factor for n in (1, 2, 9)]
+    assert faded == pytest.approx([1.2, 1.2**0.5, 1.0], abs=0.01)
+    elsewhere = memory(*[1.0] * 9, tier="sequential")
+    assert memory_correction([short(1.44), *elsewhere], HERE).factor < 1.06
+    assert speed_correction([short(1.4)], HERE) == Correction(1.0, 0)
+    assert memory_correction([replace(short(1.4), tier="none")], HERE) == Correction(1.0, 0)
+
+
+RATIOS = st.floats(0.001, 1000)
+KINDS = st.sampled_from([{}, {"tier": "none"}, {"model": "2b"}])
+RUNS = st.lists(st.tuples(RATIOS, KINDS), max_size=14).map(
+    lambda pairs: [replace(runs(r)[0], **kind) for r, kind in pairs]  # type: ignore[arg-type]
+)
+
+
+@given(st.lists(st.tuples(st.floats(0.8, 1.25), KINDS), max_size=14), RATIOS, st.integers(0, 14))
+def test_one_odd_run_among_many_moves_the_factor_no_further_than_the_others(
+    pairs: list[tuple[float, dict[str, str]]], odd: float, where: int
+) -> None:
+    past = [replace(runs(r)[0], **kind) for r, kind in pairs]  # type: ignore[arg-type]
+    past.insert(where, *runs(odd))
+    assert 0.8 - 1e-9 <= speed_correction(past, HERE).factor <= 1.25 + 1e-9
+
+
+@given(RUNS, st.integers(0, 13), st.floats(1, 100))
+def test_a_slower_run_never_makes_the_prediction_faster(
+    past: list[Past], which: int, times: float
+) -> None:
+    slower = [
+        replace(p, measured_step=p.measured_step and p.measured_step * times) if n == which else p
+        for n, p in enumerate(past)
+    ]
+    before, after = speed_correction(past, HERE), speed_correction(slower, HERE)
+    assert before.factor <= after.factor * (1 + 1e-12)
+    assert 0.1 <= before.factor <= 10
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(-5, 10**400) | st.floats(),
+            st.none() | st.integers(-5, 10**400) | st.floats(),
+            st.booleans(),
+            st.floats(),
+        )
+    )
+)
+def test_no_figures_whatever_break_a_correction(
+    figures: list[tuple[float | None, float | None, bool, float]],
+) -> None:
+    past = [
+        replace(
+            RUN,
+            when=when,
+            predicted_allocated=p,  # type: ignore[arg-type]
+            measured_allocated=m,  # type: ignore[arg-type]
+            predicted_step=p,
+            measured_step=m,
+            out_of_memory=out,
+        )
+        for p, m, out, when in figures
+    ]
+    assert 0.95 <= memory_correction(past, HERE).factor <= 2
+    assert 0.1 <= speed_correction(past, HERE).factor <= 10
+
+
+def test_the_table_of_any_clock_and_name() -> None:
+    odd = [replace(RUN, when=w, model="someone/with-a-long-name-5b") for w in (-1e17, 1e17)]
+    for line in render(odd).splitlines():
+        assert len(line) <= 100
+    assert "n/a" in render(odd)
+    assert "name-5b" in render(odd)

@@ -143,6 +143,26 @@ def test_past_runs_correct_the_next_prediction() -> None:
     assert other.step_seconds == before.step_seconds
 
 
+def test_running_out_is_evidence_where_it_should_have_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cogmagic._history import History
+    from cogmagic._session import learn
+
+    monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path))
+    machine = Machine.of("RTX 4090")
+    before = plan(five(), machine)
+    learn(machine, before, None, None)
+    (row,) = History().read()
+    assert row.out_of_memory
+    after = plan(five(), replace(machine, past=(row,)))
+    assert not next(c for c in after.candidates if c.tier == "model").fits
+    assert after.tier == "sequential"
+    under = plan(five(), machine, tier="none", vram_limit=10 * GIB)  # was known not to fit
+    learn(machine, under, None, 10 * GIB)
+    assert plan(five(), replace(machine, past=History().read()[1:])).tier == "model"
+
+
 def test_planning_is_quick_and_brings_in_no_torch() -> None:
     code = """
 import sys

@@ -1,0 +1,165 @@
+"""What past runs teach: by how much predictions of memory and time were off on a card. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cogmagic._history import Past
+
+__all__ = ["Correction", "Situation", "memory_correction", "speed_correction"]
+
+_DOUBT = 2.0
+"""Weight of the belief that predictions are right: as much as two runs of the very same kind."""
+_NEAREST = 9
+"""Runs that count: an old or distant one no more once there are so many nearer."""
+_MEMORY = (0.95, 2.0)
+_SPEED = (0.1, 10.0)
+_HALVES, _FADES = 0.5, 0.8
+"""What is left of an out-of-memory's lesson after a run of the same kind, and of another."""
+
+_Value = Callable[["Past"], tuple[float | None, float | None]]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is to run, for finding past runs like it. Empty text matches anything."""
+
+    card: str
+    model: str = ""
+    tier: str = ""
+    dtype: str = ""
+    versions: str = ""
+    """As `Past.versions`: only releases of the same major and minor number are alike."""
+    driver: str = ""
+    """As `Past.driver`: only the same major number is alike."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A factor for the prediction, and how many runs it rests on."""
+
+    factor: float = 1.0
+    runs: int = 0
+
+
+def memory_correction(rows: Sequence[Past], situation: Situation) -> Correction:
+    """How much more memory than predicted runs like `situation` allocated.
+
+    The weighted median (see `_agreed`) of successful runs, but at least what an out-of-memory of
+    the same model, dtype and tier proves: that more than was there was needed. Of that lesson's
+    logarithm each later success of the same kind leaves half and any other on the card 0.8, so that
+    a tier lost to a passing shortage is tried again. Within 0.95 and 2: a prediction is hardly
+    lowered, since too low a one ends the run.
+
+    Args:
+        rows: past runs in the order in which they were; their clocks are not looked at.
+        situation: what is to run.
+    """
+    alike = _alike(rows, situation)
+    ran = [pair for pair in alike if not pair[1].out_of_memory]
+    agreed, count = _agreed(ran, lambda p: (p.predicted_allocated, p.measured_allocated))
+    floor, proofs = _proven(alike)
+    # A lesson faded to less than 1 % leaves the word to those that ran, also below 1.
+    found = max(agreed, floor) if floor > 0.01 else agreed
+    return Correction(_within(found, _MEMORY), count + proofs)
+
+
+def speed_correction(rows: Sequence[Past], situation: Situation) -> Correction:
+    """How many times the predicted seconds a step took in runs like `situation`.
+
+    The weighted median (see `_agreed`), within 0.1 and 10.
+
+    Args:
+        rows: past runs in the order in which they were.
+        situation: what is to run.
+    """
+    alike = _alike(rows, situation)
+    agreed, count = _agreed(alike, lambda p: (p.predicted_step, p.measured_step))
+    return Correction(_within(agreed, _SPEED), count)
+
+
+def _alike(rows: Sequence[Past], s: Situation) -> list[tuple[float, Past]]:
+    """Runs on the same card with like software, each with its weight.
+
+    1 for the same model, dtype and tier, 1/2 for the same model and dtype, else 1/4. Powers of two,
+    so that sums of them are exact.
+    """
+    found = []
+    for row in rows:
+        if row.card != s.card or not _like_software(row, s):
+            continue
+        model = _same(row.model, s.model) and _same(row.dtype, s.dtype)
+        weight = 0.25 if not model else 1.0 if _same(row.tier, s.tier) else 0.5
+        found.append((weight, row))
+    return found
+
+
+def _same(one: str, other: str) -> bool:
+    return not one or not other or one == other
+
+
+def _like_software(row: Past, s: Situation) -> bool:
+    mine, theirs = (dict(re.findall(r"(\w+) (\d+\.\d+)", v)) for v in (s.versions, row.versions))
+    drivers = (d.partition(".")[0] for d in (row.driver, s.driver))
+    return _same(*drivers) and all(theirs.get(k, v) == v for k, v in mine.items())
+
+
+def _agreed(alike: Sequence[tuple[float, Past]], value: _Value) -> tuple[float, int]:
+    """The logarithm that the nearest runs agree on, and how many had one.
+
+    The weighted median of log(measured / predicted) over the nine nearest runs, of equals the
+    newest, and a run of weight 2 that was exactly as predicted. For n runs of weight 1 that took
+    r times the prediction each, the factor is 1 for n = 0 and 1, √r for 2, and r for 3 or more, 5
+    among them. One run weighs less than the doubt, so it never moves the factor past what the
+    others and 1 span.
+    """
+    known = [(w, log) for w, row in reversed(alike) if (log := _log(*value(row))) is not None]
+    nearest = sorted(known, key=lambda pair: -pair[0])[:_NEAREST]
+    return _weighted_median([*nearest, (_DOUBT, 0.0)]), len(nearest)
+
+
+def _proven(alike: Sequence[tuple[float, Past]]) -> tuple[float, int]:
+    """The logarithm below which out-of-memory says the factor is not, and how many say so."""
+    floor, proofs = 0.0, 0
+    for weight, row in alike:
+        same = weight == 1.0
+        if not row.out_of_memory:
+            floor *= _HALVES if same else _FADES
+            continue
+        log = _log(row.predicted_allocated, row.limit or row.measured_allocated)
+        if same and log is not None and log > 0:  # else it had not been expected to fit
+            floor, proofs = max(floor, log), proofs + 1
+    return floor, proofs
+
+
+def _log(predicted: float | None, measured: float | None) -> float | None:
+    """log(measured / predicted); None where either is no positive finite number."""
+    for amount in (predicted, measured):
+        if amount is None or not 0 < amount < 1e300:  # also refuses NaN
+            return None
+    assert predicted is not None  # noqa: S101 - the loop says so
+    assert measured is not None  # noqa: S101
+    return math.log(measured) - math.log(predicted)
+
+
+def _weighted_median(pairs: Sequence[tuple[float, float]]) -> float:
+    """The middle of the least and the greatest value with half of the (weight, value) beside it."""
+    half = sum(weight for weight, _ in pairs) / 2
+    ascending = sorted(pairs, key=lambda pair: pair[1])
+    return (_reaching(half, ascending) + _reaching(half, ascending[::-1])) / 2
+
+
+def _reaching(half: float, pairs: Sequence[tuple[float, float]]) -> float:
+    sums = accumulate(weight for weight, _ in pairs)
+    return next(value for total, (_, value) in zip(sums, pairs, strict=True) if total >= half)
+
+
+def _within(log: float, limits: tuple[float, float]) -> float:
+    least, most = limits
+    return min(max(math.exp(min(log, 100.0)), least), most)
