@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._catalog import catalogued
-from cogmagic._checkpoint import find_model, local_folder
+from cogmagic._checkpoint import configs_folder, find_model, local_folder
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._machine import Machine
 from cogmagic._planner import Plan
@@ -95,7 +95,7 @@ def plan(
         tier=tier,
         policy=policy,
         vram_limit=vram_limit,
-        folder=None if catalogued(model) else local_folder(found),
+        folder=None if catalogued(model) else configs_folder(found),
     )
 
 

@@ -10,7 +10,7 @@ from cogmagic._catalog import Model, catalogued, unknown_model
 from cogmagic._errors import CheckpointError
 from cogmagic._folder import check_folder, identify
 
-__all__ = ["embedded_folder", "find_model", "local_folder"]
+__all__ = ["configs_folder", "embedded_folder", "find_model", "local_folder"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -64,3 +64,12 @@ def local_folder(model: Model) -> Path | None:
     from cogmagic._hub import cached_folder
 
     return cached_folder(model)
+
+
+def configs_folder(model: Model) -> Path | None:
+    """The folder with the configurations of a model that `find_model` found, or None."""
+    if model.embedded or Path(model.source).is_absolute():
+        return local_folder(model)
+    from cogmagic._hub_cache import main_snapshot
+
+    return main_snapshot(model.source)

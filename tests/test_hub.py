@@ -203,7 +203,9 @@ def test_a_long_prompt_fails_before_any_weights(hub: Hub, cwd: Path) -> None:
 
 
 def test_planning_fetches_configurations_only(hub: Hub) -> None:
-    cogmagic.plan(model=REPO)
+    found = cogmagic.plan(model=REPO, machine=cogmagic.Machine.of("RTX 3060"))
+    assert found.fits
+    assert found.peak_allocated
     assert sorted(r.split()[2] for r in hub.gets()) == [
         "model_index.json",
         "scheduler/scheduler_config.json",
