@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from cogmagic._gpu import Gpu
     from cogmagic._machine import Machine
-    from cogmagic._planner import Plan
+    from cogmagic._plan import Plan
     from cogmagic._progress import Progress
     from cogmagic._ram import Ram
     from cogmagic._report import Report
@@ -51,7 +51,7 @@ _HOMES = {
     ),
     "_gpu": ("Gpu",),
     "_machine": ("Machine",),
-    "_planner": ("Plan",),
+    "_plan": ("Plan",),
     "_progress": ("Progress",),
     "_ram": ("Ram",),
     "_report": ("Report",),

@@ -9,7 +9,7 @@ from cogmagic._catalog import catalogued
 from cogmagic._checkpoint import configs_folder, find_model, local_folder
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._machine import Machine
-from cogmagic._planner import Plan
+from cogmagic._plan import Plan
 from cogmagic._planner import plan as choose
 from cogmagic._progress import OnProgress, silent
 from cogmagic._report import gib

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._report import gib
 
 if TYPE_CHECKING:
-    from cogmagic._planner import Candidate, Plan
+    from cogmagic._plan import Candidate, Plan
 
 __all__ = ["as_json", "table", "which_gpu"]
 

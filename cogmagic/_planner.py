@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,6 +15,7 @@ from cogmagic._footprint import footprint
 from cogmagic._gpu import GIB, Gpu
 from cogmagic._machine import Machine
 from cogmagic._placement import TIERS, Needs, Tier, context_bytes, needs, reserved_bytes
+from cogmagic._plan import Candidate, Plan
 from cogmagic._report import gib
 from cogmagic._request import Request
 
@@ -26,101 +27,6 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 _SIMPLEST: tuple[Tier, ...] = ("none", "balanced", "model", "sequential")
 """Which of equally fast tiers is taken: the first."""
 _TIE = 1.02
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One tier as it would be for the request: what it takes, and whether there is that much."""
-
-    needs: Needs
-    """As predicted, corrected by past runs."""
-    traced: Needs
-    """As predicted before that, which new runs are compared with."""
-    peak_vram: int | None
-    """VRAM that must be free or cached: the allocator's share and, if it is still to come, the
-    CUDA context; None where nothing is placed on a GPU."""
-    missing_vram: int = 0
-    missing_ram: int = 0
-
-    @property
-    def tier(self) -> Tier:
-        """The tier's name."""
-        return self.needs.tier
-
-    @property
-    def fits(self) -> bool:
-        """Whether it is predicted to run."""
-        return not self.missing_vram and not self.missing_ram
-
-    @property
-    def lack(self) -> str:
-        """What is missing, for people; empty when it fits."""
-        parts = (("VRAM", self.missing_vram), ("RAM", self.missing_ram))
-        return " and ".join(f"{gib(lack)} of {kind}" for kind, lack in parts if lack)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The chosen tier, what it takes, and how the others compare. Bytes and seconds."""
-
-    request: Request
-    candidates: tuple[Candidate, ...]
-    """Every tier that the machine can do, the fastest first."""
-    tier: Tier
-    reason: str
-    """One sentence."""
-    device: str
-    """The device type that computes: ``cuda``, ``mps`` or ``cpu``."""
-    dtype: Dtype
-    rule: Tier
-    """What the published rule says, whatever was chosen."""
-    rule_reason: str
-    where: str
-    """The device that was planned for, in words."""
-    changes: tuple[str, ...] = ()
-    """What would make a faster tier fit, or any."""
-
-    @property
-    def chosen(self) -> Candidate | None:
-        """The candidate of the chosen tier; None where nothing is predicted for it."""
-        return next((c for c in self.candidates if c.tier == self.tier), None)
-
-    @property
-    def fits(self) -> bool:
-        """Whether the chosen tier is predicted to run, or nothing is predicted for it."""
-        return self.chosen is None or self.chosen.fits
-
-    @property
-    def peak_vram(self) -> int | None:
-        """VRAM that must be free for it, the allocator's overhead and the context included."""
-        return self.chosen.peak_vram if self.chosen else None
-
-    @property
-    def peak_allocated(self) -> int | None:
-        """Most bytes of tensors at once on one GPU, as ``max_memory_allocated`` tells it."""
-        if self.chosen is None or self.device != "cuda":
-            return None
-        return self.chosen.needs.peak_allocated
-
-    @property
-    def peak_ram(self) -> int | None:
-        """Most host memory of the process's own; mapped files are not in it."""
-        return self.chosen.needs.peak_ram if self.chosen else None
-
-    @property
-    def seconds(self) -> float | None:
-        """The whole run, or None where the device's speed is unknown."""
-        return self.chosen.needs.seconds if self.chosen else None
-
-    @property
-    def step_seconds(self) -> float | None:
-        """One denoising step, or None where the device's speed is unknown."""
-        return self.chosen.needs.step_seconds if self.chosen else None
-
-    def __str__(self) -> str:
-        from cogmagic._plan_text import table
-
-        return table(self)
 
 
 def rule_of_thumb(machine: Machine) -> tuple[Tier, str]:

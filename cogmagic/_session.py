@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,7 @@ from cogmagic._apply import HostCopy, modules, placed
 from cogmagic._catalog import Model
 from cogmagic._checkpoint import local_folder
 from cogmagic._errors import BusyError, TierError
+from cogmagic._experience import learn, ready
 from cogmagic._folder import check_folder
 from cogmagic._generation import generate_frames
 from cogmagic._gpu import GIB
@@ -26,10 +26,9 @@ from cogmagic._memory import (
     freeing_frames,
     is_shortage,
     limited,
-    use_expandable_segments,
 )
-from cogmagic._placement import allocatable, context_bytes
-from cogmagic._planner import Plan, check_tier, dtype_for, plan
+from cogmagic._plan import Plan
+from cogmagic._planner import check_tier, dtype_for, plan
 from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._ram import host_ram
 from cogmagic._report import Report, gib
@@ -288,62 +287,6 @@ class Session:
         self._drop()
         empty_cache()
         return why
-
-
-def ready(machine: Machine) -> Machine:
-    """Set torch's allocator up, and measure a GPU that has not been measured yet."""
-    if machine.device != "cuda":
-        return machine
-    import torch
-
-    from cogmagic._history import History
-    from cogmagic._rates import probe, remember
-
-    use_expandable_segments()
-    gpu = machine.roomiest
-    if gpu is None or (machine.rates is not None and machine.rates.source == "probe"):
-        return machine
-    if gpu.available is not None and gpu.available < GIB:
-        return machine
-    rates = probe(torch.device("cuda", gpu.index))
-    remember(gpu, rates, History().path.parent)
-    empty_cache()
-    return checked_by_torch(Machine.detect())
-
-
-def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | None) -> None:
-    """Keep what a run on a GPU took, for the next prediction; no report is one that ran out.
-
-    Of that it is known only that what there was did not do.
-    """
-    gpu, candidate, r = machine.roomiest, chosen.chosen, chosen.request
-    if machine.device != "cuda" or gpu is None or candidate is None:
-        return
-    import torch
-
-    from cogmagic._history import History, Past
-
-    traced = candidate.traced
-    caps = [gpu.available, limit - context_bytes() if limit is not None else None]
-    cap = min((c for c in caps if c is not None), default=None)
-    History().add(
-        Past(
-            when=time.time(),
-            card=gpu.name,
-            versions=f"torch {torch.__version__}, diffusers {version('diffusers')}",
-            model=r.model.name,
-            size=r.size,
-            num_frames=r.num_frames,
-            dtype=chosen.dtype,
-            tier=chosen.tier,
-            predicted_allocated=traced.peak_allocated,
-            measured_allocated=report.peak_vram if report else None,
-            predicted_step=traced.step_seconds,
-            measured_step=report.step_seconds if report else None,
-            out_of_memory=report is None,
-            limit=allocatable(cap) if cap is not None else None,
-        )
-    )
 
 
 def _nothing_fits(chosen: Plan) -> str:

@@ -146,8 +146,8 @@ def test_past_runs_correct_the_next_prediction() -> None:
 def test_running_out_is_evidence_where_it_should_have_fitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from cogmagic._experience import learn
     from cogmagic._history import History
-    from cogmagic._session import learn
 
     monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path))
     machine = Machine.of("RTX 4090")

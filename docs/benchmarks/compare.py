@@ -17,7 +17,8 @@ from typing import Any
 from cogmagic import Machine
 from cogmagic._checkpoint import find_model
 from cogmagic._gpu import GIB
-from cogmagic._planner import Plan, plan
+from cogmagic._plan import Plan
+from cogmagic._planner import plan
 from cogmagic._request import Request
 
 HERE = Path(__file__).parent

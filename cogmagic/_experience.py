@@ -1,0 +1,71 @@
+"""What a kernel learns of its GPU: a probe before the first run, and what each run took."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+
+from cogmagic._gpu import GIB
+from cogmagic._machine import Machine, checked_by_torch
+from cogmagic._memory import empty_cache, use_expandable_segments
+from cogmagic._placement import allocatable, context_bytes
+from cogmagic._plan import Plan
+from cogmagic._report import Report
+
+__all__ = ["learn", "ready"]
+
+
+def ready(machine: Machine) -> Machine:
+    """Set torch's allocator up, and measure a GPU that has not been measured yet."""
+    if machine.device != "cuda":
+        return machine
+    import torch
+
+    from cogmagic._history import History
+    from cogmagic._rates import probe, remember
+
+    use_expandable_segments()
+    gpu = machine.roomiest
+    if gpu is None or (machine.rates is not None and machine.rates.source == "probe"):
+        return machine
+    if gpu.available is not None and gpu.available < GIB:
+        return machine
+    rates = probe(torch.device("cuda", gpu.index))
+    remember(gpu, rates, History().path.parent)
+    empty_cache()
+    return checked_by_torch(Machine.detect())
+
+
+def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | None) -> None:
+    """Keep what a run on a GPU took, for the next prediction; no report is one that ran out.
+
+    Of that it is known only that what there was did not do.
+    """
+    gpu, candidate, r = machine.roomiest, chosen.chosen, chosen.request
+    if machine.device != "cuda" or gpu is None or candidate is None:
+        return
+    import torch
+
+    from cogmagic._history import History, Past
+
+    traced = candidate.traced
+    caps = [gpu.available, limit - context_bytes() if limit is not None else None]
+    cap = min((c for c in caps if c is not None), default=None)
+    History().add(
+        Past(
+            when=time.time(),
+            card=gpu.name,
+            versions=f"torch {torch.__version__}, diffusers {version('diffusers')}",
+            model=r.model.name,
+            size=r.size,
+            num_frames=r.num_frames,
+            dtype=chosen.dtype,
+            tier=chosen.tier,
+            predicted_allocated=traced.peak_allocated,
+            measured_allocated=report.peak_vram if report else None,
+            predicted_step=traced.step_seconds,
+            measured_step=report.step_seconds if report else None,
+            out_of_memory=report is None,
+            limit=allocatable(cap) if cap is not None else None,
+        )
+    )
