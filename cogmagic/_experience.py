@@ -30,7 +30,11 @@ def ready(machine: Machine) -> Machine:
         return machine
     if gpu.available is not None and gpu.available < GIB:
         return machine
-    rates = probe(torch.device("cuda", gpu.index))
+    try:
+        rates = probe(torch.device("cuda", gpu.index))
+    except RuntimeError:  # another process took the memory meanwhile: the run itself will tell
+        empty_cache()
+        return machine
     remember(gpu, rates, History().path.parent)
     empty_cache()
     return checked_by_torch(Machine.detect())
