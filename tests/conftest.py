@@ -18,7 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # nothing may load from a hub in tests
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["COGMAGIC_CACHE"] = tempfile.mkdtemp(prefix="cogmagic-tests-")
 
-from tests.checkpoints import save_checkpoint
+from tests.checkpoints import save_checkpoint  # noqa: E402 - after what it depends on
 
 
 @pytest.fixture(scope="session")
