@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,16 @@ def plan(
         options.pop("image", None)
     found = find_model(model)
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
+    here = machine or Machine.detect()
+    download = 0
+    if machine is None and local_folder(found) is None:
+        from cogmagic._hub import room
+
+        download, here = found.download_bytes, replace(here, disk=room())
     return choose(
         request,
-        machine or Machine.detect(),
+        here,
+        download=download,
         tier=tier,
         policy=policy,
         vram_limit=vram_limit,

@@ -8,7 +8,8 @@ cuBLAS and cuDNN, which depend on the card, come on top.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -27,9 +28,10 @@ from cogmagic._curves import (
 )
 from cogmagic._request import Request
 
-__all__ = ["Footprint", "Part", "Tiling", "Work", "clip_of", "ends", "footprint"]
+__all__ = ["ITEM", "Footprint", "Part", "Tiling", "Work", "clip_of", "ends", "footprint"]
 
-_ITEM: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
+ITEM: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
+"""Bytes of a number."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,15 @@ def footprint(request: Request, dtype: Dtype, folder: Path | None = None) -> Foo
         return _footprint(request, dtype, kept(name, dtype), table()["models"][name]["configs"])
     if not configs:
         raise ValueError(f"{request.model.name} is not in the catalogue: name its folder")
+    return _footprint(request, dtype, _traced(request, dtype, configs), configs)
+
+
+_TRACED: dict[str, Profile] = {}
+"""The last foreign architecture at its last size: a plan asks for several numbers of frames."""
+
+
+def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
+    """The curves of a foreign architecture at the request's size, over numbers of frames."""
     from cogmagic._trace import profile
 
     tiling = Tiling.of(request, configs)
@@ -92,8 +103,15 @@ def footprint(request: Request, dtype: Dtype, folder: Path | None = None) -> Foo
     image = request.model.task == "i2v"
     images = [(h * tiling.scale, w * tiling.scale) for h, w in tiles] if image else []
     batch = 2 if request.guidance_scale > 1.0 else 1
-    traced = profile(configs, dtype, [clip_of(request, configs)], tiles, images, (batch,))
-    return _footprint(request, dtype, traced, configs)
+    key = json.dumps([configs, dtype, tiles, tiling.size, images, batch], default=str)
+    if key not in _TRACED:
+        counts = request.model.frames.legal()
+        picked = sorted({*counts[:: max(len(counts) // 3, 1)], counts[-1]})
+        clips = [clip_of(replace(request, num_frames=n), configs) for n in picked]
+        traced = profile(configs, dtype, clips, tiles, images, (batch,))
+        _TRACED.clear()
+        _TRACED[key] = traced
+    return _TRACED[key]
 
 
 def _kept_name(model: Model) -> str | None:
@@ -132,7 +150,7 @@ def _decode(request: Request, dtype: Dtype, profile: Profile, configs: Configs) 
     A tile's frames come in passes of two latent frames, the odd one with the first; what is
     decoded stays until all is put together.
     """
-    item, tiling = _ITEM[dtype], Tiling.of(request, configs)
+    item, tiling = ITEM[dtype], Tiling.of(request, configs)
     later = max(request.latent_frames // 2, 1) - 1
     first = 4 * (request.latent_frames - 2 * later) - 3 * (request.latent_frames % 2)
     frames = [first, *[8] * later]
@@ -158,7 +176,7 @@ def _encode_image(
     request: Request, dtype: Dtype, passes: Passes, profile: Profile, configs: Configs
 ) -> Work:
     """``tiled_encode`` of one frame, then the latents that it and the noise become."""
-    item, tiling = _ITEM[dtype], Tiling.of(request, configs)
+    item, tiling = ITEM[dtype], Tiling.of(request, configs)
     channels = configs["vae"]["latent_channels"]
     peak, operations, kept_tiles = Peak(0, 0), 0.0, 0
     for tile in tiling.tiles():

@@ -205,12 +205,24 @@ def _files(folder: Path) -> Iterator[Path]:
     return (p for p in folder.rglob("*") if p.is_file())
 
 
+def disk_left(cache: Path) -> int:
+    """Bytes free on the disk where `cache` is, or will be."""
+    there = next(p for p in (cache, *cache.parents) if p.exists())
+    return shutil.disk_usage(there).free
+
+
+def room() -> int:
+    """Bytes that a download into the hub's cache may take."""
+    from huggingface_hub import constants
+
+    return max(disk_left(Path(constants.HF_HUB_CACHE)) - _SPARE, 0)
+
+
 def _check_room(repo_id: str, needed: int) -> None:
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
-    there = next(p for p in (cache, *cache.parents) if p.exists())
-    free = shutil.disk_usage(there).free
+    free = disk_left(cache)
     if needed and needed + _SPARE > free:
         raise OutputError(
             f"{repo_id} needs {needed / 1e9:.1f} GB of disk (and {_SPARE / 1e9:.1f} GB to spare),"

@@ -44,6 +44,8 @@ class Machine:
     device: DeviceType = "cpu"
     note: str | None = None
     """One line about a GPU that is there but cannot be used, with what to type."""
+    disk: int | None = None
+    """Bytes free where the hub's files are kept; None where that is not asked."""
     rates: Rates | None = None
     """How fast the roomiest GPU is; None where nothing is known of it."""
     past: tuple[Past, ...] = ()

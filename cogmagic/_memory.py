@@ -8,18 +8,16 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from cogmagic._errors import Cancelled, OutOfMemoryError
 from cogmagic._interrupts import interrupts_held
-from cogmagic._machine import Machine
+from cogmagic._machine import Machine, torch_build
 from cogmagic._placement import context_bytes
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = [
     "Peaks",
+    "allocator_option",
     "empty_cache",
     "freeing_frames",
     "is_shortage",
@@ -30,37 +28,45 @@ __all__ = [
 Result = TypeVar("Result")
 
 
-def use_expandable_segments() -> str:
-    """Let torch's allocator grow its segments, unless the user has set its options; what holds.
+_EXPANDABLE = "expandable segments"
+
+
+def allocator_option() -> str:
+    """The option of torch's allocator that a run has: the user's, or expandable segments."""
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        if os.environ.get(name):
+            return f"{name}={os.environ[name]}"
+    if sys.platform != "linux" or torch_build().hip:
+        return "torch's default"
+    return _EXPANDABLE
+
+
+def use_expandable_segments() -> None:
+    """Let torch's allocator grow its segments, unless the user has set its options.
 
     Without it, memory that is free but in pieces can make up a tenth of what is reserved.
     """
     import torch
 
-    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
-        if os.environ.get(name):
-            return f"{name}={os.environ[name]}"
-    if sys.platform != "linux" or torch.version.hip:
-        return "default"
-    torch._C._accelerator_setAllocatorSettings("expandable_segments:True")
-    return "expandable segments"
+    if allocator_option() == _EXPANDABLE:
+        torch._C._accelerator_setAllocatorSettings("expandable_segments:True")
 
 
 @contextmanager
-def limited(device: torch.device, limit: int | None) -> Iterator[None]:
-    """Hold torch's allocator to `limit` bytes of `device`, its CUDA context included."""
+def limited(machine: Machine, limit: int | None) -> Iterator[None]:
+    """Hold torch's allocator to `limit` bytes of each GPU, its CUDA context included."""
     import torch
 
-    if limit is None or device.type != "cuda":
-        yield
-        return
-    total = torch.cuda.get_device_properties(device).total_memory
-    share = min(max(limit - context_bytes(), 0) / total, 1.0)
-    torch.cuda.set_per_process_memory_fraction(share, device)
+    gpus = [g.index for g in machine.gpus] if machine.device == "cuda" else []
     try:
+        for i in gpus if limit is not None else ():
+            total = torch.cuda.get_device_properties(i).total_memory
+            share = min(max((limit or 0) - context_bytes(), 0) / total, 1.0)
+            torch.cuda.set_per_process_memory_fraction(share, i)
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        for i in gpus if limit is not None else ():
+            torch.cuda.set_per_process_memory_fraction(1.0, i)
 
 
 class Peaks:

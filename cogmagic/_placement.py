@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cogmagic._catalog import Dtype
-from cogmagic._footprint import Footprint
+from cogmagic._footprint import ITEM, Footprint
 from cogmagic._gpu import GIB
 from cogmagic._rates import Rates
 from cogmagic._request import Request
@@ -24,7 +24,6 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 MIB = 2**20
 _LOADED_AS: dict[str, dict[str, Dtype]] = {
     "text_encoder": {"2b": "float16", "1.5-5b": "float32", "1.5-5b-i2v": "float32"},
-    "vae": {},
 }
 """How the published files keep what is not in the model's own dtype (hub file listings)."""
 
@@ -41,7 +40,7 @@ class Needs:
     step_seconds: float | None
     """One denoising step; None where the device's speed is not known."""
     seconds: float | None
-    """The whole run, from files in the page cache to frames."""
+    """The whole run, reading the weights from disk included."""
 
     @property
     def peak_allocated(self) -> int:
@@ -49,10 +48,12 @@ class Needs:
         return max(self.phases.values())
 
     @property
-    def peaks(self) -> tuple[int, int]:
-        """The transformer's GPU, then the one with the rest, which are two in `balanced` alone."""
-        others = max(self.phases["encode"], self.phases["decode"])
-        return max(self.phases["load"], self.phases["denoise"]), others
+    def per_gpu(self) -> tuple[Mapping[str, int], ...]:
+        """The phases of each GPU: in `balanced` the transformer's, then the one with the rest."""
+        if self.tier != "balanced":
+            return (self.phases,)
+        ours = {name: self.phases[name] for name in ("load", "denoise")}
+        return ours, {name: self.phases[name] for name in ("encode", "decode")}
 
 
 def needs(
@@ -64,6 +65,7 @@ def needs(
     capability: tuple[int, int] | None,
     dtype: Dtype,
     kept_float32: int = 0,
+    ram: int | None = None,
 ) -> Needs:
     """Predict one tier.
 
@@ -75,10 +77,20 @@ def needs(
         capability: the GPU's compute capability, if known.
         dtype: what the weights are loaded in.
         kept_float32: bytes of the text encoder that the loader keeps in float32 beside `dtype`.
+        ram: host memory available, if known: what it cannot cache is read from disk again.
     """
     phases = _PHASES[tier](footprint, _workspace(capability))
-    step, total = _seconds(tier, request, footprint, rates) if rates else (None, None)
-    return Needs(tier, phases, _host(tier, request, footprint, dtype, kept_float32), step, total)
+    host = _host(tier, request, footprint, dtype, kept_float32)
+    if rates is None:
+        return Needs(tier, phases, host, None, None)
+    step, total = _seconds(tier, request, footprint, rates)
+    mapped = footprint.transformer.weights if _mapped(request, dtype) else 0
+    if tier == "sequential" and ram is not None and ram - host < mapped:
+        # Read round and round, a file larger than its cache is never in it when it is wanted.
+        again = mapped / rates.disk
+        step, total = step + again, total + request.num_inference_steps * again
+    total += _on_disk(request, footprint, dtype) / rates.disk
+    return Needs(tier, phases, host, step, total)
 
 
 def _workspace(capability: tuple[int, int] | None) -> int:
@@ -145,20 +157,28 @@ def _balanced(f: Footprint, extra: int) -> dict[str, int]:
 _PHASES = {"none": _none, "model": _model, "sequential": _sequential, "balanced": _balanced}
 
 
-def reserved_bytes(allocated: int) -> int:
-    """The smallest cap on torch's allocator under which `allocated` bytes at once can be had.
+_SLACK = {"decode": round(0.6 * GIB)}
+_LEAST_SLACK = round(0.15 * GIB)
+
+
+def reserved_bytes(phases: Mapping[str, int]) -> int:
+    """The smallest cap on torch's allocator under which so much can be had at once in each phase.
 
     With expandable segments; what is lost lies between the blocks of the VAE's convolutions, so it
-    hardly grows with the weights. Under caps on an H100, 5b in `sequential` (3.80 GiB allocated)
-    runs out at 4.30 GiB and takes 4.42 where it may; in `none` (23.45) it runs at 24.69, 2b in
-    `none` (18.36) at 19.30 (docs/benchmarks/caps.jsonl).
+    hardly grows with the weights, and other phases lose little. Under caps on an H100, 5b in
+    `sequential` (3.80 GiB allocated, in decoding) runs out at 4.30 GiB and takes 4.42 where it may;
+    in `none` (23.45) it runs at 24.69, 2b in `none` (18.36) at 19.30; 1.5-5b in `sequential` (6.89,
+    in denoising) at 7.30, 2b in `model` (10.84, in encoding) at 11.30 (docs/benchmarks/caps.jsonl).
     """
-    return round(allocated * 1.02 + 0.6 * GIB)
+    return max(
+        round(peak * 1.02) + (_SLACK.get(name, _LEAST_SLACK) if peak else 0)
+        for name, peak in phases.items()
+    )
 
 
 def allocatable(cap: int) -> int:
-    """The most bytes at once that can be had under a cap on torch's allocator."""
-    return max(round((cap - 0.6 * GIB) / 1.02), 0)
+    """The most bytes at once that can be had under a cap on torch's allocator, in any phase."""
+    return max(round((cap - _LEAST_SLACK) / 1.02), 0)
 
 
 def context_bytes() -> int:
@@ -170,23 +190,42 @@ _PROCESS = round(1.35 * GIB)
 """Python with torch, diffusers and a CUDA context, measured on Linux (docs/benchmarks)."""
 
 
+def _stored(part: str, request: Request) -> Dtype:
+    """The dtype in which the published files keep a component."""
+    if part == "vae":  # every published checkpoint keeps it in float32
+        return "float32"
+    return _LOADED_AS.get(part, {}).get(request.model.name, request.model.dtype)
+
+
+def _mapped(request: Request, dtype: Dtype) -> bool:
+    """Whether the transformer's weights stay files that are mapped, not copies."""
+    return request.model.dtype == dtype
+
+
+def _on_disk(request: Request, f: Footprint, dtype: Dtype) -> float:
+    """Bytes of the files that hold the weights."""
+    parts = {"text_encoder": f.text_encoder, "transformer": f.transformer, "vae": f.vae}
+    return sum(
+        part.weights * ITEM[_stored(name, request)] / ITEM[dtype] for name, part in parts.items()
+    )
+
+
 def _host(tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32: int) -> int:
     """The process, the weights that loading converts, and the finished frames.
 
     Weights whose file has the wanted dtype stay mapped files, which do not count.
     """
-    name = request.model.name
     frames = request.num_frames * request.height * request.width * 3
     total = _PROCESS + 2 * frames
     if tier == "balanced":  # goes from the files to the GPUs
         return total
     if dtype != "float32":
         total += f.vae.weights  # kept in float32 by every published checkpoint
-    if _LOADED_AS["text_encoder"].get(name, request.model.dtype) != dtype:
+    if _stored("text_encoder", request) != dtype:
         total += f.text_encoder.weights
     else:
         total += kept_float32
-    if request.model.dtype != dtype:
+    if not _mapped(request, dtype):
         total += f.transformer.weights
     return total
 
@@ -196,7 +235,7 @@ _LEAF_SECONDS = 2.5e-4
 
 
 def _seconds(tier: Tier, request: Request, f: Footprint, rates: Rates) -> tuple[float, float]:
-    """Seconds of a step and of the run: operations by rate, and the copies that nothing hides."""
+    """Seconds of a step and of all phases after loading, by rate, with copies that stand alone."""
     prompts = 2 if request.guidance_scale > 1.0 else 1
     step = f.denoise.operations / rates.compute
     encode = prompts * f.encode.operations / rates.compute

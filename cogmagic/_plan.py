@@ -25,6 +25,8 @@ class Candidate:
     CUDA context; None where nothing is placed on a GPU."""
     missing_vram: int = 0
     missing_ram: int = 0
+    missing_disk: int = 0
+    """Where the hub's cache is, for what is still to be downloaded."""
 
     @property
     def tier(self) -> Tier:
@@ -34,13 +36,13 @@ class Candidate:
     @property
     def fits(self) -> bool:
         """Whether it is predicted to run."""
-        return not self.missing_vram and not self.missing_ram
+        return not (self.missing_vram or self.missing_ram or self.missing_disk)
 
     @property
     def lack(self) -> str:
         """What is missing, for people; empty when it fits."""
-        parts = (("VRAM", self.missing_vram), ("RAM", self.missing_ram))
-        return " and ".join(f"{gib(lack)} of {kind}" for kind, lack in parts if lack)
+        parts = {"VRAM": self.missing_vram, "RAM": self.missing_ram, "disk": self.missing_disk}
+        return " and ".join(f"{gib(lack)} of {kind}" for kind, lack in parts.items() if lack)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Plan:
     """The device that was planned for, in words."""
     changes: tuple[str, ...] = ()
     """What would make a faster tier fit, or any."""
+    download: int = 0
+    """Bytes that must come from the hub first."""
 
     @property
     def chosen(self) -> Candidate | None:

@@ -40,6 +40,8 @@ def table(plan: Plan) -> str:
         f"{r.num_inference_steps} steps of {r.scheduler}, guidance {r.guidance_scale:g}",
         "VAE      slicing and tiling on",
     ]
+    if plan.download:
+        lines.append(f"download {plan.download / 1e9:.1f} GB from the hub, first")
     return "\n".join(lines)
 
 
@@ -79,6 +81,7 @@ def as_json(plan: Plan) -> str:
             "height": r.height,
             "num_frames": r.num_frames,
             "num_inference_steps": r.num_inference_steps,
+            "download": plan.download,
             "changes": list(plan.changes),
             "candidates": [_plain(c) for c in plan.candidates],
         },
@@ -97,6 +100,7 @@ def _plain(c: Candidate) -> dict[str, Any]:
         "step_seconds": c.needs.step_seconds,
         "missing_vram": c.missing_vram,
         "missing_ram": c.missing_ram,
+        "missing_disk": c.missing_disk,
     }
 
 
@@ -128,5 +132,5 @@ def which_gpu(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> str:
         lines.append(form.format(name, plan.tier, gib(plan.peak_vram), step, seconds(total)))
     if left_out:
         lines.append(f"{left_out} of {len(cards)} known cards cannot do it.")
-    lines.append("Times follow from datasheets and figures measured on an H100.")
+    lines.append("Times follow from datasheets, figures measured on an H100 and published ones for an A100.")
     return "\n".join(lines)

@@ -62,6 +62,7 @@ def plan(
     policy: str = "auto",
     vram_limit: int | None = None,
     folder: Path | None = None,
+    download: int = 0,
 ) -> Plan:
     """Choose the tier for `request` on `machine`, or check the one that was asked for.
 
@@ -72,6 +73,7 @@ def plan(
         policy: ``auto``, the fastest tier predicted to fit, or ``rule``, the published thresholds.
         vram_limit: bytes that the run may take of a GPU, its CUDA context included.
         folder: the checkpoint; needed for an architecture outside the catalogue.
+        download: bytes of it that are still to come from the hub.
 
     Raises:
         TierError: when `tier` or `policy` does not exist or this machine cannot do it.
@@ -86,6 +88,9 @@ def plan(
         )
     dtype = dtype_for(request, machine)
     candidates = _candidates(request, machine, dtype, vram_limit, folder)
+    lacking = max(download - machine.disk, 0) if machine.disk is not None else 0
+    if lacking:
+        candidates = tuple(replace(c, missing_disk=lacking) for c in candidates)
     chosen, reason = _choice(candidates, machine)
     if policy == "rule":
         chosen, reason = rule, f"the rule: {rule_reason}"
@@ -102,6 +107,7 @@ def plan(
         rule=rule,
         rule_reason=rule_reason,
         where=_where(machine, vram_limit),
+        download=download,
     )
     if machine.device != "cuda":
         return found
@@ -182,6 +188,7 @@ def _candidates(
             capability=capability,
             dtype=dtype,
             kept_float32=kept,
+            ram=machine.ram.available,
         )
         found.append(_fitted(need, _corrected(need, request, machine, dtype), machine, limit))
     return tuple(sorted(found, key=_order))
@@ -216,8 +223,7 @@ def _fitted(traced: Needs, need: Needs, machine: Machine, limit: int | None) -> 
     if machine.device != "cuda":
         return Candidate(need, traced, None, 0, short)
     gpus = sorted(machine.gpus, key=lambda g: g.available or 0, reverse=True)
-    peaks = need.peaks if need.tier == "balanced" else (need.peak_allocated,)
-    takes = [(g, reserved_bytes(p)) for g, p in zip(gpus, peaks, strict=False)]
+    takes = [(g, reserved_bytes(phases)) for g, phases in zip(gpus, need.per_gpu, strict=False)]
     missing = max(_missing(g, taken, limit) for g, taken in takes)
     gpu, taken = takes[0]
     return Candidate(need, traced, taken + _context_to_come(gpu), missing, short)
@@ -263,7 +269,7 @@ def _changes(
     if not lacking:
         return ()
     stuck = len(lacking) == len(found.candidates)
-    target = min(lacking, key=lambda c: c.missing_vram + c.missing_ram) if stuck else lacking[0]
+    target = min(lacking, key=_lack) if stuck else lacking[0]
     if not stuck and found.chosen in found.candidates[: found.candidates.index(target)]:
         return ()
     said = [f"{target.lack} more: {target.tier}{_gain(target, found)}"]
@@ -271,6 +277,10 @@ def _changes(
     if smaller is not None:
         said.append(f"--num-frames {smaller}: {target.tier}")
     return tuple(said)
+
+
+def _lack(candidate: Candidate) -> int:
+    return candidate.missing_vram + candidate.missing_ram + candidate.missing_disk
 
 
 def _gain(target: Candidate, found: Plan) -> str:

@@ -19,14 +19,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Rates", "expected", "known", "probe", "remember"]
 
-# Shares of a card's rate that CogVideoX reaches, from all five models at several sizes on an
-# H100 SXM (docs/benchmarks/tiers.jsonl): 318 to 372 TFLOP/s while denoising, 80 to 127 while
-# decoding, of 989 on the datasheet and 728 in the probe's product.
-_DENOISE_OF_DATASHEET, _DECODE_OF_DATASHEET = 0.355, 0.115
-_DENOISE_OF_PRODUCT, _DECODE_OF_PRODUCT = 0.485, 0.157
+# Shares of a card's 16-bit rate that CogVideoX reaches while denoising and decoding: of the
+# datasheet's, and of the probe's product. On an H100 SXM (docs/benchmarks/tiers.jsonl, all five
+# models at several sizes) 318 to 372 TFLOP/s and 80 to 127, of 989 on the datasheet and 728 in the
+# product. On other cards a larger share of less: an A100 (312 on the datasheet) takes about 180 s
+# for 50 steps of 5b (zai-org/CogVideo, README), which is 0.65; products there reach 0.85.
+_Shares = tuple[float, float]
+_HOPPER: tuple[_Shares, _Shares] = ((0.355, 0.115), (0.485, 0.157))
+_OTHERS: tuple[_Shares, _Shares] = ((0.65, 0.21), (0.76, 0.25))
 # Copies from pageable memory, as diffusers' offloading makes them, go through a buffer of the
 # driver's, at the host's pace rather than the link's: 5 GiB/s on the same machine.
 _PAGEABLE = 5.0 * GIB
+# What a file that is not in the page cache is read at: a plain NVMe disk or a cloud's volume.
+_DISK = 1.0 * GIB
+
+
+def _shares(capability: tuple[int, int]) -> tuple[_Shares, _Shares]:
+    """Of the datasheet and of the product; data-centre Blackwell is taken to be as Hopper."""
+    return _HOPPER if capability[0] in (9, 10) else _OTHERS
 
 
 @dataclass(frozen=True)
@@ -40,32 +50,31 @@ class Rates:
     pageable: float = _PAGEABLE
     """Bytes a second from ordinary host memory to the device."""
     source: str = "datasheet"
+    disk: float = _DISK
+    """Bytes a second from the disk that holds the checkpoint, without the page cache."""
 
 
 def expected(card: Card) -> Rates:
     """What a card's datasheet lets expect, before anything has run on it."""
     peak = card.tflops_16 * 1e12
-    return Rates(
-        peak * _DENOISE_OF_DATASHEET,
-        peak * _DECODE_OF_DATASHEET,
-        min(_PAGEABLE, card.host_rate / 2),
-    )
+    denoise, decode = _shares(card.capability)[0]
+    return Rates(peak * denoise, peak * decode, min(_PAGEABLE, card.host_rate / 2))
 
 
 def probe(device: torch.device) -> Rates:
     """Measure one large product and one copy on a CUDA device, in well under a second."""
     import torch
 
-    dtype = torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
+    capability = torch.cuda.get_device_capability(device)
+    dtype = torch.bfloat16 if capability[0] >= 8 else torch.float16
     size = 4096
     left = torch.randn(size, size, device=device, dtype=dtype)
     product = _best(lambda: left @ left, device, seconds=0.25)
     host = torch.empty(256 * 2**20, dtype=torch.uint8).fill_(1)
     copy = _best(lambda: host.to(device), device, seconds=0.25)
     rate = 2 * size**3 / product
-    return Rates(
-        rate * _DENOISE_OF_PRODUCT, rate * _DECODE_OF_PRODUCT, host.numel() / copy, "probe"
-    )
+    denoise, decode = _shares(capability)[1]
+    return Rates(rate * denoise, rate * decode, host.numel() / copy, "probe")
 
 
 def _best(work: Any, device: torch.device, seconds: float) -> float:

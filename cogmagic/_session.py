@@ -224,7 +224,7 @@ class Session:
         try:
             measured = Peaks(machine)
             clock.at_end = measured.close
-            with limited(device, limit), placed(loaded.pipe, chosen.tier, device), torch.no_grad():
+            with limited(machine, limit), placed(loaded.pipe, chosen.tier, device), torch.no_grad():
                 frames = generate_frames(loaded.pipe, request, clock)
                 clock.end()
             spread = dict(loaded.pipe.hf_device_map or {})

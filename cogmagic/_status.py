@@ -8,6 +8,7 @@ from html import escape
 from cogmagic._catalog import MODELS, Model
 from cogmagic._gpu import Gpu
 from cogmagic._machine import Machine
+from cogmagic._memory import allocator_option
 from cogmagic._report import gib
 from cogmagic._video import MARK, VOLATILE
 
@@ -29,6 +30,8 @@ class Status:
         if not rows:
             device = {"mps": "Apple GPU through MPS", "cpu": "none; runs on the CPU"}
             rows = [("GPU", device.get(self.machine.device, self.machine.device))]
+        if self.machine.device == "cuda":
+            rows.append(("allocator", allocator_option()))
         ram = self.machine.ram
         limit = " (the container's limit)" if ram.source == "container" else ""
         rows.append(("RAM", f"{gib(ram.available)} available of {gib(ram.total)}{limit}"))
@@ -39,7 +42,7 @@ class Status:
         return rows
 
     def __str__(self) -> str:
-        return "\n".join(f"{label:<8} {text}" for label, text in self.rows())
+        return "\n".join(f"{label:<9} {text}" for label, text in self.rows())
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         del include, exclude

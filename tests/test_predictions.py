@@ -57,14 +57,13 @@ def test_the_rows_are_of_every_model_and_tier() -> None:
     "row", CAPS, ids=lambda r: f"{r['model']}-{r['tier']}-{r['limit'] / GIB:.1f}"
 )
 def test_what_is_said_to_fit_under_a_cap_did_run(row: dict[str, Any]) -> None:
-    model = catalogued(row["model"])
-    assert model is not None
-    found = plan(Request.of("any", model), Machine.of("H100 SXM"), vram_limit=row["limit"])
+    machine = Machine.of("H100 SXM")
+    found = cogmagic.plan(model=row["model"], machine=machine, vram_limit=row["limit"])
     candidate = next(c for c in found.candidates if c.tier == row["tier"])
     if candidate.fits:
         assert row["ran"]
     elif row["ran"]:  # the margin: what is rejected wrongly lacks very little
-        assert candidate.missing_vram < 0.05 * candidate.needs.peak_allocated
+        assert candidate.missing_vram < 0.02 * candidate.needs.peak_allocated
 
 
 def five(**options: Any) -> Request:
@@ -207,3 +206,28 @@ def test_bad_input_is_one_line(shell: Any, line: str, says: str) -> None:
         shell.run(f"%cogvideo {line}")
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_an_a100_is_as_fast_as_published() -> None:
+    found = plan(five(), Machine.of("A100 80GB"))
+    assert found.step_seconds is not None
+    assert 50 * found.step_seconds == pytest.approx(180, rel=0.15)  # zai-org/CogVideo, README
+
+
+def test_what_is_to_come_from_the_hub_must_fit_on_the_disk() -> None:
+    machine = replace(Machine.of("RTX 4090"), disk=10 * GIB)
+    short = plan(five(), machine, download=21_500_000_000)
+    assert not short.fits
+    assert short.reason.startswith("nothing fits: ")
+    assert short.reason.endswith("lacks 10.02 GiB of disk")
+    assert "download 21.5 GB from the hub, first" in str(short)
+    assert plan(five(), machine, download=10**9).fits
+
+
+def test_weights_that_cannot_be_cached_are_read_at_each_step() -> None:
+    roomy, short = (
+        plan(five(), Machine.of("RTX 3060", ram=ram), tier="sequential") for ram in (32, 11)
+    )
+    assert roomy.step_seconds is not None
+    assert short.step_seconds is not None
+    assert short.step_seconds - roomy.step_seconds == pytest.approx(10.4, abs=0.2)  # at 1 GiB/s

@@ -1,0 +1,107 @@
+"""How long a plan takes, in kernels of its own: known models without torch, foreign ones with it.
+
+    python docs/benchmarks/plan_time.py
+
+Each figure is the worst of the legal requests tried, in one process, the first one included: the
+median over five processes is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+KNOWN = """
+import json, sys, time
+import cogmagic
+cogmagic.plan, cogmagic.Machine
+machine = cogmagic.Machine.of("RTX 4090")
+worst = first = 0.0
+for name in ("2b", "5b", "5b-i2v", "1.5-5b", "1.5-5b-i2v"):
+    from cogmagic._catalog import catalogued
+    model = catalogued(name)
+    for frames in {model.frames.least, model.frames.most}:
+        began = time.perf_counter()
+        str(cogmagic.plan(model=name, num_frames=frames, machine=machine))
+        took = time.perf_counter() - began
+        first, worst = first or took, max(worst, took)
+print(json.dumps({"first": first, "worst": worst, "torch": "torch" in sys.modules}))
+"""
+FOREIGN = """
+import json, sys, time
+import cogmagic
+from cogmagic._pipeline import import_libraries
+import_libraries("t2v")
+import cogmagic._trace
+machine = cogmagic.Machine.of("RTX 4090")
+began = time.perf_counter()
+str(cogmagic.plan(model=sys.argv[1], machine=machine, width=1360, height=768, num_frames=49))
+print(json.dumps({"plan": time.perf_counter() - began}))
+"""
+
+
+def main() -> None:
+    known = [_run(KNOWN) for _ in range(5)]
+    for key in ("first", "worst"):
+        print(f"known model, {key} plan: {_median(known, key):.3f} s")
+    print("torch imported:", any(row["torch"] for row in known))
+    with tempfile.TemporaryDirectory() as folder:
+        _foreign(Path(folder))
+        print(f"foreign model: {_median([_run(FOREIGN, folder) for _ in range(5)], 'plan'):.2f} s")
+
+
+def _foreign(folder: Path) -> None:
+    """A checkpoint of 5b's size whose transformer has 41 layers, without its weights."""
+    from cogmagic._checkpoint import embedded_folder
+    from cogmagic._curves import table
+
+    configs = table()["models"]["5b"]["configs"]
+    index = {"_class_name": "CogVideoXPipeline"}
+    for part, kind in (
+        ("text_encoder", "transformers T5EncoderModel"),
+        ("tokenizer", "transformers T5Tokenizer"),
+        ("transformer", "diffusers CogVideoXTransformer3DModel"),
+        ("vae", "diffusers AutoencoderKLCogVideoX"),
+        ("scheduler", "diffusers CogVideoXDDIMScheduler"),
+    ):
+        index[part] = kind.split()
+        if part == "tokenizer":
+            shutil.copytree(embedded_folder() / part, folder / part)
+            continue
+        (folder / part).mkdir()
+        config = dict(configs.get(part, {}))
+        if part == "transformer":
+            config["num_layers"] = 41
+        name = "scheduler_config.json" if part == "scheduler" else "config.json"
+        (folder / part / name).write_text(json.dumps(config))
+        if part in configs:
+            _no_weights(folder / part, diffusers=kind.startswith("diffusers"))
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def _no_weights(folder: Path, *, diffusers: bool) -> None:
+    """A file of weights without any: a plan reads configurations alone."""
+    name = "diffusion_pytorch_model.safetensors" if diffusers else "model.safetensors"
+    header = b'{"__metadata__":{}}'.ljust(24)
+    (folder / name).write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def _run(code: str, *args: str) -> dict[str, float]:
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def _median(rows: list[dict[str, float]], key: str) -> float:
+    return statistics.median(row[key] for row in rows)
+
+
+if __name__ == "__main__":
+    main()
