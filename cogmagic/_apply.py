@@ -12,64 +12,32 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._host_copy import HostCopy
 from cogmagic._interrupts import interrupts_held
 from cogmagic._memory import empty_cache
 from cogmagic._planner import Tier
+from cogmagic._stream import forget_stream, stream
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["HostCopy", "modules", "placed", "unhook"]
-
-
-class HostCopy:
-    """Remembers each parameter and buffer of some modules as it stands in host memory."""
-
-    def __init__(self, modules: list[nn.Module]) -> None:
-        self._parameters: list[tuple[nn.Module, str, nn.Parameter, torch.Tensor]] = []
-        self._buffers: list[tuple[nn.Module, str, torch.Tensor]] = []
-        for module in modules:
-            for sub in module.modules():
-                for name, parameter in sub._parameters.items():
-                    if parameter is not None:
-                        self._parameters.append((sub, name, parameter, parameter.data))
-                for name, buffer in sub._buffers.items():
-                    if buffer is not None:
-                        self._buffers.append((sub, name, buffer))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all distinct tensors."""
-        tensors = [host for *_, host in self._parameters] + [b for *_, b in self._buffers]
-        return sum({t.data_ptr(): t.numel() * t.element_size() for t in tensors}.values())
-
-    def onload(self, device: torch.device) -> None:
-        """Give `device` a copy of everything."""
-        copied: set[int] = set()  # tied weights are one parameter in two places
-        for _, _, parameter, host in self._parameters:
-            if id(parameter) not in copied:
-                parameter.data = host.to(device)
-                copied.add(id(parameter))
-        for sub, name, host in self._buffers:
-            sub._buffers[name] = host.to(device)
-
-    def restore(self, module: Any = None) -> Any:
-        """Make the modules hold their host tensors again, dropping whatever they held instead.
-
-        Takes and returns an ignored module, as accelerate's ``ModelHook.init_hook`` does.
-        """
-        for sub, name, parameter, host in self._parameters:
-            parameter.data = host
-            sub._parameters[name] = parameter
-        for sub, name, host in self._buffers:
-            sub._buffers[name] = host
-        return module
+__all__ = ["modules", "placed", "unhook"]
 
 
 @contextmanager
-def placed(pipe: Any, tier: Tier, device: torch.device) -> Iterator[None]:
-    """Hold `pipe` in `tier` on `device`; afterwards all its weights are in host memory again."""
+def placed(
+    pipe: Any, tier: Tier, device: torch.device, *, resident: int = 0, locked: bool = False
+) -> Iterator[None]:
+    """Hold `pipe` in `tier` on `device`; afterwards all its weights are in host memory again.
+
+    Args:
+        pipe: the pipeline.
+        tier: where its components go.
+        device: what computes.
+        resident: the transformer's blocks that stay on the device in `stream`.
+        locked: whether the weights are page-locked.
+    """
     undo = ExitStack()
     try:
         if tier == "balanced":  # placed by the loader, which gave it hooks of its own
@@ -79,7 +47,10 @@ def placed(pipe: Any, tier: Tier, device: torch.device) -> Iterator[None]:
             undo.callback(empty_cache)
             undo.callback(host.restore)
             undo.callback(_forget_hooks, pipe)
-            _APPLY[tier](pipe, device, host)
+            if tier == "stream":
+                stream(pipe, device, resident, undo, asynchronous=locked)
+            else:
+                _APPLY[tier](pipe, device, host)
         yield
     finally:
         with interrupts_held():
@@ -122,6 +93,7 @@ def _forget_hooks(pipe: Any) -> None:
     """Take away every hook and every trace that a tier leaves on the pipeline."""
     for module in modules(pipe):
         unhook(module)
+        forget_stream(module)
     pipe._all_hooks = []
     for name in ("_offload_gpu_id", "_offload_device", "maybe_free_model_hooks"):
         pipe.__dict__.pop(name, None)

@@ -95,7 +95,7 @@ def describe(progress: Progress, seconds: float) -> str:
     """One moment in words, `seconds` into its phase."""
     p = progress
     parts = [f"{p.phase}{' ' + p.note if p.note else ''}"]
-    if p.total and p.phase == "download":
+    if p.total and p.phase in ("download", "load"):
         rate = (p.done - p.start) / seconds if seconds > 1 else 0.0
         parts.append(f"{p.done / 1e9:.2f} of {p.total / 1e9:.2f} GB, {rate / 1e6:.0f} MB/s")
     elif p.total:

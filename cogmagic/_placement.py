@@ -18,7 +18,7 @@ from cogmagic._request import Request
 
 __all__ = ["TIERS", "Needs", "Tier", "allocatable", "context_bytes", "needs", "reserved_bytes"]
 
-Tier = Literal["none", "model", "sequential", "balanced"]
+Tier = Literal["none", "model", "stream", "sequential", "balanced"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
 MIB = 2**20
@@ -41,6 +41,8 @@ class Needs:
     """One denoising step; None where the device's speed is not known."""
     seconds: float | None
     """The whole run, reading the weights from disk included."""
+    resident_blocks: int = 0
+    """Blocks of the transformer that stay on the device in `stream`."""
 
     @property
     def peak_allocated(self) -> int:
@@ -66,6 +68,7 @@ def needs(
     dtype: Dtype,
     kept_float32: int = 0,
     ram: int | None = None,
+    resident_blocks: int = 0,
 ) -> Needs:
     """Predict one tier.
 
@@ -78,19 +81,24 @@ def needs(
         dtype: what the weights are loaded in.
         kept_float32: bytes of the text encoder that the loader keeps in float32 beside `dtype`.
         ram: host memory available, if known: what it cannot cache is read from disk again.
+        resident_blocks: the transformer's blocks that stay on the device in `stream`.
     """
-    phases = _PHASES[tier](footprint, _workspace(capability))
+    extra = _workspace(capability)
+    if tier == "stream":
+        phases = _stream(footprint, extra, resident_blocks)
+    else:
+        phases = _PHASES[tier](footprint, extra)
     host = _host(tier, request, footprint, dtype, kept_float32)
     if rates is None:
-        return Needs(tier, phases, host, None, None)
-    step, total = _seconds(tier, request, footprint, rates)
+        return Needs(tier, phases, host, None, None, resident_blocks)
+    step, total = _seconds(tier, request, footprint, rates, resident_blocks)
     mapped = footprint.transformer.weights if _mapped(request, dtype) else 0
     if tier == "sequential" and ram is not None and ram - host < mapped:
         # Read round and round, a file larger than its cache is never in it when it is wanted.
         again = mapped / rates.disk
         step, total = step + again, total + request.num_inference_steps * again
     total += _on_disk(request, footprint, dtype) / rates.disk
-    return Needs(tier, phases, host, step, total)
+    return Needs(tier, phases, host, step, total, resident_blocks)
 
 
 def _workspace(capability: tuple[int, int] | None) -> int:
@@ -140,6 +148,24 @@ def _sequential(f: Footprint, extra: int) -> dict[str, int]:
         "encode": f.encode.leaf_peak + extra,
         "denoise": max(f.denoise.leaf_peak, image) + extra,
         "decode": f.decode.leaf_peak + extra,
+    }
+
+
+def _stream(f: Footprint, extra: int, resident: int) -> dict[str, int]:
+    """The VAE throughout; the text encoder's leaves, then the transformer's blocks, two at a time.
+
+    While one computes, the next arrives. The transformer's other parts and its resident blocks are
+    there while denoising.
+    """
+    vae, transformer = f.vae.weights, f.transformer
+    outside = transformer.weights - transformer.blocks * transformer.block
+    blocks = min(resident + 2, transformer.blocks) * transformer.block
+    image = f.encode_image.peak if f.encode_image else 0
+    return {
+        "load": vae,
+        "encode": vae + f.encode.leaf_peak + f.text_encoder.largest_leaf + extra,
+        "denoise": vae + max(outside + blocks + f.denoise.peak, image) + extra,
+        "decode": vae + f.decode.peak + extra,
     }
 
 
@@ -219,6 +245,8 @@ def _host(tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32
     total = _PROCESS + 2 * frames
     if tier == "balanced":  # goes from the files to the GPUs
         return total
+    if tier == "stream":  # copies of everything
+        return total + f.text_encoder.weights + f.transformer.weights + f.vae.weights
     if dtype != "float32":
         total += f.vae.weights  # kept in float32 by every published checkpoint
     if _stored("text_encoder", request) != dtype:
@@ -234,7 +262,15 @@ _LEAF_SECONDS = 2.5e-4
 """Between two leaves of `sequential`: hooks, and a copy that waits (measured, docs/benchmarks)."""
 
 
-def _seconds(tier: Tier, request: Request, f: Footprint, rates: Rates) -> tuple[float, float]:
+_STREAMED = 0.04
+"""What streaming all blocks adds to a step whose copies are hidden (measured, docs/benchmarks)."""
+_LOCKING = 20.0 * GIB
+"""Bytes a second that CUDA page-locks in place (measured on an H100's host)."""
+
+
+def _seconds(
+    tier: Tier, request: Request, f: Footprint, rates: Rates, resident: int
+) -> tuple[float, float]:
     """Seconds of a step and of all phases after loading, by rate, with copies that stand alone."""
     prompts = 2 if request.guidance_scale > 1.0 else 1
     step = f.denoise.operations / rates.compute
@@ -247,5 +283,11 @@ def _seconds(tier: Tier, request: Request, f: Footprint, rates: Rates) -> tuple[
         step += transformer / rates.pageable
         encode += prompts * text / rates.pageable
         decode *= 1 + vae / rates.pageable / 0.05  # a tile's pass brings every leaf anew
+    if tier == "stream":
+        share = 1 - min(resident / max(f.transformer.blocks, 1), 1.0)
+        step = max(step * (1 + _STREAMED * share), share * transformer / rates.locked)
+        encode += prompts * text / rates.locked
+        once = 0
+        encode += (text + transformer + vae) / _LOCKING
     total = once / rates.pageable + encode + request.num_inference_steps * step + decode
     return step, total

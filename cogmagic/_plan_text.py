@@ -16,6 +16,7 @@ __all__ = ["as_json", "table", "which_gpu"]
 _MEANING = {
     "none": "every component on the device",
     "model": "one whole component on the GPU at a time",
+    "stream": "blocks copied from page-locked memory while others compute",
     "sequential": "each layer on the GPU only while it runs",
     "balanced": "whole components spread over the GPUs, no offload",
 }
@@ -48,6 +49,7 @@ def table(plan: Plan) -> str:
 def _row(c: Candidate) -> str:
     fits = "yes" if c.fits else f"no, lacks {c.lack}"
     step, total = seconds(c.needs.step_seconds), seconds(c.needs.seconds)
+    fits += f", {c.needs.resident_blocks} blocks stay" if c.needs.resident_blocks else ""
     return _COLUMNS.format(c.tier, gib(c.peak_vram), gib(c.needs.peak_ram), step, total, fits)
 
 
@@ -98,6 +100,7 @@ def _plain(c: Candidate) -> dict[str, Any]:
         "peak_ram": c.needs.peak_ram,
         "seconds": c.needs.seconds,
         "step_seconds": c.needs.step_seconds,
+        "resident_blocks": c.needs.resident_blocks,
         "missing_vram": c.missing_vram,
         "missing_ram": c.missing_ram,
         "missing_disk": c.missing_disk,
@@ -132,5 +135,7 @@ def which_gpu(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> str:
         lines.append(form.format(name, plan.tier, gib(plan.peak_vram), step, seconds(total)))
     if left_out:
         lines.append(f"{left_out} of {len(cards)} known cards cannot do it.")
-    lines.append("Times follow from datasheets, figures measured on an H100 and published ones for an A100.")
+    lines.append(
+        "Times follow from datasheets, figures measured on an H100 and published ones for an A100."
+    )
     return "\n".join(lines)

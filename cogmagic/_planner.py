@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,7 +25,7 @@ __all__ = ["POLICIES", "TIERS", "Candidate", "Plan", "Policy", "Tier", "plan", "
 Policy = Literal["auto", "rule"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
-_SIMPLEST: tuple[Tier, ...] = ("none", "balanced", "model", "sequential")
+_SIMPLEST: tuple[Tier, ...] = ("none", "balanced", "model", "stream", "sequential")
 """Which of equally fast tiers is taken: the first."""
 _TIE = 1.02
 
@@ -135,8 +136,8 @@ def check_tier(tier: str | None, machine: Machine) -> Tier | None:
             f"Tier 'balanced' spreads components over several GPUs, but this machine has {count}."
             " Use --tier auto."
         )
-    if machine.device == "mps" and found == "sequential":
-        raise TierError("Tier 'sequential' does not work on MPS. Use --tier none.")
+    if machine.device == "mps" and found in ("sequential", "stream"):
+        raise TierError(f"Tier {found!r} does not work on MPS. Use --tier none.")
     return found
 
 
@@ -179,18 +180,24 @@ def _candidates(
             continue
         if tier == "balanced" and len(machine.gpus) < 2:
             continue
-        capability = gpu.capability if gpu else None
-        need = needs(
+        tried = partial(
+            needs,
             tier,
             request,
             wanted,
             rates,
-            capability=capability,
+            capability=gpu.capability if gpu else None,
             dtype=dtype,
             kept_float32=kept,
             ram=machine.ram.available,
         )
-        found.append(_fitted(need, _corrected(need, request, machine, dtype), machine, limit))
+        most = wanted.transformer.blocks if tier == "stream" else 0
+        for resident in range(most, -1, -1):  # as many as fit, or none
+            need = tried(resident_blocks=resident)
+            candidate = _fitted(need, _corrected(need, request, machine, dtype), machine, limit)
+            if not candidate.missing_vram:
+                break
+        found.append(candidate)
     return tuple(sorted(found, key=_order))
 
 

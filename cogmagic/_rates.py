@@ -49,6 +49,8 @@ class Rates:
     """The same in the VAE's decoder."""
     pageable: float = _PAGEABLE
     """Bytes a second from ordinary host memory to the device."""
+    locked: float = 2 * _PAGEABLE
+    """Bytes a second from page-locked host memory to the device."""
     source: str = "datasheet"
     disk: float = _DISK
     """Bytes a second from the disk that holds the checkpoint, without the page cache."""
@@ -58,7 +60,7 @@ def expected(card: Card) -> Rates:
     """What a card's datasheet lets expect, before anything has run on it."""
     peak = card.tflops_16 * 1e12
     denoise, decode = _shares(card.capability)[0]
-    return Rates(peak * denoise, peak * decode, min(_PAGEABLE, card.host_rate / 2))
+    return Rates(peak * denoise, peak * decode, min(_PAGEABLE, card.host_rate / 2), card.host_rate)
 
 
 def probe(device: torch.device) -> Rates:
@@ -72,9 +74,17 @@ def probe(device: torch.device) -> Rates:
     product = _best(lambda: left @ left, device, seconds=0.25)
     host = torch.empty(256 * 2**20, dtype=torch.uint8).fill_(1)
     copy = _best(lambda: host.to(device), device, seconds=0.25)
+    pinned = host[: 64 * 2**20].pin_memory()
+    locked = _best(lambda: pinned.to(device), device, seconds=0.05)
     rate = 2 * size**3 / product
     denoise, decode = _shares(capability)[1]
-    return Rates(rate * denoise, rate * decode, host.numel() / copy, "probe")
+    return Rates(
+        rate * denoise,
+        rate * decode,
+        host.numel() / copy,
+        pinned.numel() / locked,
+        "probe",
+    )
 
 
 def _best(work: Any, device: torch.device, seconds: float) -> float:
@@ -118,7 +128,7 @@ def remember(gpu: Gpu, rates: Rates, folder: Path) -> None:
 
 
 def _file(folder: Path) -> Path:
-    return folder / "rates-v1.json"
+    return folder / "rates-v2.json"
 
 
 def _key(gpu: Gpu) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._apply import HostCopy, modules, placed
+from cogmagic._apply import modules, placed
 from cogmagic._catalog import Model
 from cogmagic._checkpoint import local_folder
 from cogmagic._errors import BusyError, TierError
@@ -18,6 +19,7 @@ from cogmagic._experience import learn, ready
 from cogmagic._folder import check_folder
 from cogmagic._generation import generate_frames
 from cogmagic._gpu import GIB
+from cogmagic._host_copy import HostCopy
 from cogmagic._interrupts import interrupts_deferred, interrupts_held
 from cogmagic._machine import Machine, checked_by_torch
 from cogmagic._memory import (
@@ -29,7 +31,7 @@ from cogmagic._memory import (
 )
 from cogmagic._plan import Plan
 from cogmagic._planner import check_tier, dtype_for, plan
-from cogmagic._progress import Clock, OnProgress, silent
+from cogmagic._progress import Clock, OnProgress, Progress, silent
 from cogmagic._ram import host_ram
 from cogmagic._report import Report, gib
 from cogmagic._request import Request
@@ -39,6 +41,8 @@ from cogmagic._video import Target, Video, check_encoder, write_mp4
 if TYPE_CHECKING:
     import numpy as np
 
+    from cogmagic._host import HostWeights
+
 __all__ = ["Loaded", "Placing", "Session", "session"]
 
 _RAM_RESERVE = 2 * GIB
@@ -46,7 +50,7 @@ _RAM_RESERVE = 2 * GIB
 _VERSIONS = ("torch", "diffusers", "transformers", "accelerate")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Loaded:
     """A pipeline in host memory, and what it was made from."""
 
@@ -57,6 +61,8 @@ class Loaded:
     files: tuple[tuple[str, int, int], ...]
     """Names, sizes and times of the folder's files: weights saved anew are loaded anew."""
     nbytes: int
+    host: HostWeights | None = None
+    """The weights as copies of their own, page-locked on a machine with CUDA."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,8 @@ class Session:
 
     def _drop(self) -> int:
         freed = self.loaded.nbytes if self.loaded else 0
+        if self.loaded and self.loaded.host:
+            self.loaded.host.unlock()
         self.loaded = None
         gc.collect()
         return freed
@@ -221,10 +229,16 @@ class Session:
         gpu = machine.roomiest
         device = torch.device(machine.device, gpu.index) if gpu else torch.device(machine.device)
         loaded = self._load(request, chosen, folder, machine)
+        resident = chosen.chosen.needs.resident_blocks if chosen.chosen else 0
+        locked = chosen.tier == "stream" and self._in_host_memory(loaded, clock)
         try:
             measured = Peaks(machine)
             clock.at_end = measured.close
-            with limited(machine, limit), placed(loaded.pipe, chosen.tier, device), torch.no_grad():
+            with (
+                limited(machine, limit),
+                placed(loaded.pipe, chosen.tier, device, resident=resident, locked=locked),
+                torch.no_grad(),
+            ):
                 frames = generate_frames(loaded.pipe, request, clock)
                 clock.end()
             spread = dict(loaded.pipe.hf_device_map or {})
@@ -274,6 +288,22 @@ class Session:
         nbytes = HostCopy(modules(pipe)).nbytes
         self.loaded = Loaded(pipe, request.model, dtype, folder, files, nbytes)
         return self.loaded
+
+    def _in_host_memory(self, loaded: Loaded, clock: Clock) -> bool:
+        """Make the weights copies of their own; whether they are page-locked."""
+        from cogmagic._host import HostWeights
+
+        if loaded.host is None:
+            began = time.monotonic()
+
+            def tell(done: int, total: int) -> None:
+                spent = time.monotonic() - began
+                clock.tell(Progress("load", done, total, spent, note=loaded.model.name))
+
+            host = HostWeights(modules(loaded.pipe))
+            host.fill(tell)
+            loaded.host = host
+        return loaded.host.lock()
 
     def _keep(self, chosen: Plan) -> str:
         """Decide whether the weights stay in host memory for the next run; what was decided."""

@@ -45,7 +45,7 @@ print(json.dumps([facts(first), facts(second), there, facts(third), first.note])
         assert one[5] is not None
 
 
-@pytest.mark.parametrize("tier", ["none", "model", "sequential"])
+@pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
 def test_the_gpu_is_empty_after_a_run(toy: Path, cwd: Path, session: Session, tier: str) -> None:
     torch.zeros(1, device="cuda")
     before = allocated()
@@ -57,7 +57,7 @@ def test_the_gpu_is_empty_after_a_run(toy: Path, cwd: Path, session: Session, ti
     assert session.loaded is not None
 
 
-@pytest.mark.parametrize("tier", ["none", "model", "sequential"])
+@pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
 @pytest.mark.parametrize("phase", ["encode", "denoise", "decode"])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
 def test_the_gpu_is_empty_after_a_failure(
@@ -98,6 +98,6 @@ def test_the_same_seed_gives_the_same_frames_in_every_tier(
         cogmagic.generate(
             PROMPT, model=str(toy), tier=tier, seed=3, num_inference_steps=2
         ).report.frames_sha256
-        for tier in ("none", "model", "sequential")
+        for tier in ("none", "model", "stream", "sequential")
     }
     assert len(digests) == 1

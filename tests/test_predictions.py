@@ -73,8 +73,15 @@ def five(**options: Any) -> Request:
 
 
 def test_the_fastest_that_fits_is_taken_and_of_equals_the_simplest() -> None:
-    tiers = {v: plan(five(), Machine.of(vram=v)).tier for v in (6, 12, 16, 24, 32)}
-    assert tiers == {6: "sequential", 12: "sequential", 16: "model", 24: "model", 32: "none"}
+    tiers = {v: plan(five(), Machine.of(vram=v)).tier for v in (5, 6, 12, 16, 24, 32)}
+    assert tiers == {
+        5: "sequential",
+        6: "stream",
+        12: "stream",
+        16: "model",
+        24: "model",
+        32: "none",
+    }
     assert plan(five(), Machine.of("2x A100 80GB")).tier == "none"
     assert plan(five(), Machine.of("2x RTX 4080")).tier == "balanced"
 
@@ -105,7 +112,7 @@ def test_host_memory_counts() -> None:
 def test_a_limit_by_hand_is_kept_to() -> None:
     machine = Machine.of("RTX 4090")
     assert plan(five(), machine).tier == "model"
-    assert plan(five(), machine, vram_limit=10 * GIB).tier == "sequential"
+    assert plan(five(), machine, vram_limit=10 * GIB).tier == "stream"
 
 
 def test_a_gpu_without_bfloat16() -> None:
@@ -156,7 +163,7 @@ def test_running_out_is_evidence_where_it_should_have_fitted(
     assert row.out_of_memory
     after = plan(five(), replace(machine, past=(row,)))
     assert not next(c for c in after.candidates if c.tier == "model").fits
-    assert after.tier == "sequential"
+    assert after.tier == "stream"
     under = plan(five(), machine, tier="none", vram_limit=10 * GIB)  # was known not to fit
     learn(machine, under, None, 10 * GIB)
     assert plan(five(), replace(machine, past=History().read()[1:])).tier == "model"
@@ -179,7 +186,7 @@ def test_the_plan_as_json_and_the_cards_that_do(shell: Any, capsys: Any) -> None
     shell.run('%cogvideo plan --model 5b --gpu "RTX 4090" --ram 32 --json')
     found = json.loads(capsys.readouterr().out)
     assert (found["tier"], found["rule"], found["fits"]) == ("model", "model", True)
-    assert [c["tier"] for c in found["candidates"]] == ["none", "model", "sequential"]
+    assert [c["tier"] for c in found["candidates"]] == ["none", "model", "stream", "sequential"]
     shell.run("%cogvideo plan --model 2b --which-gpu")
     listed = capsys.readouterr().out
     assert "RTX 4090" in listed

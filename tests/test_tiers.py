@@ -9,9 +9,11 @@ import pytest
 import torch
 
 import cogmagic
-from cogmagic._apply import HostCopy, modules, placed
+from cogmagic._apply import modules, placed
+from cogmagic._host_copy import HostCopy
 from cogmagic._pipeline import load
 from cogmagic._session import Session
+from cogmagic._stream import stream_indices
 
 PROMPT = "a red circle moves right"
 
@@ -40,7 +42,7 @@ def tensors(pipe: Any) -> dict[str, tuple[int, int]]:
     }
 
 
-@pytest.mark.parametrize("tier", ["none", "model", "sequential"])
+@pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
 def test_placing_is_undone_completely(pipe: Any, tier: Any) -> None:
     before = tensors(pipe)
     with placed(pipe, tier, torch.device("cpu")):
@@ -49,7 +51,7 @@ def test_placing_is_undone_completely(pipe: Any, tier: Any) -> None:
     assert tensors(pipe) == before
 
 
-@pytest.mark.parametrize("tier", ["none", "model", "sequential"])
+@pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
 def test_placing_is_undone_when_the_run_or_a_step_of_it_fails(
     pipe: Any, tier: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,8 +62,13 @@ def test_placing_is_undone_when_the_run_or_a_step_of_it_fails(
     assert tensors(pipe) == before
 
     import accelerate
+    import diffusers.hooks.group_offloading
 
-    real, calls = accelerate.hooks.add_hook_to_module, []
+    hooks = diffusers.hooks.group_offloading
+    real: Any = accelerate.hooks.add_hook_to_module
+    if tier == "stream":
+        real = hooks._apply_group_offloading_hook
+    calls = []
 
     def second_fails(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
@@ -72,6 +79,7 @@ def test_placing_is_undone_when_the_run_or_a_step_of_it_fails(
     if tier != "none":
         monkeypatch.setattr(accelerate.big_modeling, "add_hook_to_module", second_fails)
         monkeypatch.setattr(accelerate.hooks, "add_hook_to_module", second_fails)
+        monkeypatch.setattr(hooks, "_apply_group_offloading_hook", second_fails)
         with (
             pytest.raises(RuntimeError, match="half-way"),
             placed(pipe, tier, torch.device("cpu")),
@@ -100,11 +108,45 @@ def test_same_seed_same_frames_in_every_tier(toy: Path, cwd: Path, session: Sess
         tier: cogmagic.generate(
             PROMPT, model=str(toy), tier=tier, seed=3, num_inference_steps=2
         ).report.frames_sha256
-        for tier in ("none", "model", "sequential")
+        for tier in ("none", "model", "stream", "sequential")
     }
     assert len(set(digests.values())) == 1
     other = cogmagic.generate(PROMPT, model=str(toy), seed=4, num_inference_steps=2)
     assert other.report.frames_sha256 not in digests.values()
+
+
+def test_blocks_that_stay_are_spread_and_come_and_go(pipe: Any) -> None:
+    assert stream_indices(42, 0) == frozenset(range(42))
+    assert stream_indices(42, 42) == frozenset()
+    assert stream_indices(6, 3) == frozenset({1, 3, 5})
+    assert [len(stream_indices(42, k)) for k in (1, 20, 41, 50)] == [41, 22, 1, 0]
+    before = tensors(pipe)
+    blocks = pipe.transformer.transformer_blocks
+    with placed(pipe, "stream", torch.device("cpu"), resident=len(blocks) - 1):
+        hooked = [hasattr(b, "_diffusers_hook") for b in blocks]
+        assert sum(hooked) == 1
+        assert pipe.transformer.transformer_blocks is blocks
+    assert traces(pipe) == []
+    assert tensors(pipe) == before
+
+
+def test_weights_become_copies_of_their_own(toy: Path, cwd: Path, session: Session) -> None:
+    seen: list[cogmagic.Progress] = []
+    video = cogmagic.generate(
+        PROMPT, model=str(toy), tier="stream", seed=3, num_inference_steps=2,
+        on_progress=seen.append,
+    )  # fmt: skip
+    assert session.loaded is not None
+    host = session.loaded.host
+    assert host is not None
+    assert not host.locked  # there is no CUDA to lock for
+    weights = HostCopy(modules(session.loaded.pipe)).nbytes
+    assert weights <= host.nbytes + 2**20
+    told = [p for p in seen if p.phase == "load" and p.total]
+    assert (told[-1].done, told[-1].total) == (host.nbytes, host.nbytes)
+    again = cogmagic.generate(PROMPT, model=str(toy), tier="none", seed=3, num_inference_steps=2)
+    assert again.report.frames_sha256 == video.report.frames_sha256
+    assert session.loaded.host is host
 
 
 def test_the_pipeline_is_reused_and_replaced(

@@ -1,0 +1,105 @@
+"""Streaming: weights come from page-locked host memory while the blocks before them compute.
+
+The transformer goes block by block and the text encoder leaf by leaf through diffusers' group
+offloading; the VAE stays. Blocks for which there is room stay, too, while denoising: every so many
+blocks one, so that each copy has the longer to arrive.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._host_copy import HostCopy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["forget_stream", "stream", "stream_indices"]
+
+_HOOKS = ("lazy_prefetch_group_offloading", "layer_execution_tracker", "group_offloading")
+
+
+def stream(
+    pipe: Any, device: torch.device, resident: int, undo: ExitStack, *, asynchronous: bool
+) -> None:
+    """Stream `pipe` to `device`; what is put there by this module itself, `undo` takes away.
+
+    Args:
+        pipe: its weights are in host memory.
+        device: where it computes.
+        resident: how many of the transformer's blocks stay while denoising.
+        undo: gets a callback for each thing done.
+        asynchronous: whether copies run beside the computation, which takes page-locked weights.
+    """
+    import torch
+    from diffusers.hooks import apply_group_offloading
+
+    options: dict[str, Any] = {"onload_device": device, "offload_device": torch.device("cpu")}
+    options |= {"use_stream": asynchronous, "non_blocking": asynchronous}
+    undo.callback(_settle, device)
+    HostCopy([pipe.vae]).onload(device)
+    apply_group_offloading(pipe.text_encoder, offload_type="leaf_level", **options)
+    transformer = pipe.transformer
+    blocks = transformer.transformer_blocks
+    streamed = stream_indices(len(blocks), resident)
+    stays = [b for i, b in enumerate(blocks) if i not in streamed]
+    # diffusers offloads the blocks that it finds: for this moment, those that are to be streamed.
+    transformer.transformer_blocks = torch.nn.ModuleList([blocks[i] for i in sorted(streamed)])
+    try:
+        apply_group_offloading(
+            transformer, offload_type="block_level", num_blocks_per_group=1, **options
+        )
+    finally:
+        transformer.transformer_blocks = blocks
+    if stays:
+        _stay_while_denoising(pipe, HostCopy(stays), device, undo)
+
+
+def stream_indices(count: int, resident: int) -> frozenset[int]:
+    """Which of `count` blocks are streamed when `resident` stay, as evenly spread as can be."""
+    streamed = max(count - resident, 0)
+    return frozenset(i for i in range(count) if (i + 1) * streamed // count > i * streamed // count)
+
+
+def _stay_while_denoising(pipe: Any, stays: Any, device: torch.device, undo: ExitStack) -> None:
+    """Bring the resident blocks with the first step, and drop them when decoding begins."""
+    here = False
+
+    def come(*_: Any) -> None:
+        nonlocal here
+        if not here:
+            stays.onload(device)
+            here = True
+
+    def go(*_: Any) -> None:
+        nonlocal here
+        if here:
+            stays.restore()
+            here = False
+
+    undo.callback(pipe.transformer.register_forward_pre_hook(come).remove)
+    undo.callback(pipe.vae.decoder.register_forward_pre_hook(go).remove)
+
+
+def forget_stream(module: nn.Module) -> None:
+    """Remove diffusers' hooks of streaming from `module` and all its submodules."""
+    for sub in module.modules():
+        registry = getattr(sub, "_diffusers_hook", None)
+        if registry is None:
+            continue
+        for name in _HOOKS:
+            registry.remove_hook(name, recurse=False)
+        if not registry.hooks:
+            del sub._diffusers_hook
+            if getattr(sub.__dict__.get("forward"), "__func__", None) is type(sub).forward:
+                del sub.__dict__["forward"]
+
+
+def _settle(device: torch.device) -> None:
+    """Let copies that are under way arrive before what they read or write goes."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

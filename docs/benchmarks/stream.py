@@ -1,0 +1,124 @@
+"""Streamed weights under hard caps, against the same request with everything on the GPU.
+
+    python docs/benchmarks/stream.py --model /scratch/5b --limits 5.7,6,8,12,16,20,24
+
+First `none` without a limit, then `stream` under each limit of so many GiB, in one process: the
+rows' `ratio` is of their seconds a step. A cap of X on torch's allocator is a limit of X + 0.7 GiB
+here, for the CUDA context.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import shlex
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import cogmagic
+from cogmagic._gpu import GIB
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--limits", default="")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--size", default="")
+    parser.add_argument("--out", type=Path, default=HERE / "stream.jsonl")
+    args = parser.parse_args()
+    bench = Bench(args)
+    base = bench.row("none", None, base=None)
+    for limit in (float(x) for x in args.limits.split(",") if x):
+        bench.row("stream", limit, base=base)
+    bench.row("none", None, base=base)
+
+
+class Bench:
+    """Runs one request after another and keeps a row of each."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.scratch = args, Path(tempfile.mkdtemp()) / "clip.mp4"
+        self.options: dict[str, Any] = {"num_inference_steps": args.steps, "seed": 42}
+        if args.size:
+            width, height, frames = (int(x) for x in args.size.split("x"))
+            self.options |= {"width": width, "height": height, "num_frames": frames}
+
+    def row(self, tier: str, limit: float | None, *, base: dict[str, Any] | None) -> dict[str, Any]:
+        row: dict[str, Any] = {"model": Path(self.args.model).name, "tier": tier, "limit": limit}
+        began = time.monotonic()
+        first: list[float] = []
+
+        def tell(progress: cogmagic.Progress) -> None:
+            if progress.phase == "denoise" and not first:
+                first.append(time.monotonic() - began)
+
+        try:
+            video = cogmagic.generate(
+                "a red circle moves", model=self.args.model, tier=tier, save=self.scratch,
+                vram_limit=round(limit * GIB) if limit else None, overwrite=True,
+                on_progress=tell, **self.options,
+            )  # fmt: skip
+            report = video.report
+            step = report.step_seconds
+            row |= {
+                "step_seconds": step,
+                "ratio": step / base["step_seconds"] if base and step else 1.0,
+                "allocated": report.peak_vram,
+                "phases": dict(report.peak_phases),
+                "reserved": max(report.peak_reserved.values()),
+                "seconds": dict(report.seconds),
+                "before_denoising": first[0],
+                "predicted": dict(report.predicted),
+                "reason": report.reason,
+                "frames": report.frames_sha256,
+                "size": f"{video.width}x{video.height}x{video.num_frames}",
+            }
+        except cogmagic.CogMagicError as error:
+            row |= {"error": str(error)[:300]}
+        gc.collect()
+        row |= {"wall": time.monotonic() - began, "ram": _ram()} | _facts()
+        with self.args.out.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        told = "error" if "error" in row else f"{row['step_seconds']:.3f} s, x{row['ratio']:.3f}"
+        shown = row.get("error") or f"{row['allocated'] / GIB:.2f} GiB {row['seconds']}"
+        sys.stdout.write(f"{tier} {limit}: {told}, {shown}\n")
+        sys.stdout.flush()
+        return row
+
+
+def _ram() -> int:
+    """Bytes of the process's own memory: RssAnon and RssShmem, without mapped files."""
+    info = psutil.Process().memory_info()
+    return int(info.rss) - int(info.shared) + _shmem()
+
+
+def _shmem() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssShmem"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _facts() -> dict[str, Any]:
+    import torch
+
+    return {
+        "card": torch.cuda.get_device_name(),
+        "versions": {"torch": torch.__version__},
+        "command": shlex.join(sys.argv),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+if __name__ == "__main__":
+    main()
