@@ -165,12 +165,20 @@ def status() -> Status:
     )
 
 
-def release() -> str:
-    """Let go of the pipeline that this kernel holds; what was freed, in one line."""
+def release(*, prompts: bool = False) -> str:
+    """Let go of the pipeline that this kernel holds; what was freed, in one line.
+
+    Args:
+        prompts: also forget the embeddings of past prompts, which are kept on disk.
+    """
     from cogmagic._memory import empty_cache
 
     freed = session().release()
     empty_cache()
+    if prompts:
+        from cogmagic._texts import Texts
+
+        return f"Freed {gib(freed)} of RAM; forgot {Texts.clear()} prompts."
     return f"Freed {gib(freed)} of RAM." if freed else "Nothing was loaded."
 
 

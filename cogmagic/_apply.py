@@ -27,7 +27,13 @@ __all__ = ["modules", "placed", "unhook"]
 
 @contextmanager
 def placed(
-    pipe: Any, tier: Tier, device: torch.device, *, resident: int = 0, locked: bool = False
+    pipe: Any,
+    tier: Tier,
+    device: torch.device,
+    *,
+    resident: int = 0,
+    locked: bool = False,
+    text: bool = True,
 ) -> Iterator[None]:
     """Hold `pipe` in `tier` on `device`; afterwards all its weights are in host memory again.
 
@@ -37,9 +43,13 @@ def placed(
         device: what computes.
         resident: the transformer's blocks that stay on the device in `stream`.
         locked: whether the weights are page-locked.
+        text: whether the text encoder is needed.
     """
     undo = ExitStack()
     try:
+        if not text and tier != "balanced":
+            undo.callback(setattr, pipe, "text_encoder", pipe.text_encoder)
+            pipe.text_encoder = None
         if tier == "balanced":  # placed by the loader, which gave it hooks of its own
             undo.callback(_forget_hooks, pipe)
         else:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._progress import Clock
 from cogmagic._request import Request
+from cogmagic._texts import Texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,24 +15,25 @@ if TYPE_CHECKING:
 __all__ = ["generate_frames"]
 
 
-def generate_frames(pipe: Any, request: Request, clock: Clock) -> np.ndarray[Any, Any]:
-    """Encode the text, denoise, decode: uint8 RGB, frames × height × width × 3."""
+def generate_frames(
+    pipe: Any, request: Request, clock: Clock, texts: Texts, *, text: bool = True
+) -> np.ndarray[Any, Any]:
+    """Encode the text, denoise, decode: uint8 RGB, frames × height × width × 3.
+
+    Args:
+        pipe: placed on its device.
+        request: what to generate.
+        clock: is told of phases and steps.
+        texts: where embeddings are kept.
+        text: whether the prompts are to be encoded, or read from `texts`.
+    """
     import torch
 
     from cogmagic._pipeline import scheduler_for
 
     pipe.scheduler = scheduler_for(pipe, request)
     _widen_positions(pipe, request)
-    guided = request.guidance_scale > 1.0
-    clock.phase("encode")
-    limit = request.model.max_tokens
-    positive, negative = pipe.encode_prompt(
-        request.prompt,
-        request.negative_prompt,
-        guided,
-        max_sequence_length=limit,
-        device=pipe._execution_device,
-    )
+    positive, negative = _embeddings(pipe, request, clock, texts, text=text)
     steps = request.num_inference_steps
     clock.phase("denoise", steps)
 
@@ -54,13 +56,35 @@ def generate_frames(pipe: Any, request: Request, clock: Clock) -> np.ndarray[Any
         generator=torch.Generator("cpu").manual_seed(request.seed),
         output_type="latent",
         callback_on_step_end=stepped,
-        max_sequence_length=limit,
+        max_sequence_length=request.model.max_tokens,
         **image,
     ).frames
     # CogVideoX 1.5 pads the front to whole temporal patches; with latents as output the pipeline
     # leaves the padding in.
     latents = latents[:, latents.shape[1] - request.latent_frames :]
     return _decode(pipe, latents, clock)
+
+
+def _embeddings(
+    pipe: Any, request: Request, clock: Clock, texts: Texts, *, text: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The prompt's, and with guidance the negative prompt's: each [1, tokens, width]."""
+    device, guided = pipe._execution_device, request.guidance_scale > 1.0
+    if not text:
+        kept = texts.read(device)
+        if kept is None:
+            raise RuntimeError("the kept embeddings of this prompt are gone: run it again")
+        return kept[0], kept[1] if guided else None
+    clock.phase("encode")
+    positive, negative = pipe.encode_prompt(
+        request.prompt,
+        request.negative_prompt,
+        guided,
+        max_sequence_length=request.model.max_tokens,
+        device=device,
+    )
+    texts.write([positive, negative] if guided else [positive])
+    return positive, negative
 
 
 def _widen_positions(pipe: Any, request: Request) -> None:

@@ -41,7 +41,7 @@ download and no GPU. Models: {", ".join(m.name for m in MODELS)}.
     %cogvideo plan OPTIONS   every tier for a cell with these options: memory, time, the choice;
                              also for --gpu "RTX 3060" or --which-gpu
     %cogvideo history        what past runs were predicted to need, and needed; --clear
-    %cogvideo release        let go of the weights
+    %cogvideo release        let go of the weights; --prompts: forget kept embeddings too
 
 Defaults for the kernel: %config CogMagic
 
@@ -114,6 +114,9 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         if verb == "history" and rest.strip() in ("", "--clear"):
             print(_api.history(clear=bool(rest.strip())))  # noqa: T201
             return None
+        if verb == "release" and rest.strip() in ("", "--prompts"):
+            print(_api.release(prompts=bool(rest.strip())))  # noqa: T201
+            return None
         if verb not in VERBS:
             raise RequestError(
                 f"Unknown verb {verb!r}.{did_you_mean(verb, VERBS)}"
@@ -122,9 +125,6 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             )
         if rest.strip():
             raise RequestError(f"%cogvideo {verb} takes no options, but got {rest.strip()!r}.")
-        if verb == "release":
-            print(_api.release())  # noqa: T201
-            return None
         return _api.status() if verb == "status" else _api.models()
 
     def _run(self, line: str, cell: str) -> None:

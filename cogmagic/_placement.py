@@ -7,11 +7,11 @@ device in each of them is the tier's doing; what an activation takes is the `Foo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from cogmagic._catalog import Dtype
-from cogmagic._footprint import ITEM, Footprint
+from cogmagic._footprint import ITEM, Footprint, Part, Work
 from cogmagic._gpu import GIB
 from cogmagic._rates import Rates
 from cogmagic._request import Request
@@ -69,6 +69,7 @@ def needs(
     kept_float32: int = 0,
     ram: int | None = None,
     resident_blocks: int = 0,
+    text: bool = True,
 ) -> Needs:
     """Predict one tier.
 
@@ -82,16 +83,18 @@ def needs(
         kept_float32: bytes of the text encoder that the loader keeps in float32 beside `dtype`.
         ram: host memory available, if known: what it cannot cache is read from disk again.
         resident_blocks: the transformer's blocks that stay on the device in `stream`.
+        text: whether the prompts are still to be encoded; else their encoder stays off the device.
     """
     extra = _workspace(capability)
+    used = footprint if text or tier == "balanced" else _without_text(footprint)
     if tier == "stream":
-        phases = _stream(footprint, extra, resident_blocks)
+        phases = _stream(used, extra, resident_blocks)
     else:
-        phases = _PHASES[tier](footprint, extra)
+        phases = _PHASES[tier](used, extra)
     host = _host(tier, request, footprint, dtype, kept_float32)
     if rates is None:
         return Needs(tier, phases, host, None, None, resident_blocks)
-    step, total = _seconds(tier, request, footprint, rates, resident_blocks)
+    step, total = _seconds(tier, request, used, rates, resident_blocks)
     mapped = footprint.transformer.weights if _mapped(request, dtype) else 0
     if tier == "sequential" and ram is not None and ram - host < mapped:
         # Read round and round, a file larger than its cache is never in it when it is wanted.
@@ -99,6 +102,11 @@ def needs(
         step, total = step + again, total + request.num_inference_steps * again
     total += _on_disk(request, footprint, dtype) / rates.disk
     return Needs(tier, phases, host, step, total, resident_blocks)
+
+
+def _without_text(footprint: Footprint) -> Footprint:
+    nothing = Part(weights=0, largest_leaf=0, block=0, blocks=0)
+    return replace(footprint, text_encoder=nothing, encode=Work(0, 0, 0.0))
 
 
 def _workspace(capability: tuple[int, int] | None) -> int:

@@ -67,6 +67,8 @@ class Plan:
     """What would make a faster tier fit, or any."""
     download: int = 0
     """Bytes that must come from the hub first."""
+    text: bool = True
+    """Whether the prompts are still to be encoded; else their embeddings are kept."""
 
     @property
     def chosen(self) -> Candidate | None:

@@ -41,6 +41,8 @@ def table(plan: Plan) -> str:
         f"{r.num_inference_steps} steps of {r.scheduler}, guidance {r.guidance_scale:g}",
         "VAE      slicing and tiling on",
     ]
+    if not plan.text:
+        lines.append("text     kept from an earlier run: its encoder is not needed")
     if plan.download:
         lines.append(f"download {plan.download / 1e9:.1f} GB from the hub, first")
     return "\n".join(lines)

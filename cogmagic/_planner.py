@@ -64,6 +64,7 @@ def plan(
     vram_limit: int | None = None,
     folder: Path | None = None,
     download: int = 0,
+    text: bool = True,
 ) -> Plan:
     """Choose the tier for `request` on `machine`, or check the one that was asked for.
 
@@ -75,6 +76,7 @@ def plan(
         vram_limit: bytes that the run may take of a GPU, its CUDA context included.
         folder: the checkpoint; needed for an architecture outside the catalogue.
         download: bytes of it that are still to come from the hub.
+        text: whether the prompts are still to be encoded.
 
     Raises:
         TierError: when `tier` or `policy` does not exist or this machine cannot do it.
@@ -88,7 +90,7 @@ def plan(
             f" Choose from: {', '.join(POLICIES)}."
         )
     dtype = dtype_for(request, machine)
-    candidates = _candidates(request, machine, dtype, vram_limit, folder)
+    candidates = _candidates(request, machine, dtype, vram_limit, folder, text)
     lacking = max(download - machine.disk, 0) if machine.disk is not None else 0
     if lacking:
         candidates = tuple(replace(c, missing_disk=lacking) for c in candidates)
@@ -109,6 +111,7 @@ def plan(
         rule_reason=rule_reason,
         where=_where(machine, vram_limit),
         download=download,
+        text=text,
     )
     if machine.device != "cuda":
         return found
@@ -163,7 +166,12 @@ def dtype_for(request: Request, machine: Machine) -> Dtype:
 
 
 def _candidates(
-    request: Request, machine: Machine, dtype: Dtype, limit: int | None, folder: Path | None
+    request: Request,
+    machine: Machine,
+    dtype: Dtype,
+    limit: int | None,
+    folder: Path | None,
+    text: bool,
 ) -> tuple[Candidate, ...]:
     """Every tier that `machine` can do, the fastest first and of equals the simplest."""
     if machine.device != "cuda" and folder is not None:
@@ -190,6 +198,7 @@ def _candidates(
             dtype=dtype,
             kept_float32=kept,
             ram=machine.ram.available,
+            text=text,
         )
         most = wanted.transformer.blocks if tier == "stream" else 0
         for resident in range(most, -1, -1):  # as many as fit, or none
@@ -302,7 +311,7 @@ def _fewer_frames(
     frames: Iterable[int] = reversed(found.request.model.frames.legal())
     for count in (n for n in frames if n < found.request.num_frames):
         request = replace(found.request, num_frames=count)
-        for candidate in _candidates(request, machine, found.dtype, limit, folder):
+        for candidate in _candidates(request, machine, found.dtype, limit, folder, found.text):
             if candidate.tier == tier and candidate.fits:
                 return count
     return None

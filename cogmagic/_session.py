@@ -35,6 +35,7 @@ from cogmagic._progress import Clock, OnProgress, Progress, silent
 from cogmagic._ram import host_ram
 from cogmagic._report import Report, gib
 from cogmagic._request import Request
+from cogmagic._texts import Texts
 from cogmagic._version import __version__
 from cogmagic._video import Target, Video, check_encoder, write_mp4
 
@@ -152,10 +153,10 @@ class Session:
         try:
             with interrupts_deferred():  # it imports av
                 check_encoder()
-            machine, chosen, folder = self._prepare(request, placing, clock)
+            machine, chosen, folder, texts = self._prepare(request, placing, clock)
             try:
                 frames, report = self._run(
-                    request, machine, chosen, folder, clock, placing.vram_limit
+                    request, machine, chosen, folder, texts, clock, placing.vram_limit
                 )
             except Exception as error:
                 if is_shortage(error):
@@ -182,7 +183,7 @@ class Session:
 
     def _prepare(
         self, request: Request, placing: Placing, clock: Clock
-    ) -> tuple[Machine, Plan, Path]:
+    ) -> tuple[Machine, Plan, Path, Texts]:
         """Everything that can refuse the request, cheapest first, up to the checkpoint's files."""
         from cogmagic._pipeline import import_libraries
         from cogmagic._text import check_prompts
@@ -203,9 +204,13 @@ class Session:
             check_prompts(request, folder)
         clock.phase("load", note=request.model.name)
         machine = ready(checked_by_torch(Machine.detect()))
+        gpu = machine.roomiest
+        device = gpu.name if gpu else machine.device
+        texts = Texts(request, folder, dtype_for(request, machine), device)
         chosen = plan(
             request,
             machine,
+            text=not texts.here,
             tier=placing.tier,
             policy=placing.policy,
             vram_limit=placing.vram_limit,
@@ -213,7 +218,7 @@ class Session:
         )
         if not chosen.fits and placing.cautious:
             raise TierError(_nothing_fits(chosen))
-        return machine, chosen, folder
+        return machine, chosen, folder, texts
 
     def _run(
         self,
@@ -221,6 +226,7 @@ class Session:
         machine: Machine,
         chosen: Plan,
         folder: Path,
+        texts: Texts,
         clock: Clock,
         limit: int | None,
     ) -> tuple[np.ndarray[Any, Any], Report]:
@@ -236,10 +242,17 @@ class Session:
             clock.at_end = measured.close
             with (
                 limited(machine, limit),
-                placed(loaded.pipe, chosen.tier, device, resident=resident, locked=locked),
+                placed(
+                    loaded.pipe,
+                    chosen.tier,
+                    device,
+                    resident=resident,
+                    locked=locked,
+                    text=chosen.text,
+                ),
                 torch.no_grad(),
             ):
-                frames = generate_frames(loaded.pipe, request, clock)
+                frames = generate_frames(loaded.pipe, request, clock, texts, text=chosen.text)
                 clock.end()
             spread = dict(loaded.pipe.hf_device_map or {})
         finally:

@@ -40,7 +40,8 @@ def stream(
     options |= {"use_stream": asynchronous, "non_blocking": asynchronous}
     undo.callback(_settle, device)
     HostCopy([pipe.vae]).onload(device)
-    apply_group_offloading(pipe.text_encoder, offload_type="leaf_level", **options)
+    if pipe.text_encoder is not None:
+        apply_group_offloading(pipe.text_encoder, offload_type="leaf_level", **options)
     transformer = pipe.transformer
     blocks = transformer.transformer_blocks
     streamed = stream_indices(len(blocks), resident)

@@ -73,3 +73,11 @@ def shell(cwd: Path) -> Iterator[Any]:
     shell.run("%unload_ext cogmagic")
     atexit.unregister(shell.atexit_operations)  # it keeps the shell alive, and takes a second
     Shell.clear_instance()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test learns from another's runs, or finds its prompts encoded."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("COGMAGIC_CACHE", str(folder))
+    return folder
