@@ -125,9 +125,11 @@ def which_gpu(*, ram: float | None = None, **options: Any) -> str:
 def history(*, clear: bool = False) -> str:
     """What past runs were predicted to need and needed, as a table; `clear` forgets them."""
     from cogmagic._history import History, render
+    from cogmagic._rates import forget
 
     kept = History()
     if clear:
+        forget(kept.path.parent)
         return f"Forgot {kept.clear()} runs ({kept.path})."
     rows = kept.read()
     told = f"{kept.note}\n" if kept.note else ""

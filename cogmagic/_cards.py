@@ -25,6 +25,9 @@ _MOST = 16
 _NOMINAL = 0.1
 """How far a size in a name may be from what the driver reports: a "16 GB" T4 has 15 GiB."""
 _FORMS = frozenset({"sxm", "pcie", "nvl"})
+_NOISE = frozenset({"sxm", "pcie", "nvl", "hbm2", "hbm2e", "hbm3", "hbm3e", "with", "design"})
+_COUNTED = re.compile(r"\s*(\d+)\s*[x×]\s*(.+)|\s*(\d{1,2})\s+([a-z].+)", re.I)
+_COUNTED_AFTER = re.compile(r"(.+?)\s+[x×]\s*(\d{1,2})\s*", re.I)
 _CHIPS = frozenset({"ti", "super", "d", "laptop", "mobile", "max", "sff", "ada", "blackwell"})
 """Words that make another chip, or another clock, of the same number."""
 
@@ -43,7 +46,11 @@ def find_card(name: str) -> Card:
     fits = [c for c in CARDS if named and said <= _kinds(c.name)]
     if not fits:
         told = card_for(name, None)
-        fits = [c for c in CARDS if told and _kinds(c.name) == _kinds(told.name)]
+        extra = said - _kinds(told.name) - _NOISE if told else frozenset()
+        fits = [c for c in CARDS if told and not extra and _kinds(c.name) == _kinds(told.name)]
+    if not fits:
+        raise _unknown(name)
+    fits = [c for c in fits if not (_core(c) - said) & _CHIPS]  # a 5060 Ti is no 5060
     if not fits:
         raise _unknown(name)
     # "RTX 3080" is a 3080 and not a 3080 Ti, whatever size is said: the fewest words more.
@@ -62,8 +69,9 @@ def _unknown(name: str) -> RequestError:
     names = [c.name for c in CARDS]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     return RequestError(
-        f"Unknown card {name!r}.{did_you_mean(name, names)}"
+        f"Unknown card {_shortened(name)!r}.{did_you_mean(name, names)}"
         + (f" Near: {', '.join(near)}." if len(near) > 1 else "")
+        + (" Several cards: 'RTX 3090 + RTX 3060'." if re.search(r",|\band\b", name) else "")
         + " For a card that is not known: --vram GIB."
     )
 
@@ -125,8 +133,7 @@ def parse_gpus(text: str) -> tuple[Card, ...]:
     """
     found: list[Card] = []
     for part in text.split("+"):
-        match = re.fullmatch(r"\s*([0-9]+)\s*[x×]\s*(.+)", part, re.I)
-        digits, name = match.groups() if match else ("1", part)
+        digits, name = _counted(part)
         count = int(digits) if len(digits) < 5 else 9999
         if not 1 <= len(found) + count <= _MOST or not count:
             raise RequestError(
@@ -135,6 +142,15 @@ def parse_gpus(text: str) -> tuple[Card, ...]:
             )
         found += [find_card(name.strip())] * count
     return tuple(found)
+
+
+def _counted(part: str) -> tuple[str, str]:
+    """The number and the name of ``2x T4``, ``2 T4``, ``T4 x2`` or ``T4``."""
+    before, after = _COUNTED.fullmatch(part), _COUNTED_AFTER.fullmatch(part)
+    if before:
+        digits, name = (g for g in before.groups() if g is not None)
+        return digits, name
+    return (after[2], after[1]) if after else ("1", part)
 
 
 def _shortened(text: str) -> str:

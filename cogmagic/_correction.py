@@ -18,6 +18,8 @@ _DOUBT = 2.0
 """Weight of the belief that predictions are right: as much as two runs of the very same kind."""
 _NEAREST = 9
 """Runs that count: an old or distant one no more once there are so many nearer."""
+_SUBSTANTIAL = 0.05
+"""Seconds a step from which a model's run says something of others: shorter ones are overhead."""
 _MEMORY = (0.95, 2.0)
 _SPEED = (0.1, 10.0)
 _HALVES, _FADES = 0.5, 0.8
@@ -95,6 +97,8 @@ def _alike(rows: Sequence[Past], s: Situation) -> list[tuple[float, Past]]:
         if row.card != s.card or not _like_software(row, s):
             continue
         model = _same(row.model, s.model) and _same(row.dtype, s.dtype)
+        if not model and (row.predicted_step or 0.0) < _SUBSTANTIAL:
+            continue
         weight = 0.25 if not model else 1.0 if _same(row.tier, s.tier) else 0.5
         found.append((weight, row))
     return found

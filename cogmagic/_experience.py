@@ -10,6 +10,7 @@ from cogmagic._machine import Machine, checked_by_torch
 from cogmagic._memory import empty_cache, use_expandable_segments
 from cogmagic._placement import allocatable, context_bytes
 from cogmagic._plan import Plan
+from cogmagic._planner import PREDICTIONS
 from cogmagic._report import Report
 
 __all__ = ["learn", "ready"]
@@ -43,23 +44,29 @@ def ready(machine: Machine) -> Machine:
 def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | None) -> None:
     """Keep what a run on a GPU took, for the next prediction; no report is one that ran out.
 
-    Of that it is known only that what there was did not do.
+    Of that it is known only that what there was did not do, and it teaches something only where the
+    plan had said that it would.
     """
     gpu, candidate, r = machine.roomiest, chosen.chosen, chosen.request
     if machine.device != "cuda" or gpu is None or candidate is None:
+        return
+    if report is None and (candidate.missing_vram or chosen.tier == "balanced"):
         return
     import torch
 
     from cogmagic._history import History, Past
 
     traced = candidate.traced
-    caps = [gpu.available, limit - context_bytes() if limit is not None else None]
+    free = gpu.available
+    if free is not None and gpu.reserved is None:
+        free -= context_bytes()
+    caps = [free, limit - context_bytes() if limit is not None else None]
     cap = min((c for c in caps if c is not None), default=None)
     History().add(
         Past(
             when=time.time(),
             card=gpu.name,
-            versions=f"torch {torch.__version__}, diffusers {version('diffusers')}",
+            versions=f"{PREDICTIONS}, torch {torch.__version__}, diffusers {version('diffusers')}",
             model=r.model.name,
             size=r.size,
             num_frames=r.num_frames,
@@ -70,6 +77,6 @@ def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | No
             predicted_step=traced.step_seconds,
             measured_step=report.step_seconds if report else None,
             out_of_memory=report is None,
-            limit=allocatable(cap) if cap is not None else None,
+            limit=round(allocatable(cap) * 1.01) if cap is not None else None,  # it took more
         )
     )

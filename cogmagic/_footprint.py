@@ -91,7 +91,8 @@ def footprint(request: Request, dtype: Dtype, folder: Path | None = None) -> Foo
 
 
 _TRACED: dict[str, Profile] = {}
-"""The last foreign architecture at its last size: a plan asks for several numbers of frames."""
+"""The last foreign architectures: a plan asks for several numbers of frames and two dtypes."""
+_TRACES = 4
 
 
 def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
@@ -109,7 +110,8 @@ def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
         picked = sorted({*counts[:: max(len(counts) // 3, 1)], counts[-1]})
         clips = [clip_of(replace(request, num_frames=n), configs) for n in picked]
         traced = profile(configs, dtype, clips, tiles, images, (batch,))
-        _TRACED.clear()
+        while len(_TRACED) >= _TRACES:
+            del _TRACED[next(iter(_TRACED))]
         _TRACED[key] = traced
     return _TRACED[key]
 

@@ -54,7 +54,7 @@ class Past:
 def cache_folder() -> Path:
     """``$COGMAGIC_CACHE``, or ``cogmagic`` in the user's cache folder."""
     if os.environ.get("COGMAGIC_CACHE"):
-        return Path(os.environ["COGMAGIC_CACHE"]).expanduser()
+        return Path(os.path.expanduser(os.environ["COGMAGIC_CACHE"]))  # noqa: PTH111 - no error
     if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
         return Path(os.environ["LOCALAPPDATA"]) / "cogmagic"
     if sys.platform == "darwin":

@@ -66,6 +66,13 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         config=True
     )
 
+    @validate("vram_limit")  # type: ignore[untyped-decorator]
+    def _check_vram_limit(self, proposal: dict[str, Any]) -> float:
+        limit = float(proposal["value"])
+        if limit == 0 or limit >= 0.5:
+            return limit
+        raise TraitError(f"CogMagic.vram_limit = {limit}: an amount in GiB from 0.5, or 0.")
+
     @validate("tier")  # type: ignore[untyped-decorator]
     def _check_tier(self, proposal: dict[str, Any]) -> str:
         tier = str(proposal["value"])
@@ -159,6 +166,8 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         if options.pop("which_gpu", False):
             if machine.keys() - {"ram"}:
                 raise RequestError("--which-gpu asks for every card; leave out --gpu and --vram.")
+            if as_json:
+                raise RequestError("--which-gpu prints a table; for JSON name one card: --gpu.")
             print(_api.which_gpu(**machine, **options))  # noqa: T201
             return
         if machine:

@@ -20,6 +20,7 @@ __all__ = [
     "allocator_option",
     "empty_cache",
     "freeing_frames",
+    "is_device_shortage",
     "is_shortage",
     "limited",
     "use_expandable_segments",
@@ -147,7 +148,12 @@ def _let_go_of_frames(failure: BaseException) -> None:
 
 def is_shortage(failure: BaseException) -> bool:
     """Whether memory ran out: torch's allocator, the driver, a CUDA library, MPS or the host."""
-    if isinstance(failure, MemoryError) or type(failure).__name__ == "OutOfMemoryError":
+    return isinstance(failure, MemoryError) or is_device_shortage(failure)
+
+
+def is_device_shortage(failure: BaseException) -> bool:
+    """Whether a device's memory ran out, not the host's."""
+    if type(failure).__name__ == "OutOfMemoryError":
         return not isinstance(failure, OutOfMemoryError)
     said = str(failure).lower()
     return isinstance(failure, RuntimeError) and ("out of memory" in said or "alloc_failed" in said)

@@ -33,8 +33,8 @@ class Needs:
     """What one tier takes for one request; bytes and seconds."""
 
     tier: Tier
-    phases: Mapping[str, int]
-    """Most bytes of tensors on one GPU, per phase."""
+    gpus: tuple[Mapping[str, int], ...]
+    """For each GPU in use, the roomiest first, the most bytes of tensors in each phase."""
     peak_ram: int
     """Most host memory of the process's own, mapped files not counted."""
     step_seconds: float | None
@@ -47,15 +47,7 @@ class Needs:
     @property
     def peak_allocated(self) -> int:
         """The highest phase, as ``torch.cuda.max_memory_allocated`` would tell it."""
-        return max(self.phases.values())
-
-    @property
-    def per_gpu(self) -> tuple[Mapping[str, int], ...]:
-        """The phases of each GPU: in `balanced` the transformer's, then the one with the rest."""
-        if self.tier != "balanced":
-            return (self.phases,)
-        ours = {name: self.phases[name] for name in ("load", "denoise")}
-        return ours, {name: self.phases[name] for name in ("encode", "decode")}
+        return max(max(phases.values()) for phases in self.gpus)
 
 
 def needs(
@@ -70,6 +62,7 @@ def needs(
     ram: int | None = None,
     resident_blocks: int = 0,
     text: bool = True,
+    gpus: int = 1,
 ) -> Needs:
     """Predict one tier.
 
@@ -84,13 +77,17 @@ def needs(
         ram: host memory available, if known: what it cannot cache is read from disk again.
         resident_blocks: the transformer's blocks that stay on the device in `stream`.
         text: whether the prompts are still to be encoded; else their encoder stays off the device.
+        gpus: how many there are, for `balanced`.
     """
     extra = _workspace(capability)
     used = footprint if text or tier == "balanced" else _without_text(footprint)
-    if tier == "stream":
-        phases = _stream(used, extra, resident_blocks)
+    phases: tuple[Mapping[str, int], ...]
+    if tier == "balanced":
+        phases = _balanced(used, extra, gpus)
+    elif tier == "stream":
+        phases = (_stream(used, extra, resident_blocks),)
     else:
-        phases = _PHASES[tier](used, extra)
+        phases = (_PHASES[tier](used, extra),)
     host = _host(tier, request, footprint, dtype, kept_float32)
     if rates is None:
         return Needs(tier, phases, host, None, None, resident_blocks)
@@ -177,18 +174,28 @@ def _stream(f: Footprint, extra: int, resident: int) -> dict[str, int]:
     }
 
 
-def _balanced(f: Footprint, extra: int) -> dict[str, int]:
-    """The fullest of the GPUs, each component on one of its own or beside smaller ones."""
-    transformer, others = f.transformer.weights, f.text_encoder.weights + f.vae.weights
-    return {
-        "load": max(transformer, others),
-        "encode": max(transformer, others + f.encode.peak + extra),
-        "denoise": max(transformer + f.denoise.peak + extra, others),
-        "decode": max(transformer, others + f.decode.peak + extra),
+def _balanced(f: Footprint, extra: int, count: int) -> tuple[dict[str, int], ...]:
+    """Each GPU's phases: the largest component on the first, the next on the next, the rest there.
+
+    As diffusers assigns them (``_assign_components_to_devices``).
+    """
+    parts = {
+        "encode": (f.text_encoder.weights, f.encode),
+        "denoise": (f.transformer.weights, f.denoise),
+        "decode": (f.vae.weights, f.decode),
     }
+    gpus: list[list[str]] = [[] for _ in range(min(count, len(parts)))]
+    for i, phase in enumerate(sorted(parts, key=lambda p: -parts[p][0])):
+        gpus[min(i, len(gpus) - 1)].append(phase)
+    found = []
+    for phases in gpus:
+        held = sum(parts[phase][0] for phase in phases)
+        own = {phase: held + parts[phase][1].peak + extra for phase in phases}
+        found.append({"load": held} | own)
+    return tuple(found)
 
 
-_PHASES = {"none": _none, "model": _model, "sequential": _sequential, "balanced": _balanced}
+_PHASES = {"none": _none, "model": _model, "sequential": _sequential}
 
 
 _SLACK = {"decode": round(0.6 * GIB)}
@@ -264,10 +271,6 @@ def _host(tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32
     if not _mapped(request, dtype):
         total += f.transformer.weights
     return total
-
-
-_LEAF_SECONDS = 2.5e-4
-"""Between two leaves of `sequential`: hooks, and a copy that waits (measured, docs/benchmarks)."""
 
 
 _STREAMED = 0.04

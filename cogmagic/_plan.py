@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cogmagic._catalog import Dtype
+from cogmagic._gpu import GIB
 from cogmagic._placement import Needs, Tier
 from cogmagic._report import gib
 from cogmagic._request import Request
@@ -42,7 +44,12 @@ class Candidate:
     def lack(self) -> str:
         """What is missing, for people; empty when it fits."""
         parts = {"VRAM": self.missing_vram, "RAM": self.missing_ram, "disk": self.missing_disk}
-        return " and ".join(f"{gib(lack)} of {kind}" for kind, lack in parts.items() if lack)
+        return " and ".join(f"{_up(lack)} of {kind}" for kind, lack in parts.items() if lack)
+
+
+def _up(nbytes: int) -> str:
+    """GiB rounded up: so much more is enough."""
+    return gib(math.ceil(nbytes / GIB * 100) * GIB // 100)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from cogmagic._catalog import Dtype
 from cogmagic._correction import Situation, memory_correction, speed_correction
+from cogmagic._curves import configs_of, same
 from cogmagic._errors import RequestError, TierError, did_you_mean
 from cogmagic._footprint import footprint
 from cogmagic._gpu import GIB, Gpu
@@ -20,7 +21,17 @@ from cogmagic._plan import Candidate, Plan
 from cogmagic._report import gib
 from cogmagic._request import Request
 
-__all__ = ["POLICIES", "TIERS", "Candidate", "Plan", "Policy", "Tier", "plan", "rule_of_thumb"]
+__all__ = [
+    "POLICIES",
+    "PREDICTIONS",
+    "TIERS",
+    "Candidate",
+    "Plan",
+    "Policy",
+    "Tier",
+    "plan",
+    "rule_of_thumb",
+]
 
 Policy = Literal["auto", "rule"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
@@ -28,10 +39,15 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 _SIMPLEST: tuple[Tier, ...] = ("none", "balanced", "model", "stream", "sequential")
 """Which of equally fast tiers is taken: the first."""
 _TIE = 1.02
+_LEAST_LIMIT = GIB // 2
+PREDICTIONS = "predictions 1.1"
+"""To be raised when predictions change: past runs are then no measure of them any more."""
 
 
-def rule_of_thumb(machine: Machine) -> tuple[Tier, str]:
+def rule_of_thumb(machine: Machine, limit: int | None = None) -> tuple[Tier, str]:
     """The published rule as it stands, and the sentence that explains it.
+
+    No more than `limit` bytes count as free.
 
     It goes by the free VRAM, rounded up to whole GiB, of the one GPU: under 16 sequential, 16 to 24
     model offload, over 24 none; on several GPUs all offload is off and components are balanced.
@@ -46,8 +62,9 @@ def rule_of_thumb(machine: Machine) -> tuple[Tier, str]:
     gpu = machine.gpus[0]
     if gpu.available is None:
         return "sequential", f"{gpu.name} does not tell its free VRAM: the safe end of the rule"
-    free = math.ceil(gpu.available / GIB)
-    said = f"{gpu.available / GIB:.1f} GiB of VRAM available, which counts as {free}"
+    available = min(gpu.available, limit or gpu.available)
+    free = math.ceil(available / GIB)
+    said = f"{available / GIB:.1f} GiB of VRAM available, which counts as {free}"
     if free < 16:
         return "sequential", f"{said}: under 16"
     if free <= 24:
@@ -82,7 +99,8 @@ def plan(
         TierError: when `tier` or `policy` does not exist or this machine cannot do it.
         RequestError: when the GPU cannot compute in the dtype.
     """
-    rule, rule_reason = rule_of_thumb(machine)
+    _check_limit(vram_limit)
+    rule, rule_reason = rule_of_thumb(machine, vram_limit)
     forced = check_tier(tier, machine)
     if policy not in POLICIES:
         raise TierError(
@@ -113,10 +131,20 @@ def plan(
         download=download,
         text=text,
     )
-    if machine.device != "cuda":
+    if machine.device != "cuda" and found.fits:
         return found
     changes = _changes(found, machine, vram_limit, folder)
     return replace(found, changes=changes)
+
+
+def _check_limit(limit: object) -> None:
+    if limit is None or (isinstance(limit, int) and limit >= _LEAST_LIMIT):
+        return
+    hint = " In a cell, --vram-limit takes GiB." if isinstance(limit, int | float) else ""
+    raise RequestError(
+        f"vram_limit={limit!r} is no whole number of bytes from {_LEAST_LIMIT:,} (0.5 GiB): for"
+        f" 10 GiB it is vram_limit=10 * 2**30.{hint}"
+    )
 
 
 def check_tier(tier: str | None, machine: Machine) -> Tier | None:
@@ -174,8 +202,8 @@ def _candidates(
     text: bool,
 ) -> tuple[Candidate, ...]:
     """Every tier that `machine` can do, the fastest first and of equals the simplest."""
-    if machine.device != "cuda" and folder is not None:
-        return ()  # nothing to choose there, and nothing is known of a foreign architecture
+    if machine.device != "cuda" and folder is not None and same(configs_of(folder)) is None:
+        return ()  # nothing to choose there, and a foreign architecture takes seconds to trace
     gpu, wanted = machine.roomiest, footprint(request, dtype, folder)
     rates = machine.rates if machine.device == "cuda" else None
     kept = 0
@@ -186,7 +214,7 @@ def _candidates(
     for tier in _SIMPLEST:
         if machine.device != "cuda" and tier != "none":
             continue
-        if tier == "balanced" and len(machine.gpus) < 2:
+        if tier == "balanced" and (len(machine.gpus) < 2 or not _all_compute(machine, dtype)):
             continue
         tried = partial(
             needs,
@@ -197,7 +225,8 @@ def _candidates(
             capability=gpu.capability if gpu else None,
             dtype=dtype,
             kept_float32=kept,
-            ram=machine.ram.available,
+            ram=machine.ram.for_me,
+            gpus=len(machine.gpus),
             text=text,
         )
         most = wanted.transformer.blocks if tier == "stream" else 0
@@ -207,42 +236,60 @@ def _candidates(
             if not candidate.missing_vram:
                 break
         found.append(candidate)
-    return tuple(sorted(found, key=_order))
+    return _ordered(found)
 
 
-def _order(candidate: Candidate) -> tuple[int, int]:
-    """By speed in steps of 2 %, then by simplicity."""
-    seconds = candidate.needs.seconds
-    pace = round(math.log(seconds) / math.log(_TIE)) if seconds else 0
-    return pace, _SIMPLEST.index(candidate.tier)
+def _all_compute(machine: Machine, dtype: Dtype) -> bool:
+    """Whether every GPU can compute in `dtype`."""
+    known = [g.capability for g in machine.gpus if g.capability is not None]
+    return dtype != "bfloat16" or all(capability >= (8, 0) for capability in known)
+
+
+def _ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """The fastest first; of those within 2 % of it, the simplest."""
+    left, found = list(candidates), []
+    while left:
+        fastest = min(c.needs.seconds or 0.0 for c in left)
+        tied = [c for c in left if (c.needs.seconds or 0.0) <= fastest * _TIE]
+        found.append(min(tied, key=lambda c: _SIMPLEST.index(c.tier)))
+        left.remove(found[-1])
+    return tuple(found)
 
 
 def _corrected(need: Needs, request: Request, machine: Machine, dtype: Dtype) -> Needs:
-    """The prediction, moved toward what past runs in this tier on this card took."""
+    """The prediction, moved toward what past runs on this card took.
+
+    Memory is learnt for each tier. Speed is the card's, for all tiers alike: if only the tier that
+    was run learnt that the card is slow, the others would seem fast.
+    """
     gpu = machine.roomiest
-    alike = Situation(gpu.name if gpu else "", request.model.name, need.tier, dtype)
+    alike = Situation(
+        gpu.name if gpu else "", request.model.name, need.tier, dtype, versions=PREDICTIONS
+    )
     memory = memory_correction(machine.past, alike).factor
-    speed = speed_correction(machine.past, alike).factor
-    if memory == speed == 1.0:
-        return need
+    speed = speed_correction(machine.past, replace(alike, tier="")).factor
+    step, total = need.step_seconds, need.seconds
+    if step is not None and total is not None:
+        total += request.num_inference_steps * step * (speed - 1)
+        step *= speed
     return replace(
         need,
-        phases={name: round(peak * memory) for name, peak in need.phases.items()},
-        step_seconds=need.step_seconds and need.step_seconds * speed,
-        seconds=need.seconds and need.seconds * speed,
+        gpus=tuple({k: round(v * memory) for k, v in phases.items()} for phases in need.gpus),
+        step_seconds=step,
+        seconds=total,
     )
 
 
 def _fitted(traced: Needs, need: Needs, machine: Machine, limit: int | None) -> Candidate:
-    ram = machine.ram.available
+    ram = machine.ram.for_me
     short = max(need.peak_ram - ram, 0) if ram is not None else 0
     if machine.device != "cuda":
         return Candidate(need, traced, None, 0, short)
     gpus = sorted(machine.gpus, key=lambda g: g.available or 0, reverse=True)
-    takes = [(g, reserved_bytes(phases)) for g, phases in zip(gpus, need.per_gpu, strict=False)]
+    takes = [(g, reserved_bytes(phases)) for g, phases in zip(gpus, need.gpus, strict=False)]
     missing = max(_missing(g, taken, limit) for g, taken in takes)
-    gpu, taken = takes[0]
-    return Candidate(need, traced, taken + _context_to_come(gpu), missing, short)
+    most = max(taken + _context_to_come(g) for g, taken in takes)
+    return Candidate(need, traced, most, missing, short)
 
 
 def _context_to_come(gpu: Gpu) -> int:
@@ -260,17 +307,17 @@ def _missing(gpu: Gpu, taken: int, limit: int | None) -> int:
 
 
 def _choice(candidates: tuple[Candidate, ...], machine: Machine) -> tuple[Tier, str]:
-    if machine.device != "cuda":
-        return rule_of_thumb(machine)
     gpu = machine.roomiest
+    if machine.device != "cuda" and all(c.fits for c in candidates):
+        return rule_of_thumb(machine)
     if gpu is not None and gpu.available is None:
         return "sequential", f"{gpu.name} does not tell its free VRAM: the tier that needs least"
     fitting = [c for c in candidates if c.fits]
     if not fitting:
-        least = min(candidates, key=lambda c: (c.missing_ram, c.missing_vram))
+        least = min(candidates, key=_lack)
         return least.tier, f"nothing fits: {least.tier}, which needs least, lacks {least.lack}"
-    best = fitting[0]
-    faster = candidates[: candidates.index(best)]
+    best = _ordered(fitting)[0]
+    faster = [c for c in candidates[: candidates.index(best)] if not c.fits]
     if not faster:
         return best.tier, f"the fastest, and its {gib(best.peak_vram)} of VRAM fit"
     others = ", ".join(f"{c.tier} lacks {c.lack}" for c in faster)
@@ -285,14 +332,31 @@ def _changes(
     if not lacking:
         return ()
     stuck = len(lacking) == len(found.candidates)
-    target = min(lacking, key=_lack) if stuck else lacking[0]
-    if not stuck and found.chosen in found.candidates[: found.candidates.index(target)]:
-        return ()
+    target = min(lacking, key=_lack)
+    if not stuck:
+        worth = _worth(lacking, found)
+        if not worth:
+            return ()
+        target = min(worth, key=_lack)
     said = [f"{target.lack} more: {target.tier}{_gain(target, found)}"]
     smaller = _fewer_frames(found, machine, limit, folder, target.tier)
     if smaller is not None:
         said.append(f"--num-frames {smaller}: {target.tier}")
     return tuple(said)
+
+
+def _worth(lacking: list[Candidate], found: Plan) -> list[Candidate]:
+    """Those of the tiers that lack something which would be about the fastest of all."""
+    paces = {c.tier: c.needs.seconds or 0.0 for c in found.candidates}
+    now = paces.get(found.tier, 0.0)
+    best = min(paces[c.tier] for c in lacking)
+    if best > now / _TIE and now:  # nothing to gain, but perhaps simplicity
+        first = lacking[0]
+        simpler = found.candidates.index(first) < [c.tier for c in found.candidates].index(
+            found.tier
+        )
+        return [first] if simpler else []
+    return [c for c in lacking if paces[c.tier] <= best * _TIE]
 
 
 def _lack(candidate: Candidate) -> int:
@@ -308,6 +372,8 @@ def _fewer_frames(
     found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier
 ) -> int | None:
     """The most frames with which `tier` would fit, or None."""
+    if any(c.missing_disk for c in found.candidates):
+        return None
     frames: Iterable[int] = reversed(found.request.model.frames.legal())
     for count in (n for n in frames if n < found.request.num_frames):
         request = replace(found.request, num_frames=count)

@@ -15,6 +15,13 @@ class Ram:
     total: int | None = None
     available: int | None = None
     source: str = "described"
+    mine: int = 0
+    """What this process has of it to itself, mapped files not counted."""
+
+    @property
+    def for_me(self) -> int | None:
+        """The most that this process may come to have: what it has and what is left."""
+        return None if self.available is None else self.available + self.mine
 
 
 def host_ram() -> Ram:
@@ -25,9 +32,16 @@ def host_ram() -> Ram:
     total, available = int(memory.total), int(memory.available)
     limit = cgroup_memory(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
     if limit is None or limit[0] >= total:
-        return Ram(total, available, "machine")
+        return Ram(total, available, "machine", _mine())
     maximum, used = limit
-    return Ram(maximum, min(available, max(maximum - used, 0)), "container")
+    return Ram(maximum, min(available, max(maximum - used, 0)), "container", _mine())
+
+
+def _mine() -> int:
+    import psutil
+
+    info = psutil.Process().memory_info()
+    return int(info.rss - getattr(info, "shared", 0))
 
 
 def cgroup_memory(root: Path, membership: Path) -> tuple[int, int] | None:

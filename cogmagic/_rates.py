@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cogmagic._cards import Card
 
-__all__ = ["Rates", "expected", "known", "probe", "remember"]
+__all__ = ["Rates", "expected", "forget", "known", "probe", "remember"]
 
 # Shares of a card's 16-bit rate that CogVideoX reaches while denoising and decoding: of the
 # datasheet's, and of the probe's product. On an H100 SXM (docs/benchmarks/tiers.jsonl, all five
@@ -32,6 +32,8 @@ _OTHERS: tuple[_Shares, _Shares] = ((0.65, 0.21), (0.76, 0.25))
 _PAGEABLE = 5.0 * GIB
 # What a file that is not in the page cache is read at: a plain NVMe disk or a cloud's volume.
 _DISK = 1.0 * GIB
+_PLAUSIBLE = (1e6, 1e17)
+"""Operations or bytes a second of anything; outside, a file of rates is damaged."""
 
 
 def _shares(capability: tuple[int, int]) -> tuple[_Shares, _Shares]:
@@ -105,12 +107,19 @@ def _best(work: Any, device: torch.device, seconds: float) -> float:
 
 def known(gpu: Gpu, folder: Path) -> Rates | None:
     """What an earlier probe of this GPU found, or None."""
-    with suppress(OSError, ValueError, TypeError, KeyError):
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         found = json.loads(_file(folder).read_text(encoding="utf-8"))[_key(gpu)]
         rates = Rates(**found)
-        if min(rates.compute, rates.decode, rates.pageable) > 0:
+        amounts = (rates.compute, rates.decode, rates.pageable, rates.locked, rates.disk)
+        if all(_PLAUSIBLE[0] < float(amount) < _PLAUSIBLE[1] for amount in amounts):
             return rates
     return None
+
+
+def forget(folder: Path) -> None:
+    """Let go of every probe's result."""
+    with suppress(OSError):
+        _file(folder).unlink()
 
 
 def remember(gpu: Gpu, rates: Rates, folder: Path) -> None:
@@ -118,7 +127,7 @@ def remember(gpu: Gpu, rates: Rates, folder: Path) -> None:
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         table: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             read = json.loads(_file(folder).read_text(encoding="utf-8"))
             table = read if isinstance(read, dict) else {}
         table[_key(gpu)] = asdict(rates)

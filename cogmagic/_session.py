@@ -26,7 +26,7 @@ from cogmagic._memory import (
     Peaks,
     empty_cache,
     freeing_frames,
-    is_shortage,
+    is_device_shortage,
     limited,
 )
 from cogmagic._plan import Plan
@@ -159,7 +159,7 @@ class Session:
                     request, machine, chosen, folder, texts, clock, placing.vram_limit
                 )
             except Exception as error:
-                if is_shortage(error):
+                if is_device_shortage(error):
                     learn(machine, chosen, None, placing.vram_limit)
                 raise
             learn(machine, chosen, report, placing.vram_limit)

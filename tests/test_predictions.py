@@ -226,7 +226,7 @@ def test_what_is_to_come_from_the_hub_must_fit_on_the_disk() -> None:
     short = plan(five(), machine, download=21_500_000_000)
     assert not short.fits
     assert short.reason.startswith("nothing fits: ")
-    assert short.reason.endswith("lacks 10.02 GiB of disk")
+    assert short.reason.endswith("lacks 10.03 GiB of disk")
     assert "download 21.5 GB from the hub, first" in str(short)
     assert plan(five(), machine, download=10**9).fits
 

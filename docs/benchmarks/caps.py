@@ -24,6 +24,7 @@ from typing import Any
 
 import cogmagic
 from cogmagic._gpu import GIB
+from cogmagic._texts import Texts
 
 HERE = Path(__file__).parent
 
@@ -79,6 +80,7 @@ class Runs:
 
         if (self.name, limit, tier, why) in self.done:
             return
+        Texts.clear()  # the prompt is the same each time, and encoding is part of a run
         began = time.monotonic()
         row: dict[str, Any] = {"model": self.name, "limit": limit, "tier": tier, "why": why}
         row["predicted_to_run"] = fits

@@ -65,6 +65,7 @@ def main() -> None:
                 line += f" --size {width}x{height} --num-frames {frames}"
             row: dict[str, Any] = {"model": name, "run": run, "asked": tier, "steps": args.steps}
             row |= {"ram_imported": imported, "ram_before": kernel.memory.now()}
+            kernel.run("from cogmagic._texts import Texts; Texts.clear()")
             kernel.memory.peak = 0
             began = time.monotonic()
             row["cell"] = kernel.run(f"%%cogvideo {line}\na red circle moves to the right")
