@@ -238,3 +238,132 @@ def test_weights_that_cannot_be_cached_are_read_at_each_step() -> None:
     assert roomy.step_seconds is not None
     assert short.step_seconds is not None
     assert short.step_seconds - roomy.step_seconds == pytest.approx(10.4, abs=0.2)  # at 1 GiB/s
+
+
+def ran(before: Any, slower: float, **changes: Any) -> Past:
+    """A run of the plan's tier that took so many times what was predicted."""
+    needs = before.chosen.traced
+    row = Past(
+        when=0.0, card="RTX 4090", versions="", model="5b", size="720x480", num_frames=49,
+        dtype="bfloat16", tier=before.tier, predicted_allocated=needs.peak_allocated,
+        measured_allocated=needs.peak_allocated, predicted_step=needs.step_seconds,
+        measured_step=needs.step_seconds * slower,
+    )  # fmt: skip
+    return replace(row, **changes)
+
+
+def test_a_slow_card_does_not_make_untried_tiers_look_fast() -> None:
+    machine = Machine.of("RTX 4090")
+    before = plan(five(), machine)
+    for count in range(1, 10):
+        after = plan(five(), replace(machine, past=(ran(before, 1.4),) * count))
+        assert after.tier == before.tier
+    assert after.step_seconds == pytest.approx(1.4 * (before.step_seconds or 0))
+    # What is read from disk takes as long as ever.
+    gained = (after.seconds or 0) - (before.seconds or 0)
+    assert gained == pytest.approx(50 * 0.4 * (before.step_seconds or 0))
+
+
+def test_runs_of_a_toy_say_nothing_of_real_models() -> None:
+    machine = Machine.of("RTX 4090")
+    before = plan(five(), machine)
+    toy = ran(before, 100, model="tiny", predicted_step=4e-5, measured_step=4e-3, tier="none")
+    after = plan(five(), replace(machine, past=(toy,) * 9))
+    assert after.candidates == before.candidates
+
+
+def test_only_a_surprise_is_a_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cogmagic._experience import learn
+    from cogmagic._history import History
+    from cogmagic._memory import is_device_shortage, is_shortage
+
+    assert is_shortage(MemoryError())
+    assert not is_device_shortage(MemoryError())
+    assert is_device_shortage(RuntimeError("CUDA error: out of memory"))
+    small = Machine.of(vram=5)
+    learn(small, plan(five(), small, tier="sequential"), None, None)  # was said not to fit
+    two = Machine.of("RTX 3090 + RTX 3060")
+    learn(two, plan(five(), two, tier="balanced"), None, None)  # of which card?
+    assert History().read() == ()
+
+
+def test_what_this_process_has_is_not_missing() -> None:
+    machine = Machine.of("RTX 4090", ram=1)
+    assert not plan(five(), machine).fits
+    assert plan(five(), replace(machine, ram=replace(machine.ram, mine=2 * GIB))).fits
+
+
+def test_a_cpu_without_enough_memory_is_told_so() -> None:
+    model = catalogued("5b")
+    assert model is not None
+    found = plan(five(), Machine.of(ram=16))
+    assert not found.fits
+    assert found.reason.startswith("nothing fits: none, which needs least, lacks ")
+    assert plan(five(), Machine.of(ram=64)).fits
+
+
+@pytest.mark.parametrize("vram", [5.3, 6.6, 9.1, 12.7, 15.2, 18.9, 21.4, 24.6])
+@pytest.mark.parametrize("name", ["2b", "5b", "1.5-5b"])
+def test_what_is_said_to_help_helps(name: str, vram: float) -> None:
+    machine = Machine.of(vram=vram, ram=64)
+    found = cogmagic.plan(model=name, machine=machine)
+    for change in found.changes:
+        what, _, then = change.partition(": ")
+        tier = then.split(",")[0]
+        if what.startswith("--num-frames"):
+            frames = int(what.split()[1])
+            after = cogmagic.plan(model=name, machine=machine, num_frames=frames)
+        else:
+            more = float(what.split()[0])
+            after = cogmagic.plan(model=name, machine=Machine.of(vram=vram + more, ram=64))
+        assert next(c for c in after.candidates if c.tier == tier).fits
+
+
+def test_balanced_as_diffusers_assigns() -> None:
+    model = catalogued("2b")
+    assert model is not None
+    found = plan(Request.of("any", model), Machine.of("2x T4"))
+    needs = next(c for c in found.candidates if c.tier == "balanced").needs
+    first, second = needs.gpus
+    assert set(first) == {"load", "encode"}  # T5 in float16 is the largest
+    assert set(second) == {"load", "denoise", "decode"}
+    three = plan(five(), Machine.of("2x RTX 3090 + RTX 3060"))
+    needs = next(c for c in three.candidates if c.tier == "balanced").needs
+    assert [sorted(set(g) - {"load"}) for g in needs.gpus] == [["denoise"], ["encode"], ["decode"]]
+    mixed = plan(five(), Machine.of("RTX 3090 + V100 16GB"))
+    assert "balanced" not in {c.tier for c in mixed.candidates}
+
+
+def test_the_rule_keeps_to_a_limit_too() -> None:
+    found = plan(five(), Machine.of("RTX 4090"), policy="rule", vram_limit=8 * GIB)
+    assert found.tier == "sequential"
+
+
+@pytest.mark.parametrize("limit", [10, 0, -5, 1.5e9, float("nan"), "10", True])
+def test_a_limit_that_is_none(limit: Any) -> None:
+    with pytest.raises(RequestError, match="no whole number of bytes"):
+        plan(five(), Machine.of("RTX 4090"), vram_limit=limit)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ['{"GPU": {"compute": 0}}', "[" * 100_000, '{"GPU": {"disk": NaN}}', '{"GPU": null}', "é"],
+)
+def test_damaged_rates_are_as_none(tmp_path: Path, damage: str) -> None:
+    from cogmagic import Gpu
+    from cogmagic._rates import Rates, known, remember
+
+    gpu = Gpu(0, "GPU")
+    rates = Rates(1e14, 1e13)
+    remember(gpu, rates, tmp_path)
+    assert known(gpu, tmp_path) == rates
+    (file,) = tmp_path.iterdir()
+    whole = json.loads(file.read_text())
+    for key in ("disk", "locked", "decode"):
+        for value in (0, None, "x", float("nan"), 1e300):
+            file.write_text(json.dumps({"GPU": whole["GPU"] | {key: value}}))
+            assert known(gpu, tmp_path) is None
+    file.write_text(damage)
+    assert known(gpu, tmp_path) is None
+    remember(gpu, rates, tmp_path)
+    assert known(gpu, tmp_path) == rates
