@@ -31,6 +31,7 @@ def generate(
     tier: str | None = None,
     policy: str = "auto",
     vram_limit: int | None = None,
+    compile: bool = False,  # noqa: A002 - torch's word
     save: str | Path | None = None,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
@@ -46,6 +47,7 @@ def generate(
         tier: placement; the fastest that is predicted to fit when it is left out.
         policy: ``auto``, or ``rule`` for the published rule of thumb.
         vram_limit: bytes that the run may take of a GPU, its CUDA context included.
+        compile: compile the transformer's blocks: half a minute once, then faster steps.
         save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
             directory.
         overwrite: whether an existing file may be replaced.
@@ -61,7 +63,7 @@ def generate(
     from cogmagic._display import LiveLine, in_notebook
 
     request = Request.of(prompt, find_model(model), **_known(options))
-    placing = Placing(tier, policy, vram_limit)
+    placing = Placing(tier, policy, vram_limit, compile)
     wish: dict[str, Any] = {"placing": placing, "save": save, "overwrite": overwrite}
     if on_progress is not None or not in_notebook():
         return session().generate(request, **wish, on_progress=on_progress or silent)

@@ -157,7 +157,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     def _show_plan(self, options: dict[str, Any], prompt: str | None = None) -> None:
         from cogmagic import _api
 
-        for name in ("out", "save", "overwrite", "dry_run", "help"):
+        for name in ("out", "save", "overwrite", "dry_run", "compile", "help"):
             options.pop(name, None)
         if prompt:
             options["prompt"] = prompt

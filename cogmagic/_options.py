@@ -120,6 +120,7 @@ OPTIONS: tuple[Option, ...] = (
         choices=("auto", "rule"),
     ),
     Option("vram-limit", "GiB of VRAM that the run may take", _MEMORY, "GIB", parse_gib),
+    Option("compile", "compile the transformer: longer once, then faster steps", _MEMORY),
     Option("fps", "frames per second of the file", _OUTPUT, "N", int),
     Option("out", "variable that receives the Video", _OUTPUT, "NAME", aliases=("-o",)),
     Option("save", "file (.mp4) or folder to write to", _OUTPUT, "PATH"),

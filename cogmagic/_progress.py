@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
-from typing import Literal
+from typing import Literal, get_args
 
 __all__ = ["PHASES", "Clock", "OnProgress", "Phase", "Progress", "silent"]
 
-Phase = Literal["download", "load", "encode", "denoise", "decode", "save"]
-PHASES: tuple[Phase, ...] = ("download", "load", "encode", "denoise", "decode", "save")
+Phase = Literal["download", "load", "encode", "compile", "denoise", "decode", "save"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True)

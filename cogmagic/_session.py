@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._apply import modules, placed
 from cogmagic._catalog import Model
 from cogmagic._checkpoint import local_folder
+from cogmagic._compile import check_compiler, compiled
 from cogmagic._errors import BusyError, TierError
 from cogmagic._experience import learn, ready
 from cogmagic._folder import check_folder
@@ -75,6 +77,8 @@ class Placing:
     policy: str = "auto"
     vram_limit: int | None = None
     """Bytes that the run may take of a GPU, its CUDA context included."""
+    compile: bool = False
+    """Whether the transformer's blocks are compiled."""
 
     @property
     def cautious(self) -> bool:
@@ -155,14 +159,13 @@ class Session:
                 check_encoder()
             machine, chosen, folder, texts = self._prepare(request, placing, clock)
             try:
-                frames, report = self._run(
-                    request, machine, chosen, folder, texts, clock, placing.vram_limit
-                )
+                frames, report = self._run(request, machine, chosen, folder, texts, clock, placing)
             except Exception as error:
                 if is_device_shortage(error):
                     learn(machine, chosen, None, placing.vram_limit)
                 raise
-            learn(machine, chosen, report, placing.vram_limit)
+            if not placing.compile:  # which is another pace, in less memory
+                learn(machine, chosen, report, placing.vram_limit)
             clock.phase("save")
             write_mp4(target.part, frames, request.fps, _metadata(request, report))
             target.commit()
@@ -218,6 +221,8 @@ class Session:
         )
         if not chosen.fits and placing.cautious:
             raise TierError(_nothing_fits(chosen))
+        if placing.compile:
+            check_compiler(machine.device, chosen.tier)
         return machine, chosen, folder, texts
 
     def _run(
@@ -228,7 +233,7 @@ class Session:
         folder: Path,
         texts: Texts,
         clock: Clock,
-        limit: int | None,
+        placing: Placing,
     ) -> tuple[np.ndarray[Any, Any], Report]:
         import torch
 
@@ -241,7 +246,8 @@ class Session:
             measured = Peaks(machine)
             clock.at_end = measured.close
             with (
-                limited(machine, limit),
+                limited(machine, placing.vram_limit),
+                self._compiled(loaded.pipe, request, clock) if placing.compile else nullcontext(),
                 placed(
                     loaded.pipe,
                     chosen.tier,
@@ -301,6 +307,15 @@ class Session:
         nbytes = HostCopy(modules(pipe)).nbytes
         self.loaded = Loaded(pipe, request.model, dtype, folder, files, nbytes)
         return self.loaded
+
+    def _compiled(self, pipe: Any, request: Request, clock: Clock) -> AbstractContextManager[None]:
+        def first(begins: bool) -> None:
+            if begins:
+                clock.phase("compile")
+            else:
+                clock.phase("denoise", request.num_inference_steps)
+
+        return compiled(pipe.transformer, first)
 
     def _in_host_memory(self, loaded: Loaded, clock: Clock) -> bool:
         """Make the weights copies of their own; whether they are page-locked."""

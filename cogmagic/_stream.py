@@ -41,7 +41,8 @@ def stream(
     undo.callback(_settle, device)
     HostCopy([pipe.vae]).onload(device)
     if pipe.text_encoder is not None:
-        apply_group_offloading(pipe.text_encoder, offload_type="leaf_level", **options)
+        # T5's embedding is in its encoder a second time, by another name that never runs.
+        apply_group_offloading(pipe.text_encoder.encoder, offload_type="leaf_level", **options)
     transformer = pipe.transformer
     blocks = transformer.transformer_blocks
     streamed = stream_indices(len(blocks), resident)

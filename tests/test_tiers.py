@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import cogmagic
+from cogmagic import _compile
 from cogmagic._apply import modules, placed
 from cogmagic._host_copy import HostCopy
 from cogmagic._pipeline import load
@@ -164,3 +165,37 @@ def test_the_pipeline_is_reused_and_replaced(
     )
     assert session.loaded is not first
     assert video.frames().shape == (17, 96, 96, 3)
+
+
+@pytest.mark.parametrize("tier", ["none", "model", "stream"])
+def test_compiled_blocks_draw_the_same_and_leave_nothing(
+    toy: Path, cwd: Path, session: Session, tier: str
+) -> None:
+    options: dict[str, Any] = {
+        "model": str(toy), "tier": tier, "seed": 3, "num_inference_steps": 2, "compile": True,
+    }  # fmt: skip
+    plain = cogmagic.generate(PROMPT, **(options | {"compile": False}))
+    _compile._SEEN.clear()
+    seen: list[str] = []
+    first = cogmagic.generate(PROMPT, **options, on_progress=lambda p: seen.append(p.phase))
+    assert "compile" in first.report.seconds
+    assert list(dict.fromkeys(seen))[1:] == ["denoise", "compile", "decode", "save"]
+    again = cogmagic.generate(PROMPT, **options)
+    assert "compile" not in again.report.seconds  # the code is there
+    assert again.report.frames_sha256 == first.report.frames_sha256
+    off = abs(first.frames().astype(int) - plain.frames().astype(int)).mean()
+    assert off < 0.5  # of 255: rounding, through a lossy file
+    assert session.loaded is not None
+    assert traces(session.loaded.pipe) == []
+
+
+def test_compiling_without_a_compiler_or_layer_by_layer(
+    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(cogmagic.TierError, match="--compile does not work with tier 'sequential'"):
+        cogmagic.generate(PROMPT, model=str(toy), tier="sequential", compile=True)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(cogmagic.RequestError, match="there is none on PATH"):
+        cogmagic.generate(PROMPT, model=str(toy), compile=True)
+    assert session.loaded is None  # refused before anything was loaded
+    assert list(cwd.iterdir()) == []
