@@ -367,3 +367,30 @@ def test_damaged_rates_are_as_none(tmp_path: Path, damage: str) -> None:
     assert known(gpu, tmp_path) is None
     remember(gpu, rates, tmp_path)
     assert known(gpu, tmp_path) == rates
+
+
+STREAMED = [json.loads(x) for x in (BENCHMARKS / "stream.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [r for r in STREAMED if r["tier"] == "stream" and "error" not in r],
+    ids=lambda r: str(r["limit"]),
+)
+def test_streams_take_what_was_predicted(row: dict[str, Any]) -> None:
+    predicted = row["predicted"]
+    assert -0.02 <= predicted["peak_allocated"] / row["allocated"] - 1 <= 0.05
+    assert abs(predicted["peak_ram"] / row["ram"] - 1) <= 0.10
+    assert row["frames"] == STREAMED[0]["frames"]
+
+
+def test_a_stream_keeps_as_many_blocks_as_fit() -> None:
+    machine = Machine.of("H100 SXM")
+    kept = []
+    for limit in (5.7, 6, 8, 12, 16, 24):
+        found = plan(five(), machine, vram_limit=round(limit * GIB))
+        kept.append(next(c for c in found.candidates if c.tier == "stream").needs.resident_blocks)
+    assert kept == sorted(kept)
+    assert kept[0] == 0
+    assert 10 < kept[3] < 42
+    assert kept[-1] == 42
