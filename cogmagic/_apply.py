@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._host_copy import HostCopy
 from cogmagic._interrupts import interrupts_held
 from cogmagic._memory import empty_cache
-from cogmagic._planner import Tier
+from cogmagic._placement import Tier
 from cogmagic._stream import forget_stream, stream
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from importlib.metadata import version
 
+from cogmagic._candidates import PREDICTIONS
 from cogmagic._gpu import GIB
 from cogmagic._machine import Machine, checked_by_torch
 from cogmagic._memory import empty_cache, use_expandable_segments
 from cogmagic._placement import allocatable, context_bytes
 from cogmagic._plan import Plan
-from cogmagic._planner import PREDICTIONS
 from cogmagic._report import Report
 
 __all__ = ["learn", "ready"]

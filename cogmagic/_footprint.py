@@ -1,9 +1,9 @@
 """How many bytes and operations each phase of a request needs, predicted before anything runs.
 
 For the catalogue's models this reads kept traces (`_curves`); for any other checkpoint it traces
-the modules that its configurations describe, on the meta device (`_trace`). Here the passes are put
-together as the pipeline runs them. Bytes are what torch's allocator hands out; the workspaces of
-cuBLAS and cuDNN, which depend on the card, come on top.
+the modules that its configurations describe, on the meta device (`_passes`). Here the passes are
+put together as the pipeline runs them. Bytes are what torch's allocator hands out; the workspaces
+of cuBLAS and cuDNN, which depend on the card, come on top.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ _TRACES = 4
 
 def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
     """The curves of a foreign architecture at the request's size, over numbers of frames."""
-    from cogmagic._trace import profile
+    from cogmagic._passes import profile
 
     tiling = Tiling.of(request, configs)
     tiles = ends(tiling.tiles())

@@ -16,7 +16,8 @@ from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._gpu import GIB
 from cogmagic._machine import Machine
 from cogmagic._options import OPTIONS, PLAN_OPTIONS, Parser, parse_line
-from cogmagic._planner import POLICIES, TIERS
+from cogmagic._placement import TIERS
+from cogmagic._planner import POLICIES
 from cogmagic._video import MARK
 
 __all__ = ["VERBS", "CogMagic"]

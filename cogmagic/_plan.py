@@ -41,6 +41,11 @@ class Candidate:
         return not (self.missing_vram or self.missing_ram or self.missing_disk)
 
     @property
+    def lacking(self) -> int:
+        """How much is missing of everything, in bytes, to compare by."""
+        return self.missing_vram + self.missing_ram + self.missing_disk
+
+    @property
     def lack(self) -> str:
         """What is missing, for people; empty when it fits."""
         parts = {"VRAM": self.missing_vram, "RAM": self.missing_ram, "disk": self.missing_disk}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cogmagic._gpu import GIB
 
-__all__ = ["Report", "gib"]
+if TYPE_CHECKING:
+    from cogmagic._request import Request
+
+__all__ = ["Report", "gib", "metadata"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,3 +63,23 @@ class Report:
 def gib(value: int | None) -> str:
     """Bytes as GiB for people, or ``n/a``."""
     return "n/a" if value is None else f"{value / GIB:.2f} GiB"
+
+
+def metadata(request: Request, report: Report) -> dict[str, Any]:
+    """How the video was made, for the file: enough to make it again."""
+    r = request
+    return {
+        "prompt": r.prompt,
+        "negative_prompt": r.negative_prompt,
+        "model": r.model.name,
+        "source": r.model.source if not Path(r.model.source).is_absolute() else "local folder",
+        "seed": r.seed,
+        "width": r.width,
+        "height": r.height,
+        "num_frames": r.num_frames,
+        "fps": r.fps,
+        "num_inference_steps": r.num_inference_steps,
+        "guidance_scale": r.guidance_scale,
+        "scheduler": r.scheduler,
+        **report.facts(),
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,17 +11,17 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._apply import modules, placed
-from cogmagic._catalog import Model
+from cogmagic._apply import placed
 from cogmagic._checkpoint import local_folder
+from cogmagic._checks import check_tier, dtype_for
 from cogmagic._compile import check_compiler, compiled
 from cogmagic._errors import BusyError, TierError
 from cogmagic._experience import learn, ready
 from cogmagic._folder import check_folder
 from cogmagic._generation import generate_frames
 from cogmagic._gpu import GIB
-from cogmagic._host_copy import HostCopy
 from cogmagic._interrupts import interrupts_deferred, interrupts_held
+from cogmagic._loaded import Loaded
 from cogmagic._machine import Machine, checked_by_torch
 from cogmagic._memory import (
     Peaks,
@@ -32,10 +31,10 @@ from cogmagic._memory import (
     limited,
 )
 from cogmagic._plan import Plan
-from cogmagic._planner import check_tier, dtype_for, plan
-from cogmagic._progress import Clock, OnProgress, Progress, silent
+from cogmagic._planner import plan
+from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._ram import host_ram
-from cogmagic._report import Report, gib
+from cogmagic._report import Report, gib, metadata
 from cogmagic._request import Request
 from cogmagic._texts import Texts
 from cogmagic._version import __version__
@@ -44,28 +43,12 @@ from cogmagic._video import Target, Video, check_encoder, write_mp4
 if TYPE_CHECKING:
     import numpy as np
 
-    from cogmagic._host import HostWeights
 
 __all__ = ["Loaded", "Placing", "Session", "session"]
 
 _RAM_RESERVE = 2 * GIB
 """Host memory that must stay free for the weights to be kept between runs."""
 _VERSIONS = ("torch", "diffusers", "transformers", "accelerate")
-
-
-@dataclass
-class Loaded:
-    """A pipeline in host memory, and what it was made from."""
-
-    pipe: Any
-    model: Model
-    dtype: str
-    folder: Path
-    files: tuple[tuple[str, int, int], ...]
-    """Names, sizes and times of the folder's files: weights saved anew are loaded anew."""
-    nbytes: int
-    host: HostWeights | None = None
-    """The weights as copies of their own, page-locked on a machine with CUDA."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +120,7 @@ class Session:
         )
 
     def _drop(self) -> int:
-        freed = self.loaded.nbytes if self.loaded else 0
-        if self.loaded and self.loaded.host:
-            self.loaded.host.unlock()
+        freed = self.loaded.let_go() if self.loaded else 0
         self.loaded = None
         gc.collect()
         return freed
@@ -167,7 +148,7 @@ class Session:
             if not placing.compile:  # which is another pace, in less memory
                 learn(machine, chosen, report, placing.vram_limit)
             clock.phase("save")
-            write_mp4(target.part, frames, request.fps, _metadata(request, report))
+            write_mp4(target.part, frames, request.fps, metadata(request, report))
             target.commit()
             clock.end()
         finally:
@@ -241,13 +222,13 @@ class Session:
         device = torch.device(machine.device, gpu.index) if gpu else torch.device(machine.device)
         loaded = self._load(request, chosen, folder, machine)
         resident = chosen.chosen.needs.resident_blocks if chosen.chosen else 0
-        locked = chosen.tier == "stream" and self._in_host_memory(loaded, clock)
+        locked = chosen.tier == "stream" and loaded.to_host(clock)
         try:
             measured = Peaks(machine)
             clock.at_end = measured.close
             with (
                 limited(machine, placing.vram_limit),
-                self._compiled(loaded.pipe, request, clock) if placing.compile else nullcontext(),
+                _compiled(loaded.pipe, request, clock) if placing.compile else nullcontext(),
                 placed(
                     loaded.pipe,
                     chosen.tier,
@@ -290,48 +271,15 @@ class Session:
 
     def _load(self, request: Request, chosen: Plan, folder: Path, machine: Machine) -> Loaded:
         """The pipeline that the request needs: the one that is here, or a new one in its place."""
-        from cogmagic._pipeline import check_balanced, load, load_balanced
+        from cogmagic._pipeline import check_balanced
 
-        here, dtype, task = self.loaded, chosen.dtype, request.model.task
-        files = _fingerprint(folder)
-        same = here and (here.folder, here.dtype, here.files) == (folder, dtype, files)
-        if here and same and chosen.tier != "balanced":
-            return here
+        if self.loaded and self.loaded.serves(chosen, folder):
+            return self.loaded
         if chosen.tier == "balanced":
-            check_balanced(folder, dtype, machine)  # may refuse: before what is here goes
+            check_balanced(folder, chosen.dtype, machine)  # may refuse: before what is here goes
         self._drop()
-        if chosen.tier == "balanced":
-            pipe = load_balanced(folder, task, dtype, machine)
-        else:
-            pipe = load(folder, task, dtype)
-        nbytes = HostCopy(modules(pipe)).nbytes
-        self.loaded = Loaded(pipe, request.model, dtype, folder, files, nbytes)
+        self.loaded = Loaded.of(request.model, chosen, folder, machine)
         return self.loaded
-
-    def _compiled(self, pipe: Any, request: Request, clock: Clock) -> AbstractContextManager[None]:
-        def first(begins: bool) -> None:
-            if begins:
-                clock.phase("compile")
-            else:
-                clock.phase("denoise", request.num_inference_steps)
-
-        return compiled(pipe.transformer, first)
-
-    def _in_host_memory(self, loaded: Loaded, clock: Clock) -> bool:
-        """Make the weights copies of their own; whether they are page-locked."""
-        from cogmagic._host import HostWeights
-
-        if loaded.host is None:
-            began = time.monotonic()
-
-            def tell(done: int, total: int) -> None:
-                spent = time.monotonic() - began
-                clock.tell(Progress("load", done, total, spent, note=loaded.model.name))
-
-            host = HostWeights(modules(loaded.pipe))
-            host.fill(tell)
-            loaded.host = host
-        return loaded.host.lock()
 
     def _keep(self, chosen: Plan) -> str:
         """Decide whether the weights stay in host memory for the next run; what was decided."""
@@ -347,6 +295,18 @@ class Session:
         return why
 
 
+def _compiled(pipe: Any, request: Request, clock: Clock) -> AbstractContextManager[None]:
+    """The transformer's blocks compiled; the clock shows when code is made."""
+
+    def first(begins: bool) -> None:
+        if begins:
+            clock.phase("compile")
+        else:
+            clock.phase("denoise", request.num_inference_steps)
+
+    return compiled(pipe.transformer, first)
+
+
 def _nothing_fits(chosen: Plan) -> str:
     r = chosen.request
     said = f"{r.model.name} at {r.size} with {r.num_frames} frames does not fit: {chosen.reason}"
@@ -354,32 +314,6 @@ def _nothing_fits(chosen: Plan) -> str:
     if chosen.changes:
         said += f" It would with {'; or with '.join(chosen.changes)}."
     return said + f" To try all the same: --tier {chosen.tier}."
-
-
-def _fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    files = sorted(p for p in folder.glob("*/*") if p.is_file())
-    stats = [(p, p.stat()) for p in files]
-    return tuple((str(p), s.st_size, s.st_mtime_ns) for p, s in stats)
-
-
-def _metadata(request: Request, report: Report) -> dict[str, Any]:
-    """How the video was made, for the file: enough to make it again."""
-    r = request
-    return {
-        "prompt": r.prompt,
-        "negative_prompt": r.negative_prompt,
-        "model": r.model.name,
-        "source": r.model.source if not Path(r.model.source).is_absolute() else "local folder",
-        "seed": r.seed,
-        "width": r.width,
-        "height": r.height,
-        "num_frames": r.num_frames,
-        "fps": r.fps,
-        "num_inference_steps": r.num_inference_steps,
-        "guidance_scale": r.guidance_scale,
-        "scheduler": r.scheduler,
-        **report.facts(),
-    }
 
 
 _SESSION = Session()

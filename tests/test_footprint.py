@@ -55,7 +55,7 @@ def configs_for(script: ModuleType, model: Model) -> dict[str, Any]:
 
 def afresh(script: ModuleType, request: Request, dtype: Dtype) -> Footprint:
     """The footprint from traces at just this request's sizes."""
-    from cogmagic._trace import profile
+    from cogmagic._passes import profile
 
     configs = configs_for(script, request.model)
     tiling = Tiling.of(request, configs)
@@ -133,7 +133,7 @@ def test_stored_positions_are_in_the_loaders_dtype(tmp_path: Path, learned: bool
     import torch
     from diffusers import CogVideoXTransformer3DModel
 
-    from cogmagic._trace import build
+    from cogmagic._passes import build
 
     small = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 1}
     small |= {"text_embed_dim": 32, "time_embed_dim": 8, "sample_width": 12, "sample_height": 12}
@@ -210,7 +210,7 @@ def test_what_is_put_together_is_the_whole_pass(script: ModuleType, shape: tuple
 def test_a_few_blocks_stand_for_all(script: ModuleType) -> None:
     import torch
 
-    from cogmagic._trace import build, step
+    from cogmagic._passes import build, step
 
     model = model_named("2b")
     configs, clip = configs_for(script, model), (13, 60, 90)
@@ -286,7 +286,7 @@ def test_a_folder_of_a_known_model_is_read_off_the_table(
         (tmp_path / part).mkdir()
         (tmp_path / part / "config.json").write_text(json.dumps(config | {"dropout": 0.1}))
     request = wish("5b", 512, 320, 17)
-    monkeypatch.setattr("cogmagic._trace.profile", None)
+    monkeypatch.setattr("cogmagic._passes.profile", None)
     assert footprint(request, "bfloat16", tmp_path) == footprint(request, "bfloat16")
 
 

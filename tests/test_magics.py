@@ -301,7 +301,7 @@ def test_long_errors_on_request(shell: Any, capsys: pytest.CaptureFixture[str]) 
         shell.run(f"%%cogvideo --model 5b --tier modle --dry-run\n{PROMPT}")
     shown = capsys.readouterr().out
     assert shown.startswith("Traceback (most recent call last):\n")
-    assert "_planner.py" in shown
+    assert "_checks.py" in shown
     assert (
         shown.rstrip()
         .splitlines()[-1]

@@ -7,7 +7,8 @@ import pytest
 from cogmagic import Gpu, Machine, Request, TierError
 from cogmagic._catalog import MODELS
 from cogmagic._gpu import GIB
-from cogmagic._planner import plan, rule_of_thumb
+from cogmagic._planner import plan
+from cogmagic._rule import rule_of_thumb
 
 TINY = MODELS[0]
 

@@ -37,7 +37,7 @@ import json, sys, time
 import cogmagic
 from cogmagic._pipeline import import_libraries
 import_libraries("t2v")
-import cogmagic._trace
+import cogmagic._passes
 machine = cogmagic.Machine.of("RTX 4090")
 began = time.perf_counter()
 str(cogmagic.plan(model=sys.argv[1], machine=machine, width=1360, height=768, num_frames=49))

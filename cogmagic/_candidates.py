@@ -1,0 +1,161 @@
+"""Every tier for a request on a machine: predicted, corrected by past runs, fitting or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from cogmagic._catalog import Dtype
+from cogmagic._correction import Situation, memory_correction, speed_correction
+from cogmagic._curves import configs_of, same
+from cogmagic._footprint import footprint
+from cogmagic._gpu import GIB, Gpu
+from cogmagic._machine import Machine
+from cogmagic._placement import Needs, Tier, context_bytes, needs, reserved_bytes
+from cogmagic._plan import Candidate
+from cogmagic._request import Request
+
+__all__ = ["PREDICTIONS", "TIE", "candidates_for", "ordered"]
+
+_SIMPLEST: tuple[Tier, ...] = ("none", "balanced", "model", "stream", "sequential")
+"""Which of equally fast tiers is taken: the first."""
+TIE = 1.02
+"""Times that differ by less are equal."""
+_SPARE = GIB
+PREDICTIONS = "predictions 1.1"
+"""To be raised when predictions change: past runs are then no measure of them any more."""
+
+
+def candidates_for(
+    request: Request,
+    machine: Machine,
+    dtype: Dtype,
+    limit: int | None,
+    folder: Path | None,
+    text: bool,
+) -> tuple[Candidate, ...]:
+    """Every tier that `machine` can do, the fastest first and of equals the simplest.
+
+    Args:
+        request: what to generate.
+        machine: what is there and what is free.
+        dtype: what the weights are loaded in.
+        limit: bytes that the run may take of a GPU.
+        folder: the checkpoint, for an architecture outside the catalogue.
+        text: whether the prompts are still to be encoded.
+    """
+    if machine.device != "cuda" and folder is not None and same(configs_of(folder)) is None:
+        return ()  # nothing to choose there, and a foreign architecture takes seconds to trace
+    gpu, wanted = machine.roomiest, footprint(request, dtype, folder)
+    rates = machine.rates if machine.device == "cuda" else None
+    kept = 0
+    if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
+        lean = footprint(request, "bfloat16", folder).text_encoder.weights
+        kept = 2 * (wanted.text_encoder.weights - lean)
+    found = []
+    for tier in _SIMPLEST:
+        if machine.device != "cuda" and tier != "none":
+            continue
+        if tier == "balanced" and (len(machine.gpus) < 2 or not _all_compute(machine, dtype)):
+            continue
+        tried = partial(
+            needs,
+            tier,
+            request,
+            wanted,
+            rates,
+            capability=gpu.capability if gpu else None,
+            dtype=dtype,
+            kept_float32=kept,
+            ram=machine.ram.for_me,
+            gpus=len(machine.gpus),
+            text=text,
+        )
+        most = wanted.transformer.blocks if tier == "stream" else 0
+        for resident in range(most, -1, -1):  # as many as fit, or none
+            need = tried(resident_blocks=resident)
+            corrected = _corrected(need, request, machine, dtype)
+            candidate = _fitted(need, corrected, machine, limit)
+            spared = _sparing(corrected) if 0 < resident < most else corrected
+            if not _fitted(need, spared, machine, limit).missing_vram:
+                break
+        found.append(candidate)
+    return ordered(found)
+
+
+def _sparing(need: Needs) -> Needs:
+    """With room for the allocator to keep the blocks that come and go apart from the activations.
+
+    Filled to the brim it gives memory back and asks anew at every block: on an H100 such steps took
+    1.23 times as long (docs/benchmarks/stream.jsonl).
+    """
+    return replace(need, gpus=tuple({**g, "denoise": g["denoise"] + _SPARE} for g in need.gpus))
+
+
+def _all_compute(machine: Machine, dtype: Dtype) -> bool:
+    """Whether every GPU can compute in `dtype`."""
+    known = [g.capability for g in machine.gpus if g.capability is not None]
+    return dtype != "bfloat16" or all(capability >= (8, 0) for capability in known)
+
+
+def ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """The fastest first; of those within 2 % of it, the simplest."""
+    left, found = list(candidates), []
+    while left:
+        fastest = min(c.needs.seconds or 0.0 for c in left)
+        tied = [c for c in left if (c.needs.seconds or 0.0) <= fastest * TIE]
+        found.append(min(tied, key=lambda c: _SIMPLEST.index(c.tier)))
+        left.remove(found[-1])
+    return tuple(found)
+
+
+def _corrected(need: Needs, request: Request, machine: Machine, dtype: Dtype) -> Needs:
+    """The prediction, moved toward what past runs on this card took.
+
+    Memory is learnt for each tier. Speed is the card's, for all tiers alike: if only the tier that
+    was run learnt that the card is slow, the others would seem fast.
+    """
+    gpu = machine.roomiest
+    alike = Situation(
+        gpu.name if gpu else "", request.model.name, need.tier, dtype, versions=PREDICTIONS
+    )
+    memory = memory_correction(machine.past, alike).factor
+    speed = speed_correction(machine.past, replace(alike, tier="")).factor
+    step, total = need.step_seconds, need.seconds
+    if step is not None and total is not None:
+        total += request.num_inference_steps * step * (speed - 1)
+        step *= speed
+    return replace(
+        need,
+        gpus=tuple({k: round(v * memory) for k, v in phases.items()} for phases in need.gpus),
+        step_seconds=step,
+        seconds=total,
+    )
+
+
+def _fitted(traced: Needs, need: Needs, machine: Machine, limit: int | None) -> Candidate:
+    ram = machine.ram.for_me
+    short = max(need.peak_ram - ram, 0) if ram is not None else 0
+    if machine.device != "cuda":
+        return Candidate(need, traced, None, 0, short)
+    gpus = sorted(machine.gpus, key=lambda g: g.available or 0, reverse=True)
+    takes = [(g, reserved_bytes(phases)) for g, phases in zip(gpus, need.gpus, strict=False)]
+    missing = max(_missing(g, taken, limit) for g, taken in takes)
+    most = max(taken + _context_to_come(g) for g, taken in takes)
+    return Candidate(need, traced, most, missing, short)
+
+
+def _context_to_come(gpu: Gpu) -> int:
+    """The CUDA context, unless this kernel has it already (then it is not in what is free)."""
+    return context_bytes() if gpu.reserved is None else 0
+
+
+def _missing(gpu: Gpu, taken: int, limit: int | None) -> int:
+    lacks = [0]
+    if gpu.available is not None:
+        lacks.append(taken + _context_to_come(gpu) - gpu.available)
+    if limit is not None:
+        lacks.append(taken + context_bytes() - limit)
+    return max(lacks)

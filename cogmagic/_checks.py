@@ -1,0 +1,75 @@
+"""What a machine cannot do at all, told before anything is loaded."""
+
+from __future__ import annotations
+
+from cogmagic._catalog import Dtype
+from cogmagic._errors import RequestError, TierError, did_you_mean
+from cogmagic._gpu import GIB
+from cogmagic._machine import Machine
+from cogmagic._placement import TIERS, Tier
+from cogmagic._request import Request
+
+__all__ = ["check_limit", "check_tier", "dtype_for"]
+
+_LEAST_LIMIT = GIB // 2
+
+
+def check_limit(limit: object) -> None:
+    """Refuse a limit that is no number of bytes.
+
+    Raises:
+        RequestError: for it.
+    """
+    if limit is None or (isinstance(limit, int) and limit >= _LEAST_LIMIT):
+        return
+    hint = " In a cell, --vram-limit takes GiB." if isinstance(limit, int | float) else ""
+    raise RequestError(
+        f"vram_limit={limit!r} is no whole number of bytes from {_LEAST_LIMIT:,} (0.5 GiB): for"
+        f" 10 GiB it is vram_limit=10 * 2**30.{hint}"
+    )
+
+
+def check_tier(tier: str | None, machine: Machine) -> Tier | None:
+    """The tier that was asked for by name, or None for ``auto``.
+
+    Raises:
+        TierError: when it does not exist or `machine` cannot do it.
+    """
+    if tier is None or tier == "auto":
+        return None
+    found: Tier | None = next((t for t in TIERS if t == tier), None)
+    if found is None:
+        raise TierError(
+            f"Unknown tier {tier!r}.{did_you_mean(tier, TIERS)}"
+            f" Choose from: auto, {', '.join(TIERS)}."
+        )
+    if found == "balanced" and len(machine.gpus) < 2:
+        count = len(machine.gpus)
+        raise TierError(
+            f"Tier 'balanced' spreads components over several GPUs, but this machine has {count}."
+            " Use --tier auto."
+        )
+    if machine.device == "mps" and found in ("sequential", "stream"):
+        raise TierError(f"Tier {found!r} does not work on MPS. Use --tier none.")
+    return found
+
+
+def dtype_for(request: Request, machine: Machine) -> Dtype:
+    """What the weights are loaded in.
+
+    Raises:
+        RequestError: for bfloat16 on a GPU without it (before Ampere).
+    """
+    # CPUs run 16-bit 3D convolutions some hundred times slower than 32-bit ones.
+    default: Dtype = "float32" if machine.device == "cpu" else request.model.dtype
+    dtype = request.dtype or default
+    gpu = machine.roomiest
+    old = gpu is not None and gpu.capability is not None and gpu.capability < (8, 0)
+    if machine.device == "cuda" and old and dtype == "bfloat16":
+        assert gpu is not None  # noqa: S101 - `old` says so
+        raise RequestError(
+            f"{gpu.name} cannot compute in bfloat16, which {request.model.name} was trained in"
+            " (that takes Ampere or newer). Use --model 2b, or try --dtype float16, with which"
+            " the picture may be black."
+        )
+    return dtype
