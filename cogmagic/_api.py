@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,19 @@ def _known(options: dict[str, Any]) -> dict[str, Any]:
                 f"Unknown option {name!r}.{did_you_mean(name, names)}"
                 " All of them: help(cogmagic.generate)"
             )
+    for name, value in options.items():
+        kind = _KINDS.get(name)
+        if value is not None and kind and (not isinstance(value, kind) or value is True):
+            wanted = "a number" if kind is Real else "text" if kind is str else "a whole number"
+            raise RequestError(f"{name}={value!r:.80} is not {wanted}.")
     return options
+
+
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("width", "height", "num_frames", "num_inference_steps", "seed", "fps"), int),
+    "guidance_scale": Real,
+    **dict.fromkeys(("negative_prompt", "scheduler", "dtype"), str),
+}
 
 
 def _stand_in(model: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cogmagic._catalog import Dtype
 from cogmagic._correction import Situation, memory_correction, speed_correction
 from cogmagic._curves import configs_of, same
-from cogmagic._footprint import footprint
+from cogmagic._footprint import footprint, text_encoder_bytes
 from cogmagic._gpu import GIB, Gpu
 from cogmagic._machine import Machine
 from cogmagic._placement import Needs, Tier, context_bytes, needs, reserved_bytes
@@ -52,7 +52,7 @@ def candidates_for(
     rates = machine.rates if machine.device == "cuda" else None
     kept = 0
     if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
-        lean = footprint(request, "bfloat16", folder).text_encoder.weights
+        lean = text_encoder_bytes(request, "bfloat16", folder)
         kept = 2 * (wanted.text_encoder.weights - lean)
     found = []
     for tier in _SIMPLEST:

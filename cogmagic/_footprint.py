@@ -28,7 +28,17 @@ from cogmagic._curves import (
 )
 from cogmagic._request import Request
 
-__all__ = ["ITEM", "Footprint", "Part", "Tiling", "Work", "clip_of", "ends", "footprint"]
+__all__ = [
+    "ITEM",
+    "Footprint",
+    "Part",
+    "Tiling",
+    "Work",
+    "clip_of",
+    "ends",
+    "footprint",
+    "text_encoder_bytes",
+]
 
 ITEM: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
 """Bytes of a number."""
@@ -114,6 +124,20 @@ def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
             del _TRACED[next(iter(_TRACED))]
         _TRACED[key] = traced
     return _TRACED[key]
+
+
+def text_encoder_bytes(request: Request, dtype: Dtype, folder: Path | None = None) -> int:
+    """What the text encoder weighs in `dtype`; like `footprint`, but without tracing any pass."""
+    configs = configs_of(folder) if folder else {}
+    if not configs or same(configs) is not None:
+        return footprint(request, dtype, folder).text_encoder.weights
+    import torch
+
+    from cogmagic._passes import build
+
+    module = build("text_encoder", configs["text_encoder"], getattr(torch, dtype))
+    tensors = (*module.parameters(), *module.buffers())
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def _kept_name(model: Model) -> str | None:

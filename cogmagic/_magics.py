@@ -171,7 +171,10 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
                 raise RequestError("--which-gpu prints a table; for JSON name one card: --gpu.")
             print(_api.which_gpu(**machine, **options))  # noqa: T201
             return
-        if machine:
+        if machine.keys() == {"ram"}:  # this machine with another amount of memory
+            ram = Machine.of(ram=machine["ram"]).ram
+            options["machine"] = replace(Machine.detect(), ram=ram)
+        elif machine:
             options["machine"] = Machine.of(machine.pop("gpu", None), **machine)
         found = _api.plan(**options)
         print(plan_text.as_json(found) if as_json else found)  # noqa: T201

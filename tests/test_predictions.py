@@ -394,3 +394,26 @@ def test_a_stream_keeps_as_many_blocks_as_fit() -> None:
     assert kept[0] == 0
     assert 10 < kept[3] < 42
     assert kept[-1] == 42
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ({"width": "720"}, "width='720' is not a whole number."),
+        ({"height": 480.0}, "height=480.0 is not a whole number."),
+        ({"num_frames": True}, "num_frames=True is not a whole number."),
+        ({"guidance_scale": "6"}, "guidance_scale='6' is not a number."),
+        ({"dtype": 5}, "dtype=5 is not text."),
+    ],
+)
+def test_values_of_another_kind(option: dict[str, Any], says: str) -> None:
+    with pytest.raises(RequestError) as error:
+        cogmagic.plan(model="5b", machine=Machine.of("RTX 4090"), **option)
+    assert str(error.value) == says
+
+
+def test_only_the_host_memory_may_be_another(shell: Any, capsys: Any) -> None:
+    here = Machine.detect()
+    shell.run("%cogvideo plan --model 2b --ram 4")
+    shown = capsys.readouterr().out
+    assert ("GiB of RAM" in shown) == (here.device == "cpu")

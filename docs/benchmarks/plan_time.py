@@ -40,7 +40,7 @@ import_libraries("t2v")
 import cogmagic._passes
 machine = cogmagic.Machine.of("RTX 4090")
 began = time.perf_counter()
-str(cogmagic.plan(model=sys.argv[1], machine=machine, width=1360, height=768, num_frames=49))
+str(cogmagic.plan(model=sys.argv[1], machine=machine, width=1360, height=768, dtype=sys.argv[2]))
 print(json.dumps({"plan": time.perf_counter() - began}))
 """
 
@@ -52,7 +52,9 @@ def main() -> None:
     print("torch imported:", any(row["torch"] for row in known))
     with tempfile.TemporaryDirectory() as folder:
         _foreign(Path(folder))
-        print(f"foreign model: {_median([_run(FOREIGN, folder) for _ in range(5)], 'plan'):.2f} s")
+        for dtype in ("bfloat16", "float16"):
+            rows = [_run(FOREIGN, folder, dtype) for _ in range(5)]
+            print(f"foreign model in {dtype}: {_median(rows, 'plan'):.2f} s")
 
 
 def _foreign(folder: Path) -> None:
