@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._apply import modules
 from cogmagic._catalog import Model
+from cogmagic._errors import TierError
+from cogmagic._gpu import GIB
 from cogmagic._host_copy import HostCopy
 from cogmagic._machine import Machine
 from cogmagic._plan import Plan
 from cogmagic._progress import Clock, Progress
+from cogmagic._ram import host_ram
+from cogmagic._report import gib
 
 if TYPE_CHECKING:
     from cogmagic._host import HostWeights
 
 __all__ = ["Loaded", "fingerprint"]
+
+
+_SPARE = GIB
+"""Host memory for everything but the weights: this process, and some for others."""
 
 
 @dataclass
@@ -53,10 +61,20 @@ class Loaded:
         return chosen.tier != "balanced" and mine == (folder, chosen.dtype, fingerprint(folder))
 
     def to_host(self, clock: Clock) -> bool:
-        """Make the weights copies of their own, once; whether they are page-locked."""
+        """Make the weights copies of their own, once; whether they are page-locked.
+
+        Raises:
+            TierError: when host memory is too small for them, which would end the kernel.
+        """
         from cogmagic._host import HostWeights
 
         if self.host is None:
+            room = host_ram().for_me
+            if room is not None and room < self.nbytes + _SPARE:
+                raise TierError(
+                    f"Tier 'stream' needs {gib(self.nbytes + _SPARE)} of RAM for copies of the"
+                    f" weights, but there are {gib(room)}. Use --tier model or --tier sequential."
+                )
             began = time.monotonic()
 
             def tell(done: int, total: int) -> None:

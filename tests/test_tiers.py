@@ -13,6 +13,7 @@ from cogmagic import _compile
 from cogmagic._apply import modules, placed
 from cogmagic._host_copy import HostCopy
 from cogmagic._pipeline import load
+from cogmagic._ram import Ram
 from cogmagic._session import Session
 from cogmagic._stream import stream_indices
 from cogmagic._video import write_mp4
@@ -149,6 +150,17 @@ def test_weights_become_copies_of_their_own(toy: Path, cwd: Path, session: Sessi
     again = cogmagic.generate(PROMPT, model=str(toy), tier="none", seed=3, num_inference_steps=2)
     assert again.report.frames_sha256 == video.report.frames_sha256
     assert session.loaded.host is host
+
+
+def test_a_stream_from_too_little_memory_is_refused(
+    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cogmagic._loaded.host_ram", lambda: Ram(2**30, 2**29, mine=2**28))
+    with pytest.raises(cogmagic.TierError, match=r"RAM for copies .* there are 0.75 GiB"):
+        cogmagic.generate(PROMPT, model=str(toy), tier="stream", seed=3, num_inference_steps=1)
+    assert session.loaded is not None
+    assert session.loaded.host is None
+    cogmagic.generate(PROMPT, model=str(toy), tier="sequential", seed=3, num_inference_steps=1)
 
 
 def test_the_pipeline_is_reused_and_replaced(
