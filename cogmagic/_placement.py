@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from cogmagic._catalog import Dtype
-from cogmagic._footprint import ITEM, Footprint, Part, Work
+from cogmagic._footprint import Footprint, Part, Work
 from cogmagic._gpu import GIB
+from cogmagic._pace import mapped, on_disk, run_seconds, stored
 from cogmagic._rates import Rates
 from cogmagic._request import Request
 
@@ -22,10 +23,6 @@ Tier = Literal["none", "model", "stream", "sequential", "balanced"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
 MIB = 2**20
-_LOADED_AS: dict[str, dict[str, Dtype]] = {
-    "text_encoder": {"2b": "float16", "1.5-5b": "float32", "1.5-5b-i2v": "float32"},
-}
-"""How the published files keep what is not in the model's own dtype (hub file listings)."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +88,13 @@ def needs(
     host = _host(tier, request, footprint, dtype, kept_float32)
     if rates is None:
         return Needs(tier, phases, host, None, None, resident_blocks)
-    step, total = _seconds(tier, request, used, rates, resident_blocks)
-    mapped = footprint.transformer.weights if _mapped(request, dtype) else 0
-    if tier == "sequential" and ram is not None and ram - host < mapped:
+    step, total = run_seconds(tier, request, used, rates, resident_blocks)
+    cached = footprint.transformer.weights if mapped(request, dtype) else 0
+    if tier == "sequential" and ram is not None and ram - host < cached:
         # Read round and round, a file larger than its cache is never in it when it is wanted.
-        again = mapped / rates.disk
+        again = cached / rates.disk
         step, total = step + again, total + request.num_inference_steps * again
-    total += _on_disk(request, footprint, dtype) / rates.disk
+    total += on_disk(request, footprint, dtype) / rates.disk
     return Needs(tier, phases, host, step, total, resident_blocks)
 
 
@@ -231,26 +228,6 @@ _PROCESS = round(1.35 * GIB)
 """Python with torch, diffusers and a CUDA context, measured on Linux (docs/benchmarks)."""
 
 
-def _stored(part: str, request: Request) -> Dtype:
-    """The dtype in which the published files keep a component."""
-    if part == "vae":  # every published checkpoint keeps it in float32
-        return "float32"
-    return _LOADED_AS.get(part, {}).get(request.model.name, request.model.dtype)
-
-
-def _mapped(request: Request, dtype: Dtype) -> bool:
-    """Whether the transformer's weights stay files that are mapped, not copies."""
-    return request.model.dtype == dtype
-
-
-def _on_disk(request: Request, f: Footprint, dtype: Dtype) -> float:
-    """Bytes of the files that hold the weights."""
-    parts = {"text_encoder": f.text_encoder, "transformer": f.transformer, "vae": f.vae}
-    return sum(
-        part.weights * ITEM[_stored(name, request)] / ITEM[dtype] for name, part in parts.items()
-    )
-
-
 def _host(tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32: int) -> int:
     """The process, the weights that loading converts, and the finished frames.
 
@@ -264,41 +241,10 @@ def _host(tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32
         return total + f.text_encoder.weights + f.transformer.weights + f.vae.weights
     if dtype != "float32":
         total += f.vae.weights  # kept in float32 by every published checkpoint
-    if _stored("text_encoder", request) != dtype:
+    if stored("text_encoder", request) != dtype:
         total += f.text_encoder.weights
     else:
         total += kept_float32
-    if not _mapped(request, dtype):
+    if not mapped(request, dtype):
         total += f.transformer.weights
     return total
-
-
-_STREAMED = 0.04
-"""What streaming all blocks adds to a step whose copies are hidden (measured, docs/benchmarks)."""
-_LOCKING = 20.0 * GIB
-"""Bytes a second that CUDA page-locks in place (measured on an H100's host)."""
-
-
-def _seconds(
-    tier: Tier, request: Request, f: Footprint, rates: Rates, resident: int
-) -> tuple[float, float]:
-    """Seconds of a step and of all phases after loading, by rate, with copies that stand alone."""
-    prompts = 2 if request.guidance_scale > 1.0 else 1
-    step = f.denoise.operations / rates.compute
-    encode = prompts * f.encode.operations / rates.compute
-    decode = f.decode.operations / rates.decode
-    text, transformer, vae = f.text_encoder.weights, f.transformer.weights, f.vae.weights
-    once = text + transformer + vae
-    if tier == "sequential":
-        once = 0
-        step += transformer / rates.pageable
-        encode += prompts * text / rates.pageable
-        decode *= 1 + vae / rates.pageable / 0.05  # a tile's pass brings every leaf anew
-    if tier == "stream":
-        share = 1 - min(resident / max(f.transformer.blocks, 1), 1.0)
-        step = max(step * (1 + _STREAMED * share), share * transformer / rates.locked)
-        encode += prompts * text / rates.locked
-        once = 0
-        encode += (text + transformer + vae) / _LOCKING
-    total = once / rates.pageable + encode + request.num_inference_steps * step + decode
-    return step, total

@@ -15,7 +15,7 @@ from cogmagic._gpu import GIB, Gpu
 if TYPE_CHECKING:
     import torch
 
-    from cogmagic._cards import Card
+    from cogmagic._card_table import Card
 
 __all__ = ["Rates", "expected", "forget", "known", "probe", "remember"]
 
