@@ -24,6 +24,7 @@ _SIMPLEST: tuple[Tier, ...] = ("none", "balanced", "model", "stream", "sequentia
 TIE = 1.02
 """Times that differ by less are equal."""
 _SPARE = GIB
+"""Left beside the blocks that stay in `stream`; see `_sparing`."""
 PREDICTIONS = "predictions 1.1"
 """To be raised when predictions change: past runs are then no measure of them any more."""
 
@@ -88,8 +89,9 @@ def candidates_for(
 def _sparing(need: Needs) -> Needs:
     """With room for the allocator to keep the blocks that come and go apart from the activations.
 
-    Filled to the brim it gives memory back and asks anew at every block: on an H100 such steps took
-    1.23 times as long (docs/benchmarks/stream.jsonl).
+    With reserved memory at the cap, steps took 1.23 times as long on an H100, and with 1.3 GiB of
+    room they did not (docs/benchmarks, streaming): it seems that the allocator then gives memory
+    back and asks for it anew at every block. This much of room has not been measured.
     """
     return replace(need, gpus=tuple({**g, "denoise": g["denoise"] + _SPARE} for g in need.gpus))
 

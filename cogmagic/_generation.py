@@ -16,7 +16,11 @@ __all__ = ["generate_frames"]
 
 
 def generate_frames(
-    pipe: Any, request: Request, clock: Clock, texts: Texts, *, text: bool = True
+    pipe: Any,
+    request: Request,
+    clock: Clock,
+    texts: Texts,
+    kept: tuple[torch.Tensor, ...] | None = None,
 ) -> np.ndarray[Any, Any]:
     """Encode the text, denoise, decode: uint8 RGB, frames × height × width × 3.
 
@@ -24,8 +28,8 @@ def generate_frames(
         pipe: placed on its device.
         request: what to generate.
         clock: is told of phases and steps.
-        texts: where embeddings are kept.
-        text: whether the prompts are to be encoded, or read from `texts`.
+        texts: where new embeddings are kept.
+        kept: those of the prompts, if they were encoded before.
     """
     import torch
 
@@ -33,7 +37,7 @@ def generate_frames(
 
     pipe.scheduler = scheduler_for(pipe, request)
     _widen_positions(pipe, request)
-    positive, negative = _embeddings(pipe, request, clock, texts, text=text)
+    positive, negative = _embeddings(pipe, request, clock, texts, kept)
     steps = request.num_inference_steps
     clock.phase("denoise", steps)
 
@@ -66,15 +70,17 @@ def generate_frames(
 
 
 def _embeddings(
-    pipe: Any, request: Request, clock: Clock, texts: Texts, *, text: bool
+    pipe: Any,
+    request: Request,
+    clock: Clock,
+    texts: Texts,
+    kept: tuple[torch.Tensor, ...] | None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The prompt's, and with guidance the negative prompt's: each [1, tokens, width]."""
     device, guided = pipe._execution_device, request.guidance_scale > 1.0
-    if not text:
-        kept = texts.read(device)
-        if kept is None:
-            raise RuntimeError("the kept embeddings of this prompt are gone: run it again")
-        return kept[0], kept[1] if guided else None
+    if kept is not None:
+        found = [embeds.to(device) for embeds in kept]
+        return found[0], found[1] if guided else None
     clock.phase("encode")
     positive, negative = pipe.encode_prompt(
         request.prompt,

@@ -42,6 +42,7 @@ from cogmagic._video import Target, Video, check_encoder, write_mp4
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
 
 __all__ = ["Loaded", "Placing", "Session", "session"]
@@ -138,9 +139,11 @@ class Session:
         try:
             with interrupts_deferred():  # it imports av
                 check_encoder()
-            machine, chosen, folder, texts = self._prepare(request, placing, clock)
+            machine, chosen, folder, texts, kept = self._prepare(request, placing, clock)
             try:
-                frames, report = self._run(request, machine, chosen, folder, texts, clock, placing)
+                frames, report = self._run(
+                    request, machine, chosen, folder, texts, kept, clock, placing
+                )
             except Exception as error:
                 if is_device_shortage(error):
                     learn(machine, chosen, None, placing.vram_limit)
@@ -167,7 +170,7 @@ class Session:
 
     def _prepare(
         self, request: Request, placing: Placing, clock: Clock
-    ) -> tuple[Machine, Plan, Path, Texts]:
+    ) -> tuple[Machine, Plan, Path, Texts, tuple[torch.Tensor, ...] | None]:
         """Everything that can refuse the request, cheapest first, up to the checkpoint's files."""
         from cogmagic._pipeline import import_libraries
         from cogmagic._text import check_prompts
@@ -191,10 +194,11 @@ class Session:
         gpu = machine.roomiest
         device = gpu.name if gpu else machine.device
         texts = Texts(request, folder, dtype_for(request, machine), device)
+        kept = texts.read()
         chosen = plan(
             request,
             machine,
-            text=not texts.here,
+            text=kept is None,
             tier=placing.tier,
             policy=placing.policy,
             vram_limit=placing.vram_limit,
@@ -204,7 +208,7 @@ class Session:
             raise TierError(_nothing_fits(chosen))
         if placing.compile:
             check_compiler(machine.device, chosen.tier)
-        return machine, chosen, folder, texts
+        return machine, chosen, folder, texts, kept
 
     def _run(
         self,
@@ -213,6 +217,7 @@ class Session:
         chosen: Plan,
         folder: Path,
         texts: Texts,
+        kept: tuple[torch.Tensor, ...] | None,
         clock: Clock,
         placing: Placing,
     ) -> tuple[np.ndarray[Any, Any], Report]:
@@ -239,13 +244,13 @@ class Session:
                 ),
                 torch.no_grad(),
             ):
-                frames = generate_frames(loaded.pipe, request, clock, texts, text=chosen.text)
+                frames = generate_frames(loaded.pipe, request, clock, texts, kept)
                 clock.end()
             spread = dict(loaded.pipe.hf_device_map or {})
         finally:
             with interrupts_held():
                 del loaded
-                kept = self._keep(chosen)
+                stays = self._keep(chosen)
         return frames, Report(
             tier=chosen.tier,
             reason=chosen.reason,
@@ -265,7 +270,7 @@ class Session:
             },
             frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
             revision=folder.name if folder.parent.name == "snapshots" else None,
-            kept=kept,
+            kept=stays,
             versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
         )
 

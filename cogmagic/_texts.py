@@ -1,8 +1,8 @@
 """Prompts' embeddings, kept between runs: the same prompt again needs no text encoder.
 
 One small file each (1.8 MiB for the 5B models) in the user's cache folder, named by a digest of the
-encoder's files, the prompt, the dtype and the device, so that what is found is what encoding would
-give. The prompt itself is not in it. The oldest go when there are more than 128 MiB.
+encoder's files, the prompt, the dtype, the device and the libraries, so that what is found is what
+encoding would give. The prompt itself is not in it. The oldest go when there are more than 128 MiB.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from cogmagic._history import cache_folder
@@ -35,28 +35,28 @@ class Texts:
         guided = request.guidance_scale > 1.0
         prompts = [request.prompt, *([request.negative_prompt] if guided else [])]
         about = [_identity(checkpoint), dtype, device, request.model.max_tokens]
+        about += [version(name) for name in ("torch", "transformers")]
         self._files = [_folder() / f"{_digest([*about, p])}.safetensors" for p in prompts]
 
-    @property
-    def here(self) -> bool:
-        """Whether all of them are kept."""
-        return all(file.is_file() for file in self._files)
+    def read(self) -> tuple[torch.Tensor, ...] | None:
+        """The embeddings in host memory, each [1, tokens, width]; None if one is not to be had.
 
-    def read(self, device: torch.device) -> list[torch.Tensor] | None:
-        """The embeddings on `device`, each [1, tokens, width]; None if one is not to be had."""
+        What is damaged is removed.
+        """
         from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors.torch import load
 
         found = []
         for file in self._files:
             try:
-                found.append(load_file(file)["embeds"].to(device))
+                # Read, not mapped: another kernel may remove the file at any time.
+                found.append(load(file.read_bytes())["embeds"])
                 os.utime(file)  # used just now: among the last to go
             except (OSError, KeyError, SafetensorError):
                 with suppress(OSError):
                     file.unlink()
                 return None
-        return found
+        return tuple(found)
 
     def write(self, embeddings: list[torch.Tensor]) -> None:
         """Keep them; a folder that cannot be written is no error."""
@@ -66,9 +66,12 @@ class Texts:
             _folder().mkdir(parents=True, exist_ok=True)
             for file, embeds in zip(self._files, embeddings, strict=True):
                 data = save({"embeds": embeds.detach().cpu().contiguous()})
-                with NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
-                    part.write(data)
-                Path(part.name).replace(file)
+                part = file.with_suffix(f".{os.getpid()}.part")
+                try:
+                    part.write_bytes(data)
+                    part.replace(file)
+                finally:
+                    part.unlink(missing_ok=True)  # a full disk cut it short
             _trim()
 
     @staticmethod

@@ -40,6 +40,35 @@ def test_the_same_prompt_again_needs_no_encoder(
     assert cogmagic.release(prompts=True).endswith("forgot 3 prompts.")
 
 
+def test_a_damaged_embedding_is_made_anew(
+    toy: Path, cwd: Path, session: Session, own_cache: Path
+) -> None:
+    options: dict[str, Any] = {"model": str(toy), "seed": 3, "num_inference_steps": 1}
+    first = cogmagic.generate(PROMPT, **options)
+    for file in (own_cache / "prompts-v1").iterdir():
+        file.write_bytes(file.read_bytes()[:-7])
+    again = cogmagic.generate(PROMPT, **options)
+    assert "encode" in again.report.seconds
+    assert again.report.frames_sha256 == first.report.frames_sha256
+    assert "encode" not in cogmagic.generate(PROMPT, **options).report.seconds
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.write_bytes
+
+    def full(path: Path, data: Any) -> int:
+        real(path, data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    kept = texts(tmp_path)
+    kept.write([torch.ones(1, 4, 2)] * 2)
+    assert kept.read() is None
+    assert list((own_cache / "prompts-v1").iterdir()) == []
+
+
 def texts(tmp_path: Path, prompt: str = PROMPT, **options: Any) -> Texts:
     model = catalogued("tiny")
     assert model is not None
@@ -52,19 +81,19 @@ def texts(tmp_path: Path, prompt: str = PROMPT, **options: Any) -> Texts:
 
 def test_what_decides_an_embedding_is_in_its_name(tmp_path: Path) -> None:
     kept = texts(tmp_path)
-    assert not kept.here
+    assert kept.read() is None
     kept.write([torch.ones(1, 4, 2), torch.zeros(1, 4, 2)])
-    assert kept.here
-    assert not texts(tmp_path, "another").here
-    assert not texts(tmp_path, negative_prompt="dark").here
-    assert texts(tmp_path, guidance_scale=1.0).here  # the prompt alone
+    assert kept.read() is not None
+    assert texts(tmp_path, "another").read() is None
+    assert texts(tmp_path, negative_prompt="dark").read() is None
+    assert texts(tmp_path, guidance_scale=1.0).read() is not None  # the prompt alone
     model = catalogued("tiny")
     assert model is not None
     request = Request.of(PROMPT, model)
-    assert not Texts(request, tmp_path, "bfloat16", "cpu").here
-    assert not Texts(request, tmp_path, "float32", "H100").here
+    assert Texts(request, tmp_path, "bfloat16", "cpu").read() is None
+    assert Texts(request, tmp_path, "float32", "H100").read() is None
     os.utime(tmp_path / "text_encoder" / "file", (1, 1))  # trained anew
-    assert not texts(tmp_path).here
+    assert texts(tmp_path).read() is None
 
 
 def test_damage_and_a_folder_that_cannot_be_written(
@@ -74,13 +103,12 @@ def test_damage_and_a_folder_that_cannot_be_written(
     kept.write([torch.ones(1, 4, 2)] * 2)
     for file in (own_cache / "prompts-v1").iterdir():
         file.write_bytes(b"cut short")
-    assert kept.read(torch.device("cpu")) is None
-    assert not kept.here
+    assert kept.read() is None
     (tmp_path / "a file").touch()
     monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path / "a file"))
     kept = texts(tmp_path)
     kept.write([torch.ones(1, 4, 2)] * 2)
-    assert not kept.here
+    assert kept.read() is None
 
 
 def test_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,9 +118,9 @@ def test_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
         kept.write([torch.ones(1, 1000)])  # 4 kB each
         (file,) = kept._files
         os.utime(file, (1000 + age, 1000 + age))
-    found[0].read(torch.device("cpu"))
+    found[0].read()
     found[3].write([torch.ones(1, 1000)])
-    assert [kept.here for kept in found] == [True, False, True, True]
+    assert [kept.read() is not None for kept in found] == [True, False, True, True]
 
 
 def test_a_plan_without_the_encoder_needs_less() -> None:
