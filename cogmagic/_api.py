@@ -9,6 +9,7 @@ from typing import Any
 
 from cogmagic._catalog import catalogued
 from cogmagic._checkpoint import configs_folder, find_model, local_folder
+from cogmagic._checks import check_keep
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._machine import Machine
 from cogmagic._plan import Plan
@@ -16,6 +17,7 @@ from cogmagic._planner import plan as choose
 from cogmagic._progress import OnProgress, silent
 from cogmagic._report import gib
 from cogmagic._request import Request
+from cogmagic._savings import Savings
 from cogmagic._session import Placing, session
 from cogmagic._status import Models, Status
 from cogmagic._video import Video
@@ -33,6 +35,10 @@ def generate(
     policy: str = "auto",
     vram_limit: int | None = None,
     compile: bool = False,  # noqa: A002 - torch's word
+    lean_decode: bool = False,
+    guidance_halves: bool = False,
+    fp8: bool = False,
+    keep: str = "warm",
     save: str | Path | None = None,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
@@ -49,6 +55,11 @@ def generate(
         policy: ``auto``, or ``rule`` for the published rule of thumb.
         vram_limit: bytes that the run may take of a GPU, its CUDA context included.
         compile: compile the transformer's blocks: half a minute once, then faster steps.
+        lean_decode: decode with fewer tensors alive at once; the same frames.
+        guidance_halves: denoise with the prompt and without it one after the other.
+        fp8: keep the linear layers of the transformer's blocks in 8 bits; another picture.
+        keep: what stays after the run: ``hot``, weights on the GPU if all were there; ``warm``,
+            those in host memory; ``cold``, nothing.
         save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
             directory.
         overwrite: whether an existing file may be replaced.
@@ -64,7 +75,8 @@ def generate(
     from cogmagic._display import LiveLine, in_notebook
 
     request = Request.of(prompt, find_model(model), **_known(options))
-    placing = Placing(tier, policy, vram_limit, compile)
+    savings = Savings(lean_decode, guidance_halves, fp8)
+    placing = Placing(tier, policy, vram_limit, compile, savings, check_keep(keep))
     wish: dict[str, Any] = {"placing": placing, "save": save, "overwrite": overwrite}
     if on_progress is not None or not in_notebook():
         return session().generate(request, **wish, on_progress=on_progress or silent)
@@ -82,6 +94,9 @@ def plan(
     policy: str = "auto",
     vram_limit: int | None = None,
     machine: Machine | None = None,
+    lean_decode: bool = False,
+    guidance_halves: bool = False,
+    fp8: bool = False,
     **options: Any,
 ) -> Plan:
     """Every tier for a request: memory, time, fit, and the choice; nothing is loaded.
@@ -93,7 +108,7 @@ def plan(
         options.pop("image", None)
     found = find_model(model)
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
-    here = machine or Machine.detect()
+    here = machine or session().ours(Machine.detect())
     download = 0
     if machine is None and local_folder(found) is None:
         from cogmagic._hub import room
@@ -107,6 +122,7 @@ def plan(
         policy=policy,
         vram_limit=vram_limit,
         folder=None if catalogued(model) else configs_folder(found),
+        savings=Savings(lean_decode, guidance_halves, fp8),
     )
 
 

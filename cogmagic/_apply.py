@@ -16,6 +16,7 @@ from cogmagic._host_copy import HostCopy
 from cogmagic._interrupts import interrupts_held
 from cogmagic._memory import empty_cache
 from cogmagic._placement import Tier
+from cogmagic._staged import Source, stage
 from cogmagic._stream import forget_stream, stream
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def placed(
     resident: int = 0,
     locked: bool = False,
     text: bool = True,
+    source: Source | None = None,
 ) -> Iterator[None]:
     """Hold `pipe` in `tier` on `device`; afterwards all its weights are in host memory again.
 
@@ -44,6 +46,7 @@ def placed(
         resident: the transformer's blocks that stay on the device in `stream`.
         locked: whether the weights are page-locked.
         text: whether the text encoder is needed.
+        source: where the components of `staged` come from.
     """
     undo = ExitStack()
     try:
@@ -59,6 +62,9 @@ def placed(
             undo.callback(_forget_hooks, pipe)
             if tier == "stream":
                 stream(pipe, device, resident, undo, asynchronous=locked)
+            elif tier == "staged":
+                assert source is not None  # noqa: S101 - `staged` has no other weights
+                stage(pipe, source, device, undo)
             else:
                 _APPLY[tier](pipe, device, host)
         yield

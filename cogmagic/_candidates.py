@@ -16,16 +16,24 @@ from cogmagic._machine import Machine
 from cogmagic._placement import Needs, Tier, context_bytes, needs, reserved_bytes
 from cogmagic._plan import Candidate
 from cogmagic._request import Request
+from cogmagic._savings import NO_SAVINGS, Savings
 
 __all__ = ["PREDICTIONS", "TIE", "candidates_for", "ordered"]
 
-_SIMPLEST: tuple[Tier, ...] = ("none", "balanced", "model", "stream", "sequential")
+_SIMPLEST: tuple[Tier, ...] = (
+    "none",
+    "balanced",
+    "model",
+    "stream",
+    "staged",
+    "sequential",
+)
 """Which of equally fast tiers is taken: the first."""
 TIE = 1.02
 """Times that differ by less are equal."""
 _SPARE = GIB
 """Left beside the blocks that stay in `stream`; see `_sparing`."""
-PREDICTIONS = "predictions 1.1"
+PREDICTIONS = "predictions 1.2"
 """To be raised when predictions change: past runs are then no measure of them any more."""
 
 
@@ -36,6 +44,7 @@ def candidates_for(
     limit: int | None,
     folder: Path | None,
     text: bool,
+    savings: Savings = NO_SAVINGS,
 ) -> tuple[Candidate, ...]:
     """Every tier that `machine` can do, the fastest first and of equals the simplest.
 
@@ -46,10 +55,14 @@ def candidates_for(
         limit: bytes that the run may take of a GPU.
         folder: the checkpoint, for an architecture outside the catalogue.
         text: whether the prompts are still to be encoded.
+        savings: what is done to need less.
     """
     if machine.device != "cuda" and folder is not None and same(configs_of(folder)) is None:
         return ()  # nothing to choose there, and a foreign architecture takes seconds to trace
-    gpu, wanted = machine.roomiest, footprint(request, dtype, folder)
+    gpu, wanted = (
+        machine.roomiest,
+        footprint(request, dtype, folder, halves=savings.guidance_halves, lean=savings.lean_decode),
+    )
     rates = machine.rates if machine.device == "cuda" else None
     kept = 0
     if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
@@ -73,6 +86,7 @@ def candidates_for(
             ram=machine.ram.for_me,
             gpus=len(machine.gpus),
             text=text,
+            savings=savings,
         )
         most = wanted.transformer.blocks if tier == "stream" else 0
         for resident in range(most, -1, -1):  # as many as fit, or none

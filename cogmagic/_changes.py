@@ -29,6 +29,9 @@ def changes_for(
             return ()
         target = min(worth, key=lambda c: c.lacking)
     said = [f"{target.lack} more: {target.tier}{_gain(target, found)}"]
+    thrift = _thrift(found, machine, limit, folder, None if stuck else target.tier)
+    if thrift is not None:
+        said.append(thrift)
     smaller = _fewer_frames(found, machine, limit, folder, target.tier)
     if smaller is not None:
         said.append(f"--num-frames {smaller}: {target.tier}")
@@ -46,6 +49,11 @@ def _worth(lacking: list[Candidate], found: Plan) -> list[Candidate]:
     return [c for c in lacking if paces[c.tier] <= best * TIE]
 
 
+def _faster(target: Candidate, found: Plan) -> bool:
+    mine, now = target.needs.seconds, found.seconds
+    return bool(mine and now and now > mine * TIE)
+
+
 def _gain(target: Candidate, found: Plan) -> str:
     mine, now = target.needs.seconds, found.seconds
     return f", {mine:.0f} s instead of {now:.0f} s" if mine and now and now > mine else ""
@@ -60,7 +68,29 @@ def _fewer_frames(
     frames: Iterable[int] = reversed(found.request.model.frames.legal())
     for count in (n for n in frames if n < found.request.num_frames):
         request = replace(found.request, num_frames=count)
-        for candidate in candidates_for(request, machine, found.dtype, limit, folder, found.text):
-            if candidate.tier == tier and candidate.fits:
-                return count
+        if _fits(replace(found, request=request), machine, limit, folder, tier):
+            return count
     return None
+
+
+def _thrift(
+    found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier | None
+) -> str | None:
+    """The cheapest options with which `tier`, or any if None, would fit."""
+    if found.tier == "balanced" or tier == "balanced":
+        return None
+    for savings in found.savings.more():
+        fitting = _fits(replace(found, savings=savings), machine, limit, folder, tier)
+        if fitting and (tier is None or _faster(fitting, found)):
+            return f"{savings.flags}: {fitting.tier}{_gain(fitting, found)}"
+    return None
+
+
+def _fits(
+    found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier | None
+) -> Candidate | None:
+    """The fastest candidate of `tier`, or of any if None, that fits the request of `found`."""
+    tried = candidates_for(
+        found.request, machine, found.dtype, limit, folder, found.text, found.savings
+    )
+    return next((c for c in tried if c.fits and tier in (None, c.tier)), None)

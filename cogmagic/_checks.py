@@ -9,7 +9,9 @@ from cogmagic._machine import Machine
 from cogmagic._placement import TIERS, Tier
 from cogmagic._request import Request
 
-__all__ = ["check_limit", "check_tier", "dtype_for"]
+KEEPS = ("hot", "warm", "cold")
+
+__all__ = ["KEEPS", "check_keep", "check_limit", "check_tier", "dtype_for"]
 
 _LEAST_LIMIT = GIB // 2
 
@@ -27,6 +29,19 @@ def check_limit(limit: object) -> None:
         f"vram_limit={limit!r} is no whole number of bytes from {_LEAST_LIMIT:,} (0.5 GiB): for"
         f" 10 GiB it is vram_limit=10 * 2**30.{hint}"
     )
+
+
+def check_keep(keep: str) -> str:
+    """What is to stay after a run.
+
+    Raises:
+        RequestError: for any other word.
+    """
+    if keep not in KEEPS:
+        raise RequestError(
+            f"Unknown keep {keep!r}.{did_you_mean(keep, KEEPS)} Choose from: {', '.join(KEEPS)}."
+        )
+    return keep
 
 
 def check_tier(tier: str | None, machine: Machine) -> Tier | None:

@@ -74,6 +74,8 @@ class Part:
     block: int
     """Bytes of one of the repeated blocks; 0 where none repeat."""
     blocks: int
+    fp8_saves: int = 0
+    """By how much a block is smaller with its linear layers kept in fp8."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ class Profile:
     denoise_operations: Mapping[int, tuple[float, float, float]]
     """By batch size: ``a + b * tokens + c * tokens**2``."""
     decode: Passes
+    decode_lean: Passes
+    """The same with fewer tensors alive (`_lean_decode`)."""
     encode_image: Passes | None
 
 
@@ -182,6 +186,7 @@ def read(profile: dict[str, Any]) -> Profile:
         denoise={int(batch): _curve(c) for batch, c in profile["denoise"].items()},
         denoise_operations={int(b): tuple(o) for b, o in profile["denoise_operations"].items()},
         decode=_passes(profile["decode"]),
+        decode_lean=_passes(profile["decode_lean"]),
         encode_image=_passes(profile["encode_image"]) if profile["encode_image"] else None,
     )
 

@@ -77,7 +77,14 @@ class Footprint:
     """Text and video tokens per batch item."""
 
 
-def footprint(request: Request, dtype: Dtype, folder: Path | None = None) -> Footprint:
+def footprint(
+    request: Request,
+    dtype: Dtype,
+    folder: Path | None = None,
+    *,
+    halves: bool = False,
+    lean: bool = False,
+) -> Footprint:
     """What `request` needs when its model is loaded in `dtype`.
 
     A model of the catalogue takes milliseconds and needs no torch. A `folder` whose configurations
@@ -87,6 +94,8 @@ def footprint(request: Request, dtype: Dtype, folder: Path | None = None) -> Foo
         request: what to generate.
         dtype: what the components are loaded in.
         folder: the checkpoint, needed where the catalogue does not know the architecture.
+        halves: whether guidance goes one prompt after the other.
+        lean: whether decoding keeps fewer tensors alive.
 
     Raises:
         ValueError: for an architecture outside the catalogue without a folder.
@@ -94,10 +103,12 @@ def footprint(request: Request, dtype: Dtype, folder: Path | None = None) -> Foo
     configs = configs_of(folder) if folder else {}
     name = same(configs) if folder else _kept_name(request.model)
     if name is not None:
-        return _footprint(request, dtype, kept(name, dtype), table()["models"][name]["configs"])
+        profile, configs = kept(name, dtype), table()["models"][name]["configs"]
+        return _footprint(request, dtype, profile, configs, halves=halves, lean=lean)
     if not configs:
         raise ValueError(f"{request.model.name} is not in the catalogue: name its folder")
-    return _footprint(request, dtype, _traced(request, dtype, configs), configs)
+    profile = _traced(request, dtype, configs, halves=halves)
+    return _footprint(request, dtype, profile, configs, halves=halves, lean=lean)
 
 
 _TRACED: dict[str, Profile] = {}
@@ -105,7 +116,7 @@ _TRACED: dict[str, Profile] = {}
 _TRACES = 4
 
 
-def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
+def _traced(request: Request, dtype: Dtype, configs: Configs, *, halves: bool) -> Profile:
     """The curves of a foreign architecture at the request's size, over numbers of frames."""
     from cogmagic._passes import profile
 
@@ -113,13 +124,14 @@ def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
     tiles = ends(tiling.tiles())
     image = request.model.task == "i2v"
     images = [(h * tiling.scale, w * tiling.scale) for h, w in tiles] if image else []
-    batch = 2 if request.guidance_scale > 1.0 else 1
-    key = json.dumps([configs, dtype, tiles, tiling.size, images, batch], default=str)
+    batches = (2, 1) if halves else (2,)
+    batches = batches if request.guidance_scale > 1.0 else (1,)
+    key = json.dumps([configs, dtype, tiles, tiling.size, images, batches], default=str)
     if key not in _TRACED:
         counts = request.model.frames.legal()
         picked = sorted({*counts[:: max(len(counts) // 3, 1)], counts[-1]})
         clips = [clip_of(replace(request, num_frames=n), configs) for n in picked]
-        traced = profile(configs, dtype, clips, tiles, images, (batch,))
+        traced = profile(configs, dtype, clips, tiles, images, batches)
         while len(_TRACED) >= _TRACES:
             del _TRACED[next(iter(_TRACED))]
         _TRACED[key] = traced
@@ -146,20 +158,27 @@ def _kept_name(model: Model) -> str | None:
     return next((m.name for m in MODELS if (m.architecture, m.max_tokens) == wanted), None)
 
 
-def _footprint(request: Request, dtype: Dtype, profile: Profile, configs: Configs) -> Footprint:
+def _footprint(
+    request: Request, dtype: Dtype, profile: Profile, configs: Configs, *, halves: bool, lean: bool
+) -> Footprint:
     tokens = configs["transformer"]["max_text_seq_length"]
     tokens += tokens_of(configs["transformer"], clip_of(request, configs))
     batch = 2 if request.guidance_scale > 1.0 else 1
     a, b, c = profile.denoise_operations[batch]
     image = profile.encode_image
+    # In halves, what goes in and comes out is there for both.
+    beside = 2 * 4 * prod(clip_of(request, configs)) * configs["vae"]["latent_channels"]
+    alive = profile.denoise[1 if halves else batch](tokens)
     return Footprint(
         text_encoder=profile.text_encoder,
         transformer=profile.transformer,
         vae=profile.vae,
         encode=_work(profile.encode, profile.encode_operations, profile),
         encode_image=_encode_image(request, dtype, image, profile, configs) if image else None,
-        denoise=_work(profile.denoise[batch](tokens), a + b * tokens + c * tokens**2, profile),
-        decode=_decode(request, dtype, profile, configs),
+        denoise=_work(
+            alive, a + b * tokens + c * tokens**2, profile, beside if halves and batch > 1 else 0
+        ),
+        decode=_decode(request, dtype, profile, configs, lean=lean),
         tokens=tokens,
     )
 
@@ -170,26 +189,29 @@ def _work(peak: Peak, operations: float, profile: Profile, around: int = 0) -> W
     return Work(peak.peak + around, above, operations)
 
 
-def _decode(request: Request, dtype: Dtype, profile: Profile, configs: Configs) -> Work:
+def _decode(
+    request: Request, dtype: Dtype, profile: Profile, configs: Configs, *, lean: bool
+) -> Work:
     """``tiled_decode``: every tile's passes in turn, then the rows, then the picture.
 
     A tile's frames come in passes of two latent frames, the odd one with the first; what is
-    decoded stays until all is put together.
+    decoded stays until all is put together, in host memory if it is done `lean`.
     """
     item, tiling = ITEM[dtype], Tiling.of(request, configs)
     later = max(request.latent_frames // 2, 1) - 1
     first = 4 * (request.latent_frames - 2 * later) - 3 * (request.latent_frames % 2)
     frames = [first, *[8] * later]
     pixel = configs["vae"]["out_channels"] * item
+    passes = profile.decode_lean if lean else profile.decode
     peak, operations, kept_tiles = Peak(0, 0), 0.0, 0
     for tile in tiling.tiles():
         area = prod(tile) * tiling.scale**2
-        outs = [_rounded(n * area * pixel) for n in frames]
-        passed, work = _tile(profile.decode, prod(tile), outs)
+        outs = [0 if lean else _rounded(n * area * pixel) for n in frames]
+        passed, work = _tile(passes, prod(tile), outs)
         peak = _higher(peak, passed, kept_tiles)
         operations += work
-        kept_tiles += _rounded(sum(frames) * area * pixel)
-    if tiling.tiled:  # the tiles, their rows and the picture, all at once
+        kept_tiles += 0 if lean else _rounded(sum(frames) * area * pixel)
+    if tiling.tiled and not lean:  # the tiles, their rows and the picture, all at once
         whole = _rounded(sum(frames) * prod(tiling.size) * tiling.scale**2 * pixel)
         peak = _higher(peak, Peak(2 * whole, 2 * whole), kept_tiles)
     padded, height, width = clip_of(request, configs)

@@ -125,11 +125,11 @@ def _decode(pipe: Any, latents: torch.Tensor, clock: Clock) -> np.ndarray[Any, A
         video = pipe.decode_latents(latents)[0]  # 3 × frames × height × width, -1 to 1
     finally:
         handle.remove()
-    return _pixels(video)
+    return _pixels(video, pipe._execution_device)
 
 
-def _pixels(video: torch.Tensor) -> np.ndarray[Any, Any]:
-    """uint8 RGB of a clip [3, frames, height, width] in -1..1, leaving the device frame by frame.
+def _pixels(video: torch.Tensor, device: torch.device) -> np.ndarray[Any, Any]:
+    """uint8 RGB of a clip [3, frames, height, width] in -1..1, made on `device` frame by frame.
 
     In float32 and all at once a clip of CogVideoX 1.5 would take 3 GiB more.
     """
@@ -139,7 +139,9 @@ def _pixels(video: torch.Tensor) -> np.ndarray[Any, Any]:
     _, count, height, width = video.shape
     frames = np.empty((count, height, width, 3), np.uint8)
     for i in range(count):
-        frame = (video[:, i].float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+        frame = (
+            (video[:, i].to(device).float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+        )
         frames[i] = frame.permute(1, 2, 0).cpu().numpy()
     return frames
 

@@ -12,6 +12,7 @@ from traitlets import Bool, Float, TraitError, Unicode, validate
 
 from cogmagic import _plan_text as plan_text
 from cogmagic._catalog import MODELS
+from cogmagic._checks import KEEPS
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._gpu import GIB
 from cogmagic._machine import Machine
@@ -59,6 +60,11 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     vram_limit = Float(
         0.0, min=0.0, max=4096.0, help="GiB of VRAM that a run may take; 0 for all that is free."
     ).tag(config=True)
+    keep = Unicode(
+        "warm",
+        help="What stays after a run: hot, weights on the GPU if all were there; warm, those in"
+        " RAM; cold, nothing.",
+    ).tag(config=True)
     save = Unicode("", help="Folder or file of cells that name none.").tag(config=True)
     embed_limit_mb = Float(
         8.0, min=0.0, max=1000.0, help="Videos up to this are embedded, larger ones linked."
@@ -90,6 +96,13 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         if policy not in POLICIES:
             raise TraitError(f"Unknown policy {policy!r}. Choose from: {', '.join(POLICIES)}.")
         return policy
+
+    @validate("keep")  # type: ignore[untyped-decorator]
+    def _check_keep(self, proposal: dict[str, Any]) -> str:
+        keep = str(proposal["value"])
+        if keep not in KEEPS:
+            raise TraitError(f"Unknown keep {keep!r}. Choose from: {', '.join(KEEPS)}.")
+        return keep
 
     @line_cell_magic  # type: ignore[untyped-decorator]
     def cogvideo(self, line: str, cell: str | None = None) -> Any:
@@ -158,7 +171,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     def _show_plan(self, options: dict[str, Any], prompt: str | None = None) -> None:
         from cogmagic import _api
 
-        for name in ("out", "save", "overwrite", "dry_run", "compile", "help"):
+        for name in ("out", "save", "overwrite", "dry_run", "compile", "keep", "help"):
             options.pop(name, None)
         if prompt:
             options["prompt"] = prompt
@@ -182,6 +195,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     def _with_defaults(self, options: dict[str, Any]) -> dict[str, Any]:
         """Options of the line, then the kernel's defaults; a variable's name becomes its value."""
         filled = {"model": self.model, "tier": self.tier, "policy": self.policy, **options}
+        filled.setdefault("keep", self.keep)
         if self.vram_limit:
             filled.setdefault("vram_limit", round(self.vram_limit * GIB))
         if self.save:

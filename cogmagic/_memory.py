@@ -14,6 +14,7 @@ from cogmagic._errors import Cancelled, OutOfMemoryError
 from cogmagic._interrupts import interrupts_held
 from cogmagic._machine import Machine, torch_build
 from cogmagic._placement import context_bytes
+from cogmagic._ram import trim
 
 __all__ = [
     "Peaks",
@@ -168,8 +169,9 @@ def _explained(short: BaseException) -> OutOfMemoryError:
 
 
 def empty_cache() -> None:
-    """Return freed device memory to the driver."""
+    """Return freed device memory to the driver, and freed host memory to the system."""
     gc.collect()
+    trim()
     torch = sys.modules.get("torch")
     if torch is None:
         return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cogmagic._catalog import DTYPES, MODELS, SCHEDULERS
+from cogmagic._checks import KEEPS
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._gpu import GIB
 from cogmagic._placement import TIERS
@@ -121,6 +122,16 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("vram-limit", "GiB of VRAM that the run may take", _MEMORY, "GIB", parse_gib),
     Option("compile", "compile the transformer: longer once, then faster steps", _MEMORY),
+    Option("lean-decode", "decode with less memory; the same frames", _MEMORY),
+    Option("guidance-halves", "one prompt after the other: less memory", _MEMORY),
+    Option("fp8", "transformer in 8 bits: less memory, another picture", _MEMORY),
+    Option(
+        "keep",
+        "what stays after the run: on the GPU too, in RAM, or nothing",
+        _MEMORY,
+        "NAME",
+        choices=KEEPS,
+    ),
     Option("fps", "frames per second of the file", _OUTPUT, "N", int),
     Option("out", "variable that receives the Video", _OUTPUT, "NAME", aliases=("-o",)),
     Option("save", "file (.mp4) or folder to write to", _OUTPUT, "PATH"),

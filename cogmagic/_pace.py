@@ -41,9 +41,12 @@ def on_disk(request: Request, f: Footprint, dtype: Dtype) -> float:
 
 
 def run_seconds(
-    tier: str, request: Request, f: Footprint, rates: Rates, resident: int
+    tier: str, request: Request, f: Footprint, rates: Rates, resident: int, passes: int
 ) -> tuple[float, float]:
-    """Seconds of a step and of all phases after loading, by rate, with copies that stand alone."""
+    """Seconds of a step and of all phases after loading, by rate, with copies that stand alone.
+
+    The transformer's weights are needed so many `passes` in each step.
+    """
     prompts = 2 if request.guidance_scale > 1.0 else 1
     step = f.denoise.operations / rates.compute
     encode = prompts * f.encode.operations / rates.compute
@@ -52,12 +55,12 @@ def run_seconds(
     once = text + transformer + vae
     if tier == "sequential":
         once = 0
-        step += transformer / rates.pageable
+        step += passes * transformer / rates.pageable
         encode += prompts * text / rates.pageable
         decode *= 1 + vae / rates.pageable / 0.05  # a tile's pass brings every leaf anew
     if tier == "stream":
         share = 1 - min(resident / max(f.transformer.blocks, 1), 1.0)
-        step = max(step * (1 + _STREAMED * share), share * transformer / rates.locked)
+        step = max(step * (1 + _STREAMED * share), passes * share * transformer / rates.locked)
         encode += prompts * text / rates.locked
         once = 0
         encode += (text + transformer + vae) / _LOCKING

@@ -12,6 +12,8 @@ from torch import nn
 
 from cogmagic._catalog import Dtype
 from cogmagic._curves import Configs, Curve, Part, Passes, Peak, Profile, parabola, tokens_of
+from cogmagic._fp8 import wide_linears
+from cogmagic._lean_decode import lean_decoding
 from cogmagic._pipeline import quiet_libraries
 from cogmagic._trace import Trace, nbytes_of, traced
 
@@ -80,9 +82,11 @@ def profile(
     encode, encode_operations = _encode(text, texts, configs, kind)
     steps = {b: [step(denoiser, configs, kind, b, clip) for clip in clips] for b in batches}
     latents, colours = configs["vae"]["latent_channels"], configs["vae"]["in_channels"]
+    with lean_decoding(vae):
+        lean = _passes(vae, vae.decoder, (latents, _DECODED), tiles, kind)
     return Profile(
         text_encoder=_part(text, text.encoder.block, texts),
-        transformer=_part(denoiser, denoiser.transformer_blocks, blocks),
+        transformer=_part(denoiser, denoiser.transformer_blocks, blocks, narrow=True),
         vae=_part(vae),
         buffers=nbytes_of(*text.buffers(), *denoiser.buffers(), *vae.buffers()),
         encode=encode,
@@ -94,6 +98,7 @@ def profile(
             b: parabola([(n, work) for n, _, work in found]) for b, found in steps.items()
         },
         decode=_passes(vae, vae.decoder, (latents, _DECODED), tiles, kind),
+        decode_lean=lean,
         encode_image=_passes(vae, vae.encoder, (colours, (1,)), images, kind) if images else None,
     )
 
@@ -182,18 +187,28 @@ def _passes(
     return Passes(tuple(curves), last, tuple(operations))
 
 
-def _part(module: Any, blocks: Sequence[nn.Module] = (), count: int = 0) -> Part:
-    """The component of which `module` has the first few of `count` blocks."""
+def _part(
+    module: Any, blocks: Sequence[nn.Module] = (), count: int = 0, *, narrow: bool = False
+) -> Part:
+    """The component of which `module` has the first few of `count` blocks.
+
+    `narrow` if their linear layers can be kept in fp8.
+    """
 
     def size(*tensors: torch.Tensor) -> int:
         return sum(t.numel() * t.element_size() for t in tensors)
 
     block = size(*blocks[-1].parameters()) if count else 0
+    saves = 0
+    for linear in wide_linears(blocks[-1:]) if narrow else ():
+        rows, item = linear.out_features, linear.weight.element_size()
+        saves += linear.weight.numel() * (item - 1) - rows * item
     return Part(
         weights=size(*module.parameters(), *module.buffers()) + (count - len(blocks)) * block,
         largest_leaf=max(size(*leaf.parameters(recurse=False)) for leaf in module.modules()),
         block=block,
         blocks=count,
+        fp8_saves=saves,
     )
 
 

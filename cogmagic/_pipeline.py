@@ -21,20 +21,24 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "COMPONENTS",
     "balanced_map",
     "check_balanced",
+    "empty_component",
     "import_libraries",
     "load",
     "load_balanced",
+    "load_component",
     "scheduler_for",
     "torch_dtype",
 ]
 
-_LIBRARIES = {
+COMPONENTS = {
     "text_encoder": ("transformers", "T5EncoderModel"),
     "transformer": ("diffusers", "CogVideoXTransformer3DModel"),
     "vae": ("diffusers", "AutoencoderKLCogVideoX"),
 }
+"""The components that have weights: name, library, class."""
 
 
 def import_libraries(task: Task) -> None:
@@ -48,16 +52,56 @@ def import_libraries(task: Task) -> None:
         _pipeline_class(task)
 
 
-def load(folder: Path, task: Task, dtype: Dtype) -> Any:
+def load(folder: Path, task: Task, dtype: Dtype, *, empty: bool = False) -> Any:
     """The pipeline of `folder` in host memory, tiling on.
 
     The dtype rules are the loaders' own: T5 keeps parts in float32 when loaded in float16.
+
+    Args:
+        folder: the checkpoint.
+        task: which pipeline it is for.
+        dtype: what the components are loaded in.
+        empty: leave the weights out.
     """
     with quiet_libraries():
+        given = {n: empty_component(folder, n, dtype) for n in COMPONENTS} if empty else {}
         pipe = _pipeline_class(task).from_pretrained(
-            folder, dtype=torch_dtype(dtype), use_safetensors=True, local_files_only=True
+            folder, dtype=torch_dtype(dtype), use_safetensors=True, local_files_only=True, **given
         )
     return _prepared(pipe)
+
+
+def load_component(folder: Path, name: str, dtype: Dtype, device: torch.device) -> Any:
+    """One component of `folder`, loaded straight onto `device`."""
+    with quiet_libraries():
+        return _component_class(name).from_pretrained(
+            folder,
+            subfolder=name,
+            dtype=torch_dtype(dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            device_map={"": device},
+        )
+
+
+def empty_component(folder: Path, name: str, dtype: Dtype) -> Any:
+    """One component of `folder` on the meta device, without weights."""
+    import torch
+
+    cls = _component_class(name)
+    with torch.device("meta"):
+        if COMPONENTS[name][0] == "diffusers":
+            module = cls.from_config(cls.load_config(folder, subfolder=name))
+        else:
+            module = cls(cls.config_class.from_pretrained(folder, subfolder=name))
+    return module.to(torch_dtype(dtype)).eval()
+
+
+def _component_class(name: str) -> Any:
+    from importlib import import_module
+
+    library, kind = COMPONENTS[name]
+    return getattr(import_module(library), kind)
 
 
 def load_balanced(folder: Path, task: Task, dtype: Dtype, machine: Machine) -> Any:
@@ -125,21 +169,13 @@ def balanced_map(folder: Path, dtype: Dtype, memory: Mapping[int, int]) -> dict[
 
 def _module_bytes(folder: Path, dtype: Dtype) -> dict[str, int]:
     """Bytes of each component as diffusers' assignment counts them, from empty modules."""
-    import accelerate
-    import diffusers
-    import transformers
     from accelerate.utils import compute_module_sizes
 
+    kind = torch_dtype(dtype)
     sizes = {}
-    for name, (library, kind) in _LIBRARIES.items():
-        cls = getattr(diffusers if library == "diffusers" else transformers, kind)
-        with accelerate.init_empty_weights():
-            if library == "diffusers":
-                module = cls.from_config(cls.load_config(folder, subfolder=name))
-            else:
-                module = cls(cls.config_class.from_pretrained(folder, subfolder=name))
-        torch_type = torch_dtype(dtype)
-        sizes[name] = int(compute_module_sizes(module.to(torch_type), dtype=torch_type)[""])
+    for name in COMPONENTS:
+        module = empty_component(folder, name, dtype)
+        sizes[name] = int(compute_module_sizes(module, dtype=kind)[""])
     return sizes
 
 

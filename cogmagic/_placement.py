@@ -16,10 +16,11 @@ from cogmagic._gpu import GIB
 from cogmagic._pace import mapped, on_disk, run_seconds, stored
 from cogmagic._rates import Rates
 from cogmagic._request import Request
+from cogmagic._savings import NO_SAVINGS, Savings
 
 __all__ = ["TIERS", "Needs", "Tier", "allocatable", "context_bytes", "needs", "reserved_bytes"]
 
-Tier = Literal["none", "model", "stream", "sequential", "balanced"]
+Tier = Literal["none", "model", "stream", "staged", "sequential", "balanced"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
 MIB = 2**20
@@ -60,13 +61,14 @@ def needs(
     resident_blocks: int = 0,
     text: bool = True,
     gpus: int = 1,
+    savings: Savings = NO_SAVINGS,
 ) -> Needs:
     """Predict one tier.
 
     Args:
         tier: the placement.
         request: what to generate.
-        footprint: its phases, in `dtype`.
+        footprint: its phases, in `dtype`; with weights as the files have them.
         rates: the device's speed, if known.
         capability: the GPU's compute capability, if known.
         dtype: what the weights are loaded in.
@@ -75,9 +77,10 @@ def needs(
         resident_blocks: the transformer's blocks that stay on the device in `stream`.
         text: whether the prompts are still to be encoded; else their encoder stays off the device.
         gpus: how many there are, for `balanced`.
+        savings: what is done to need less.
     """
-    extra = _workspace(capability)
-    used = footprint if text or tier == "balanced" else _without_text(footprint)
+    extra, small = _workspace(capability), savings.shrunk(footprint)
+    used = small if text or tier == "balanced" else _without_text(small)
     phases: tuple[Mapping[str, int], ...]
     if tier == "balanced":
         phases = _balanced(used, extra, gpus)
@@ -85,11 +88,13 @@ def needs(
         phases = (_stream(used, extra, resident_blocks),)
     else:
         phases = (_PHASES[tier](used, extra),)
-    host = _host(tier, request, footprint, dtype, kept_float32)
+    host = _host(tier, request, small, dtype, kept_float32, fp8=savings.fp8)
     if rates is None:
         return Needs(tier, phases, host, None, None, resident_blocks)
-    step, total = run_seconds(tier, request, used, rates, resident_blocks)
-    cached = footprint.transformer.weights if mapped(request, dtype) else 0
+    halves = savings.guidance_halves and request.guidance_scale > 1.0
+    step, total = run_seconds(tier, request, used, rates, resident_blocks, 2 if halves else 1)
+    is_mapped = mapped(request, dtype) and not savings.fp8
+    cached = footprint.transformer.weights if is_mapped else 0
     if tier == "sequential" and ram is not None and ram - host < cached:
         # Read round and round, a file larger than its cache is never in it when it is wanted.
         again = cached / rates.disk
@@ -154,7 +159,7 @@ def _sequential(f: Footprint, extra: int) -> dict[str, int]:
 
 
 def _stream(f: Footprint, extra: int, resident: int) -> dict[str, int]:
-    """The VAE throughout; the text encoder's leaves, then the transformer's blocks, two at a time.
+    """The text encoder's leaves, then the transformer's blocks, two at a time, then the VAE.
 
     While one computes, the next arrives. The transformer's other parts and its resident blocks are
     there while denoising.
@@ -162,11 +167,23 @@ def _stream(f: Footprint, extra: int, resident: int) -> dict[str, int]:
     vae, transformer = f.vae.weights, f.transformer
     outside = transformer.weights - transformer.blocks * transformer.block
     blocks = min(resident + 2, transformer.blocks) * transformer.block
-    image = f.encode_image.peak if f.encode_image else 0
+    image = vae + f.encode_image.peak if f.encode_image else 0
     return {
-        "load": vae,
-        "encode": vae + f.encode.leaf_peak + f.text_encoder.largest_leaf + extra,
-        "denoise": vae + max(outside + blocks + f.denoise.peak, image) + extra,
+        "load": 0,
+        "encode": f.encode.leaf_peak + f.text_encoder.largest_leaf + extra,
+        "denoise": max(outside + blocks + f.denoise.peak, image) + extra,
+        "decode": vae + f.decode.peak + extra,
+    }
+
+
+def _staged(f: Footprint, extra: int) -> dict[str, int]:
+    """One component at a time, and none beside it."""
+    vae = f.vae.weights
+    image = vae + f.encode_image.peak if f.encode_image else 0
+    return {
+        "load": 0,
+        "encode": f.text_encoder.weights + f.encode.peak + extra,
+        "denoise": max(f.transformer.weights + f.denoise.peak, image) + extra,
         "decode": vae + f.decode.peak + extra,
     }
 
@@ -192,7 +209,7 @@ def _balanced(f: Footprint, extra: int, count: int) -> tuple[dict[str, int], ...
     return tuple(found)
 
 
-_PHASES = {"none": _none, "model": _model, "sequential": _sequential}
+_PHASES = {"none": _none, "model": _model, "staged": _staged, "sequential": _sequential}
 
 
 _SLACK = {"decode": round(0.6 * GIB)}
@@ -228,7 +245,15 @@ _PROCESS = round(1.35 * GIB)
 """Python with torch, diffusers and a CUDA context, measured on Linux (docs/benchmarks)."""
 
 
-def _host(tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32: int) -> int:
+_PASSING = round(0.15 * GIB)
+_WIDENED = round(0.35 * GIB)
+"""What the loaders hold while they go from file to GPU, and of T5's tensors kept in float32 beside
+float16 (docs/benchmarks)."""
+
+
+def _host(
+    tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32: int, *, fp8: bool
+) -> int:
     """The process, the weights that loading converts, and the finished frames.
 
     Weights whose file has the wanted dtype stay mapped files, which do not count.
@@ -237,6 +262,8 @@ def _host(tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32
     total = _PROCESS + 2 * frames
     if tier == "balanced":  # goes from the files to the GPUs
         return total
+    if tier == "staged":  # the same, tensor by tensor, some at once
+        return total + _PASSING + (_WIDENED if kept_float32 else 0)
     if tier == "stream":  # copies of everything
         return total + f.text_encoder.weights + f.transformer.weights + f.vae.weights
     if dtype != "float32":
@@ -245,6 +272,6 @@ def _host(tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32
         total += f.text_encoder.weights
     else:
         total += kept_float32
-    if not mapped(request, dtype):
+    if fp8 or not mapped(request, dtype):
         total += f.transformer.weights
     return total

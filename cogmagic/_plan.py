@@ -10,6 +10,7 @@ from cogmagic._gpu import GIB
 from cogmagic._placement import Needs, Tier
 from cogmagic._report import gib
 from cogmagic._request import Request
+from cogmagic._savings import NO_SAVINGS, Savings
 
 __all__ = ["Candidate", "Plan"]
 
@@ -81,6 +82,8 @@ class Plan:
     """Bytes that must come from the hub first."""
     text: bool = True
     """Whether the prompts are still to be encoded; else their embeddings are kept."""
+    savings: Savings = NO_SAVINGS
+    """What is done to need less memory."""
 
     @property
     def chosen(self) -> Candidate | None:

@@ -17,6 +17,7 @@ _MEANING = {
     "none": "every component on the device",
     "model": "one whole component on the GPU at a time",
     "stream": "blocks copied from page-locked memory while others compute",
+    "staged": "each component from its files to the GPU when it is needed, then gone",
     "sequential": "each layer on the GPU only while it runs",
     "balanced": "whole components spread over the GPUs, no offload",
 }
@@ -41,6 +42,8 @@ def table(plan: Plan) -> str:
         f"{r.num_inference_steps} steps of {r.scheduler}, guidance {r.guidance_scale:g}",
         "VAE      slicing and tiling on",
     ]
+    if plan.savings.names:
+        lines.append(f"savings  {plan.savings.flags}")
     if not plan.text:
         lines.append("text     kept from an earlier run: its encoder is not needed")
     if plan.download:
@@ -86,6 +89,7 @@ def as_json(plan: Plan) -> str:
             "num_frames": r.num_frames,
             "num_inference_steps": r.num_inference_steps,
             "download": plan.download,
+            "savings": list(plan.savings.names),
             "changes": list(plan.changes),
             "candidates": [_plain(c) for c in plan.candidates],
         },

@@ -16,6 +16,7 @@ from cogmagic._plan import Candidate, Plan
 from cogmagic._report import gib
 from cogmagic._request import Request
 from cogmagic._rule import rule_of_thumb
+from cogmagic._savings import NO_SAVINGS, Savings
 
 __all__ = ["POLICIES", "Policy", "plan"]
 
@@ -33,6 +34,7 @@ def plan(
     folder: Path | None = None,
     download: int = 0,
     text: bool = True,
+    savings: Savings = NO_SAVINGS,
 ) -> Plan:
     """Choose the tier for `request` on `machine`, or check the one that was asked for.
 
@@ -45,6 +47,7 @@ def plan(
         folder: the checkpoint; needed for an architecture outside the catalogue.
         download: bytes of it that are still to come from the hub.
         text: whether the prompts are still to be encoded.
+        savings: what is done to need less memory.
 
     Raises:
         TierError: when `tier` or `policy` does not exist or this machine cannot do it.
@@ -59,7 +62,7 @@ def plan(
             f" Choose from: {', '.join(POLICIES)}."
         )
     dtype = dtype_for(request, machine)
-    candidates = candidates_for(request, machine, dtype, vram_limit, folder, text)
+    candidates = candidates_for(request, machine, dtype, vram_limit, folder, text, savings)
     lacking = max(download - machine.disk, 0) if machine.disk is not None else 0
     if lacking:
         candidates = tuple(replace(c, missing_disk=lacking) for c in candidates)
@@ -81,6 +84,7 @@ def plan(
         where=_where(machine, vram_limit),
         download=download,
         text=text,
+        savings=savings,
     )
     if machine.device != "cuda" and found.fits:
         return found

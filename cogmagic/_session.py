@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._apply import placed
 from cogmagic._checkpoint import local_folder
 from cogmagic._checks import check_tier, dtype_for
 from cogmagic._compile import check_compiler, compiled
@@ -20,7 +20,9 @@ from cogmagic._experience import learn, ready
 from cogmagic._folder import check_folder
 from cogmagic._generation import generate_frames
 from cogmagic._gpu import GIB
+from cogmagic._halves import guidance_halves
 from cogmagic._interrupts import interrupts_deferred, interrupts_held
+from cogmagic._lean_decode import lean_decoding
 from cogmagic._loaded import Loaded
 from cogmagic._machine import Machine, checked_by_torch
 from cogmagic._memory import (
@@ -36,6 +38,8 @@ from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._ram import host_ram
 from cogmagic._report import Report, gib, metadata
 from cogmagic._request import Request
+from cogmagic._savings import NO_SAVINGS, Savings
+from cogmagic._staged import Source
 from cogmagic._texts import Texts
 from cogmagic._version import __version__
 from cogmagic._video import Target, Video, check_encoder, write_mp4
@@ -63,6 +67,11 @@ class Placing:
     """Bytes that the run may take of a GPU, its CUDA context included."""
     compile: bool = False
     """Whether the transformer's blocks are compiled."""
+    savings: Savings = NO_SAVINGS
+    """What is done to need less memory."""
+    keep: str = "warm"
+    """What stays after the run: ``hot``, weights on the GPU if all were there, ``warm``, those in
+    host memory, or ``cold``, nothing."""
 
     @property
     def cautious(self) -> bool:
@@ -113,6 +122,14 @@ class Session:
         finally:
             self._lock.release()
 
+    def ours(self, machine: Machine) -> Machine:
+        """The machine as it is to a run, for which weights that stayed on the GPU make room."""
+        gpu, stayed = machine.roomiest, self.loaded.hot_bytes if self.loaded else 0
+        if gpu is None or gpu.free is None or not stayed:
+            return machine
+        mine = [replace(g, free=(g.free or 0) + stayed * (g is gpu)) for g in machine.gpus]
+        return replace(machine, gpus=tuple(mine))
+
     def _busy(self) -> BusyError:
         running = self._running.prompt if self._running else ""
         return BusyError(
@@ -148,7 +165,7 @@ class Session:
                 if is_device_shortage(error):
                     learn(machine, chosen, None, placing.vram_limit)
                 raise
-            if not placing.compile:  # which is another pace, in less memory
+            if not (placing.compile or chosen.savings.names):  # another pace, in less memory
                 learn(machine, chosen, report, placing.vram_limit)
             clock.phase("save")
             write_mp4(target.part, frames, request.fps, metadata(request, report))
@@ -190,7 +207,7 @@ class Session:
         else:
             check_prompts(request, folder)
         clock.phase("load", note=request.model.name)
-        machine = ready(checked_by_torch(Machine.detect()))
+        machine = self.ours(ready(checked_by_torch(Machine.detect())))
         gpu = machine.roomiest
         device = gpu.name if gpu else machine.device
         texts = Texts(request, folder, dtype_for(request, machine), device)
@@ -203,6 +220,7 @@ class Session:
             policy=placing.policy,
             vram_limit=placing.vram_limit,
             folder=folder,
+            savings=placing.savings,
         )
         if not chosen.fits and placing.cautious:
             raise TierError(_nothing_fits(chosen))
@@ -234,14 +252,16 @@ class Session:
             with (
                 limited(machine, placing.vram_limit),
                 _compiled(loaded.pipe, request, clock) if placing.compile else nullcontext(),
-                placed(
-                    loaded.pipe,
+                loaded.placed(
                     chosen.tier,
                     device,
+                    text=chosen.text,
+                    stay=placing.keep == "hot",
                     resident=resident,
                     locked=locked,
-                    text=chosen.text,
+                    source=Source(folder, chosen.dtype, chosen.savings.fp8),
                 ),
+                _thrifty(loaded.pipe, chosen.savings),
                 torch.no_grad(),
             ):
                 frames = generate_frames(loaded.pipe, request, clock, texts, kept)
@@ -250,7 +270,7 @@ class Session:
         finally:
             with interrupts_held():
                 del loaded
-                stays = self._keep(chosen)
+                stays = self._keep(chosen, placing)
         return frames, Report(
             tier=chosen.tier,
             reason=chosen.reason,
@@ -286,11 +306,15 @@ class Session:
         self.loaded = Loaded.of(request.model, chosen, folder, machine)
         return self.loaded
 
-    def _keep(self, chosen: Plan) -> str:
+    def _keep(self, chosen: Plan, placing: Placing) -> str:
         """Decide whether the weights stay in host memory for the next run; what was decided."""
         left = host_ram().available
         if chosen.tier == "balanced":
             why = "weights were on the GPUs only: not kept"
+        elif chosen.tier == "staged":
+            return "weights went from the files to the GPU: not kept"
+        elif placing.keep == "cold":
+            why = "weights not kept, as asked"
         elif left is not None and left < _RAM_RESERVE:
             why = f"weights not kept: {gib(left)} of RAM left"
         else:
@@ -310,6 +334,17 @@ def _compiled(pipe: Any, request: Request, clock: Clock) -> AbstractContextManag
             clock.phase("denoise", request.num_inference_steps)
 
     return compiled(pipe.transformer, first)
+
+
+@contextmanager
+def _thrifty(pipe: Any, savings: Savings) -> Iterator[None]:
+    """The savings that are made while running."""
+    with ExitStack() as stack:
+        if savings.lean_decode:
+            stack.enter_context(lean_decoding(pipe.vae))
+        if savings.guidance_halves:
+            stack.enter_context(guidance_halves(pipe.transformer))
+        yield
 
 
 def _nothing_fits(chosen: Plan) -> str:

@@ -1,16 +1,19 @@
 """Streaming: weights come from page-locked host memory while the blocks before them compute.
 
 The transformer goes block by block and the text encoder leaf by leaf through diffusers' group
-offloading; the VAE stays. Blocks for which there is room stay, too, while denoising: every so many
-blocks one, so that each copy has the longer to arrive.
+offloading. The transformer's other parts, and blocks for which there is room, stay while denoising:
+every so many blocks one, so that each copy has the longer to arrive. The VAE comes when it is
+called.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._host_copy import HostCopy
+from cogmagic._turns import Turns
 
 if TYPE_CHECKING:
     import torch
@@ -39,50 +42,39 @@ def stream(
     options: dict[str, Any] = {"onload_device": device, "offload_device": torch.device("cpu")}
     options |= {"use_stream": asynchronous, "non_blocking": asynchronous}
     undo.callback(_settle, device)
-    HostCopy([pipe.vae]).onload(device)
     if pipe.text_encoder is not None:
         # T5's embedding is in its encoder a second time, by another name that never runs.
         apply_group_offloading(pipe.text_encoder.encoder, offload_type="leaf_level", **options)
-    transformer = pipe.transformer
-    blocks = transformer.transformer_blocks
+    transformer, vae = pipe.transformer, pipe.vae
+    blocks, parts = transformer.transformer_blocks, transformer._modules
     streamed = stream_indices(len(blocks), resident)
     stays = [b for i, b in enumerate(blocks) if i not in streamed]
-    # diffusers offloads the blocks that it finds: for this moment, those that are to be streamed.
-    transformer.transformer_blocks = torch.nn.ModuleList([blocks[i] for i in sorted(streamed)])
+    stays += [part for part in transformer.children() if part is not blocks]
+    # diffusers offloads what it finds: for this moment, the blocks that are to be streamed. It
+    # would send the other parts, too, with each step, and their buffers twice. But only where it
+    # finds another part does it fetch each block ahead, so there is one without weights.
+    transformer._modules = {
+        "transformer_blocks": torch.nn.ModuleList([blocks[i] for i in sorted(streamed)]),
+        "other": torch.nn.Identity(),
+    }
     try:
         apply_group_offloading(
             transformer, offload_type="block_level", num_blocks_per_group=1, **options
         )
     finally:
-        transformer.transformer_blocks = blocks
-    if stays:
-        _stay_while_denoising(pipe, HostCopy(stays), device, undo)
+        transformer._modules = parts
+    turns = Turns(undo)
+    for called, home in (
+        ([transformer], HostCopy(stays)),
+        ([vae.encoder, vae.decoder], HostCopy([vae])),
+    ):
+        turns.add(called, partial(home.onload, device), home.restore)
 
 
 def stream_indices(count: int, resident: int) -> frozenset[int]:
     """Which of `count` blocks are streamed when `resident` stay, as evenly spread as can be."""
     streamed = max(count - resident, 0)
     return frozenset(i for i in range(count) if (i + 1) * streamed // count > i * streamed // count)
-
-
-def _stay_while_denoising(pipe: Any, stays: Any, device: torch.device, undo: ExitStack) -> None:
-    """Bring the resident blocks with the first step, and drop them when decoding begins."""
-    here = False
-
-    def come(*_: Any) -> None:
-        nonlocal here
-        if not here:
-            stays.onload(device)
-            here = True
-
-    def go(*_: Any) -> None:
-        nonlocal here
-        if here:
-            stays.restore()
-            here = False
-
-    undo.callback(pipe.transformer.register_forward_pre_hook(come).remove)
-    undo.callback(pipe.vae.decoder.register_forward_pre_hook(go).remove)
 
 
 def forget_stream(module: nn.Module) -> None:

@@ -53,7 +53,7 @@ def configs_for(script: ModuleType, model: Model) -> dict[str, Any]:
     return {p: known | script.published(model)[p] for p, known in script.defaults().items()}
 
 
-def afresh(script: ModuleType, request: Request, dtype: Dtype) -> Footprint:
+def afresh(script: ModuleType, request: Request, dtype: Dtype, *, lean: bool = False) -> Footprint:
     """The footprint from traces at just this request's sizes."""
     from cogmagic._passes import profile
 
@@ -63,7 +63,7 @@ def afresh(script: ModuleType, request: Request, dtype: Dtype) -> Footprint:
     images = [(8 * h, 8 * w) for h, w in tiles] if request.model.task == "i2v" else []
     batches = (1 if request.guidance_scale == 1 else 2,)
     traced = profile(configs, dtype, [clip_of(request, configs)], tiles, images, batches)
-    return _footprint(request, dtype, traced, configs)
+    return _footprint(request, dtype, traced, configs, halves=False, lean=lean)
 
 
 def near(ours: Work, peak: Peak, below: float = 0.005, above: float = 0.015) -> None:
@@ -185,7 +185,9 @@ def test_lines_between_kept_points_are_near_fresh_traces(
     script: ModuleType, shape: tuple[Any, ...], guidance: float, dtype: Dtype
 ) -> None:
     request = wish(*shape, guidance_scale=guidance)
-    ours, true = footprint(request, dtype), afresh(script, request, dtype)
+    lean = dtype == "float16"
+    ours = footprint(request, dtype, lean=lean)
+    true = afresh(script, request, dtype, lean=lean)
     for name in ("text_encoder", "transformer", "vae", "tokens", "encode"):
         assert getattr(ours, name) == getattr(true, name)
     for phase in ("denoise", "decode", "encode_image"):
@@ -205,6 +207,28 @@ def test_what_is_put_together_is_the_whole_pass(script: ModuleType, shape: tuple
     for phase, (peak, operations) in script.naive(request).items():
         near(getattr(ours, phase), peak)
         assert getattr(ours, phase).operations == pytest.approx(operations, rel=1e-9)
+
+
+def test_lean_decoding_is_what_its_passes_are() -> None:
+    """On the meta device the picture and the strips count, too, which go to host memory."""
+    import torch
+
+    from cogmagic._lean_decode import lean_decoding
+    from cogmagic._passes import build
+    from cogmagic._trace import traced
+
+    request = wish("tiny", 208, 176, 33)
+    configs = table()["models"]["tiny"]["configs"]
+    vae = build("vae", configs["vae"], torch.bfloat16)
+    vae.enable_tiling()
+    channels = configs["vae"]["latent_channels"]
+    latents = torch.empty(1, channels, 9, 22, 26, dtype=torch.bfloat16, device="meta")
+    with lean_decoding(vae), traced(vae) as trace:
+        picture = vae.decode(latents).sample
+    work = footprint(request, "bfloat16", lean=True).decode
+    assert work.peak <= trace.peak().peak <= work.peak + 2 * picture.nbytes
+    assert work.operations == pytest.approx(trace.operations, rel=1e-9)
+    assert work.peak < 0.7 * footprint(request, "bfloat16").decode.peak
 
 
 def test_a_few_blocks_stand_for_all(script: ModuleType) -> None:

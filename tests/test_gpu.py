@@ -13,6 +13,7 @@ import torch
 
 import cogmagic
 from cogmagic import Cancelled, Progress
+from cogmagic import _session as session_module
 from cogmagic._session import Session
 
 pytestmark = pytest.mark.gpu
@@ -45,7 +46,7 @@ print(json.dumps([facts(first), facts(second), there, facts(third), first.note])
         assert one[5] is not None
 
 
-@pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
+@pytest.mark.parametrize("tier", ["none", "model", "stream", "staged", "sequential"])
 def test_the_gpu_is_empty_after_a_run(toy: Path, cwd: Path, session: Session, tier: str) -> None:
     torch.zeros(1, device="cuda")
     before = allocated()
@@ -57,7 +58,7 @@ def test_the_gpu_is_empty_after_a_run(toy: Path, cwd: Path, session: Session, ti
     assert session.loaded is not None
 
 
-@pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
+@pytest.mark.parametrize("tier", ["none", "model", "stream", "staged", "sequential"])
 @pytest.mark.parametrize("phase", ["encode", "denoise", "decode"])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
 def test_the_gpu_is_empty_after_a_failure(
@@ -98,6 +99,25 @@ def test_the_same_seed_gives_the_same_frames_in_every_tier(
         cogmagic.generate(
             PROMPT, model=str(toy), tier=tier, seed=3, num_inference_steps=2
         ).report.frames_sha256
-        for tier in ("none", "model", "stream", "sequential")
+        for tier in ("none", "model", "stream", "staged", "sequential")
     }
     assert len(digests) == 1
+
+
+def test_streamed_blocks_are_fetched_ahead(toy: Path, cwd: Path, session: Session) -> None:
+    ahead: list[bool] = []
+
+    def look(progress: Progress) -> None:
+        loaded = session_module.session().loaded
+        if progress.phase == "denoise" and progress.done == 2 and loaded is not None:
+            for block in loaded.pipe.transformer.transformer_blocks[:-1]:
+                hook = block._diffusers_hook.get_hook("group_offloading")
+                ahead.append(hook.next_group is not None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cogmagic._stream.stream_indices", lambda count, _: frozenset(range(count)))
+        cogmagic.generate(
+            PROMPT, model=str(toy), tier="stream", seed=3, num_inference_steps=2, on_progress=look
+        )
+    assert ahead
+    assert all(ahead)

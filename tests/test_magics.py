@@ -305,7 +305,7 @@ def test_long_errors_on_request(shell: Any, capsys: pytest.CaptureFixture[str]) 
     assert (
         shown.rstrip()
         .splitlines()[-1]
-        .endswith("Choose from: auto, none, model, stream, sequential, balanced.")
+        .endswith("Choose from: auto, none, model, stream, staged, sequential, balanced.")
     )
 
 
@@ -416,9 +416,12 @@ def test_a_bad_default_is_refused(shell: Any, caplog: pytest.LogCaptureFixture) 
     [
         ("%%cogvideo --st", {"--steps"}),
         ("%%cogvideo --num-f", {"--num-frames"}),
-        ("%%cogvideo --tier ", {"auto", "none", "model", "stream", "sequential", "balanced"}),
+        (
+            "%%cogvideo --tier ",
+            {"auto", "none", "model", "stream", "staged", "sequential", "balanced"},
+        ),
         ("%%cogvideo --tier mo", {"model"}),
-        ("%%cogvideo --seed 3 --tier s", {"sequential", "stream"}),
+        ("%%cogvideo --seed 3 --tier s", {"sequential", "stream", "staged"}),
         ("%%cogvideo --model 1", {"1.5-5b", "1.5-5b-i2v"}),
         ("%%cogvideo --scheduler d", {"ddim", "dpm"}),
         ("%cogvideo st", {"status"}),

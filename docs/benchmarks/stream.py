@@ -35,12 +35,16 @@ def main() -> None:
     parser.add_argument("--limits", default="")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--size", default="")
+    parser.add_argument("--compile", action="store_true", help="also with compiled blocks")
     parser.add_argument("--out", type=Path, default=HERE / "stream.jsonl")
     args = parser.parse_args()
     bench = Bench(args)
     base = bench.row("none", None, base=None)
     for limit in (float(x) for x in args.limits.split(",") if x):
         bench.row("stream", limit, base=base)
+    if args.compile:  # twice each: the first time makes the code
+        for tier, limit in (("none", None), ("stream", float(args.limits.split(",")[0]))) * 2:
+            bench.row(tier, limit, base=base, compile=True)
     bench.row("none", None, base=base)
     bench.row("stream", None, base=base, again=True)
 
@@ -56,10 +60,16 @@ class Bench:
             self.options |= {"width": width, "height": height, "num_frames": frames}
 
     def row(
-        self, tier: str, limit: float | None, *, base: dict[str, Any] | None, again: bool = False
+        self,
+        tier: str,
+        limit: float | None,
+        *,
+        base: dict[str, Any] | None,
+        again: bool = False,
+        compile: bool = False,  # noqa: A002 - the option's name
     ) -> dict[str, Any]:
         row: dict[str, Any] = {"model": Path(self.args.model).name, "tier": tier, "limit": limit}
-        row["again"] = again
+        row |= {"again": again, "compile": compile}
         if not again:
             Texts.clear()  # the prompt is the same each time, and encoding is part of a run
         began = time.monotonic()
@@ -73,7 +83,7 @@ class Bench:
             video = cogmagic.generate(
                 "a red circle moves", model=self.args.model, tier=tier, save=self.scratch,
                 vram_limit=round(limit * GIB) if limit else None, overwrite=True,
-                on_progress=tell, **self.options,
+                on_progress=tell, compile=compile, **self.options,
             )  # fmt: skip
             report = video.report
             step = report.step_seconds

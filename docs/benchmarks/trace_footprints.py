@@ -127,6 +127,7 @@ def thinned(found: Profile) -> Profile:
         found,
         denoise={b: thin(c) for b, c in found.denoise.items()},
         decode=passes(found.decode),
+        decode_lean=passes(found.decode_lean),
         encode_image=found.encode_image and passes(found.encode_image),
     )
 

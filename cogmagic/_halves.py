@@ -1,0 +1,44 @@
+"""Guidance in halves: the transformer runs for one prompt, then for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["guidance_halves"]
+
+_BATCHED = ("hidden_states", "encoder_hidden_states", "timestep")
+
+
+@contextmanager
+def guidance_halves(transformer: nn.Module) -> Iterator[None]:
+    """Have `transformer` run on each item of a batch by itself; afterwards it is as it was.
+
+    Args:
+        transformer: placed already, so that its hooks see one pass after another.
+    """
+    import torch
+
+    had = "forward" in vars(transformer)
+    forward: Any = transformer.forward
+
+    def halved(**given: Any) -> tuple[torch.Tensor]:
+        count = len(given["hidden_states"])
+        found = []
+        for i in range(count):
+            part = {name: given[name][i : i + 1] for name in _BATCHED}
+            found.append(forward(**given | part)[0])
+        return (torch.cat(found),)
+
+    transformer.__dict__["forward"] = halved
+    try:
+        yield
+    finally:
+        if had:
+            transformer.__dict__["forward"] = forward
+        else:
+            del transformer.__dict__["forward"]

@@ -1,0 +1,76 @@
+"""Staging: each component goes from its files to the device when it is called, and then is gone.
+
+Host memory never holds a component: what the pipeline is made of is empty modules, which take the
+parameters of a component that the libraries load straight onto the device.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._catalog import Dtype
+from cogmagic._host_copy import HostCopy
+from cogmagic._pipeline import COMPONENTS, load_component
+from cogmagic._turns import Turns
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["Source", "stage"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where components come from, and how they are kept."""
+
+    folder: Path
+    dtype: Dtype
+    fp8: bool
+    """Whether the transformer's linear layers are in fp8."""
+
+
+def stage(pipe: Any, source: Source, device: torch.device, undo: ExitStack) -> None:
+    """Have the components of `pipe`, which are empty modules, take turns on `device`.
+
+    Args:
+        pipe: its components are empty.
+        source: where their parameters come from.
+        device: where they compute.
+        undo: gets a callback for each thing done.
+    """
+    from accelerate.hooks import ModelHook, add_hook_to_module
+
+    turns = Turns(undo)
+    for name in COMPONENTS:
+        module = getattr(pipe, name)
+        if module is None:
+            continue
+        hook = ModelHook()
+        hook.execution_device = device  # where the pipeline, which asks for it, puts its tensors
+        add_hook_to_module(module, hook)
+        called = [module.encoder, module.decoder] if name == "vae" else [module]
+        come = partial(_fill, module, name, source, device)
+        turns.add(called, come, HostCopy([module]).restore)
+
+
+def _fill(module: nn.Module, name: str, source: Source, device: torch.device) -> None:
+    """Give the empty `module` the parameters and buffers of a loaded one."""
+    import torch
+
+    if source.fp8 and name == "transformer":
+        from cogmagic._fp8 import store_in_fp8
+
+        # Whole it might not fit: mapped from its files, and narrowed on the device layer by layer.
+        loaded = load_component(source.folder, name, source.dtype, torch.device("cpu"))
+        store_in_fp8(loaded, device, stay=True)
+        HostCopy([loaded]).onload(device)
+    else:
+        loaded = load_component(source.folder, name, source.dtype, device)
+    for mine, other in zip(module.modules(), loaded.modules(), strict=True):
+        mine._parameters.update(other._parameters)
+        mine._buffers.update(other._buffers)
