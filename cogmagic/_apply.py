@@ -7,7 +7,7 @@ one fails. The device is an argument, so the same hooks run on a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ def placed(
     device: torch.device,
     *,
     resident: int = 0,
-    locked: bool = False,
+    locked: Collection[nn.Module] = (),
     text: bool = True,
     source: Source | None = None,
 ) -> Iterator[None]:
@@ -44,7 +44,7 @@ def placed(
         tier: where its components go.
         device: what computes.
         resident: the transformer's blocks that stay on the device in `stream`.
-        locked: whether the weights are page-locked.
+        locked: the components whose weights are page-locked.
         text: whether the text encoder is needed.
         source: where the components of `staged` come from.
     """
@@ -61,7 +61,7 @@ def placed(
             undo.callback(host.restore)
             undo.callback(_forget_hooks, pipe)
             if tier == "stream":
-                stream(pipe, device, resident, undo, asynchronous=locked)
+                stream(pipe, device, resident, undo, locked)
             elif tier == "staged":
                 assert source is not None  # noqa: S101 - `staged` has no other weights
                 stage(pipe, source, device, undo)

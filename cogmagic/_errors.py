@@ -16,6 +16,7 @@ that one line; ``%config CogMagic.short_errors = False`` brings the traceback ba
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "OutputError",
     "RequestError",
     "TierError",
+    "did_you_mean",
+    "plain_line",
 ]
 
 
@@ -39,6 +42,9 @@ class _OneLine:
 
 class CogMagicError(_OneLine, Exception):
     """Base of everything that cogmagic raises on purpose."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(plain_line(message))
 
 
 class RequestError(CogMagicError, ValueError):
@@ -67,6 +73,20 @@ class BusyError(CogMagicError):
 
 class Cancelled(_OneLine, KeyboardInterrupt):
     """The run was stopped by the person; everything that it held has been freed."""
+
+
+def plain_line(text: str) -> str:
+    """`text` as one line that shows what it is, cut short: no line ends, colours or directions."""
+    shown = "".join(c if _harmless(c) else repr(c)[1:-1] for c in text[:_LONGEST])
+    return shown + "…" * (len(text) > _LONGEST)
+
+
+_LONGEST = 1500
+_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _harmless(c: str) -> bool:
+    return c not in _DIRECTIONS and unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

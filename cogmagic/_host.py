@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,7 +29,8 @@ class HostWeights:
 
     The parameters are the modules' own, moved: what they were before, mapped files mostly, is let
     go. The order of use is: make, `fill`, `lock`, and `unlock` before the memory goes; that is also
-    done when the object is collected.
+    done when the object is collected. Modules that come first are page-locked first, should the
+    driver refuse to lock all.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
@@ -46,9 +48,9 @@ class HostWeights:
         return sum(block.numel() for block in self._blocks)
 
     @property
-    def locked(self) -> bool:
-        """Whether all of it is page-locked."""
-        return len(self._locked) == len(self._blocks)
+    def locked(self) -> tuple[nn.Module, ...]:
+        """The modules whose memory is page-locked."""
+        return tuple(self._modules[: len(self._locked)])
 
     def fill(self, tell: Callable[[int, int], None]) -> None:
         """Copy the parameters in, several at once, which also reads their files several at once.
@@ -71,24 +73,30 @@ class HostWeights:
                 tell(min(done, total), total)
         tell(total, total)
 
-    def lock(self) -> bool:
-        """Page-lock all blocks, or none; whether they are. Nothing to do without CUDA."""
-        if self.locked or not torch.cuda.is_available():
-            return self.locked
+    def lock(self) -> None:
+        """Page-lock all blocks, or as many as the driver allows. Nothing to do without CUDA."""
+        if not torch.cuda.is_available():
+            return
         runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-        for block in self._blocks:
+        self.refused = ""
+        for block in self._blocks[len(self._locked) :]:
             code = runtime.cudaHostRegister(block.data_ptr(), block.numel(), 0)
             if int(code) != 0:
-                self.refused = f"the driver refused to page-lock {block.numel() / 2**30:.1f} GiB"
-                self.unlock()
-                return False
+                rest = sum(b.numel() for b in self._blocks[len(self._locked) :])
+                self.refused = f"the driver refused to page-lock {rest / 2**30:.1f} GiB of weights"
+                _forget_error()
+                return
             self._locked.append(block.data_ptr())
-        self.refused = ""
-        return True
 
     def unlock(self) -> None:
         """Give back what was page-locked, each range once."""
         _unregister(self._locked, self._blocks)
+
+
+def _forget_error() -> None:
+    """CUDA reports a refusal once more at the next launch, as if that had failed."""
+    with suppress(RuntimeError):
+        torch.zeros(1, device="cuda").add_(1)
 
 
 def _unregister(locked: list[int], _blocks: list[torch.Tensor]) -> None:

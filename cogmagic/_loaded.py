@@ -123,8 +123,8 @@ class Loaded:
         """Bytes of weights that stayed on the device."""
         return HostCopy(modules(self.pipe)).nbytes if self._hot is not None else 0
 
-    def to_host(self, clock: Clock) -> bool:
-        """Make the weights copies of their own, once; whether they are page-locked.
+    def to_host(self, clock: Clock) -> HostWeights:
+        """Make the weights copies of their own, once, page-locked as far as that is allowed.
 
         Raises:
             TierError: when host memory is too small for them, which would end the kernel.
@@ -132,6 +132,7 @@ class Loaded:
         from cogmagic._host import HostWeights
 
         if self.host is None:
+            self.cool()  # what is to be copied is what is in host memory
             room = host_ram().for_me
             if room is not None and room < self.nbytes + _SPARE:
                 raise TierError(
@@ -144,10 +145,12 @@ class Loaded:
                 spent = time.monotonic() - began
                 clock.tell(Progress("load", done, total, spent, note=self.model.name))
 
-            host = HostWeights(modules(self.pipe))
+            parts = (self.pipe.transformer, self.pipe.vae, self.pipe.text_encoder)
+            host = HostWeights(parts)  # in the order in which page-locking them gains most
             host.fill(tell)
             self.host = host
-        return self.host.lock()
+        self.host.lock()
+        return self.host
 
     def let_go(self) -> int:
         """Give back what is on the device or page-locked; how many bytes of weights there were."""

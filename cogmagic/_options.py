@@ -188,7 +188,8 @@ class Parser(argparse.ArgumentParser):
         """Raise instead of exiting the kernel."""
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
-            word = message.removeprefix(prefix).split()[0]
+            rest = message.removeprefix(prefix)
+            word = (rest.split() or [rest])[0]
             if word.startswith("-"):
                 near = did_you_mean(word.partition("=")[0], self._flags)
                 raise RequestError(f"Unknown option {word}.{near} All of them: {self._see}")

@@ -41,11 +41,25 @@ def on_disk(request: Request, f: Footprint, dtype: Dtype) -> float:
 
 
 def run_seconds(
-    tier: str, request: Request, f: Footprint, rates: Rates, resident: int, passes: int
+    tier: str,
+    request: Request,
+    f: Footprint,
+    rates: Rates,
+    resident: int,
+    *,
+    passes: int,
+    locked: bool,
 ) -> tuple[float, float]:
     """Seconds of a step and of all phases after loading, by rate, with copies that stand alone.
 
-    The transformer's weights are needed so many `passes` in each step.
+    Args:
+        tier: the placement.
+        request: what to generate.
+        f: its phases, and the weights that are needed.
+        rates: the device's speed.
+        resident: the transformer's blocks that stay on the device in `stream`.
+        passes: how often the transformer's weights are needed in each step.
+        locked: whether the weights are page-locked.
     """
     prompts = 2 if request.guidance_scale > 1.0 else 1
     step = f.denoise.operations / rates.compute
@@ -63,6 +77,8 @@ def run_seconds(
         step = max(step * (1 + _STREAMED * share), passes * share * transformer / rates.locked)
         encode += prompts * text / rates.locked
         once = 0
+    if locked:
         encode += (text + transformer + vae) / _LOCKING
-    total = once / rates.pageable + encode + request.num_inference_steps * step + decode
+    once_seconds = once / (rates.locked if locked else rates.pageable)
+    total = once_seconds + encode + request.num_inference_steps * step + decode
     return step, total

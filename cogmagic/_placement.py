@@ -13,7 +13,8 @@ from typing import Literal, get_args
 from cogmagic._catalog import Dtype
 from cogmagic._footprint import Footprint, Part, Work
 from cogmagic._gpu import GIB
-from cogmagic._pace import mapped, on_disk, run_seconds, stored
+from cogmagic._host_memory import host_memory
+from cogmagic._pace import mapped, on_disk, run_seconds
 from cogmagic._rates import Rates
 from cogmagic._request import Request
 from cogmagic._savings import NO_SAVINGS, Savings
@@ -41,6 +42,8 @@ class Needs:
     """The whole run, reading the weights from disk included."""
     resident_blocks: int = 0
     """Blocks of the transformer that stay on the device in `stream`."""
+    copies: bool = False
+    """Whether host memory has room for weights that are copies, not mapped files."""
 
     @property
     def peak_allocated(self) -> int:
@@ -88,19 +91,23 @@ def needs(
         phases = (_stream(used, extra, resident_blocks),)
     else:
         phases = (_PHASES[tier](used, extra),)
-    host = _host(tier, request, small, dtype, kept_float32, fp8=savings.fp8)
+    host, copies = host_memory(
+        tier, request, small, dtype, kept_float32=kept_float32, fp8=savings.fp8, ram=ram
+    )
     if rates is None:
-        return Needs(tier, phases, host, None, None, resident_blocks)
+        return Needs(tier, phases, host, None, None, resident_blocks, copies)
     halves = savings.guidance_halves and request.guidance_scale > 1.0
-    step, total = run_seconds(tier, request, used, rates, resident_blocks, 2 if halves else 1)
+    step, total = run_seconds(
+        tier, request, used, rates, resident_blocks, passes=2 if halves else 1, locked=copies
+    )
     is_mapped = mapped(request, dtype) and not savings.fp8
-    cached = footprint.transformer.weights if is_mapped else 0
+    cached = footprint.transformer.weights if is_mapped and not copies else 0
     if tier == "sequential" and ram is not None and ram - host < cached:
         # Read round and round, a file larger than its cache is never in it when it is wanted.
         again = cached / rates.disk
         step, total = step + again, total + request.num_inference_steps * again
     total += on_disk(request, footprint, dtype) / rates.disk
-    return Needs(tier, phases, host, step, total, resident_blocks)
+    return Needs(tier, phases, host, step, total, resident_blocks, copies)
 
 
 def _without_text(footprint: Footprint) -> Footprint:
@@ -239,39 +246,3 @@ def allocatable(cap: int) -> int:
 def context_bytes() -> int:
     """The CUDA context with its loaded kernels: 0.7 GiB on an H100 (docs/benchmarks)."""
     return round(0.7 * GIB)
-
-
-_PROCESS = round(1.35 * GIB)
-"""Python with torch, diffusers and a CUDA context, measured on Linux (docs/benchmarks)."""
-
-
-_PASSING = round(0.15 * GIB)
-_WIDENED = round(0.35 * GIB)
-"""What the loaders hold while they go from file to GPU, and of T5's tensors kept in float32 beside
-float16 (docs/benchmarks)."""
-
-
-def _host(
-    tier: Tier, request: Request, f: Footprint, dtype: Dtype, kept_float32: int, *, fp8: bool
-) -> int:
-    """The process, the weights that loading converts, and the finished frames.
-
-    Weights whose file has the wanted dtype stay mapped files, which do not count.
-    """
-    frames = request.num_frames * request.height * request.width * 3
-    total = _PROCESS + 2 * frames
-    if tier == "balanced":  # goes from the files to the GPUs
-        return total
-    if tier == "staged":  # the same, tensor by tensor, some at once
-        return total + _PASSING + (_WIDENED if kept_float32 else 0)
-    if tier == "stream":  # copies of everything
-        return total + f.text_encoder.weights + f.transformer.weights + f.vae.weights
-    if dtype != "float32":
-        total += f.vae.weights  # kept in float32 by every published checkpoint
-    if stored("text_encoder", request) != dtype:
-        total += f.text_encoder.weights
-    else:
-        total += kept_float32
-    if fp8 or not mapped(request, dtype):
-        total += f.transformer.weights
-    return total

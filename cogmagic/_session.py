@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
@@ -14,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._checkpoint import local_folder
 from cogmagic._checks import check_tier, dtype_for
-from cogmagic._compile import check_compiler, compiled
+from cogmagic._compile import check_compiler
 from cogmagic._errors import BusyError, TierError
 from cogmagic._experience import learn, ready
 from cogmagic._folder import check_folder
 from cogmagic._generation import generate_frames
 from cogmagic._gpu import GIB
-from cogmagic._halves import guidance_halves
 from cogmagic._interrupts import interrupts_deferred, interrupts_held
-from cogmagic._lean_decode import lean_decoding
 from cogmagic._loaded import Loaded
 from cogmagic._machine import Machine, checked_by_torch
 from cogmagic._memory import (
@@ -32,13 +29,13 @@ from cogmagic._memory import (
     is_device_shortage,
     limited,
 )
+from cogmagic._placing import Placing, compiling, saving
 from cogmagic._plan import Plan
 from cogmagic._planner import plan
 from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._ram import host_ram
 from cogmagic._report import Report, gib, metadata
 from cogmagic._request import Request
-from cogmagic._savings import NO_SAVINGS, Savings
 from cogmagic._staged import Source
 from cogmagic._texts import Texts
 from cogmagic._version import __version__
@@ -54,29 +51,6 @@ __all__ = ["Loaded", "Placing", "Session", "session"]
 _RAM_RESERVE = 2 * GIB
 """Host memory that must stay free for the weights to be kept between runs."""
 _VERSIONS = ("torch", "diffusers", "transformers", "accelerate")
-
-
-@dataclass(frozen=True)
-class Placing:
-    """How the person wants the run placed."""
-
-    tier: str | None = None
-    """A tier to take whatever its prospects; None or ``auto`` to choose by `policy`."""
-    policy: str = "auto"
-    vram_limit: int | None = None
-    """Bytes that the run may take of a GPU, its CUDA context included."""
-    compile: bool = False
-    """Whether the transformer's blocks are compiled."""
-    savings: Savings = NO_SAVINGS
-    """What is done to need less memory."""
-    keep: str = "warm"
-    """What stays after the run: ``hot``, weights on the GPU if all were there, ``warm``, those in
-    host memory, or ``cold``, nothing."""
-
-    @property
-    def cautious(self) -> bool:
-        """Whether a run that is predicted not to fit is refused rather than tried."""
-        return self.tier in (None, "auto") and self.policy == "auto"
 
 
 class Session:
@@ -245,23 +219,24 @@ class Session:
         device = torch.device(machine.device, gpu.index) if gpu else torch.device(machine.device)
         loaded = self._load(request, chosen, folder, machine)
         resident = chosen.chosen.needs.resident_blocks if chosen.chosen else 0
-        locked = chosen.tier == "stream" and loaded.to_host(clock)
+        copies = chosen.tier == "stream" or (chosen.chosen and chosen.chosen.needs.copies)
+        host = loaded.to_host(clock) if copies else None
         try:
             measured = Peaks(machine)
             clock.at_end = measured.close
             with (
                 limited(machine, placing.vram_limit),
-                _compiled(loaded.pipe, request, clock) if placing.compile else nullcontext(),
+                compiling(loaded.pipe, request, clock) if placing.compile else nullcontext(),
                 loaded.placed(
                     chosen.tier,
                     device,
                     text=chosen.text,
                     stay=placing.keep == "hot",
                     resident=resident,
-                    locked=locked,
+                    locked=host.locked if host else (),
                     source=Source(folder, chosen.dtype, chosen.savings.fp8),
                 ),
-                _thrifty(loaded.pipe, chosen.savings),
+                saving(loaded.pipe, chosen.savings),
                 torch.no_grad(),
             ):
                 frames = generate_frames(loaded.pipe, request, clock, texts, kept)
@@ -271,9 +246,10 @@ class Session:
             with interrupts_held():
                 del loaded
                 stays = self._keep(chosen, placing)
+        refused = f"; {host.refused}: copying them takes longer" if host and host.refused else ""
         return frames, Report(
             tier=chosen.tier,
-            reason=chosen.reason,
+            reason=chosen.reason + refused,
             device=f"{gpu.name} ({device})" if gpu else machine.device,
             dtype=chosen.dtype,
             device_map=spread,
@@ -322,29 +298,6 @@ class Session:
         self._drop()
         empty_cache()
         return why
-
-
-def _compiled(pipe: Any, request: Request, clock: Clock) -> AbstractContextManager[None]:
-    """The transformer's blocks compiled; the clock shows when code is made."""
-
-    def first(begins: bool) -> None:
-        if begins:
-            clock.phase("compile")
-        else:
-            clock.phase("denoise", request.num_inference_steps)
-
-    return compiled(pipe.transformer, first)
-
-
-@contextmanager
-def _thrifty(pipe: Any, savings: Savings) -> Iterator[None]:
-    """The savings that are made while running."""
-    with ExitStack() as stack:
-        if savings.lean_decode:
-            stack.enter_context(lean_decoding(pipe.vae))
-        if savings.guidance_halves:
-            stack.enter_context(guidance_halves(pipe.transformer))
-        yield
 
 
 def _nothing_fits(chosen: Plan) -> str:

@@ -8,6 +8,7 @@ called.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,11 @@ _HOOKS = ("lazy_prefetch_group_offloading", "layer_execution_tracker", "group_of
 
 
 def stream(
-    pipe: Any, device: torch.device, resident: int, undo: ExitStack, *, asynchronous: bool
+    pipe: Any,
+    device: torch.device,
+    resident: int,
+    undo: ExitStack,
+    locked: Collection[nn.Module] = (),
 ) -> None:
     """Stream `pipe` to `device`; what is put there by this module itself, `undo` takes away.
 
@@ -34,17 +39,27 @@ def stream(
         device: where it computes.
         resident: how many of the transformer's blocks stay while denoising.
         undo: gets a callback for each thing done.
-        asynchronous: whether copies run beside the computation, which takes page-locked weights.
+        locked: the components with page-locked weights, whose copies run beside the computation.
     """
     import torch
     from diffusers.hooks import apply_group_offloading
 
-    options: dict[str, Any] = {"onload_device": device, "offload_device": torch.device("cpu")}
-    options |= {"use_stream": asynchronous, "non_blocking": asynchronous}
+    def offload(module: nn.Module, kind: str, *, ahead: bool, **how: Any) -> None:
+        apply_group_offloading(
+            module,
+            offload_type=kind,
+            onload_device=device,
+            offload_device=torch.device("cpu"),
+            use_stream=ahead,
+            non_blocking=ahead,
+            **how,
+        )
+
     undo.callback(_settle, device)
     if pipe.text_encoder is not None:
         # T5's embedding is in its encoder a second time, by another name that never runs.
-        apply_group_offloading(pipe.text_encoder.encoder, offload_type="leaf_level", **options)
+        ahead = pipe.text_encoder in locked
+        offload(pipe.text_encoder.encoder, "leaf_level", ahead=ahead)
     transformer, vae = pipe.transformer, pipe.vae
     blocks, parts = transformer.transformer_blocks, transformer._modules
     streamed = stream_indices(len(blocks), resident)
@@ -58,9 +73,7 @@ def stream(
         "other": torch.nn.Identity(),
     }
     try:
-        apply_group_offloading(
-            transformer, offload_type="block_level", num_blocks_per_group=1, **options
-        )
+        offload(transformer, "block_level", ahead=transformer in locked, num_blocks_per_group=1)
     finally:
         transformer._modules = parts
     turns = Turns(undo)

@@ -121,3 +121,28 @@ def test_streamed_blocks_are_fetched_ahead(toy: Path, cwd: Path, session: Sessio
         )
     assert ahead
     assert all(ahead)
+
+
+def test_a_refusal_to_page_lock_is_told_and_nothing_else_fails(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    """Memory that is registered already is refused for real, and CUDA tells it once more later."""
+    expected = cogmagic.generate(PROMPT, model=str(toy), seed=3, num_inference_steps=2)
+    loaded = session_module.session().loaded
+    assert loaded is not None
+    host = loaded.host
+    assert host is not None
+    assert len(host.locked) == 3
+    host.unlock()
+    runtime = torch.cuda.cudart()
+    block = host._blocks[1]
+    assert int(runtime.cudaHostRegister(block.data_ptr(), block.numel(), 0)) == 0
+    try:
+        video = cogmagic.generate(
+            PROMPT, model=str(toy), tier="stream", seed=3, num_inference_steps=2
+        )
+        assert len(host.locked) == 1
+        assert "the driver refused to page-lock" in video.report.reason
+        assert video.report.frames_sha256 == expected.report.frames_sha256
+    finally:
+        runtime.cudaHostUnregister(block.data_ptr())

@@ -197,7 +197,7 @@ def test_fp8_makes_room() -> None:
     assert 4.0 < (plain.peak_allocated - narrow.peak_allocated) / GIB < 5.0
     assert narrow.peak_ram is not None
     assert plain.peak_ram is not None
-    assert narrow.peak_ram > plain.peak_ram  # its weights are no mapped files
+    assert 4.0 < (plain.peak_ram - narrow.peak_ram) / GIB < 5.0
     assert "savings  --fp8" in str(narrow)
 
 

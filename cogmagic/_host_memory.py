@@ -1,0 +1,72 @@
+"""Host memory that a tier takes. Pure arithmetic."""
+
+from __future__ import annotations
+
+from cogmagic._catalog import Dtype
+from cogmagic._footprint import Footprint
+from cogmagic._gpu import GIB
+from cogmagic._pace import mapped, stored
+from cogmagic._request import Request
+
+__all__ = ["host_memory"]
+
+_PROCESS = round(1.35 * GIB)
+"""Python with torch, diffusers and a CUDA context, measured on Linux (docs/benchmarks)."""
+_PASSING = round(0.15 * GIB)
+"""What the loaders hold while components go from file to GPU (docs/benchmarks)."""
+_WIDENED = round(0.35 * GIB)
+"""The same for tensors of T5 that are kept in float32 beside float16."""
+_ROOM = GIB
+"""Left for others where weights are copied that might stay mapped files."""
+
+
+def host_memory(
+    tier: str,
+    request: Request,
+    f: Footprint,
+    dtype: Dtype,
+    *,
+    kept_float32: int,
+    fp8: bool,
+    ram: int | None,
+) -> tuple[int, bool]:
+    """Bytes of the process's own, and whether the weights among them are copies.
+
+    Copies are what a GPU reads fastest and what no vanishing disk can take away. Where there is no
+    room for them, weights whose file has the wanted dtype stay mapped files, which do not count.
+
+    Args:
+        tier: the placement.
+        request: what to generate.
+        f: the weights as they are kept.
+        dtype: what they are loaded in.
+        kept_float32: bytes of the text encoder that the loader keeps in float32 beside `dtype`.
+        fp8: whether the transformer's linear layers are in fp8.
+        ram: what there is, if known.
+    """
+    frames = request.num_frames * request.height * request.width * 3
+    process = _PROCESS + 2 * frames
+    if tier == "balanced":  # goes from the files to the GPUs
+        return process, False
+    if tier == "staged":  # the same, several tensors at once
+        return process + _PASSING + (_WIDENED if kept_float32 else 0), False
+    weights = f.text_encoder.weights + f.transformer.weights + f.vae.weights
+    if tier == "stream" or ram is None or ram >= process + weights + _ROOM:
+        return process + weights, True
+    return process + _converted(request, f, dtype, kept_float32, fp8=fp8), False
+
+
+def _converted(
+    request: Request, f: Footprint, dtype: Dtype, kept_float32: int, *, fp8: bool
+) -> int:
+    """The weights that do not stay mapped files."""
+    total = 0
+    if dtype != "float32":
+        total += f.vae.weights  # kept in float32 by every published checkpoint
+    if stored("text_encoder", request) != dtype:
+        total += f.text_encoder.weights
+    else:
+        total += kept_float32
+    if fp8 or not mapped(request, dtype):
+        total += f.transformer.weights
+    return total
