@@ -190,11 +190,12 @@ def _stand_in(model: Any, options: dict[str, Any]) -> dict[str, Any]:
 
 def status() -> Status:
     """VRAM per GPU, host memory and what this kernel holds, now."""
-    held = session().loaded
+    held, machine = session().loaded, Machine.detect()
     return Status(
-        machine=Machine.detect(),
+        machine=machine,
         loaded=f"{held.model.name} ({held.dtype})" if held else None,
         loaded_bytes=held.nbytes if held else 0,
+        hot_bytes=held.hot_bytes if held and machine.device == "cuda" else 0,
     )
 
 

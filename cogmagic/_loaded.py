@@ -97,13 +97,12 @@ class Loaded:
             **how: the rest.
         """
         wanted = (tier, device, text)
-        if self._placed_as != wanted:
-            self.cool()
-            stack = ExitStack()
-            stack.enter_context(placed(self.pipe, tier, device, text=text, **how))
-            self._hot, self._placed_as = stack, wanted
-        well = False
+        well, there = False, self._placed_as == wanted
         try:
+            if not there:
+                self.cool()
+                self._hot, self._placed_as = ExitStack(), wanted
+                self._hot.enter_context(placed(self.pipe, tier, device, text=text, **how))
             yield
             well = True
         finally:

@@ -138,6 +138,12 @@ def test_what_was_placed_hot_serves_the_next_run_and_goes_when_it_must(
             run(toy, keep="hot")
     assert loaded.hot_bytes == 0
     run(toy, keep="hot")
+    with monkeypatch.context() as patch:
+        patch.setattr("cogmagic._apply._APPLY", {"model": lambda *_: 1 / 0})
+        with pytest.raises(ZeroDivisionError):
+            run(toy, tier="model", keep="hot")
+    assert loaded.hot_bytes == 0
+    run(toy, keep="hot")
     assert cogmagic.release().startswith("Freed")
     assert loaded.hot_bytes == 0
 
