@@ -90,19 +90,13 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             )
         return tier
 
-    @validate("policy")  # type: ignore[untyped-decorator]
-    def _check_policy(self, proposal: dict[str, Any]) -> str:
-        policy = str(proposal["value"])
-        if policy not in POLICIES:
-            raise TraitError(f"Unknown policy {policy!r}. Choose from: {', '.join(POLICIES)}.")
-        return policy
-
-    @validate("keep")  # type: ignore[untyped-decorator]
-    def _check_keep(self, proposal: dict[str, Any]) -> str:
-        keep = str(proposal["value"])
-        if keep not in KEEPS:
-            raise TraitError(f"Unknown keep {keep!r}. Choose from: {', '.join(KEEPS)}.")
-        return keep
+    @validate("policy", "keep")  # type: ignore[untyped-decorator]
+    def _check_word(self, proposal: dict[str, Any]) -> str:
+        name, word = str(proposal["trait"].name), str(proposal["value"])
+        choices = {"policy": POLICIES, "keep": KEEPS}[name]
+        if word not in choices:
+            raise TraitError(f"Unknown {name} {word!r}. Choose from: {', '.join(choices)}.")
+        return word
 
     @line_cell_magic  # type: ignore[untyped-decorator]
     def cogvideo(self, line: str, cell: str | None = None) -> Any:

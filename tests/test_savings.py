@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from traitlets import TraitError
 
 import cogmagic
 from cogmagic import Machine, RequestError
@@ -210,3 +211,13 @@ def test_fp8_makes_room() -> None:
 def test_where_host_memory_is_short_components_are_staged() -> None:
     found = cogmagic.plan(model="1.5-5b", machine=Machine.of("RTX 4090", ram=8))
     assert (found.tier, found.fits) == ("staged", True)
+
+
+def test_what_stays_is_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
+    shell.run("%config CogMagic.keep = 'cold'")
+    with pytest.raises(TraitError, match=r"Unknown keep 'tepid'\. Choose from: hot, warm, cold"):
+        shell.run("get_ipython().magics_manager.registry['CogMagic'].keep = 'tepid'")
+    with pytest.raises(TraitError, match=r"Unknown policy 'luck'\. Choose from: auto, rule"):
+        shell.run("get_ipython().magics_manager.registry['CogMagic'].policy = 'luck'")
+    shell.run("print(get_ipython().magics_manager.registry['CogMagic'].keep)")
+    assert capsys.readouterr().out.splitlines()[-1] == "cold"

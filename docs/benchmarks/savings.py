@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stream import facts
 
 import cogmagic
 from cogmagic import _session
@@ -104,7 +103,7 @@ class Bench:
                 row |= self._beside(row)
         except cogmagic.CogMagicError as error:
             row |= {"error": str(error)[:200]}
-        row |= {"wall": time.monotonic() - began} | _facts()
+        row |= {"wall": time.monotonic() - began} | facts()
         with self.args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         shown = {k: row[k] for k in ("ratio", "decode_ratio", "most_off", "mean_off") if k in row}
@@ -125,17 +124,6 @@ class Bench:
             "most_off": int(off.max()),
             "mean_off": float(off.mean()),
         }
-
-
-def _facts() -> dict[str, Any]:
-    import torch
-
-    return {
-        "card": torch.cuda.get_device_name(),
-        "versions": {"torch": torch.__version__},
-        "command": shlex.join(sys.argv),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
 
 
 if __name__ == "__main__":

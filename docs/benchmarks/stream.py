@@ -103,7 +103,7 @@ class Bench:
         except cogmagic.CogMagicError as error:
             row |= {"error": str(error)[:300]}
         gc.collect()
-        row |= {"wall": time.monotonic() - began, "ram": _ram()} | _facts()
+        row |= {"wall": time.monotonic() - began, "ram": _ram()} | facts()
         with self.args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         told = "error" if "error" in row else f"{row['step_seconds']:.3f} s, x{row['ratio']:.3f}"
@@ -126,7 +126,7 @@ def _shmem() -> int:
     return 0
 
 
-def _facts() -> dict[str, Any]:
+def facts() -> dict[str, Any]:
     import torch
 
     return {
