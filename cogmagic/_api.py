@@ -58,8 +58,7 @@ def generate(
         lean_decode: decode with fewer tensors alive at once; the same frames.
         guidance_halves: denoise with the prompt and without it one after the other.
         fp8: keep the linear layers of the transformer's blocks in 8 bits; another picture.
-        keep: what stays after the run: ``hot``, weights on the GPU if all were there; ``warm``,
-            those in host memory; ``cold``, nothing.
+        keep: what stays after the run: ``warm``, the weights in host memory, or ``cold``, nothing.
         save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
             directory.
         overwrite: whether an existing file may be replaced.
@@ -108,7 +107,7 @@ def plan(
         options.pop("image", None)
     found = find_model(model)
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
-    here = machine or session().ours(Machine.detect())
+    here = machine or Machine.detect()
     download = 0
     if machine is None and local_folder(found) is None:
         from cogmagic._hub import room
@@ -190,12 +189,11 @@ def _stand_in(model: Any, options: dict[str, Any]) -> dict[str, Any]:
 
 def status() -> Status:
     """VRAM per GPU, host memory and what this kernel holds, now."""
-    held, machine = session().loaded, Machine.detect()
+    held = session().loaded
     return Status(
-        machine=machine,
+        machine=Machine.detect(),
         loaded=f"{held.model.name} ({held.dtype})" if held else None,
         loaded_bytes=held.nbytes if held else 0,
-        hot_bytes=held.hot_bytes if held and machine.device == "cuda" else 0,
     )
 
 

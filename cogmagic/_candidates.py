@@ -74,6 +74,8 @@ def candidates_for(
             continue
         if tier == "balanced" and (len(machine.gpus) < 2 or not _all_compute(machine, dtype)):
             continue
+        if tier == "balanced" and (savings.fp8 or savings.lean_decode):
+            continue
         tried = partial(
             needs,
             tier,
@@ -87,6 +89,7 @@ def candidates_for(
             gpus=len(machine.gpus),
             text=text,
             savings=savings,
+            copies=machine.device == "cuda",
         )
         most = wanted.transformer.blocks if tier == "stream" else 0
         for resident in range(most, -1, -1):  # as many as fit, or none
@@ -103,9 +106,9 @@ def candidates_for(
 def _sparing(need: Needs) -> Needs:
     """With room for the allocator to keep the blocks that come and go apart from the activations.
 
-    With reserved memory at the cap, steps took 1.23 times as long on an H100, and with 1.3 GiB of
-    room they did not (docs/benchmarks, streaming): it seems that the allocator then gives memory
-    back and asks for it anew at every block. This much of room has not been measured.
+    With reserved memory at the cap, steps took 1.23 times as long on an H100, and with this room
+    1.02 to 1.04 (docs/benchmarks, streaming): it seems that the allocator otherwise gives memory
+    back and asks for it anew at every block.
     """
     return replace(need, gpus=tuple({**g, "denoise": g["denoise"] + _SPARE} for g in need.gpus))
 

@@ -76,8 +76,10 @@ def _fewer_frames(
 def _thrift(
     found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier | None
 ) -> str | None:
-    """The cheapest options with which `tier`, or any if None, would fit."""
+    """The least costly options with which `tier`, or any if None, would fit."""
     if found.tier == "balanced" or tier == "balanced":
+        return None
+    if any(c.missing_disk for c in found.candidates):
         return None
     for savings in found.savings.more():
         fitting = _fits(replace(found, savings=savings), machine, limit, folder, tier)

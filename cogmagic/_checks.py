@@ -8,10 +8,18 @@ from cogmagic._gpu import GIB
 from cogmagic._machine import Machine
 from cogmagic._placement import TIERS, Tier
 from cogmagic._request import Request
+from cogmagic._savings import Savings
 
-KEEPS = ("hot", "warm", "cold")
+KEEPS = ("warm", "cold")
 
-__all__ = ["KEEPS", "check_keep", "check_limit", "check_tier", "dtype_for"]
+__all__ = [
+    "KEEPS",
+    "check_keep",
+    "check_limit",
+    "check_savings",
+    "check_tier",
+    "dtype_for",
+]
 
 _LEAST_LIMIT = GIB // 2
 
@@ -31,7 +39,7 @@ def check_limit(limit: object) -> None:
     )
 
 
-def check_keep(keep: str) -> str:
+def check_keep(keep: object) -> str:
     """What is to stay after a run.
 
     Raises:
@@ -39,9 +47,29 @@ def check_keep(keep: str) -> str:
     """
     if keep not in KEEPS:
         raise RequestError(
-            f"Unknown keep {keep!r}.{did_you_mean(keep, KEEPS)} Choose from: {', '.join(KEEPS)}."
+            f"Unknown keep {keep!r:.80}.{did_you_mean(str(keep), KEEPS)}"
+            f" Choose from: {', '.join(KEEPS)}."
         )
-    return keep
+    return str(keep)
+
+
+def check_savings(savings: Savings, tier: str | None, machine: Machine) -> None:
+    """Refuse savings that cannot be made.
+
+    Raises:
+        RequestError: for what is no yes or no, and for fp8 on MPS, which has no such numbers.
+        TierError: for ``balanced``, whose loader places whole components with hooks of its own.
+    """
+    for name, value in vars(savings).items():
+        if not isinstance(value, bool):
+            raise RequestError(f"{name}={value!r:.80} is not True or False.")
+    if savings.fp8 and machine.device == "mps":
+        raise RequestError("--fp8 does not work on MPS. Leave it out.")
+    if tier == "balanced" and (savings.fp8 or savings.lean_decode):
+        raise TierError(
+            f"Tier 'balanced' does not work with {savings.flags}."
+            " Use --tier stream, or leave that out."
+        )
 
 
 def check_tier(tier: str | None, machine: Machine) -> Tier | None:

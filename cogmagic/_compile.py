@@ -61,7 +61,8 @@ def compiled(transformer: nn.Module, first: Callable[[bool], None]) -> Iterator[
     with torch._dynamo.config.patch(recompile_limit=_SHAPES):
         for block in blocks:
             block.forward = torch.compile(block.forward, dynamic=False)
-        blocks[0].forward = _announced(blocks[0].forward, first)
+        kinds = frozenset(p.dtype for p in blocks[0].parameters())
+        blocks[0].forward = _announced(blocks[0].forward, first, kinds)
         try:
             yield
         finally:
@@ -72,12 +73,12 @@ def compiled(transformer: nn.Module, first: Callable[[bool], None]) -> Iterator[
 _SEEN: set[Any] = set()
 
 
-def _announced(forward: Any, first: Callable[[bool], None]) -> Any:
-    """`forward`, telling when it is about to make code."""
+def _announced(forward: Any, first: Callable[[bool], None], kinds: frozenset[Any]) -> Any:
+    """`forward`, telling when it is about to make code for weights of these dtypes."""
 
     def announced(*args: Any, **kwargs: Any) -> Any:
         tensors = [t for t in (*args, *kwargs.values()) if hasattr(t, "shape")]
-        shapes = tuple((tuple(t.shape), t.dtype, t.device) for t in tensors)
+        shapes = (kinds, *((tuple(t.shape), t.dtype, t.device) for t in tensors))
         if shapes in _SEEN:
             return forward(*args, **kwargs)
         first(True)

@@ -14,7 +14,7 @@ from typing import Any
 from cogmagic._catalog import MODELS, Architecture, Frames, Model, Sizes, Task
 from cogmagic._errors import CheckpointError
 
-__all__ = ["COMPONENTS", "check_folder", "identify", "weight_files"]
+__all__ = ["COMPONENTS", "check_folder", "fingerprint", "identify", "weight_files"]
 
 # Every component of a CogVideoX pipeline, with the one class that may stand for it.
 COMPONENTS = {
@@ -185,3 +185,10 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path} is not a JSON object.")
     return loaded
+
+
+def fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of the files of a checkpoint."""
+    files = sorted(p for p in folder.glob("*/*") if p.is_file())
+    stats = [(p, p.stat()) for p in files]
+    return tuple((str(p), s.st_size, s.st_mtime_ns) for p, s in stats)

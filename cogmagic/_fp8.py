@@ -1,7 +1,7 @@
 """Weights of linear layers kept in 8 bits, and widened for each product.
 
 An fp8 number (e4m3: 3 bits of mantissa) of a weight divided by its row's largest one over 448, the
-format's largest: half the memory, weights off by up to a sixteenth.
+format's largest: half the memory, weights off by up to about a sixteenth.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def store_in_fp8(
         narrow = (weight.float() / scale).to(_FP8)
         there = narrow.device if stay else home
         linear.weight = nn.Parameter(narrow.to(there), requires_grad=False)
-        linear.scale = nn.Parameter(scale.to(there, weight.dtype), requires_grad=False)
+        linear.scale = nn.Parameter(scale.to(there), requires_grad=False)
         linear.__class__ = Fp8Linear
 
 

@@ -73,10 +73,14 @@ class HostWeights:
                 tell(min(done, total), total)
         tell(total, total)
 
-    def lock(self) -> None:
-        """Page-lock all blocks, or as many as the driver allows. Nothing to do without CUDA."""
-        if not torch.cuda.is_available():
+    def lock(self, device: torch.device) -> None:
+        """Page-lock all blocks, or as many as the driver allows, for `device`, if it is a GPU."""
+        if device.type != "cuda":
             return
+        with torch.cuda.device(device):  # or CUDA would begin on another
+            self._lock()
+
+    def _lock(self) -> None:
         runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
         self.refused = ""
         for block in self._blocks[len(self._locked) :]:

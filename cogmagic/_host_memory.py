@@ -8,7 +8,7 @@ from cogmagic._gpu import GIB
 from cogmagic._pace import mapped, stored
 from cogmagic._request import Request
 
-__all__ = ["host_memory"]
+__all__ = ["RESERVE", "host_memory"]
 
 _PROCESS = round(1.35 * GIB)
 """Python with torch, diffusers and a CUDA context, measured on Linux (docs/benchmarks)."""
@@ -16,8 +16,8 @@ _PASSING = round(0.15 * GIB)
 """What the loaders hold while components go from file to GPU (docs/benchmarks)."""
 _WIDENED = round(0.35 * GIB)
 """The same for tensors of T5 that are kept in float32 beside float16."""
-_ROOM = GIB
-"""Left for others where weights are copied that might stay mapped files."""
+RESERVE = 2 * GIB
+"""Host memory that must stay free for weights to be copied, and to be kept between runs."""
 
 
 def host_memory(
@@ -29,6 +29,7 @@ def host_memory(
     kept_float32: int,
     fp8: bool,
     ram: int | None,
+    copies: bool,
 ) -> tuple[int, bool]:
     """Bytes of the process's own, and whether the weights among them are copies.
 
@@ -43,15 +44,20 @@ def host_memory(
         kept_float32: bytes of the text encoder that the loader keeps in float32 beside `dtype`.
         fp8: whether the transformer's linear layers are in fp8.
         ram: what there is, if known.
+        copies: whether weights are to be copies, where there is room.
     """
     frames = request.num_frames * request.height * request.width * 3
     process = _PROCESS + 2 * frames
     if tier == "balanced":  # goes from the files to the GPUs
         return process, False
     if tier == "staged":  # the same, several tensors at once
-        return process + _PASSING + (_WIDENED if kept_float32 else 0), False
+        passing = _PASSING + (_WIDENED if kept_float32 else 0)
+        if fp8 and not mapped(request, dtype):  # converted whole before it is narrowed
+            passing += 2 * f.transformer.weights
+        return process + passing, False
     weights = f.text_encoder.weights + f.transformer.weights + f.vae.weights
-    if tier == "stream" or ram is None or ram >= process + weights + _ROOM:
+    room = copies and (ram is None or ram >= process + weights + RESERVE)
+    if tier == "stream" or room:
         return process + weights, True
     return process + _converted(request, f, dtype, kept_float32, fp8=fp8), False
 

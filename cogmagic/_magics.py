@@ -62,8 +62,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     ).tag(config=True)
     keep = Unicode(
         "warm",
-        help="What stays after a run: hot, weights on the GPU if all were there; warm, those in"
-        " RAM; cold, nothing.",
+        help="What stays after a run: warm, the weights in RAM; cold, nothing.",
     ).tag(config=True)
     save = Unicode("", help="Folder or file of cells that name none.").tag(config=True)
     embed_limit_mb = Float(

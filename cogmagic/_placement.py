@@ -65,6 +65,7 @@ def needs(
     text: bool = True,
     gpus: int = 1,
     savings: Savings = NO_SAVINGS,
+    copies: bool = True,
 ) -> Needs:
     """Predict one tier.
 
@@ -81,6 +82,7 @@ def needs(
         text: whether the prompts are still to be encoded; else their encoder stays off the device.
         gpus: how many there are, for `balanced`.
         savings: what is done to need less.
+        copies: whether weights are to be copies, where there is room.
     """
     extra, small = _workspace(capability), savings.shrunk(footprint)
     used = small if text or tier == "balanced" else _without_text(small)
@@ -91,23 +93,30 @@ def needs(
         phases = (_stream(used, extra, resident_blocks),)
     else:
         phases = (_PHASES[tier](used, extra),)
-    host, copies = host_memory(
-        tier, request, small, dtype, kept_float32=kept_float32, fp8=savings.fp8, ram=ram
+    host, copied = host_memory(
+        tier,
+        request,
+        small,
+        dtype,
+        kept_float32=kept_float32,
+        fp8=savings.fp8,
+        ram=ram,
+        copies=copies,
     )
     if rates is None:
-        return Needs(tier, phases, host, None, None, resident_blocks, copies)
+        return Needs(tier, phases, host, None, None, resident_blocks, copied)
     halves = savings.guidance_halves and request.guidance_scale > 1.0
     step, total = run_seconds(
-        tier, request, used, rates, resident_blocks, passes=2 if halves else 1, locked=copies
+        tier, request, used, rates, resident_blocks, passes=2 if halves else 1, locked=copied
     )
     is_mapped = mapped(request, dtype) and not savings.fp8
-    cached = footprint.transformer.weights if is_mapped and not copies else 0
+    cached = footprint.transformer.weights if is_mapped and not copied else 0
     if tier == "sequential" and ram is not None and ram - host < cached:
         # Read round and round, a file larger than its cache is never in it when it is wanted.
         again = cached / rates.disk
         step, total = step + again, total + request.num_inference_steps * again
     total += on_disk(request, footprint, dtype) / rates.disk
-    return Needs(tier, phases, host, step, total, resident_blocks, copies)
+    return Needs(tier, phases, host, step, total, resident_blocks, copied)
 
 
 def _without_text(footprint: Footprint) -> Footprint:

@@ -31,8 +31,17 @@ class Placing:
     savings: Savings = NO_SAVINGS
     """What is done to need less memory."""
     keep: str = "warm"
-    """What stays after the run: ``hot``, weights on the GPU if all were there, ``warm``, those in
-    host memory, or ``cold``, nothing."""
+    """What stays after the run: ``warm``, the weights in host memory, or ``cold``, nothing."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What changes the work, not its place: another pace, other memory, other frames."""
+        return (*(["compile"] if self.compile else []), *self.savings.names)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the run says something about other runs in its tier."""
+        return not self.options
 
     @property
     def cautious(self) -> bool:

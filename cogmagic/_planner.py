@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from cogmagic._candidates import candidates_for, ordered
 from cogmagic._changes import changes_for
-from cogmagic._checks import check_limit, check_tier, dtype_for
+from cogmagic._checks import check_limit, check_savings, check_tier, dtype_for
 from cogmagic._errors import TierError, did_you_mean
 from cogmagic._machine import Machine
 from cogmagic._placement import Tier
@@ -56,6 +56,7 @@ def plan(
     check_limit(vram_limit)
     rule, rule_reason = rule_of_thumb(machine, vram_limit)
     forced = check_tier(tier, machine)
+    check_savings(savings, tier, machine)
     if policy not in POLICIES:
         raise TierError(
             f"Unknown policy {policy!r}.{did_you_mean(policy, POLICIES)}"

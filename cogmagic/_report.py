@@ -23,6 +23,8 @@ class Report:
     reason: str
     device: str
     dtype: str
+    options: tuple[str, ...] = ()
+    """What changed the work: ``compile``, ``lean_decode``, ``guidance_halves``, ``fp8``."""
     device_map: Mapping[str, int] = field(default_factory=dict)
     """Component → GPU, where they were spread over several."""
     peak_allocated: Mapping[int, int] = field(default_factory=dict)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
-from typing import Any
 
 from cogmagic._footprint import Footprint
 
@@ -23,11 +22,6 @@ class Savings:
     fp8: bool = False
     """Keep the linear layers of the transformer's blocks in 8 bits; the picture changes."""
 
-    @classmethod
-    def of(cls, options: dict[str, Any]) -> Savings:
-        """Take the options of these names out of `options`."""
-        return cls(**{f.name: bool(options.pop(f.name, False)) for f in fields(cls)})
-
     @property
     def names(self) -> tuple[str, ...]:
         """Those that are on, by their Python names."""
@@ -39,11 +33,11 @@ class Savings:
         return " ".join(f"--{name.replace('_', '-')}" for name in self.names)
 
     def more(self) -> Iterator[Savings]:
-        """These and others: each other one, then all pairs, ... by what they cost."""
+        """These and others, as few as can be first; what changes the picture comes last."""
         off = [f.name for f in fields(self) if not getattr(self, f.name)]
-        for count in range(1, len(off) + 1):
-            for names in combinations(off, count):
-                yield replace(self, **dict.fromkeys(names, True))
+        sets = [names for count in range(1, len(off) + 1) for names in combinations(off, count)]
+        for names in sorted(sets, key=lambda names: "fp8" in names):
+            yield replace(self, **dict.fromkeys(names, True))
 
     def shrunk(self, f: Footprint) -> Footprint:
         """The footprint with the transformer's weights as they are kept.

@@ -5,20 +5,20 @@ from __future__ import annotations
 import gc
 import hashlib
 from contextlib import nullcontext
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._apply import placed
 from cogmagic._checkpoint import local_folder
-from cogmagic._checks import check_tier, dtype_for
+from cogmagic._checks import check_savings, check_tier, dtype_for
 from cogmagic._compile import check_compiler
 from cogmagic._errors import BusyError, TierError
 from cogmagic._experience import learn, ready
 from cogmagic._folder import check_folder
 from cogmagic._generation import generate_frames
-from cogmagic._gpu import GIB
+from cogmagic._host_memory import RESERVE
 from cogmagic._interrupts import interrupts_deferred, interrupts_held
 from cogmagic._loaded import Loaded
 from cogmagic._machine import Machine, checked_by_torch
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Loaded", "Placing", "Session", "session"]
 
-_RAM_RESERVE = 2 * GIB
-"""Host memory that must stay free for the weights to be kept between runs."""
 _VERSIONS = ("torch", "diffusers", "transformers", "accelerate")
 
 
@@ -96,14 +94,6 @@ class Session:
         finally:
             self._lock.release()
 
-    def ours(self, machine: Machine) -> Machine:
-        """The machine as it is to a run, for which weights that stayed on the GPU make room."""
-        gpu, stayed = machine.roomiest, self.loaded.hot_bytes if self.loaded else 0
-        if gpu is None or gpu.free is None or not stayed:
-            return machine
-        mine = [replace(g, free=(g.free or 0) + stayed * (g is gpu)) for g in machine.gpus]
-        return replace(machine, gpus=tuple(mine))
-
     def _busy(self) -> BusyError:
         running = self._running.prompt if self._running else ""
         return BusyError(
@@ -136,10 +126,10 @@ class Session:
                     request, machine, chosen, folder, texts, kept, clock, placing
                 )
             except Exception as error:
-                if is_device_shortage(error):
+                if is_device_shortage(error) and placing.plain:
                     learn(machine, chosen, None, placing.vram_limit)
                 raise
-            if not (placing.compile or chosen.savings.names):  # another pace, in less memory
+            if placing.plain:
                 learn(machine, chosen, report, placing.vram_limit)
             clock.phase("save")
             write_mp4(target.part, frames, request.fps, metadata(request, report))
@@ -168,6 +158,7 @@ class Session:
 
         seen = Machine.detect()  # a tier or dtype that cannot be: before torch comes in
         check_tier(placing.tier, seen)
+        check_savings(placing.savings, placing.tier, seen)
         dtype_for(request, seen)
         folder = local_folder(request.model)
         import_libraries(request.model.task)
@@ -181,7 +172,7 @@ class Session:
         else:
             check_prompts(request, folder)
         clock.phase("load", note=request.model.name)
-        machine = self.ours(ready(checked_by_torch(Machine.detect())))
+        machine = ready(checked_by_torch(Machine.detect()))
         gpu = machine.roomiest
         device = gpu.name if gpu else machine.device
         texts = Texts(request, folder, dtype_for(request, machine), device)
@@ -219,22 +210,23 @@ class Session:
         device = torch.device(machine.device, gpu.index) if gpu else torch.device(machine.device)
         loaded = self._load(request, chosen, folder, machine)
         resident = chosen.chosen.needs.resident_blocks if chosen.chosen else 0
-        copies = chosen.tier == "stream" or (chosen.chosen and chosen.chosen.needs.copies)
-        host = loaded.to_host(clock) if copies else None
+        streams, host = chosen.tier == "stream", None
         try:
+            if streams or (chosen.chosen and chosen.chosen.needs.copies):
+                host = loaded.to_host(clock, device, required=streams)
             measured = Peaks(machine)
             clock.at_end = measured.close
             with (
                 limited(machine, placing.vram_limit),
                 compiling(loaded.pipe, request, clock) if placing.compile else nullcontext(),
-                loaded.placed(
+                placed(
+                    loaded.pipe,
                     chosen.tier,
                     device,
-                    text=chosen.text,
-                    stay=placing.keep == "hot",
                     resident=resident,
                     locked=host.locked if host else (),
-                    source=Source(folder, chosen.dtype, chosen.savings.fp8),
+                    text=chosen.text,
+                    source=Source(folder, chosen.dtype, chosen.savings.fp8, loaded.files),
                 ),
                 saving(loaded.pipe, chosen.savings),
                 torch.no_grad(),
@@ -250,6 +242,7 @@ class Session:
         return frames, Report(
             tier=chosen.tier,
             reason=chosen.reason + refused,
+            options=placing.options,
             device=f"{gpu.name} ({device})" if gpu else machine.device,
             dtype=chosen.dtype,
             device_map=spread,
@@ -287,11 +280,11 @@ class Session:
         left = host_ram().available
         if chosen.tier == "balanced":
             why = "weights were on the GPUs only: not kept"
-        elif chosen.tier == "staged":
-            return "weights went from the files to the GPU: not kept"
         elif placing.keep == "cold":
             why = "weights not kept, as asked"
-        elif left is not None and left < _RAM_RESERVE:
+        elif chosen.tier == "staged":
+            return "weights went from the files to the GPU: not kept"
+        elif left is not None and left < RESERVE:
             why = f"weights not kept: {gib(left)} of RAM left"
         else:
             return ""

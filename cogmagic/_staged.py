@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._catalog import Dtype
+from cogmagic._errors import CheckpointError
+from cogmagic._folder import fingerprint
 from cogmagic._host_copy import HostCopy
 from cogmagic._pipeline import COMPONENTS, load_component
 from cogmagic._turns import Turns
@@ -32,6 +34,8 @@ class Source:
     dtype: Dtype
     fp8: bool
     """Whether the transformer's linear layers are in fp8."""
+    files: tuple[tuple[str, int, int], ...]
+    """Names, sizes and times of the folder's files when the run began."""
 
 
 def stage(pipe: Any, source: Source, device: torch.device, undo: ExitStack) -> None:
@@ -59,7 +63,27 @@ def stage(pipe: Any, source: Source, device: torch.device, undo: ExitStack) -> N
 
 
 def _fill(module: nn.Module, name: str, source: Source, device: torch.device) -> None:
-    """Give the empty `module` the parameters and buffers of a loaded one."""
+    """Give the empty `module` the parameters and buffers of a loaded one.
+
+    Raises:
+        CheckpointError: when the files are not those with which the run began.
+    """
+    from safetensors import SafetensorError
+
+    if fingerprint(source.folder) != source.files:
+        raise CheckpointError(f"The files of {source.folder} changed during the run. Run it again.")
+    try:
+        loaded = _loaded(name, source, device)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The {name} could not be read from {source.folder}: {error} Is its disk still there?"
+        ) from None
+    for mine, other in zip(module.modules(), loaded.modules(), strict=True):
+        mine._parameters.update(other._parameters)
+        mine._buffers.update(other._buffers)
+
+
+def _loaded(name: str, source: Source, device: torch.device) -> Any:
     import torch
 
     if source.fp8 and name == "transformer":
@@ -69,8 +93,5 @@ def _fill(module: nn.Module, name: str, source: Source, device: torch.device) ->
         loaded = load_component(source.folder, name, source.dtype, torch.device("cpu"))
         store_in_fp8(loaded, device, stay=True)
         HostCopy([loaded]).onload(device)
-    else:
-        loaded = load_component(source.folder, name, source.dtype, device)
-    for mine, other in zip(module.modules(), loaded.modules(), strict=True):
-        mine._parameters.update(other._parameters)
-        mine._buffers.update(other._buffers)
+        return loaded
+    return load_component(source.folder, name, source.dtype, device)

@@ -23,8 +23,6 @@ class Status:
     loaded: str | None
     """Model and dtype of the pipeline in host memory, or None."""
     loaded_bytes: int = 0
-    hot_bytes: int = 0
-    """Of these, what stayed on the GPU as well."""
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and text of each line."""
@@ -38,7 +36,6 @@ class Status:
         limit = " (the container's limit)" if ram.source == "container" else ""
         rows.append(("RAM", f"{gib(ram.available)} available of {gib(ram.total)}{limit}"))
         held = f"{self.loaded}, {gib(self.loaded_bytes)} in RAM" if self.loaded else "nothing"
-        held += f", {gib(self.hot_bytes)} also on the GPU" if self.hot_bytes else ""
         rows.append(("loaded", held))
         if self.machine.note:
             rows.append(("note", self.machine.note))

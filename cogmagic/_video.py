@@ -65,6 +65,7 @@ class Video:
         return " · ".join(
             (
                 f"{r.tier} ({r.reason})",
+                *(f"--{option.replace('_', '-')}" for option in r.options),
                 f"peak VRAM {gib(r.peak_vram)}",
                 f"{r.total_seconds:.1f} s",
                 f"seed {self.seed}",

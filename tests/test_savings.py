@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ import torch
 from traitlets import TraitError
 
 import cogmagic
-from cogmagic import Machine, RequestError
+from cogmagic import Machine, Request, RequestError
 from cogmagic import _session as session_module
 from cogmagic._apply import modules, placed
+from cogmagic._catalog import catalogued
 from cogmagic._fp8 import Fp8Linear, store_in_fp8, wide_linears
 from cogmagic._gpu import GIB
+from cogmagic._halves import guidance_halves
 from cogmagic._pipeline import load
+from cogmagic._planner import plan
 from cogmagic._session import Session
 from cogmagic._texts import Texts
 
@@ -117,36 +122,89 @@ def test_fp8_weights_are_near_and_small(toy: Path) -> None:
         assert (off <= linear.weight.abs() / 16 * 1.001 + largest / 448 * 2**-9).all()
 
 
-def test_what_was_placed_hot_serves_the_next_run_and_goes_when_it_must(
+def test_savings_are_told_and_are_no_measure_of_the_tier(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = run(toy).report.frames_sha256
-    assert run(toy, keep="hot").report.frames_sha256 == expected
+    learnt: list[Any] = []
+    monkeypatch.setattr(session_module, "learn", lambda *given: learnt.append(given[2]))
+    assert run(toy).report.options == ()
+    video = run(toy, fp8=True, guidance_halves=True)
+    assert video.report.options == ("guidance_halves", "fp8")
+    assert "--guidance-halves · --fp8" in video.facts_line()
+    assert len(learnt) == 1
+
+    def runs_out(*_: Any) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr("cogmagic._generation._decode", runs_out)
+    with pytest.raises(cogmagic.OutOfMemoryError):
+        run(toy, lean_decode=True)
+    assert len(learnt) == 1
+
+
+def test_every_step_is_halved_though_diffusers_puts_forward_back(toy: Path) -> None:
+    """As its prefetching does after the first step (`LazyPrefetchGroupOffloadingHook`)."""
+    from diffusers.hooks import HookRegistry, ModelHook
+
+    class Once(ModelHook):  # type: ignore[misc]
+        def post_forward(self, module: Any, output: Any) -> Any:
+            module._diffusers_hook.remove_hook("once", recurse=False)
+            return output
+
+    transformer = load(toy, "t2v", "float32").transformer
+    HookRegistry.check_if_exists_or_initialize(transformer).register_hook(Once(), "once")
+    batches: list[int] = []
+
+    def count(_: Any, given: tuple[Any, ...], __: Any) -> None:
+        batches.append(len(given[1]))
+
+    transformer.patch_embed.register_forward_hook(count)
+    config = transformer.config
+    given = {
+        "hidden_states": torch.zeros(2, 3, config.in_channels, 8, 8),
+        "encoder_hidden_states": torch.zeros(2, config.max_text_seq_length, config.text_embed_dim),
+        "timestep": torch.tensor([5, 5]),
+    }
+    kind = type(transformer)
+    with guidance_halves(transformer), torch.no_grad():
+        for _ in range(3):
+            assert len(transformer(**given)[0]) == 2
+    assert batches == [1] * 6
+    assert type(transformer) is kind
+
+
+def test_files_that_change_or_go_during_a_staged_run(
+    toy: Path, cwd: Path, session: Session, tmp_path: Path
+) -> None:
+    folder = tmp_path / "toy"
+    shutil.copytree(toy, folder)
+
+    def damage(progress: cogmagic.Progress) -> None:
+        if progress.phase == "denoise" and not progress.done:
+            (folder / "transformer" / "config.json").unlink(missing_ok=True)
+
+    with pytest.raises(cogmagic.CheckpointError, match="changed during the run"):
+        run(folder, tier="staged", on_progress=damage)
     loaded = session_module.session().loaded
     assert loaded is not None
-    assert loaded.hot_bytes > 0
-    times = []
-    with monkeypatch.context() as patch:
-        patch.setattr("cogmagic._loaded.placed", lambda *_, **__: times.append(1))
-        assert run(toy, keep="hot").report.frames_sha256 == expected
-    assert times == []
-    assert run(toy, tier="stream", keep="hot").report.frames_sha256 == expected
-    assert loaded.hot_bytes == 0
-    run(toy, keep="hot")
-    with monkeypatch.context() as patch:
-        patch.setattr("cogmagic._generation._decode", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            run(toy, keep="hot")
-    assert loaded.hot_bytes == 0
-    run(toy, keep="hot")
-    with monkeypatch.context() as patch:
-        patch.setattr("cogmagic._apply._APPLY", {"model": lambda *_: 1 / 0})
-        with pytest.raises(ZeroDivisionError):
-            run(toy, tier="model", keep="hot")
-    assert loaded.hot_bytes == 0
-    run(toy, keep="hot")
-    assert cogmagic.release().startswith("Freed")
-    assert loaded.hot_bytes == 0
+    assert all(is_empty(component) for component in modules(loaded.pipe))
+
+
+def test_savings_and_tiers_that_do_not_go_together() -> None:
+    two = Machine.of("2x RTX 3060")
+    with pytest.raises(cogmagic.TierError, match="'balanced' does not work with --fp8"):
+        cogmagic.plan(model="5b", machine=two, tier="balanced", fp8=True)
+    offered = {c.tier for c in cogmagic.plan(model="5b", machine=two, lean_decode=True).candidates}
+    assert "balanced" not in offered
+
+
+def test_a_lack_of_disk_is_not_cured_by_savings() -> None:
+    model = catalogued("5b")
+    assert model is not None
+    machine = replace(Machine.of("H100 SXM"), disk=GIB)
+    found = plan(Request.of("any", model), machine, download=20 * GIB)
+    assert not found.fits
+    assert not any(change.startswith("--") for change in found.changes)
 
 
 def test_cold_keeps_nothing(toy: Path, cwd: Path, session: Session) -> None:
@@ -156,8 +214,10 @@ def test_cold_keeps_nothing(toy: Path, cwd: Path, session: Session) -> None:
 
 
 def test_unknown_keep() -> None:
-    with pytest.raises(RequestError, match=r"Unknown keep 'hott'\. Did you mean 'hot'"):
-        cogmagic.generate(PROMPT, keep="hott")
+    with pytest.raises(RequestError, match=r"Unknown keep 'worm'\. Did you mean 'warm'"):
+        cogmagic.generate(PROMPT, keep="worm")
+    with pytest.raises(RequestError, match=r"fp8='no' is not True or False\."):
+        cogmagic.plan(fp8="no")  # type: ignore[arg-type]
 
 
 def test_the_pipeline_computes_on_the_device_with_every_block_staying(toy: Path) -> None:
@@ -215,7 +275,7 @@ def test_where_host_memory_is_short_components_are_staged() -> None:
 
 def test_what_stays_is_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
     shell.run("%config CogMagic.keep = 'cold'")
-    with pytest.raises(TraitError, match=r"Unknown keep 'tepid'\. Choose from: hot, warm, cold"):
+    with pytest.raises(TraitError, match=r"Unknown keep 'tepid'\. Choose from: warm, cold"):
         shell.run("get_ipython().magics_manager.registry['CogMagic'].keep = 'tepid'")
     with pytest.raises(TraitError, match=r"Unknown policy 'luck'\. Choose from: auto, rule"):
         shell.run("get_ipython().magics_manager.registry['CogMagic'].policy = 'luck'")
