@@ -3,8 +3,9 @@
     python docs/benchmarks/savings.py --model /scratch/5b
 
 First `none` and `stream` as they are; then `stream` with each set of options, without a limit, for
-its frames and its pace, and under limits from a little above the predicted one downwards until
-one fails. All in one process: a row's ratios are of the seconds of `none`.
+its frames and its pace, and under limits about the predicted one, halving what lies between the
+least that ran and the most that did not. All in one process: a row's ratios are of the seconds of
+`none`.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ HERE = Path(__file__).parent
 SETS = ((), ("lean_decode",), ("guidance_halves",), ("lean_decode", "guidance_halves"))
 SETS += (("lean_decode", "guidance_halves", "fp8"),)
 STEP = 0.1
-"""GiB between the limits that are tried."""
+"""GiB: to this the smallest limit is found."""
+BELOW = 1.2
+"""GiB under the predicted limit at which a run is taken to fail."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", required=True)
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--tries", type=int, default=6, help="limits to try for a set at most")
     parser.add_argument("--floors", action="store_true", help="look for the smallest limits")
     parser.add_argument("--out", type=Path, default=HERE / "savings.jsonl")
     args = parser.parse_args()
@@ -47,10 +49,7 @@ def main() -> None:
         if not args.floors:
             continue
         found = cogmagic.plan(model=args.model, tier="stream", **dict.fromkeys(options, True))
-        least = bench.least(found)
-        for i in range(args.tries):
-            if "error" in bench.row("stream", options, limit=round(least + STEP * (1 - i), 2)):
-                break
+        bench.floor(options, bench.least(found))
 
 
 class Bench:
@@ -80,6 +79,18 @@ class Bench:
                 return float(limit)
         return 12.0
 
+    def floor(self, options: tuple[str, ...], predicted: float) -> None:
+        """Limits between one that runs and one that does not, nearer and nearer."""
+        runs, fails = predicted + STEP, predicted - BELOW
+        if "error" in self.row("stream", options, limit=round(runs, 2)):
+            return
+        while runs - fails > 1.5 * STEP:
+            middle = round((runs + fails) / 2, 2)
+            if "error" in self.row("stream", options, limit=middle):
+                fails = middle
+            else:
+                runs = middle
+
     def row(
         self, tier: str, options: tuple[str, ...], *, limit: float | None = None
     ) -> dict[str, Any]:
@@ -91,7 +102,7 @@ class Bench:
             video = cogmagic.generate(
                 "a red circle moves", model=self.args.model, tier=tier, save=self.scratch,
                 vram_limit=round(limit * GIB) if limit else None, overwrite=True, seed=42,
-                num_inference_steps=1 if limit else self.args.steps, **dict.fromkeys(options, True),
+                num_inference_steps=2 if limit else self.args.steps, **dict.fromkeys(options, True),
             )  # fmt: skip
             report = video.report
             row |= {"allocated": report.peak_vram, "phases": dict(report.peak_phases)}
