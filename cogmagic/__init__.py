@@ -5,8 +5,8 @@
     %%cogvideo
     a red circle moves to the right on a black background
 
-Everything that the magics do, `generate`, `plan`, `status`, `models` and `release` do from Python.
-Importing this package brings in neither torch nor diffusers.
+Everything that the magics do, `generate`, `plan`, `status`, `models`, `release` and
+`cancel` do from Python. Importing this package brings in neither torch nor diffusers.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._version import __version__
 
 if TYPE_CHECKING:
-    from cogmagic._api import generate, models, plan, release, status
+    from cogmagic._api import cancel, generate, models, plan, release, status, unsaved
     from cogmagic._errors import (
         BusyError,
         Cancelled,
         CheckpointError,
         CogMagicError,
+        DeviceError,
         OutOfMemoryError,
         OutputError,
         RequestError,
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from cogmagic._video import Video
 
 _HOMES = {
-    "_api": ("generate", "models", "plan", "release", "status"),
+    "_api": ("cancel", "generate", "models", "plan", "release", "status", "unsaved"),
     "_errors": (
         "BusyError",
         "Cancelled",
         "CheckpointError",
         "CogMagicError",
+        "DeviceError",
         "OutOfMemoryError",
         "OutputError",
         "RequestError",
@@ -65,6 +67,7 @@ __all__ = [
     "Cancelled",
     "CheckpointError",
     "CogMagicError",
+    "DeviceError",
     "Gpu",
     "Machine",
     "OutOfMemoryError",
@@ -78,11 +81,13 @@ __all__ = [
     "TierError",
     "Video",
     "__version__",
+    "cancel",
     "generate",
     "models",
     "plan",
     "release",
     "status",
+    "unsaved",
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from cogmagic._catalog import catalogued
 from cogmagic._checkpoint import configs_folder, find_model, local_folder
 from cogmagic._checks import check_keep
-from cogmagic._errors import CogMagicError, RequestError, did_you_mean
+from cogmagic._errors import CogMagicError, OutputError, RequestError, did_you_mean
 from cogmagic._machine import Machine
 from cogmagic._plan import Plan
 from cogmagic._planner import plan as choose
@@ -22,7 +22,17 @@ from cogmagic._session import Placing, session
 from cogmagic._status import Models, Status
 from cogmagic._video import Video
 
-__all__ = ["generate", "history", "models", "plan", "release", "status", "which_gpu"]
+__all__ = [
+    "cancel",
+    "generate",
+    "history",
+    "models",
+    "plan",
+    "release",
+    "status",
+    "unsaved",
+    "which_gpu",
+]
 
 _ANY_PROMPT = "any prompt"  # a plan does not depend on the words
 
@@ -198,20 +208,39 @@ def status() -> Status:
 
 
 def release(*, prompts: bool = False) -> str:
-    """Let go of the pipeline that this kernel holds; what was freed, in one line.
+    """Let go of the pipeline that this kernel holds; what was freed, and who holds VRAM still.
 
     Args:
         prompts: also forget the embeddings of past prompts, which are kept on disk.
     """
+    from cogmagic._holders import holders, told
     from cogmagic._memory import empty_cache
 
     freed = session().release()
     empty_cache()
+    said = f"Freed {gib(freed)} of RAM." if freed else "Nothing was loaded."
     if prompts:
         from cogmagic._texts import Texts
 
-        return f"Freed {gib(freed)} of RAM; forgot {Texts.clear()} prompts."
-    return f"Freed {gib(freed)} of RAM." if freed else "Nothing was loaded."
+        said = f"{said[:-1]}; forgot {Texts.clear()} prompts."
+    return " ".join(filter(None, (said, told(holders(Machine.detect().gpus)))))
+
+
+def cancel() -> str:
+    """Stop the run that is going on in another thread, at its next block; what came of it."""
+    return "Stopping." if session().cancel() else "Nothing is running."
+
+
+def unsaved() -> Video:
+    """The last video that could not be written where it was to go; its `Video.save` writes it.
+
+    Raises:
+        OutputError: when there is none.
+    """
+    video = session().unsaved
+    if video is None:
+        raise OutputError("There is no unsaved video: each is where its line under the cell says.")
+    return video
 
 
 def models() -> Models:

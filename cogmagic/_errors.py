@@ -5,6 +5,7 @@
     ├── CheckpointError   a model that is missing, half there, or not CogVideoX
     ├── TierError         a placement that this machine cannot do
     ├── OutOfMemoryError  the run needed more memory than there was
+    ├── DeviceError       a GPU that this kernel cannot use any more
     ├── OutputError       a video that cannot be written
     └── BusyError         a generation is already running in this kernel
     Cancelled             the person stopped the run (a KeyboardInterrupt)
@@ -24,6 +25,7 @@ __all__ = [
     "Cancelled",
     "CheckpointError",
     "CogMagicError",
+    "DeviceError",
     "OutOfMemoryError",
     "OutputError",
     "RequestError",
@@ -61,6 +63,10 @@ class TierError(CogMagicError):
 
 class OutOfMemoryError(CogMagicError):
     """The run needed more memory than the device had."""
+
+
+class DeviceError(CogMagicError):
+    """The GPU has failed in a way that only a new process gets over."""
 
 
 class OutputError(CogMagicError):

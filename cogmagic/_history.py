@@ -16,6 +16,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from cogmagic._gpu import GIB
+from cogmagic._locks import lock
 
 __all__ = ["History", "Past", "cache_folder", "render"]
 
@@ -133,10 +134,10 @@ class History:
         """Alone among kernels, where platform and file system can lock; whether it is so."""
         with self.path.with_suffix(".lock").open("a+b") as file:
             end = time.monotonic() + _WAIT
-            alone = _lock(file.fileno())
+            alone = lock(file.fileno())
             while not alone and time.monotonic() < end:
                 time.sleep(0.01)
-                alone = _lock(file.fileno())
+                alone = lock(file.fileno())
             yield alone  # closing the file lets go
 
     def _append(self, past: Past) -> None:
@@ -200,23 +201,6 @@ def _number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < 1e18 and math.isfinite(value)
-
-
-def _lock(handle: int) -> bool:
-    """Try to take the lock, without waiting."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(handle, 0, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
-        return False
-    return True
 
 
 def render(rows: Sequence[Past]) -> str:

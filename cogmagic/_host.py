@@ -67,10 +67,13 @@ class HostWeights:
                 view = block[start : start + size].view(parameter.dtype).view(parameter.shape)
                 work.append((parameter, view, size))
                 start += _aligned(size)
-        with ThreadPoolExecutor(_THREADS) as threads:
+        threads = ThreadPoolExecutor(_THREADS)
+        try:
             for size in threads.map(_moved, work):
                 done += size
                 tell(min(done, total), total)
+        finally:  # who stops here waits for the tensors that are on their way, not for all
+            threads.shutdown(cancel_futures=True)
         tell(total, total)
 
     def lock(self, device: torch.device) -> None:

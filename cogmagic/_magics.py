@@ -23,7 +23,7 @@ from cogmagic._video import MARK
 
 __all__ = ["VERBS", "CogMagic"]
 
-VERBS = ("status", "models", "plan", "history", "release")
+VERBS = ("status", "models", "plan", "history", "release", "cancel", "save")
 _HELP = ("--help", "-h")
 
 MANUAL = f"""Make a video from a prompt with CogVideoX, and show it under the cell.
@@ -43,7 +43,10 @@ download and no GPU. Models: {", ".join(m.name for m in MODELS)}.
     %cogvideo plan OPTIONS   every tier for a cell with these options: memory, time, the choice;
                              also for --gpu "RTX 3060" or --which-gpu
     %cogvideo history        what past runs were predicted to need, and needed; --clear
-    %cogvideo release        let go of the weights; --prompts: forget kept embeddings too
+    %cogvideo release        let go of the weights, and say who holds VRAM still;
+                             --prompts: forget kept embeddings too
+    %cogvideo cancel         stop a run in another thread
+    %cogvideo save PATH      write a video that its own folder did not take
 
 Defaults for the kernel: %config CogMagic
 
@@ -131,6 +134,10 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         if verb == "release" and rest.strip() in ("", "--prompts"):
             print(_api.release(prompts=bool(rest.strip())))  # noqa: T201
             return None
+        if verb == "save":
+            if not rest.strip():
+                raise RequestError("Where to? %cogvideo save FOLDER, or %cogvideo save FILE.mp4")
+            return _api.unsaved().save(rest.strip().strip("\"'"))
         if verb not in VERBS:
             raise RequestError(
                 f"Unknown verb {verb!r}.{did_you_mean(verb, VERBS)}"
@@ -139,6 +146,9 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             )
         if rest.strip():
             raise RequestError(f"%cogvideo {verb} takes no options, but got {rest.strip()!r}.")
+        if verb == "cancel":
+            print(_api.cancel())  # noqa: T201
+            return None
         return _api.status() if verb == "status" else _api.models()
 
     def _run(self, line: str, cell: str) -> None:

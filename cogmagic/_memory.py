@@ -7,22 +7,22 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from cogmagic._errors import Cancelled, OutOfMemoryError
+from cogmagic._errors import Cancelled, DeviceError, OutOfMemoryError
 from cogmagic._interrupts import interrupts_held
 from cogmagic._machine import Machine, torch_build
 from cogmagic._placement import context_bytes
 from cogmagic._ram import trim
+from cogmagic._shortage import is_shortage
 
 __all__ = [
     "Peaks",
     "allocator_option",
     "empty_cache",
     "freeing_frames",
-    "is_device_shortage",
-    "is_shortage",
+    "let_go_of_frames",
     "limited",
     "use_expandable_segments",
 ]
@@ -127,13 +127,19 @@ def freeing_frames(run: Callable[[], Result]) -> Result:
             failure = Cancelled("Stopped; the GPU is free again.")
         elif is_shortage(failure):
             failure = _explained(failure)
+        elif lost := _lost(failure):
+            failure = DeviceError(
+                f"The GPU has failed ({lost}), and this kernel cannot use it any more. Restart the"
+                " kernel; if it happens again, see what nvidia-smi and the system's log say."
+            )
         else:
-            _let_go_of_frames(failure)
-        empty_cache()
+            let_go_of_frames(failure)
+        with suppress(RuntimeError):  # what a lost GPU says to everything
+            empty_cache()
     raise failure
 
 
-def _let_go_of_frames(failure: BaseException) -> None:
+def let_go_of_frames(failure: BaseException) -> None:
     """Take the traceback off an error, and off those behind it, keeping its text as a note.
 
     Clearing the frames is not enough: each still holds its function, the function its closure, and
@@ -147,17 +153,16 @@ def _let_go_of_frames(failure: BaseException) -> None:
         link = link.__cause__ or link.__context__
 
 
-def is_shortage(failure: BaseException) -> bool:
-    """Whether memory ran out: torch's allocator, the driver, a CUDA library, MPS or the host."""
-    return isinstance(failure, MemoryError) or is_device_shortage(failure)
-
-
-def is_device_shortage(failure: BaseException) -> bool:
-    """Whether a device's memory ran out, not the host's."""
-    if type(failure).__name__ == "OutOfMemoryError":
-        return not isinstance(failure, OutOfMemoryError)
-    said = str(failure).lower()
-    return isinstance(failure, RuntimeError) and ("out of memory" in said or "alloc_failed" in said)
+def _lost(failure: BaseException) -> str:
+    """What the GPU says to everything since an error that CUDA does not get over; else empty."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(failure, RuntimeError) or not torch.cuda.is_initialized():
+        return ""
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError as error:
+        return str(error).splitlines()[0][:160]
+    return ""
 
 
 def _explained(short: BaseException) -> OutOfMemoryError:

@@ -15,7 +15,7 @@ from typing import Any
 
 from cogmagic._gpu import Gpu
 
-__all__ = ["nvidia_gpus", "visible_note"]
+__all__ = ["nvidia_gpus", "running", "visible_note"]
 
 # Asks the CUDA driver for the UUID of each visible device (MIG instances included), in its order.
 _ASK_DRIVER = """
@@ -57,6 +57,16 @@ def visible_note() -> str | None:
         f"{count} NVIDIA GPU(s) seen, but the CUDA driver does not start; using the CPU. See what"
         " nvidia-smi says, then restart the kernel."
     )
+
+
+def running(gpu: Gpu) -> list[tuple[int, int | None]]:
+    """Process number and bytes of each process that has memory of a GPU, as far as NVML tells."""
+    nvml = _nvml()
+    if nvml is None or gpu.uuid is None:
+        return []
+    handle = _ask(nvml.nvmlDeviceGetHandleByUUID, gpu.uuid.encode())
+    found = (_ask(nvml.nvmlDeviceGetComputeRunningProcesses, handle) or []) if handle else []
+    return [(int(p.pid), int(p.usedGpuMemory) if p.usedGpuMemory else None) for p in found]
 
 
 @lru_cache(maxsize=1)

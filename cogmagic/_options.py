@@ -216,6 +216,8 @@ class _Once(argparse.Action):
         seen: set[str] = getattr(namespace, "_seen", set())
         if self.dest in seen:
             parser.error(f"{option_string} is given twice")
+        if values == [] and self.nargs != 0:  # some versions of argparse lose a value of "--"
+            parser.error(f"argument {option_string}: expected one argument")
         namespace._seen = seen | {self.dest}
         setattr(namespace, self.dest, self.const if self.nargs == 0 else values)
 

@@ -54,8 +54,10 @@ def _nothing(_: Phase) -> None:
 class Clock:
     """Turns phases and steps into `Progress`, and keeps the seconds of each phase and step."""
 
-    def __init__(self, on_progress: OnProgress) -> None:
-        self.tell = on_progress
+    def __init__(
+        self, on_progress: OnProgress, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._tell, self._stopped = on_progress, stopped
         self._phase: Phase | None = None
         self._started = self._first = 0.0
         self.seconds: dict[str, float] = {}
@@ -63,6 +65,28 @@ class Clock:
         """Per phase that has steps, the seconds since its start at which each step was done."""
         self.at_end: Callable[[Phase], None] = _nothing
         """Called with each phase when it is over."""
+
+    def check(self) -> None:
+        """End the run here if it is to stop.
+
+        Raises:
+            KeyboardInterrupt: as a person's own would be.
+        """
+        if self._stopped():
+            raise KeyboardInterrupt
+
+    def tell(self, progress: Progress) -> None:
+        """Pass a moment on, unless the run is to stop."""
+        self.check()
+        self._tell(progress)
+
+    def start_over(self, note: str) -> None:
+        """What was done so far was in vain: its seconds are kept as those of ``failed``."""
+        self.end()
+        self.at_end = _nothing
+        self.seconds = {"failed": sum(self.seconds.values())}
+        self.step_ends = {}
+        self.phase("load", note=note)
 
     def phase(self, phase: Phase, total: int | None = None, note: str = "") -> None:
         self.end()

@@ -3,52 +3,37 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-from contextlib import nullcontext
-from importlib.metadata import version
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._apply import placed
-from cogmagic._checkpoint import local_folder
-from cogmagic._checks import check_savings, check_tier, dtype_for
-from cogmagic._compile import check_compiler
-from cogmagic._errors import BusyError, TierError
-from cogmagic._experience import learn, ready
-from cogmagic._folder import check_folder
-from cogmagic._generation import generate_frames
+from cogmagic._errors import BusyError, OutputError
+from cogmagic._experience import learn
+from cogmagic._fallback import cheaper, ran_out
 from cogmagic._host_memory import RESERVE
 from cogmagic._interrupts import interrupts_deferred, interrupts_held
 from cogmagic._loaded import Loaded
-from cogmagic._machine import Machine, checked_by_torch
-from cogmagic._memory import (
-    Peaks,
-    empty_cache,
-    freeing_frames,
-    is_device_shortage,
-    limited,
-)
-from cogmagic._placing import Placing, compiling, saving
+from cogmagic._machine import Machine
+from cogmagic._memory import empty_cache, freeing_frames, let_go_of_frames
+from cogmagic._mp4 import check_encoder, write_mp4
+from cogmagic._placing import Placing
 from cogmagic._plan import Plan
-from cogmagic._planner import plan
+from cogmagic._prepare import Prepared, first_plan, look, prepare
 from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._ram import host_ram
 from cogmagic._report import Report, gib, metadata
 from cogmagic._request import Request
-from cogmagic._staged import Source
-from cogmagic._texts import Texts
-from cogmagic._version import __version__
-from cogmagic._video import Target, Video, check_encoder, write_mp4
+from cogmagic._run import run
+from cogmagic._shortage import Shortage, cause_of, is_host_shortage, is_shortage
+from cogmagic._target import Target, check_room
+from cogmagic._video import Video
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
-
 
 __all__ = ["Loaded", "Placing", "Session", "session"]
-
-_VERSIONS = ("torch", "diffusers", "transformers", "accelerate")
 
 
 class Session:
@@ -56,8 +41,11 @@ class Session:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._stop = Event()
         self._running: Request | None = None
         self.loaded: Loaded | None = None
+        self.unsaved: Video | None = None
+        """The last video that could not be written where it was to go."""
 
     def generate(
         self,
@@ -78,12 +66,18 @@ class Session:
             raise self._busy()
         try:
             self._running = request
+            self._stop.clear()
             return freeing_frames(
                 lambda: self._generate(request, placing or Placing(), save, overwrite, on_progress)
             )
         finally:
             self._running = None
             self._lock.release()
+
+    def cancel(self) -> bool:
+        """Have a run in another thread stop at its next block; whether there is one."""
+        self._stop.set()
+        return self._running is not None
 
     def release(self) -> int:
         """Let go of the pipeline; the bytes of weights that host memory got back."""
@@ -97,8 +91,8 @@ class Session:
     def _busy(self) -> BusyError:
         running = self._running.prompt if self._running else ""
         return BusyError(
-            f"A generation is running in this kernel ({running[:40]!r}). Wait for it, or interrupt"
-            " the kernel to stop it."
+            f"A generation is running in this kernel ({running[:40]!r}). Wait for it, or stop it:"
+            " interrupt its cell, or type %cogvideo cancel."
         )
 
     def _drop(self) -> int:
@@ -115,152 +109,96 @@ class Session:
         overwrite: bool,
         on_progress: OnProgress,
     ) -> Video:
-        clock = Clock(on_progress)
+        clock = Clock(on_progress, self._stop.is_set)
         target = Target.claim(save, request.seed, overwrite=overwrite)
         try:
+            check_room(target, request)
             with interrupts_deferred():  # it imports av
                 check_encoder()
-            machine, chosen, folder, texts, kept = self._prepare(request, placing, clock)
-            try:
-                frames, report = self._run(
-                    request, machine, chosen, folder, texts, kept, clock, placing
-                )
-            except Exception as error:
-                if is_device_shortage(error) and placing.plain:
-                    learn(machine, chosen, None, placing.vram_limit)
-                raise
-            if placing.plain:
-                learn(machine, chosen, report, placing.vram_limit)
+            job = prepare(request, placing, clock)
+            frames, report = self._frames(job, clock)
             clock.phase("save")
-            write_mp4(target.part, frames, request.fps, metadata(request, report))
-            target.commit()
+            video = Video(
+                path=target.path,
+                prompt=request.prompt,
+                model=request.model.name,
+                width=request.width,
+                height=request.height,
+                num_frames=len(frames),
+                fps=request.fps,
+                seed=request.seed,
+                report=report,
+            )
+            self._save(video, frames, target, metadata(request, report))
             clock.end()
         finally:
             target.drop()
-        return Video(
-            path=target.path,
-            prompt=request.prompt,
-            model=request.model.name,
-            width=request.width,
-            height=request.height,
-            num_frames=len(frames),
-            fps=request.fps,
-            seed=request.seed,
-            report=report,
-        )
+        return video
 
-    def _prepare(
-        self, request: Request, placing: Placing, clock: Clock
-    ) -> tuple[Machine, Plan, Path, Texts, tuple[torch.Tensor, ...] | None]:
-        """Everything that can refuse the request, cheapest first, up to the checkpoint's files."""
-        from cogmagic._pipeline import import_libraries
-        from cogmagic._text import check_prompts
+    def _frames(self, job: Prepared, clock: Clock) -> tuple[np.ndarray[Any, Any], Report]:
+        """Run the plan; where memory runs out, the next that needs less, while there is one."""
+        machine = look()
+        chosen = first_plan(job, machine)
+        failed: list[tuple[Plan, Shortage]] = []
+        while True:
+            outcome = self._attempt(job, machine, chosen, clock)
+            if not isinstance(outcome, Exception):
+                return outcome if not failed else (outcome[0], _told(outcome[1], failed))
+            if is_host_shortage(outcome):
+                self._drop()
+            before, machine = machine, look()
+            cause = cause_of(outcome, job.request, before, machine)
+            if job.placing.plain and cause.kind in ("device", "fragmented"):
+                learn(before, chosen, None, job.placing.vram_limit)
+            failed.append((chosen, cause))
+            following = cheaper(job, chosen, cause, machine)
+            if following is None:
+                raise ran_out(failed)
+            clock.start_over(
+                f"{job.request.model.name}, {following.tier} after {chosen.tier} ran out of memory"
+            )
+            chosen = following
 
-        seen = Machine.detect()  # a tier or dtype that cannot be: before torch comes in
-        check_tier(placing.tier, seen)
-        check_savings(placing.savings, placing.tier, seen)
-        dtype_for(request, seen)
-        folder = local_folder(request.model)
-        import_libraries(request.model.task)
-        if folder is None:
-            from cogmagic._hub import download, fetch_tokenizer
-
-            clock.phase("download", note=request.model.source)
-            check_prompts(request, fetch_tokenizer(request.model))
-            folder = download(request.model, clock.tell)
-            check_folder(folder)
-        else:
-            check_prompts(request, folder)
-        clock.phase("load", note=request.model.name)
-        machine = ready(checked_by_torch(Machine.detect()))
-        gpu = machine.roomiest
-        device = gpu.name if gpu else machine.device
-        texts = Texts(request, folder, dtype_for(request, machine), device)
-        kept = texts.read()
-        chosen = plan(
-            request,
-            machine,
-            text=kept is None,
-            tier=placing.tier,
-            policy=placing.policy,
-            vram_limit=placing.vram_limit,
-            folder=folder,
-            savings=placing.savings,
-        )
-        if not chosen.fits and placing.cautious:
-            raise TierError(_nothing_fits(chosen))
-        if placing.compile:
-            check_compiler(machine.device, chosen.tier)
-        return machine, chosen, folder, texts, kept
-
-    def _run(
-        self,
-        request: Request,
-        machine: Machine,
-        chosen: Plan,
-        folder: Path,
-        texts: Texts,
-        kept: tuple[torch.Tensor, ...] | None,
-        clock: Clock,
-        placing: Placing,
-    ) -> tuple[np.ndarray[Any, Any], Report]:
-        import torch
-
-        gpu = machine.roomiest
-        device = torch.device(machine.device, gpu.index) if gpu else torch.device(machine.device)
-        loaded = self._load(request, chosen, folder, machine)
-        resident = chosen.chosen.needs.resident_blocks if chosen.chosen else 0
-        streams, host = chosen.tier == "stream", None
+    def _attempt(
+        self, job: Prepared, machine: Machine, chosen: Plan, clock: Clock
+    ) -> tuple[np.ndarray[Any, Any], Report] | Exception:
+        """What came of the plan, or the shortage that ended it, which keeps no tensor alive."""
         try:
-            if streams or (chosen.chosen and chosen.chosen.needs.copies):
-                host = loaded.to_host(clock, device, required=streams)
-            measured = Peaks(machine)
-            clock.at_end = measured.close
-            with (
-                limited(machine, placing.vram_limit),
-                compiling(loaded.pipe, request, clock) if placing.compile else nullcontext(),
-                placed(
-                    loaded.pipe,
-                    chosen.tier,
-                    device,
-                    resident=resident,
-                    locked=host.locked if host else (),
-                    text=chosen.text,
-                    source=Source(folder, chosen.dtype, chosen.savings.fp8, loaded.files),
-                ),
-                saving(loaded.pipe, chosen.savings),
-                torch.no_grad(),
-            ):
-                frames = generate_frames(loaded.pipe, request, clock, texts, kept)
-                clock.end()
-            spread = dict(loaded.pipe.hf_device_map or {})
-        finally:
-            with interrupts_held():
-                del loaded
-                stays = self._keep(chosen, placing)
-        refused = f"; {host.refused}: copying them takes longer" if host and host.refused else ""
-        return frames, Report(
-            tier=chosen.tier,
-            reason=chosen.reason + refused,
-            options=placing.options,
-            device=f"{gpu.name} ({device})" if gpu else machine.device,
-            dtype=chosen.dtype,
-            device_map=spread,
-            peak_allocated=measured.allocated,
-            peak_reserved=measured.reserved,
-            peak_phases=dict(measured.phases),
-            step_seconds=clock.step_seconds("denoise"),
-            seconds=clock.seconds,  # the clock adds "save" when that is over
-            predicted={
-                "peak_allocated": chosen.peak_allocated,
-                "peak_ram": chosen.peak_ram,
-                "step_seconds": chosen.step_seconds,
-                "seconds": chosen.seconds,
-            },
-            frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
-            revision=folder.name if folder.parent.name == "snapshots" else None,
-            kept=stays,
-            versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
+            loaded = self._load(job.request, chosen, job.folder, machine)
+            try:
+                frames, report = run(job, machine, chosen, loaded, clock)
+            finally:
+                with interrupts_held():
+                    del loaded
+                    stays = self._keep(chosen, job.placing)
+            if job.placing.plain:
+                learn(machine, chosen, report, job.placing.vram_limit)
+            return frames, replace(report, kept=stays)
+        except Exception as error:
+            if not is_shortage(error):
+                raise
+            short = error
+        with interrupts_held():
+            let_go_of_frames(short)
+            empty_cache()
+        return short
+
+    def _save(
+        self, video: Video, frames: np.ndarray[Any, Any], target: Target, facts: dict[str, Any]
+    ) -> None:
+        """Write the file; where the disk refuses, keep it in memory, and say so."""
+        try:
+            write_mp4(target.part, frames, video.fps, facts)
+            target.commit()
+        except OutputError as error:
+            refused = str(error)
+        else:
+            return
+        held = BytesIO()
+        write_mp4(held, frames, video.fps, facts)
+        self.unsaved = replace(video, unsaved=held.getvalue())
+        raise OutputError(
+            f"{refused} The video is kept in memory: %cogvideo save PATH writes it elsewhere."
         )
 
     def _load(self, request: Request, chosen: Plan, folder: Path, machine: Machine) -> Loaded:
@@ -293,13 +231,10 @@ class Session:
         return why
 
 
-def _nothing_fits(chosen: Plan) -> str:
-    r = chosen.request
-    said = f"{r.model.name} at {r.size} with {r.num_frames} frames does not fit: {chosen.reason}"
-    said += f" ({chosen.where})."
-    if chosen.changes:
-        said += f" It would with {'; or with '.join(chosen.changes)}."
-    return said + f" To try all the same: --tier {chosen.tier}."
+def _told(report: Report, failed: list[tuple[Plan, Shortage]]) -> Report:
+    """The report, with what was tried before."""
+    tried = " and ".join(f"in {plan.tier} {cause.said}" for plan, cause in failed)
+    return replace(report, reason=f"{report.reason}; {tried}")
 
 
 _SESSION = Session()

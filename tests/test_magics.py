@@ -18,9 +18,10 @@ from IPython.utils.capture import capture_output
 from cogmagic import CogMagicError, OutputError, RequestError, TierError, Video
 from cogmagic._completion import complete
 from cogmagic._magics import VERBS
+from cogmagic._mp4 import read_metadata
 from cogmagic._options import OPTIONS
 from cogmagic._session import session as current
-from cogmagic._video import MARK, VOLATILE, read_metadata
+from cogmagic._video import MARK, VOLATILE
 
 PROMPT = "a red circle moves to the right"
 LONG = " ".join(["a red circle moves to the left"] * 3)

@@ -279,7 +279,7 @@ def test_runs_of_a_toy_say_nothing_of_real_models() -> None:
 def test_only_a_surprise_is_a_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cogmagic._experience import learn
     from cogmagic._history import History
-    from cogmagic._memory import is_device_shortage, is_shortage
+    from cogmagic._shortage import is_device_shortage, is_shortage
 
     assert is_shortage(MemoryError())
     assert not is_device_shortage(MemoryError())

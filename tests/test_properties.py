@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import cogmagic
@@ -30,6 +30,8 @@ lines = st.lists(words, max_size=8).map(" ".join)
 
 
 @settings(max_examples=1500, deadline=None)
+@example(line="--size=--", plan=False)
+@example(line="--out=--", plan=False)
 @given(lines, st.booleans())
 def test_any_line_is_parsed_or_refused_in_one_line(line: str, plan: bool) -> None:
     options = (*OPTIONS, *PLAN_OPTIONS) if plan else OPTIONS

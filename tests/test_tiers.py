@@ -12,11 +12,11 @@ import cogmagic
 from cogmagic import _compile
 from cogmagic._apply import modules, placed
 from cogmagic._host_copy import HostCopy
+from cogmagic._mp4 import write_mp4
 from cogmagic._pipeline import load
 from cogmagic._ram import Ram
 from cogmagic._session import Session
 from cogmagic._stream import stream_indices
-from cogmagic._video import write_mp4
 
 PROMPT = "a red circle moves right"
 

@@ -9,13 +9,17 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
 from cogmagic import OutputError, Report, Video
-from cogmagic._video import Target, read_metadata, write_mp4
+from cogmagic._checkpoint import find_model
+from cogmagic._mp4 import read_metadata, write_mp4
+from cogmagic._request import Request
+from cogmagic._target import Target, check_room
 
 REPORT = Report(tier="none", reason="no GPU", device="cpu", dtype="float32")
 
@@ -168,3 +172,69 @@ def test_a_disk_that_fills_up_is_said(tmp_path: Path) -> None:
 
 def test_the_report_serialises(video: Video) -> None:
     assert json.loads(json.dumps(video.report.facts()))["tier"] == "none"
+
+
+def test_what_a_killed_kernel_left_is_cleared_and_what_is_being_written_is_not(cwd: Path) -> None:
+    code = (
+        "import os, signal; from cogmagic._target import Target;"
+        "t = Target.claim('a.mp4', 1); print(t.part, flush=True); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE)
+    left = Path(killed.stdout.decode().strip())
+    assert left.exists()
+    (cwd / ".mine.part.mp4").touch()
+    first = Target.claim("b.mp4", 1)
+    assert not left.exists()
+    second = Target.claim("c.mp4", 1)
+    assert first.part.exists()
+    first.drop()
+    second.drop()
+    assert [p.name for p in cwd.iterdir()] == [".mine.part.mp4"]
+
+
+def test_a_video_is_saved_elsewhere(video: Video, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    copy = video.save(tmp_path / "other" / "b.mp4")
+    assert copy.path.read_bytes() == video.path.read_bytes()
+    assert copy.path.name == "b.mp4"
+    with pytest.raises(OutputError, match="is there already"):
+        video.save(copy.path)
+    assert video.save(copy.path, overwrite=True) == copy
+    video.path.unlink()
+    with pytest.raises(OutputError, match="cannot be read"):
+        video.save(tmp_path / "c.mp4")
+    assert sorted(p.name for p in tmp_path.glob("*.mp4")) == []
+
+
+def test_a_video_that_is_only_in_memory(video: Video, tmp_path: Path) -> None:
+    unsaved = replace(video, path=tmp_path / "never.mp4", unsaved=video.path.read_bytes())
+    assert (unsaved.frames() == video.frames()).all()
+    assert "base64" in unsaved.player_html()
+    assert "not saved" in unsaved.facts_line()
+    saved = unsaved.save(tmp_path)
+    assert saved.unsaved is None
+    assert saved.path.read_bytes() == video.path.read_bytes()
+
+
+def test_a_folder_that_became_read_only_is_said(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target.claim("a.mp4", 1)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OutputError, match=r"cannot be written \(Permission denied\)"):
+        target.commit()
+    target.drop()
+    assert list(cwd.iterdir()) == []
+
+
+def test_too_little_room_is_said_before_the_run(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request.of("x", find_model("tiny"))
+    target = Target.claim("a.mp4", 1)
+    check_room(target, request)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(OutputError, match=r"has 0.0 MB left, and the video may take 0\.\d MB"):
+        check_room(target, request)
+    target.drop()

@@ -1,0 +1,95 @@
+"""One run of a plan: place the pipeline, make the frames, take it off again, say what it took."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import nullcontext
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._apply import placed
+from cogmagic._brakes import braking
+from cogmagic._generation import generate_frames
+from cogmagic._loaded import Loaded
+from cogmagic._machine import Machine
+from cogmagic._memory import Peaks, limited
+from cogmagic._placing import compiling, saving
+from cogmagic._plan import Plan
+from cogmagic._prepare import Prepared
+from cogmagic._progress import Clock
+from cogmagic._report import Report
+from cogmagic._staged import Source
+from cogmagic._version import __version__
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["run"]
+
+_VERSIONS = ("torch", "diffusers", "transformers", "accelerate")
+
+
+def run(
+    job: Prepared, machine: Machine, chosen: Plan, loaded: Loaded, clock: Clock
+) -> tuple[np.ndarray[Any, Any], Report]:
+    """The frames (uint8 RGB, frames × height × width × 3) and what they took.
+
+    Args:
+        job: what to make.
+        machine: where.
+        chosen: how.
+        loaded: the pipeline, which is in host memory again afterwards, whatever happens.
+        clock: is told of phases and steps, and may stop the run.
+    """
+    import torch
+
+    request, placing = job.request, job.placing
+    gpu = machine.roomiest
+    device = torch.device(machine.device, gpu.index) if gpu else torch.device(machine.device)
+    needs = chosen.chosen.needs if chosen.chosen else None
+    streams, host = chosen.tier == "stream", None
+    if streams or (needs and needs.copies):
+        host = loaded.to_host(clock, device, required=streams)
+    measured = Peaks(machine)
+    clock.at_end = measured.close
+    with (
+        limited(machine, placing.vram_limit),
+        compiling(loaded.pipe, request, clock) if placing.compile else nullcontext(),
+        placed(
+            loaded.pipe,
+            chosen.tier,
+            device,
+            resident=needs.resident_blocks if needs else 0,
+            locked=host.locked if host else (),
+            text=chosen.text,
+            source=Source(job.folder, chosen.dtype, chosen.savings.fp8, loaded.files),
+        ),
+        saving(loaded.pipe, chosen.savings),
+        braking(loaded.pipe, device, clock.check),
+        torch.no_grad(),
+    ):
+        frames = generate_frames(loaded.pipe, request, clock, job.texts, job.kept)
+        clock.end()
+    refused = f"; {host.refused}: copying them takes longer" if host and host.refused else ""
+    return frames, Report(
+        tier=chosen.tier,
+        reason=chosen.reason + refused,
+        options=placing.options,
+        device=f"{gpu.name} ({device})" if gpu else machine.device,
+        dtype=chosen.dtype,
+        device_map=dict(loaded.pipe.hf_device_map or {}),
+        peak_allocated=measured.allocated,
+        peak_reserved=measured.reserved,
+        peak_phases=dict(measured.phases),
+        step_seconds=clock.step_seconds("denoise"),
+        seconds=clock.seconds,  # the clock adds "save" when that is over
+        predicted={
+            "peak_allocated": chosen.peak_allocated,
+            "peak_ram": chosen.peak_ram,
+            "step_seconds": chosen.step_seconds,
+            "seconds": chosen.seconds,
+        },
+        frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
+        revision=job.folder.name if job.folder.parent.name == "snapshots" else None,
+        versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
+    )

@@ -1,0 +1,93 @@
+"""Memory that ran out: told apart by what torch said and what the machine had."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cogmagic import Machine, OutOfMemoryError, Request
+from cogmagic._checkpoint import find_model
+from cogmagic._gpu import GIB
+from cogmagic._shortage import cause_of, is_device_shortage, is_shortage
+
+SAID = (
+    "CUDA out of memory. Tried to allocate {asked}. GPU 0 has a total capacity of 12.00 GiB of"
+    " which 1.31 GiB is free. Process 7 has 4.00 GiB memory in use. Including non-PyTorch memory,"
+    " this process has 6.68 GiB memory in use. Of the allocated memory 4.18 GiB is allocated by"
+    " PyTorch, and {cached} is reserved by PyTorch but unallocated. If reserved but unallocated"
+    " memory is large try setting PYTORCH_ALLOC_CONF=expandable_segments:True."
+)
+
+
+def short(asked: str = "2.00 GiB", cached: str = "210.50 MiB") -> Exception:
+    return torch.cuda.OutOfMemoryError(SAID.format(asked=asked, cached=cached))
+
+
+def request(model: str = "5b") -> Request:
+    return Request.of("a fox", find_model(model))
+
+
+def machine(**gpu: int | None) -> Machine:
+    card = replace(Machine.of("RTX 3060").gpus[0], total=12 * GIB, free=11 * GIB)
+    return Machine((replace(card, **gpu),), Machine.of("RTX 3060", ram=32).ram, "cuda")  # type: ignore[arg-type]
+
+
+HERE = machine(reserved=0, allocated=0)
+
+
+@pytest.mark.parametrize(
+    ("failure", "device", "host"),
+    [
+        (short(), True, False),
+        (RuntimeError("CUDA error: out of memory"), True, False),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True, False),
+        (MemoryError(), False, True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), False, True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False, False),
+        (ValueError("out of memory"), False, False),
+        (OutOfMemoryError("ours, explained already"), False, False),
+    ],
+)
+def test_whose_memory_ran_out(failure: Exception, device: bool, host: bool) -> None:
+    assert is_device_shortage(failure) == device
+    assert is_shortage(failure) == (device or host)
+
+
+@pytest.mark.parametrize(("model", "asked"), [("2b", "35.31 GiB"), ("5b", "56.50 GiB")])
+def test_attention_without_a_fused_kernel_is_recognised(model: str, asked: str) -> None:
+    found = cause_of(short(asked), request(model), HERE, HERE)
+    assert found.kind == "attention"
+    assert asked in found.said
+
+
+def test_memory_in_pieces() -> None:
+    found = cause_of(short("1.00 GiB", "1.50 GiB"), request(), HERE, HERE)
+    assert found.kind == "fragmented"
+    assert found.said.endswith("1.00 GiB were asked for and 1.50 GiB were held unused")
+
+
+def test_memory_that_others_have_taken() -> None:
+    found = cause_of(short(), request(), HERE, machine(free=4 * GIB, reserved=0, allocated=0))
+    assert found.kind == "others"
+    assert "taken 7.00 GiB" in found.said
+
+
+def test_ones_own_context_is_not_another_process() -> None:
+    now = machine(free=round(10.4 * GIB), reserved=0, allocated=0)
+    assert cause_of(short(), request(), machine(), now).kind == "device"
+
+
+def test_host_memory() -> None:
+    found = cause_of(MemoryError(), request(), HERE, HERE)
+    assert found.kind == "host"
+    assert found.of_host
+    assert "32.00 GiB of them" not in found.said
+    assert "32.00 GiB" in found.said
+
+
+def test_a_message_in_other_words_is_still_a_shortage() -> None:
+    found = cause_of(RuntimeError("CUDA error: out of memory"), request(), HERE, HERE)
+    assert found.kind == "device"
+    assert "CUDA error: out of memory" in found.said
