@@ -62,6 +62,8 @@ def plan(
             f"Unknown policy {policy!r}.{did_you_mean(policy, POLICIES)}"
             f" Choose from: {', '.join(POLICIES)}."
         )
+    if policy == "rule" and forced is None:
+        check_savings(savings, rule, machine)
     dtype = dtype_for(request, machine)
     candidates = candidates_for(request, machine, dtype, vram_limit, folder, text, savings)
     lacking = max(download - machine.disk, 0) if machine.disk is not None else 0

@@ -79,6 +79,7 @@ machines = st.sampled_from(["RTX 4090", "T4", "2x A100 40GB", "RTX 3050"])
 
 
 @settings(max_examples=250, deadline=None)
+@example(options={"policy": "rule", "fp8": True}, card="2x A100 40GB")
 @given(known, machines)
 def test_any_request_is_planned_or_refused_in_one_line(options: dict[str, Any], card: str) -> None:
     try:
