@@ -68,7 +68,8 @@ def generate(
         lean_decode: decode with fewer tensors alive at once; the same frames.
         guidance_halves: denoise with the prompt and without it one after the other.
         fp8: keep the linear layers of the transformer's blocks in 8 bits; another picture.
-        keep: what stays after the run: ``warm``, the weights in host memory, or ``cold``, nothing.
+        keep: what stays after the run: ``hot``, the weights on the GPU, in tiers that hold them
+            there; ``warm``, the weights in host memory; ``cold``, nothing.
         save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
             directory.
         overwrite: whether an existing file may be replaced.
@@ -117,7 +118,7 @@ def plan(
         options.pop("image", None)
     found = find_model(model)
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
-    here = machine or Machine.detect()
+    here = machine or session().hot.without(Machine.detect())
     download = 0
     if machine is None and local_folder(found) is None:
         from cogmagic._hub import room
@@ -204,6 +205,7 @@ def status() -> Status:
         machine=Machine.detect(),
         loaded=f"{held.model.name} ({held.dtype})" if held else None,
         loaded_bytes=held.nbytes if held else 0,
+        hot=session().hot.on_gpu,
     )
 
 

@@ -10,7 +10,7 @@ from cogmagic._placement import TIERS, Tier
 from cogmagic._request import Request
 from cogmagic._savings import Savings
 
-KEEPS = ("warm", "cold")
+KEEPS = ("hot", "warm", "cold")
 
 __all__ = [
     "KEEPS",

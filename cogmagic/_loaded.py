@@ -74,7 +74,8 @@ class Loaded:
         mine = (self.folder, self.dtype, self.files, self.staged, self.fp8)
         wanted = (folder, chosen.dtype, fingerprint(folder))
         kind = (chosen.tier == "staged", chosen.savings.fp8)
-        return chosen.tier != "balanced" and mine == (*wanted, *kind)
+        spread = chosen.tier == "balanced" or self.pipe.hf_device_map
+        return not spread and mine == (*wanted, *kind)
 
     def to_host(self, clock: Clock, device: torch.device, *, required: bool) -> HostWeights | None:
         """Make the weights copies of their own, once, page-locked as far as that is allowed.

@@ -65,7 +65,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     ).tag(config=True)
     keep = Unicode(
         "warm",
-        help="What stays after a run: warm, the weights in RAM; cold, nothing.",
+        help="What stays after a run: hot, the weights on the GPU; warm, in RAM; cold, nothing.",
     ).tag(config=True)
     save = Unicode("", help="Folder or file of cells that name none.").tag(config=True)
     embed_limit_mb = Float(

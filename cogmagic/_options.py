@@ -127,7 +127,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("fp8", "transformer in 8 bits: less memory, another picture", _MEMORY),
     Option(
         "keep",
-        "what stays after the run: the weights in RAM, or nothing",
+        "what stays after the run: weights on the GPU, in RAM, or nothing",
         _MEMORY,
         "NAME",
         choices=KEEPS,

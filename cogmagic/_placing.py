@@ -31,7 +31,7 @@ class Placing:
     savings: Savings = NO_SAVINGS
     """What is done to need less memory."""
     keep: str = "warm"
-    """What stays after the run: ``warm``, the weights in host memory, or ``cold``, nothing."""
+    """What stays after the run: ``hot``, ``warm`` or ``cold``."""
 
     @property
     def options(self) -> tuple[str, ...]:

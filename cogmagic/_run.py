@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,21 @@ from cogmagic._version import __version__
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["run"]
+__all__ = ["Place", "run"]
+
+Place = Callable[[], AbstractContextManager[None]]
+"""Places a pipeline for as long as the context lasts."""
 
 _VERSIONS = ("torch", "diffusers", "transformers", "accelerate")
 
 
 def run(
-    job: Prepared, machine: Machine, chosen: Plan, loaded: Loaded, clock: Clock
+    job: Prepared,
+    machine: Machine,
+    chosen: Plan,
+    loaded: Loaded,
+    clock: Clock,
+    place: Callable[[Place], AbstractContextManager[None]],
 ) -> tuple[np.ndarray[Any, Any], Report]:
     """The frames (uint8 RGB, frames × height × width × 3) and what they took.
 
@@ -38,8 +47,9 @@ def run(
         job: what to make.
         machine: where.
         chosen: how.
-        loaded: the pipeline, which is in host memory again afterwards, whatever happens.
+        loaded: the pipeline.
         clock: is told of phases and steps, and may stop the run.
+        place: is given what places the pipeline, and has it placed while its context lasts.
     """
     import torch
 
@@ -47,15 +57,13 @@ def run(
     gpu = machine.roomiest
     device = torch.device(machine.device, gpu.index) if gpu else torch.device(machine.device)
     needs = chosen.chosen.needs if chosen.chosen else None
-    streams, host = chosen.tier == "stream", None
-    if streams or (needs and needs.copies):
-        host = loaded.to_host(clock, device, required=streams)
-    measured = Peaks(machine)
-    clock.at_end = measured.close
-    with (
-        limited(machine, placing.vram_limit),
-        compiling(loaded.pipe, request, clock) if placing.compile else nullcontext(),
-        placed(
+
+    @contextmanager
+    def anew() -> Iterator[None]:
+        streams, host = chosen.tier == "stream", None
+        if streams or (needs and needs.copies):
+            host = loaded.to_host(clock, device, required=streams)
+        with placed(
             loaded.pipe,
             chosen.tier,
             device,
@@ -63,14 +71,23 @@ def run(
             locked=host.locked if host else (),
             text=chosen.text,
             source=Source(job.folder, chosen.dtype, chosen.savings.fp8, loaded.files),
-        ),
+        ):
+            yield
+
+    measured = Peaks(machine)
+    clock.at_end = measured.close
+    with (
+        limited(machine, placing.vram_limit),
+        compiling(loaded.pipe, request, clock) if placing.compile else nullcontext(),
+        place(anew),
         saving(loaded.pipe, chosen.savings),
         braking(loaded.pipe, device, clock.check),
         torch.no_grad(),
     ):
         frames = generate_frames(loaded.pipe, request, clock, job.texts, job.kept)
         clock.end()
-    refused = f"; {host.refused}: copying them takes longer" if host and host.refused else ""
+    refusal = loaded.host.refused if loaded.host else ""
+    refused = f"; {refusal}: copying them takes longer" if refusal else ""
     return frames, Report(
         tier=chosen.tier,
         reason=chosen.reason + refused,

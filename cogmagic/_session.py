@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from threading import Event, Lock
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._errors import BusyError, OutputError
 from cogmagic._experience import learn
 from cogmagic._fallback import cheaper, ran_out
+from cogmagic._folder import fingerprint
 from cogmagic._host_memory import RESERVE
+from cogmagic._hot import HOT_TIERS, Hot
 from cogmagic._interrupts import interrupts_deferred, interrupts_held
 from cogmagic._loaded import Loaded
 from cogmagic._machine import Machine
@@ -44,6 +47,7 @@ class Session:
         self._stop = Event()
         self._running: Request | None = None
         self.loaded: Loaded | None = None
+        self.hot = Hot()
         self.unsaved: Video | None = None
         """The last video that could not be written where it was to go."""
 
@@ -96,6 +100,7 @@ class Session:
         )
 
     def _drop(self) -> int:
+        self.hot.cool()
         freed = self.loaded.let_go() if self.loaded else 0
         self.loaded = None
         gc.collect()
@@ -137,7 +142,7 @@ class Session:
 
     def _frames(self, job: Prepared, clock: Clock) -> tuple[np.ndarray[Any, Any], Report]:
         """Run the plan; where memory runs out, the next that needs less, while there is one."""
-        machine = look()
+        machine = self.hot.without(look())
         chosen = first_plan(job, machine)
         failed: list[tuple[Plan, Shortage]] = []
         while True:
@@ -164,12 +169,15 @@ class Session:
     ) -> tuple[np.ndarray[Any, Any], Report] | Exception:
         """What came of the plan, or the shortage that ended it, which keeps no tensor alive."""
         try:
-            loaded = self._load(job.request, chosen, job.folder, machine)
+            stay = job.placing.keep == "hot" and chosen.tier in HOT_TIERS
+            key = _placement(job, chosen, machine)
+            loaded = self._load(job.request, chosen, job.folder, machine, key)
+            place = partial(self.hot.placed, key, loaded.pipe, stay=stay)
             try:
-                frames, report = run(job, machine, chosen, loaded, clock)
+                frames, report = run(job, machine, chosen, loaded, clock, place)
             finally:
                 with interrupts_held():
-                    del loaded
+                    del loaded, place
                     stays = self._keep(chosen, job.placing)
             if job.placing.plain:
                 learn(machine, chosen, report, job.placing.vram_limit)
@@ -201,10 +209,15 @@ class Session:
             f"{refused} The video is kept in memory: %cogvideo save PATH writes it elsewhere."
         )
 
-    def _load(self, request: Request, chosen: Plan, folder: Path, machine: Machine) -> Loaded:
+    def _load(
+        self, request: Request, chosen: Plan, folder: Path, machine: Machine, key: object
+    ) -> Loaded:
         """The pipeline that the request needs: the one that is here, or a new one in its place."""
         from cogmagic._pipeline import check_balanced
 
+        if self.loaded and self.hot.key == key:
+            return self.loaded
+        self.hot.cool()
         if self.loaded and self.loaded.serves(chosen, folder):
             return self.loaded
         if chosen.tier == "balanced":
@@ -215,6 +228,8 @@ class Session:
 
     def _keep(self, chosen: Plan, placing: Placing) -> str:
         """Decide whether the weights stay in host memory for the next run; what was decided."""
+        if self.hot.key is not None:
+            return "weights stay on the GPU" if self.hot.on_gpu else ""
         left = host_ram().available
         if chosen.tier == "balanced":
             why = "weights were on the GPUs only: not kept"
@@ -229,6 +244,14 @@ class Session:
         self._drop()
         empty_cache()
         return why
+
+
+def _placement(job: Prepared, chosen: Plan, machine: Machine) -> object:
+    """What makes the placement of a run the same as another's."""
+    gpus = machine.gpus if chosen.tier == "balanced" else (machine.roomiest,)
+    where = machine.device, tuple(g.index for g in gpus if g)
+    how = chosen.tier, chosen.dtype, chosen.text, chosen.savings.fp8
+    return job.folder, fingerprint(job.folder), where, how
 
 
 def _told(report: Report, failed: list[tuple[Plan, Shortage]]) -> Report:

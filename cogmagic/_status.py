@@ -23,6 +23,8 @@ class Status:
     loaded: str | None
     """Model and dtype of the pipeline in host memory, or None."""
     loaded_bytes: int = 0
+    hot: bool = False
+    """Whether it is on the GPU as well, for the next run."""
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and text of each line."""
@@ -36,6 +38,7 @@ class Status:
         limit = " (the container's limit)" if ram.source == "container" else ""
         rows.append(("RAM", f"{gib(ram.available)} available of {gib(ram.total)}{limit}"))
         held = f"{self.loaded}, {gib(self.loaded_bytes)} in RAM" if self.loaded else "nothing"
+        held += " and on the GPU" if self.hot else ""
         rows.append(("loaded", held))
         if self.machine.note:
             rows.append(("note", self.machine.note))

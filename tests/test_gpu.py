@@ -146,3 +146,23 @@ def test_a_refusal_to_page_lock_is_told_and_nothing_else_fails(
         assert video.report.frames_sha256 == expected.report.frames_sha256
     finally:
         runtime.cudaHostUnregister(block.data_ptr())
+
+
+def test_what_is_kept_hot_stays_until_it_is_released(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    before = allocated()
+    wish: dict[str, Any] = {"model": str(toy), "tier": "none", "seed": 3}
+    wish |= {"num_inference_steps": 2, "keep": "hot"}
+    cogmagic.generate(PROMPT, **wish)
+    first = cogmagic.generate(PROMPT, **wish)
+    held = allocated() - before
+    assert held > 0
+    assert first.report.kept == "weights stay on the GPU"
+    assert "and on the GPU" in str(cogmagic.status())
+    second = cogmagic.generate(PROMPT, **wish)
+    assert second.report.frames_sha256 == first.report.frames_sha256
+    assert second.report.peak_allocated == first.report.peak_allocated
+    assert abs(allocated() - before - held) < MIB
+    cogmagic.release()
+    assert allocated() - before < MIB

@@ -275,7 +275,7 @@ def test_where_host_memory_is_short_components_are_staged() -> None:
 
 def test_what_stays_is_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
     shell.run("%config CogMagic.keep = 'cold'")
-    with pytest.raises(TraitError, match=r"Unknown keep 'tepid'\. Choose from: warm, cold"):
+    with pytest.raises(TraitError, match=r"Unknown keep 'tepid'\. Choose from: hot, warm, cold"):
         shell.run("get_ipython().magics_manager.registry['CogMagic'].keep = 'tepid'")
     with pytest.raises(TraitError, match=r"Unknown policy 'luck'\. Choose from: auto, rule"):
         shell.run("get_ipython().magics_manager.registry['CogMagic'].policy = 'luck'")
