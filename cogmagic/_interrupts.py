@@ -4,10 +4,44 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["interrupts_deferred", "interrupts_held"]
+__all__ = ["interrupts_deferred", "interrupts_held", "interrupts_once"]
+
+_AGAIN = 5.0
+"""Seconds after which a press counts again: the first may have been lost in a destructor."""
+
+
+@contextmanager
+def interrupts_once(stop: threading.Event) -> Iterator[None]:
+    """Let the first SIGINT interrupt the inside, and not a second one its tidying up.
+
+    Args:
+        stop: is set as well, so that the run ends at its next block should nobody see the error.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or handler is not signal.default_int_handler:  # somebody else's is left alone
+        yield
+        return
+    pressed = float("-inf")
+
+    def press(*_: object) -> None:
+        nonlocal pressed
+        now = time.monotonic()
+        if now - pressed < _AGAIN:
+            return
+        pressed = now
+        stop.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager
@@ -26,7 +60,7 @@ def interrupts_deferred() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, previous)
     if came:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from cogmagic._fallback import cheaper, ran_out
 from cogmagic._folder import fingerprint
 from cogmagic._host_memory import RESERVE
 from cogmagic._hot import HOT_TIERS, Hot
-from cogmagic._interrupts import interrupts_deferred, interrupts_held
+from cogmagic._interrupts import interrupts_deferred, interrupts_held, interrupts_once
 from cogmagic._loaded import Loaded
 from cogmagic._machine import Machine
 from cogmagic._memory import empty_cache, freeing_frames, let_go_of_frames
@@ -71,9 +71,12 @@ class Session:
         try:
             self._running = request
             self._stop.clear()
-            return freeing_frames(
-                lambda: self._generate(request, placing or Placing(), save, overwrite, on_progress)
-            )
+            with interrupts_once(self._stop):
+                return freeing_frames(
+                    lambda: self._generate(
+                        request, placing or Placing(), save, overwrite, on_progress
+                    )
+                )
         finally:
             self._running = None
             self._lock.release()

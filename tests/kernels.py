@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,8 +77,13 @@ class Kernel:
 
 @contextmanager
 def kernel(folder: Path) -> Iterator[Kernel]:
-    """A fresh kernel in `folder`, with the extension loaded."""
-    manager, client = start_new_kernel(startup_timeout=PATIENCE, cwd=str(folder))
+    """A fresh kernel in `folder`, with the extension loaded.
+
+    Its ipykernel is this environment's, or the one in the folder ``COGMAGIC_TEST_IPYKERNEL``.
+    """
+    other = os.environ.get("COGMAGIC_TEST_IPYKERNEL", "")
+    env = os.environ | ({"PYTHONPATH": other} if other else {})
+    manager, client = start_new_kernel(startup_timeout=PATIENCE, cwd=str(folder), env=env)
     try:
         started = Kernel(manager, client)
         assert started.run("%load_ext cogmagic").reply["status"] == "ok"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from cogmagic import Cancelled
-from cogmagic._interrupts import interrupts_deferred, interrupts_held
+from cogmagic._interrupts import interrupts_deferred, interrupts_held, interrupts_once
 from cogmagic._memory import freeing_frames
 
 
@@ -46,6 +48,47 @@ def test_held_it_is_ignored() -> None:
     with interrupts_held():
         press()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_once_it_interrupts_and_then_leaves_tidying_up_alone() -> None:
+    before, stop, tidied = signal.getsignal(signal.SIGINT), threading.Event(), []
+
+    def run() -> None:
+        with interrupts_once(stop):
+            try:
+                press()
+            finally:
+                press()
+                tidied.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert tidied
+    assert stop.is_set()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_press_that_was_lost_does_not_make_the_run_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cogmagic._interrupts._AGAIN", 0.0)
+
+    def run() -> None:
+        with interrupts_once(threading.Event()):
+            with suppress(KeyboardInterrupt):
+                press()
+            press()
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
+def test_somebody_elses_handler_is_left_alone(handler: Any) -> None:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with interrupts_once(threading.Event()):
+            assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("context", [interrupts_deferred, interrupts_held])

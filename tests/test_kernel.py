@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,6 +153,52 @@ def test_an_interrupt_stops_the_cell_and_the_kernel_goes_on(
     after = one.run(cell(toy, "--steps 1 --out again"))
     assert after.reply["status"] == "ok"
     assert one.value("again.path.exists()") == "True"
+
+
+HOLD = """
+import time
+from cogmagic import _session as s
+before = s.Clock.phase
+def hold(clock, phase, *rest, **more):
+    before(clock, phase, *rest, **more)
+    if phase == "{phase}":
+        print("holding", flush=True)
+        time.sleep(60)
+s.Clock.phase = hold
+"""
+
+
+@pytest.mark.parametrize("phase", ["load", "encode", "denoise", "decode", "save"])
+def test_an_interrupt_in_any_phase_frees_all(
+    one: Kernel, toy: Path, there: Path, phase: str
+) -> None:
+    assert one.run("%cogvideo release --prompts").reply["status"] == "ok"
+    assert one.run(HOLD.format(phase=phase)).reply["status"] == "ok"
+    stopped: list[float] = []
+
+    def stop(message: dict[str, Any]) -> None:
+        if message["content"].get("text", "").startswith("holding"):
+            stopped.append(time.monotonic())
+            one.manager.interrupt_kernel()
+            one.manager.interrupt_kernel()  # people press twice
+
+    try:
+        sent = one.send(cell(toy, "--steps 2 --out never"))
+        queued = one.send("print('queued')")
+        failed(one.wait(sent, stop), "Cancelled")
+        assert time.monotonic() - stopped[0] < 30
+        assert one.reply(queued)["status"] == "aborted"
+    finally:
+        one.run("s.Clock.phase = before")
+    assert list(there.iterdir()) == []
+    assert one.value("'never' in dir()") == "False"
+    assert one.run(cell(toy, "--steps 1")).reply["status"] == "ok"
+
+
+def test_the_kernel_is_the_one_that_was_asked_for(one: Kernel) -> None:
+    asked = os.environ.get("COGMAGIC_TEST_IPYKERNEL")
+    path = one.value("__import__('ipykernel').__file__")
+    assert path.startswith(asked or sys.prefix)
 
 
 def test_an_interrupt_during_the_first_import_breaks_nothing(toy: Path, tmp_path: Path) -> None:
