@@ -70,7 +70,7 @@ class Request:
         return cls(
             prompt=text,
             model=model,
-            negative_prompt=negative_prompt.strip(),
+            negative_prompt=_text("negative prompt", negative_prompt),
             width=width,
             height=height,
             num_frames=_frames(model, num_frames),
@@ -102,12 +102,20 @@ class Request:
 
 
 def _prompt(prompt: str) -> str:
-    if not isinstance(prompt, str):
-        raise RequestError(f"The prompt must be text, not {type(prompt).__name__}.")
-    text = prompt.strip()
+    text = _text("prompt", prompt)
     if not text:
         raise RequestError("The prompt is empty: say in a sentence what the video should show.")
     return text
+
+
+def _text(name: str, value: str) -> str:
+    if not isinstance(value, str):
+        raise RequestError(f"The {name} must be text, not {type(value).__name__}.")
+    half = next((i for i, c in enumerate(value) if "\ud800" <= c <= "\udfff"), None)
+    if half is not None:
+        found = repr(value[half])[1:-1]
+        raise RequestError(f"The {name} has half a character at position {half} ({found}).")
+    return value.strip()
 
 
 def _size(model: Model, width: int | None, height: int | None) -> tuple[int, int]:

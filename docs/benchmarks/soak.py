@@ -1,0 +1,222 @@
+"""Many runs in one process, in random order, ended in every way: nothing may be left behind.
+
+    python docs/benchmarks/soak.py --runs 60                      # the embedded model
+    python docs/benchmarks/soak.py --models /scratch/a,/scratch/b --runs 60 --steps 2
+
+Each run has a model, a tier and a size of its own, and ends whole, by an exception or memory that
+runs out in one of its phases, by an interrupt at a random moment, or by a fault in one of the steps
+that place the pipeline. After each, what is left is counted: tensors, threads and open files; on a
+GPU, what torch has allocated and what the process holds. After each tenth, `release`, and the
+host memory too. A JSON row of each; the script fails where something has been left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import cogmagic
+from cogmagic import _apply, _host, _host_copy, _staged, _stream, _turns
+
+MIB = 2**20
+TIERS = ("none", "model", "stream", "staged", "sequential")
+PHASES = ("load", "encode", "denoise", "decode", "save")
+PLACES: dict[str, tuple[Any, str]] = {
+    "copying to the device": (_host_copy.HostCopy, "onload"),
+    "taking back": (_host_copy.HostCopy, "restore"),
+    "copying in host memory": (_host, "_moved"),
+    "page-locking": (_host.HostWeights, "lock"),
+    "hooks of model offload": (_apply, "_apply_model"),
+    "hooks of streaming": (_stream, "stream_indices"),
+    "turns": (_turns.Turns, "add"),
+    "staging": (_staged, "stage"),
+}
+"""Steps that place a pipeline, where they are looked up."""
+SIZES = ((96, 96, 9), (96, 96, 17), (64, 96, 9), (96, 64, 17))
+
+
+class InjectedError(Exception):
+    """What is raised on purpose."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--models", default="tiny", help="folders, separated by commas")
+    parser.add_argument("--sizes", default="", help="WIDTHxHEIGHTxFRAMES, separated by commas")
+    parser.add_argument("--runs", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0, help="of the order")
+    parser.add_argument("--out", type=Path, help="where the rows go as well")
+    args = parser.parse_args()
+    os.environ.setdefault("COGMAGIC_CACHE", tempfile.mkdtemp())  # out-of-memory is not to be learnt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    soak = Soak(args)
+    for i in range(args.runs):
+        soak.run(i)
+    soak.end()
+
+
+class Soak:
+    """Runs, and compares what is left after each with what was there before all."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.chance = args, random.Random(args.seed)
+        sizes = [tuple(map(int, s.split("x"))) for s in args.sizes.split(",") if s]
+        self.sizes = sizes or list(SIZES)
+        self.folder = Path(tempfile.mkdtemp())
+        self.wrong: list[str] = []
+        self.kinds: dict[str, int] = {}
+        self.released: list[int] = []
+        for tier in TIERS:  # libraries are imported, and make what they keep for good
+            self._generate(args.models.split(",")[0], tier, self.sizes[0])
+        cogmagic.release()
+        self.before = left()
+
+    def run(self, i: int) -> None:
+        chance = self.chance
+        model, tier = chance.choice(self.args.models.split(",")), chance.choice(("auto", *TIERS))
+        size = chance.choice(self.sizes)
+        end = chance.choice(["whole", "error", "memory", "host memory", "interrupt", "place"])
+        where = chance.choice(list(PLACES) if end == "place" else PHASES)
+        row: dict[str, Any] = {"run": i, "model": Path(model).name, "tier": tier}
+        row |= {"size": "x".join(map(str, size)), "end": end, "where": where}
+        began = time.monotonic()
+        try:
+            with ended(end, where, chance.uniform(0, 4)) as tell:
+                self._generate(model, tier, size, tell)
+            row["came"] = "video"
+        except (cogmagic.CogMagicError, cogmagic.Cancelled, InjectedError) as error:
+            row["came"] = f"{type(error).__name__}: {error}"[:160]
+        except KeyboardInterrupt:  # pressed after the end
+            row["came"] = "video"
+        row |= {"seconds": round(time.monotonic() - began, 2)} | left()
+        if i % 10 == 9:
+            cogmagic.release()
+            row["released"] = left()
+            self.released.append(row["released"]["ram"])
+            self._compare(row["released"], f"released after run {i}", ("tensors",))
+        if row["came"] == "video":  # it has loaded all that its kind of run needs
+            self.kinds.setdefault(f"{row['model']} {tier}", row["process"])
+        row["process_grew"] = row["process"] - max(self.kinds.values(), default=row["process"])
+        if row["process_grew"] > 64 * MIB:
+            self.wrong.append(f"run {i}: the process holds {row['process_grew']} bytes more")
+        self._compare(row, f"run {i}", ("threads", "files"))
+        if row["allocated"] - self.before["allocated"] > MIB:
+            self.wrong.append(f"run {i}: {row['allocated']} bytes are allocated")
+        if parts := [p.name for p in self.folder.glob(".*")]:
+            self.wrong.append(f"run {i}: left {parts}")
+        self._write(row)
+
+    def _compare(self, row: dict[str, Any], when: str, names: tuple[str, ...]) -> None:
+        for name in names:
+            if row[name] > self.before[name]:
+                self.wrong.append(f"{when}: {row[name]} {name}, at first {self.before[name]}")
+
+    def _generate(self, model: str, tier: str, size: Any, tell: Any = None) -> None:
+        width, height, frames = size
+        cogmagic.generate(
+            "a red circle moves", model=model, tier=tier, width=width, height=height,
+            num_frames=frames, num_inference_steps=self.args.steps, seed=1, save=self.folder,
+            on_progress=tell or (lambda _: None),
+        )  # fmt: skip
+
+    def end(self) -> None:
+        if len(self.released) > 3:  # what malloc and the libraries keep has settled by then
+            early, late = self.released[1], self.released[-1]
+            self._write({"ram_early": early, "ram_late": late, "grew": late / early - 1})
+            if late > early * 1.03:
+                self.wrong.append(f"host memory grew from {early} to {late} bytes")
+        self._write({"wrong": self.wrong})
+        if self.wrong:
+            raise SystemExit("\n".join(self.wrong))
+
+    def _write(self, row: dict[str, Any]) -> None:
+        line = json.dumps(row)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        if self.args.out:
+            with self.args.out.open("a") as file:
+                file.write(line + "\n")
+
+
+@contextmanager
+def ended(end: str, where: str, seconds: float) -> Iterator[Any]:
+    """A context in which a run ends in that way; gives what it is to tell its progress to."""
+    import torch
+
+    errors: dict[str, BaseException] = {
+        "error": InjectedError("on purpose"),
+        "memory": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        "host memory": MemoryError(),
+    }
+
+    def tell(progress: cogmagic.Progress) -> None:
+        if end in errors and progress.phase == where and progress.done == bool(progress.total):
+            raise errors[end]
+
+    if end == "place":
+        with faulty(*PLACES[where]):
+            yield tell
+    elif end == "interrupt":
+        timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        try:
+            yield tell
+        finally:
+            timer.cancel()
+            timer.join()
+    else:
+        yield tell
+
+
+@contextmanager
+def faulty(owner: Any, name: str) -> Iterator[None]:
+    """The second call of a function fails, the others do not."""
+    original, calls = getattr(owner, name), []
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise InjectedError(name)
+        return original(*args, **kwargs)
+
+    setattr(owner, name, fails)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+def left() -> dict[str, int]:
+    """What the process holds now."""
+    import torch
+
+    gc.collect()
+    tensors = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
+    process = psutil.Process()
+    info = process.memory_info()
+    found = {"tensors": tensors, "threads": threading.active_count()}
+    found |= {"files": process.num_fds(), "ram": int(info.rss - info.shared)}
+    found |= {"allocated": 0, "process": 0}
+    if torch.cuda.is_initialized():
+        free, total = torch.cuda.mem_get_info()
+        found |= {"allocated": torch.cuda.memory_allocated(), "process": total - free}
+    return found
+
+
+if __name__ == "__main__":
+    main()
