@@ -83,6 +83,9 @@ class Soak:
         self.released: list[int] = []
         for tier in TIERS:  # libraries are imported, and make what they keep for good
             self._generate(args.models.split(",")[0], tier, self.sizes[0])
+        began = time.monotonic()
+        self._generate(args.models.split(",")[0], "none", self.sizes[0])
+        self.typical = time.monotonic() - began
         cogmagic.release()
         self.before = left()
 
@@ -96,7 +99,7 @@ class Soak:
         row |= {"size": "x".join(map(str, size)), "end": end, "where": where}
         began = time.monotonic()
         try:
-            with ended(end, where, chance.uniform(0, 4)) as tell:
+            with ended(end, where, chance.uniform(0, self.typical)) as tell:
                 self._generate(model, tier, size, tell)
             row["came"] = "video"
         except (cogmagic.CogMagicError, cogmagic.Cancelled, InjectedError) as error:
