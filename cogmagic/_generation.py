@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._preview import OnPreview, Preview
 from cogmagic._progress import Clock
 from cogmagic._request import Request
 from cogmagic._texts import Texts
@@ -21,6 +22,7 @@ def generate_frames(
     clock: Clock,
     texts: Texts,
     kept: tuple[torch.Tensor, ...] | None = None,
+    show: OnPreview | None = None,
 ) -> np.ndarray[Any, Any]:
     """Encode the text, denoise, decode: uint8 RGB, frames × height × width × 3.
 
@@ -30,6 +32,7 @@ def generate_frames(
         clock: is told of phases and steps.
         texts: where new embeddings are kept.
         kept: those of the prompts, if they were encoded before.
+        show: is given previews of the video while it forms.
     """
     import torch
 
@@ -39,12 +42,15 @@ def generate_frames(
     _widen_positions(pipe, request)
     positive, negative = _embeddings(pipe, request, clock, texts, kept)
     steps = request.num_inference_steps
+    preview = Preview(pipe, show) if show is not None else None
     clock.phase("denoise", steps)
 
     def stepped(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if tensors["latents"].is_cuda:
             torch.cuda.synchronize()  # a step counts when the GPU has done it
         clock.step(index + 1, steps)
+        if preview is not None:
+            preview(tensors["latents"])
         return tensors
 
     image = {} if request.image is None else {"image": request.image}

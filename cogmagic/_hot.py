@@ -11,7 +11,7 @@ from cogmagic._apply import modules
 from cogmagic._interrupts import interrupts_held
 from cogmagic._machine import Machine
 
-__all__ = ["HOT_TIERS", "Hot"]
+__all__ = ["HOT_TIERS", "Hot", "on_gpus"]
 
 HOT_TIERS = ("none", "balanced")
 """The tiers in which the weights stay on the GPU while they run; the others bring them in turn."""
@@ -46,7 +46,7 @@ class Hot:
         if self.key != key:
             self.cool()
             self._undo.enter_context(place())
-            self.key, self._nbytes = key, _on_gpus(pipe)
+            self.key, self._nbytes = key, on_gpus(pipe)
         stays = False
         try:
             yield
@@ -76,7 +76,7 @@ class Hot:
         return replace(machine, gpus=gpus) if self._nbytes else machine
 
 
-def _on_gpus(pipe: Any) -> dict[int, int]:
+def on_gpus(pipe: Any) -> dict[int, int]:
     """Bytes of weights on each GPU."""
     found: dict[int, int] = {}
     for module in modules(pipe):

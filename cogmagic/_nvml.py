@@ -15,7 +15,7 @@ from typing import Any
 
 from cogmagic._gpu import Gpu
 
-__all__ = ["nvidia_gpus", "running", "visible_note"]
+__all__ = ["nvidia_gpus", "running", "visible_note", "vitals"]
 
 # Asks the CUDA driver for the UUID of each visible device (MIG instances included), in its order.
 _ASK_DRIVER = """
@@ -67,6 +67,19 @@ def running(gpu: Gpu) -> list[tuple[int, int | None]]:
     handle = _ask(nvml.nvmlDeviceGetHandleByUUID, gpu.uuid.encode())
     found = (_ask(nvml.nvmlDeviceGetComputeRunningProcesses, handle) or []) if handle else []
     return [(int(p.pid), int(p.usedGpuMemory) if p.usedGpuMemory else None) for p in found]
+
+
+def vitals(gpu: Gpu) -> tuple[int | None, float | None]:
+    """Degrees Celsius and watts of a GPU; None where NVML does not tell."""
+    nvml = _nvml()
+    if nvml is None or gpu.uuid is None:
+        return None, None
+    handle = _ask(nvml.nvmlDeviceGetHandleByUUID, gpu.uuid.encode())
+    if handle is None:
+        return None, None
+    degrees = _ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
+    milliwatts = _ask(nvml.nvmlDeviceGetPowerUsage, handle)
+    return degrees, milliwatts / 1000 if milliwatts is not None else None
 
 
 @lru_cache(maxsize=1)

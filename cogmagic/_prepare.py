@@ -16,6 +16,7 @@ from cogmagic._machine import Machine, checked_by_torch
 from cogmagic._placing import Placing
 from cogmagic._plan import Plan
 from cogmagic._planner import plan
+from cogmagic._preview import OnPreview
 from cogmagic._progress import Clock
 from cogmagic._request import Request
 from cogmagic._texts import Texts
@@ -38,6 +39,8 @@ class Prepared:
     """Where embeddings of the prompts are kept."""
     kept: tuple[torch.Tensor, ...] | None
     """Those of the prompts, if they were encoded before."""
+    show: OnPreview | None = None
+    """Is given previews of the video while it forms."""
 
 
 def look() -> Machine:

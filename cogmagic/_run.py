@@ -84,7 +84,7 @@ def run(
         braking(loaded.pipe, device, clock.check),
         torch.no_grad(),
     ):
-        frames = generate_frames(loaded.pipe, request, clock, job.texts, job.kept)
+        frames = generate_frames(loaded.pipe, request, clock, job.texts, job.kept, job.show)
         clock.end()
     refusal = loaded.host.refused if loaded.host else ""
     refused = f"; {refusal}: copying them takes longer" if refusal else ""

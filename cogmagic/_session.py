@@ -15,7 +15,7 @@ from cogmagic._experience import learn
 from cogmagic._fallback import cheaper, ran_out
 from cogmagic._folder import fingerprint
 from cogmagic._host_memory import RESERVE
-from cogmagic._hot import HOT_TIERS, Hot
+from cogmagic._hot import HOT_TIERS, Hot, on_gpus
 from cogmagic._interrupts import interrupts_deferred, interrupts_held, interrupts_once
 from cogmagic._loaded import Loaded
 from cogmagic._machine import Machine
@@ -24,6 +24,7 @@ from cogmagic._mp4 import check_encoder, write_mp4
 from cogmagic._placing import Placing
 from cogmagic._plan import Plan
 from cogmagic._prepare import Prepared, first_plan, look, prepare
+from cogmagic._preview import OnPreview
 from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._ram import host_ram
 from cogmagic._report import Report, gib, metadata
@@ -59,6 +60,7 @@ class Session:
         save: str | Path | None = None,
         overwrite: bool = False,
         on_progress: OnProgress = silent,
+        on_preview: OnPreview | None = None,
     ) -> Video:
         """Make the video. Whatever happens, the GPU holds none of the weights afterwards.
 
@@ -74,12 +76,25 @@ class Session:
             with interrupts_once(self._stop):
                 return freeing_frames(
                     lambda: self._generate(
-                        request, placing or Placing(), save, overwrite, on_progress
+                        request, placing or Placing(), save, overwrite, on_progress, on_preview
                     )
                 )
         finally:
             self._running = None
             self._lock.release()
+
+    @property
+    def running(self) -> Request | None:
+        """What is being made now."""
+        return self._running
+
+    def weights_on_gpus(self) -> dict[int, int]:
+        """Bytes of the pipeline's weights on each GPU, now; may be asked from any thread."""
+        loaded = self.loaded
+        try:
+            return on_gpus(loaded.pipe) if loaded else {}
+        except (RuntimeError, AttributeError):  # it is being placed at this moment
+            return {}
 
     def cancel(self) -> bool:
         """Have a run in another thread stop at its next block; whether there is one."""
@@ -116,6 +131,7 @@ class Session:
         save: str | Path | None,
         overwrite: bool,
         on_progress: OnProgress,
+        on_preview: OnPreview | None,
     ) -> Video:
         clock = Clock(on_progress, self._stop.is_set)
         target = Target.claim(save, request.seed, overwrite=overwrite)
@@ -123,7 +139,7 @@ class Session:
             check_room(target, request)
             with interrupts_deferred():  # it imports av
                 check_encoder()
-            job = prepare(request, placing, clock)
+            job = replace(prepare(request, placing, clock), show=on_preview)
             frames, report = self._frames(job, clock)
             clock.phase("save")
             video = Video(

@@ -1,0 +1,39 @@
+"""A run as the cell that makes it again: the way back from options to what one types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cogmagic._gpu import GIB
+from cogmagic._options import OPTIONS
+
+__all__ = ["as_cell"]
+
+
+def as_cell(prompt: str, options: dict[str, Any]) -> str:
+    """The ``%%cogvideo`` cell for these options, by Python name; None and False are left out."""
+    given = dict(options)
+    if {"width", "height"} <= given.keys():
+        given["size"] = f"{given.pop('width')}x{given.pop('height')}"
+    if given.get("vram_limit"):
+        given["vram_limit"] = f"{given['vram_limit'] / GIB:g}"
+    words = ["%%cogvideo"]
+    for option in OPTIONS:
+        value = given.get(option.dest)
+        if value is None or value is False or value == "":
+            continue
+        words.append(f"--{option.name}")
+        if value is not True:
+            words.append(_quoted(str(value)))
+    return " ".join(words) + "\n" + prompt
+
+
+def _quoted(word: str) -> str:
+    """`word` as one word of a magic's line, which IPython expands before it is split."""
+    for sign in "{}$":
+        word = word.replace(sign, sign * 2)
+    if word and not set(word) & set(" \t\"'"):
+        return word
+    if '"' not in word:
+        return f'"{word}"'
+    return "'" + word.replace("'", "'\"'\"'") + "'"

@@ -1,0 +1,98 @@
+"""What the machine has, twice a second: one daemon thread that never touches a GPU's context."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from cogmagic._gpu import Gpu
+from cogmagic._ram import Ram
+
+__all__ = ["Sample", "Sampler", "Vitals", "read_now"]
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """How a GPU is; None where unknown."""
+
+    temperature: int | None = None
+    """Degrees Celsius."""
+    power: float | None = None
+    """Watts."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One moment."""
+
+    gpus: tuple[Gpu, ...] = ()
+    ram: Ram = field(default_factory=Ram)
+    vitals: tuple[Vitals, ...] = ()
+    note: str = ""
+    """Why there is no GPU, where one might be expected."""
+
+
+def read_now() -> Sample:
+    """This machine, from NVML and from torch's counters on the host."""
+    from cogmagic._machine import Machine
+    from cogmagic._nvml import vitals
+
+    machine = Machine._detect()
+    return Sample(
+        machine.gpus,
+        machine.ram,
+        tuple(Vitals(*vitals(gpu)) for gpu in machine.gpus),
+        machine.note or "",
+    )
+
+
+class Sampler:
+    """Reads, tells, waits, until it is closed; only while it is wanted.
+
+    Args:
+        read: gives a sample.
+        tell: gets each one, in the sampler's thread.
+        interval: seconds from one to the next.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Sample],
+        tell: Callable[[Sample], None],
+        interval: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read, self._tell, self._interval, self._clock = read, tell, interval, clock
+        self._wanted, self._closed = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def want(self, wanted: bool) -> None:
+        """Go on, or pause."""
+        if self._closed.is_set():
+            return
+        if not wanted:
+            self._wanted.clear()
+            return
+        self._wanted.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="cogmagic-sampler", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop for good, and wait until the thread is gone."""
+        self._closed.set()
+        self._wanted.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        due = self._clock()
+        while self._wanted.wait() and not self._closed.is_set():
+            with suppress(Exception):  # a GPU that goes, a front end that went: the next may do
+                self._tell(self._read())
+            due = max(due + self._interval, self._clock())  # what was missed is not made up for
+            self._closed.wait(due - self._clock())
