@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._version import __version__
 
 if TYPE_CHECKING:
-    from cogmagic._api import cancel, generate, models, plan, release, status, unsaved
+    from cogmagic._api import cancel, generate, models, panel, plan, release, status, unsaved
     from cogmagic._errors import (
         BusyError,
         Cancelled,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cogmagic._video import Video
 
 _HOMES = {
-    "_api": ("cancel", "generate", "models", "plan", "release", "status", "unsaved"),
+    "_api": ("cancel", "generate", "models", "panel", "plan", "release", "status", "unsaved"),
     "_errors": (
         "BusyError",
         "Cancelled",
@@ -84,6 +84,7 @@ __all__ = [
     "cancel",
     "generate",
     "models",
+    "panel",
     "plan",
     "release",
     "status",

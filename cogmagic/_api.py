@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
@@ -28,6 +30,7 @@ __all__ = [
     "generate",
     "history",
     "models",
+    "panel",
     "plan",
     "release",
     "status",
@@ -236,6 +239,26 @@ def release(*, prompts: bool = False) -> str:
 def cancel() -> str:
     """Stop the run that is going on in another thread, at its next block; what came of it."""
     return "Stopping." if session().cancel() else "Nothing is running."
+
+
+def panel(names: Mapping[str, Any] | None = None, *, embed_limit: int = 8_000_000) -> Any:
+    """The kernel's panel, an ipywidget: live memory, the recommendation, a request and its runs.
+
+    Args:
+        names: variables that may be named as a first frame; those of ``__main__`` by default.
+        embed_limit: bytes up to which a video is embedded in the notebook.
+
+    Raises:
+        RequestError: where the packages that it takes are not installed.
+    """
+    try:
+        from cogmagic._panel import the_panel
+    except ModuleNotFoundError as missing:
+        raise RequestError(
+            f'The panel needs {missing.name}. Install it: pip install "cogmagic[lab]", then restart'
+            " the kernel."
+        ) from None
+    return the_panel(vars(sys.modules["__main__"]) if names is None else names, embed_limit).view
 
 
 def unsaved() -> Video:

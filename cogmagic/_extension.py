@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 __all__ = ["load", "unload"]
@@ -38,6 +39,8 @@ def unload(ipython: Any) -> None:
         ipython.configurables.remove(magics)
     if match is not None and match in ipython.Completer.custom_matchers:
         ipython.Completer.custom_matchers.remove(match)
+    if "cogmagic._panel" in sys.modules:
+        sys.modules["cogmagic._panel"].close_panel()
     from cogmagic._api import release
     from cogmagic._session import session
 

@@ -23,7 +23,7 @@ from cogmagic._video import MARK
 
 __all__ = ["VERBS", "CogMagic"]
 
-VERBS = ("status", "models", "plan", "history", "release", "cancel", "save")
+VERBS = ("status", "models", "plan", "history", "release", "cancel", "save", "panel")
 _HELP = ("--help", "-h")
 
 MANUAL = f"""Make a video from a prompt with CogVideoX, and show it under the cell.
@@ -38,6 +38,7 @@ The body is the prompt, taken literally. On the line, {{name}} is replaced by a 
 The embedded model `tiny` is the default: it knows coloured shapes that move, needs no
 download and no GPU. Models: {", ".join(m.name for m in MODELS)}.
 
+    %cogvideo panel          live memory, the recommendation, and all of this with buttons
     %cogvideo status         VRAM, RAM, and what is loaded
     %cogvideo models         the family, and what is on this machine
     %cogvideo plan OPTIONS   every tier for a cell with these options: memory, time, the choice;
@@ -146,6 +147,12 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             )
         if rest.strip():
             raise RequestError(f"%cogvideo {verb} takes no options, but got {rest.strip()!r}.")
+        if verb == "panel":
+            from IPython.display import display
+
+            limit = int(self.embed_limit_mb * 1e6)
+            display(_api.panel(self.shell.user_ns, embed_limit=limit))
+            return None
         if verb == "cancel":
             print(_api.cancel())  # noqa: T201
             return None

@@ -1,0 +1,285 @@
+"""The panel: live memory, the recommendation, the request, and a run that leaves the kernel free.
+
+One panel a kernel; shown twice, it shows the same twice. The work is done in a thread that sets
+traits only; what the magics do is done by the same functions with the same options.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import ipywidgets as w
+import traitlets as t
+
+from cogmagic._cell_text import as_cell
+from cogmagic._display import describe
+from cogmagic._errors import Cancelled, CogMagicError
+from cogmagic._panel_fields import Fields
+from cogmagic._panel_text import animated, bars, recommendation
+from cogmagic._plan import Plan
+from cogmagic._progress import Progress
+from cogmagic._sampler import Sample, Sampler, read_now
+from cogmagic._session import session
+
+if TYPE_CHECKING:
+    from cogmagic._video import Video
+
+__all__ = ["Panel", "close_panel", "the_panel"]
+
+_STATIC = Path(__file__).parent / "static"
+_MOST = 8
+"""Earlier results that are kept in the strip."""
+_NOTICED = 2**27
+"""Bytes of free memory by which the recommendation is made anew."""
+
+
+class Meter(anywidget.AnyWidget):
+    """The bars; and, from the page, whether anyone sees them."""
+
+    _esm = _STATIC / "meter.js"
+    _css = _STATIC / "panel.css"
+    sample = t.Dict().tag(sync=True)
+    visible = t.Bool(False).tag(sync=True)
+    copied = t.Unicode().tag(sync=True)
+
+
+class Panel:
+    """The widgets, and what they do.
+
+    Args:
+        names: the user's variables.
+        read: what samples the machine.
+        embed_limit: bytes up to which a video is embedded.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[str, Any] | None = None,
+        read: Callable[[], Sample] = read_now,
+        embed_limit: int = 8_000_000,
+    ) -> None:
+        self._embed_limit, self._copies = embed_limit, 0
+        self._job: threading.Thread | None = None
+        self._plan: Plan | None = None
+        self._free: int | None = None
+        self._peaks: dict[int, int] = {}
+        self._said_at = 0.0
+        self.meter = Meter()
+        self.fields = Fields(self.refresh, {} if names is None else names)
+        self.advice, self.tokens, self.status = w.HTML(), w.HTML(), w.HTML()
+        self.bar = w.FloatProgress(max=1.0, layout=w.Layout(width="auto"))
+        self.preview = w.Image(format="webp", layout=w.Layout(display="none", width="240px"))
+        self.generate = w.Button(description="Generate", button_style="primary", icon="play")
+        self.cancel = w.Button(description="Cancel", icon="stop", disabled=True)
+        self.release = w.Button(description="Release", icon="eject")
+        self.result, self.strip = w.HTML(), w.VBox()
+        self.cell = w.Textarea(description="Cell", rows=4, layout=w.Layout(display="none"))
+        for button, act in (
+            (self.generate, self._generate), (self.cancel, self._cancel),
+            (self.release, self._release),
+        ):  # fmt: skip
+            button.on_click(self._told(act))
+        buttons = w.HBox([self.generate, self.cancel, self.release])
+        self.view = w.VBox(
+            [
+                self.meter, self.advice, self.fields.view(), self.tokens, buttons, self.bar,
+                self.status, self.preview, self.result, self.cell, self.strip,
+            ]
+        )  # fmt: skip
+        self.view.add_class("cogmagic-panel")
+        self.sampler = Sampler(read, self._sampled)
+        self.meter.observe(lambda change: self.sampler.want(change["new"]), "visible")
+        self.refresh()
+
+    def close(self) -> None:
+        """Stop the sampler and a run, and take the widgets away."""
+        self.sampler.close()
+        if self._job is not None:
+            session().cancel()
+        for widget in _all(self.view):
+            widget.close()
+
+    def refresh(self) -> None:
+        """Check what is entered, and recommend anew."""
+        try:
+            wrong = self.fields.check()
+            self._plan = None if wrong else self._planned()
+            self._set(self.advice, "" if self._plan is None else recommendation(self._plan))
+            self._set(self.tokens, self._counted())
+        except CogMagicError as error:
+            wrong = str(error)
+            self._plan = None
+            self._set(self.advice, _error(wrong))
+        blocked = bool(wrong) or not self.fields.prompt().strip() or self._job is not None
+        self.generate.disabled = blocked
+
+    def _planned(self) -> Plan:
+        from cogmagic import _api
+
+        options = self.fields.options()
+        for name in ("compile", "keep", "save", "overwrite"):
+            options.pop(name)
+        return _api.plan(self.fields.prompt() or "any", **options)
+
+    def _counted(self) -> str:
+        """Tokens of the prompt, once there is a tokenizer."""
+        from cogmagic._text import ignored_words
+
+        loaded, model = session().loaded, self.fields.model()
+        if loaded is None or model is None or loaded.model.name != model.name:
+            return ""
+        tokenizer = loaded.pipe.tokenizer
+        count, ignored = ignored_words(tokenizer, self.fields.prompt(), model.max_tokens)
+        cut = "; the end would be ignored" if ignored else ""
+        return f"<div>{count} of {model.max_tokens} tokens{cut}</div>"
+
+    def _told(self, act: Callable[[], None]) -> Callable[[Any], None]:
+        """A handler whose errors appear in the panel."""
+
+        def handle(_: Any) -> None:
+            try:
+                act()
+            except Exception as error:
+                self._set(self.status, _error(f"{type(error).__name__}: {error}"))
+
+        return handle
+
+    def _generate(self) -> None:
+        if self._job is not None:
+            return
+        prompt, options = self.fields.prompt(), self.fields.options()
+        self._peaks, self._said_at = {}, 0.0
+        self._show_running(True)
+        # The context tells ipykernel which cell's output this is.
+        run = contextvars.copy_context().run
+        self._job = threading.Thread(
+            target=run, args=(self._work, prompt, options), name="cogmagic-panel", daemon=True
+        )
+        self._job.start()
+
+    def _cancel(self) -> None:
+        if session().cancel():
+            self._set(self.status, "Stopping…")
+
+    def _release(self) -> None:
+        from cogmagic import _api
+
+        self._set(self.status, escape(_api.release()))
+        self.refresh()
+
+    def _work(self, prompt: str, options: dict[str, Any]) -> None:
+        from cogmagic import _api
+
+        try:
+            video = _api.generate(
+                prompt, on_progress=self._progress, on_preview=self._show_preview, **options
+            )
+            video = replace(video, embed_limit=self._embed_limit)
+            self._set(self.status, escape(video.facts_line()))
+            self._add(video, options)
+        except Cancelled as stopped:
+            self._set(self.status, escape(str(stopped)))
+        except CogMagicError as error:
+            self._set(self.status, _error(str(error)))
+        except Exception as error:
+            self._set(self.status, _error(f"{type(error).__name__}: {error}"))
+        finally:
+            self._job = None
+            self._show_running(False)
+            self.refresh()
+
+    def _progress(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.done and progress.done != progress.total and now - self._said_at < 0.2:
+            return
+        self._said_at = now
+        self.bar.value = progress.done / progress.total if progress.total else 0.0
+        note = " (the kernel's stop button does not reach this: use Cancel)"
+        self._set(self.status, escape(describe(progress, progress.phase_seconds) + note))
+        self._peaks = _peaks()
+
+    def _show_preview(self, frames: Any) -> None:
+        self.preview.value = animated(frames, 8)
+        self.preview.layout.display = ""
+
+    def _show_running(self, running: bool) -> None:
+        self.generate.disabled, self.cancel.disabled = running, not running
+        self.release.disabled = running
+        self.bar.value = 0.0
+        if not running:
+            self.preview.layout.display = "none"
+
+    def _add(self, video: Video, options: dict[str, Any]) -> None:
+        """Show a result, and put it at the head of the strip."""
+        self.result.value = video.player_html() + f"<div>{escape(video.facts_line())}</div>"
+        poster = w.HTML(f'<img width="120" alt="{escape(repr(video))}" src="{video._poster()}">')
+        again = w.Button(description="Use these settings again", layout=w.Layout(width="auto"))
+        copy = w.Button(description="Copy as a cell", layout=w.Layout(width="auto"))
+        again.on_click(self._told(lambda: self.fields.set(video.prompt, options)))
+        copy.on_click(self._told(lambda: self._copy(as_cell(video.prompt, options))))
+        row = w.HBox([poster, w.VBox([w.Label(video.path.name), w.HBox([again, copy])])])
+        gone = self.strip.children[_MOST - 1 :]
+        self.strip.children = (row, *self.strip.children[: _MOST - 1])
+        for widget in gone:
+            for part in _all(widget):
+                part.close()
+
+    def _copy(self, text: str) -> None:
+        self._copies += 1
+        self.cell.value, self.cell.layout.display = text, ""
+        self.meter.copied = f"{self._copies} {text}"  # so that the same again is a change
+
+    def _sampled(self, sample: Sample) -> None:
+        """In the sampler's thread: the bars, and the advice where what is free has changed."""
+        self.meter.sample = bars(sample, session().weights_on_gpus(), self._plan, self._peaks)
+        free = sum(g.available or 0 for g in sample.gpus) or sample.ram.available or 0
+        if self._job is None and abs(free - (self._free or 0)) > _NOTICED:
+            self._free = free
+            self.refresh()
+
+    @staticmethod
+    def _set(widget: Any, value: str) -> None:
+        if widget.value != value:
+            widget.value = value
+
+
+def _error(text: str) -> str:
+    return f'<span class="cogmagic-wrong" role="alert">{escape(text)}</span>'
+
+
+def _peaks() -> dict[int, int]:
+    """Per GPU, the most that torch has held in the phase that runs."""
+    import torch
+
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return {}
+    return {i: torch.cuda.max_memory_reserved(i) for i in range(torch.cuda.device_count())}
+
+
+def _all(widget: Any) -> list[Any]:
+    """A widget and all within it."""
+    return [widget, *(part for child in getattr(widget, "children", ()) for part in _all(child))]
+
+
+_PANEL: list[Panel] = []
+
+
+def the_panel(names: Mapping[str, Any] | None = None, embed_limit: int = 8_000_000) -> Panel:
+    """The kernel's panel; a new one if there is none."""
+    if not _PANEL:
+        _PANEL.append(Panel(names, embed_limit=embed_limit))
+    return _PANEL[0]
+
+
+def close_panel() -> None:
+    """Close the kernel's panel, if there is one."""
+    while _PANEL:
+        _PANEL.pop().close()
