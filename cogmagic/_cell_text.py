@@ -22,9 +22,11 @@ def as_cell(prompt: str, options: dict[str, Any]) -> str:
         value = given.get(option.dest)
         if value is None or value is False or value == "":
             continue
-        words.append(f"--{option.name}")
-        if value is not True:
-            words.append(_quoted(str(value)))
+        if value is True:
+            words.append(f"--{option.name}")
+        else:  # a value that begins with a dash would be taken for an option
+            between = "=" if str(value).startswith("-") else " "
+            words.append(f"--{option.name}{between}{_quoted(str(value))}")
     return " ".join(words) + "\n" + prompt
 
 

@@ -28,6 +28,7 @@ from cogmagic._plan import Plan
 from cogmagic._progress import Progress
 from cogmagic._sampler import Sample, Sampler, read_now
 from cogmagic._session import session
+from cogmagic._video import MARK
 
 if TYPE_CHECKING:
     from cogmagic._video import Video
@@ -49,6 +50,13 @@ class Meter(anywidget.AnyWidget):
     sample = t.Dict().tag(sync=True)
     visible = t.Bool(False).tag(sync=True)
     copied = t.Unicode().tag(sync=True)
+
+
+class _View(w.VBox):  # type: ignore[misc]  # it has no types
+    """The panel as it is shown; its text does not change from run to run."""
+
+    def __repr__(self) -> str:
+        return f"{MARK}panel"
 
 
 class Panel:
@@ -81,14 +89,16 @@ class Panel:
         self.cancel = w.Button(description="Cancel", icon="stop", disabled=True)
         self.release = w.Button(description="Release", icon="eject")
         self.result, self.strip = w.HTML(), w.VBox()
-        self.cell = w.Textarea(description="Cell", rows=4, layout=w.Layout(display="none"))
+        self.cell = w.Textarea(
+            description="Cell", rows=3, layout=w.Layout(display="none", width="auto")
+        )
         for button, act in (
             (self.generate, self._generate), (self.cancel, self._cancel),
             (self.release, self._release),
         ):  # fmt: skip
             button.on_click(self._told(act))
         buttons = w.HBox([self.generate, self.cancel, self.release])
-        self.view = w.VBox(
+        self.view = _View(
             [
                 self.meter, self.advice, self.fields.view(), self.tokens, buttons, self.bar,
                 self.status, self.preview, self.result, self.cell, self.strip,
@@ -183,7 +193,7 @@ class Panel:
                 prompt, on_progress=self._progress, on_preview=self._show_preview, **options
             )
             video = replace(video, embed_limit=self._embed_limit)
-            self._set(self.status, escape(video.facts_line()))
+            self._set(self.status, "")
             self._add(video, options)
         except Cancelled as stopped:
             self._set(self.status, escape(str(stopped)))
@@ -225,7 +235,8 @@ class Panel:
         copy = w.Button(description="Copy as a cell", layout=w.Layout(width="auto"))
         again.on_click(self._told(lambda: self.fields.set(video.prompt, options)))
         copy.on_click(self._told(lambda: self._copy(as_cell(video.prompt, options))))
-        row = w.HBox([poster, w.VBox([w.Label(video.path.name), w.HBox([again, copy])])])
+        wrap = w.Layout(flex_flow="row wrap")
+        row = w.Box([poster, w.Label(video.path.name), again, copy], layout=wrap)
         gone = self.strip.children[_MOST - 1 :]
         self.strip.children = (row, *self.strip.children[: _MOST - 1])
         for widget in gone:

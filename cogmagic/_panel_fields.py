@@ -24,7 +24,7 @@ __all__ = ["Fields"]
 _HELP = {option.dest: option.help for option in OPTIONS}
 _SWITCHES = ("compile", "lean_decode", "guidance_halves", "fp8", "truncate", "overwrite")
 _WIDE = w.Layout(width="auto")
-_STYLE = {"description_width": "9em"}
+_STYLE = {"description_width": "8em"}
 
 
 class Fields:
@@ -73,13 +73,15 @@ class Fields:
 
     def view(self) -> Any:
         """The fields, the rarer ones folded away."""
-        often = ["prompt", "model", "width", "height", "num_frames", "num_inference_steps"]
-        often += ["guidance_scale", "seed", "tier"]
-        rest = [name for name in self.inputs if name not in often and name != "image"]
+        first = ["prompt", "model"]
+        often = ["width", "height", "num_frames", "num_inference_steps", "guidance_scale", "tier"]
+        shown = {*first, *often, "seed", "image"}
+        rest = [name for name in self.inputs if name not in shown]
         self.first_frame = w.VBox([*self._rows(("image",)), self.upload])
         self._show_first_frame()
         folded = w.Accordion([w.VBox(self._rows(rest))], titles=("More options",))
-        return w.VBox([*self._rows(often), self.first_frame, folded])
+        grid = w.Box(self._rows(often), layout=w.Layout(flex_flow="row wrap"))
+        return w.VBox([*self._rows(first), self.first_frame, grid, *self._rows(["seed"]), folded])
 
     def _rows(self, names: Any) -> list[Any]:
         rows = []

@@ -41,12 +41,14 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def jupyterlab(folder: Path, state: Path) -> Iterator[str]:
+def jupyterlab(folder: Path, state: Path, *, dark: bool = False) -> Iterator[str]:
     """A JupyterLab on `folder` that keeps its own files in `state`; its address."""
     settings = state / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    theme = {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps(theme))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

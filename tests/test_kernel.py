@@ -195,6 +195,47 @@ def test_an_interrupt_in_any_phase_frees_all(
     assert one.run(cell(toy, "--steps 1")).reply["status"] == "ok"
 
 
+def test_the_panel_runs_while_other_cells_do(one: Kernel, toy: Path, there: Path) -> None:
+    """The buttons by comm messages, as a front end sends them."""
+    assert one.run("%cogvideo panel\nfrom cogmagic._panel import the_panel").reply["status"] == "ok"
+
+    def click(button: str) -> None:
+        data = {"method": "custom", "content": {"event": "click"}}
+        model = one.value(f"the_panel().{button}.model_id")
+        content = {"comm_id": model, "data": data}
+        one.client.shell_channel.send(one.client.session.msg("comm_msg", content))
+
+    def until(condition: str) -> None:
+        end = time.monotonic() + 60
+        while one.value(condition) != "True":
+            assert time.monotonic() < end, one.value("the_panel().status.value")
+            time.sleep(0.05)
+
+    values = {"model": str(toy), "prompt": PROMPT, "num_inference_steps": 2000, "num_frames": 9}
+    for name, value in values.items():
+        one.run(f"the_panel().fields.inputs[{name!r}].value = {value!r}")
+    click("generate")
+    until("the_panel().status.value.startswith('denoise')")
+    began = time.monotonic()
+    assert one.value("6 * 7") == "42"
+    assert time.monotonic() - began < 10
+    assert one.value("the_panel()._job is not None") == "True"
+    refused = one.run(cell(toy))
+    failed(refused, "BusyError")
+    click("cancel")
+    until("the_panel().status.value.startswith('Stopped')")
+    one.run("the_panel().fields.inputs['num_inference_steps'].value = 1")
+    click("generate")
+    until("'<video' in the_panel().result.value")
+    click("release")
+    until("the_panel().status.value.startswith('Freed')")
+    assert one.run("from cogmagic._panel import close_panel; close_panel()").reply["status"] == "ok"
+    assert (
+        one.value("[t.name for t in __import__('threading').enumerate() if 'cog' in t.name]")
+        == "[]"
+    )
+
+
 def test_the_kernel_is_the_one_that_was_asked_for(one: Kernel) -> None:
     asked = os.environ.get("COGMAGIC_TEST_IPYKERNEL")
     path = one.value("__import__('ipykernel').__file__")

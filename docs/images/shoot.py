@@ -1,6 +1,9 @@
-"""Take the README's picture: the quickstart's first video in JupyterLab, in Chromium.
+"""Take the pictures of the documentation, in JupyterLab in Chromium.
 
 python docs/images/shoot.py        # from the repository, with the test extra and Chromium
+
+`quickstart.png` is the quickstart's first video; `panel.png`, `panel-dark.png` and
+`panel-narrow.png` are the panel after a run with the embedded model.
 """
 
 from __future__ import annotations
@@ -8,36 +11,75 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import v4
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.lab import KERNEL_IS_IDLE, browser_page, jupyterlab  # noqa: E402 - after the path
 
+IMAGES = ROOT / "docs" / "images"
 RUN = "i => { const n = window.jupyterapp.shell.currentWidget.content; n.activeCellIndex = i;"
 RUN += " return window.jupyterapp.commands.execute('notebook:run-cell'); }"
 CLEAR = "() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')"
 FOLD = "() => window.jupyterapp.commands.execute('application:toggle-left-area')"
 PLAYING = "() => { const v = document.querySelector('video.cogmagic-video');"
 PLAYING += " return v && v.readyState === 4 && v.currentTime > 0.7; }"
+PROMPT = "a red circle moves to the right on a black background"
 
 
 def main() -> None:
+    with notebook(ROOT / "notebooks" / "quickstart.ipynb", "quickstart.png", 1100, 860) as page:
+        page.evaluate(FOLD)
+        page.evaluate(CLEAR)
+        for cell in (1, 3):
+            page.evaluate(RUN, cell)
+        page.wait_for_function(PLAYING)
+    with tempfile.TemporaryDirectory() as folder:
+        made = v4.new_notebook(cells=[v4.new_code_cell("%load_ext cogmagic\n%cogvideo panel")])
+        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        path = Path(folder, "panel.ipynb")
+        nbformat.write(made, path)
+        for name, width in (("panel", 1000), ("panel-dark", 1000), ("panel-narrow", 520)):
+            with notebook(path, f"{name}.png", width, 1300, dark=name == "panel-dark") as page:
+                page.evaluate(FOLD)
+                panel(page)
+
+
+def panel(page: Any) -> None:
+    """One run in the panel."""
+    page.evaluate(RUN, 0)
+    prompt = page.locator(".cogmagic-panel textarea").first
+    prompt.fill(PROMPT)
+    prompt.press("Tab")
+    page.locator(".cogmagic-panel button:has-text('Generate')").click()
+    page.wait_for_function(PLAYING)
+    page.wait_for_timeout(3000)  # some seconds of sparkline
+
+
+@contextmanager
+def notebook(
+    path: Path, picture: str, width: int, height: int, *, dark: bool = False
+) -> Iterator[Any]:
+    """A page with a copy of a notebook, that becomes the picture."""
     with tempfile.TemporaryDirectory() as scratch:
         work, state = Path(scratch, "work"), Path(scratch, "state")
         work.mkdir()
         state.mkdir()
-        shutil.copy(ROOT / "notebooks" / "quickstart.ipynb", work)
-        picture = ROOT / "docs" / "images" / "quickstart.png"
-        with jupyterlab(work, state) as address, browser_page(picture, 1100, 860) as page:
-            page.goto(f"{address}/lab/tree/quickstart.ipynb")
+        shutil.copy(path, work)
+        with (
+            jupyterlab(work, state, dark=dark) as address,
+            browser_page(IMAGES / picture, width, height) as page,
+        ):
+            page.goto(f"{address}/lab/tree/{path.name}")
             page.wait_for_function(KERNEL_IS_IDLE)
-            page.evaluate(FOLD)
-            page.evaluate(CLEAR)
-            for cell in (1, 3):
-                page.evaluate(RUN, cell)
-            page.wait_for_function(PLAYING)
+            yield page
         print(picture)
 
 

@@ -1,0 +1,233 @@
+"""The panel's parts, and its buttons as Python presses them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from IPython.utils.text import DollarFormatter
+
+import cogmagic
+from cogmagic import Machine
+from cogmagic._cell_text import as_cell
+from cogmagic._gpu import GIB
+from cogmagic._options import parse_line
+from cogmagic._panel import Panel, close_panel, the_panel
+from cogmagic._panel_text import bars, recommendation
+from cogmagic._sampler import Sample, Sampler, Vitals
+from cogmagic._session import Session
+
+PROMPT = "a red circle moves right"
+
+
+@pytest.fixture
+def panel(cwd: Path, session: Session) -> Iterator[Panel]:
+    made = the_panel({})
+    yield made
+    close_panel()
+
+
+def wait(panel: Panel) -> None:
+    job = panel._job
+    if job is not None:
+        job.join(60)
+
+
+def start(panel: Panel, model: Path | str = "tiny", **values: Any) -> None:
+    panel.fields.inputs["model"].value = str(model)
+    for name, value in ({"prompt": PROMPT, "num_inference_steps": 2} | values).items():
+        panel.fields.inputs[name].value = value
+    assert not panel.generate.disabled, panel.fields.check()
+    panel.generate.click()
+
+
+def test_a_gpu_as_a_bar() -> None:
+    gpu = replace(
+        Machine.of("RTX 3060").gpus[0],
+        total=12 * GIB, free=5 * GIB, reserved=4 * GIB, allocated=3 * GIB,
+    )  # fmt: skip
+    plan = cogmagic.plan(model="5b", machine=Machine.of("RTX 3060", ram=32))
+    sample = Sample((gpu,), Machine.of(ram=32).ram, (Vitals(61, 120.4),))
+    first, ram = bars(sample, {0: 2 * GIB}, plan, {0: 6 * GIB})["bars"]
+    parts = {words: nbytes / GIB for _, nbytes, words in first["parts"]}
+    assert parts == {
+        "this kernel: weights": 2, "this kernel: the rest": 2, "others about": 3, "free": 5,
+    }  # fmt: skip
+    assert sum(parts.values()) == 12
+    assert (first["mark"], first["ghost"]) == (6 * GIB, plan.peak_vram)
+    assert first["note"].endswith("61 °C · 120 W")
+    assert ram["ghost"] == plan.peak_ram
+
+
+def test_what_is_unknown_is_left_out() -> None:
+    gpu = replace(Machine.of("RTX 3060").gpus[0], total=None, free=None, reserved=None)
+    found = bars(Sample((gpu,)), {}, None, {})
+    assert len(found["bars"]) == 1
+    assert all(part[1] is not None for part in found["bars"][0]["parts"])
+    assert bars(Sample(note="3 GPUs hidden"), {}, None, {}) == {"bars": [], "said": "3 GPUs hidden"}
+    assert "runs on the CPU" in bars(Sample(), {}, None, {})["said"]
+
+
+def test_the_recommendation_names_every_candidate_and_the_rule() -> None:
+    plan = cogmagic.plan(model="5b", machine=Machine.of("RTX 3060", ram=32))
+    html = recommendation(replace(plan, reason="<b>"))
+    assert "&lt;b&gt;" in html
+    for candidate in plan.candidates:
+        assert f'<th scope="row">{candidate.tier}</th>' in html
+    assert "The published rule says sequential" in html
+    assert "lacks" in html
+
+
+def test_the_sampler_reads_while_it_is_wanted_and_ends_when_it_is_closed() -> None:
+    told: list[Sample] = []
+    now = [0.0]
+
+    def read() -> Sample:
+        now[0] += 1.0
+        if len(told) == 2:
+            told.append(Sample(note="lost"))
+            raise OSError("the GPU is gone")
+        return Sample()
+
+    sampler = Sampler(read, told.append, interval=0.001, clock=lambda: now[0])
+    assert threading.active_count() == len(threading.enumerate())
+    before = set(threading.enumerate())
+    sampler.want(True)
+    until = time.monotonic() + 20
+    while len(told) < 5 and time.monotonic() < until:
+        time.sleep(0.001)
+    assert len(told) >= 5  # the error did not end it
+    sampler.want(False)
+    time.sleep(0.05)
+    paused = len(told)
+    time.sleep(0.05)
+    assert len(told) <= paused + 1
+    sampler.close()
+    assert set(threading.enumerate()) <= before
+    sampler.want(True)
+    assert set(threading.enumerate()) <= before
+
+
+words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=20)
+words = words.filter(lambda word: word != "--")  # which some versions of argparse lose
+
+
+@given(words, words, st.integers(0, 2**31), st.booleans())
+def test_a_cell_says_what_it_was_made_of(save: str, negative: str, seed: int, fp8: bool) -> None:
+    options = {"width": 720, "height": 480, "save": save, "negative_prompt": negative}
+    options |= {"seed": seed, "fp8": fp8, "vram_limit": 10 * GIB, "dtype": None}
+    first, _, body = as_cell("a {prompt} $HOME", options).partition("\n")
+    assert body == "a {prompt} $HOME"
+    # As IPython does before a magic gets its line.
+    line = DollarFormatter().vformat(first.removeprefix("%%cogvideo "), (), {"prompt": "no"})
+    found = parse_line(line, "%%cogvideo")
+    expected = {k: v for k, v in options.items() if v not in (None, "") and v is not False}
+    assert found == expected
+
+
+def test_only_what_the_model_takes_can_be_entered(panel: Panel) -> None:
+    fields = panel.fields
+    assert panel.generate.disabled  # no prompt yet
+    fields.inputs["prompt"].value = PROMPT
+    assert not panel.generate.disabled
+    fields.inputs["model"].value = "1.5-5b-i2v"
+    assert fields.inputs["num_frames"].value == 81
+    assert "needs a first frame" in fields.wrong["image"].value
+    assert panel.generate.disabled
+    fields.inputs["model"].value = "5b"
+    assert (fields.inputs["width"].value, fields.inputs["height"].value) == (720, 480)
+    assert not panel.generate.disabled
+    fields.inputs["width"].value = 721
+    assert "multiples of 16" in fields.wrong["height"].value
+    assert panel.generate.disabled
+    fields.inputs["model"].value = "5bb"
+    assert "Did you mean" in fields.wrong["model"].value or "Unknown" in fields.wrong["model"].value
+    assert panel.advice.value == ""
+    fields.inputs["model"].value = "tiny"
+    before = fields.inputs["seed"].value
+    fields.die.click()
+    assert fields.inputs["seed"].value != before
+
+
+def test_a_tier_that_cannot_be_is_said_in_the_panel(panel: Panel) -> None:
+    panel.fields.inputs["prompt"].value = PROMPT
+    panel.fields.inputs["tier"].value = "balanced"
+    assert "cogmagic-wrong" in panel.advice.value
+    assert panel.generate.disabled
+
+
+def test_a_run_its_result_and_its_settings(panel: Panel, toy: Path, cwd: Path) -> None:
+    start(panel, toy, seed=7, num_frames=9)
+    wait(panel)
+    assert panel.status.value == ""
+    assert "<video" in panel.result.value
+    assert "seed 7" in panel.result.value
+    assert panel.tokens.value.endswith(f" of {panel.fields.model().max_tokens} tokens</div>")  # type: ignore[union-attr]
+    panel.fields.inputs["seed"].value = 8
+    panel.fields.inputs["model"].value = "5b"
+    *_, again, copy = panel.strip.children[0].children
+    again.click()
+    assert panel.fields.inputs["seed"].value == 7
+    assert panel.fields.inputs["model"].value == str(toy)
+    assert panel.fields.inputs["num_frames"].value == 9
+    copy.click()
+    assert panel.cell.value.endswith(f"\n{PROMPT}")
+    assert "--seed 7" in panel.cell.value
+    assert panel.meter.copied.endswith(panel.cell.value)
+    panel.release.click()
+    assert panel.status.value.startswith("Freed")
+
+
+def test_a_run_is_cancelled_and_others_are_refused(panel: Panel, toy: Path, cwd: Path) -> None:
+    start(panel, toy, num_inference_steps=900)
+    assert panel.generate.disabled
+    until = time.monotonic() + 60
+    while "denoise" not in panel.status.value and time.monotonic() < until:
+        time.sleep(0.01)
+    with pytest.raises(cogmagic.BusyError):
+        cogmagic.generate(PROMPT, model=str(toy))
+    panel.cancel.click()
+    wait(panel)
+    assert panel.status.value.startswith("Stopped")
+    assert not panel.generate.disabled
+    assert panel.cancel.disabled
+    assert list(cwd.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [ValueError("broken <b>"), cogmagic.OutputError("no disk")])
+def test_errors_appear_in_the_panel(
+    panel: Panel, toy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("cogmagic._api.generate", fail)
+    start(panel, toy)
+    wait(panel)
+    assert "cogmagic-wrong" in panel.status.value
+    assert "<b>" not in panel.status.value
+    monkeypatch.setattr("cogmagic._api.release", fail)
+    panel.release.click()
+    assert "cogmagic-wrong" in panel.status.value
+
+
+def test_there_is_one_panel_and_leaving_closes_it(shell: Any, session: Session) -> None:
+    before = set(threading.enumerate())
+    first = cogmagic.panel()
+    assert cogmagic.panel() is first
+    assert repr(first) == "[cogmagic] panel"
+    the_panel().meter.visible = True
+    assert {t.name for t in set(threading.enumerate()) - before} == {"cogmagic-sampler"}
+    shell.run_line_magic("unload_ext", "cogmagic")
+    assert set(threading.enumerate()) <= before
+    assert first.comm is None
+    shell.run_line_magic("load_ext", "cogmagic")
+    assert cogmagic.panel() is not first
+    close_panel()
