@@ -213,7 +213,7 @@ def status() -> Status:
         machine=Machine.detect(),
         loaded=f"{held.model.name} ({held.dtype})" if held else None,
         loaded_bytes=held.nbytes if held else 0,
-        hot=session().hot.on_gpu,
+        hot_bytes=sum(session().weights_on_gpus().values()),
     )
 
 
@@ -226,9 +226,11 @@ def release(*, prompts: bool = False) -> str:
     from cogmagic._holders import holders, told
     from cogmagic._memory import empty_cache
 
-    freed = session().release()
+    hot = sum(session().weights_on_gpus().values())
+    freed = {"RAM": session().release(), "VRAM": hot}
     empty_cache()
-    said = f"Freed {gib(freed)} of RAM." if freed else "Nothing was loaded."
+    amounts = " and ".join(f"{gib(n)} of {kind}" for kind, n in freed.items() if n)
+    said = f"Freed {amounts}." if amounts else "Nothing was loaded."
     if prompts:
         from cogmagic._texts import Texts
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from cogmagic._apply import modules
+from cogmagic._gpu import GIB, Gpu
 from cogmagic._interrupts import interrupts_held
 from cogmagic._machine import Machine
 
@@ -23,8 +24,9 @@ class Hot:
     def __init__(self) -> None:
         self.key: object = None
         """What makes a placement the same as another; None where nothing is placed."""
+        self.nbytes: dict[int, int] = {}
+        """Per GPU, the bytes of its weights."""
         self._undo = ExitStack()
-        self._nbytes: dict[int, int] = {}
 
     @contextmanager
     def placed(
@@ -43,37 +45,51 @@ class Hot:
             place: places it; leaving the context takes it off again.
             stay: whether it stays when all goes well; it never does after an error.
         """
-        if self.key != key:
-            self.cool()
-            self._undo.enter_context(place())
-            self.key, self._nbytes = key, on_gpus(pipe)
         stays = False
         try:
+            if self.key != key:
+                self.cool()
+                self._undo.enter_context(place())
+                self.key, self.nbytes = key, on_gpus(pipe)
             yield
             stays = stay
         finally:
             if not stays:
-                with interrupts_held():
-                    self.cool()
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether what stays is on a GPU."""
-        return bool(self._nbytes)
+                self.cool()
 
     def cool(self) -> None:
         """Take off what is placed."""
-        self.key, self._nbytes = None, {}
-        undo, self._undo = self._undo, ExitStack()
-        undo.close()
+        with interrupts_held():
+            self.key, self.nbytes = None, {}
+            undo, self._undo = self._undo, ExitStack()
+            undo.close()
 
     def without(self, machine: Machine) -> Machine:
         """The machine as it would be if nothing stayed: what stays can be taken off for a run."""
+        if not self.nbytes:
+            return machine
         gpus = tuple(
-            replace(g, allocated=g.allocated - self._nbytes.get(g.index, 0)) if g.allocated else g
+            replace(g, allocated=g.allocated - self.nbytes.get(g.index, 0)) if g.allocated else g
             for g in machine.gpus
         )
-        return replace(machine, gpus=gpus) if self._nbytes else machine
+        return replace(machine, gpus=_preferring(gpus, set(self.nbytes)))
+
+
+def _preferring(gpus: tuple[Gpu, ...], indices: set[int]) -> tuple[Gpu, ...]:
+    """The GPUs, of which the only one with weights is the roomiest unless another is by much.
+
+    Its CUDA context makes it seem the less roomy one, and the weights would move with each run.
+    """
+    mine = next((g.available for g in gpus if {g.index} == indices), None)
+    if mine is None:
+        return gpus
+    more = [(g, (g.available or 0) - mine) for g in gpus]
+    return tuple(
+        replace(g, free=g.free - excess - 1)
+        if g.free is not None and g.index not in indices and 0 <= excess < GIB
+        else g
+        for g, excess in more
+    )
 
 
 def on_gpus(pipe: Any) -> dict[int, int]:
@@ -81,7 +97,7 @@ def on_gpus(pipe: Any) -> dict[int, int]:
     found: dict[int, int] = {}
     for module in modules(pipe):
         for tensor in {t.data_ptr(): t for t in (*module.parameters(), *module.buffers())}.values():
-            if tensor.is_cuda:
-                index = tensor.get_device()
+            if tensor.device.type in ("cuda", "mps"):
+                index = tensor.device.index or 0
                 found[index] = found.get(index, 0) + tensor.nbytes
     return found

@@ -42,8 +42,9 @@ class Loaded:
     files: tuple[tuple[str, int, int], ...]
     """Names, sizes and times of the folder's files: weights saved anew are loaded anew."""
     nbytes: int
+    """Bytes of weights in host memory."""
     staged: bool = False
-    """Whether its components are empty, to be filled on the device; `nbytes` is then 0."""
+    """Whether its components are empty, to be filled on the device."""
     fp8: bool = False
     """Whether the transformer's linear layers are in fp8."""
     host: HostWeights | None = None
@@ -66,15 +67,20 @@ class Loaded:
 
             gpu = machine.roomiest if machine.device == "cuda" else None
             store_in_fp8(pipe.transformer, torch.device("cuda", gpu.index) if gpu else None)
-        nbytes = 0 if staged else HostCopy(modules(pipe)).nbytes
+        nbytes = 0 if staged or pipe.hf_device_map else HostCopy(modules(pipe)).nbytes
         return cls(pipe, model, chosen.dtype, folder, files, nbytes, staged, fp8)
+
+    @property
+    def spread(self) -> bool:
+        """Whether its weights are on several GPUs and nowhere else, as `balanced` loads them."""
+        return bool(self.pipe.hf_device_map)
 
     def serves(self, chosen: Plan, folder: Path) -> bool:
         """Whether it is what `chosen` needs; in `balanced` the loader places, so it never is."""
         mine = (self.folder, self.dtype, self.files, self.staged, self.fp8)
         wanted = (folder, chosen.dtype, fingerprint(folder))
         kind = (chosen.tier == "staged", chosen.savings.fp8)
-        spread = chosen.tier == "balanced" or self.pipe.hf_device_map
+        spread = chosen.tier == "balanced" or self.spread
         return not spread and mine == (*wanted, *kind)
 
     def to_host(self, clock: Clock, device: torch.device, *, required: bool) -> HostWeights | None:

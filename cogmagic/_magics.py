@@ -180,6 +180,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
 
     def _show_plan(self, options: dict[str, Any], prompt: str | None = None) -> None:
         from cogmagic import _api
+        from cogmagic._session import session
 
         for name in ("out", "save", "overwrite", "dry_run", "compile", "keep", "help"):
             options.pop(name, None)
@@ -196,7 +197,8 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             return
         if machine.keys() == {"ram"}:  # this machine with another amount of memory
             ram = Machine.of(ram=machine["ram"]).ram
-            options["machine"] = replace(Machine.detect(), ram=ram)
+            here = session().hot.without(Machine.detect())
+            options["machine"] = replace(here, ram=ram)
         elif machine:
             options["machine"] = Machine.of(machine.pop("gpu", None), **machine)
         found = _api.plan(**options)

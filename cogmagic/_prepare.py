@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,8 +49,16 @@ def look() -> Machine:
     return ready(checked_by_torch(Machine.detect()))
 
 
-def prepare(request: Request, placing: Placing, clock: Clock) -> Prepared:
+def prepare(
+    request: Request, placing: Placing, clock: Clock, now: Callable[[], Machine]
+) -> Prepared:
     """Check the request against the machine, bring in the libraries, and have the checkpoint here.
+
+    Args:
+        request: what to make.
+        placing: how the person wants it placed.
+        clock: is told of the phases.
+        now: the machine as it is to this run, once torch is here.
 
     Raises:
         CogMagicError: one line, with numbers and the way out.
@@ -73,35 +82,48 @@ def prepare(request: Request, placing: Placing, clock: Clock) -> Prepared:
     else:
         check_prompts(request, folder)
     clock.phase("load", note=request.model.name)
-    machine = look()
+    machine = now()
     gpu = machine.roomiest
     device = gpu.name if gpu else machine.device
     texts = Texts(request, folder, dtype_for(request, machine), device)
     return Prepared(request, placing, folder, texts, texts.read())
 
 
-def first_plan(job: Prepared, machine: Machine) -> Plan:
+def first_plan(job: Prepared, machine: Machine, waits: Callable[[Plan], bool]) -> Plan:
     """The plan for what is free now.
+
+    Args:
+        job: what to make.
+        machine: where.
+        waits: whether the pipeline is placed already as a plan has it; it is not placed anew then
+            only to leave out a text encoder that is not needed.
 
     Raises:
         TierError: when nothing fits, unless the person wants it tried.
     """
     placing = job.placing
-    chosen = plan(
+    chosen = _planned(job, machine, text=True)
+    if job.kept is not None and not (chosen.fits and waits(chosen)):
+        chosen = _planned(job, machine, text=False)
+    if not chosen.fits and placing.cautious:
+        raise TierError(_nothing_fits(chosen))
+    if placing.compile:
+        check_compiler(machine.device, chosen.tier)
+    return chosen
+
+
+def _planned(job: Prepared, machine: Machine, *, text: bool) -> Plan:
+    placing = job.placing
+    return plan(
         job.request,
         machine,
-        text=job.kept is None,
+        text=text,
         tier=placing.tier,
         policy=placing.policy,
         vram_limit=placing.vram_limit,
         folder=job.folder,
         savings=placing.savings,
     )
-    if not chosen.fits and placing.cautious:
-        raise TierError(_nothing_fits(chosen))
-    if placing.compile:
-        check_compiler(machine.device, chosen.tier)
-    return chosen
 
 
 def _nothing_fits(chosen: Plan) -> str:

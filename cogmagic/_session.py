@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -49,6 +50,7 @@ class Session:
         self._running: Request | None = None
         self.loaded: Loaded | None = None
         self.hot = Hot()
+        """What stays placed between runs."""
         self.unsaved: Video | None = None
         """The last video that could not be written where it was to go."""
 
@@ -62,7 +64,9 @@ class Session:
         on_progress: OnProgress = silent,
         on_preview: OnPreview | None = None,
     ) -> Video:
-        """Make the video. Whatever happens, the GPU holds none of the weights afterwards.
+        """Make the video. Afterwards the GPU holds none of the weights.
+
+        Only where they are to be kept hot, and nothing went wrong, do they stay.
 
         Raises:
             CogMagicError: one line, with numbers and the way out.
@@ -74,11 +78,20 @@ class Session:
             self._running = request
             self._stop.clear()
             with interrupts_once(self._stop):
-                return freeing_frames(
-                    lambda: self._generate(
-                        request, placing or Placing(), save, overwrite, on_progress, on_preview
+                try:
+                    return freeing_frames(
+                        lambda: self._generate(
+                            request,
+                            placing or Placing(),
+                            save,
+                            overwrite,
+                            on_progress,
+                            on_preview,
+                        )
                     )
-                )
+                except BaseException:
+                    self._cool()
+                    raise
         finally:
             self._running = None
             self._lock.release()
@@ -117,6 +130,17 @@ class Session:
             " interrupt its cell, or type %cogvideo cancel."
         )
 
+    def _look(self) -> Machine:
+        return self.hot.without(look())
+
+    def _cool(self) -> None:
+        """Leave none of the weights on the GPU."""
+        with interrupts_held(), suppress(RuntimeError):  # what a lost GPU says to everything
+            self.hot.cool()
+            if self.loaded and self.loaded.spread:
+                self._drop()
+                empty_cache()
+
     def _drop(self) -> int:
         self.hot.cool()
         freed = self.loaded.let_go() if self.loaded else 0
@@ -139,7 +163,7 @@ class Session:
             check_room(target, request)
             with interrupts_deferred():  # it imports av
                 check_encoder()
-            job = replace(prepare(request, placing, clock), show=on_preview)
+            job = replace(prepare(request, placing, clock, self._look), show=on_preview)
             frames, report = self._frames(job, clock)
             clock.phase("save")
             video = Video(
@@ -161,8 +185,9 @@ class Session:
 
     def _frames(self, job: Prepared, clock: Clock) -> tuple[np.ndarray[Any, Any], Report]:
         """Run the plan; where memory runs out, the next that needs less, while there is one."""
-        machine = self.hot.without(look())
-        chosen = first_plan(job, machine)
+        machine = self._look()
+        key = self.hot.key
+        chosen = first_plan(job, machine, lambda plan: key == _placement(job, plan, machine))
         failed: list[tuple[Plan, Shortage]] = []
         while True:
             outcome = self._attempt(job, machine, chosen, clock)
@@ -246,18 +271,19 @@ class Session:
         return self.loaded
 
     def _keep(self, chosen: Plan, placing: Placing) -> str:
-        """Decide whether the weights stay in host memory for the next run; what was decided."""
-        if self.hot.key is not None:
-            return "weights stay on the GPU" if self.hot.on_gpu else ""
-        left = host_ram().available
-        if chosen.tier == "balanced":
+        """Decide where the weights stay for the next run, if anywhere; what was decided."""
+        left, spread = host_ram().available, chosen.tier == "balanced"
+        if spread and self.hot.key is None:
             why = "weights were on the GPUs only: not kept"
         elif placing.keep == "cold":
             why = "weights not kept, as asked"
         elif chosen.tier == "staged":
             return "weights went from the files to the GPU: not kept"
-        elif left is not None and left < RESERVE:
+        elif not spread and left is not None and left < RESERVE:
             why = f"weights not kept: {gib(left)} of RAM left"
+        elif self.hot.nbytes:
+            empty_cache()  # of what the run itself took
+            return "weights stay on the GPU"
         else:
             return ""
         self._drop()
@@ -267,9 +293,10 @@ class Session:
 
 def _placement(job: Prepared, chosen: Plan, machine: Machine) -> object:
     """What makes the placement of a run the same as another's."""
-    gpus = machine.gpus if chosen.tier == "balanced" else (machine.roomiest,)
+    spread = chosen.tier == "balanced"  # always with its text encoder
+    gpus = machine.gpus if spread else (machine.roomiest,)
     where = machine.device, tuple(g.index for g in gpus if g)
-    how = chosen.tier, chosen.dtype, chosen.text, chosen.savings.fp8
+    how = chosen.tier, chosen.dtype, chosen.text or spread, chosen.savings.fp8
     return job.folder, fingerprint(job.folder), where, how
 
 

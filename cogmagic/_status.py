@@ -21,10 +21,11 @@ class Status:
 
     machine: Machine
     loaded: str | None
-    """Model and dtype of the pipeline in host memory, or None."""
+    """Model and dtype of the pipeline that is held, or None."""
     loaded_bytes: int = 0
-    hot: bool = False
-    """Whether it is on the GPU as well, for the next run."""
+    """Bytes of its weights in host memory."""
+    hot_bytes: int = 0
+    """Bytes of its weights on GPUs, where they wait for the next run."""
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and text of each line."""
@@ -37,12 +38,17 @@ class Status:
         ram = self.machine.ram
         limit = " (the container's limit)" if ram.source == "container" else ""
         rows.append(("RAM", f"{gib(ram.available)} available of {gib(ram.total)}{limit}"))
-        held = f"{self.loaded}, {gib(self.loaded_bytes)} in RAM" if self.loaded else "nothing"
-        held += " and on the GPU" if self.hot else ""
-        rows.append(("loaded", held))
+        rows.append(("loaded", self._held()))
         if self.machine.note:
             rows.append(("note", self.machine.note))
         return rows
+
+    def _held(self) -> str:
+        if self.loaded is None:
+            return "nothing"
+        where = [f"{gib(self.loaded_bytes)} in RAM"] if self.loaded_bytes else []
+        where += [f"{gib(self.hot_bytes)} on the GPU"] if self.hot_bytes else []
+        return f"{self.loaded}, {' and '.join(where) or 'without its weights'}"
 
     def __str__(self) -> str:
         return "\n".join(f"{label:<9} {text}" for label, text in self.rows())

@@ -154,15 +154,39 @@ def test_what_is_kept_hot_stays_until_it_is_released(
     before = allocated()
     wish: dict[str, Any] = {"model": str(toy), "tier": "none", "seed": 3}
     wish |= {"num_inference_steps": 2, "keep": "hot"}
-    cogmagic.generate(PROMPT, **wish)
     first = cogmagic.generate(PROMPT, **wish)
-    held = allocated() - before
-    assert held > 0
+    assert session.loaded is not None
+    weights = session.loaded.pipe.transformer.proj_out.weight
+    where, held = weights.data_ptr(), allocated() - before
+    assert weights.is_cuda
+    assert 0 <= held - sum(session.hot.nbytes.values()) < MIB
     assert first.report.kept == "weights stay on the GPU"
-    assert "and on the GPU" in str(cogmagic.status())
+    assert "GiB on the GPU" in str(cogmagic.status())
     second = cogmagic.generate(PROMPT, **wish)
+    assert weights.data_ptr() == where
     assert second.report.frames_sha256 == first.report.frames_sha256
-    assert second.report.peak_allocated == first.report.peak_allocated
+    assert second.report.peak_vram is not None
+    assert abs(second.report.peak_vram - (first.report.peak_vram or 0)) < MIB
     assert abs(allocated() - before - held) < MIB
     cogmagic.release()
+    assert allocated() - before < MIB
+
+
+@pytest.mark.parametrize("phase", ["load", "denoise", "save"])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_what_is_kept_hot_goes_with_a_failure(
+    toy: Path, cwd: Path, session: Session, phase: str, stop: Any
+) -> None:
+    torch.zeros(1, device="cuda")
+    before = allocated()
+
+    def fail(progress: Progress) -> None:
+        if progress.phase == phase:
+            raise stop("injected")
+
+    wish: dict[str, Any] = {"model": str(toy), "tier": "none", "seed": 3}
+    wish |= {"num_inference_steps": 2, "keep": "hot"}
+    cogmagic.generate(PROMPT, **wish)
+    with pytest.raises(Cancelled if stop is KeyboardInterrupt else stop):
+        cogmagic.generate(PROMPT, on_progress=fail, **wish)
     assert allocated() - before < MIB

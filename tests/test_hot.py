@@ -14,6 +14,7 @@ from cogmagic import _run as run_module
 from cogmagic._gpu import GIB
 from cogmagic._hot import Hot
 from cogmagic._session import Session
+from cogmagic._status import Status
 
 PROMPT = "a red circle moves right"
 QUICK: dict[str, Any] = {"seed": 3, "num_frames": 9, "num_inference_steps": 2}
@@ -49,15 +50,18 @@ def make(toy: Path, **options: Any) -> str:
 def test_the_same_again_is_not_placed_again(
     toy: Path, cwd: Path, session: Session, placings: list[str]
 ) -> None:
-    make(toy)
-    placings.clear()
-    first = make(toy)  # the prompt is known now, so the text encoder is not placed
-    assert placings == ["off", "none"]
-    assert make(toy) == first
+    first = make(toy)
+    assert make(toy) == first  # the prompt is known now, and its encoder stays all the same
     assert make(toy, num_frames=17) != first
-    assert placings == ["off", "none"]
+    assert make(toy, negative_prompt="a blue square", guidance_scale=4) != first
+    assert make(toy, lean_decode=True) == first
+    halves = make(toy, guidance_halves=True)
+    assert placings == ["none"]
     cogmagic.release()
-    assert placings == ["off", "none", "off"]
+    assert placings == ["none", "off"]
+    assert make(toy, guidance_halves=True) == halves
+    make(toy, negative_prompt="a red square", guidance_scale=4)  # needs the encoder after all
+    assert placings == ["none", "off", "none", "off", "none"]
 
 
 def test_anything_else_takes_it_off_first(
@@ -90,6 +94,59 @@ def test_an_error_takes_it_off(
     make(toy)
 
 
+@pytest.mark.parametrize("phase", ["load", "save"])
+def test_a_stop_before_and_after_the_run_takes_it_off(
+    toy: Path, cwd: Path, session: Session, placings: list[str], phase: str
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.phase == phase:
+            raise KeyboardInterrupt
+
+    make(toy)
+    with pytest.raises(cogmagic.Cancelled, match="GPU is free again"):
+        make(toy, on_progress=stop)
+    assert placings == ["none", "off"]
+    assert session.hot.key is None
+    assert session.loaded is not None
+
+
+def test_a_disk_that_refuses_takes_it_off(
+    toy: Path, cwd: Path, session: Session, placings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise cogmagic.OutputError("The disk is full.")
+
+    make(toy)
+    with pytest.raises(cogmagic.OutputError, match="no folder"):
+        make(toy, save="nowhere/a.mp4")
+    assert placings == ["none", "off"]
+    make(toy)
+    placings.clear()
+    monkeypatch.setattr("cogmagic._target.Target.commit", refused)
+    with pytest.raises(cogmagic.OutputError, match="kept in memory"):
+        make(toy)
+    assert placings == ["off"]
+
+
+def test_short_ram_takes_it_off(
+    toy: Path, cwd: Path, session: Session, placings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cogmagic._session.host_ram", lambda: cogmagic.Ram(8 * GIB, GIB))
+    make(toy)
+    assert placings == ["none", "off"]
+    assert session.loaded is None
+
+
+def test_it_goes_with_the_extension(toy: Path, shell: Any, placings: list[str]) -> None:
+    shell.run("%config CogMagic.keep = 'hot'")
+    for _ in range(2):
+        shell.run_cell_magic("cogvideo", f"--model {toy} --num-frames 9 --steps 1 --seed 1", PROMPT)
+    assert placings == ["none"]
+    shell.run("%unload_ext cogmagic")
+    assert placings == ["none", "off"]
+    shell.run("%load_ext cogmagic")
+
+
 def test_tiers_that_bring_weights_in_turn_keep_nothing_there(
     toy: Path, cwd: Path, session: Session, placings: list[str]
 ) -> None:
@@ -105,5 +162,46 @@ def test_what_stays_counts_as_free() -> None:
     )
     machine = replace(Machine.of("RTX 4090"), gpus=(gpu,))
     assert hot.without(machine) == machine
-    hot._nbytes = {0: 19 * GIB}
+    hot.nbytes = {0: 19 * GIB}
     assert hot.without(machine).gpus[0].available == 22 * GIB
+
+
+@pytest.mark.parametrize("mine", [0, 1])
+def test_of_two_gpus_the_one_with_the_weights_is_taken_unless_the_other_is_much_roomier(
+    mine: int,
+) -> None:
+    machine, hot = Machine.of("2x RTX 4090"), Hot()
+    hot.nbytes = {mine: 19 * GIB}
+
+    def roomiest(free: int) -> int | None:
+        gpus = [replace(g, free=23 * GIB, reserved=0, allocated=0) for g in machine.gpus]
+        gpus[mine] = replace(
+            gpus[mine], free=free, reserved=20 * GIB, allocated=20 * GIB
+        )  # 19 of them weights
+        seen = hot.without(replace(machine, gpus=tuple(gpus)))
+        assert seen.gpus[mine].available == free + 19 * GIB
+        return seen.roomiest.index if seen.roomiest else None
+
+    assert roomiest(4 * GIB) == mine
+    assert roomiest(round(3.3 * GIB)) == mine
+    assert roomiest(GIB) == 1 - mine
+
+
+def test_status_and_release_say_where_it_is(
+    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(**where: int) -> str:
+        status = Status(Machine(), "5b (bfloat16)", **where)
+        return dict(status.rows())["loaded"]
+
+    assert held(loaded_bytes=20 * GIB) == "5b (bfloat16), 20.00 GiB in RAM"
+    both = "5b (bfloat16), 20.00 GiB in RAM and 19.00 GiB on the GPU"
+    assert held(loaded_bytes=20 * GIB, hot_bytes=19 * GIB) == both
+    assert held(hot_bytes=19 * GIB) == "5b (bfloat16), 19.00 GiB on the GPU"  # `balanced`
+    assert held() == "5b (bfloat16), without its weights"  # `staged`
+
+    make(toy)
+    monkeypatch.setattr(session, "weights_on_gpus", lambda: {0: 19 * GIB})
+    assert str(cogmagic.status()).endswith("in RAM and 19.00 GiB on the GPU")
+    assert "of RAM and 19.00 GiB of VRAM." in cogmagic.release()
+    assert cogmagic.status().loaded is None
