@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from cogmagic._gpu import GIB
@@ -32,8 +33,7 @@ def as_cell(prompt: str, options: dict[str, Any]) -> str:
 
 def _quoted(word: str) -> str:
     """`word` as one word of a magic's line, which IPython expands before it is split."""
-    for sign in "{}$":
-        word = word.replace(sign, sign * 2)
+    word = re.sub(r"[{}]|\$(?=[\w.])", lambda sign: sign[0] * 2, word)
     if word and not set(word) & set(" \t\"'"):
         return word
     if '"' not in word:

@@ -206,8 +206,24 @@ def _pipeline_class(task: Task) -> Any:
     return getattr(diffusers, name)
 
 
+class _NoBar:
+    """In the place of diffusers' bar, which complains in the cell when an interrupt cuts it short."""
+
+    def __init__(self, **_: Any) -> None:
+        pass
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, _: int = 1) -> None:
+        """Nobody is told."""
+
+
 def _prepared(pipe: Any) -> Any:
-    pipe.set_progress_bar_config(disable=True)
+    pipe.progress_bar = _NoBar
     pipe.vae.enable_slicing()
     pipe.vae.enable_tiling()
     return pipe

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from IPython.utils.text import DollarFormatter
 
@@ -119,6 +119,8 @@ words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_
 words = words.filter(lambda word: word != "--")  # which some versions of argparse lose
 
 
+@settings(max_examples=600, deadline=None)
+@example(save="$ $a $$a {a} {{a}}", negative="-$.", seed=1, fp8=True)
 @given(words, words, st.integers(0, 2**31), st.booleans())
 def test_a_cell_says_what_it_was_made_of(save: str, negative: str, seed: int, fp8: bool) -> None:
     options = {"width": 720, "height": 480, "save": save, "negative_prompt": negative}
