@@ -38,6 +38,8 @@ __all__ = ["Panel", "close_panel", "the_panel"]
 _STATIC = Path(__file__).parent / "static"
 _MOST = 8
 """Earlier results that are kept in the strip."""
+_PATIENCE = 30.0
+"""Seconds that closing waits for a run to stop."""
 _NOTICED = 2**27
 """Bytes of free memory by which the recommendation is made anew."""
 
@@ -80,6 +82,8 @@ class Panel:
         self._free: int | None = None
         self._peaks: dict[int, int] = {}
         self._said_at = 0.0
+        self._stopping = False
+        self._refreshing = threading.RLock()
         self.meter = Meter()
         self.fields = Fields(self.refresh, {} if names is None else names)
         self.advice, self.tokens, self.status = w.HTML(), w.HTML(), w.HTML()
@@ -112,20 +116,27 @@ class Panel:
     def close(self) -> None:
         """Stop the sampler and a run, and take the widgets away."""
         self.sampler.close()
-        if self._job is not None:
+        job = self._job
+        if job is not None and job is not threading.current_thread():
+            self._stopping = True
             session().cancel()
+            job.join(_PATIENCE)
         for widget in _all(self.view):
             widget.close()
 
     def refresh(self) -> None:
-        """Check what is entered, and recommend anew."""
+        """Check what is entered, and recommend anew; from whatever thread."""
+        with self._refreshing:
+            self._refresh()
+
+    def _refresh(self) -> None:
         try:
             wrong = self.fields.check()
             self._plan = None if wrong else self._planned()
             self._set(self.advice, "" if self._plan is None else recommendation(self._plan))
             self._set(self.tokens, self._counted())
-        except CogMagicError as error:
-            wrong = str(error)
+        except Exception as error:
+            wrong = str(error) or type(error).__name__
             self._plan = None
             self._set(self.advice, _error(wrong))
         blocked = bool(wrong) or not self.fields.prompt().strip() or self._job is not None
@@ -166,18 +177,20 @@ class Panel:
         if self._job is not None:
             return
         prompt, options = self.fields.prompt(), self.fields.options()
-        self._peaks, self._said_at = {}, 0.0
+        cell = as_cell(prompt, options | {"image": self.fields.inputs["image"].value})
+        self._peaks, self._said_at, self._stopping = {}, 0.0, False
         self._show_running(True)
         # The context tells ipykernel which cell's output this is.
         run = contextvars.copy_context().run
         self._job = threading.Thread(
-            target=run, args=(self._work, prompt, options), name="cogmagic-panel", daemon=True
+            target=run, args=(self._work, prompt, options, cell), name="cogmagic-panel", daemon=True
         )
         self._job.start()
 
     def _cancel(self) -> None:
-        if session().cancel():
-            self._set(self.status, "Stopping…")
+        self._stopping = True  # it may not have begun
+        session().cancel()
+        self._set(self.status, "Stopping…")
 
     def _release(self) -> None:
         from cogmagic import _api
@@ -185,7 +198,7 @@ class Panel:
         self._set(self.status, escape(_api.release()))
         self.refresh()
 
-    def _work(self, prompt: str, options: dict[str, Any]) -> None:
+    def _work(self, prompt: str, options: dict[str, Any], cell: str) -> None:
         from cogmagic import _api
 
         try:
@@ -194,7 +207,7 @@ class Panel:
             )
             video = replace(video, embed_limit=self._embed_limit)
             self._set(self.status, "")
-            self._add(video, options)
+            self._add(video, options, cell)
         except Cancelled as stopped:
             self._set(self.status, escape(str(stopped)))
         except CogMagicError as error:
@@ -207,6 +220,8 @@ class Panel:
             self.refresh()
 
     def _progress(self, progress: Progress) -> None:
+        if self._stopping:
+            raise KeyboardInterrupt
         now = time.monotonic()
         if progress.done and progress.done != progress.total and now - self._said_at < 0.2:
             return
@@ -227,14 +242,14 @@ class Panel:
         if not running:
             self.preview.layout.display = "none"
 
-    def _add(self, video: Video, options: dict[str, Any]) -> None:
+    def _add(self, video: Video, options: dict[str, Any], cell: str) -> None:
         """Show a result, and put it at the head of the strip."""
         self.result.value = video.player_html() + f"<div>{escape(video.facts_line())}</div>"
         poster = w.HTML(f'<img width="120" alt="{escape(repr(video))}" src="{video._poster()}">')
         again = w.Button(description="Use these settings again", layout=w.Layout(width="auto"))
         copy = w.Button(description="Copy as a cell", layout=w.Layout(width="auto"))
         again.on_click(self._told(lambda: self.fields.set(video.prompt, options)))
-        copy.on_click(self._told(lambda: self._copy(as_cell(video.prompt, options))))
+        copy.on_click(self._told(lambda: self._copy(cell)))
         wrap = w.Layout(flex_flow="row wrap")
         row = w.Box([poster, w.Label(video.path.name), again, copy], layout=wrap)
         gone = self.strip.children[_MOST - 1 :]

@@ -13,7 +13,7 @@ import ipywidgets as w
 from cogmagic._catalog import DTYPES, MODELS, SCHEDULERS, Model
 from cogmagic._checkpoint import find_model
 from cogmagic._checks import KEEPS
-from cogmagic._errors import CogMagicError
+from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._gpu import GIB
 from cogmagic._options import OPTIONS
 from cogmagic._placement import TIERS
@@ -167,7 +167,11 @@ class Fields:
         if self.upload.value:
             from PIL import Image
 
-            return Image.open(BytesIO(self.upload.value[-1]["content"].tobytes())).convert("RGB")
+            data = self.upload.value[-1]["content"].tobytes()
+            try:
+                return Image.open(BytesIO(data)).convert("RGB")
+            except OSError:
+                raise RequestError("The uploaded file is not a picture. Upload another.") from None
         return self._names.get(name, name) if name else None
 
     def _on_change(self, change: Any) -> None:

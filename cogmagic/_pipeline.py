@@ -207,7 +207,7 @@ def _pipeline_class(task: Task) -> Any:
 
 
 class _NoBar:
-    """In the place of diffusers' bar, which complains in the cell when an interrupt cuts it short."""
+    """In the place of diffusers' bar, which complains when an interrupt cuts it short."""
 
     def __init__(self, **_: Any) -> None:
         pass

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from IPython.utils.text import DollarFormatter
+from PIL import Image
 
 import cogmagic
 from cogmagic import Machine
@@ -218,6 +221,41 @@ def test_errors_appear_in_the_panel(
     monkeypatch.setattr("cogmagic._api.release", fail)
     panel.release.click()
     assert "cogmagic-wrong" in panel.status.value
+
+
+def test_a_run_that_is_cancelled_before_it_begins_does_not_run(
+    panel: Panel, toy: Path, cwd: Path
+) -> None:
+    panel.fields.inputs["model"].value = str(toy)
+    panel.fields.inputs["prompt"].value = PROMPT
+    panel.generate.click()
+    panel.cancel.click()
+    wait(panel)
+    assert panel.status.value.startswith("Stopped")
+    assert list(cwd.iterdir()) == []
+
+
+def test_closing_stops_a_run(panel: Panel, toy: Path, cwd: Path) -> None:
+    start(panel, toy, num_inference_steps=900)
+    job = panel._job
+    assert job is not None
+    close_panel()
+    assert not job.is_alive()
+    assert cogmagic.cancel() == "Nothing is running."
+
+
+def test_an_upload_that_is_no_picture_is_said(panel: Panel) -> None:
+    panel.fields.inputs["prompt"].value = PROMPT
+    panel.fields.inputs["model"].value = "5b-i2v"
+    file = {"name": "a.png", "type": "image/png", "size": 3, "last_modified": datetime.now(UTC)}
+    panel.fields.upload.value = ({**file, "content": memoryview(b"no!")},)
+    assert "not a picture" in panel.advice.value
+    assert panel.generate.disabled
+    out = BytesIO()
+    Image.new("RGB", (64, 64)).save(out, "PNG")
+    panel.fields.upload.value = ({**file, "content": memoryview(out.getvalue())},)
+    assert "not a picture" not in panel.advice.value
+    assert not panel.generate.disabled
 
 
 def test_there_is_one_panel_and_leaving_closes_it(shell: Any, session: Session) -> None:
