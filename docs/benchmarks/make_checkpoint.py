@@ -87,17 +87,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--share", type=Path, help="link text encoder and VAE from this checkpoint")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--layers", type=int, help="fewer, of transformer and text encoder")
     args = parser.parse_args()
     started = time.monotonic()
     if args.share:
         for part in ("text_encoder", "vae", "tokenizer"):
             link_folder(args.share / part, args.out / part)
-    write(args.model, args.out, torch.device(args.device), shared=bool(args.share))
+    device = torch.device(args.device)
+    write(args.model, args.out, device, shared=bool(args.share), layers=args.layers)
     size = sum(f.stat().st_size for f in args.out.rglob("*") if f.is_file())
     print(f"{args.out}: {size / 1e9:.1f} GB in {time.monotonic() - started:.0f} s")
 
 
-def write(name: str, folder: Path, device: torch.device, *, shared: bool) -> None:
+def write(
+    name: str, folder: Path, device: torch.device, *, shared: bool, layers: int | None = None
+) -> None:
     """Build each part on `device`, save it, and let it go before the next."""
     from diffusers import (
         AutoencoderKLCogVideoX,
@@ -108,11 +112,13 @@ def write(name: str, folder: Path, device: torch.device, *, shared: bool) -> Non
 
     v15, i2v = name.startswith("1.5"), name.endswith("i2v")
     half = torch.float16 if name == "2b" else torch.bfloat16
-    config = {**TRANSFORMER, **MODELS[name]}
+    config, t5 = {**TRANSFORMER, **MODELS[name]}, dict(T5)
+    if layers:
+        config["num_layers"] = t5["num_layers"] = layers
     save(lambda: CogVideoXTransformer3DModel(**config), half, folder / "transformer", device)
     if not shared:
         t5_dtype = torch.float32 if v15 else half
-        save(lambda: T5EncoderModel(T5Config(**T5)), t5_dtype, folder / "text_encoder", device)
+        save(lambda: T5EncoderModel(T5Config(**t5)), t5_dtype, folder / "text_encoder", device)
         vae = {
             **VAE,
             "scaling_factor": 1.15258426 if name == "2b" else 0.7,
