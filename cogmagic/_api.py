@@ -126,7 +126,7 @@ def plan(
         options.pop("image", None)
     found = find_model(model)
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
-    here = machine or session().hot.without(Machine.detect())
+    here = machine or session().held.hot.without(Machine.detect())
     download = 0
     if machine is None and local_folder(found) is None:
         from cogmagic._hub import room
@@ -213,7 +213,7 @@ def status() -> Status:
         machine=Machine.detect(),
         loaded=f"{held.model.name} ({held.dtype})" if held else None,
         loaded_bytes=held.nbytes if held else 0,
-        hot_bytes=sum(session().weights_on_gpus().values()),
+        hot_bytes=sum(session().held.weights_on_gpus().values()),
     )
 
 
@@ -226,7 +226,7 @@ def release(*, prompts: bool = False) -> str:
     from cogmagic._holders import holders, told
     from cogmagic._memory import empty_cache
 
-    hot = sum(session().weights_on_gpus().values())
+    hot = sum(session().held.weights_on_gpus().values())
     freed = {"RAM": session().release(), "VRAM": hot}
     empty_cache()
     amounts = " and ".join(f"{gib(n)} of {kind}" for kind, n in freed.items() if n)

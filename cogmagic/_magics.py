@@ -197,7 +197,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             return
         if machine.keys() == {"ram"}:  # this machine with another amount of memory
             ram = Machine.of(ram=machine["ram"]).ram
-            here = session().hot.without(Machine.detect())
+            here = session().held.hot.without(Machine.detect())
             options["machine"] = replace(here, ram=ram)
         elif machine:
             options["machine"] = Machine.of(machine.pop("gpu", None), **machine)

@@ -265,7 +265,7 @@ class Panel:
 
     def _sampled(self, sample: Sample) -> None:
         """In the sampler's thread: the bars, and the advice where what is free has changed."""
-        self.meter.sample = bars(sample, session().weights_on_gpus(), self._plan, self._peaks)
+        self.meter.sample = bars(sample, session().held.weights_on_gpus(), self._plan, self._peaks)
         free = sum(g.available or 0 for g in sample.gpus) or sample.ram.available or 0
         if self._job is None and abs(free - (self._free or 0)) > _NOTICED:
             self._free = free

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -14,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._errors import BusyError, OutputError
 from cogmagic._experience import learn
 from cogmagic._fallback import cheaper, ran_out
-from cogmagic._folder import fingerprint
-from cogmagic._host_memory import RESERVE
-from cogmagic._hot import HOT_TIERS, Hot, on_gpus
+from cogmagic._held import Held, placement
+from cogmagic._hot import HOT_TIERS
 from cogmagic._interrupts import interrupts_deferred, interrupts_held, interrupts_once
 from cogmagic._loaded import Loaded
 from cogmagic._machine import Machine
@@ -27,8 +24,7 @@ from cogmagic._plan import Plan
 from cogmagic._prepare import Prepared, first_plan, look, prepare
 from cogmagic._preview import OnPreview
 from cogmagic._progress import Clock, OnProgress, silent
-from cogmagic._ram import host_ram
-from cogmagic._report import Report, gib, metadata
+from cogmagic._report import Report, metadata
 from cogmagic._request import Request
 from cogmagic._run import run
 from cogmagic._shortage import Shortage, cause_of, is_host_shortage, is_shortage
@@ -48,9 +44,7 @@ class Session:
         self._lock = Lock()
         self._stop = Event()
         self._running: Request | None = None
-        self.loaded: Loaded | None = None
-        self.hot = Hot()
-        """What stays placed between runs."""
+        self.held = Held()
         self.unsaved: Video | None = None
         """The last video that could not be written where it was to go."""
 
@@ -90,7 +84,7 @@ class Session:
                         )
                     )
                 except BaseException:
-                    self._cool()
+                    self.held.cool()
                     raise
         finally:
             self._running = None
@@ -101,13 +95,10 @@ class Session:
         """What is being made now."""
         return self._running
 
-    def weights_on_gpus(self) -> dict[int, int]:
-        """Bytes of the pipeline's weights on each GPU, now; may be asked from any thread."""
-        loaded = self.loaded
-        try:
-            return on_gpus(loaded.pipe) if loaded else {}
-        except (RuntimeError, AttributeError):  # it is being placed at this moment
-            return {}
+    @property
+    def loaded(self) -> Loaded | None:
+        """The pipeline in host memory."""
+        return self.held.loaded
 
     def cancel(self) -> bool:
         """Have a run in another thread stop at its next block; whether there is one."""
@@ -119,7 +110,7 @@ class Session:
         if not self._lock.acquire(blocking=False):
             raise self._busy()
         try:
-            return self._drop()
+            return self.held.drop()
         finally:
             self._lock.release()
 
@@ -129,24 +120,6 @@ class Session:
             f"A generation is running in this kernel ({running[:40]!r}). Wait for it, or stop it:"
             " interrupt its cell, or type %cogvideo cancel."
         )
-
-    def _look(self) -> Machine:
-        return self.hot.without(look())
-
-    def _cool(self) -> None:
-        """Leave none of the weights on the GPU."""
-        with interrupts_held(), suppress(RuntimeError):  # what a lost GPU says to everything
-            self.hot.cool()
-            if self.loaded and self.loaded.spread:
-                self._drop()
-                empty_cache()
-
-    def _drop(self) -> int:
-        self.hot.cool()
-        freed = self.loaded.let_go() if self.loaded else 0
-        self.loaded = None
-        gc.collect()
-        return freed
 
     def _generate(
         self,
@@ -163,7 +136,7 @@ class Session:
             check_room(target, request)
             with interrupts_deferred():  # it imports av
                 check_encoder()
-            job = replace(prepare(request, placing, clock, self._look), show=on_preview)
+            job = replace(prepare(request, placing, clock, self.held.look), show=on_preview)
             frames, report = self._frames(job, clock)
             clock.phase("save")
             video = Video(
@@ -185,16 +158,16 @@ class Session:
 
     def _frames(self, job: Prepared, clock: Clock) -> tuple[np.ndarray[Any, Any], Report]:
         """Run the plan; where memory runs out, the next that needs less, while there is one."""
-        machine = self._look()
-        key = self.hot.key
-        chosen = first_plan(job, machine, lambda plan: key == _placement(job, plan, machine))
+        machine = self.held.look()
+        key = self.held.hot.key
+        chosen = first_plan(job, machine, lambda plan: key == placement(job, plan, machine))
         failed: list[tuple[Plan, Shortage]] = []
         while True:
             outcome = self._attempt(job, machine, chosen, clock)
             if not isinstance(outcome, Exception):
                 return outcome if not failed else (outcome[0], _told(outcome[1], failed))
             if is_host_shortage(outcome):
-                self._drop()
+                self.held.drop()
             before, machine = machine, look()
             cause = cause_of(outcome, job.request, before, machine)
             if job.placing.plain and cause.kind in ("device", "fragmented"):
@@ -214,15 +187,15 @@ class Session:
         """What came of the plan, or the shortage that ended it, which keeps no tensor alive."""
         try:
             stay = job.placing.keep == "hot" and chosen.tier in HOT_TIERS
-            key = _placement(job, chosen, machine)
-            loaded = self._load(job.request, chosen, job.folder, machine, key)
-            place = partial(self.hot.placed, key, loaded.pipe, stay=stay)
+            key = placement(job, chosen, machine)
+            loaded = self.held.load(job.request, chosen, job.folder, machine, key)
+            place = partial(self.held.hot.placed, key, loaded.pipe, stay=stay)
             try:
                 frames, report = run(job, machine, chosen, loaded, clock, place)
             finally:
                 with interrupts_held():
                     del loaded, place
-                    stays = self._keep(chosen, job.placing)
+                    stays = self.held.keep(chosen, job.placing)
             if job.placing.plain:
                 learn(machine, chosen, report, job.placing.vram_limit)
             return frames, replace(report, kept=stays)
@@ -252,52 +225,6 @@ class Session:
         raise OutputError(
             f"{refused} The video is kept in memory: %cogvideo save PATH writes it elsewhere."
         )
-
-    def _load(
-        self, request: Request, chosen: Plan, folder: Path, machine: Machine, key: object
-    ) -> Loaded:
-        """The pipeline that the request needs: the one that is here, or a new one in its place."""
-        from cogmagic._pipeline import check_balanced
-
-        if self.loaded and self.hot.key == key:
-            return self.loaded
-        self.hot.cool()
-        if self.loaded and self.loaded.serves(chosen, folder):
-            return self.loaded
-        if chosen.tier == "balanced":
-            check_balanced(folder, chosen.dtype, machine)  # may refuse: before what is here goes
-        self._drop()
-        self.loaded = Loaded.of(request.model, chosen, folder, machine)
-        return self.loaded
-
-    def _keep(self, chosen: Plan, placing: Placing) -> str:
-        """Decide where the weights stay for the next run, if anywhere; what was decided."""
-        left, spread = host_ram().available, chosen.tier == "balanced"
-        if spread and self.hot.key is None:
-            why = "weights were on the GPUs only: not kept"
-        elif placing.keep == "cold":
-            why = "weights not kept, as asked"
-        elif chosen.tier == "staged":
-            return "weights went from the files to the GPU: not kept"
-        elif not spread and left is not None and left < RESERVE:
-            why = f"weights not kept: {gib(left)} of RAM left"
-        elif self.hot.nbytes:
-            empty_cache()  # of what the run itself took
-            return "weights stay on the GPU"
-        else:
-            return ""
-        self._drop()
-        empty_cache()
-        return why
-
-
-def _placement(job: Prepared, chosen: Plan, machine: Machine) -> object:
-    """What makes the placement of a run the same as another's."""
-    spread = chosen.tier == "balanced"  # always with its text encoder
-    gpus = machine.gpus if spread else (machine.roomiest,)
-    where = machine.device, tuple(g.index for g in gpus if g)
-    how = chosen.tier, chosen.dtype, chosen.text or spread, chosen.savings.fp8
-    return job.folder, fingerprint(job.folder), where, how
 
 
 def _told(report: Report, failed: list[tuple[Plan, Shortage]]) -> Report:

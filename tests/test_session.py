@@ -187,7 +187,7 @@ def test_an_unwritable_place_is_refused_before_loading(
 def test_weights_are_not_kept_when_ram_is_short(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cogmagic._session.host_ram", lambda: cogmagic.Ram(8 * 2**30, 2**30))
+    monkeypatch.setattr("cogmagic._held.host_ram", lambda: cogmagic.Ram(8 * 2**30, 2**30))
     video = cogmagic.generate(PROMPT, model=str(toy), **QUICK)
     assert session.loaded is None
     assert "not kept: 1.00 GiB of RAM left" in video.facts_line()

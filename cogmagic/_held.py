@@ -1,0 +1,106 @@
+"""What the kernel holds: one pipeline at most, in host memory and perhaps on a GPU as well."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import suppress
+from pathlib import Path
+
+from cogmagic._folder import fingerprint
+from cogmagic._host_memory import RESERVE
+from cogmagic._hot import Hot, on_gpus
+from cogmagic._interrupts import interrupts_held
+from cogmagic._loaded import Loaded
+from cogmagic._machine import Machine
+from cogmagic._memory import empty_cache
+from cogmagic._placing import Placing
+from cogmagic._plan import Plan
+from cogmagic._prepare import Prepared, look
+from cogmagic._ram import host_ram
+from cogmagic._report import gib
+from cogmagic._request import Request
+
+__all__ = ["Held", "placement"]
+
+
+class Held:
+    """The pipeline that is loaded, and whether it stays placed between runs."""
+
+    def __init__(self) -> None:
+        self.loaded: Loaded | None = None
+        self.hot = Hot()
+        """What stays placed between runs."""
+
+    def look(self) -> Machine:
+        """This machine now, as it would be if nothing stayed placed."""
+        return self.hot.without(look())
+
+    def load(
+        self, request: Request, chosen: Plan, folder: Path, machine: Machine, key: object
+    ) -> Loaded:
+        """The pipeline that the request needs: the one that is here, or a new one in its place."""
+        from cogmagic._pipeline import check_balanced
+
+        if self.loaded and self.hot.key == key:
+            return self.loaded
+        self.hot.cool()
+        if self.loaded and self.loaded.serves(chosen, folder):
+            return self.loaded
+        if chosen.tier == "balanced":
+            check_balanced(folder, chosen.dtype, machine)  # may refuse: before what is here goes
+        self.drop()
+        self.loaded = Loaded.of(request.model, chosen, folder, machine)
+        return self.loaded
+
+    def keep(self, chosen: Plan, placing: Placing) -> str:
+        """Decide where the weights stay for the next run, if anywhere; what was decided."""
+        left, spread = host_ram().available, chosen.tier == "balanced"
+        if spread and self.hot.key is None:
+            why = "weights were on the GPUs only: not kept"
+        elif placing.keep == "cold":
+            why = "weights not kept, as asked"
+        elif chosen.tier == "staged":
+            return "weights went from the files to the GPU: not kept"
+        elif not spread and left is not None and left < RESERVE:
+            why = f"weights not kept: {gib(left)} of RAM left"
+        elif self.hot.nbytes:
+            empty_cache()  # of what the run itself took
+            return "weights stay on the GPU"
+        else:
+            return ""
+        self.drop()
+        empty_cache()
+        return why
+
+    def cool(self) -> None:
+        """Leave none of the weights on the GPU."""
+        with interrupts_held(), suppress(RuntimeError):  # what a lost GPU says to everything
+            self.hot.cool()
+            if self.loaded and self.loaded.spread:
+                self.drop()
+                empty_cache()
+
+    def drop(self) -> int:
+        """Let go of the pipeline; the bytes of weights that host memory got back."""
+        self.hot.cool()
+        freed = self.loaded.let_go() if self.loaded else 0
+        self.loaded = None
+        gc.collect()
+        return freed
+
+    def weights_on_gpus(self) -> dict[int, int]:
+        """Bytes of the pipeline's weights on each GPU, now; may be asked from any thread."""
+        loaded = self.loaded
+        try:
+            return on_gpus(loaded.pipe) if loaded else {}
+        except (RuntimeError, AttributeError):  # it is being placed at this moment
+            return {}
+
+
+def placement(job: Prepared, chosen: Plan, machine: Machine) -> object:
+    """What makes the placement of a run the same as another's."""
+    spread = chosen.tier == "balanced"  # always with its text encoder
+    gpus = machine.gpus if spread else (machine.roomiest,)
+    where = machine.device, tuple(g.index for g in gpus if g)
+    how = chosen.tier, chosen.dtype, chosen.text or spread, chosen.savings.fp8
+    return job.folder, fingerprint(job.folder), where, how
