@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
@@ -228,7 +229,8 @@ def release(*, prompts: bool = False) -> str:
 
     hot = sum(session().held.weights_on_gpus().values())
     freed = {"RAM": session().release(), "VRAM": hot}
-    empty_cache()
+    with suppress(RuntimeError):  # what a lost GPU says to everything
+        empty_cache()
     amounts = " and ".join(f"{gib(n)} of {kind}" for kind, n in freed.items() if n)
     said = f"Freed {amounts}." if amounts else "Nothing was loaded."
     if prompts:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._interrupts import interrupts_held
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -44,10 +46,14 @@ def braking(pipe: Any, device: torch.device, check: Callable[[], None]) -> Itera
                 given.popleft().synchronize()
         check()
 
-    with ExitStack() as undo:
+    undo = ExitStack()
+    try:
         for module in _stages(pipe):
             undo.callback(module.register_forward_hook(brake).remove)
         yield
+    finally:
+        with interrupts_held():
+            undo.close()
 
 
 def _stages(pipe: Any) -> list[nn.Module]:

@@ -13,7 +13,7 @@ from contextvars import copy_context
 from html import escape
 from typing import Any
 
-from cogmagic._interrupts import interrupts_held
+from cogmagic._interrupts import interrupts_deferred, interrupts_held
 from cogmagic._progress import Progress
 from cogmagic._report import gib
 from cogmagic._video import MARK, VOLATILE
@@ -45,7 +45,8 @@ class LiveLine:
 
         self._handle = DisplayHandle()
         self._handle.display(bundle("starting…"), raw=True)
-        self._ticker.start()
+        with interrupts_deferred():  # one inside would leave the thread running
+            self._ticker.start()
         return self
 
     def __exit__(

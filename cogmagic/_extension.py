@@ -30,6 +30,8 @@ def unload(ipython: Any) -> None:
     """Undo `load`, and let go of the pipeline."""
     if not hasattr(ipython, _NAME):
         return
+    if "cogmagic._session" in sys.modules:
+        sys.modules["cogmagic._session"].session().stop()  # or refuse, with nothing undone yet
     magics, match = getattr(ipython, _NAME)
     delattr(ipython, _NAME)
     for kind in ("line", "cell"):

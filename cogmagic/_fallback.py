@@ -44,11 +44,13 @@ def cheaper(job: Prepared, failed: Plan, cause: Shortage, now: Machine) -> Plan 
         found = _planned(job, machine, found.tier, limit)  # tried all the same
     if job.placing.compile and found.tier == "sequential":  # its layers come one by one
         return None
-    return found if _needs_less(found, failed, cause) else None
+    if not _needs_less(found, failed, cause):
+        return None
+    return found
 
 
 def _planned(job: Prepared, machine: Machine, tier: str | None, limit: int | None = None) -> Plan:
-    return plan(
+    found = plan(
         job.request,
         machine,
         tier=tier,
@@ -57,6 +59,7 @@ def _planned(job: Prepared, machine: Machine, tier: str | None, limit: int | Non
         folder=job.folder,
         savings=job.placing.savings,
     )
+    return replace(found, reason="the next that needs less")
 
 
 def _with_less_ram(machine: Machine, peak: int | None) -> Machine:

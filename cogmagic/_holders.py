@@ -64,8 +64,8 @@ def variables(names: Mapping[str, Any], device: str = "cuda") -> list[Holder]:
     seen: set[int] = set()
     found = []
     for name, value in list(names.items()):
-        if name.startswith("__") or name in {"In", "Out", "_oh"}:
-            continue  # what Out holds is named one by one: _12
+        if name.startswith("__") or name in {"In", "Out", "_oh", "_"}:
+            continue  # what these hold has a name of its own: _12
         nbytes = 0
         for tensor in _tensors(value, torch, _DEEP):
             storage = tensor.untyped_storage()

@@ -121,8 +121,7 @@ class Panel:
             self._stopping = True
             session().cancel()
             job.join(_PATIENCE)
-        for widget in _all(self.view):
-            widget.close()
+        _close(self.view)
 
     def refresh(self) -> None:
         """Check what is entered, and recommend anew; from whatever thread."""
@@ -255,8 +254,7 @@ class Panel:
         gone = self.strip.children[_MOST - 1 :]
         self.strip.children = (row, *self.strip.children[: _MOST - 1])
         for widget in gone:
-            for part in _all(widget):
-                part.close()
+            _close(widget)
 
     def _copy(self, text: str) -> None:
         self._copies += 1
@@ -290,9 +288,13 @@ def _peaks() -> dict[int, int]:
     return {i: torch.cuda.max_memory_reserved(i) for i in range(torch.cuda.device_count())}
 
 
-def _all(widget: Any) -> list[Any]:
-    """A widget and all within it."""
-    return [widget, *(part for child in getattr(widget, "children", ()) for part in _all(child))]
+def _close(widget: Any) -> None:
+    """Close a widget and all that it has: ipywidgets closes none of it, and forgets none."""
+    parts = [getattr(widget, name, None) for name in ("layout", "style")]
+    for part in (*getattr(widget, "children", ()), *parts):
+        if isinstance(part, w.Widget):
+            _close(part)
+    widget.close()
 
 
 _PANEL: list[Panel] = []

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "Placing", "Session", "session"]
 
 
+_PATIENCE = 30.0
+
+
 class Session:
     """Holds at most one pipeline and runs at most one request at a time."""
 
@@ -66,29 +69,20 @@ class Session:
             CogMagicError: one line, with numbers and the way out.
             Cancelled: when interrupted.
         """
-        if not self._lock.acquire(blocking=False):
-            raise self._busy()
-        try:
-            self._running = request
-            self._stop.clear()
-            with interrupts_once(self._stop):
-                try:
-                    return freeing_frames(
-                        lambda: self._generate(
-                            request,
-                            placing or Placing(),
-                            save,
-                            overwrite,
-                            on_progress,
-                            on_preview,
-                        )
-                    )
-                except BaseException:
-                    self.held.cool()
-                    raise
-        finally:
-            self._running = None
-            self._lock.release()
+        with interrupts_once(self._stop):  # first, or a press could leave the lock locked
+            if not self._lock.acquire(blocking=False):
+                raise self._busy()
+            try:
+                self._running = request
+                self._stop.clear()
+                wish = request, placing or Placing(), save, overwrite, on_progress, on_preview
+                return freeing_frames(lambda: self._generate(*wish))
+            except BaseException:
+                self.held.cool()
+                raise
+            finally:
+                self._running = None
+                self._lock.release()
 
     @property
     def running(self) -> Request | None:
@@ -104,6 +98,18 @@ class Session:
         """Have a run in another thread stop at its next block; whether there is one."""
         self._stop.set()
         return self._running is not None
+
+    def stop(self) -> None:
+        """Stop a run in another thread, and wait until it has let go of everything.
+
+        Raises:
+            BusyError: when it has not within half a minute.
+        """
+        if not self.cancel():
+            return
+        if not self._lock.acquire(timeout=_PATIENCE):
+            raise self._busy()
+        self._lock.release()
 
     def release(self) -> int:
         """Let go of the pipeline; the bytes of weights that host memory got back."""
@@ -215,10 +221,13 @@ class Session:
         try:
             write_mp4(target.part, frames, video.fps, facts)
             target.commit()
-        except OutputError as error:
-            refused = str(error)
+        except Exception as error:  # whatever it is, the frames have taken long to make
+            said = str(error) or type(error).__name__
+            refused = said if isinstance(error, OutputError) else f"Saving failed: {said}."
         else:
             return
+        self.held.drop()  # it may have been memory
+        empty_cache()
         held = BytesIO()
         write_mp4(held, frames, video.fps, facts)
         self.unsaved = replace(video, unsaved=held.getvalue())

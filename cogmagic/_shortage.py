@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -40,6 +41,16 @@ def is_shortage(failure: BaseException) -> bool:
     return is_host_shortage(failure) or is_device_shortage(failure)
 
 
+def _behind(failure: BaseException) -> list[BaseException]:
+    """An error and those that led to it: libraries wrap what they catch."""
+    found: list[BaseException] = []
+    link: BaseException | None = failure
+    while link is not None and link not in found:
+        found.append(link)
+        link = link.__cause__ or link.__context__
+    return found
+
+
 def is_device_shortage(failure: BaseException) -> bool:
     """Whether a device's memory ran out, not the host's."""
     if type(failure).__name__ == "OutOfMemoryError":
@@ -49,10 +60,17 @@ def is_device_shortage(failure: BaseException) -> bool:
 
 
 def is_host_shortage(failure: BaseException) -> bool:
-    """Python's own error, or that of torch's allocator for host memory."""
-    return isinstance(failure, MemoryError) or (
-        isinstance(failure, RuntimeError) and "DefaultCPUAllocator" in str(failure)
+    """Whether host memory ran out: for Python, torch's allocator or the system's mappings."""
+    return any(
+        isinstance(link, MemoryError)
+        or (isinstance(link, OSError) and link.errno == errno.ENOMEM)
+        or (isinstance(link, RuntimeError | OSError) and _says_host_memory(str(link)))
+        for link in _behind(failure)
     )
+
+
+def _says_host_memory(said: str) -> bool:
+    return "DefaultCPUAllocator" in said or "cannot allocate memory" in said.lower()
 
 
 def cause_of(failure: BaseException, request: Request, before: Machine, now: Machine) -> Shortage:

@@ -17,6 +17,7 @@ from cogmagic._errors import CheckpointError
 from cogmagic._folder import fingerprint
 from cogmagic._host_copy import HostCopy
 from cogmagic._pipeline import COMPONENTS, load_component
+from cogmagic._shortage import is_host_shortage
 from cogmagic._turns import Turns
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def _fill(module: nn.Module, name: str, source: Source, device: torch.device) ->
     try:
         loaded = _loaded(name, source, device)
     except (OSError, SafetensorError) as error:
+        if is_host_shortage(error):
+            raise
         raise CheckpointError(
             f"The {name} could not be read from {source.folder}: {error} Is its disk still there?"
         ) from None

@@ -68,6 +68,7 @@ def stream(
     # diffusers offloads what it finds: for this moment, the blocks that are to be streamed. It
     # would send the other parts, too, with each step, and their buffers twice. But only where it
     # finds another part does it fetch each block ahead, so there is one without weights.
+    undo.callback(setattr, transformer, "_modules", parts)
     transformer._modules = {
         "transformer_blocks": torch.nn.ModuleList([blocks[i] for i in sorted(streamed)]),
         "other": torch.nn.Identity(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -91,11 +92,13 @@ class Target:
         """
         try:
             os.fsync(self._held.fileno())  # the name must not be on the disk before what it names
-            self._held.close()
+            if sys.platform == "win32":  # which does not rename what is open
+                self._held.close()
             mask = os.umask(0)
             os.umask(mask)
             self.part.chmod(0o666 & ~mask)  # mkstemp made it private
-            self._rename()
+            self._rename()  # while it is locked, or another kernel may clear it
+            self._held.close()
         except FileExistsError:
             raise OutputError(f"{self.path} appeared while the video was made.") from None
         except OSError as error:

@@ -81,12 +81,27 @@ def test_a_press_that_was_lost_does_not_make_the_run_deaf(monkeypatch: pytest.Mo
         run()
 
 
-@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
-def test_somebody_elses_handler_is_left_alone(handler: Any) -> None:
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_where_interrupts_are_off_they_stay_off(handler: Any) -> None:
     before = signal.signal(signal.SIGINT, handler)
     try:
         with interrupts_once(threading.Event()):
             assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_somebody_elses_handler_is_put_back() -> None:
+    """Such as that of a cell that awaits, which would let the run go on to its end."""
+
+    def other(*_: object) -> None:
+        raise AssertionError
+
+    before = signal.signal(signal.SIGINT, other)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts_once(threading.Event()):
+            press()
+        assert signal.getsignal(signal.SIGINT) is other
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -35,17 +35,18 @@ from cogmagic import _apply, _host, _host_copy, _staged, _stream, _turns
 MIB = 2**20
 TIERS = ("none", "model", "stream", "staged", "sequential")
 PHASES = ("load", "encode", "denoise", "decode", "save")
-PLACES: dict[str, tuple[Any, str]] = {
-    "copying to the device": (_host_copy.HostCopy, "onload"),
-    "taking back": (_host_copy.HostCopy, "restore"),
-    "copying in host memory": (_host, "_moved"),
-    "page-locking": (_host.HostWeights, "lock"),
-    "hooks of model offload": (_apply, "_apply_model"),
-    "hooks of streaming": (_stream, "stream_indices"),
-    "turns": (_turns.Turns, "add"),
-    "staging": (_staged, "stage"),
-}
-"""Steps that place a pipeline, where they are looked up."""
+_COPY, _TURNS = _host_copy.HostCopy, _turns.Turns
+PLACES: dict[str, list[tuple[Any, str]]] = {
+    "none": [(_COPY, "onload"), (_COPY, "restore")],
+    "model": [(_apply._APPLY, "model"), (_COPY, "restore")],
+    "sequential": [(_apply._APPLY, "sequential"), (_COPY, "restore")],
+    "stream": [
+        (_apply, "stream"), (_stream, "stream_indices"), (_host, "_moved"), (_TURNS, "add"),
+        (_host.HostWeights, "lock"), (_COPY, "onload"), (_COPY, "restore"),
+    ],
+    "staged": [(_apply, "stage"), (_staged, "_fill"), (_TURNS, "add"), (_COPY, "restore")],
+}  # fmt: skip
+"""Per tier, the steps that place a pipeline, where they are looked up."""
 SIZES = ((96, 96, 9), (96, 96, 17), (64, 96, 9), (96, 64, 17))
 
 
@@ -94,18 +95,25 @@ class Soak:
         model, tier = chance.choice(self.args.models.split(",")), chance.choice(("auto", *TIERS))
         size = chance.choice(self.sizes)
         end = chance.choice(["whole", "error", "memory", "host memory", "interrupt", "place"])
-        where = chance.choice(list(PLACES) if end == "place" else PHASES)
+        place = chance.choice(PLACES[tier]) if end == "place" and tier in PLACES else None
+        if end == "place" and place is None:
+            end = "whole"
+        where = place[1] if place else chance.choice(PHASES)
+        if place:
+            cogmagic.release()  # so that every step is taken
         row: dict[str, Any] = {"run": i, "model": Path(model).name, "tier": tier}
         row |= {"size": "x".join(map(str, size)), "end": end, "where": where}
         began = time.monotonic()
         try:
-            with ended(end, where, chance.uniform(0, self.typical)) as tell:
+            with ended(end, where, chance.uniform(0, self.typical), place) as tell:
                 self._generate(model, tier, size, tell)
             row["came"] = "video"
         except (cogmagic.CogMagicError, cogmagic.Cancelled, InjectedError) as error:
             row["came"] = f"{type(error).__name__}: {error}"[:160]
         except KeyboardInterrupt:  # pressed after the end
             row["came"] = "video"
+        if place and not row["came"].startswith("InjectedError"):
+            self.wrong.append(f"run {i}: the fault in {where} came to nothing")
         row |= {"seconds": round(time.monotonic() - began, 2)} | left()
         if i % 10 == 9:
             cogmagic.release()
@@ -157,7 +165,7 @@ class Soak:
 
 
 @contextmanager
-def ended(end: str, where: str, seconds: float) -> Iterator[Any]:
+def ended(end: str, where: str, seconds: float, place: tuple[Any, str] | None) -> Iterator[Any]:
     """A context in which a run ends in that way; gives what it is to tell its progress to."""
     import torch
 
@@ -171,8 +179,8 @@ def ended(end: str, where: str, seconds: float) -> Iterator[Any]:
         if end in errors and progress.phase == where and progress.done == bool(progress.total):
             raise errors[end]
 
-    if end == "place":
-        with faulty(*PLACES[where]):
+    if place:
+        with faulty(*place):
             yield tell
     elif end == "interrupt":
         timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
@@ -188,20 +196,27 @@ def ended(end: str, where: str, seconds: float) -> Iterator[Any]:
 
 @contextmanager
 def faulty(owner: Any, name: str) -> Iterator[None]:
-    """The second call of a function fails, the others do not."""
-    original, calls = getattr(owner, name), []
+    """The first call of a function fails, the others do not."""
+    table = owner if isinstance(owner, dict) else vars(owner)
+    original, calls = table[name], []
 
     def fails(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) == 1:
             raise InjectedError(name)
         return original(*args, **kwargs)
 
-    setattr(owner, name, fails)
+    def put(function: Any) -> None:
+        if owner is table:
+            table[name] = function
+        else:
+            setattr(owner, name, function)
+
+    put(fails)
     try:
         yield
     finally:
-        setattr(owner, name, original)
+        put(original)
 
 
 def left() -> dict[str, int]:
@@ -212,7 +227,7 @@ def left() -> dict[str, int]:
     tensors = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
     process = psutil.Process()
     info = process.memory_info()
-    found = {"tensors": tensors, "threads": threading.active_count()}
+    found = {"tensors": tensors, "threads": psutil.Process().num_threads()}
     found |= {"files": process.num_fds(), "ram": int(info.rss - info.shared)}
     found |= {"allocated": 0, "process": 0}
     if torch.cuda.is_initialized():
