@@ -32,7 +32,10 @@ def as_cell(prompt: str, options: dict[str, Any]) -> str:
 
 
 def _quoted(word: str) -> str:
-    """`word` as one word of a magic's line, which IPython expands before it is split."""
+    """`word` as one word of a magic's line, which IPython expands before it is split.
+
+    A ``$name`` with quotes about it is beyond this: whether IPython expands it depends on them.
+    """
     word = re.sub(r"[{}]|\$(?=[\w.])", lambda sign: sign[0] * 2, word)
     if word and not set(word) & set(" \t\"'"):
         return word

@@ -23,7 +23,6 @@ __all__ = ["Fields"]
 
 _HELP = {option.dest: option.help for option in OPTIONS}
 _SWITCHES = ("compile", "lean_decode", "guidance_halves", "fp8", "truncate", "overwrite")
-_WIDE = w.Layout(width="auto")
 _STYLE = {"description_width": "8em"}
 
 
@@ -209,7 +208,8 @@ class Fields:
 
 
 def _described(kind: Any, label: str, **options: Any) -> Any:
-    return kind(description=label, style=_STYLE, layout=_WIDE, continuous_update=True, **options)
+    wide = w.Layout(width="auto")  # one for each: closing a panel closes it
+    return kind(description=label, style=_STYLE, layout=wide, continuous_update=True, **options)
 
 
 def _said(check: Callable[[], Any]) -> str:

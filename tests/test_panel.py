@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from IPython.utils.text import DollarFormatter
 from PIL import Image
@@ -126,6 +126,8 @@ words = words.filter(lambda word: word != "--")  # which some versions of argpar
 @example(save="$ $a $$a {a} {{a}}", negative="-$.", seed=1, fp8=True)
 @given(words, words, st.integers(0, 2**31), st.booleans())
 def test_a_cell_says_what_it_was_made_of(save: str, negative: str, seed: int, fp8: bool) -> None:
+    text = save + negative
+    assume("$" not in text or not set(text) & set("'\""))  # IPython's rule looks at all quotes
     options = {"width": 720, "height": 480, "save": save, "negative_prompt": negative}
     options |= {"seed": seed, "fp8": fp8, "vram_limit": 10 * GIB, "dtype": None}
     first, _, body = as_cell("a {prompt} $HOME", options).partition("\n")
