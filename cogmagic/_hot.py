@@ -93,11 +93,14 @@ def _preferring(gpus: tuple[Gpu, ...], indices: set[int]) -> tuple[Gpu, ...]:
 
 
 def on_gpus(pipe: Any) -> dict[int, int]:
-    """Bytes of weights on each GPU."""
-    found: dict[int, int] = {}
+    """Bytes of weights on each GPU; tied ones count once."""
+    seen: dict[tuple[int, int], int] = {}
     for module in modules(pipe):
-        for tensor in {t.data_ptr(): t for t in (*module.parameters(), *module.buffers())}.values():
-            if tensor.device.type in ("cuda", "mps"):
-                index = tensor.device.index or 0
-                found[index] = found.get(index, 0) + tensor.nbytes
+        for part in module.modules():  # parameters() would spell out a thousand names
+            for tensor in (*part._parameters.values(), *part._buffers.values()):
+                if tensor is not None and tensor.device.type in ("cuda", "mps"):
+                    seen[tensor.device.index or 0, tensor.data_ptr()] = tensor.nbytes
+    found: dict[int, int] = {}
+    for (index, _), nbytes in seen.items():
+        found[index] = found.get(index, 0) + nbytes
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -38,9 +39,9 @@ def nvidia_gpus() -> tuple[Gpu, ...]:
         return ()
     gpus = []
     for index, uuid in enumerate(_visible_uuids()):
-        handle, full = _handle(nvml, uuid)
-        if handle is not None:
-            gpus.append(_read(nvml, handle, index, full))
+        device = _device(nvml, uuid)
+        if device is not None:
+            gpus.append(_read(nvml, device, index))
     return tuple(gpus)
 
 
@@ -64,8 +65,8 @@ def running(gpu: Gpu) -> list[tuple[int, int | None]]:
     nvml = _nvml()
     if nvml is None or gpu.uuid is None:
         return []
-    handle = _ask(nvml.nvmlDeviceGetHandleByUUID, gpu.uuid.encode())
-    found = (_ask(nvml.nvmlDeviceGetComputeRunningProcesses, handle) or []) if handle else []
+    device = _device(nvml, gpu.uuid)
+    found = (_ask(nvml.nvmlDeviceGetComputeRunningProcesses, device.handle) or []) if device else []
     return [(int(p.pid), int(p.usedGpuMemory) if p.usedGpuMemory else None) for p in found]
 
 
@@ -74,11 +75,11 @@ def vitals(gpu: Gpu) -> tuple[int | None, float | None]:
     nvml = _nvml()
     if nvml is None or gpu.uuid is None:
         return None, None
-    handle = _ask(nvml.nvmlDeviceGetHandleByUUID, gpu.uuid.encode())
-    if handle is None:
+    device = _device(nvml, gpu.uuid)
+    if device is None:
         return None, None
-    degrees = _ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
-    milliwatts = _ask(nvml.nvmlDeviceGetPowerUsage, handle)
+    degrees = _ask(nvml.nvmlDeviceGetTemperature, device.handle, nvml.NVML_TEMPERATURE_GPU)
+    milliwatts = _ask(nvml.nvmlDeviceGetPowerUsage, device.handle)
     return degrees, milliwatts / 1000 if milliwatts is not None else None
 
 
@@ -134,35 +135,68 @@ def _ask_driver() -> tuple[str, ...]:
     return tuple(done.stdout.split())
 
 
-def _handle(nvml: Any, uuid: str) -> tuple[Any, str]:
-    """NVML's handle of the device with that UUID: a whole GPU or a MIG instance."""
+@dataclass(frozen=True)
+class _Device:
+    """What stays the same of a device; each question takes a millisecond in some containers."""
+
+    handle: Any
+    uuid: str
+    name: str
+    capability: tuple[int, int] | None
+
+
+_devices_seen: dict[tuple[Any, str], _Device] = {}
+
+
+def _device(nvml: Any, uuid: str) -> _Device | None:
+    """The device with that UUID, a whole GPU or a MIG instance; asked for once."""
+    plain = uuid.removeprefix("GPU-").removeprefix("MIG-").replace("-", "")
+    key = nvml, plain
+    if key not in _devices_seen:
+        found = _ask_device(nvml, plain)
+        if found is None:
+            return None
+        _devices_seen[key] = found
+    return _devices_seen[key]
+
+
+def _ask_device(nvml: Any, uuid: str) -> _Device | None:
     dashed = "-".join((uuid[:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:]))
-    for prefix in ("GPU-", "MIG-"):
-        handle = _ask(nvml.nvmlDeviceGetHandleByUUID, (prefix + dashed).encode())
+    for full in ("GPU-" + dashed, "MIG-" + dashed):
+        handle = _ask(nvml.nvmlDeviceGetHandleByUUID, full.encode())
         if handle is not None:
-            return handle, prefix + dashed
-    return None, dashed
-
-
-def _read(nvml: Any, handle: Any, index: int, uuid: str) -> Gpu:
-    # Version 2 leaves the driver's own reserve out of "used"; some drivers (WSL) lack it.
-    memory = _ask(nvml.nvmlDeviceGetMemoryInfo, handle, getattr(nvml, "nvmlMemory_v2", 2)) or _ask(
-        nvml.nvmlDeviceGetMemoryInfo, handle
-    )
+            break
+    else:
+        return None
     parent = (
         _ask(nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle, handle)
-        if uuid.startswith("MIG-")
+        if full.startswith("MIG-")
         else None
     )
     name = _ask(nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU"
     capability = _ask(nvml.nvmlDeviceGetCudaComputeCapability, parent or handle)
+    return _Device(
+        handle,
+        full,
+        name.decode() if isinstance(name, bytes) else name,
+        (int(capability[0]), int(capability[1])) if capability else None,
+    )
+
+
+def _read(nvml: Any, device: _Device, index: int) -> Gpu:
+    # Version 2 leaves the driver's own reserve out of "used"; some drivers (WSL) lack it.
+    memory = _ask(
+        nvml.nvmlDeviceGetMemoryInfo, device.handle, getattr(nvml, "nvmlMemory_v2", 2)
+    ) or _ask(nvml.nvmlDeviceGetMemoryInfo, device.handle)
+    if memory is None:  # perhaps it is lost: next time it is looked for anew
+        _devices_seen.clear()
     return Gpu(
         index=index,
-        name=name.decode() if isinstance(name, bytes) else name,
-        uuid=uuid,
+        name=device.name,
+        uuid=device.uuid,
         total=int(memory.total) if memory else None,
         free=int(memory.free) if memory else None,
-        capability=(int(capability[0]), int(capability[1])) if capability else None,
+        capability=device.capability,
         source="nvml",
     )
 

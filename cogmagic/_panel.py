@@ -26,7 +26,7 @@ from cogmagic._panel_fields import Fields
 from cogmagic._panel_text import animated, bars, recommendation
 from cogmagic._plan import Plan
 from cogmagic._progress import Progress
-from cogmagic._sampler import Sample, Sampler, read_now
+from cogmagic._sampler import Reader, Sample, Sampler
 from cogmagic._session import session
 from cogmagic._video import MARK
 
@@ -66,14 +66,14 @@ class Panel:
 
     Args:
         names: the user's variables.
-        read: what samples the machine.
+        read: what samples the machine; NVML and torch's counters when it is left out.
         embed_limit: bytes up to which a video is embedded.
     """
 
     def __init__(
         self,
         names: Mapping[str, Any] | None = None,
-        read: Callable[[], Sample] = read_now,
+        read: Callable[[], Sample] | None = None,
         embed_limit: int = 8_000_000,
     ) -> None:
         self._embed_limit, self._copies = embed_limit, 0
@@ -109,7 +109,7 @@ class Panel:
             ]
         )  # fmt: skip
         self.view.add_class("cogmagic-panel")
-        self.sampler = Sampler(read, self._sampled)
+        self.sampler = Sampler(read or Reader(), self._sampled)
         self.meter.observe(lambda change: self.sampler.want(change["new"]), "visible")
         self.refresh()
 
@@ -263,7 +263,7 @@ class Panel:
 
     def _sampled(self, sample: Sample) -> None:
         """In the sampler's thread: the bars, and the advice where what is free has changed."""
-        self.meter.sample = bars(sample, session().held.weights_on_gpus(), self._plan, self._peaks)
+        self.meter.sample = bars(sample, self._plan, self._peaks)
         free = sum(g.available or 0 for g in sample.gpus) or sample.ram.available or 0
         if self._job is None and abs(free - (self._free or 0)) > _NOTICED:
             self._free = free

@@ -37,18 +37,15 @@ def recommendation(plan: Plan) -> str:
     )
 
 
-def bars(
-    sample: Sample, weights: Mapping[int, int], ghost: Plan | None, peaks: Mapping[int, int]
-) -> dict[str, Any]:
+def bars(sample: Sample, ghost: Plan | None, peaks: Mapping[int, int]) -> dict[str, Any]:
     """A sample as what the meter draws. Bytes; parts without a known size are left out.
 
     Args:
         sample: the moment.
-        weights: bytes of the session's weights on each GPU.
         ghost: the plan of the request that is entered.
         peaks: the most that the run has held of each GPU.
     """
-    found = [_gpu_bar(sample, i, weights, ghost, peaks) for i in range(len(sample.gpus))]
+    found = [_gpu_bar(sample, i, ghost, peaks) for i in range(len(sample.gpus))]
     ram, need = sample.ram, ghost.peak_ram if ghost else None
     if ram.total is not None and ram.available is not None:
         others = max(ram.total - ram.available - ram.mine, 0)
@@ -60,11 +57,11 @@ def bars(
 
 
 def _gpu_bar(
-    sample: Sample, i: int, weights: Mapping[int, int], ghost: Plan | None, peaks: Mapping[int, int]
+    sample: Sample, i: int, ghost: Plan | None, peaks: Mapping[int, int]
 ) -> dict[str, Any]:
     gpu, vitals = sample.gpus[i], sample.vitals[i] if i < len(sample.vitals) else None
     mine = gpu.reserved or 0
-    brought = min(weights.get(gpu.index, 0), mine)
+    brought = min(sample.weights.get(gpu.index, 0), mine)
     parts: list[list[Any]] = [["weights", brought, "this kernel: weights"]]
     parts.append(["mine", mine - brought, "this kernel: the rest"])
     if gpu.others is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 __all__ = ["Ram", "cgroup_memory", "host_ram", "trim"]
 
@@ -50,10 +53,15 @@ def trim() -> None:
 
 
 def _mine() -> int:
+    info = _process(os.getpid()).memory_info()
+    return int(info.rss - getattr(info, "shared", 0))
+
+
+@lru_cache(maxsize=1)
+def _process(pid: int) -> Any:
     import psutil
 
-    info = psutil.Process().memory_info()
-    return int(info.rss - getattr(info, "shared", 0))
+    return psutil.Process(pid)
 
 
 def cgroup_memory(root: Path, membership: Path) -> tuple[int, int] | None:

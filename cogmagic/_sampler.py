@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cogmagic._gpu import Gpu
 from cogmagic._ram import Ram
 
-__all__ = ["Sample", "Sampler", "Vitals", "read_now"]
+__all__ = ["Reader", "Sample", "Sampler", "Vitals"]
 
 
 @dataclass(frozen=True)
@@ -31,22 +31,36 @@ class Sample:
     gpus: tuple[Gpu, ...] = ()
     ram: Ram = field(default_factory=Ram)
     vitals: tuple[Vitals, ...] = ()
+    weights: Mapping[int, int] = field(default_factory=dict)
+    """Bytes of the session's weights on each GPU."""
     note: str = ""
     """Why there is no GPU, where one might be expected."""
 
 
-def read_now() -> Sample:
-    """This machine, from NVML and from torch's counters on the host."""
-    from cogmagic._machine import Machine
-    from cogmagic._nvml import vitals
+class Reader:
+    """Reads this machine, from NVML and from torch's counters on the host.
 
-    machine = Machine._detect()
-    return Sample(
-        machine.gpus,
-        machine.ram,
-        tuple(Vitals(*vitals(gpu)) for gpu in machine.gpus),
-        machine.note or "",
-    )
+    A GPU's temperature and power and where the weights lie take most of the time to ask and need
+    not be so fresh: they are asked with every fourth reading.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._vitals: tuple[Vitals, ...] = ()
+        self._weights: Mapping[int, int] = {}
+
+    def __call__(self) -> Sample:
+        from cogmagic._machine import Machine
+        from cogmagic._nvml import vitals
+        from cogmagic._session import session
+
+        machine = Machine._detect()
+        if self._count % 4 == 0:
+            self._vitals = tuple(Vitals(*vitals(gpu)) for gpu in machine.gpus)
+            self._weights = session().held.weights_on_gpus()
+        self._count += 1
+        note = machine.note or ""
+        return Sample(machine.gpus, machine.ram, self._vitals, self._weights, note)
 
 
 class Sampler:

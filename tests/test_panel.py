@@ -57,8 +57,8 @@ def test_a_gpu_as_a_bar() -> None:
         total=12 * GIB, free=5 * GIB, reserved=4 * GIB, allocated=3 * GIB,
     )  # fmt: skip
     plan = cogmagic.plan(model="5b", machine=Machine.of("RTX 3060", ram=32))
-    sample = Sample((gpu,), Machine.of(ram=32).ram, (Vitals(61, 120.4),))
-    first, ram = bars(sample, {0: 2 * GIB}, plan, {0: 6 * GIB})["bars"]
+    sample = Sample((gpu,), Machine.of(ram=32).ram, (Vitals(61, 120.4),), {0: 2 * GIB})
+    first, ram = bars(sample, plan, {0: 6 * GIB})["bars"]
     parts = {words: nbytes / GIB for _, nbytes, words in first["parts"]}
     assert parts == {
         "this kernel: weights": 2, "this kernel: the rest": 2, "others about": 3, "free": 5,
@@ -71,11 +71,11 @@ def test_a_gpu_as_a_bar() -> None:
 
 def test_what_is_unknown_is_left_out() -> None:
     gpu = replace(Machine.of("RTX 3060").gpus[0], total=None, free=None, reserved=None)
-    found = bars(Sample((gpu,)), {}, None, {})
+    found = bars(Sample((gpu,)), None, {})
     assert len(found["bars"]) == 1
     assert all(part[1] is not None for part in found["bars"][0]["parts"])
-    assert bars(Sample(note="3 GPUs hidden"), {}, None, {}) == {"bars": [], "said": "3 GPUs hidden"}
-    assert "runs on the CPU" in bars(Sample(), {}, None, {})["said"]
+    assert bars(Sample(note="3 GPUs hidden"), None, {}) == {"bars": [], "said": "3 GPUs hidden"}
+    assert "runs on the CPU" in bars(Sample(), None, {})["said"]
 
 
 def test_the_recommendation_names_every_candidate_and_the_rule() -> None:

@@ -1,0 +1,155 @@
+"""What the panel's meter costs a run on a GPU, and whether what it draws is so.
+
+    python docs/benchmarks/meter.py --model /scratch/5b --tiers none,stream --steps 17
+
+Within one run the sampler reads during every second step: the ratio of the medians is its cost.
+Then its figures are set beside those of ``nvidia-smi`` at three moments, the predicted need (the
+ghost) beside the measured peak (the mark). A JSON row per tier.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cogmagic
+from cogmagic._gpu import GIB
+from cogmagic._machine import Machine
+from cogmagic._nvml import vitals
+from cogmagic._panel_text import bars
+from cogmagic._ram import host_ram
+from cogmagic._sampler import Reader, Sample, Sampler
+from cogmagic._session import session
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--tiers", default="none,stream", help="separated by commas")
+    parser.add_argument("--steps", type=int, default=17, help="of each run; odd")
+    parser.add_argument("--out", type=Path, help="where the rows go as well")
+    args = parser.parse_args()
+    for tier in args.tiers.split(","):
+        row = measured(args.model, tier, args.steps)
+        line = json.dumps({"model": Path(args.model).name, "tier": tier} | row)
+        sys.stdout.write(line + "\n")
+        if args.out:
+            with args.out.open("a") as file:
+                file.write(line + "\n")
+        cogmagic.release()
+
+
+def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
+    """One run: what the sampler costs, and its figures beside others'."""
+    read = Timed()
+    sampler = Sampler(read, lambda _: None)
+    off: list[float] = []
+    on: list[float] = []
+    last = [0.0]
+    checks = [beside("at rest")]
+    parts: dict[str, float] = {}
+
+    def follow(progress: cogmagic.Progress) -> None:
+        if progress.phase != "denoise" or not progress.done:
+            return
+        import torch
+
+        torch.cuda.synchronize()  # a step's end is its end on the GPU as well
+        now = time.perf_counter()
+        if progress.done > 1:  # the first warms up
+            (on if progress.done % 2 else off).append(now - last[0])
+        if progress.done == progress.total:
+            sampler.close()
+            checks.append(beside("denoised"))
+            parts.update(asked())
+        sampler.want(progress.done % 2 == 0)
+        last[0] = time.perf_counter()
+
+    plan = cogmagic.plan(model=model, tier=tier)
+    video = cogmagic.generate(
+        "a red circle", model=model, tier=tier, num_inference_steps=steps, on_progress=follow,
+        save=Path(tempfile.mkdtemp()),
+    )  # fmt: skip
+    sampler.close()
+    checks.append(beside("kept"))
+    bar = bars(Reader()(), plan, dict(video.report.peak_reserved))
+    return {
+        "step_off": round(median(off), 4),
+        "step_on": round(median(on), 4),
+        "slower": round(median(on) / median(off) - 1, 5),
+        "parts_ms": parts,
+        "reads": len(read.seconds),
+        "read_ms": round(1000 * median(read.seconds), 3),
+        "core": round(sum(read.cpu) / sum(on), 5),
+        "ghost_gib": round((bar["bars"][0]["ghost"] or 0) / GIB, 2),
+        "mark_gib": round((bar["bars"][0]["mark"] or 0) / GIB, 2),
+        "beside": checks,
+        "device": video.report.device,
+        "versions": dict(video.report.versions),
+    }
+
+
+class Timed:
+    """A reading as the panel takes and draws it, timed in its thread."""
+
+    def __init__(self) -> None:
+        self._read = Reader()
+        self.seconds: list[float] = []
+        self.cpu: list[float] = []
+
+    def __call__(self) -> Sample:
+        began, cpu = time.perf_counter(), time.thread_time()
+        sample = self._read()
+        bars(sample, None, {})
+        self.seconds.append(time.perf_counter() - began)
+        self.cpu.append(time.thread_time() - cpu)
+        return sample
+
+
+def asked() -> dict[str, float]:
+    """Milliseconds that each thing of a reading takes."""
+    gpu = Machine._detect().gpus[0]
+    found = {}
+    for name, ask in {
+        "machine": Machine._detect,
+        "ram": host_ram,
+        "vitals": lambda: vitals(gpu),
+        "weights": session().held.weights_on_gpus,
+    }.items():
+        began = time.perf_counter()
+        for _ in range(20):
+            ask()
+        found[name] = round((time.perf_counter() - began) / 20 * 1000, 3)
+    return found
+
+
+def beside(when: str) -> dict[str, Any]:
+    """The bar's parts and ``nvidia-smi``'s figures, GiB, and how far they are apart."""
+    gpu = Reader()().gpus[0]
+    queried = smi("--query-gpu=memory.total,memory.free", "-i", str(gpu.uuid))[0]
+    total, free = (float(v) / 1024 for v in queried)
+    own = [float(r[1]) / 1024 for r in smi("--query-compute-apps=pid,used_memory")
+           if r[0] == str(os.getpid())]  # fmt: skip
+    ours = {"total": gpu.total or 0, "free": gpu.free or 0, "reserved": gpu.reserved or 0}
+    row: dict[str, Any] = {"when": when} | {k: round(v / GIB, 3) for k, v in ours.items()}
+    row |= {"smi_total": round(total, 3), "smi_free": round(free, 3), "smi_process": own}
+    row["off"] = round(max(abs(row["total"] - total), abs(row["free"] - free)) / total, 5)
+    return row
+
+
+def smi(*args: str) -> list[list[str]]:
+    command = ["nvidia-smi", *args, "--format=csv,noheader,nounits"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    return [[v.strip() for v in line.split(",")] for line in done.stdout.splitlines() if line]
+
+
+if __name__ == "__main__":
+    main()
