@@ -175,7 +175,7 @@ class Session:
             if is_host_shortage(outcome):
                 self.held.drop()
             before, machine = machine, look()
-            cause = cause_of(outcome, job.request, before, machine)
+            cause = cause_of(outcome, chosen, before, machine)
             if job.placing.plain and cause.kind in ("device", "fragmented"):
                 learn(before, chosen, None, job.placing.vram_limit)
             failed.append((chosen, cause))

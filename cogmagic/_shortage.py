@@ -11,8 +11,8 @@ from cogmagic._errors import OutOfMemoryError
 from cogmagic._gpu import GIB
 from cogmagic._machine import Machine
 from cogmagic._placement import context_bytes
+from cogmagic._plan import Plan
 from cogmagic._report import gib
-from cogmagic._request import Request
 
 __all__ = ["Shortage", "cause_of", "is_device_shortage", "is_host_shortage", "is_shortage"]
 
@@ -73,12 +73,12 @@ def _says_host_memory(said: str) -> bool:
     return "DefaultCPUAllocator" in said or "cannot allocate memory" in said.lower()
 
 
-def cause_of(failure: BaseException, request: Request, before: Machine, now: Machine) -> Shortage:
+def cause_of(failure: BaseException, plan: Plan, before: Machine, now: Machine) -> Shortage:
     """Why memory ran out in a run.
 
     Args:
         failure: the error, for which `is_shortage` holds.
-        request: what was being made.
+        plan: of the run.
         before: the machine when the run was planned.
         now: the machine after the run has let go of its memory.
     """
@@ -88,15 +88,16 @@ def cause_of(failure: BaseException, request: Request, before: Machine, now: Mac
         left = gib(now.ram.available)
         return Shortage("host", f"host memory ran out{said}, {left} are free now")
     asked, cached = _amount(failure, "allocate"), _amount(failure, "unallocated")
-    whole = _attention_bytes(request)
+    whole = _attention_bytes(plan)
     if asked and abs(asked - whole) < whole / 50:
+        advice = "" if plan.dtype == "float16" else ". Try --dtype float16"
         return Shortage(
             "attention",
             f"{gib(asked)} were asked for at once: attention without a fused kernel, which torch"
-            " falls back to where the GPU has none for the dtype. Try --dtype float16",
+            f" falls back to where the GPU has none for {plan.dtype}{advice}",
         )
     taken = _taken(before, now)
-    if taken >= _NOTICED:
+    if taken >= _NOTICED and _too_little_left(plan, now):
         return Shortage("others", f"others have taken {gib(taken)} of VRAM since it was planned")
     if asked and cached and cached >= asked:
         return Shortage(
@@ -114,18 +115,25 @@ def _amount(failure: BaseException, word: str) -> int | None:
     return round(float(found[1]) * _UNITS[found[2]]) if found else None
 
 
-def _attention_bytes(request: Request) -> int:
+def _attention_bytes(plan: Plan) -> int:
     """The matrix of attention of one block in 16 bits: 35.31 GiB in 2b, 56.50 GiB in 5b.
 
-    batch × heads × tokens² × 2 bytes; a patch covers 16 × 16 pixels, and in CogVideoX 1.5 two
-    latent frames.
+    batch × heads × tokens² × bytes of a number; a patch covers 16 × 16 pixels, and in CogVideoX
+    1.5 two latent frames.
     """
-    model = request.model
+    request, model = plan.request, plan.request.model
     deep = model.architecture.patch_size_t or 1
     video = -(-request.latent_frames // deep) * (request.height // 16) * (request.width // 16)
-    batch = 2 if request.guidance_scale > 1.0 else 1
+    batch = 2 if request.guidance_scale > 1.0 and not plan.savings.guidance_halves else 1
     tokens = model.max_tokens + video
-    return int(batch * model.architecture.num_attention_heads * tokens**2 * 2)
+    width = 4 if plan.dtype == "float32" else 2
+    return int(batch * model.architecture.num_attention_heads * tokens**2 * width)
+
+
+def _too_little_left(plan: Plan, now: Machine) -> bool:
+    """Whether the plan would not fit any more; if it would, a limit of ours ended the run."""
+    left = [gpu.available for gpu in now.gpus if gpu.available is not None]
+    return plan.peak_vram is None or not left or max(left) < plan.peak_vram
 
 
 def _taken(before: Machine, now: Machine) -> int:

@@ -2,7 +2,8 @@
 
     python docs/benchmarks/meter.py --model /scratch/5b --tiers none,stream --steps 17
 
-Within one run the sampler reads during every second step: the ratio of the medians is its cost.
+Within one run the sampler reads during every second step: the ratio of the medians is its cost,
+give or take one standard error.
 Then its figures are set beside those of ``nvidia-smi`` at three moments, the predicted need (the
 ghost) beside the measured peak (the mark). A JSON row per tier.
 """
@@ -16,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from math import hypot
 from pathlib import Path
-from statistics import median
+from statistics import median, stdev
 from typing import Any
 
 import cogmagic
@@ -85,6 +87,7 @@ def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
         "step_off": round(median(off), 4),
         "step_on": round(median(on), 4),
         "slower": round(median(on) / median(off) - 1, 5),
+        "give_or_take": round(hypot(*(stdev(x) / len(x) ** 0.5 / median(x) for x in (on, off))), 5),
         "parts_ms": parts,
         "reads": len(read.seconds),
         "read_ms": round(1000 * median(read.seconds), 3),

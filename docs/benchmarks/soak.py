@@ -31,6 +31,7 @@ import psutil
 
 import cogmagic
 from cogmagic import _apply, _host, _host_copy, _staged, _stream, _turns
+from cogmagic._nvml import running
 
 MIB = 2**20
 TIERS = ("none", "model", "stream", "staged", "sequential")
@@ -231,9 +232,18 @@ def left() -> dict[str, int]:
     found |= {"files": process.num_fds(), "ram": int(info.rss - info.shared)}
     found |= {"allocated": 0, "process": 0}
     if torch.cuda.is_initialized():
-        free, total = torch.cuda.mem_get_info()
-        found |= {"allocated": torch.cuda.memory_allocated(), "process": total - free}
+        found |= {"allocated": torch.cuda.memory_allocated(), "process": ours()}
     return found
+
+
+def ours() -> int:
+    """VRAM of this process, as NVML tells it; where it does not, of all processes."""
+    import torch
+
+    gpu = cogmagic.Machine.detect().gpus[0]
+    told = dict(running(gpu)).get(os.getpid())
+    free, total = torch.cuda.mem_get_info()
+    return told or total - free
 
 
 if __name__ == "__main__":
