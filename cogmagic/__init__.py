@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._version import __version__
 
 if TYPE_CHECKING:
-    from cogmagic._api import cancel, generate, models, panel, plan, release, status, unsaved
+    from cogmagic._api import cancel, generate, models, panel, release, status, unsaved
     from cogmagic._errors import (
         BusyError,
         Cancelled,
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
         OutputError,
         RequestError,
         TierError,
+        TrainingError,
     )
     from cogmagic._gpu import Gpu
     from cogmagic._machine import Machine
     from cogmagic._plan import Plan
+    from cogmagic._planning import plan
     from cogmagic._progress import Progress
     from cogmagic._ram import Ram
     from cogmagic._report import Report
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from cogmagic._video import Video
 
 _HOMES = {
-    "_api": ("cancel", "generate", "models", "panel", "plan", "release", "status", "unsaved"),
+    "_api": ("cancel", "generate", "models", "panel", "release", "status", "unsaved"),
     "_errors": (
         "BusyError",
         "Cancelled",
@@ -50,10 +52,12 @@ _HOMES = {
         "OutputError",
         "RequestError",
         "TierError",
+        "TrainingError",
     ),
     "_gpu": ("Gpu",),
     "_machine": ("Machine",),
     "_plan": ("Plan",),
+    "_planning": ("plan",),
     "_progress": ("Progress",),
     "_ram": ("Ram",),
     "_report": ("Report",),
@@ -79,6 +83,7 @@ __all__ = [
     "Request",
     "RequestError",
     "TierError",
+    "TrainingError",
     "Video",
     "__version__",
     "cancel",

@@ -5,18 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from cogmagic._catalog import catalogued
-from cogmagic._checkpoint import configs_folder, find_model, local_folder
+from cogmagic._checkpoint import find_model, local_folder
 from cogmagic._checks import check_keep
-from cogmagic._errors import CogMagicError, OutputError, RequestError, did_you_mean
+from cogmagic._errors import CogMagicError, OutputError, RequestError
 from cogmagic._machine import Machine
-from cogmagic._plan import Plan
-from cogmagic._planner import plan as choose
+from cogmagic._planning import known_options
 from cogmagic._preview import OnPreview
 from cogmagic._progress import OnProgress, silent
 from cogmagic._report import gib
@@ -32,14 +28,10 @@ __all__ = [
     "history",
     "models",
     "panel",
-    "plan",
     "release",
     "status",
     "unsaved",
-    "which_gpu",
 ]
-
-_ANY_PROMPT = "any prompt"  # a plan does not depend on the words
 
 
 def generate(
@@ -92,7 +84,7 @@ def generate(
     """
     from cogmagic._display import LiveLine, in_notebook
 
-    request = Request.of(prompt, find_model(model), **_known(options))
+    request = Request.of(prompt, find_model(model), **known_options(options))
     savings = Savings(lean_decode, guidance_halves, fp8)
     placing = Placing(tier, policy, vram_limit, compile, savings, check_keep(keep))
     wish: dict[str, Any] = {"placing": placing, "save": save, "overwrite": overwrite}
@@ -103,61 +95,6 @@ def generate(
         video = session().generate(request, **wish, on_progress=live)
         live.finish(video.facts_line())
     return video
-
-
-def plan(
-    prompt: str = _ANY_PROMPT,
-    *,
-    model: str = "tiny",
-    tier: str | None = None,
-    policy: str = "auto",
-    vram_limit: int | None = None,
-    machine: Machine | None = None,
-    lean_decode: bool = False,
-    guidance_halves: bool = False,
-    fp8: bool = False,
-    **options: Any,
-) -> Plan:
-    """Every tier for a request: memory, time, fit, and the choice; nothing is loaded.
-
-    Takes the options of `generate`; `machine` is this one unless another is described, as
-    ``Machine.of("RTX 3060")``.
-    """
-    if _known(options).get("image") is None:
-        options.pop("image", None)
-    found = find_model(model)
-    request = Request.of(prompt, found, **options, **_stand_in(found, options))
-    here = machine or session().held.hot.without(Machine.detect())
-    download = 0
-    if machine is None and local_folder(found) is None:
-        from cogmagic._hub import room
-
-        download, here = found.download_bytes, replace(here, disk=room())
-    return choose(
-        request,
-        here,
-        download=download,
-        tier=tier,
-        policy=policy,
-        vram_limit=vram_limit,
-        folder=None if catalogued(model) else configs_folder(found),
-        savings=Savings(lean_decode, guidance_halves, fp8),
-    )
-
-
-def which_gpu(*, ram: float | None = None, **options: Any) -> str:
-    """The known cards that can do a request, the slowest first, as a table.
-
-    Takes the options of `plan` other than `machine`; `ram` is host memory in GiB.
-    """
-    from cogmagic._cards import CARDS
-    from cogmagic._plan_text import which_gpu as listed
-
-    def on(name: str) -> Plan:
-        return plan(**options, machine=Machine.of(name, ram=ram))
-
-    plan(**options, machine=Machine.of("H200"))  # what is wrong with the request itself
-    return listed(on, tuple(card.name for card in CARDS))
 
 
 def history(*, clear: bool = False) -> str:
@@ -172,39 +109,6 @@ def history(*, clear: bool = False) -> str:
     rows = kept.read()
     told = f"{kept.note}\n" if kept.note else ""
     return told + (render(rows) if rows else f"No runs yet ({kept.path}).")
-
-
-def _known(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, if they are all ones that a request takes."""
-    names = Request.of.__kwdefaults__ or {}
-    for name in options:
-        if name not in names:
-            raise RequestError(
-                f"Unknown option {name!r}.{did_you_mean(name, names)}"
-                " All of them: help(cogmagic.generate)"
-            )
-    for name, value in options.items():
-        kind = _KINDS.get(name)
-        if value is not None and kind and (not isinstance(value, kind) or value is True):
-            wanted = "a number" if kind is Real else "text" if kind is str else "a whole number"
-            raise RequestError(f"{name}={value!r:.80} is not {wanted}.")
-    return options
-
-
-_KINDS: dict[str, Any] = {
-    **dict.fromkeys(("width", "height", "num_frames", "num_inference_steps", "seed", "fps"), int),
-    "guidance_scale": Real,
-    **dict.fromkeys(("negative_prompt", "scheduler", "dtype"), str),
-}
-
-
-def _stand_in(model: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """A blank first frame where a plan for an image-to-video model was asked without one."""
-    if model.task != "i2v" or "image" in options:
-        return {}
-    from PIL import Image
-
-    return {"image": Image.new("RGB", (model.width, model.height))}
 
 
 def status() -> Status:

@@ -7,6 +7,7 @@
     ├── OutOfMemoryError  the run needed more memory than there was
     ├── DeviceError       a GPU that this kernel cannot use any more
     ├── OutputError       a video that cannot be written
+    ├── TrainingError     a validation that would harm the training around it, or hang
     └── BusyError         a generation is already running in this kernel
     Cancelled             the person stopped the run (a KeyboardInterrupt)
 
@@ -30,6 +31,7 @@ __all__ = [
     "OutputError",
     "RequestError",
     "TierError",
+    "TrainingError",
     "did_you_mean",
     "plain_line",
 ]
@@ -55,6 +57,10 @@ class RequestError(CogMagicError, ValueError):
 
 class CheckpointError(CogMagicError):
     """The model is missing, incomplete, or not a CogVideoX pipeline."""
+
+
+class TrainingError(CogMagicError):
+    """A validation that cannot be made inside this training run."""
 
 
 class TierError(CogMagicError):

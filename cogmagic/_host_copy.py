@@ -32,15 +32,15 @@ class HostCopy:
         tensors = [host for *_, host in self._parameters] + [host for *_, host in self._buffers]
         return sum({t.data_ptr(): t.numel() * t.element_size() for t in tensors}.values())
 
-    def onload(self, device: torch.device) -> None:
-        """Give `device` a copy of everything."""
+    def onload(self, device: torch.device, dtype: torch.dtype | None = None) -> None:
+        """Give `device` a copy of everything, floating point in `dtype` if one is given."""
         copied: set[int] = set()  # tied weights are one parameter in two places
         for _, _, parameter, host in self._parameters:
             if id(parameter) not in copied:
-                parameter.data = host.to(device)
+                parameter.data = _to(host, device, dtype)
                 copied.add(id(parameter))
         for sub, name, _, host in self._buffers:
-            sub._buffers[name] = host.to(device)
+            sub._buffers[name] = _to(host, device, dtype)
 
     def restore(self, module: Any = None) -> Any:
         """Make the modules hold their host tensors again, dropping whatever they held instead.
@@ -54,3 +54,7 @@ class HostCopy:
             buffer.data = host
             sub._buffers[name] = buffer
         return module
+
+
+def _to(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype | None) -> torch.Tensor:
+    return tensor.to(device, dtype if tensor.is_floating_point() else None)

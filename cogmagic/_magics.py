@@ -179,7 +179,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             self.shell.push({out: video})
 
     def _show_plan(self, options: dict[str, Any], prompt: str | None = None) -> None:
-        from cogmagic import _api
+        from cogmagic import _planning
         from cogmagic._session import session
 
         for name in ("out", "save", "overwrite", "dry_run", "compile", "keep", "help"):
@@ -193,7 +193,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
                 raise RequestError("--which-gpu asks for every card; leave out --gpu and --vram.")
             if as_json:
                 raise RequestError("--which-gpu prints a table; for JSON name one card: --gpu.")
-            print(_api.which_gpu(**machine, **options))  # noqa: T201
+            print(_planning.which_gpu(**machine, **options))  # noqa: T201
             return
         if machine.keys() == {"ram"}:  # this machine with another amount of memory
             ram = Machine.of(ram=machine["ram"]).ram
@@ -201,7 +201,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             options["machine"] = replace(here, ram=ram)
         elif machine:
             options["machine"] = Machine.of(machine.pop("gpu", None), **machine)
-        found = _api.plan(**options)
+        found = _planning.plan(**options)
         print(plan_text.as_json(found) if as_json else found)  # noqa: T201
 
     def _with_defaults(self, options: dict[str, Any]) -> dict[str, Any]:

@@ -142,12 +142,13 @@ class Panel:
         self.generate.disabled = blocked
 
     def _planned(self) -> Plan:
-        from cogmagic import _api
+        from cogmagic._planning import plan
 
         options = self.fields.options()
         for name in ("compile", "keep", "save", "overwrite"):
             options.pop(name)
-        return _api.plan(self.fields.prompt() or "any", **options)
+        found: Plan = plan(self.fields.prompt() or "any", **options)
+        return found
 
     def _counted(self) -> str:
         """Tokens of the prompt, once there is a tokenizer."""

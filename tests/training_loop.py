@@ -1,0 +1,166 @@
+"""A training loop of the embedded transformer, run by test_training under every launcher.
+
+    python training_loop.py OUT KEY=VALUE...
+
+Writes what happened to OUT-<rank>.json: the losses, and what differed after a validation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs
+from diffusers import CogVideoXPipeline
+
+from cogmagic import TrainingError
+from cogmagic._checkpoint import embedded_folder
+from cogmagic.training import validation
+
+REQUESTS = [
+    {"prompt": prompt, "num_frames": 9, "width": 64, "height": 64, "num_inference_steps": 2}
+    for prompt in ("a red circle moves right", "a blue square", "a red circle moves right")
+]
+
+
+def main() -> None:
+    out, options = sys.argv[1], dict(pair.split("=") for pair in sys.argv[2:])
+    told = Loop(options).run(Path(out).parent)
+    rank = os.environ.get("RANK", "0")
+    Path(f"{out}-{rank}.json").write_text(json.dumps(told))
+
+
+class Loop:
+    """Four steps, with validations where the options have them."""
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self.options = options
+        stage = options.get("zero")
+        plugin = None
+        if stage:
+            plugin = DeepSpeedPlugin(zero_stage=int(stage), gradient_accumulation_steps=1)
+        here = [InitProcessGroupKwargs(backend="gloo")] if "RANK" in os.environ else []
+        self.accelerator = Accelerator(
+            cpu=not stage and not torch.cuda.is_available(),
+            deepspeed_plugin=plugin,
+            mixed_precision=options.get("mixed", "no"),
+            kwargs_handlers=here,
+        )
+        if stage:
+            plugin.deepspeed_config |= {
+                "train_micro_batch_size_per_gpu": 1,
+                "zero_allow_untested_optimizer": True,
+                "zero_force_ds_cpu_optimizer": False,
+            }
+        self.pipe = CogVideoXPipeline.from_pretrained(embedded_folder(), use_safetensors=True)
+        for part in (self.pipe.vae, self.pipe.text_encoder):
+            part.requires_grad_(False)
+        torch.manual_seed(1)
+        self.model = self.pipe.transformer
+        self.model.train()
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
+        self.engine, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        losses, differences, notes, videos = [], [], [], []
+        for step in range(4):
+            losses.append(self.step())
+            if self.options.get("validate") and step in (1, 2):
+                before = self.state()
+                try:
+                    videos = self.validate(folder, step)
+                except (TrainingError, RuntimeError) as error:
+                    notes.append(f"{type(error).__name__}: {error}")
+                after = self.state()
+                differences += [k for k in before if before[k] != after[k]]
+        self.accelerator.end_training()
+        return {"losses": losses, "differences": differences, "notes": notes, "videos": videos}
+
+    def step(self) -> float:
+        config = self.model.config
+        device, dtype = self.accelerator.device, self.model.dtype
+        clip = torch.randn(1, 3, config.in_channels, 8, 8).to(device, dtype)
+        text = torch.randn(1, config.max_text_seq_length, config.text_embed_dim).to(device, dtype)
+        rate = torch.randint(0, 1000, (1,)).to(device)
+        made = self.engine(clip, text, rate, return_dict=False)[0]
+        loss = (made.float() - clip.float()).square().mean()
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(loss.detach())
+
+    def validate(self, folder: Path, step: int) -> list[dict[str, Any]]:
+        options = self.options
+        if options["validate"] == "main" and not self.accelerator.is_main_process:
+            return []
+        hooks: list[str] = []
+
+        def look(progress: Any) -> None:
+            if progress.phase == "denoise" and progress.done == 1:
+                hooks.extend(self.hooks())
+                if options["validate"] == "raise":
+                    raise RuntimeError("injected")
+
+        timeout = 5.0 if options["validate"] == "main" else 120.0
+        with validation(
+            self.pipe, self.accelerator, folder=folder / "videos", timeout=timeout,
+            on_progress=look,
+        ) as v:  # fmt: skip
+            videos = v.generate(REQUESTS, step=step)
+            assert "tiling" in str(v.plan(REQUESTS))
+        assert not hooks, hooks
+        return [
+            {"sha": x.report.frames_sha256, "path": str(x.path), "tier": x.report.tier}
+            for x in videos
+        ]
+
+    def hooks(self) -> list[str]:
+        return [
+            name
+            for part in (self.pipe.vae, self.model)
+            for name, module in part.named_modules()
+            if hasattr(module, "_hf_hook")
+            or getattr(getattr(module, "_diffusers_hook", None), "hooks", None)
+        ]
+
+    def tensor(self, p: torch.Tensor) -> str:
+        where = f"{p.shape} {p.data_ptr()}" if not hasattr(p, "ds_shape") else str(p.ds_shape)
+        return f"{p.dtype} {p.device} {p.requires_grad} {where}"
+
+    def state(self) -> dict[str, str]:
+        """All that training relies on."""
+        parts = {n: m for n, m in self.pipe.components.items() if isinstance(m, torch.nn.Module)}
+        found = {
+            f"{name}.{key}": self.tensor(p)
+            for name, module in parts.items()
+            for key, p in (*module.named_parameters(), *module.named_buffers())
+        }
+        found |= {
+            f"{name}.{key} mode": str(sub.training)
+            for name, module in parts.items()
+            for key, sub in module.named_modules()
+        }
+        found["torch"] = str(torch.get_rng_state().sum())
+        found["numpy"] = str(np.random.get_state()[1][:9].tolist())
+        found["python"] = str(random.getstate()[1][:9])
+        found["attributes"] = str([sorted(m.__dict__) for m in parts.values()])
+        found["pipe"] = (
+            f"{self.pipe.config} {self.pipe.scheduler.config} {self.pipe.vae.use_tiling}"
+        )
+        found["config"] = str(self.model.config)
+        found["bar"] = str(getattr(self.pipe, "_progress_bar_config", {}))
+        if torch.cuda.is_available():
+            found["cuda"] = str(torch.cuda.get_rng_state().sum())
+            found["memory"] = str(torch.cuda.memory_allocated())
+        return found
+
+
+if __name__ == "__main__":
+    main()
