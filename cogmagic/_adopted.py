@@ -81,12 +81,17 @@ class Adopted:
         for name in ("text_encoder", "vae", "transformer"):
             module = self.transformer if name == "transformer" else getattr(self.pipe, name)
             if module is not None and self._comes(module):
-                found[name] = sum(
-                    getattr(t, "ds_numel", t.numel()) * self._dtype_of(module, t).itemsize
-                    for t in (*module.parameters(), *module.buffers())
-                    if t.device != self.device or hasattr(t, "ds_id")
-                )
+                found[name] = self._bytes(module)
         return found
+
+    def _bytes(self, module: nn.Module) -> int:
+        dtype = self._dtype_of(module)
+        return sum(
+            getattr(t, "ds_numel", t.numel())
+            * (dtype if dtype and t.is_floating_point() else t.dtype).itemsize
+            for t in (*module.parameters(), *module.buffers())
+            if t.device != self.device or hasattr(t, "ds_id")
+        )
 
     @contextmanager
     def encoding(self, *, layerwise: bool) -> Iterator[None]:
@@ -170,18 +175,16 @@ class Adopted:
         """Whether the module has to be brought: an engine's transformer comes by itself."""
         return not (module is self.transformer and self._engine)
 
-    def _dtype_of(self, module: nn.Module, tensor: torch.Tensor) -> torch.dtype:
-        """What a weight becomes: a trained one stays as it is; the text encoder never gets larger,
-        and in float16 stays, since T5 would overflow there.
+    def _dtype_of(self, module: Any) -> torch.dtype | None:
+        """What a module's weights become; None where they stay as they are.
+
+        Trained ones stay. The text encoder never gets larger, and in float16 T5 would overflow.
         """
         import torch
 
-        keeps = module is self.text_encoder and (
-            self.dtype == torch.float16 or tensor.dtype.itemsize <= self.dtype.itemsize
-        )
-        if module is self.transformer or keeps or not tensor.is_floating_point():
-            return tensor.dtype
-        return self.dtype
+        small = module.dtype.itemsize <= self.dtype.itemsize or self.dtype == torch.float16
+        stays = module is self.transformer or (module is self.text_encoder and small)
+        return None if stays else self.dtype
 
     @contextmanager
     def _there(self, module: nn.Module) -> Iterator[None]:
@@ -192,10 +195,9 @@ class Adopted:
             with zero.GatheredParameters(pieces):
                 yield
             return
-        some = next(module.parameters())
         host = HostCopy([module])
         try:
-            host.onload(self.device, self._dtype_of(module, some))
+            host.onload(self.device, self._dtype_of(module))
             yield
         finally:
             host.restore()

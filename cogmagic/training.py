@@ -95,7 +95,7 @@ def validation(
             adopted, accelerator, engine, describe(pipe, configs), configs, Path(folder), tier,
             wanted, timeout, on_progress or silent,  # type: ignore[arg-type]
         )  # fmt: skip
-        around.callback(let_go_of_gathered, accelerator)
+        around.callback(v.let_go)
         around.enter_context(random_kept())
         around.enter_context(modes_kept(adopted.modules()))
         yield v
@@ -128,6 +128,7 @@ class Validation:
         self._model, self._configs, self._folder = model, configs, folder
         self._tier, self._dtype, self._timeout = tier, dtype, timeout
         self._on_progress = on_progress
+        self._met = False
 
     def plan(self, requests: Sequence[str | Mapping[str, Any]]) -> ValidationPlan:
         """What making these would do to memory; nothing moves."""
@@ -155,6 +156,7 @@ class Validation:
         samples = self._samples(requests)
         plan = self._plan(samples).check()
         meet(self._engine, self._timeout)
+        self._met = True
         self._folder.mkdir(parents=True, exist_ok=True)
         with torch.no_grad():
             embeds = self._encode(samples, plan)
@@ -167,6 +169,14 @@ class Validation:
         if self._accelerator.is_main_process:
             log_videos(self._accelerator.trackers, videos, step)
         return videos
+
+    def let_go(self) -> None:
+        """Give back what a forward pass has left, if all processes have made one.
+
+        In one process alone it would gather more at the next step than the others.
+        """
+        if self._met:
+            let_go_of_gathered(self._accelerator)
 
     def _samples(self, requests: Sequence[str | Mapping[str, Any]]) -> list[_Sample]:
         if isinstance(requests, str | Mapping):
