@@ -103,14 +103,25 @@ def raw_transformer(pipe: Any, accelerator: Any, engine: Engine) -> nn.Module:
     Raises:
         TrainingError: under DeepSpeed, when the transformer is not the one that the engine trains.
     """
-    raw: nn.Module = accelerator.unwrap_model(pipe.transformer)
-    trained = [accelerator.unwrap_model(model) for model in accelerator._models]
+    raw = _unwrapped(pipe.transformer)
+    trained = [_unwrapped(model) for model in accelerator._models]
     if engine.deepspeed and not any(raw is part for m in trained for part in m.modules()):
         raise TrainingError(
             "The pipeline's transformer is not the one that DeepSpeed trains: build the pipeline"
             " with transformer=accelerator.unwrap_model(model), after accelerator.prepare(model)."
         )
     return raw
+
+
+_WRAPPERS = ("DistributedDataParallel", "DeepSpeedEngine", "OptimizedModule")
+
+
+def _unwrapped(model: Any) -> nn.Module:
+    """As accelerate's ``unwrap_model``, which brings in DeepSpeed wherever that is installed."""
+    while type(model).__name__ in _WRAPPERS:
+        model = getattr(model, "_orig_mod", None) or model.module
+    found: nn.Module = model
+    return found
 
 
 def let_go_of_gathered(accelerator: Any) -> None:
