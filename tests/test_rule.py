@@ -1,0 +1,94 @@
+"""The published rule, row by row: the machine, what is chosen, and the calls that it leads to.
+
+No GPU is here, so the pipeline's own methods are recorded instead of run; that each tier really
+places the weights is shown by test_tiers and, on GPUs, by test_gpu.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import CogVideoXPipeline
+
+import cogmagic
+from cogmagic import Machine
+from cogmagic._apply import placed
+from cogmagic._pipeline import load, load_balanced
+
+ROWS = [
+    # one GPU, under 16 GB: each layer to the GPU when it is used
+    ("RTX 3060", None, "sequential", ["enable_sequential_cpu_offload"]),
+    ("T4", None, "sequential", ["enable_sequential_cpu_offload"]),
+    ("RTX 4090", 15.0, "sequential", ["enable_sequential_cpu_offload"]),
+    # one GPU, 16 to 24 GB: one whole component at a time
+    ("RTX 4080", None, "model", ["enable_model_cpu_offload"]),
+    ("RTX 4090", None, "model", ["enable_model_cpu_offload"]),
+    ("A100 40GB", 20.0, "model", ["enable_model_cpu_offload"]),
+    # one GPU, over 24 GB: no offload
+    ("RTX 5090", None, "none", []),
+    ("H100 SXM", None, "none", []),
+    # several GPUs: all offload off, device_map="balanced"
+    ("2x T4", None, "balanced", ["device_map=balanced"]),
+    ("2x H100 SXM", None, "balanced", ["device_map=balanced"]),
+    ("RTX 3090 + RTX 3060", None, "balanced", ["device_map=balanced"]),
+]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of the pipeline, by name."""
+    made: list[str] = []
+
+    def record(name: str) -> Any:
+        def called(self: Any, *args: Any, **options: Any) -> None:
+            made.append(name)
+            self._all_hooks = []
+
+        return called
+
+    for name in ("enable_sequential_cpu_offload", "enable_model_cpu_offload"):
+        monkeypatch.setattr(CogVideoXPipeline, name, record(name))
+    from_pretrained = CogVideoXPipeline.from_pretrained.__func__
+
+    def loaded(cls: Any, *args: Any, **options: Any) -> Any:
+        if "device_map" in options:
+            made.append(f"device_map={options.pop('device_map')}")
+            assert set(options.pop("max_memory")) == {0, 1}
+        return from_pretrained(cls, *args, **options)
+
+    monkeypatch.setattr(CogVideoXPipeline, "from_pretrained", classmethod(loaded))
+    return made
+
+
+@pytest.mark.parametrize(("gpus", "vram", "tier", "expected"), ROWS)
+def test_a_row_of_the_rule(
+    gpus: str, vram: float | None, tier: str, expected: list[str], calls: list[str], toy: Path
+) -> None:
+    machine = Machine.of(gpus, vram=vram)
+    plan = cogmagic.plan(model="2b", policy="rule", machine=machine)
+    assert (plan.tier, plan.rule) == (tier, tier)
+    if tier == "balanced":
+        pipe = load_balanced(toy, "t2v", "float32", machine)
+    else:
+        pipe = load(toy, "t2v", "float32")
+        device = torch.device("cpu" if tier == "none" else "meta")  # a GPU, to the recorded calls
+        with placed(pipe, plan.tier, device):
+            assert not any(hasattr(m, "_hf_hook") for m in pipe.transformer.modules())
+    assert calls == expected
+    assert pipe.vae.use_slicing  # always, on several GPUs as well
+    assert pipe.vae.use_tiling
+
+
+def test_the_row_of_deepspeed() -> None:
+    """That no hook is there while it makes videos, and what is moved, is shown by test_training."""
+    for gpus in ("RTX 3060", "RTX 4090", "H100 SXM", "8x H100 SXM"):
+        plan = cogmagic.plan(context="training", zero_stage=2, machine=Machine.of(gpus))
+        assert plan.tier == "deepspeed"
+        for asked in ("model", "sequential", "balanced"):
+            with pytest.raises(cogmagic.TierError, match="under DeepSpeed"):
+                cogmagic.plan(
+                    context="training", zero_stage=2, machine=Machine.of(gpus), tier=asked
+                )
