@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from cogmagic._placement import Needs, Tier, context_bytes, needs, reserved_byte
 from cogmagic._plan import Candidate
 from cogmagic._request import Request
 from cogmagic._savings import NO_SAVINGS, Savings
+from cogmagic._spread import orders
 
 __all__ = ["PREDICTIONS", "TIE", "candidates_for", "ordered"]
 
@@ -72,8 +73,6 @@ def candidates_for(
     for tier in _SIMPLEST:
         if machine.device != "cuda" and tier != "none":
             continue
-        if tier == "balanced" and (len(machine.gpus) < 2 or not _all_compute(machine, dtype)):
-            continue
         if tier == "balanced" and (savings.fp8 or savings.lean_decode):
             continue
         tried = partial(
@@ -86,11 +85,13 @@ def candidates_for(
             dtype=dtype,
             kept_float32=kept,
             ram=machine.ram.for_me,
-            gpus=len(machine.gpus),
             text=text,
             savings=savings,
             copies=machine.device == "cuda",
         )
+        if tier == "balanced":
+            found += _spread(tried, request, machine, dtype, limit)
+            continue
         most = wanted.transformer.blocks if tier == "stream" else 0
         for resident in range(most, -1, -1):  # as many as fit, or none
             need = tried(resident_blocks=resident)
@@ -113,10 +114,29 @@ def _sparing(need: Needs) -> Needs:
     return replace(need, gpus=tuple({**g, "denoise": g["denoise"] + _SPARE} for g in need.gpus))
 
 
-def _all_compute(machine: Machine, dtype: Dtype) -> bool:
-    """Whether every GPU can compute in `dtype`."""
-    known = [g.capability for g in machine.gpus if g.capability is not None]
-    return dtype != "bfloat16" or all(capability >= (8, 0) for capability in known)
+def _spread(
+    tried: Callable[..., Needs], request: Request, machine: Machine, dtype: Dtype, limit: int | None
+) -> list[Candidate]:
+    """`balanced` on the GPUs that leave most room beside it; none where there are not two."""
+    found: list[tuple[int, Candidate]] = []
+    for count in (2, 3):
+        for order in orders(machine, dtype, count):
+            need = replace(tried(gpus=count), order=order)
+            corrected = _corrected(need, request, machine, dtype)
+            candidate = _fitted(need, corrected, machine, limit)
+            found.append((_least_left(corrected, machine), candidate))
+    best = max(found, key=lambda pair: (-pair[1].missing_vram, pair[0]), default=None)
+    return [best[1]] if best else []
+
+
+def _least_left(need: Needs, machine: Machine) -> int:
+    """Bytes that stay free on the fullest GPU of `balanced`, as far as they tell."""
+    rooms = {g.index: g.available for g in machine.gpus}
+    left = (
+        (rooms[i] or 0) - reserved_bytes(phases)
+        for i, phases in zip(need.order, need.gpus, strict=True)
+    )
+    return min(left)
 
 
 def ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
@@ -160,6 +180,8 @@ def _fitted(traced: Needs, need: Needs, machine: Machine, limit: int | None) -> 
     if machine.device != "cuda":
         return Candidate(need, traced, None, 0, short)
     gpus = sorted(machine.gpus, key=lambda g: g.available or 0, reverse=True)
+    if need.order:
+        gpus = [g for index in need.order for g in machine.gpus if g.index == index]
     takes = [(g, reserved_bytes(phases)) for g, phases in zip(gpus, need.gpus, strict=False)]
     missing = max(_missing(g, taken, limit) for g, taken in takes)
     most = max(taken + _context_to_come(g) for g, taken in takes)

@@ -10,7 +10,7 @@ from cogmagic._folder import fingerprint
 from cogmagic._host_memory import RESERVE
 from cogmagic._hot import Hot, on_gpus
 from cogmagic._interrupts import interrupts_held
-from cogmagic._loaded import Loaded
+from cogmagic._loaded import Loaded, order_of
 from cogmagic._machine import Machine
 from cogmagic._memory import empty_cache
 from cogmagic._placing import Placing
@@ -47,7 +47,8 @@ class Held:
         if self.loaded and self.loaded.serves(chosen, folder):
             return self.loaded
         if chosen.tier == "balanced":
-            check_balanced(folder, chosen.dtype, machine)  # may refuse: before what is here goes
+            # May refuse: before what is here goes.
+            check_balanced(folder, chosen.dtype, machine, order_of(chosen, machine))
         self.drop()
         self.loaded = Loaded.of(request.model, chosen, folder, machine)
         return self.loaded

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cogmagic._host import HostWeights
 
-__all__ = ["Loaded"]
+__all__ = ["Loaded", "order_of"]
 
 
 _SPARE = GIB
@@ -57,7 +57,8 @@ class Loaded:
 
         files, staged, fp8 = fingerprint(folder), chosen.tier == "staged", chosen.savings.fp8
         if chosen.tier == "balanced":
-            pipe = load_balanced(folder, model.task, chosen.dtype, machine)
+            order = order_of(chosen, machine)
+            pipe = load_balanced(folder, model.task, chosen.dtype, machine, order)
         else:
             pipe = load(folder, model.task, chosen.dtype, empty=staged)
         if fp8:
@@ -123,3 +124,11 @@ class Loaded:
         if self.host:
             self.host.unlock()
         return self.nbytes
+
+
+def order_of(chosen: Plan, machine: Machine) -> tuple[int, ...]:
+    """The GPUs of `balanced`, the largest component's first; the roomiest if none are planned."""
+    if chosen.chosen and chosen.chosen.needs.order:
+        return chosen.chosen.needs.order
+    roomy = sorted(machine.gpus, key=lambda g: g.available or 0, reverse=True)
+    return tuple(g.index for g in roomy[:2])

@@ -5,24 +5,23 @@ Safetensors only, no remote code, no network: by the time a pipeline is loaded, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._catalog import Dtype, Task
 from cogmagic._errors import TierError
-from cogmagic._gpu import GIB
 from cogmagic._interrupts import interrupts_deferred
 from cogmagic._machine import Machine
 from cogmagic._request import Request
+from cogmagic._spread import check_map, offloaded, told_memory
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = [
     "COMPONENTS",
-    "balanced_map",
     "check_balanced",
     "empty_component",
     "import_libraries",
@@ -104,67 +103,50 @@ def _component_class(name: str) -> Any:
     return getattr(import_module(library), kind)
 
 
-def load_balanced(folder: Path, task: Task, dtype: Dtype, machine: Machine) -> Any:
+def load_balanced(
+    folder: Path, task: Task, dtype: Dtype, machine: Machine, order: tuple[int, ...]
+) -> Any:
     """The pipeline of `folder` spread over the GPUs by diffusers' ``device_map="balanced"``.
 
-    To be asked for after `check_balanced` only.
+    Args:
+        folder: the checkpoint.
+        task: which pipeline it is for.
+        dtype: what the components are loaded in.
+        machine: with what is available on each GPU.
+        order: GPUs by torch's index, the largest component's first.
+
+    Raises:
+        TierError: when a component would land on the CPU, elsewhere than planned, or not fit.
     """
     with quiet_libraries():
+        wanted = check_balanced(folder, dtype, machine, order)
         pipe = _pipeline_class(task).from_pretrained(
             folder,
             dtype=torch_dtype(dtype),
             use_safetensors=True,
             local_files_only=True,
             device_map="balanced",
-            max_memory=_room(machine),
+            max_memory=told_memory(_module_bytes(folder, dtype), order),
         )
+    if wrong := offloaded(pipe, wanted):
+        pipe.reset_device_map()
+        raise TierError(f"Tier 'balanced' failed: {wrong}. Use another tier.")
     return _prepared(pipe)
 
 
-def check_balanced(folder: Path, dtype: Dtype, machine: Machine) -> None:
-    """Refuse a balanced placement that would not be one.
+def check_balanced(
+    folder: Path, dtype: Dtype, machine: Machine, order: tuple[int, ...]
+) -> dict[str, int]:
+    """Component → GPU, from a dry run of diffusers' own assignment; nothing is loaded.
 
     Raises:
-        TierError: when diffusers would leave a component on the CPU or out.
-    """
-    with quiet_libraries():
-        balanced_map(folder, dtype, _room(machine))
-
-
-def _room(machine: Machine) -> dict[int, int]:
-    """Bytes available on each GPU that tells them."""
-    return {g.index: g.available for g in machine.gpus if g.available is not None}
-
-
-def balanced_map(folder: Path, dtype: Dtype, memory: Mapping[int, int]) -> dict[str, int]:
-    """Component → GPU, by diffusers' own assignment, run without loading.
-
-    Args:
-        folder: the checkpoint.
-        dtype: what the components are loaded in.
-        memory: bytes available on each GPU, by torch's index.
-
-    Raises:
-        TierError: with the numbers, when a component would land on the CPU or nowhere.
+        TierError: when diffusers would place otherwise, or a GPU is too full.
     """
     from diffusers.pipelines.pipeline_loading_utils import _assign_components_to_devices
 
-    if not memory:
-        raise TierError("No GPU tells its free VRAM, which tier 'balanced' goes by. Name another.")
-    sizes = dict(sorted(_module_bytes(folder, dtype).items(), key=lambda kv: kv[1], reverse=True))
-    by_room = dict(sorted(memory.items(), key=lambda kv: kv[1], reverse=True))
-    assigned = _assign_components_to_devices(sizes, by_room, device_mapping_strategy="balanced")
-    where = {name: device for device, names in assigned.items() for name in names}
-    lost = [n for n in sizes if not isinstance(where.get(n), int)]
-    if lost:
-        needs = ", ".join(f"{n} {b / GIB:.1f}" for n, b in sizes.items())
-        room = ", ".join(f"GPU {i}: {b / GIB:.1f}" for i, b in by_room.items())
-        raise TierError(
-            f"Tier 'balanced' cannot place the {' and the '.join(lost)} ({needs} GiB) on the GPUs"
-            f" ({room} GiB available): diffusers would leave it on the CPU."
-            " Use --tier model or --tier sequential."
-        )
-    return where
+    with quiet_libraries():
+        sizes = _module_bytes(folder, dtype)
+    return check_map(sizes, order, machine, _assign_components_to_devices)
 
 
 def _module_bytes(folder: Path, dtype: Dtype) -> dict[str, int]:

@@ -33,7 +33,7 @@ class Needs:
 
     tier: Tier
     gpus: tuple[Mapping[str, int], ...]
-    """For each GPU in use, the roomiest first, the most bytes of tensors in each phase."""
+    """For each GPU in use, the most bytes of tensors in each phase."""
     peak_ram: int
     """Most host memory of the process's own, mapped files not counted."""
     step_seconds: float | None
@@ -44,6 +44,8 @@ class Needs:
     """Blocks of the transformer that stay on the device in `stream`."""
     copies: bool = False
     """Whether host memory has room for weights that are copies, not mapped files."""
+    order: tuple[int, ...] = ()
+    """For `balanced`, torch's indices of `gpus`."""
 
     @property
     def peak_allocated(self) -> int:

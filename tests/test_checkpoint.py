@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import cogmagic
-from cogmagic import CheckpointError, RequestError, TierError
+from cogmagic import CheckpointError, Gpu, Machine, RequestError, TierError
 from cogmagic._catalog import MODELS
 from cogmagic._checkpoint import find_model
 from cogmagic._folder import check_folder, identify
-from cogmagic._pipeline import balanced_map
+from cogmagic._pipeline import check_balanced
 from cogmagic._session import Session
+from cogmagic._spread import check_map
 from tests.checkpoints import save_checkpoint
 
 GIB = 2**30
@@ -155,13 +157,27 @@ def test_a_long_prompt_names_the_words_that_would_be_ignored(
     assert video.path.is_file()
 
 
-def test_balanced_refuses_what_diffusers_would_put_on_the_cpu(toy: Path) -> None:
-    where = balanced_map(toy, "float32", {0: GIB, 1: GIB})
-    assert set(where) == {"text_encoder", "transformer", "vae"}
-    assert set(where.values()) == {0, 1}
-    with pytest.raises(TierError) as error:
-        balanced_map(toy, "float32", {0: GIB, 1: 1000})
+def gpus(*free: int) -> Machine:
+    return Machine(tuple(Gpu(i, "A card", free=f) for i, f in enumerate(free)), device="cuda")
+
+
+def test_balanced_is_what_diffusers_would_do_or_refused(toy: Path) -> None:
+    where = check_balanced(toy, "float32", gpus(GIB, GIB), (1, 0))
+    largest = max(where, key=lambda name: sum(f.stat().st_size for f in (toy / name).iterdir()))
+    assert where.pop(largest) == 1
+    assert set(where.values()) == {0}
+    three = check_balanced(toy, "float32", gpus(GIB, GIB, GIB), (2, 0, 1))
+    assert sorted(three.values()) == [0, 1, 2]
+    with pytest.raises(TierError, match=r"on GPU 1, where 0\.0 GiB are available") as error:
+        check_balanced(toy, "float32", gpus(GIB, 1000), (0, 1))
     assert "cannot place the" in str(error.value)
-    assert "GPU 0: 1.0, GPU 1: 0.0 GiB available" in str(error.value)
-    with pytest.raises(TierError, match="and the"):  # diffusers' map would lose all but one
-        balanced_map(toy, "float32", {0: 1000, 1: 1000})
+
+
+def test_another_assignment_of_diffusers_is_refused() -> None:
+    sizes = {"transformer": 3, "text_encoder": 2, "vae": 1}
+
+    def spilt(*args: Any, **options: Any) -> dict[Any, list[str]]:
+        return {0: ["transformer"], "cpu": ["vae"]}
+
+    with pytest.raises(TierError, match="this diffusers would give transformer to 0, vae to cpu"):
+        check_map(sizes, (0, 1), gpus(GIB, GIB), spilt)

@@ -241,7 +241,8 @@ def test_weights_that_cannot_be_cached_are_read_at_each_step() -> None:
     )
     assert roomy.step_seconds is not None
     assert short.step_seconds is not None
-    assert short.step_seconds - roomy.step_seconds == pytest.approx(10.4, abs=0.2)  # at 1 GiB/s
+    assert short.step_seconds - roomy.step_seconds == pytest.approx(11.1, abs=0.2)
+    # 10.4 GiB at 1 GiB/s, and then from pageable memory, where the roomy one has it page-locked.
 
 
 def ran(before: Any, slower: float, **changes: Any) -> Past:
@@ -334,11 +335,28 @@ def test_balanced_as_diffusers_assigns() -> None:
     first, second = needs.gpus
     assert set(first) == {"load", "encode"}  # T5 in float16 is the largest
     assert set(second) == {"load", "denoise", "decode"}
-    three = plan(five(), Machine.of("2x RTX 3090 + RTX 3060"))
-    needs = next(c for c in three.candidates if c.tier == "balanced").needs
-    assert [sorted(set(g) - {"load"}) for g in needs.gpus] == [["denoise"], ["encode"], ["decode"]]
-    mixed = plan(five(), Machine.of("RTX 3090 + V100 16GB"))
-    assert "balanced" not in {c.tier for c in mixed.candidates}
+    assert needs.order == (0, 1)
+
+
+def spread_over(gpus: str, **changes: int) -> Needs:
+    """What `balanced` takes of these, the last of which has other room or compute capability."""
+    machine = Machine.of(gpus)
+    last = replace(machine.gpus[-1], **changes)
+    found = plan(five(), replace(machine, gpus=(*machine.gpus[:-1], last)))
+    return next(c for c in found.candidates if c.tier == "balanced").needs
+
+
+def test_balanced_takes_the_gpus_that_leave_most_room() -> None:
+    small = spread_over("2x RTX 3090 + RTX 3060")
+    assert small.order == (0, 1)  # the third would be the fullest
+    assert [sorted(set(g) - {"load"}) for g in small.gpus] == [["denoise"], ["decode", "encode"]]
+    even = spread_over("3x RTX 3090")
+    assert [sorted(set(g) - {"load"}) for g in even.gpus] == [["denoise"], ["encode"], ["decode"]]
+    busy = spread_over("3x RTX 3090", free=6 * GIB)
+    assert busy.order == (0, 1)
+    assert spread_over("2x RTX 3090 + V100 16GB").order == (0, 1)  # bfloat16
+    alone = plan(five(), Machine.of("RTX 3090 + V100 16GB"))
+    assert "balanced" not in {c.tier for c in alone.candidates}
 
 
 def test_the_rule_keeps_to_a_limit_too() -> None:
@@ -381,7 +399,7 @@ STREAMED = [json.loads(x) for x in (BENCHMARKS / "stream.jsonl").read_text().spl
 
 @pytest.mark.parametrize(
     "row",
-    [r for r in STREAMED if r["tier"] == "stream" and "error" not in r],
+    [r for r in STREAMED if r["tier"] == "stream" and "error" not in r and not r.get("compile")],
     ids=lambda r: str(r["limit"]),
 )
 def test_streams_take_what_is_predicted(row: dict[str, Any]) -> None:

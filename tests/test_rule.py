@@ -57,6 +57,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         if "device_map" in options:
             made.append(f"device_map={options.pop('device_map')}")
             assert set(options.pop("max_memory")) == {0, 1}
+            pipe = from_pretrained(cls, *args, **options)
+            pipe.hf_device_map = {"vae": 0, "transformer": 1, "text_encoder": 1}  # as here by size
+            return pipe
         return from_pretrained(cls, *args, **options)
 
     monkeypatch.setattr(CogVideoXPipeline, "from_pretrained", classmethod(loaded))
@@ -71,7 +74,8 @@ def test_a_row_of_the_rule(
     plan = cogmagic.plan(model="2b", policy="rule", machine=machine)
     assert (plan.tier, plan.rule) == (tier, tier)
     if tier == "balanced":
-        pipe = load_balanced(toy, "t2v", "float32", machine)
+        assert plan.chosen is not None
+        pipe = load_balanced(toy, "t2v", "float32", machine, plan.chosen.needs.order)
     else:
         pipe = load(toy, "t2v", "float32")
         device = torch.device("cpu" if tier == "none" else "meta")  # a GPU, to the recorded calls
