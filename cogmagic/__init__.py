@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._version import __version__
 
 if TYPE_CHECKING:
+    from cogmagic import training
     from cogmagic._api import cancel, generate, models, panel, release, status, unsaved
     from cogmagic._errors import (
         BusyError,
@@ -93,11 +94,14 @@ __all__ = [
     "plan",
     "release",
     "status",
+    "training",
     "unsaved",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "training":
+        return import_module("cogmagic.training")
     if name in _HOME:
         return getattr(import_module(f"cogmagic.{_HOME[name]}"), name)
     raise AttributeError(f"module 'cogmagic' has no attribute {name!r}")

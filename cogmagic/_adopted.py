@@ -13,6 +13,7 @@ from cogmagic._apply import unhook
 from cogmagic._catalog import Dtype, Model
 from cogmagic._folder import identify
 from cogmagic._host_copy import HostCopy
+from cogmagic._interrupts import interrupts_held
 from cogmagic._kept_state import attributes_kept
 from cogmagic._memory import empty_cache
 from cogmagic._pipeline import torch_dtype
@@ -200,8 +201,9 @@ class Adopted:
             host.onload(self.device, self._dtype_of(module))
             yield
         finally:
-            host.restore()
-            empty_cache()
+            with interrupts_held():
+                host.restore()
+                empty_cache()
 
     @contextmanager
     def _by_layers(self, module: nn.Module) -> Iterator[None]:
@@ -212,9 +214,10 @@ class Adopted:
             cpu_offload(module, self.device, offload_buffers=len(module._parameters) > 0)
             yield
         finally:
-            unhook(module)
-            host.restore()
-            empty_cache()
+            with interrupts_held():
+                unhook(module)
+                host.restore()
+                empty_cache()
 
 
 def _bar(pipe: Any) -> dict[str, Any]:

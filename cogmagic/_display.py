@@ -111,14 +111,14 @@ def describe(progress: Progress, seconds: float) -> str:
 
 
 def _vram() -> str:
-    """VRAM of this kernel: now, over all GPUs, and the highest peak of one; empty without CUDA."""
+    """VRAM of this kernel: now, on each GPU that it uses, and the highest peak; empty without."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
         return ""
     devices = range(torch.cuda.device_count())
-    now = sum(torch.cuda.memory_allocated(i) for i in devices)
+    used = [n for n in map(torch.cuda.memory_allocated, devices) if n] or [0]
     peak = max(torch.cuda.max_memory_allocated(i) for i in devices)
-    return f"VRAM {gib(now)}, peak {gib(peak)}"
+    return f"VRAM {' + '.join(map(gib, used))}, peak {gib(peak)}"
 
 
 def bundle(text: str, *, failed: bool = False) -> dict[str, str]:

@@ -92,6 +92,28 @@ def test_training_goes_on_after_a_failure_in_validation(tmp_path: Path, zero: st
     assert list((tmp_path / "videos").iterdir()) == []
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("options", [{}, {"mixed": "bf16"}, {"zero": "2"}, {"zero": "3"}], ids=str)
+def test_training_on_a_gpu_goes_on(tmp_path: Path, options: dict[str, str]) -> None:
+    """Its backward passes are not deterministic to the last bit."""
+    (alone,) = train(tmp_path, 1, **options)
+    (validated,) = train(tmp_path, 1, **options, validate="yes")
+    assert validated["losses"] == pytest.approx(alone["losses"], rel=1e-3)
+    assert validated["differences"] == []
+    assert {v["tier"] for v in validated["videos"]} == {
+        "deepspeed" if "zero" in options else "model"
+    }
+
+
+def test_a_failure_in_one_process_is_told_to_the_others(tmp_path: Path) -> None:
+    main, other = train(tmp_path, 2, validate="raise-one")
+    assert main["notes"] == ["RuntimeError: injected"] * 2
+    said = "TrainingError: The validation failed in process 0 (RuntimeError: injected)."
+    assert other["notes"] == [said] * 2
+    assert main["losses"] == other["losses"]
+    assert main["differences"] == other["differences"] == []
+
+
 @deepspeed
 def test_a_validation_in_one_process_alone_is_told_and_does_not_hang(tmp_path: Path) -> None:
     main, other = train(tmp_path, 2, zero="3", validate="main")
@@ -135,6 +157,11 @@ def test_what_is_asked_for_is_checked_before_anything_is_written(
 def test_a_tier_in_a_validation(accelerator: Any, pipe: Any) -> None:
     with pytest.raises(TierError, match="Choose from: model, sequential"):
         validation(pipe, accelerator, tier="balanced").__enter__()
+
+
+def test_a_dtype_that_there_is_not(accelerator: Any, pipe: Any) -> None:
+    with pytest.raises(RequestError, match="Choose from: float16, bfloat16, float32"):
+        validation(pipe, accelerator, dtype="fp8").__enter__()  # type: ignore[arg-type]
 
 
 def test_a_pipeline_with_hooks_is_refused(accelerator: Any, pipe: Any) -> None:

@@ -46,7 +46,9 @@ class Loop:
         plugin = None
         if stage:
             plugin = DeepSpeedPlugin(zero_stage=int(stage), gradient_accumulation_steps=1)
-        here = [InitProcessGroupKwargs(backend="gloo")] if "RANK" in os.environ else []
+        # accelerate knows no DeepSpeed on several CPUs unless the backend is named.
+        several = "RANK" in os.environ and not torch.cuda.is_available()
+        here = [InitProcessGroupKwargs(backend="gloo")] if several else []
         self.accelerator = Accelerator(
             cpu=not stage and not torch.cuda.is_available(),
             deepspeed_plugin=plugin,
@@ -105,7 +107,8 @@ class Loop:
         def look(progress: Any) -> None:
             if progress.phase == "denoise" and progress.done == 1:
                 hooks.extend(self.hooks())
-                if options["validate"] == "raise":
+                alone = options["validate"] == "raise-one" and self.accelerator.is_main_process
+                if options["validate"] == "raise" or alone:
                     raise RuntimeError("injected")
 
         timeout = 5.0 if options["validate"] == "main" else 120.0
