@@ -7,9 +7,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 __all__ = ["interrupts_deferred", "interrupts_held", "interrupts_once"]
 
+# Destructors, and what ipykernel 6.31 has the garbage collector call.
+_FORGETFUL = ("__del__", "_clean_thread_parent_frames")
 _AGAIN = 5.0
 """Seconds after which a press counts again: the first may have been lost in a destructor."""
 
@@ -28,20 +31,30 @@ def interrupts_once(stop: threading.Event) -> Iterator[None]:
         return
     pressed = float("-inf")
 
-    def press(*_: object) -> None:
+    def press(_: int, frame: FrameType | None) -> None:
         nonlocal pressed
         now = time.monotonic()
         if now - pressed < _AGAIN:
             return
         pressed = now
         stop.set()
-        raise KeyboardInterrupt
+        if not _is_lost(frame):
+            raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, press)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
+
+
+def _is_lost(frame: FrameType | None) -> bool:
+    """Whether an error raised in `frame` would be printed and forgotten, as Python does there."""
+    while frame is not None:
+        if frame.f_code.co_name in _FORGETFUL:
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager

@@ -81,6 +81,19 @@ def test_a_press_that_was_lost_does_not_make_the_run_deaf(monkeypatch: pytest.Mo
         run()
 
 
+def test_in_a_destructor_it_waits_for_the_next_block() -> None:
+    """Raised there, it would be printed and forgotten."""
+
+    class Gone:
+        def __del__(self) -> None:
+            press()
+
+    stop = threading.Event()
+    with interrupts_once(stop):
+        Gone()
+        assert stop.is_set()
+
+
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
 def test_where_interrupts_are_off_they_stay_off(handler: Any) -> None:
     before = signal.signal(signal.SIGINT, handler)
