@@ -122,6 +122,22 @@ def test_a_validation_in_one_process_alone_is_told_and_does_not_hang(tmp_path: P
     assert len(main["losses"]) == len(other["losses"]) == 4
 
 
+@pytest.mark.parametrize("engine", ["", pytest.param("deepspeed", marks=deepspeed)])
+def test_the_example_runs(tmp_path: Path, engine: str) -> None:
+    examples = Path(__file__).parent.parent / "docs" / "examples"
+    options = ["--num_processes=1", "--num_machines=1", "--mixed_precision=no"]
+    if engine:
+        options += ["--use_deepspeed", f"--deepspeed_config_file={examples / 'deepspeed.json'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *options, "--dynamo_backend=no",
+         str(examples / "validate_while_training.py")],
+        cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    names = ["step-000009-0.mp4", "step-000019-0.mp4"]
+    assert sorted(p.name for p in (tmp_path / "validation").iterdir()) == names
+
+
 @pytest.fixture
 def accelerator() -> Any:
     yield Accelerator(cpu=True)

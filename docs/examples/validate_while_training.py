@@ -4,7 +4,8 @@
     accelerate launch --use_deepspeed --deepspeed_config_file docs/examples/deepspeed.json \
         docs/examples/validate_while_training.py
 
-It trains the embedded model on noise, to show the calls; put your own model and batches in.
+Without a GPU add ``--num_processes 1``. It trains the embedded model on noise, to show the calls;
+put your own model and batches in.
 """
 
 from __future__ import annotations
