@@ -34,14 +34,15 @@ _TEXTS: WeakKeyDictionary[Any, dict[tuple[Any, ...], torch.Tensor]] = WeakKeyDic
 """Per text encoder that nobody trains, the embeddings of prompts, in host memory."""
 
 
-def describe(pipe: Any, folder: Path) -> Model:
+def describe(pipe: Any, transformer: Any, folder: Path) -> Model:
     """Which member of the family a pipeline is; its configurations are written to `folder`."""
+    parts = pipe.components | {"transformer": transformer}
     classes = {n: [type(p).__module__.split(".")[0], type(p).__name__] for n, p in
-               pipe.components.items()}  # fmt: skip
+               parts.items()}  # fmt: skip
     # Past the pipeline's save_config, which would write to its own configuration.
     index = {"_class_name": type(pipe).__name__} | classes | _TEXT_PARTS
     (folder / "model_index.json").write_text(json.dumps(index))
-    for name, part in pipe.components.items():
+    for name, part in parts.items():
         if name != "tokenizer" and part is not None:
             save = getattr(part, "save_config", None) or part.config.save_pretrained
             save(folder / name)
@@ -111,7 +112,7 @@ class Adopted:
         half = self.dtype in (torch.float16, torch.bfloat16)
         cast = half and self.transformer.dtype != self.dtype
         positions = {n: self.transformer.config.get(n) for n in ("sample_height", "sample_width")}
-        kept = [(pipe, n) for n in ("transformer", "scheduler")]
+        kept = [(pipe, "scheduler")]
         kept += [(vae, n) for n in ("use_tiling", "use_slicing")]
         with ExitStack() as undo:
             undo.enter_context(attributes_kept(*kept))
@@ -119,10 +120,10 @@ class Adopted:
             undo.callback(self.transformer.register_to_config, **positions)
             if not hasattr(self.transformer, "_diffusers_hook"):  # the call leaves an empty list
                 undo.callback(self.transformer.__dict__.pop, "_diffusers_hook", None)
-            # Past the pipeline's own __setattr__, which would strike it out of the configuration.
-            undo.callback(pipe.__dict__.__setitem__, "text_encoder", pipe.text_encoder)
-            pipe.__dict__["text_encoder"] = None
-            pipe.transformer = self.transformer
+            # Past the pipeline's own __setattr__, which would write it into the configuration.
+            for name, part in (("text_encoder", None), ("transformer", self.transformer)):
+                undo.callback(pipe.__dict__.__setitem__, name, getattr(pipe, name))
+                pipe.__dict__[name] = part
             vae.enable_tiling()
             vae.enable_slicing()
             pipe.set_progress_bar_config(disable=True)

@@ -73,8 +73,13 @@ def engine_of(accelerator: Any) -> Engine:
             " and on one it is."
         )
     plugin = state.deepspeed_plugin if kind == "DEEPSPEED" else None
+    device = accelerator.device
+    if device.type == "cuda" and device.index is None:  # on one GPU it is not numbered
+        import torch
+
+        device = torch.device("cuda", torch.cuda.current_device())
     return Engine(
-        device=accelerator.device,
+        device=device,
         dtype=_DTYPES.get(str(accelerator.mixed_precision)),
         processes=accelerator.num_processes,
         rank=accelerator.process_index,

@@ -64,13 +64,14 @@ def validation(
     if dtype is not None and dtype not in DTYPES:
         raise RequestError(f"Unknown dtype {dtype!r}. Choose from: {', '.join(DTYPES)}.")
     transformer = raw_transformer(pipe, accelerator, engine)
-    wanted = dtype or engine.dtype or str(transformer.dtype).removeprefix("torch.")
-    adopted = Adopted(pipe, transformer, engine.device, wanted, engine=engine.deepspeed)  # type: ignore[arg-type]
+    wanted: Any = dtype or engine.dtype or str(transformer.dtype).removeprefix("torch.")
+    adopted = Adopted(pipe, transformer, engine.device, wanted, engine=engine.deepspeed)
     with ExitStack() as around:
         configs = Path(around.enter_context(tempfile.TemporaryDirectory()))
+        model = describe(pipe, transformer, configs)
         v = Validation(
-            adopted, accelerator, engine, describe(pipe, configs), configs, Path(folder), tier,
-            wanted, timeout, on_progress or silent,  # type: ignore[arg-type]
+            adopted, accelerator, engine, model, configs, Path(folder), tier, wanted,
+            timeout, on_progress or silent,
         )  # fmt: skip
         around.callback(v.let_go)
         around.enter_context(random_kept())

@@ -55,9 +55,9 @@ def train(folder: Path, processes: int, **options: str) -> list[dict[str, Any]]:
     [
         (1, {}),
         (2, {}),
-        (2, {"mixed": "bf16"}),
+        (2, {"mixed": "bf16", "wrapped": "yes"}),
         pytest.param(2, {"zero": "1"}, marks=deepspeed),
-        pytest.param(2, {"zero": "2", "mixed": "bf16"}, marks=deepspeed),
+        pytest.param(2, {"zero": "2", "mixed": "bf16", "wrapped": "yes"}, marks=deepspeed),
         pytest.param(2, {"zero": "3"}, marks=deepspeed),
     ],
     ids=lambda value: "-".join(value.values()) or "plain" if isinstance(value, dict) else None,

@@ -69,6 +69,8 @@ class Loop:
         self.model.train()
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
         self.engine, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        if options.get("wrapped"):  # as some trainers have it
+            self.pipe.transformer = self.engine
 
     def run(self, folder: Path) -> dict[str, Any]:
         losses, differences, notes, videos = [], [], [], []
