@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from dataclasses import dataclass
@@ -28,7 +27,8 @@ __all__ = [
 
 _DTYPES: dict[str, Dtype] = {"bf16": "bfloat16", "fp16": "float16"}
 _SHARDED = ("FSDP", "MEGATRON_LM", "XLA")
-_MEETINGS = itertools.count()
+_MEETINGS: list[str] = []
+"""Those to which all came: each process counts the same."""
 
 
 @dataclass(frozen=True)
@@ -186,18 +186,16 @@ def meet(engine: Engine, seconds: float) -> None:
         return
     from torch.distributed.distributed_c10d import _get_default_store
 
-    store, place = _get_default_store(), f"cogmagic/validation/{next(_MEETINGS)}"
+    store, place = _get_default_store(), f"cogmagic/validation/{len(_MEETINGS)}"
     keys = [f"{place}/{rank}" for rank in range(engine.processes)]
     store.set(keys[engine.rank], "here")
-    missed = f"{place}/missed"
     try:
         store.wait(keys, timedelta(seconds=seconds))
     except RuntimeError:  # torch.distributed.DistStoreError is one
         absent = [rank for rank, key in enumerate(keys) if not store.check([key])]
-        store.set(missed, ",".join(map(str, absent)))
+        store.delete_key(keys[engine.rank])  # who comes later is alone, and the next time counts
         raise TrainingError(_alone(engine, absent, seconds)) from None
-    if store.check([missed]):
-        raise TrainingError(_alone(engine, [engine.rank], seconds))
+    _MEETINGS.append(place)
 
 
 def _alone(engine: Engine, absent: list[int], seconds: float) -> str:

@@ -120,6 +120,9 @@ def test_a_validation_in_one_process_alone_is_told_and_does_not_hang(tmp_path: P
     assert "Process 1 of 2 did not come to the validation within 5 s" in main["notes"][0]
     assert "is_main_process: ZeRO-3 keeps a piece of each weight" in main["notes"][0]
     assert len(main["losses"]) == len(other["losses"]) == 4
+    assert (len(main["notes"]), other["notes"]) == (1, [])
+    assert main["videos"] == other["videos"]  # the next time all come, and it works
+    assert len(main["videos"]) == 3
 
 
 @pytest.mark.parametrize("engine", ["", pytest.param("deepspeed", marks=deepspeed)])
@@ -184,7 +187,9 @@ def test_a_pipeline_with_hooks_is_refused(accelerator: Any, pipe: Any) -> None:
     from accelerate import cpu_offload
 
     cpu_offload(pipe.text_encoder, torch.device("cpu"))
-    with pytest.raises(TrainingError, match=r"call|Call pipe.remove_all_hooks\(\)"):
+    with pytest.raises(
+        TrainingError, match=r"The text_encoder is offloaded.*Call pipe\.remove_all_hooks\(\)"
+    ):
         validation(pipe, accelerator).__enter__()
 
 
@@ -221,11 +226,13 @@ def test_prompts_are_encoded_once(accelerator: Any, pipe: Any, tmp_path: Path) -
     assert len(calls) == 2  # the prompt and the empty one
 
 
-def test_layer_by_layer_gives_the_same_video(accelerator: Any, pipe: Any, tmp_path: Path) -> None:
+def test_layer_by_layer_gives_the_same_embeddings(
+    accelerator: Any, pipe: Any, tmp_path: Path
+) -> None:
     found = []
     for layerwise in (False, True):
         with validation(pipe, accelerator, folder=tmp_path) as v:
-            samples = v._samples([SMALL | {"prompt": f"a blue square {layerwise}"[:13]}])
+            samples = v._samples([SMALL | {"prompt": "a blue square"}])
             with v._adopted.encoding(layerwise=layerwise), torch.no_grad():
                 v._adopted._texts().clear()
                 found.append(v._adopted.encode(samples[0].request)[0])
