@@ -94,15 +94,19 @@ def test_training_goes_on_after_a_failure_in_validation(tmp_path: Path, zero: st
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("options", [{}, {"mixed": "bf16"}, {"zero": "2"}, {"zero": "3"}], ids=str)
-def test_training_on_a_gpu_goes_on(tmp_path: Path, options: dict[str, str]) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_training_on_a_gpu_goes_on(tmp_path: Path, processes: int, options: dict[str, str]) -> None:
     """Its backward passes are not deterministic to the last bit."""
-    (alone,) = train(tmp_path, 1, **options)
-    (validated,) = train(tmp_path, 1, **options, validate="yes")
-    assert validated["losses"] == pytest.approx(alone["losses"], rel=1e-3)
-    assert validated["differences"] == []
-    assert {v["tier"] for v in validated["videos"]} == {
-        "deepspeed" if "zero" in options else "model"
-    }
+    if processes > torch.cuda.device_count():
+        pytest.skip(f"needs {processes} GPUs")
+    alone = train(tmp_path, processes, **options)
+    validated = train(tmp_path, processes, **options, validate="yes")
+    for before, after in zip(alone, validated, strict=True):
+        assert after["losses"] == pytest.approx(before["losses"], rel=1e-3)
+        assert after["differences"] == []
+        assert {v["tier"] for v in after["videos"]} == {
+            "deepspeed" if "zero" in options else "model"
+        }
 
 
 def test_a_failure_in_one_process_is_told_to_the_others(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +26,7 @@ from typing import Any
 
 import cogmagic
 from cogmagic._gpu import GIB
+from cogmagic._history import cache_folder
 from cogmagic._texts import Texts
 
 HERE = Path(__file__).parent
@@ -52,6 +55,7 @@ def main() -> None:
             runs.run(candidate.peak_vram or 0, candidate.tier, "exactly what it is said to need")
     for cap in (float(c) for c in args.caps.split(",") if c):
         limit = round(cap * GIB)
+        runs.forget()
         found = cogmagic.plan(**options, policy=args.policy, vram_limit=limit)
         runs.run(limit, found.tier, f"chosen by {args.policy}", fits=found.fits)
         rejected = [c for c in found.candidates if c.missing_vram]
@@ -72,8 +76,16 @@ class Runs:
     def __init__(self, name: str, options: dict[str, Any], out: Path) -> None:
         self.name, self.options, self.out = name, options, out
         self.scratch = Path(tempfile.mkdtemp()) / "clip.mp4"
+        self.known, self.learnt = cache_folder(), Path(tempfile.mkdtemp()) / "cache"
         rows = [json.loads(x) for x in out.read_text().splitlines()] if out.exists() else []
         self.done = {(r["model"], r["limit"], r["tier"], r["why"]) for r in rows}
+
+    def forget(self) -> None:
+        """Know what was known at first: a card of this size has not had the runs before."""
+        shutil.rmtree(self.learnt, ignore_errors=True)
+        if self.known.exists():
+            shutil.copytree(self.known, self.learnt, ignore=shutil.ignore_patterns("texts"))
+        os.environ["COGMAGIC_CACHE"] = str(self.learnt)
 
     def run(self, limit: int, tier: str, why: str, *, fits: bool = True) -> None:
         import torch

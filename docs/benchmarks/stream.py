@@ -2,9 +2,10 @@
 
     python docs/benchmarks/stream.py --model /scratch/5b --limits 5.7,6,8,12,16,20,24
 
-First `none` without a limit, then `stream` under each limit of so many GiB, in one process: the
-rows' `ratio` is of their seconds a step. A cap of X on torch's allocator is a limit of X + 0.7 GiB
-here, for the CUDA context.
+First `none` without a limit, then `stream` under each limit of so many GiB, in one process, and
+`none` again after every second of them: a row's `ratio` is of its seconds a step to those of the
+`none` next before it, for a card's pace drifts by a per cent or two. A cap of X on torch's
+allocator is a limit of X + 0.7 GiB here, for the CUDA context.
 """
 
 from __future__ import annotations
@@ -43,12 +44,15 @@ def main() -> None:
     args = parser.parse_args()
     bench = Bench(args)
     base = bench.row("none", None, base=None)
-    for limit in (float(x) for x in args.limits.split(",") if x):
+    for i, limit in enumerate(float(x) for x in args.limits.split(",") if x):
         bench.row("stream", limit, base=base)
+        if i % 2:
+            base = bench.row("none", None, base=base)
     if args.compile:  # twice each: the first time makes the code
-        for tier, limit in (("none", None), ("stream", float(args.limits.split(",")[0]))) * 2:
-            bench.row(tier, limit, base=base, compile=True)
-    bench.row("none", None, base=base)
+        for _ in range(2):
+            bench.row("none", None, base=base, compile=True)
+            bench.row("stream", float(args.limits.split(",")[0]), base=base, compile=True)
+            base = bench.row("none", None, base=base)
     with unbraked():
         bench.row("none", None, base=base, unbraked=True)
     bench.row("stream", None, base=base, again=True)
