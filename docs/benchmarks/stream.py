@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--size", default="")
     parser.add_argument("--compile", action="store_true", help="also with compiled blocks")
+    parser.add_argument("--brief", action="store_true", help="nothing else but `none` again")
     parser.add_argument("--out", type=Path, default=HERE / "stream.jsonl")
     args = parser.parse_args()
     bench = Bench(args)
@@ -53,6 +54,9 @@ def main() -> None:
             bench.row("none", None, base=base, compile=True)
             bench.row("stream", float(args.limits.split(",")[0]), base=base, compile=True)
             base = bench.row("none", None, base=base)
+    if args.brief:
+        bench.row("none", None, base=base)
+        return
     with unbraked():
         bench.row("none", None, base=base, unbraked=True)
     bench.row("stream", None, base=base, again=True)
