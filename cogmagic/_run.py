@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from cogmagic._version import __version__
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
 __all__ = ["Place", "run"]
 
@@ -92,7 +93,7 @@ def run(
         tier=chosen.tier,
         reason=chosen.reason + refused,
         options=placing.options,
-        device=f"{gpu.name} ({device})" if gpu else machine.device,
+        device=_where(machine, device, loaded.pipe.hf_device_map or {}),
         dtype=chosen.dtype,
         device_map=dict(loaded.pipe.hf_device_map or {}),
         peak_allocated=measured.allocated,
@@ -110,3 +111,10 @@ def run(
         revision=job.folder.name if job.folder.parent.name == "snapshots" else None,
         versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
     )
+
+
+def _where(machine: Machine, device: torch.device, spread: Mapping[str, int]) -> str:
+    """The GPUs that the pipeline is on, or the device."""
+    wanted = set(spread.values()) or {device.index}
+    gpus = [g for g in machine.gpus if g.index in wanted]
+    return " + ".join(f"{g.name} ({device.type}:{g.index})" for g in gpus) or machine.device

@@ -7,6 +7,7 @@ Writes what happened to OUT-<rank>.json: the losses, and what differed after a v
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -36,6 +37,11 @@ def main() -> None:
     told = Loop(options).run(Path(out).parent)
     rank = os.environ.get("RANK", "0")
     Path(f"{out}-{rank}.json").write_text(json.dumps(told))
+
+
+def allocated() -> int:
+    gc.collect()
+    return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
 
 
 def digest(state: object) -> str:
@@ -80,19 +86,21 @@ class Loop:
             self.pipe.transformer = self.engine
 
     def run(self, folder: Path) -> dict[str, Any]:
-        losses, differences, notes, videos = [], [], [], []
+        losses, differences, notes, videos, grew = [], [], [], [], []
         for step in range(4):
             losses.append(self.step())
             if self.options.get("validate") and step in (1, 2):
-                before = self.state()
+                before, held = self.state(), allocated()
                 try:
                     videos = self.validate(folder, step)
                 except (TrainingError, RuntimeError) as error:
                     notes.append(f"{type(error).__name__}: {error}")
                 after = self.state()
+                grew.append(allocated() - held)
                 differences += [k for k in before if before[k] != after[k]]
         self.accelerator.end_training()
-        return {"losses": losses, "differences": differences, "notes": notes, "videos": videos}
+        told = {"losses": losses, "differences": differences, "grew": grew}
+        return told | {"notes": notes, "videos": videos}
 
     def step(self) -> float:
         config = self.model.config
@@ -171,7 +179,6 @@ class Loop:
         found["bar"] = str(getattr(self.pipe, "_progress_bar_config", {}))
         if torch.cuda.is_available():
             found["cuda"] = digest(torch.cuda.get_rng_state().tolist())
-            found["memory"] = str(torch.cuda.memory_allocated())
         return found
 
 

@@ -108,7 +108,7 @@ class Bench:
         row |= {"reserved": dict(report.peak_reserved), "device_map": dict(report.device_map)}
         row |= {"step_seconds": report.step_seconds, "planned_step": needs.step_seconds}
         row |= {"seconds": dict(report.seconds), "reason": report.reason}
-        row |= {"frames": report.frames_sha256, "device": report.device, "facts": str(video)}
+        row |= {"frames": report.frames_sha256, "device": report.device}
         row |= facts()
         with self.args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")

@@ -30,6 +30,8 @@ from cogmagic._history import cache_folder
 from cogmagic._texts import Texts
 
 HERE = Path(__file__).parent
+KEY = ("model", "limit", "tier", "why", "steps")
+"""What a row is known by."""
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ def main() -> None:
     parser.add_argument("--caps", default="", help="GiB, separated by commas")
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--policy", default="auto")
-    parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=2)  # blocks are fetched ahead from the second
     parser.add_argument("--image", action="store_true", help="give a first frame (image-to-video)")
     parser.add_argument("--out", type=Path, default=HERE / "caps.jsonl")
     args = parser.parse_args()
@@ -78,7 +80,7 @@ class Runs:
         self.scratch = Path(tempfile.mkdtemp()) / "clip.mp4"
         self.known, self.learnt = cache_folder(), Path(tempfile.mkdtemp()) / "cache"
         rows = [json.loads(x) for x in out.read_text().splitlines()] if out.exists() else []
-        self.done = {(r["model"], r["limit"], r["tier"], r["why"]) for r in rows}
+        self.done = {tuple(r[key] for key in KEY) for r in rows}
 
     def forget(self) -> None:
         """Know what was known at first: a card of this size has not had the runs before."""
@@ -90,12 +92,13 @@ class Runs:
     def run(self, limit: int, tier: str, why: str, *, fits: bool = True) -> None:
         import torch
 
-        if (self.name, limit, tier, why) in self.done:
+        steps = self.options["num_inference_steps"]
+        row: dict[str, Any] = {"model": self.name, "limit": limit, "tier": tier, "why": why}
+        row |= {"steps": steps, "predicted_to_run": fits}
+        if tuple(row[key] for key in KEY) in self.done:
             return
         Texts.clear()  # the prompt is the same each time, and encoding is part of a run
         began = time.monotonic()
-        row: dict[str, Any] = {"model": self.name, "limit": limit, "tier": tier, "why": why}
-        row["predicted_to_run"] = fits
         try:
             video = cogmagic.generate(
                 "a red circle moves", **self.options, tier=tier, vram_limit=limit,

@@ -1,13 +1,16 @@
 """Every prediction against the row that was measured: the whole table, misses included.
 
     python docs/benchmarks/compare.py
+    python docs/benchmarks/compare.py --caps
 
 Each row of tiers.jsonl is planned anew for an idle card of that kind and set beside what the run
-took. Peaks are GiB allocated; RAM is the process's own, mapped files not counted.
+took. Peaks are GiB allocated; RAM is the process's own, mapped files not counted. Or the outcomes
+under caps, in caps.jsonl: for each model and size of card what was chosen, then what was rejected.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from dataclasses import dataclass
@@ -37,8 +40,8 @@ class Pair:
         return self.predicted / self.measured - 1
 
 
-def rows() -> list[dict[str, Any]]:
-    return [json.loads(x) for x in (HERE / "tiers.jsonl").read_text().splitlines()]
+def rows(name: str = "tiers") -> list[dict[str, Any]]:
+    return [json.loads(x) for x in (HERE / f"{name}.jsonl").read_text().splitlines()]
 
 
 def replanned(row: dict[str, Any]) -> Plan:
@@ -75,7 +78,30 @@ def pairs(row: dict[str, Any]) -> dict[str, Pair]:
     }
 
 
+def caps() -> None:
+    """Outcomes under caps, a row for each size of card."""
+    swept = [r for r in rows("caps") if r["why"] in ("chosen by auto", "rejected")]
+    models = list(dict.fromkeys(r["model"] for r in swept))
+    out = sys.stdout.write
+    out("| card of | " + " | ".join(models) + " |\n|" + "---|" * (len(models) + 1) + "\n")
+    for limit in sorted({r["limit"] for r in swept}):
+        cells = (
+            "; ".join(
+                f"`{r['tier']}` {'ran' if r['ran'] else 'out of memory'}"
+                for r in sorted(swept, key=lambda r: r["why"])
+                if (r["model"], r["limit"]) == (model, limit)
+            )
+            for model in models
+        )
+        out(f"| {limit / GIB:g} GiB | {' | '.join(cells)} |\n")
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--caps", action="store_true", help="the outcomes under caps")
+    if parser.parse_args().caps:
+        caps()
+        return
     heads = ("allocated, GiB", "RAM, GiB", "s/step")
     out = sys.stdout.write
     out("| model | clip | tier | " + " | ".join(heads) + " |\n|---|---|---|---|---|---|\n")
