@@ -7,11 +7,12 @@ one fails. The device is an argument, so the same hooks run on a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._brakes import checking
 from cogmagic._host_copy import HostCopy
 from cogmagic._interrupts import interrupts_held
 from cogmagic._memory import empty_cache
@@ -36,6 +37,7 @@ def placed(
     locked: Collection[nn.Module] = (),
     text: bool = True,
     source: Source | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
     """Hold `pipe` in `tier` on `device`; afterwards all its weights are in host memory again.
 
@@ -47,6 +49,7 @@ def placed(
         locked: the components whose weights are page-locked.
         text: whether the text encoder is needed.
         source: where the components of `staged` come from.
+        check: called between the tensors that are placed; raises when the run is to end.
     """
     undo = ExitStack()
     try:
@@ -60,13 +63,15 @@ def placed(
             undo.callback(empty_cache)
             undo.callback(host.restore)
             undo.callback(_forget_hooks, pipe)
-            if tier == "stream":
-                stream(pipe, device, resident, undo, locked)
-            elif tier == "staged":
+            if tier == "staged":
                 assert source is not None  # noqa: S101 - `staged` has no other weights
-                stage(pipe, source, device, undo)
+                stage(pipe, source, device, undo, check)
             else:
-                _APPLY[tier](pipe, device, host)
+                with checking(check):
+                    if tier == "stream":
+                        stream(pipe, device, resident, undo, locked)
+                    else:
+                        _APPLY[tier](pipe, device, host)
         yield
     finally:
         with interrupts_held():

@@ -1,4 +1,4 @@
-"""Stopping a run between any two blocks: the work that a GPU has been given is kept short.
+"""Stopping a run between any two blocks or tensors: work that a GPU has been given is kept short.
 
 A GPU is given its work ahead of time, a thousand kernels deep; a step of CogVideoX 1.5 takes ten
 seconds. Who stops the run would wait for all that. So the host never is more than two blocks ahead,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["braking"]
+__all__ = ["braking", "checking"]
 
 _AHEAD = 2
 """Blocks that the host may be ahead of the GPU."""
@@ -54,6 +54,28 @@ def braking(pipe: Any, device: torch.device, check: Callable[[], None]) -> Itera
     finally:
         with interrupts_held():
             undo.close()
+
+
+@contextmanager
+def checking(check: Callable[[], None]) -> Iterator[None]:
+    """`check` before each of torch's operations in this thread: between the tensors of a loader.
+
+    Once it has raised it is not asked again, so that what tidies up is left in peace.
+    """
+    from torch.overrides import TorchFunctionMode
+
+    class Checking(TorchFunctionMode):
+        stopped = False
+
+        def __torch_function__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if not self.stopped:
+                self.stopped = True
+                check()
+                self.stopped = False
+            return func(*args, **(kwargs or {}))
+
+    with Checking():
+        yield
 
 
 def _stages(pipe: Any) -> list[nn.Module]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
+from cogmagic._brakes import checking
 from cogmagic._folder import fingerprint
 from cogmagic._host_memory import RESERVE
 from cogmagic._hot import Hot, on_gpus
@@ -18,7 +19,6 @@ from cogmagic._plan import Plan
 from cogmagic._prepare import Prepared, look
 from cogmagic._ram import host_ram
 from cogmagic._report import gib
-from cogmagic._request import Request
 
 __all__ = ["Held", "placement"]
 
@@ -36,10 +36,25 @@ class Held:
         return self.hot.without(look())
 
     def load(
-        self, request: Request, chosen: Plan, folder: Path, machine: Machine, key: object
+        self,
+        job: Prepared,
+        chosen: Plan,
+        machine: Machine,
+        key: object,
+        check: Callable[[], None],
     ) -> Loaded:
-        """The pipeline that the request needs: the one that is here, or a new one in its place."""
+        """The pipeline that the request needs: the one that is here, or a new one in its place.
+
+        Args:
+            job: the request and its checkpoint.
+            chosen: how it is to run.
+            machine: where.
+            key: what makes its placement the same as another.
+            check: called between the tensors that are loaded; raises when the run is to end.
+        """
         from cogmagic._pipeline import check_balanced
+
+        folder = job.folder
 
         if self.loaded and self.hot.key == key:
             return self.loaded
@@ -50,7 +65,8 @@ class Held:
             # May refuse: before what is here goes.
             check_balanced(folder, chosen.dtype, machine, order_of(chosen, machine))
         self.drop()
-        self.loaded = Loaded.of(request.model, chosen, folder, machine)
+        with checking(check):
+            self.loaded = Loaded.of(job.request.model, chosen, folder, machine)
         return self.loaded
 
     def keep(self, chosen: Plan, placing: Placing) -> str:

@@ -72,6 +72,7 @@ def run(
             locked=host.locked if host else (),
             text=chosen.text,
             source=Source(job.folder, chosen.dtype, chosen.savings.fp8, loaded.files),
+            check=clock.check,
         ):
             yield
 

@@ -194,7 +194,7 @@ class Session:
         try:
             stay = job.placing.keep == "hot" and chosen.tier in HOT_TIERS
             key = placement(job, chosen, machine)
-            loaded = self.held.load(job.request, chosen, job.folder, machine, key)
+            loaded = self.held.load(job, chosen, machine, key, clock.check)
             place = partial(self.held.hot.placed, key, loaded.pipe, stay=stay)
             try:
                 frames, report = run(job, machine, chosen, loaded, clock, place)

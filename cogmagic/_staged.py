@@ -6,12 +6,14 @@ parameters of a component that the libraries load straight onto the device.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._brakes import checking
 from cogmagic._catalog import Dtype
 from cogmagic._errors import CheckpointError
 from cogmagic._folder import fingerprint
@@ -39,7 +41,13 @@ class Source:
     """Names, sizes and times of the folder's files when the run began."""
 
 
-def stage(pipe: Any, source: Source, device: torch.device, undo: ExitStack) -> None:
+def stage(
+    pipe: Any,
+    source: Source,
+    device: torch.device,
+    undo: ExitStack,
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Have the components of `pipe`, which are empty modules, take turns on `device`.
 
     Args:
@@ -47,6 +55,7 @@ def stage(pipe: Any, source: Source, device: torch.device, undo: ExitStack) -> N
         source: where their parameters come from.
         device: where they compute.
         undo: gets a callback for each thing done.
+        check: called between the tensors of a component that comes; raises when the run is to end.
     """
     from accelerate.hooks import ModelHook, add_hook_to_module
 
@@ -59,11 +68,17 @@ def stage(pipe: Any, source: Source, device: torch.device, undo: ExitStack) -> N
         hook.execution_device = device  # where the pipeline, which asks for it, puts its tensors
         add_hook_to_module(module, hook)
         called = [module.encoder, module.decoder] if name == "vae" else [module]
-        come = partial(_fill, module, name, source, device)
+        come = partial(_fill, module, name, source, device, check)
         turns.add(called, come, HostCopy([module]).restore)
 
 
-def _fill(module: nn.Module, name: str, source: Source, device: torch.device) -> None:
+def _fill(
+    module: nn.Module,
+    name: str,
+    source: Source,
+    device: torch.device,
+    check: Callable[[], None],
+) -> None:
     """Give the empty `module` the parameters and buffers of a loaded one.
 
     Raises:
@@ -74,7 +89,8 @@ def _fill(module: nn.Module, name: str, source: Source, device: torch.device) ->
     if fingerprint(source.folder) != source.files:
         raise CheckpointError(f"The files of {source.folder} changed during the run. Run it again.")
     try:
-        loaded = _loaded(name, source, device)
+        with checking(check):
+            loaded = _loaded(name, source, device)
     except (OSError, SafetensorError) as error:
         if is_host_shortage(error):
             raise

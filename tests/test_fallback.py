@@ -22,10 +22,13 @@ from cogmagic import (
     Progress,
     Request,
 )
+from cogmagic._apply import placed
+from cogmagic._brakes import checking
 from cogmagic._checkpoint import find_model
 from cogmagic._fallback import cheaper, ran_out
 from cogmagic._gpu import GIB
 from cogmagic._memory import freeing_frames
+from cogmagic._pipeline import load
 from cogmagic._placing import Placing
 from cogmagic._planner import plan
 from cogmagic._prepare import Prepared
@@ -215,3 +218,39 @@ def test_memory_that_ran_out_outside_the_run_is_explained() -> None:
 
     with pytest.raises(OutOfMemoryError, match="Memory ran out"):
         freeing_frames(short)
+
+
+@pytest.mark.parametrize("tier", ["none", "stream", "staged"])
+def test_a_load_is_cancelled_between_two_tensors(
+    toy: Path, cwd: Path, session: Session, tier: str
+) -> None:
+    def cancel(progress: Progress) -> None:
+        if progress.phase == "load":
+            session.cancel()
+
+    with pytest.raises(Cancelled):
+        cogmagic.generate(PROMPT, model=str(toy), tier=tier, on_progress=cancel, **QUICK)
+    assert session.loaded is None  # it was not read to its end
+    assert cogmagic.generate(PROMPT, model=str(toy), tier=tier, **QUICK).path.is_file()
+
+
+def test_who_checks_between_tensors_is_asked_until_it_raises(toy: Path) -> None:
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), checking(check):
+        load(toy, "t2v", "float32")
+    assert asked == 100
+    pipe = load(toy, "t2v", "float32")
+    before = [p.data_ptr() for p in pipe.transformer.parameters()]
+    asked = 0
+    cpu = torch.device("cpu")
+    with pytest.raises(KeyboardInterrupt), placed(pipe, "none", cpu, check=check):
+        pass
+    assert asked == 100
+    assert [p.data_ptr() for p in pipe.transformer.parameters()] == before
