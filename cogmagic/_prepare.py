@@ -19,6 +19,7 @@ from cogmagic._plan import Plan
 from cogmagic._planner import plan
 from cogmagic._preview import OnPreview
 from cogmagic._progress import Clock
+from cogmagic._report import gib
 from cogmagic._request import Request
 from cogmagic._texts import Texts
 
@@ -99,7 +100,7 @@ def first_plan(job: Prepared, machine: Machine, waits: Callable[[Plan], bool]) -
             only to leave out a text encoder that is not needed.
 
     Raises:
-        TierError: when nothing fits, unless the person wants it tried.
+        TierError: when nothing fits, unless the person wants it tried, and host memory allows that.
     """
     placing = job.placing
     chosen = _planned(job, machine, text=True)
@@ -107,9 +108,33 @@ def first_plan(job: Prepared, machine: Machine, waits: Callable[[Plan], bool]) -
         chosen = _planned(job, machine, text=False)
     if not chosen.fits and placing.cautious:
         raise TierError(_nothing_fits(chosen))
+    if said := _would_be_killed(chosen):
+        raise TierError(said)
     if placing.compile:
         check_compiler(machine.device, chosen.tier)
     return chosen
+
+
+def _would_be_killed(chosen: Plan) -> str:
+    """What to say if host memory is much too small: running out of it ends the kernel.
+
+    A tenth is what host memory is predicted to (docs/benchmarks); what can be swapped out is room.
+    """
+    import psutil
+
+    candidate = chosen.chosen
+    if candidate is None:
+        return ""
+    need = candidate.needs.peak_ram
+    if candidate.missing_ram <= need * 0.1 + psutil.swap_memory().free:
+        return ""
+    others = sorted(chosen.candidates, key=lambda c: c.missing_vram)
+    other = next((c.tier for c in others if not c.missing_ram), None)
+    way = f"Use --tier {other}." if other else "End other kernels, or use --model 2b."
+    return (
+        f"Tier {chosen.tier!r} needs {gib(need)} of RAM, {gib(candidate.missing_ram)} more than"
+        f" there is: the kernel would be killed. {way}"
+    )
 
 
 def _planned(job: Prepared, machine: Machine, *, text: bool) -> Plan:

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from cogmagic import (
     Plan,
     Progress,
     Request,
+    TierError,
 )
 from cogmagic._apply import placed
 from cogmagic._brakes import checking
@@ -31,7 +33,7 @@ from cogmagic._memory import freeing_frames
 from cogmagic._pipeline import load
 from cogmagic._placing import Placing
 from cogmagic._planner import plan
-from cogmagic._prepare import Prepared
+from cogmagic._prepare import Prepared, first_plan
 from cogmagic._session import Session
 from cogmagic._shortage import Shortage
 
@@ -70,6 +72,20 @@ def test_each_plan_needs_less_ram_than_the_one_before() -> None:
     peaks = [p.peak_ram or 0 for p in plans]
     assert len(plans) >= 2
     assert all(after < before for before, after in pairwise(peaks))
+
+
+def test_a_named_tier_that_would_end_the_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    wish, swap = job(Placing(tier="stream")), SimpleNamespace(free=0)
+    monkeypatch.setattr("psutil.swap_memory", lambda: swap)
+    with pytest.raises(TierError) as error:
+        first_plan(wish, Machine.of("RTX 4090", ram=12), lambda _: False)
+    assert "Tier 'stream' needs 21.09 GiB" in str(error.value)
+    assert str(error.value).endswith("the kernel would be killed. Use --tier model.")
+    swap.free = 16 * GIB
+    assert first_plan(wish, Machine.of("RTX 4090", ram=12), lambda _: False).tier == "stream"
+    swap.free = 0  # VRAM that runs out is an error, and may be tried
+    wish = job(Placing(tier="none"))
+    assert first_plan(wish, Machine.of("RTX 3060", ram=64), lambda _: False).tier == "none"
 
 
 def test_what_others_have_taken_meanwhile_is_not_planned_with() -> None:
