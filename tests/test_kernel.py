@@ -310,3 +310,52 @@ def test_unloading_leaves_no_thread_and_no_magic(one: Kernel, toy: Path, there: 
     assert "not found" in one.run("%cogvideo status").text
     one.run("%load_ext cogmagic")
     assert one.run("%cogvideo status").reply["status"] == "ok"
+
+
+def test_a_cell_that_awaits_is_stopped_as_well(one: Kernel, toy: Path, there: Path) -> None:
+    sent = one.send(
+        "import asyncio, cogmagic\nawait asyncio.sleep(0)\n"
+        f"cogmagic.generate({PROMPT!r}, model={str(toy)!r}, num_inference_steps=1000, seed=1,"
+        " on_progress=lambda p: print(p.phase, p.done))"
+    )
+    stopped = []
+
+    def stop(message: dict[str, Any]) -> None:
+        if not stopped and "denoise 3" in str(message["content"].get("text")):
+            stopped.append(1)
+            one.manager.interrupt_kernel()
+
+    failed(one.wait(sent, stop), "Cancelled")
+    assert one.run("await asyncio.sleep(0)\nprint('goes on')").text == "goes on\n"
+    assert list(there.iterdir()) == []
+
+
+def test_modules_that_are_reloaded_leave_nothing_behind(
+    one: Kernel, toy: Path, there: Path
+) -> None:
+    count = "len(__import__('threading').enumerate())"
+    one.run("%load_ext autoreload\n%autoreload 2\nimport os, sys, time, cogmagic")
+    one.run(cell(toy, "--steps 1"))
+    threads = one.value(count)
+    one.run(
+        "for name in ('_session', '_held', '_magics', '_display', '_run', '_loaded'):\n"
+        "    os.utime(sys.modules[f'cogmagic.{name}'].__file__, (time.time() + 5,) * 2)"
+    )
+    again = one.run(cell(toy, "--steps 1"))
+    assert again.reply["status"] == "ok", again.reply
+    assert "Error" not in again.text
+    assert one.value(count) == threads
+    one.run("%cogvideo release\n%unload_ext cogmagic")
+    alive = "sum(type(o).__name__ == 'CogVideoXPipeline' for o in __import__('gc').get_objects())"
+    assert one.value(alive) == "0"
+
+
+def test_a_kernel_with_a_panel_shuts_down_at_once(tmp_path: Path, toy: Path) -> None:
+    with kernel(tmp_path) as own:
+        own.run("import cogmagic\ndisplay(cogmagic.panel())")
+        own.run(cell(toy, "--steps 1"))
+        began = time.monotonic()
+        own.manager.shutdown_kernel()
+        assert time.monotonic() - began < 10
+        assert not own.manager.is_alive()
+    assert [p.suffix for p in tmp_path.iterdir()] == [".mp4"]
