@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._catalog import MODELS, Architecture, Frames, Model, Sizes, Task
-from cogmagic._errors import CheckpointError
+from cogmagic._errors import CheckpointError, plain_line
 
 __all__ = ["COMPONENTS", "check_folder", "fingerprint", "identify", "weight_files"]
 
@@ -66,7 +66,7 @@ def _foreign(
     scheduler = _json(folder / "scheduler" / "scheduler_config.json").get("_class_name", "")
     step = 16 if architecture.patch_size_t else 8
     return Model(
-        name=folder.name if Path(source).is_absolute() else source.rpartition("/")[2],
+        name=plain_line(folder.name if Path(source).is_absolute() else source.rpartition("/")[2]),
         source=source,
         task=task,
         width=width,

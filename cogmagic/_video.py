@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as url_quote
 
-from cogmagic._errors import OutputError
+from cogmagic._errors import OutputError, plain_line
 from cogmagic._report import Report, gib
 from cogmagic._target import Target
 
@@ -93,7 +93,7 @@ class Video:
                 f"peak VRAM {gib(r.peak_vram)}",
                 f"{r.total_seconds:.1f} s",
                 f"seed {self.seed}",
-                "not saved" if self.unsaved else str(_relative(self.path)),
+                "not saved" if self.unsaved else plain_line(str(_relative(self.path))),
                 *([r.kept] if r.kept else []),
             )
         )
@@ -103,7 +103,7 @@ class Video:
         size = f"{self.width}×{self.height}"
         label = escape(f"{self.num_frames} frames of {size} at {self.fps} fps", quote=True)
         if self.unsaved is None and not self.path.is_file():
-            return f"<div>{escape(str(self.path))} is no longer there.</div>"
+            return f"<div>{escape(plain_line(str(self.path)))} is no longer there.</div>"
         if self.unsaved is None and self.path.stat().st_size > self.embed_limit:
             source = escape(url_quote(_relative(self.path).as_posix()), quote=True)
         else:

@@ -54,6 +54,24 @@ def test_a_prompt_is_text_and_nothing_else(
     assert len(list(cwd.iterdir())) == 1
 
 
+def test_names_of_folders_and_files_are_text_as_well(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    odd = "<b>\u202emodel\u061c"
+    (cwd / odd).symlink_to(toy)
+    told: list[str] = []
+    video = cogmagic.generate(
+        "a fox", model=str(cwd / odd), save=cwd / f"{odd}.mp4", num_inference_steps=1, seed=1,
+        on_progress=lambda p: told.append(p.note),
+    )  # fmt: skip
+    shown = [*video._repr_mimebundle_().values(), repr(video), str(cogmagic.status()), *told]
+    for text in shown:
+        assert not re.search("[\u202e\u061c]", text)
+    assert "<b>" not in shown[0]
+    video.path.unlink()
+    assert not re.search("[\u202e\u061c]", video.player_html())
+
+
 @pytest.mark.parametrize("field", ["prompt", "negative_prompt"])
 def test_half_a_character_is_refused(toy: Path, cwd: Path, session: Session, field: str) -> None:
     wish = {"prompt": "a fox", field: "a fox \ud83e", "model": str(toy)}
