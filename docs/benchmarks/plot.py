@@ -43,7 +43,7 @@ def draw(
         (True, "compiled", "#2f8f5b"),
     ):
         kind = [r for r in streamed if bool(r.get("compile")) == compiled]
-        kind = [r for r in kind if not r.get("again") and not r.get("unbraked")]
+        kind = [r for r in kind if not any(r.get(k) for k in ("again", "unbraked", "halves"))]
         points: dict[float, list[float]] = {}
         for r in kind:
             points.setdefault(r["limit"] or whole, []).append(r["step_seconds"])

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--size", default="")
     parser.add_argument("--compile", action="store_true", help="also with compiled blocks")
+    parser.add_argument("--halves", type=float, help="a limit under which guidance goes in halves")
     parser.add_argument("--brief", action="store_true", help="nothing else but `none` again")
     parser.add_argument("--out", type=Path, default=HERE / "stream.jsonl")
     args = parser.parse_args()
@@ -49,6 +50,8 @@ def main() -> None:
         bench.row("stream", limit, base=base)
         if i % 2:
             base = bench.row("none", None, base=base)
+    if args.halves:
+        bench.row("stream", args.halves, base=base, halves=True)
     if args.compile:  # twice each: the first time makes the code
         for _ in range(2):
             bench.row("none", None, base=base, compile=True)
@@ -92,9 +95,10 @@ class Bench:
         again: bool = False,
         compile: bool = False,  # noqa: A002 - the option's name
         unbraked: bool = False,
+        halves: bool = False,
     ) -> dict[str, Any]:
         row: dict[str, Any] = {"model": Path(self.args.model).name, "tier": tier, "limit": limit}
-        row |= {"again": again, "compile": compile, "unbraked": unbraked}
+        row |= {"again": again, "compile": compile, "unbraked": unbraked, "halves": halves}
         if not again:
             Texts.clear()  # the prompt is the same each time, and encoding is part of a run
         began = time.monotonic()
@@ -108,7 +112,7 @@ class Bench:
             video = cogmagic.generate(
                 "a red circle moves", model=self.args.model, tier=tier, save=self.scratch,
                 vram_limit=round(limit * GIB) if limit else None, overwrite=True,
-                on_progress=tell, compile=compile, **self.options,
+                on_progress=tell, compile=compile, guidance_halves=halves, **self.options,
             )  # fmt: skip
             report = video.report
             step = report.step_seconds
