@@ -26,8 +26,9 @@ import cogmagic
 from cogmagic import Request
 from cogmagic._catalog import DTYPES, MODELS, Model
 from cogmagic._curves import TABLE, Configs, Curve, Passes, Peak, Profile, decisive, tokens_of
-from cogmagic._footprint import Tiling, clip_of, footprint
+from cogmagic._footprint import footprint
 from cogmagic._passes import build, profile, step
+from cogmagic._tiling import Tiling, clip_of
 from cogmagic._trace import traced
 
 PARTS = ("text_encoder", "transformer", "vae")
