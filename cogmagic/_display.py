@@ -57,7 +57,8 @@ class LiveLine:
             self._ticker.join()
             if kind is not None:
                 word = "stopped" if issubclass(kind, KeyboardInterrupt) else "failed"
-                self._show(f"{word}: {self._text()}", failed=True)
+                said = self._text() if self._progress else "nothing was begun"
+                self._show(f"{word}: {said}", failed=True)
 
     def __call__(self, progress: Progress) -> None:
         """Take note of a moment of the run."""
