@@ -100,7 +100,9 @@ class Adopted:
         """The text encoder computes on the device."""
         encoder = self.text_encoder
         assert encoder is not None  # noqa: S101 - there are prompts to encode
-        with self._there(encoder) if not layerwise else self._by_layers(encoder):
+        # What is in pieces all over the processes is put together in all of them, or in none.
+        whole = not layerwise or any(hasattr(p, "ds_id") for p in encoder.parameters())
+        with self._there(encoder) if whole else self._by_layers(encoder):
             yield
 
     @contextmanager
