@@ -8,7 +8,7 @@ from cogmagic._errors import OutOfMemoryError
 from cogmagic._machine import Machine
 from cogmagic._plan import Plan
 from cogmagic._planner import plan
-from cogmagic._prepare import Prepared
+from cogmagic._prepare import Prepared, would_be_killed
 from cogmagic._report import gib
 from cogmagic._shortage import Shortage
 
@@ -42,6 +42,8 @@ def cheaper(job: Prepared, failed: Plan, cause: Shortage, now: Machine) -> Plan 
     found = _planned(job, machine, None, limit)
     if not found.fits:
         found = _planned(job, machine, found.tier, limit)  # tried all the same
+        if would_be_killed(found):
+            return None
     if job.placing.compile and found.tier == "sequential":  # its layers come one by one
         return None
     if not _needs_less(found, failed, cause):

@@ -26,7 +26,7 @@ from cogmagic._texts import Texts
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Prepared", "first_plan", "look", "prepare"]
+__all__ = ["Prepared", "first_plan", "look", "prepare", "would_be_killed"]
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,14 @@ def first_plan(job: Prepared, machine: Machine, waits: Callable[[Plan], bool]) -
         chosen = _planned(job, machine, text=False)
     if not chosen.fits and placing.cautious:
         raise TierError(_nothing_fits(chosen))
-    if said := _would_be_killed(chosen):
+    if said := would_be_killed(chosen):
         raise TierError(said)
     if placing.compile:
         check_compiler(machine.device, chosen.tier)
     return chosen
 
 
-def _would_be_killed(chosen: Plan) -> str:
+def would_be_killed(chosen: Plan) -> str:
     """What to say if host memory is much too small: running out of it ends the kernel.
 
     A tenth is what host memory is predicted to (docs/benchmarks); what can be swapped out is room.

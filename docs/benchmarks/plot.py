@@ -1,6 +1,9 @@
-"""Draws seconds a step over the card's size, from stream.jsonl and tiers.jsonl. Needs matplotlib.
+"""Draws seconds a step over the card's size, from stream.jsonl and tiers.jsonl.
 
-python docs/benchmarks/plot.py --model 5b --out docs/images/stream.svg
+    pip install matplotlib
+    python docs/benchmarks/plot.py --model 5b --out docs/images/stream.svg
+
+A card's size is what `stream` was limited to, or else what was reserved and the CUDA context.
 """
 
 from __future__ import annotations
