@@ -60,6 +60,8 @@ class Architecture:
     num_attention_heads: int
     patch_size_t: int | None = None
     learned_positions: bool = False
+    rotary: bool = True
+    """Whether positions turn queries and keys; else they are added to the tokens."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ MODELS: tuple[Model, ...] = (
         name="2b", source="zai-org/CogVideoX-2b", also=("THUDM/CogVideoX-2b",), task="t2v",
         width=720, height=480, sizes=_FREE, frames=_V1, fps=8, dtype="float16",
         scheduler="ddim", dynamic_guidance=False, download_bytes=13_770_000_000,
-        architecture=Architecture(16, 30, 30),
+        architecture=Architecture(16, 30, 30, rotary=False),
     ),
     Model(
         name="5b", source="zai-org/CogVideoX-5b", also=("THUDM/CogVideoX-5b",), task="t2v",

@@ -44,6 +44,7 @@ def identify(folder: Path, source: str, *, whole: bool = True) -> Model:
         num_attention_heads=int(config.get("num_attention_heads", 30)),
         patch_size_t=config.get("patch_size_t"),
         learned_positions=bool(config.get("use_learned_positional_embeddings", False)),
+        rotary=bool(config.get("use_rotary_positional_embeddings", False)),
     )
     for model in MODELS:
         if model.architecture == architecture and model.max_tokens == _max_tokens(config):

@@ -14,8 +14,6 @@ _PROCESS = round(1.35 * GIB)
 """Python with torch, diffusers and a CUDA context, measured on Linux (docs/benchmarks)."""
 _PASSING = round(0.15 * GIB)
 """What the loaders hold while components go from file to GPU (docs/benchmarks)."""
-_WIDENED = round(0.35 * GIB)
-"""The same for tensors of T5 that are kept in float32 beside float16."""
 RESERVE = 2 * GIB
 """Host memory that must stay free for weights to be copied, and to be kept between runs."""
 
@@ -51,15 +49,29 @@ def host_memory(
     if tier == "balanced":  # goes from the files to the GPUs
         return process, False
     if tier == "staged":  # the same, several tensors at once
-        passing = _PASSING + (_WIDENED if kept_float32 else 0)
+        passing = _PASSING
         if fp8 and not mapped(request, dtype):  # converted whole before it is narrowed
             passing += 2 * f.transformer.weights
-        return process + passing, False
+        return max(process + passing, _PROCESS + _positions(request)), False
     weights = f.text_encoder.weights + f.transformer.weights + f.vae.weights
     room = copies and (ram is None or ram >= process + weights + RESERVE)
     if tier == "stream" or room:
         return process + weights, True
     return process + _converted(request, f, dtype, kept_float32, fp8=fp8), False
+
+
+def _positions(request: Request) -> int:
+    """What the positions that are added to tokens take while the transformer is built.
+
+    Two tables of float64 at the native size, whatever is loaded afterwards
+    (diffusers' ``CogVideoXPatchEmbed``).
+    """
+    model = request.model
+    if model.architecture.rotary and not model.architecture.learned_positions:
+        return 0
+    frames = (model.frames.default - 1) // 4 + 1
+    tokens = model.max_tokens + frames * (model.height // 16) * (model.width // 16)
+    return 2 * 8 * tokens * model.architecture.num_attention_heads * 64
 
 
 def _converted(

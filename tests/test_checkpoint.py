@@ -71,6 +71,7 @@ def test_a_local_copy_of_a_known_model_is_recognised(model: object, broken: Path
         "num_attention_heads": a.num_attention_heads,
         "patch_size_t": a.patch_size_t,
         "use_learned_positional_embeddings": a.learned_positions,
+        "use_rotary_positional_embeddings": a.rotary,
         "max_text_seq_length": 226,
         "sample_height": 300,  # as some hub copies of 1.5 say: never to be relied on
         "sample_width": 300,

@@ -21,6 +21,7 @@ from cogmagic._gpu import GIB
 from cogmagic._history import Past
 from cogmagic._placement import Needs, context_bytes, needs, reserved_bytes
 from cogmagic._planner import plan
+from cogmagic._savings import Savings
 
 BENCHMARKS = Path(__file__).parent.parent / "docs" / "benchmarks"
 
@@ -399,32 +400,32 @@ STREAMED = [json.loads(x) for x in (BENCHMARKS / "stream.jsonl").read_text().spl
 
 @pytest.mark.parametrize(
     "row",
-    [r for r in STREAMED if r["tier"] == "stream" and "error" not in r and not r.get("compile")],
-    ids=lambda r: str(r["limit"]),
+    [r for r in STREAMED if r["tier"] == "stream" and "error" not in r and not r["compile"]],
+    ids=lambda r: f"{r['model']}-{r['limit']}",
 )
 def test_streams_take_what_is_predicted(row: dict[str, Any]) -> None:
     model = catalogued(row["model"])
     assert model is not None
     request, machine = Request.of("any", model), Machine.of("H100 SXM")
-    wanted = footprint(request, "bfloat16")
-    # The rows were taken when the VAE stayed throughout.
-    stays = wanted.vae.weights if row.get("vae_stays") else 0
+    halves = bool(row["halves"])
+    wanted = footprint(request, "bfloat16", halves=halves)
 
     def stream(resident: int) -> Needs:
         return needs(
             "stream", request, wanted, machine.rates,
             capability=(9, 0), dtype="bfloat16", resident_blocks=resident,
+            savings=Savings(guidance_halves=halves),
         )  # fmt: skip
 
     def takes(resident: int) -> int:
         phases = stream(resident).gpus[0]
         spare = GIB if resident < 42 else 0
-        return reserved_bytes({**phases, "denoise": phases["denoise"] + stays + spare})
+        return reserved_bytes({**phases, "denoise": phases["denoise"] + spare})
 
     limit = round((row["limit"] or 80) * GIB) - context_bytes()
     found = stream(max((k for k in range(43) if takes(k) <= limit), default=0))
     phases = found.gpus[0]
-    peak = max(phases["denoise"] + stays, phases["decode"])
+    peak = max(phases["denoise"], phases["decode"])
     assert -0.02 <= peak / row["allocated"] - 1 <= 0.05
     assert abs(found.peak_ram / row["ram"] - 1) <= 0.10
     assert found.step_seconds is not None

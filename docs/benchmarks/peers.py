@@ -270,9 +270,11 @@ class Run:
         row |= {"phases": self.watch.peaks, "reserved": self.watch.reserved or None}
         row["seconds"] = self.watch.seconds
         if self.clip:
+            import torch
+
             from cogmagic._generation import _pixels
 
-            frames = _pixels(self.clip[0])
+            frames = _pixels(self.clip[0], torch.device(self.args.device))
             row["frames"] = hashlib.sha256(frames.tobytes()).hexdigest()
             row["size"] = "x".join(str(frames.shape[i]) for i in (2, 1, 0))
         return row | self._facts()
