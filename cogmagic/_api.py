@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cogmagic._progress import OnProgress, silent
 from cogmagic._report import gib
 from cogmagic._request import Request
 from cogmagic._savings import Savings
+from cogmagic._selected import gpu_names
 from cogmagic._session import Placing, session
 from cogmagic._status import Models, Status
 from cogmagic._video import Video
@@ -41,6 +42,7 @@ def generate(
     tier: str | None = None,
     policy: str = "auto",
     vram_limit: int | None = None,
+    gpus: str | int | Sequence[str | int] | None = None,
     compile: bool = False,  # noqa: A002 - torch's word
     lean_decode: bool = False,
     guidance_halves: bool = False,
@@ -62,6 +64,8 @@ def generate(
         tier: placement; the fastest that is predicted to fit when it is left out.
         policy: ``auto``, or ``rule`` for the published rule of thumb.
         vram_limit: bytes that the run may take of a GPU, its CUDA context included.
+        gpus: the GPUs that may be used, by torch's index or by UUID, as ``"0,2"`` or ``[0, 2]``; of
+            those, a run on one takes the one with most room.
         compile: compile the transformer's blocks: half a minute once, then faster steps.
         lean_decode: decode with fewer tensors alive at once; the same frames.
         guidance_halves: denoise with the prompt and without it one after the other.
@@ -86,7 +90,7 @@ def generate(
 
     request = Request.of(prompt, find_model(model), **known_options(options))
     savings = Savings(lean_decode, guidance_halves, fp8)
-    placing = Placing(tier, policy, vram_limit, compile, savings, check_keep(keep))
+    placing = Placing(tier, policy, vram_limit, gpu_names(gpus), compile, savings, check_keep(keep))
     wish: dict[str, Any] = {"placing": placing, "save": save, "overwrite": overwrite}
     wish["on_preview"] = on_preview
     if on_progress is not None or not in_notebook():

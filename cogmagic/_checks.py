@@ -87,10 +87,9 @@ def check_tier(tier: str | None, machine: Machine) -> Tier | None:
             f" Choose from: auto, {', '.join(TIERS)}."
         )
     if found == "balanced" and len(machine.gpus) < 2:
-        count = len(machine.gpus)
         raise TierError(
-            f"Tier 'balanced' spreads components over several GPUs, but this machine has {count}."
-            " Use --tier auto."
+            f"Tier 'balanced' spreads components over several GPUs, but there is"
+            f" {len(machine.gpus) or 'none'} to use. Use --tier auto."
         )
     if machine.device == "mps" and found in ("sequential", "stream"):
         raise TierError(f"Tier {found!r} does not work on MPS. Use --tier none.")

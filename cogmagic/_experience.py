@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from cogmagic._candidates import PREDICTIONS
@@ -16,8 +17,13 @@ from cogmagic._report import Report
 __all__ = ["learn", "ready"]
 
 
-def ready(machine: Machine) -> Machine:
-    """Set torch's allocator up, and measure a GPU that has not been measured yet."""
+def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
+    """Set torch's allocator up, and measure a GPU that has not been measured yet.
+
+    Args:
+        machine: as detected.
+        gpus: the GPUs that were named, if any.
+    """
     if machine.device != "cuda":
         return machine
     import torch
@@ -38,7 +44,7 @@ def ready(machine: Machine) -> Machine:
         return machine
     remember(gpu, rates, History().path.parent)
     empty_cache()
-    return checked_by_torch(Machine.detect())
+    return checked_by_torch(Machine.detect(gpus=gpus))
 
 
 def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from cogmagic._brakes import checking
@@ -31,9 +31,9 @@ class Held:
         self.hot = Hot()
         """What stays placed between runs."""
 
-    def look(self) -> Machine:
-        """This machine now, as it would be if nothing stayed placed."""
-        return self.hot.without(look())
+    def look(self, gpus: Sequence[str]) -> Machine:
+        """This machine now, with those GPUs or all, as it would be if nothing stayed placed."""
+        return self.hot.without(look(gpus))
 
     def load(
         self,

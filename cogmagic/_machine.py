@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,7 @@ from cogmagic._gpu import Gpu
 from cogmagic._nvml import nvidia_gpus, visible_note
 from cogmagic._ram import Ram, host_ram
 from cogmagic._rocm import amd_gpus
+from cogmagic._selected import selected
 
 if TYPE_CHECKING:
     from cogmagic._history import Past
@@ -75,17 +77,31 @@ class Machine:
         return described(gpus, ram=ram, vram=vram)
 
     @classmethod
-    def detect(cls, folder: Path | None = None) -> Machine:
+    def detect(cls, folder: Path | None = None, *, gpus: Sequence[str] = ()) -> Machine:
         """Read this machine, now. Creates no CUDA context and imports no torch.
 
         Args:
             folder: where figures of past runs are kept; default the user's cache folder.
+            gpus: indices or UUIDs of the GPUs that count; all if left out.
+
+        Raises:
+            RequestError: for a GPU that is not there.
         """
-        found = cls._detect()
+        found = cls._detect().only(gpus)
         gpu = found.roomiest
         if gpu is None or found.device != "cuda":
             return found
         return with_experience(found, gpu, folder)
+
+    def only(self, gpus: Sequence[str]) -> Machine:
+        """With no other GPUs than those named, by index or UUID; all if none is.
+
+        Raises:
+            RequestError: for a GPU that is not there.
+        """
+        found = replace(self, gpus=selected(self.gpus, gpus)) if gpus else self
+        gpu = found.roomiest
+        return found if gpu is None or gpu == self.roomiest else with_rates(found, gpu)
 
     @classmethod
     def _detect(cls) -> Machine:
@@ -106,14 +122,21 @@ class Machine:
 
 def with_experience(machine: Machine, gpu: Gpu, folder: Path | None) -> Machine:
     """Add what is known of the GPU's speed and of past runs."""
-    from cogmagic._cards import card_for
     from cogmagic._history import History
-    from cogmagic._rates import expected, known
+    from cogmagic._rates import known
 
     history = History(folder)
+    found = with_rates(machine, gpu, known(gpu, history.path.parent))
+    return replace(found, past=history.read())
+
+
+def with_rates(machine: Machine, gpu: Gpu, known: Rates | None = None) -> Machine:
+    """Add the GPU's speed: as measured, if it is known, or what is expected of such a card."""
+    from cogmagic._cards import card_for
+    from cogmagic._rates import expected
+
     card = card_for(gpu.name, gpu.total)
-    rates = known(gpu, history.path.parent) or (expected(card) if card else None)
-    return replace(machine, rates=rates, past=history.read())
+    return replace(machine, rates=known or (expected(card) if card else None))
 
 
 def with_torch_counters(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:

@@ -64,6 +64,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     vram_limit = Float(
         0.0, min=0.0, max=4096.0, help="GiB of VRAM that a run may take; 0 for all that is free."
     ).tag(config=True)
+    gpus = Unicode("", help="GPUs to use, by index or UUID, as 0,2; all if empty.").tag(config=True)
     keep = Unicode(
         "warm",
         help="What stays after a run: hot, the weights on the GPU; warm, in RAM; cold, nothing.",
@@ -210,6 +211,8 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         filled.setdefault("keep", self.keep)
         if self.vram_limit:
             filled.setdefault("vram_limit", round(self.vram_limit * GIB))
+        if self.gpus:
+            filled.setdefault("gpus", self.gpus)
         if self.save:
             filled.setdefault("save", self.save)
         name = filled.get("image")

@@ -120,6 +120,7 @@ OPTIONS: tuple[Option, ...] = (
         "NAME",
         choices=("auto", "rule"),
     ),
+    Option("gpus", "use these GPUs alone: indices or UUIDs, as 0,2", _MEMORY, "LIST"),
     Option("vram-limit", "GiB of VRAM that the run may take", _MEMORY, "GIB", parse_gib),
     Option("compile", "compile the transformer: longer once, then faster steps", _MEMORY),
     Option("lean-decode", "decode with less memory; the same frames", _MEMORY),

@@ -15,9 +15,11 @@ from cogmagic._checkpoint import find_model
 from cogmagic._checks import KEEPS
 from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._gpu import GIB
+from cogmagic._machine import Machine
 from cogmagic._options import OPTIONS
 from cogmagic._placement import TIERS
 from cogmagic._request import Request
+from cogmagic._selected import gpu_names
 
 __all__ = ["Fields"]
 
@@ -52,6 +54,7 @@ class Fields:
             "fps": _described(w.BoundedIntText, "Frames a second", min=1, max=60),
             "policy": _described(w.Dropdown, "Policy", options=("auto", "rule")),
             "vram_limit": _described(w.BoundedFloatText, "VRAM limit (GiB)", max=4096, step=0.5),
+            "gpus": _described(w.Text, "GPUs", placeholder="all; or by index or UUID, as 0,2"),
             "keep": _described(w.Dropdown, "Keep", options=KEEPS, value="warm"),
             "save": _described(w.Text, "Save to", placeholder="file.mp4 or folder"),
             "image": _described(w.Text, "First frame", placeholder="path or variable"),
@@ -101,7 +104,7 @@ class Fields:
         values = {name: field.value for name, field in self.inputs.items() if name != "prompt"}
         values["vram_limit"] = round(values["vram_limit"] * GIB) or None
         values["dtype"] = None if values["dtype"] == "the model's" else values["dtype"]
-        values["save"] = values["save"] or None
+        values |= {name: values[name] or None for name in ("save", "gpus")}
         values["image"] = self._image(values["image"])
         return values
 
@@ -123,7 +126,9 @@ class Fields:
                     value = (value or 0) / GIB
                 elif name == "dtype":
                     value = value or "the model's"
-                self.inputs[name].value = "" if name == "save" and value is None else value
+                self.inputs[name].value = (
+                    "" if name in ("save", "gpus") and value is None else value
+                )
         finally:
             self._quiet = False
         self._changed()
@@ -157,6 +162,8 @@ class Fields:
             said = _said(lambda wish=wish: Request.of("any", model, **wish))  # type: ignore[misc]
             if said:
                 found.setdefault(names[-1], said)
+        if said := _said(lambda: Machine._detect().only(gpu_names(options["gpus"]))):
+            found["gpus"] = said
         if not found and self.prompt().strip():
             said = _said(lambda: Request.of(self.prompt(), model, **image))
             found |= {"prompt": said} if said else {}

@@ -26,6 +26,8 @@ class Placing:
     policy: str = "auto"
     vram_limit: int | None = None
     """Bytes that the run may take of a GPU, its CUDA context included."""
+    gpus: tuple[str, ...] = ()
+    """Indices or UUIDs of the GPUs that may be used; all if none is named."""
     compile: bool = False
     """Whether the transformer's blocks are compiled."""
     savings: Savings = NO_SAVINGS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -14,6 +15,7 @@ from cogmagic._plan import Plan
 from cogmagic._planner import plan as choose
 from cogmagic._request import Request
 from cogmagic._savings import Savings
+from cogmagic._selected import gpu_names
 from cogmagic._session import session
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def plan(
     tier: str | None = None,
     policy: str = "auto",
     vram_limit: int | None = None,
+    gpus: str | int | Sequence[str | int] | None = None,
     machine: Machine | None = None,
     zero_stage: int | None = None,
     lean_decode: bool = False,
@@ -50,15 +53,18 @@ def plan(
     would do and need on top of it; `zero_stage` is that of the DeepSpeed run that this process is
     in unless it is given.
     """
+    named = gpu_names(gpus)
+    machine = machine.only(named) if machine else None
     if context == "training":
-        return _plan_training(prompt, model, tier, machine, zero_stage, options)
+        here = machine or Machine.detect(gpus=named)
+        return _plan_training(prompt, model, tier, here, zero_stage, options)
     if context != "notebook":
         raise RequestError(f"Unknown context {context!r}. Choose from: notebook, training.")
     if known_options(options).get("image") is None:
         options.pop("image", None)
     found = find_model(model)
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
-    here = machine or session().held.hot.without(Machine.detect())
+    here = machine or session().held.hot.without(Machine.detect(gpus=named))
     download = 0
     if machine is None and local_folder(found) is None:
         from cogmagic._hub import room
@@ -80,7 +86,7 @@ def _plan_training(
     prompt: str,
     model: str,
     tier: str | None,
-    machine: Machine | None,
+    here: Machine,
     zero_stage: int | None,
     options: dict[str, Any],
 ) -> ValidationPlan:
@@ -90,7 +96,6 @@ def _plan_training(
 
     found = find_model(model)
     request = Request.of(prompt, found, **known_options(options), **_stand_in(found, options))
-    here = machine or Machine.detect()
     return described(
         request,
         here,

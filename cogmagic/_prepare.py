@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,13 +45,13 @@ class Prepared:
     """Is given previews of the video while it forms."""
 
 
-def look() -> Machine:
-    """This machine now, as this torch can use it."""
-    return ready(checked_by_torch(Machine.detect()))
+def look(gpus: Sequence[str] = ()) -> Machine:
+    """This machine now, as this torch can use it, with those GPUs or all."""
+    return ready(checked_by_torch(Machine.detect(gpus=gpus)), gpus)
 
 
 def prepare(
-    request: Request, placing: Placing, clock: Clock, now: Callable[[], Machine]
+    request: Request, placing: Placing, clock: Clock, now: Callable[[Sequence[str]], Machine]
 ) -> Prepared:
     """Check the request against the machine, bring in the libraries, and have the checkpoint here.
 
@@ -59,7 +59,7 @@ def prepare(
         request: what to make.
         placing: how the person wants it placed.
         clock: is told of the phases.
-        now: the machine as it is to this run, once torch is here.
+        now: the machine with these GPUs as it is to this run, once torch is here.
 
     Raises:
         CogMagicError: one line, with numbers and the way out.
@@ -67,7 +67,9 @@ def prepare(
     from cogmagic._pipeline import import_libraries
     from cogmagic._text import check_prompts
 
-    seen = Machine.detect()  # a tier or dtype that cannot be: before torch comes in
+    seen = Machine.detect(
+        gpus=placing.gpus
+    )  # a tier or dtype that cannot be: before torch comes in
     check_tier(placing.tier, seen)
     check_savings(placing.savings, placing.tier, seen)
     dtype_for(request, seen)
@@ -83,7 +85,7 @@ def prepare(
     else:
         check_prompts(request, folder)
     clock.phase("load", note=request.model.name)
-    machine = now()
+    machine = now(placing.gpus)
     gpu = machine.roomiest
     device = gpu.name if gpu else machine.device
     texts = Texts(request, folder, dtype_for(request, machine), device)

@@ -164,7 +164,7 @@ class Session:
 
     def _frames(self, job: Prepared, clock: Clock) -> tuple[np.ndarray[Any, Any], Report]:
         """Run the plan; where memory runs out, the next that needs less, while there is one."""
-        machine = self.held.look()
+        machine = self.held.look(job.placing.gpus)
         key = self.held.hot.key
         chosen = first_plan(job, machine, lambda plan: key == placement(job, plan, machine))
         failed: list[tuple[Plan, Shortage]] = []
@@ -174,7 +174,7 @@ class Session:
                 return outcome if not failed else (outcome[0], _told(outcome[1], failed))
             if is_host_shortage(outcome):
                 self.held.drop()
-            before, machine = machine, look()
+            before, machine = machine, look(job.placing.gpus)
             cause = cause_of(outcome, chosen, before, machine)
             if job.placing.plain and cause.kind in ("device", "fragmented"):
                 learn(before, chosen, None, job.placing.vram_limit)

@@ -106,7 +106,7 @@ def test_the_same_seed_makes_the_same_frames(one: Kernel, toy: Path, there: Path
     ("options", "name", "says"),
     [
         ("--stepps 3", "RequestError", "Did you mean '--steps'?"),
-        ("--truncate --tier balanced", "TierError", "this machine has 0"),
+        ("--truncate --tier balanced", "TierError", "there is none to use"),
         ("--save nowhere/", "OutputError", "Make it first."),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cogmagic import Gpu, Machine, _nvml
+from cogmagic import Gpu, Machine, RequestError, _nvml
 from cogmagic._gpu import GIB
 from cogmagic._machine import (
     TorchBuild,
@@ -21,6 +21,7 @@ from cogmagic._machine import (
 )
 from cogmagic._ram import cgroup_memory, host_ram
 from cogmagic._rocm import amd_gpus
+from cogmagic._selected import gpu_names, selected
 
 MIB = 2**20
 UUIDS = ["aaaaaaaa00001111222233334444aaaa", "bbbbbbbb00001111222233334444bbbb"]
@@ -96,6 +97,41 @@ def test_a_mig_instance_by_its_own_uuid(nvml: FakeNvml, monkeypatch: pytest.Monk
 def test_memory_of_a_driver_without_version_2(nvml: FakeNvml) -> None:
     nvml.knows_v2 = False
     assert _nvml.nvidia_gpus()[0].free == 70 * GIB - 500 * MIB
+
+
+def test_gpus_are_chosen_by_index_or_uuid(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cogmagic._machine.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0"))
+    whole = Machine.detect()
+    assert [g.name for g in whole.gpus] == ["H100", "RTX 3060"]
+    for name in ("1", str(whole.gpus[1].uuid), str(whole.gpus[1].uuid)[:8].upper()):
+        machine = Machine.detect(gpus=(name,))
+        assert [(g.index, g.name) for g in machine.gpus] == [(1, "RTX 3060")]
+        assert machine.rates is not None
+        assert whole.rates is not None
+        assert machine.rates.compute < whole.rates.compute  # those of the other card
+    assert Machine.detect(gpus=("0", "1")).gpus == whole.gpus
+    for name in ("2", "GPU-f", "x"):
+        with pytest.raises(RequestError, match=rf"no GPU '{name}'. Choose from 0 \(H100\), 1 \("):
+            Machine.detect(gpus=(name,))
+    with pytest.raises(RequestError, match="'GPU-' names 2 GPUs"):
+        Machine.detect(gpus=("GPU-",))
+    with pytest.raises(RequestError, match="There is none to use; leave it out"):
+        selected((), ("0",))
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (None, ()), ("0,2", ("0", "2")), (1, ("1",)), ([0, "GPU-8"], ("0", "GPU-8")),
+        ("", None), ("0,", None), ([], None), (1.5, None), ([True], None), (False, None),
+    ],
+)  # fmt: skip
+def test_names_of_gpus(given: object, names: tuple[str, ...] | None) -> None:
+    if names is None:
+        with pytest.raises(RequestError, match="name GPUs by index or UUID, as --gpus 0,2"):
+            gpu_names(given)
+    else:
+        assert gpu_names(given) == names
 
 
 def test_hidden_gpus_are_said(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:

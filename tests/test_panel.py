@@ -88,6 +88,16 @@ def test_the_recommendation_names_every_candidate_and_the_rule() -> None:
     assert "lacks" in html
 
 
+def test_a_gpu_that_is_not_there_is_said_beside_its_field(panel: Panel) -> None:
+    panel.fields.inputs["prompt"].value = PROMPT
+    for named, said in (("7", "there is no GPU &#x27;7&#x27;"), ("0,", "name GPUs by index")):
+        panel.fields.inputs["gpus"].value = named
+        assert said in panel.fields.wrong["gpus"].value
+        assert panel.generate.disabled
+    panel.fields.inputs["gpus"].value = ""
+    assert not panel.generate.disabled
+
+
 def test_the_sampler_reads_while_it_is_wanted_and_ends_when_it_is_closed() -> None:
     told: list[Sample] = []
     now = [0.0]

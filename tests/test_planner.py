@@ -67,8 +67,8 @@ def test_a_forced_tier_is_taken_and_the_rule_still_told() -> None:
 @pytest.mark.parametrize(
     ("tier", "where", "says"),
     [
-        ("balanced", machine(40.0), "this machine has 1. Use --tier auto"),
-        ("balanced", machine(), "this machine has 0. Use --tier auto"),
+        ("balanced", machine(40.0), "there is 1 to use. Use --tier auto"),
+        ("balanced", machine(), "there is none to use. Use --tier auto"),
         ("sequental", machine(), "Did you mean 'sequential'?"),
         ("sequential", Machine(device="mps"), "does not work on MPS"),
     ],

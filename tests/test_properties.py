@@ -70,6 +70,7 @@ known = st.fixed_dictionaries(
         "tier": st.sampled_from(["auto", "none", "stream", "staged", "balanced", "sideways"]),
         "policy": st.sampled_from(["auto", "rule", "luck"]),
         "vram_limit": numbers,
+        "gpus": st.one_of(st.none(), st.text(), st.integers(), st.lists(st.text())),
         "lean_decode": st.booleans(),
         "guidance_halves": st.booleans(),
         "fp8": st.booleans(),

@@ -95,3 +95,14 @@ def test_both_gpus_are_in_status(toy: Path, cwd: Path, session: Session) -> None
     shown = str(cogmagic.status())
     assert "GPU 0" in shown
     assert "GPU 1" in shown
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_gpu_that_is_named_is_used(toy: Path, cwd: Path, session: Session, index: int) -> None:
+    uuid = Machine.detect().gpus[index].uuid
+    torch.cuda.reset_peak_memory_stats(1 - index)
+    before = allocated()[1 - index]
+    for name in (index, uuid):
+        video = cogmagic.generate(PROMPT, model=str(toy), gpus=name, seed=1, num_inference_steps=2)
+        assert f"cuda:{index}" in video.report.device
+    assert torch.cuda.max_memory_allocated(1 - index) == before
