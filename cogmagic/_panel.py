@@ -12,53 +12,32 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import ipywidgets as w
-import traitlets as t
 
 from cogmagic._cell_text import as_cell
 from cogmagic._display import describe
 from cogmagic._errors import Cancelled, CogMagicError
 from cogmagic._panel_fields import Fields
+from cogmagic._panel_parts import Meter, View, close, error_html, peaks
 from cogmagic._panel_text import animated, bars, recommendation
 from cogmagic._plan import Plan
 from cogmagic._progress import Progress
 from cogmagic._sampler import Reader, Sample, Sampler
 from cogmagic._session import session
-from cogmagic._video import MARK
 
 if TYPE_CHECKING:
     from cogmagic._video import Video
 
 __all__ = ["Panel", "close_panel", "the_panel"]
 
-_STATIC = Path(__file__).parent / "static"
 _MOST = 8
 """Earlier results that are kept in the strip."""
 _PATIENCE = 30.0
 """Seconds that closing waits for a run to stop."""
 _NOTICED = 2**27
 """Bytes of free memory by which the recommendation is made anew."""
-
-
-class Meter(anywidget.AnyWidget):
-    """The bars; and, from the page, whether anyone sees them."""
-
-    _esm = _STATIC / "meter.js"
-    _css = _STATIC / "panel.css"
-    sample = t.Dict().tag(sync=True)
-    visible = t.Bool(False).tag(sync=True)
-    copied = t.Unicode().tag(sync=True)
-
-
-class _View(w.VBox):  # type: ignore[misc]  # it has no types
-    """The panel as it is shown; its text does not change from run to run."""
-
-    def __repr__(self) -> str:
-        return f"{MARK}panel"
 
 
 class Panel:
@@ -102,7 +81,7 @@ class Panel:
         ):  # fmt: skip
             button.on_click(self._told(act))
         buttons = w.HBox([self.generate, self.cancel, self.release])
-        self.view = _View(
+        self.view = View(
             [
                 self.meter, self.advice, self.fields.view(), self.tokens, buttons, self.bar,
                 self.status, self.preview, self.result, self.cell, self.strip,
@@ -121,7 +100,7 @@ class Panel:
             self._stopping = True
             session().cancel()
             job.join(_PATIENCE)
-        _close(self.view)
+        close(self.view)
 
     def refresh(self) -> None:
         """Check what is entered, and recommend anew; from whatever thread."""
@@ -137,7 +116,7 @@ class Panel:
         except Exception as error:
             wrong = str(error) or type(error).__name__
             self._plan = None
-            self._set(self.advice, _error(wrong))
+            self._set(self.advice, error_html(wrong))
         blocked = bool(wrong) or not self.fields.prompt().strip() or self._job is not None
         self.generate.disabled = blocked
 
@@ -151,9 +130,11 @@ class Panel:
         return found
 
     def _counted(self) -> str:
-        """Tokens of the prompt, once there is a tokenizer."""
+        """Tokens of the prompt, once there is a tokenizer, which no two threads use at once."""
         from cogmagic._text import ignored_words
 
+        if session().running is not None:
+            return str(self.tokens.value)
         loaded, model = session().loaded, self.fields.model()
         if loaded is None or model is None or loaded.model.name != model.name:
             return ""
@@ -169,7 +150,7 @@ class Panel:
             try:
                 act()
             except Exception as error:
-                self._set(self.status, _error(f"{type(error).__name__}: {error}"))
+                self._set(self.status, error_html(f"{type(error).__name__}: {error}"))
 
         return handle
 
@@ -211,12 +192,12 @@ class Panel:
         except Cancelled as stopped:
             self._set(self.status, escape(str(stopped)))
         except CogMagicError as error:
-            self._set(self.status, _error(str(error)))
+            self._set(self.status, error_html(str(error)))
         except Exception as error:
-            self._set(self.status, _error(f"{type(error).__name__}: {error}"))
+            self._set(self.status, error_html(f"{type(error).__name__}: {error}"))
         finally:
-            self._job = None
             self._show_running(False)
+            self._job = None  # from now on there may be another
             self.refresh()
 
     def _progress(self, progress: Progress) -> None:
@@ -229,7 +210,7 @@ class Panel:
         self.bar.value = progress.done / progress.total if progress.total else 0.0
         note = " (the kernel's stop button does not reach this: use Cancel)"
         self._set(self.status, escape(describe(progress, progress.phase_seconds) + note))
-        self._peaks = _peaks()
+        self._peaks = peaks()
 
     def _show_preview(self, frames: Any) -> None:
         self.preview.value = animated(frames, 8)
@@ -255,7 +236,7 @@ class Panel:
         gone = self.strip.children[_MOST - 1 :]
         self.strip.children = (row, *self.strip.children[: _MOST - 1])
         for widget in gone:
-            _close(widget)
+            close(widget)
 
     def _copy(self, text: str) -> None:
         self._copies += 1
@@ -274,28 +255,6 @@ class Panel:
     def _set(widget: Any, value: str) -> None:
         if widget.value != value:
             widget.value = value
-
-
-def _error(text: str) -> str:
-    return f'<span class="cogmagic-wrong" role="alert">{escape(text)}</span>'
-
-
-def _peaks() -> dict[int, int]:
-    """Per GPU, the most that torch has held in the phase that runs."""
-    import torch
-
-    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return {}
-    return {i: torch.cuda.max_memory_reserved(i) for i in range(torch.cuda.device_count())}
-
-
-def _close(widget: Any) -> None:
-    """Close a widget and all that it has: ipywidgets closes none of it, and forgets none."""
-    parts = [getattr(widget, name, None) for name in ("layout", "style")]
-    for part in (*getattr(widget, "children", ()), *parts):
-        if isinstance(part, w.Widget):
-            _close(part)
-    widget.close()
 
 
 _PANEL: list[Panel] = []

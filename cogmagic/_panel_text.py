@@ -74,7 +74,7 @@ def _gpu_bar(
         "total": gpu.total,
         "parts": [part for part in parts if part[1] is not None],
         "mark": peaks.get(gpu.index),
-        "ghost": ghost.peak_vram if ghost else None,
+        "ghost": ghost.peak_vram if ghost and gpu.index in ghost.gpus else None,
         "note": " · ".join([gpu.name, *filter(None, notes)]),
     }
 

@@ -76,6 +76,8 @@ class Plan:
     rule_reason: str
     where: str
     """The device that was planned for, in words."""
+    gpu: int | None = None
+    """Torch's index of the GPU that a run on one takes."""
     changes: tuple[str, ...] = ()
     """What would make a faster tier fit, or any."""
     download: int = 0
@@ -89,6 +91,13 @@ class Plan:
     def chosen(self) -> Candidate | None:
         """The candidate of the chosen tier; None where nothing is predicted for it."""
         return next((c for c in self.candidates if c.tier == self.tier), None)
+
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        """Torch's indices of the GPUs that it would use."""
+        if self.chosen and self.chosen.needs.order:
+            return self.chosen.needs.order
+        return () if self.gpu is None else (self.gpu,)
 
     @property
     def fits(self) -> bool:

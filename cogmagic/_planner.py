@@ -85,6 +85,7 @@ def plan(
         rule=rule,
         rule_reason=rule_reason,
         where=_where(machine, vram_limit),
+        gpu=machine.roomiest.index if machine.roomiest else None,
         download=download,
         text=text,
         savings=savings,
