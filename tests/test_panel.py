@@ -71,7 +71,7 @@ def test_a_gpu_as_a_bar() -> None:
 
 def test_a_need_is_shown_on_the_gpus_that_would_be_used() -> None:
     machine = Machine.of("RTX 3090 + RTX 4090", ram=64)
-    for options, used in (({"tier": "stream"}, [1]), ({"gpus": "0"}, [0]), ({}, [0, 1])):
+    for options, used in (({"tier": "stream"}, [0]), ({"gpus": "1"}, [1]), ({}, [0, 1])):
         plan = cogmagic.plan(model="5b", machine=machine, **options)
         found = bars(Sample(machine.gpus), plan, {})["bars"]
         assert [i for i, bar in enumerate(found) if bar["ghost"]] == used
