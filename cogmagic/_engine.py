@@ -27,6 +27,7 @@ __all__ = [
 
 _DTYPES: dict[str, Dtype] = {"bf16": "bfloat16", "fp16": "float16"}
 _SHARDED = ("FSDP", "MEGATRON_LM", "XLA")
+_HERE = "here"
 _MEETINGS: list[str] = []
 """Those to which all came: each process counts the same."""
 
@@ -174,13 +175,18 @@ def _offloads(hook: Any) -> bool:
     )
 
 
-def meet(engine: Engine, seconds: float) -> None:
+def meet(engine: Engine, seconds: float, refused: str = "") -> None:
     """Wait until every process has come here; they would hang in each other's way otherwise.
 
     Goes by the key-value store of the process group, since its barriers wait for ever.
 
+    Args:
+        engine: says how many there are.
+        seconds: to wait.
+        refused: why this process cannot go on; the others are told.
+
     Raises:
-        TrainingError: when one does not come in time.
+        TrainingError: when one does not come in time, or cannot go on.
     """
     if engine.processes == 1:
         return
@@ -188,7 +194,7 @@ def meet(engine: Engine, seconds: float) -> None:
 
     store, place = _get_default_store(), f"cogmagic/validation/{len(_MEETINGS)}"
     keys = [f"{place}/{rank}" for rank in range(engine.processes)]
-    store.set(keys[engine.rank], "here")
+    store.set(keys[engine.rank], refused or _HERE)
     try:
         store.wait(keys, timedelta(seconds=seconds))
     except RuntimeError:  # torch.distributed.DistStoreError is one
@@ -196,6 +202,10 @@ def meet(engine: Engine, seconds: float) -> None:
         store.delete_key(keys[engine.rank])  # who comes later is alone, and the next time counts
         raise TrainingError(_alone(engine, absent, seconds)) from None
     _MEETINGS.append(place)
+    said = [store.get(key).decode() for key in keys]
+    whys = [f"process {rank} ({why})" for rank, why in enumerate(said) if why != _HERE]
+    if whys and not refused:
+        raise TrainingError(f"The validation was refused in {', '.join(whys)}.")
 
 
 def _alone(engine: Engine, absent: list[int], seconds: float) -> str:

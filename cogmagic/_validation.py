@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from cogmagic._engine import (
     let_go_of_gathered,
     meet,
 )
-from cogmagic._errors import RequestError, TrainingError
+from cogmagic._errors import CogMagicError, RequestError, TrainingError
 from cogmagic._footprint import footprint
 from cogmagic._generation import generate_frames
 from cogmagic._machine import Machine
@@ -92,8 +93,13 @@ class Validation:
         """
         import torch
 
-        samples = self._samples(requests)
-        plan = self._plan(samples).check()
+        try:
+            samples = self._samples(requests)
+            plan = self._plan(samples).check()
+        except CogMagicError as error:
+            with suppress(TrainingError):  # what is wrong here comes first
+                meet(self._engine, self._timeout, refused=str(error))
+            raise
         meet(self._engine, self._timeout)
         self._met = True
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -119,6 +119,21 @@ def test_a_failure_in_one_process_is_told_to_the_others(tmp_path: Path) -> None:
     assert main["differences"] == other["differences"] == []
 
 
+@pytest.mark.parametrize("zero", [None, pytest.param("3", marks=deepspeed)])
+def test_what_one_process_refuses_is_told_to_the_others(tmp_path: Path, zero: str | None) -> None:
+    options = {"zero": zero} if zero else {}
+    main, other = train(tmp_path, 2, **options, validate="refuse-one")
+    (told,), (refused,) = main["notes"], other["notes"]
+    assert refused.startswith("RequestError: ")
+    assert told == (
+        f"TrainingError: The validation was refused in process 1 ({refused.partition(': ')[2]})."
+    )
+    assert len(main["losses"]) == len(other["losses"]) == 4
+    assert main["videos"] == other["videos"]  # the next time it works
+    assert len(main["videos"]) == 3
+    assert main["differences"] == other["differences"] == []
+
+
 @deepspeed
 def test_a_validation_in_one_process_alone_is_told_and_does_not_hang(tmp_path: Path) -> None:
     main, other = train(tmp_path, 2, zero="3", validate="main")

@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs
 from diffusers import CogVideoXPipeline
 
-from cogmagic import TrainingError
+from cogmagic import CogMagicError
 from cogmagic._checkpoint import embedded_folder
 from cogmagic.training import validation
 
@@ -93,7 +93,7 @@ class Loop:
                 before, held = self.state(), allocated()
                 try:
                     videos = self.validate(folder, step)
-                except (TrainingError, RuntimeError) as error:
+                except (CogMagicError, RuntimeError) as error:
                     notes.append(f"{type(error).__name__}: {error}")
                 after = self.state()
                 grew.append(allocated() - held)
@@ -117,8 +117,9 @@ class Loop:
 
     def validate(self, folder: Path, step: int) -> list[dict[str, Any]]:
         options = self.options
+        main = self.accelerator.is_main_process
         alone = options["validate"] == "main" and step == 1
-        if alone and not self.accelerator.is_main_process:
+        if alone and not main:
             return []
         hooks: list[str] = []
 
@@ -134,7 +135,10 @@ class Loop:
             self.pipe, self.accelerator, folder=folder / "videos", timeout=timeout,
             on_progress=look,
         ) as v:  # fmt: skip
-            videos = v.generate(REQUESTS, step=step)
+            odd = options["validate"] == "refuse-one" and step == 1 and not main
+            videos = v.generate(
+                [{**r, "width": 65} for r in REQUESTS] if odd else REQUESTS, step=step
+            )
             assert "tiling" in str(v.plan(REQUESTS))
         assert not hooks, hooks
         return [
