@@ -399,7 +399,8 @@ def test_a_finetune_is_not_taken_for_the_model_that_it_was_made_from(
     download(identify(original, base), silent)
     config = repository.folder / "transformer" / "config.json"
     size = {"in_channels": 16, "num_layers": 42, "num_attention_heads": 48}
-    config.write_text(json.dumps({**size, "max_text_seq_length": 226}))
+    size |= {"use_rotary_positional_embeddings": True, "max_text_seq_length": 226}
+    config.write_text(json.dumps(size))
     model = find_model(REPO)
     assert (model.name, model.source) == ("5b", REPO)
     assert local_folder(model) is None
