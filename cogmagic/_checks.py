@@ -109,9 +109,12 @@ def dtype_for(request: Request, machine: Machine) -> Dtype:
     old = gpu is not None and gpu.capability is not None and gpu.capability < (8, 0)
     if machine.device == "cuda" and old and dtype == "bfloat16":
         assert gpu is not None  # noqa: S101 - `old` says so
+        new = (g for g in machine.gpus if g.capability is not None and g.capability >= (8, 0))
+        way = "--model 2b, or try --dtype float16, with which the picture may be black"
+        if other := next(new, None):
+            way = f"--gpus {other.index} ({other.name}), {way}"
         raise RequestError(
             f"{gpu.name} cannot compute in bfloat16, which {request.model.name} was trained in"
-            " (that takes Ampere or newer). Use --model 2b, or try --dtype float16, with which"
-            " the picture may be black."
+            f" (that takes Ampere or newer). Use {way}."
         )
     return dtype

@@ -211,7 +211,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         filled.setdefault("keep", self.keep)
         if self.vram_limit:
             filled.setdefault("vram_limit", round(self.vram_limit * GIB))
-        if self.gpus:
+        if self.gpus and not options.keys() & {"gpu", "vram", "which_gpu"}:  # those of this machine
             filled.setdefault("gpus", self.gpus)
         if self.save:
             filled.setdefault("save", self.save)

@@ -456,3 +456,17 @@ def test_completion_leaves_the_prompt_alone(shell: Any) -> None:
     with provisionalcompleter():
         found = {c.text for c in shell.Completer.completions(text, len(text))}
     assert "--steps" not in found
+
+
+def test_gpus_of_this_machine_are_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
+    shell.run("%config CogMagic.gpus = '3'")
+    with pytest.raises(RequestError, match="there is no GPU '3'"):
+        shell.run("%cogvideo plan")
+    with pytest.raises(RequestError, match=r"There is none to use; leave it out\."):
+        shell.run("%%cogvideo\na red circle")
+    shell.run("%cogvideo plan --model 5b --gpu 'RTX 3060'")  # another machine has others
+    shell.run("%cogvideo plan --model 5b --gpu 'RTX 3090 + RTX 3060' --gpus 1")
+    shell.run("%cogvideo plan --model 5b --which-gpu")
+    said = capsys.readouterr().out
+    assert "on RTX 3060 (" in said
+    assert "RTX 3090 (" not in said

@@ -124,6 +124,9 @@ def test_a_gpu_without_bfloat16() -> None:
     assert "--dtype float16" in str(error.value)
     assert plan(five(dtype="float16"), Machine.of("T4")).dtype == "float16"
     assert cogmagic.plan(model="2b", machine=Machine.of("T4")).dtype == "float16"
+    with pytest.raises(RequestError, match=r"Use --gpus 1 \(RTX 3060\), --model 2b, or try"):
+        plan(five(), Machine.of("T4 + RTX 3060"))
+    assert cogmagic.plan(model="5b", machine=Machine.of("T4 + RTX 3060"), gpus=1).fits
 
 
 def test_past_runs_correct_the_next_prediction() -> None:
