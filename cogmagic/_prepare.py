@@ -67,9 +67,8 @@ def prepare(
     from cogmagic._pipeline import import_libraries
     from cogmagic._text import check_prompts
 
-    seen = Machine.detect(
-        gpus=placing.gpus
-    )  # a tier or dtype that cannot be: before torch comes in
+    # A tier or dtype that cannot be: before torch comes in.
+    seen = Machine.detect(gpus=placing.gpus)
     check_tier(placing.tier, seen)
     check_savings(placing.savings, placing.tier, seen)
     dtype_for(request, seen)
