@@ -92,7 +92,9 @@ class Adopted:
             getattr(t, "ds_numel", t.numel())
             * (dtype if dtype and t.is_floating_point() else t.dtype).itemsize
             for t in (*module.parameters(), *module.buffers())
-            if t.device != self.device or hasattr(t, "ds_id")
+            if t.device != self.device
+            or hasattr(t, "ds_id")
+            or (dtype and t.is_floating_point() and t.dtype != dtype)  # the old ones are kept
         )
 
     @contextmanager
@@ -132,7 +134,12 @@ class Adopted:
             undo.enter_context(self._there(vae))
             if self._comes(self.transformer):
                 undo.enter_context(self._there(self.transformer))
-            # Without autocast's cache, which would keep a second copy of all weights.
+            # Without autocast's cache, which would keep a second copy of all weights, and so
+            # without what `prepare` has put around the transformer for mixed precision.
+            own = self.transformer.__dict__.get("_original_forward")
+            if cast and own is not None and "forward" in self.transformer.__dict__:
+                undo.enter_context(attributes_kept((self.transformer, "forward")))
+                self.transformer.forward = own
             undo.enter_context(
                 torch.autocast(self.device.type, self.dtype, cache_enabled=False)
                 if cast

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._catalog import Dtype
@@ -20,16 +19,12 @@ __all__ = [
     "check_pipeline",
     "engine_of",
     "let_go_of_gathered",
-    "meet",
     "raw_transformer",
     "zero_stage_now",
 ]
 
 _DTYPES: dict[str, Dtype] = {"bf16": "bfloat16", "fp16": "float16"}
 _SHARDED = ("FSDP", "MEGATRON_LM", "XLA")
-_HERE = "here"
-_MEETINGS: list[str] = []
-"""Those to which all came: each process counts the same."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +151,11 @@ def check_pipeline(pipe: Any) -> None:
     for name, module in pipe.components.items():
         if not isinstance(module, nn.Module):
             continue
+        if name != "transformer" and type(module).__name__ in _WRAPPERS:
+            raise TrainingError(
+                f"The {name} is wrapped for training: build the pipeline with"
+                f" {name}=accelerator.unwrap_model({name})."
+            )
         for part in module.modules():
             hooks = getattr(getattr(part, "_diffusers_hook", None), "hooks", {})
             if "group_offloading" in hooks or _offloads(getattr(part, "_hf_hook", None)):
@@ -172,50 +172,4 @@ def _offloads(hook: Any) -> bool:
         type(h).__name__ in ("CpuOffload", "UserCpuOffloadHook")
         or (type(h).__name__ == "AlignDevicesHook" and h.offload)
         for h in inner
-    )
-
-
-def meet(engine: Engine, seconds: float, refused: str = "") -> None:
-    """Wait until every process has come here; they would hang in each other's way otherwise.
-
-    Goes by the key-value store of the process group, since its barriers wait for ever.
-
-    Args:
-        engine: says how many there are.
-        seconds: to wait.
-        refused: why this process cannot go on; the others are told.
-
-    Raises:
-        TrainingError: when one does not come in time, or cannot go on.
-    """
-    if engine.processes == 1:
-        return
-    from torch.distributed.distributed_c10d import _get_default_store
-
-    store, place = _get_default_store(), f"cogmagic/validation/{len(_MEETINGS)}"
-    keys = [f"{place}/{rank}" for rank in range(engine.processes)]
-    store.set(keys[engine.rank], refused or _HERE)
-    try:
-        store.wait(keys, timedelta(seconds=seconds))
-    except RuntimeError:  # torch.distributed.DistStoreError is one
-        absent = [rank for rank, key in enumerate(keys) if not store.check([key])]
-        store.delete_key(keys[engine.rank])  # who comes later is alone, and the next time counts
-        raise TrainingError(_alone(engine, absent, seconds)) from None
-    _MEETINGS.append(place)
-    said = [store.get(key).decode() for key in keys]
-    whys = [f"process {rank} ({why})" for rank, why in enumerate(said) if why != _HERE]
-    if whys and not refused:
-        raise TrainingError(f"The validation was refused in {', '.join(whys)}.")
-
-
-def _alone(engine: Engine, absent: list[int], seconds: float) -> str:
-    who = ", ".join(map(str, absent))
-    why = (
-        "ZeRO-3 keeps a piece of each weight in every process"
-        if engine.gathers
-        else "they share the samples"
-    )
-    return (
-        f"Process {who} of {engine.processes} did not come to the validation within {seconds:g} s."
-        f" Call it in all of them, not under accelerator.is_main_process: {why}."
     )

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._adopted import Adopted
 from cogmagic._catalog import Dtype, Model
-from cogmagic._engine import (
-    Engine,
-    let_go_of_gathered,
-    meet,
-)
-from cogmagic._errors import CogMagicError, RequestError, TrainingError
+from cogmagic._engine import Engine, let_go_of_gathered
+from cogmagic._errors import OutputError, RequestError, TrainingError
 from cogmagic._footprint import footprint
 from cogmagic._generation import generate_frames
 from cogmagic._machine import Machine
-from cogmagic._memory import Peaks
+from cogmagic._meeting import listen, meet, tell
+from cogmagic._memory import Peaks, let_go_of_frames
 from cogmagic._mp4 import write_mp4
 from cogmagic._progress import Clock, OnProgress
 from cogmagic._report import Report, metadata
 from cogmagic._request import Request
+from cogmagic._samples import Sample, samples_of
 from cogmagic._target import Target
-from cogmagic._text import ignored_words
 from cogmagic._trackers import log_videos
 from cogmagic._validation_plan import ValidationPlan, plan_validation
 from cogmagic._version import __version__
@@ -37,15 +35,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["Validation"]
-
-_EMBEDS = ("prompt_embeds", "negative_prompt_embeds")
-
-
-@dataclass(frozen=True)
-class _Sample:
-    request: Request
-    embeds: tuple[torch.Tensor, ...] | None
-    """Given by the caller."""
 
 
 class Validation:
@@ -68,7 +57,8 @@ class Validation:
         self._model, self._configs, self._folder = model, configs, folder
         self._tier, self._dtype, self._timeout = tier, dtype, timeout
         self._on_progress = on_progress
-        self._met = False
+        self._met = self._closed = False
+        self._unwritten: list[Exception] = []
 
     def plan(self, requests: Sequence[str | Mapping[str, Any]]) -> ValidationPlan:
         """What making these would do to memory; nothing moves."""
@@ -91,81 +81,97 @@ class Validation:
             RequestError: for a request that the model cannot fulfil, before anything moves.
             TrainingError: when it does not fit, or not every process has come.
         """
-        import torch
-
         try:
             samples = self._samples(requests)
             plan = self._plan(samples).check()
-        except CogMagicError as error:
-            with suppress(TrainingError):  # what is wrong here comes first
-                meet(self._engine, self._timeout, refused=str(error))
-            raise
-        meet(self._engine, self._timeout)
-        self._met = True
-        self._folder.mkdir(parents=True, exist_ok=True)
-        made: dict[int, Video] = {}
-        failure: Exception | None = None
-        try:
-            with torch.no_grad():
-                embeds = self._encode(samples, plan)
-                with self._adopted.making():
-                    for i in self._engine.mine(len(samples)):
-                        name = f"step-{step:06d}-{i}.mp4"
-                        request = samples[i].request
-                        made[i] = self._make(request, embeds[i], plan, name, overwrite=overwrite)
+            names = self._names(len(samples), step, overwrite=overwrite)
         except Exception as error:
-            failure = error
-        videos = self._gathered(made, failure)
+            with suppress(TrainingError):  # what is wrong here comes first
+                meet(self._engine, self._timeout, refused=str(error) or type(error).__name__)
+            raise
+        meet(self._engine, self._timeout, about=_digest(samples, step))
+        self._met = True
+        videos = self._shared(samples, plan, names)
         if self._accelerator.is_main_process:
-            log_videos(self._accelerator.trackers, videos, step)
+            try:
+                log_videos(self._accelerator.trackers, videos, step)
+            except Exception as error:  # the videos are there, and the training goes on
+                warnings.warn(f"A tracker did not take the videos: {error}", stacklevel=2)
         return videos
+
+    def _samples(self, requests: object) -> list[Sample]:
+        if self._closed:
+            raise TrainingError("This validation has ended: make videos inside the with block.")
+        return samples_of(requests, self._model, self._adopted)
+
+    def _names(self, count: int, step: int, *, overwrite: bool) -> list[Path]:
+        """The files to be written, in a folder that is there."""
+        if not isinstance(step, int):
+            raise RequestError(f"step={step!r:.40} is not a whole number.")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{self._folder} cannot be made ({error.strerror}). Give another folder=."
+            ) from None
+        paths = [self._folder / f"step-{step:06d}-{i}.mp4" for i in range(count)]
+        if not overwrite and (there := [path for path in paths if path.exists()]):
+            raise OutputError(
+                f"{there[0]} is there already. Give another step=, or overwrite=True."
+            )
+        return paths
+
+    def _shared(
+        self, samples: Sequence[Sample], plan: ValidationPlan, paths: Sequence[Path]
+    ) -> list[Video]:
+        """All videos, those of this process and of the others; or the failure of any."""
+        engine, made = self._engine, dict[int, Video]()
+        try:
+            self._make_mine(samples, plan, paths, made)
+            if self._unwritten:
+                raise self._unwritten.pop()
+        except BaseException as error:
+            failure = f"{type(error).__name__}: {error}"
+            tell(engine, (failure, {}))
+            let_go_of_frames(error)
+            # What goes on alone would wait for the others in the training. Under ZeRO-3 they may
+            # wait for this process.
+            if isinstance(error, Exception) and not (engine.gathers and len(made) < len(samples)):
+                listen(engine)
+            raise
+        tell(engine, ("", {i: _plain(video) for i, video in made.items()}))
+        told = listen(engine)
+        if others := [f"process {rank} ({said})" for rank, (said, _) in enumerate(told) if said]:
+            raise TrainingError(f"The validation failed in {', '.join(others)}.")
+        for _, theirs in told:
+            made |= theirs
+        return [made[i] for i in sorted(made)]
+
+    def _make_mine(
+        self,
+        samples: Sequence[Sample],
+        plan: ValidationPlan,
+        paths: Sequence[Path],
+        made: dict[int, Video],
+    ) -> None:
+        import torch
+
+        with torch.no_grad():
+            embeds = self._encode(samples, plan)
+            with self._adopted.making():
+                for i in self._engine.mine(len(samples)):
+                    made[i] = self._make(samples[i].request, embeds[i], plan, paths[i])
 
     def let_go(self) -> None:
         """Give back what a forward pass has left, if all processes have made one.
 
         In one process alone it would gather more at the next step than the others.
         """
+        self._closed = True
         if self._met:
             let_go_of_gathered(self._accelerator)
 
-    def _samples(self, requests: Sequence[str | Mapping[str, Any]]) -> list[_Sample]:
-        if isinstance(requests, str | Mapping):
-            raise RequestError("Give a list of requests, also of one: v.generate([...]).")
-        if not requests:
-            raise RequestError("There is no request: v.generate needs one at least.")
-        return [self._sample(i, r) for i, r in enumerate(requests)]
-
-    def _sample(self, index: int, wish: str | Mapping[str, Any]) -> _Sample:
-        from cogmagic._planning import known_options
-
-        options: dict[str, Any] = {"prompt": wish} if isinstance(wish, str) else dict(wish)
-        given: list[Any] = [options.pop(name, None) for name in _EMBEDS]
-        prompt = options.pop("prompt", "given as embeddings" if given[0] is not None else "")
-        options.setdefault("seed", index)
-        request = Request.of(prompt, self._model, **known_options(options))
-        guided = request.guidance_scale > 1.0
-        if given[0] is not None and guided and given[1] is None:
-            raise RequestError(
-                "prompt_embeds without negative_prompt_embeds: give both, or guidance_scale=1."
-            )
-        if given[0] is not None:
-            return _Sample(request, tuple(given[: 2 if guided else 1]))
-        if self._adopted.text_encoder is None:
-            raise RequestError("The pipeline has no text encoder: give prompt_embeds.")
-        self._check_prompts(request)
-        return _Sample(request, None)
-
-    def _check_prompts(self, request: Request) -> None:
-        limit = request.model.max_tokens
-        for text in (request.prompt, request.negative_prompt):
-            count, ignored = ignored_words(self._adopted.pipe.tokenizer, text, limit)
-            if ignored and not request.truncate:
-                raise RequestError(
-                    f"A prompt has {count} tokens, but the model reads {limit}: it would ignore"
-                    f" {ignored[:120]!r}. Shorten it, or give truncate=True."
-                )
-
-    def _plan(self, samples: Sequence[_Sample]) -> ValidationPlan:
+    def _plan(self, samples: Sequence[Sample]) -> ValidationPlan:
         adopted, device = self._adopted, self._engine.device
         most = max(samples, key=lambda s: s.request.width * s.request.height * s.request.num_frames)
         gpus = Machine.detect().gpus if device.type == "cuda" else ()
@@ -184,7 +190,7 @@ class Validation:
         )
 
     def _encode(
-        self, samples: Sequence[_Sample], plan: ValidationPlan
+        self, samples: Sequence[Sample], plan: ValidationPlan
     ) -> list[tuple[torch.Tensor, ...]]:
         found = [s.embeds or self._adopted.embeds(s.request) for s in samples]
         if None in found:
@@ -200,13 +206,10 @@ class Validation:
         request: Request,
         embeds: tuple[torch.Tensor, ...],
         plan: ValidationPlan,
-        name: str,
-        *,
-        overwrite: bool,
+        path: Path,
     ) -> Video:
         writes = not self._engine.gathers or self._accelerator.is_main_process
-        path = self._folder / name
-        target = Target.claim(path, request.seed, overwrite=overwrite) if writes else None
+        target = Target.claim(path, request.seed, overwrite=True) if writes else None
         clock, measured = Clock(self._on_progress), Peaks(Machine.detect())
         clock.at_end = measured.close
         try:
@@ -219,13 +222,23 @@ class Validation:
                 num_frames=len(frames), fps=request.fps, seed=request.seed, report=report,
             )  # fmt: skip
             if target:
-                write_mp4(target.part, frames, video.fps, metadata(request, report))
-                target.commit()
+                self._write(target, request, video, frames)
             clock.end()
         finally:
             if target:
                 target.drop()
         return video
+
+    def _write(
+        self, target: Target, request: Request, video: Video, frames: np.ndarray[Any, Any]
+    ) -> None:
+        try:
+            write_mp4(target.part, frames, video.fps, metadata(request, video.report))
+            target.commit()
+        except Exception as error:
+            if not self._engine.gathers:
+                raise
+            self._unwritten.append(error)  # the others need this process for the next sample
 
     def _report(
         self, plan: ValidationPlan, clock: Clock, measured: Peaks, frames: np.ndarray[Any, Any]
@@ -244,21 +257,11 @@ class Validation:
             versions={"cogmagic": __version__},
         )
 
-    def _gathered(self, made: dict[int, Video], failure: Exception | None) -> list[Video]:
-        """All videos in their order, from whatever process made them; or the failure of any."""
-        if self._engine.processes > 1 and not self._engine.gathers:
-            from accelerate.utils import gather_object
 
-            plain = {i: _plain(video) for i, video in made.items()}
-            said = f"{type(failure).__name__}: {failure}" if failure else ""
-            told = gather_object([(self._engine.rank, said, plain)])
-            made = {i: video for *_, videos in told for i, video in videos.items()}
-            others = [f"process {rank} ({words})" for rank, words, _ in told if words]
-            if others and failure is None:
-                raise TrainingError(f"The validation failed in {', '.join(others)}.")
-        if failure is not None:
-            raise failure
-        return [made[i] for i in sorted(made)]
+def _digest(samples: Sequence[Sample], step: int) -> str:
+    """The same in processes that were given the same."""
+    wishes = [(r.prompt, r.size, r.num_frames, r.seed) for r in (s.request for s in samples)]
+    return hashlib.sha256(repr((step, wishes)).encode()).hexdigest()
 
 
 class _NoTexts:

@@ -70,7 +70,7 @@ def validation(
         configs = Path(around.enter_context(tempfile.TemporaryDirectory()))
         model = describe(pipe, transformer, configs)
         v = Validation(
-            adopted, accelerator, engine, model, configs, Path(folder), tier, wanted,
+            adopted, accelerator, engine, model, configs, Path(folder).expanduser(), tier, wanted,
             timeout, on_progress or silent,
         )  # fmt: skip
         around.callback(v.let_go)

@@ -288,7 +288,7 @@ def test_the_peak_is_lower() -> None:
     vae = build("vae", table()["models"]["5b"]["configs"]["vae"], torch.bfloat16)
     plain = peak(vae, nullcontext())
     assert plain > 3.5
-    assert peak(vae, lean_decoding(vae)) < 0.43 * plain
+    assert peak(vae, lean_decoding(vae)) < 0.57 * plain
 
 
 def test_nothing_of_a_tile_is_left_for_the_next(tiny: Any) -> None:
