@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from diffusers import CogVideoXPipeline
 
 import cogmagic
-from cogmagic import RequestError, TierError, TrainingError
+from cogmagic import OutputError, RequestError, TierError, TrainingError
 from cogmagic._checkpoint import embedded_folder
 from cogmagic.training import validation
 
@@ -135,6 +138,22 @@ def test_what_one_process_refuses_is_told_to_the_others(tmp_path: Path, zero: st
 
 
 @deepspeed
+def test_files_that_are_there_are_refused_by_all_of_zero_3(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "step-000001-0.mp4").touch()
+    for told in train(tmp_path, 2, zero="3", validate="keep"):
+        assert len(told["losses"]) == 4
+        assert "is there already. Give another step=" in told["notes"][0]
+        assert len(told["videos"]) == 3
+
+
+def test_other_requests_in_one_process_are_told(tmp_path: Path) -> None:
+    for rank, told in enumerate(train(tmp_path, 2, validate="other-one")):
+        assert told["notes"][0].startswith(f"TrainingError: Process {1 - rank} was given other")
+        assert len(told["videos"]) == 3
+
+
+@deepspeed
 def test_a_validation_in_one_process_alone_is_told_and_does_not_hang(tmp_path: Path) -> None:
     main, other = train(tmp_path, 2, zero="3", validate="main")
     assert "Process 1 of 2 did not come to the validation within 5 s" in main["notes"][0]
@@ -186,11 +205,85 @@ def test_what_is_asked_for_is_checked_before_anything_is_written(
             ([{"prompt": "a fox", "guidence_scale": 3}], "guidance_scale"),
             (["very " * 100 + "long"], "reads 64"),
             ([{"prompt_embeds": torch.zeros(1, 64, 64)}], "give both, or guidance_scale=1"),
+            (
+                [{"prompt": "a fox", "negative_prompt_embeds": torch.zeros(1)}],
+                "give both, or neither",
+            ),
+            ([{"prompt_embeds": torch.zeros(2, 5), "guidance_scale": 1}], r"not \(2, 5\)"),
+            ([{"prompt_embeds": [1], "guidance_scale": 1}], "not list"),
+            ([{"prompt": "a fox", "dtype": "bfloat16"}], r"validation\(dtype=...\)"),
+            ([5], "Request 0 is 5"),
         ):
             with pytest.raises(RequestError, match=said) as error:
                 v.generate(wish)
             assert "\n" not in str(error.value)
+        with pytest.raises(RequestError, match="step='10' is not a whole number"):
+            v.generate(["a fox"], step="10")
     assert not folder.exists()
+    with pytest.raises(TrainingError, match="inside the with block"):
+        v.generate(["a fox"])
+    folder.write_text("")
+    with (
+        validation(pipe, accelerator, folder=folder) as v,
+        pytest.raises(OutputError, match=r"cannot be made \(File exists\)"),
+    ):
+        v.generate(["a fox"])
+
+
+def test_a_failure_leaves_no_tensor_behind(accelerator: Any, pipe: Any, tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def look(module: Any, args: Any, kwargs: Any) -> None:
+        seen.append(weakref.ref(kwargs["hidden_states"]))
+        raise RuntimeError("injected")
+
+    handle = pipe.transformer.register_forward_pre_hook(look, with_kwargs=True)
+    gc.disable()
+    try:
+        with (
+            validation(pipe, accelerator, folder=tmp_path) as v,
+            pytest.raises(RuntimeError, match="injected"),
+        ):
+            v.generate([SMALL | {"prompt": "a red circle"}])
+        assert seen[0]() is None
+    finally:
+        gc.enable()
+        handle.remove()
+
+
+def test_a_tracker_that_fails_loses_no_video(
+    accelerator: Any, pipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accelerator, "trackers", [SimpleNamespace(name="tensorboard")])
+    with validation(pipe, accelerator, folder=tmp_path) as v:
+        with pytest.warns(UserWarning, match="A tracker did not take the videos"):
+            (video,) = v.generate([SMALL | {"prompt": "a red circle"}])
+        with pytest.raises(
+            OutputError, match=r"is there already\. Give another step=, or overwrite"
+        ):
+            v.generate([SMALL | {"prompt": "a red circle"}], overwrite=False)
+    assert video.path.is_file()
+
+
+def test_no_copy_of_the_weights_stays_in_mixed_precision(pipe: Any, tmp_path: Path) -> None:
+    accelerator = Accelerator(cpu=True, mixed_precision="bf16")
+    model = accelerator.prepare(pipe.transformer)
+    casts: list[int] = []
+    wrapped = model.forward
+
+    def look(progress: Any) -> None:
+        if progress.phase == "denoise" and progress.done == 1:
+            casts.append(torch.is_autocast_cache_enabled())
+            assert "forward" in pipe.transformer.__dict__
+            assert pipe.transformer.forward is not wrapped
+
+    with validation(pipe, accelerator, folder=tmp_path, on_progress=look) as v:
+        v.generate([SMALL | {"prompt": "a red circle"}])
+    assert casts == [False]
+    assert model.forward is wrapped
+    for state in (AcceleratorState, PartialState):
+        state._reset_state()
+    GradientState._reset_state()
 
 
 def test_a_tier_in_a_validation(accelerator: Any, pipe: Any) -> None:

@@ -135,10 +135,12 @@ class Loop:
             self.pipe, self.accelerator, folder=folder / "videos", timeout=timeout,
             on_progress=look,
         ) as v:  # fmt: skip
-            odd = options["validate"] == "refuse-one" and step == 1 and not main
-            videos = v.generate(
-                [{**r, "width": 65} for r in REQUESTS] if odd else REQUESTS, step=step
-            )
+            how, wishes = options["validate"] if step == 1 else "", REQUESTS
+            if how == "refuse-one" and not main:
+                wishes = [{**wish, "width": 65} for wish in REQUESTS]
+            if how == "other-one" and not main:
+                wishes = REQUESTS[:1]
+            videos = v.generate(wishes, step=step, overwrite=how != "keep")
             assert "tiling" in str(v.plan(REQUESTS))
         assert not hooks, hooks
         return [
