@@ -20,7 +20,7 @@ from cogmagic._cell_text import as_cell
 from cogmagic._display import describe
 from cogmagic._errors import Cancelled, CogMagicError
 from cogmagic._panel_fields import Fields
-from cogmagic._panel_parts import Meter, View, close, error_html, peaks
+from cogmagic._panel_parts import Marks, Meter, View, close, error_html
 from cogmagic._panel_text import animated, bars, recommendation
 from cogmagic._plan import Plan
 from cogmagic._progress import Progress
@@ -59,7 +59,7 @@ class Panel:
         self._job: threading.Thread | None = None
         self._plan: Plan | None = None
         self._free: int | None = None
-        self._peaks: dict[int, int] = {}
+        self._marks = Marks()
         self._said_at = 0.0
         self._stopping = False
         self._refreshing = threading.RLock()
@@ -159,7 +159,7 @@ class Panel:
             return
         prompt, options = self.fields.prompt(), self.fields.options()
         cell = as_cell(prompt, options | {"image": self.fields.inputs["image"].value})
-        self._peaks, self._said_at, self._stopping = {}, 0.0, False
+        self._marks, self._said_at, self._stopping = Marks(), 0.0, False
         self._show_running(True)
         # The context tells ipykernel which cell's output this is.
         run = contextvars.copy_context().run
@@ -187,6 +187,7 @@ class Panel:
                 prompt, on_progress=self._progress, on_preview=self._show_preview, **options
             )
             video = replace(video, embed_limit=self._embed_limit)
+            self._marks.raise_to(video.report.peak_reserved)
             self._set(self.status, "")
             self._add(video, options, cell)
         except Cancelled as stopped:
@@ -203,6 +204,7 @@ class Panel:
     def _progress(self, progress: Progress) -> None:
         if self._stopping:
             raise KeyboardInterrupt
+        self._marks.look()
         now = time.monotonic()
         if progress.done and progress.done != progress.total and now - self._said_at < 0.2:
             return
@@ -210,7 +212,6 @@ class Panel:
         self.bar.value = progress.done / progress.total if progress.total else 0.0
         note = " (the kernel's stop button does not reach this: use Cancel)"
         self._set(self.status, escape(describe(progress, progress.phase_seconds) + note))
-        self._peaks = peaks()
 
     def _show_preview(self, frames: Any) -> None:
         self.preview.value = animated(frames, 8)
@@ -245,7 +246,7 @@ class Panel:
 
     def _sampled(self, sample: Sample) -> None:
         """In the sampler's thread: the bars, and the advice where what is free has changed."""
-        self.meter.sample = bars(sample, self._plan, self._peaks)
+        self.meter.sample = bars(sample, self._plan, self._marks.bytes)
         free = sum(g.available or 0 for g in sample.gpus) or sample.ram.available or 0
         if self._job is None and abs(free - (self._free or 0)) > _NOTICED:
             self._free = free

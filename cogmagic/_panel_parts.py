@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import traitlets as t
 
 from cogmagic._video import MARK
 
-__all__ = ["Meter", "View", "close", "error_html", "peaks"]
+__all__ = ["Marks", "Meter", "View", "close", "error_html"]
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -39,13 +40,23 @@ def error_html(text: str) -> str:
     return f'<span class="cogmagic-wrong" role="alert">{escape(text)}</span>'
 
 
-def peaks() -> dict[int, int]:
-    """Per GPU, the most that torch has held in the phase that runs."""
-    import torch
+class Marks:
+    """Per GPU, the most that torch has held in a run; its own counters are of a phase alone."""
 
-    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return {}
-    return {i: torch.cuda.max_memory_reserved(i) for i in range(torch.cuda.device_count())}
+    def __init__(self) -> None:
+        self.bytes: dict[int, int] = {}
+
+    def look(self) -> None:
+        """Count what the phase that runs has held so far."""
+        import torch
+
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            for i in range(torch.cuda.device_count()):
+                self.raise_to({i: torch.cuda.max_memory_reserved(i)})
+
+    def raise_to(self, held: Mapping[int, int]) -> None:
+        """Count what is known to have been held."""
+        self.bytes |= {i: max(n, self.bytes.get(i, 0)) for i, n in held.items()}
 
 
 def close(widget: Any) -> None:

@@ -26,6 +26,7 @@ import cogmagic
 from cogmagic._gpu import GIB
 from cogmagic._machine import Machine
 from cogmagic._nvml import vitals
+from cogmagic._panel_parts import Marks
 from cogmagic._panel_text import bars
 from cogmagic._ram import host_ram
 from cogmagic._sampler import Reader, Sample, Sampler
@@ -58,8 +59,10 @@ def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
     last = [0.0]
     checks = [beside("at rest")]
     parts: dict[str, float] = {}
+    marks = Marks()
 
     def follow(progress: cogmagic.Progress) -> None:
+        marks.look()
         if progress.phase != "denoise" or not progress.done:
             return
         import torch
@@ -82,7 +85,9 @@ def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
     )  # fmt: skip
     sampler.close()
     checks.append(beside("kept"))
-    bar = bars(Reader()(), plan, dict(video.report.peak_reserved))
+    followed = marks.bytes.get(0, 0)
+    marks.raise_to(video.report.peak_reserved)
+    bar = bars(Reader()(), plan, marks.bytes)
     return {
         "step_off": round(median(off), 4),
         "step_on": round(median(on), 4),
@@ -93,6 +98,7 @@ def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
         "read_ms": round(1000 * median(read.seconds), 3),
         "core": round(sum(read.cpu) / sum(on), 5),
         "ghost_gib": round((bar["bars"][0]["ghost"] or 0) / GIB, 2),
+        "followed_gib": round(followed / GIB, 2),
         "mark_gib": round((bar["bars"][0]["mark"] or 0) / GIB, 2),
         "beside": checks,
         "device": video.report.device,
