@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,8 @@ def generate(
         overwrite: whether an existing file may be replaced.
         on_progress: called with a `Progress` at every step.
         on_preview: called while denoising with the video as it forms: uint8 RGB, latent frames ×
-            latent height × latent width × 3; takes at most a hundredth of the time.
+            latent height × latent width × 3; takes at most a hundredth of the time. If it fails,
+            there are no more previews, and the run goes on.
         **options: ``width``, ``height`` (pixels), ``num_frames``, ``num_inference_steps``,
             ``guidance_scale``, ``negative_prompt``, ``seed``, ``scheduler``, ``fps``, ``dtype``,
             ``image``, ``truncate``; the model's own defaults where left out.
@@ -153,12 +154,16 @@ def cancel() -> str:
     return "Stopping." if session().cancel() else "Nothing is running."
 
 
-def panel(names: Mapping[str, Any] | None = None, *, embed_limit: int = 8_000_000) -> Any:
+def panel(
+    names: MutableMapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Any:
     """The kernel's panel, an ipywidget: live memory, the recommendation, a request and its runs.
 
     Args:
-        names: variables that may be named as a first frame; those of ``__main__`` by default.
-        embed_limit: bytes up to which a video is embedded in the notebook.
+        names: variables that may be named as a first frame, and among which an uploaded one is
+            put; those of ``__main__`` by default.
+        defaults: what a new panel's fields begin with, of ``model``, ``tier``, ``policy``,
+            ``vram_limit`` (bytes), ``gpus``, ``keep`` and ``save``.
 
     Raises:
         RequestError: where the packages that it takes are not installed.
@@ -170,7 +175,7 @@ def panel(names: Mapping[str, Any] | None = None, *, embed_limit: int = 8_000_00
             f'The panel needs {missing.name}. Install it: pip install "cogmagic[lab]", then restart'
             " the kernel."
         ) from None
-    return the_panel(vars(sys.modules["__main__"]) if names is None else names, embed_limit).view
+    return the_panel(vars(sys.modules["__main__"]) if names is None else names, defaults).view
 
 
 def unsaved() -> Video:

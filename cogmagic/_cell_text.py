@@ -27,7 +27,8 @@ def as_cell(prompt: str, options: dict[str, Any]) -> str:
             words.append(f"--{option.name}")
         else:  # a value that begins with a dash would be taken for an option
             between = "=" if str(value).startswith("-") else " "
-            words.append(f"--{option.name}{between}{_quoted(str(value))}")
+            one_line = " ".join(str(value).splitlines())  # a cell's options are its first line
+            words.append(f"--{option.name}{between}{_quoted(one_line)}")
     return " ".join(words) + "\n" + prompt
 
 

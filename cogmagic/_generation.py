@@ -43,7 +43,7 @@ def generate_frames(
     positive, negative = _embeddings(pipe, request, clock, texts, kept)
     steps = request.num_inference_steps
     preview = Preview(pipe, show) if show is not None else None
-    clock.phase("denoise", steps)
+    clock.phase("denoise", steps, note=preview.note if preview else "")
 
     def stepped(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if tensors["latents"].is_cuda:

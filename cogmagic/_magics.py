@@ -151,8 +151,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         if verb == "panel":
             from IPython.display import display
 
-            limit = int(self.embed_limit_mb * 1e6)
-            display(_api.panel(self.shell.user_ns, embed_limit=limit))
+            display(_api.panel(self.shell.user_ns, self._with_defaults({})))
             return None
         if verb == "cancel":
             print(_api.cancel())  # noqa: T201

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from base64 import b64encode
+from collections.abc import Callable, Mapping, MutableMapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from cogmagic._cell_text import as_cell
 from cogmagic._display import describe
 from cogmagic._errors import Cancelled, CogMagicError
 from cogmagic._panel_fields import Fields
-from cogmagic._panel_parts import Marks, Meter, View, close, error_html
+from cogmagic._panel_parts import Marks, Meter, View, close, error_html, player
 from cogmagic._panel_text import animated, bars, recommendation
 from cogmagic._plan import Plan
 from cogmagic._progress import Progress
@@ -46,28 +46,28 @@ class Panel:
     Args:
         names: the user's variables.
         read: what samples the machine; NVML and torch's counters when it is left out.
-        embed_limit: bytes up to which a video is embedded.
+        defaults: what the fields begin with, by the names of the options.
     """
 
     def __init__(
         self,
-        names: Mapping[str, Any] | None = None,
+        names: MutableMapping[str, Any] | None = None,
         read: Callable[[], Sample] | None = None,
-        embed_limit: int = 8_000_000,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
-        self._embed_limit, self._copies = embed_limit, 0
+        self._copies = self._samples = 0
         self._job: threading.Thread | None = None
         self._plan: Plan | None = None
-        self._free: int | None = None
+        self._free: tuple[int, ...] = ()
         self._marks = Marks()
         self._said_at = 0.0
         self._stopping = False
         self._refreshing = threading.RLock()
         self.meter = Meter()
-        self.fields = Fields(self.refresh, {} if names is None else names)
+        self.fields = Fields(self.refresh, {} if names is None else names, defaults or {})
         self.advice, self.tokens, self.status = w.HTML(), w.HTML(), w.HTML()
-        self.bar = w.FloatProgress(max=1.0, layout=w.Layout(width="auto"))
-        self.preview = w.Image(format="webp", layout=w.Layout(display="none", width="240px"))
+        self.bar = w.HTML()
+        self.preview = w.HTML(layout=w.Layout(display="none"))
         self.generate = w.Button(description="Generate", button_style="primary", icon="play")
         self.cancel = w.Button(description="Cancel", icon="stop", disabled=True)
         self.release = w.Button(description="Release", icon="eject")
@@ -108,15 +108,22 @@ class Panel:
             self._refresh()
 
     def _refresh(self) -> None:
+        found, advice = None, ""
         try:
             wrong = self.fields.check()
-            self._plan = None if wrong else self._planned()
-            self._set(self.advice, "" if self._plan is None else recommendation(self._plan))
+            if not wrong:
+                found = self._planned()
+                advice = recommendation(found)
             self._set(self.tokens, self._counted())
         except Exception as error:
             wrong = str(error) or type(error).__name__
-            self._plan = None
-            self._set(self.advice, error_html(wrong))
+            by_hand = self.fields.inputs["tier"].value != "auto"
+            if by_hand and isinstance(error, CogMagicError):
+                self.fields.check(wrong)
+            else:
+                advice = error_html(wrong)
+        self._plan = found
+        self._set(self.advice, advice)
         blocked = bool(wrong) or not self.fields.prompt().strip() or self._job is not None
         self.generate.disabled = blocked
 
@@ -158,17 +165,22 @@ class Panel:
         if self._job is not None:
             return
         prompt, options = self.fields.prompt(), self.fields.options()
-        cell = as_cell(prompt, options | {"image": self.fields.inputs["image"].value})
+        entered = self.fields.entered()
         self._marks, self._said_at, self._stopping = Marks(), 0.0, False
         self._show_running(True)
         # The context tells ipykernel which cell's output this is.
         run = contextvars.copy_context().run
         self._job = threading.Thread(
-            target=run, args=(self._work, prompt, options, cell), name="cogmagic-panel", daemon=True
+            target=run,
+            args=(self._work, prompt, options, entered),
+            name="cogmagic-panel",
+            daemon=True,
         )
         self._job.start()
 
     def _cancel(self) -> None:
+        if self._job is None:  # it has just ended, and what runs now is not the panel's
+            return
         self._stopping = True  # it may not have begun
         session().cancel()
         self._set(self.status, "Stopping…")
@@ -179,17 +191,16 @@ class Panel:
         self._set(self.status, escape(_api.release()))
         self.refresh()
 
-    def _work(self, prompt: str, options: dict[str, Any], cell: str) -> None:
+    def _work(self, prompt: str, options: dict[str, Any], entered: dict[str, Any]) -> None:
         from cogmagic import _api
 
         try:
             video = _api.generate(
                 prompt, on_progress=self._progress, on_preview=self._show_preview, **options
             )
-            video = replace(video, embed_limit=self._embed_limit)
             self._marks.raise_to(video.report.peak_reserved)
             self._set(self.status, "")
-            self._add(video, options, cell)
+            self._add(video, entered)
         except Cancelled as stopped:
             self._set(self.status, escape(str(stopped)))
         except CogMagicError as error:
@@ -209,29 +220,34 @@ class Panel:
         if progress.done and progress.done != progress.total and now - self._said_at < 0.2:
             return
         self._said_at = now
-        self.bar.value = progress.done / progress.total if progress.total else 0.0
+        self._show_done(progress.done / progress.total if progress.total else 0.0)
         note = " (the kernel's stop button does not reach this: use Cancel)"
         self._set(self.status, escape(describe(progress, progress.phase_seconds) + note))
 
     def _show_preview(self, frames: Any) -> None:
-        self.preview.value = animated(frames, 8)
+        source = "data:image/webp;base64," + b64encode(animated(frames, 8)).decode()
+        self.preview.value = f'<img alt="The video as it forms" width="240" src="{source}">'
         self.preview.layout.display = ""
 
     def _show_running(self, running: bool) -> None:
         self.generate.disabled, self.cancel.disabled = running, not running
         self.release.disabled = running
-        self.bar.value = 0.0
+        self._show_done(0.0)
         if not running:
             self.preview.layout.display = "none"
 
-    def _add(self, video: Video, options: dict[str, Any], cell: str) -> None:
+    def _show_done(self, share: float) -> None:
+        bar = f'<progress class="cogmagic-progress" aria-label="Progress" value="{share:.3f}">'
+        self._set(self.bar, bar + "</progress>")
+
+    def _add(self, video: Video, entered: dict[str, Any]) -> None:
         """Show a result, and put it at the head of the strip."""
-        self.result.value = video.player_html() + f"<div>{escape(video.facts_line())}</div>"
+        self.result.value = player(video) + f"<div>{escape(video.facts_line())}</div>"
         poster = w.HTML(f'<img width="120" alt="{escape(repr(video))}" src="{video._poster()}">')
         again = w.Button(description="Use these settings again", layout=w.Layout(width="auto"))
         copy = w.Button(description="Copy as a cell", layout=w.Layout(width="auto"))
-        again.on_click(self._told(lambda: self.fields.set(video.prompt, options)))
-        copy.on_click(self._told(lambda: self._copy(cell)))
+        again.on_click(self._told(lambda: self.fields.set(video.prompt, entered)))
+        copy.on_click(self._told(lambda: self._copy(as_cell(video.prompt, entered))))
         wrap = w.Layout(flex_flow="row wrap")
         row = w.Box([poster, w.Label(video.path.name), again, copy], layout=wrap)
         gone = self.strip.children[_MOST - 1 :]
@@ -246,9 +262,14 @@ class Panel:
 
     def _sampled(self, sample: Sample) -> None:
         """In the sampler's thread: the bars, and the advice where what is free has changed."""
-        self.meter.sample = bars(sample, self._plan, self._marks.bytes)
-        free = sum(g.available or 0 for g in sample.gpus) or sample.ram.available or 0
-        if self._job is None and abs(free - (self._free or 0)) > _NOTICED:
+        self._samples += 1  # so that each is a change, and news for the page
+        found = bars(sample, self._plan, self._marks.bytes)
+        self.meter.sample = found | {"tick": self._samples}
+        free = (sample.ram.available or 0, *(g.available or 0 for g in sample.gpus))
+        moved = len(free) != len(self._free) or any(
+            abs(now - before) > _NOTICED for now, before in zip(free, self._free, strict=True)
+        )
+        if self._job is None and moved:
             self._free = free
             self.refresh()
 
@@ -261,10 +282,14 @@ class Panel:
 _PANEL: list[Panel] = []
 
 
-def the_panel(names: Mapping[str, Any] | None = None, embed_limit: int = 8_000_000) -> Panel:
+def the_panel(
+    names: MutableMapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Panel:
     """The kernel's panel; a new one if there is none."""
     if not _PANEL:
-        _PANEL.append(Panel(names, embed_limit=embed_limit))
+        _PANEL.append(Panel(names, defaults=defaults))
+    elif names is not None:
+        _PANEL[0].fields.names = names
     return _PANEL[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ import anywidget
 import ipywidgets as w
 import traitlets as t
 
-from cogmagic._video import MARK
+from cogmagic._errors import plain_line
+from cogmagic._video import MARK, Video
 
-__all__ = ["Marks", "Meter", "View", "close", "error_html"]
+__all__ = ["Marks", "Meter", "View", "close", "error_html", "player"]
 
 _STATIC = Path(__file__).parent / "static"
+_PLAYED = 64_000_000
+"""Bytes up to which a video is sent to the page."""
 
 
 class Meter(anywidget.AnyWidget):
@@ -57,6 +61,19 @@ class Marks:
     def raise_to(self, held: Mapping[int, int]) -> None:
         """Count what is known to have been held."""
         self.bytes |= {i: max(n, self.bytes.get(i, 0)) for i, n in held.items()}
+
+
+def player(video: Video) -> str:
+    """A video as the panel plays it: embedded, for a link would be taken from the page's address.
+
+    Nothing of it goes into the notebook. What is larger than a page takes well is named.
+    """
+    path = video.path
+    large = video.unsaved is None and path.is_file() and path.stat().st_size > _PLAYED
+    if not large:
+        return replace(video, embed_limit=_PLAYED).player_html()
+    size = f"{path.stat().st_size / 1e6:.0f} MB"
+    return f"<div>{escape(plain_line(str(path)))} has {size}: too large to be shown here.</div>"
 
 
 def close(widget: Any) -> None:

@@ -22,19 +22,32 @@ _SHARE = 0.01
 
 
 class Preview:
-    """Shows latents as small pictures, as often as costs no more than a hundredth of the time."""
+    """Shows latents as small pictures, as often as costs no more than a hundredth of the time.
+
+    A video is worth more than its preview: what goes wrong with one ends the previews alone.
+    """
 
     def __init__(self, pipe: Any, show: OnPreview) -> None:
         self._show = show
-        self._map = _fitted(pipe)
+        self._map: torch.Tensor | None = None
+        self.note = ""
+        """Why there is none."""
+        try:
+            self._map = _fitted(pipe)
+        except Exception as error:
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            self.note = f"without a preview: {first[:120]}"
         self._began, self._spent = time.monotonic(), 0.0
 
     def __call__(self, latents: torch.Tensor) -> None:
         """Latents [1, frames, channels, height, width] after a step."""
         now = time.monotonic()
-        if self._spent > (now - self._began) * _SHARE:
+        if self._map is None or self._spent > (now - self._began) * _SHARE:
             return
-        self._show(_colours(latents, self._map))
+        try:
+            self._show(_colours(latents, self._map))
+        except Exception:
+            self._map = None
         self._spent += time.monotonic() - now
 
 

@@ -14,6 +14,10 @@ from cogmagic._ram import Ram
 __all__ = ["Reader", "Sample", "Sampler", "Vitals"]
 
 
+_PATIENCE = 5.0
+"""Seconds that closing waits for a driver that does not answer."""
+
+
 @dataclass(frozen=True)
 class Vitals:
     """How a GPU is; None where unknown."""
@@ -101,12 +105,17 @@ class Sampler:
         self._closed.set()
         self._wanted.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(_PATIENCE)
 
     def _run(self) -> None:
         due = self._clock()
         while self._wanted.wait() and not self._closed.is_set():
-            with suppress(Exception):  # a GPU that goes, a front end that went: the next may do
-                self._tell(self._read())
+            try:
+                sample = self._read()
+            except Exception as error:  # a GPU that goes: the next reading may do
+                why = (str(error) or type(error).__name__).splitlines()[0]
+                sample = Sample(note=f"Memory cannot be read now: {why}")
+            with suppress(Exception):  # a front end that went
+                self._tell(sample)
             due = max(due + self._interval, self._clock())  # what was missed is not made up for
             self._closed.wait(due - self._clock())

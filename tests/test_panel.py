@@ -23,6 +23,7 @@ from cogmagic._cell_text import as_cell
 from cogmagic._gpu import GIB
 from cogmagic._options import parse_line
 from cogmagic._panel import Panel, close_panel, the_panel
+from cogmagic._panel_parts import Marks, player
 from cogmagic._panel_text import bars, recommendation
 from cogmagic._sampler import Sample, Sampler, Vitals
 from cogmagic._session import Session
@@ -113,7 +114,6 @@ def test_the_sampler_reads_while_it_is_wanted_and_ends_when_it_is_closed() -> No
     def read() -> Sample:
         now[0] += 1.0
         if len(told) == 2:
-            told.append(Sample(note="lost"))
             raise OSError("the GPU is gone")
         return Sample()
 
@@ -125,6 +125,7 @@ def test_the_sampler_reads_while_it_is_wanted_and_ends_when_it_is_closed() -> No
     while len(told) < 5 and time.monotonic() < until:
         time.sleep(0.001)
     assert len(told) >= 5  # the error did not end it
+    assert told[2].note == "Memory cannot be read now: the GPU is gone"
     sampler.want(False)
     time.sleep(0.05)
     paused = len(told)
@@ -184,22 +185,105 @@ def test_only_what_the_model_takes_can_be_entered(panel: Panel) -> None:
 def test_a_tier_that_cannot_be_is_said_in_the_panel(panel: Panel) -> None:
     panel.fields.inputs["prompt"].value = PROMPT
     panel.fields.inputs["tier"].value = "balanced"
-    assert "cogmagic-wrong" in panel.advice.value
+    assert "several GPUs" in panel.fields.wrong["tier"].value
+    assert panel.advice.value == ""
     assert panel.generate.disabled
+    panel.fields.inputs["tier"].value = "auto"
+    assert panel.fields.wrong["tier"].value == ""
+    assert not panel.generate.disabled
+
+
+def test_numbers_are_taken_as_typed_and_what_is_wrong_is_beside_them(panel: Panel) -> None:
+    inputs = panel.fields.inputs
+    inputs["prompt"].value = PROMPT
+    for name, legal, wrong, said in (
+        ("seed", str(2**64 - 1), str(2**64), "2^64 - 1"), ("seed", "7", "x", "whole number"),
+        ("fps", 100, 121, "1 to 120"), ("num_inference_steps", 1000, 0, "1 to 1000"),
+        ("guidance_scale", 20.0, 20.5, "1 (no guidance) to 20"),
+        ("vram_limit", 0.5, 0.4, "0.5 to 4096"), ("vram_limit", 0.0, -1.0, "0.5 to 4096"),
+    ):  # fmt: skip
+        inputs[name].value = legal
+        assert not panel.generate.disabled, panel.fields.check()
+        inputs[name].value = wrong
+        assert inputs[name].value == wrong
+        assert said in panel.fields.wrong[name].value
+        assert panel.generate.disabled
+        inputs[name].value = legal
+    assert panel.fields.options()["seed"] == 7
+
+
+def test_a_model_is_looked_for_once(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def missing(name: str) -> None:
+        asked.append(name)
+        raise cogmagic.CheckpointError("not there")
+
+    monkeypatch.setattr("cogmagic._panel_fields.find_model", missing)
+    panel.fields.inputs["model"].value = "someone/something"
+    for seed in "123":
+        panel.fields.inputs["seed"].value = seed
+    assert asked == ["someone/something"]
+    assert "not there" in panel.fields.wrong["model"].value
+    monkeypatch.setattr("cogmagic._panel_fields._AGAIN", 0.0)
+    panel.refresh()
+    assert len(asked) > 1
+
+
+def test_the_kernels_defaults_are_the_panels(shell: Any, cwd: Path, session: Session) -> None:
+    shell.run_line_magic("load_ext", "cogmagic")
+    for line in ("model = '2b'", "vram_limit = 10", "keep = 'cold'", "save = 'videos'"):
+        shell.run_line_magic("config", f"CogMagic.{line}")
+    shell.run_line_magic("cogvideo", "panel")
+    options = the_panel().fields.options()
+    expected = {"model": "2b", "vram_limit": 10 * GIB, "keep": "cold", "save": "videos"}
+    assert {name: options[name] for name in expected} == expected
+    assert the_panel().fields.names is shell.user_ns
+    close_panel()
+
+
+def test_the_recommendation_follows_each_gpu(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(panel, "refresh", lambda: made.append(1))
+    gpu = Machine.of("RTX 3060").gpus[0]
+
+    def free(*amounts: int) -> None:
+        panel._sampled(Sample(tuple(replace(gpu, free=n * GIB) for n in amounts)))
+
+    free(4, 8)
+    free(4, 8)
+    assert len(made) == 1
+    free(8, 4)  # as much altogether
+    assert len(made) == 2
+    panel._sampled(Sample(note="the driver is gone"))
+    assert len(made) == 3
+    assert panel.meter.sample["said"] == "the driver is gone"
+    before = panel.meter.sample["tick"]
+    panel._sampled(Sample(note="the driver is gone"))
+    assert panel.meter.sample["tick"] == before + 1
+
+
+def test_the_mark_is_the_highest_of_all_phases() -> None:
+    marks = Marks()
+    for held in ({0: 3}, {0: 7, 1: 2}, {0: 5}):
+        marks.raise_to(held)
+    assert marks.bytes == {0: 7, 1: 2}
 
 
 def test_a_run_its_result_and_its_settings(panel: Panel, toy: Path, cwd: Path) -> None:
-    start(panel, toy, seed=7, num_frames=9)
+    start(panel, toy, seed="7", num_frames=9)
     wait(panel)
     assert panel.status.value == ""
     assert "<video" in panel.result.value
     assert "seed 7" in panel.result.value
     assert panel.tokens.value.endswith(f" of {panel.fields.model().max_tokens} tokens</div>")  # type: ignore[union-attr]
-    panel.fields.inputs["seed"].value = 8
+    panel.fields.inputs["seed"].value = "8"
     panel.fields.inputs["model"].value = "5b"
+    panel.cancel.click()
+    assert panel.status.value == "", "what has ended cannot be stopped"
     *_, again, copy = panel.strip.children[0].children
     again.click()
-    assert panel.fields.inputs["seed"].value == 7
+    assert panel.fields.inputs["seed"].value == "7"
     assert panel.fields.inputs["model"].value == str(toy)
     assert panel.fields.inputs["num_frames"].value == 9
     copy.click()
@@ -264,18 +348,52 @@ def test_closing_stops_a_run(panel: Panel, toy: Path, cwd: Path) -> None:
     assert cogmagic.cancel() == "Nothing is running."
 
 
-def test_an_upload_that_is_no_picture_is_said(panel: Panel) -> None:
-    panel.fields.inputs["prompt"].value = PROMPT
-    panel.fields.inputs["model"].value = "5b-i2v"
+def upload(panel: Panel, data: bytes) -> None:
     file = {"name": "a.png", "type": "image/png", "size": 3, "last_modified": datetime.now(UTC)}
-    panel.fields.upload.value = ({**file, "content": memoryview(b"no!")},)
-    assert "not a picture" in panel.advice.value
+    panel.fields.upload.value = ({**file, "content": memoryview(data)},)
+
+
+def test_an_upload_becomes_a_variable_that_a_cell_can_name(panel: Panel) -> None:
+    fields = panel.fields
+    fields.inputs["prompt"].value = PROMPT
+    fields.inputs["model"].value = "5b-i2v"
+    upload(panel, b"no!")
+    assert "not a picture" in fields.wrong["image"].value
     assert panel.generate.disabled
     out = BytesIO()
-    Image.new("RGB", (64, 64)).save(out, "PNG")
-    panel.fields.upload.value = ({**file, "content": memoryview(out.getvalue())},)
-    assert "not a picture" not in panel.advice.value
+    Image.new("RGB", (64, 64), (255, 0, 0)).save(out, "PNG")
+    upload(panel, out.getvalue())
+    assert fields.wrong["image"].value == ""
     assert not panel.generate.disabled
+    assert fields.inputs["image"].value == "first_frame"
+    assert fields.options()["image"] is fields.names["first_frame"]
+    assert "--image first_frame " in as_cell(PROMPT, fields.entered())
+    upload(panel, out.getvalue())
+    assert fields.inputs["image"].value == "first_frame_2"
+    fields.inputs["model"].value = "5b"  # takes none
+    assert not panel.generate.disabled
+    assert fields.options()["image"] is None
+    assert "--image" not in as_cell(PROMPT, fields.entered())
+    fields.inputs["model"].value = "5b-i2v"
+    fields.inputs["image"].value = ""
+    assert "needs a first frame" in fields.wrong["image"].value
+
+
+def test_a_text_of_several_lines_is_one_in_a_cell() -> None:
+    cell = as_cell("one\ntwo", {"negative_prompt": "dark\nblurred"})
+    assert cell == '%%cogvideo --negative-prompt "dark blurred"\none\ntwo'
+
+
+def test_a_large_video_plays_and_a_huge_one_is_named(
+    panel: Panel, toy: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = cogmagic.generate(PROMPT, model=str(toy), num_inference_steps=1)
+    assert 'src="data:video/mp4' in player(replace(video, embed_limit=0))
+    monkeypatch.setattr("cogmagic._panel_parts._PLAYED", 10)
+    assert "too large" in player(video)
+    assert video.path.name in player(video)
+    video.path.unlink()
+    assert "no longer there" in player(video)
 
 
 def test_there_is_one_panel_and_leaving_closes_it(shell: Any, session: Session) -> None:

@@ -83,16 +83,22 @@ def test_the_panel_from_the_first_look_to_the_release(lab: str, cwd: Path) -> No
             "before => document.querySelector('.cogmagic-table').innerText !== before", arg=advice
         )
         assert field(page, "Width").input_value() == "720"
-        enter(page, "Width", "721")
+        field(page, "Width").select_text()
+        field(page, "Width").press_sequentially("721", delay=30)
+        assert field(page, "Width").input_value() == "721"
+        field(page, "Width").press("Tab")
         page.wait_for_selector(".cogmagic-wrong:has-text('multiples of 16')")
         enter(page, "Model", "tiny")
         assert page.locator("button:has-text('Generate')").is_disabled()
 
         enter(page, "Prompt", "a red circle moves to the right", "textarea")
+        enter(page, "Seed", str(2**60))
         enter(page, "Steps", "900")
         press(page, "Generate")
         status(page, "denoise · ")
-        page.wait_for_selector(".cogmagic-panel img.widget-image", state="visible")
+        page.wait_for_selector(".cogmagic-panel img[alt='The video as it forms']", state="visible")
+        problems = serious(page)
+        assert problems == [], problems
         page.evaluate(RUN_CELL, 1)
         page.wait_for_selector(".jp-OutputArea-output:has-text('42')")
         assert not page.locator("button:has-text('Cancel')").is_disabled()
@@ -109,6 +115,7 @@ def test_the_panel_from_the_first_look_to_the_release(lab: str, cwd: Path) -> No
         )
         texts = [t.input_value() for t in page.locator(".cogmagic-panel textarea").all()]
         cell = next(text for text in texts if text.startswith("%%cogvideo"))
+        assert f"--seed {2**60} " in cell
         assert cell.endswith("\na red circle moves to the right")
         page.evaluate(ADD_CELL, cell)
         page.evaluate(RUN_CELL, 2)
@@ -130,6 +137,43 @@ def test_a_kernel_that_is_restarted_leaves_a_panel_that_says_so(lab: str, cwd: P
         page.wait_for_selector(".cogmagic-words")
         page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
         page.wait_for_selector(".cogmagic-dead:has-text('This panel is dead')")
+
+
+def test_a_kernel_that_is_busy_is_not_said_to_be_dead(lab: str, cwd: Path) -> None:
+    with browser_page(cwd / "busy.png") as page:
+        page.goto(f"{lab}/lab/tree/panel.ipynb")
+        page.wait_for_function(KERNEL_IS_IDLE)
+        page.evaluate(ADD_CELL, "import time; time.sleep(10); print('slept')")
+        page.evaluate(RUN_ALL)
+        page.wait_for_selector(".cogmagic-dead:has-text('busy with a cell')")
+        assert page.locator(".cogmagic-dead:has-text('No news')").count() == 0
+        page.wait_for_selector(".jp-OutputArea-output:has-text('slept')")
+        page.wait_for_selector(".cogmagic-words")
+        page.wait_for_function("() => document.querySelector('.cogmagic-dead').textContent === ''")
+        assert page.locator(".cogmagic-stale").count() == 0
+
+        page.evaluate(RUN_CELL, 2)  # while it is in sight, and heard: the figures go on
+        page.wait_for_function(f"before => ({WORDS})() !== before", arg=page.evaluate(WORDS))
+        page.wait_for_timeout(7000)
+        assert page.locator(".cogmagic-dead").inner_text() == ""
+
+
+def test_another_page_that_goes_out_of_sight_does_not_stop_this_one(lab: str, cwd: Path) -> None:
+    """Pages of one kernel share what they tell it; the other's word is given from Python here."""
+    with browser_page(cwd / "first.png") as page:
+        page.goto(f"{lab}/lab/tree/panel.ipynb")
+        page.wait_for_function(KERNEL_IS_IDLE)
+        page.evaluate(RUN_ALL)
+        page.wait_for_selector(".cogmagic-words")
+        hide = "from cogmagic._panel import the_panel as p\np().meter.visible = False\nprint('hid')"
+        page.evaluate(ADD_CELL, hide)
+        page.evaluate(ADD_CELL, "print(f'seen {p().meter.visible}')")
+        page.evaluate(RUN_CELL, 2)
+        page.wait_for_selector(".jp-OutputArea-output:has-text('hid')")
+        page.wait_for_timeout(7000)
+        assert page.locator(".cogmagic-dead").inner_text() == ""
+        page.evaluate(RUN_CELL, 3)
+        page.wait_for_selector(".jp-OutputArea-output:has-text('seen True')")
 
 
 def serious(page: Any) -> list[str]:

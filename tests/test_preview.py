@@ -51,3 +51,20 @@ def test_previews_take_no_more_than_their_share(
     seen: list[Any] = []
     cogmagic.generate("a red circle", model=str(toy), num_inference_steps=9, on_preview=seen.append)
     assert len(seen) == 1  # what it takes is known from the first
+
+
+@pytest.mark.parametrize("where", ["_fitted", "_colours"])
+def test_a_preview_that_cannot_be_made_ends_no_run(
+    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory for it")
+
+    monkeypatch.setattr(_preview, where, fail)
+    notes: list[str] = []
+    video = cogmagic.generate(
+        "a red circle", model=str(toy), num_inference_steps=2, on_preview=lambda _: None,
+        on_progress=lambda p: notes.append(p.note),
+    )  # fmt: skip
+    assert video.path.is_file()
+    assert ("without a preview: no memory for it" in notes) == (where == "_fitted")

@@ -1,10 +1,12 @@
 // Live memory as bars with a sparkline, and what only a page can know: whether anyone is looking.
-// The model's `sample` is one moment: {bars: [{label, total, parts: [[class, bytes, words]],
-// mark, ghost, note}], said}. No library, no request to anywhere.
+// The model's `sample` is one moment: {tick, bars: [{label, total, parts: [[class, bytes, words]],
+// mark, ghost, note}], said}. Each is news, even where nothing has changed: `tick` counts them.
+// No library, no request to anywhere.
 
 const GIB = 2 ** 30;
-const KEPT = 240; // moments of the sparkline: two minutes
-const SILENCE = 6000; // milliseconds without news after which the kernel is taken to be gone
+const SPAN = 120_000; // milliseconds of the sparkline
+const SILENCE = 6000; // milliseconds without news after which it is said
+const SPACE = "http://www.w3.org/2000/svg";
 const shared = new WeakMap(); // model -> what its views have in common
 
 const gib = (bytes) => (bytes == null ? "n/a" : `${(bytes / GIB).toFixed(2)} GiB`);
@@ -16,74 +18,86 @@ function element(tag, name, text) {
   return made;
 }
 
-function bar(data, history) {
-  const row = element("div", "cogmagic-row");
-  row.append(element("div", "cogmagic-label", data.label));
-  const track = element("div", "cogmagic-track");
-  const words = data.parts.map(([, bytes, said]) => `${said} ${gib(bytes)}`);
-  if (data.mark) words.push(`peak of the run ${gib(data.mark)}`);
-  if (data.ghost) words.push(`predicted need ${gib(data.ghost)}`);
-  track.setAttribute("role", "img");
-  track.setAttribute("aria-label", `${data.label}: ${words.join(", ")}, of ${gib(data.total)}`);
-  track.title = words.join("\n");
-  const place = (bytes) => `${Math.min(100, (100 * bytes) / data.total)}%`;
-  for (const [kind, bytes] of data.total ? data.parts : []) {
-    const part = element("span", `cogmagic-part cogmagic-${kind}`);
-    part.style.width = place(bytes);
-    track.append(part);
-  }
-  for (const kind of ["ghost", "mark"]) {
-    if (!data.total || !data[kind]) continue;
-    const line = element("span", `cogmagic-${kind}`);
-    line.style[kind === "ghost" ? "width" : "left"] = place(data[kind]);
-    track.append(line);
-  }
-  row.append(track, sparkline(history, data.total), element("div", "cogmagic-words", words.join(" · ")));
-  if (data.note) row.append(element("div", "cogmagic-note", data.note));
-  return row;
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
-function sparkline(history, total) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  svg.setAttribute("viewBox", `0 0 ${KEPT} 20`);
+// A row that stays and is drawn anew, so that what the pointer rests on does not go.
+function row() {
+  const el = element("div", "cogmagic-row");
+  const [label, track] = [element("div", "cogmagic-label"), element("div", "cogmagic-track")];
+  const svg = document.createElementNS(SPACE, "svg");
+  const line = document.createElementNS(SPACE, "polyline");
+  const [words, note] = [element("div", "cogmagic-words"), element("div", "cogmagic-note")];
+  svg.setAttribute("viewBox", `0 0 ${SPAN} 20`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("class", "cogmagic-spark");
   svg.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS(space, "polyline");
-  const from = KEPT - history.length;
-  const point = (used, i) => `${from + i},${20 - (20 * used) / (total || 1)}`;
-  line.setAttribute("points", history.map(point).join(" "));
   svg.append(line);
-  return svg;
+  track.setAttribute("role", "img");
+  el.append(label, track, svg, words, note);
+
+  const update = (data, history) => {
+    const said = data.parts.map(([, bytes, name]) => `${name} ${gib(bytes)}`);
+    if (data.mark) said.push(`peak of the run ${gib(data.mark)}`);
+    if (data.ghost) said.push(`predicted need ${gib(data.ghost)}`);
+    say(label, data.label);
+    say(words, said.join(" · "));
+    say(note, data.note ?? "");
+    track.setAttribute("aria-label", `${data.label}: ${said.join(", ")}, of ${gib(data.total)}`);
+    track.title = said.join("\n");
+    const place = (bytes) => `${Math.min(100, (100 * bytes) / data.total)}%`;
+    const drawn = (data.total ? data.parts : []).map(([kind, bytes]) => {
+      const part = element("span", `cogmagic-part cogmagic-${kind}`);
+      part.style.width = place(bytes);
+      return part;
+    });
+    for (const kind of ["ghost", "mark"]) {
+      if (!data.total || !data[kind]) continue;
+      const mark = element("span", `cogmagic-${kind}`);
+      mark.style[kind === "ghost" ? "width" : "left"] = place(data[kind]);
+      drawn.push(mark);
+    }
+    track.replaceChildren(...drawn);
+    const now = Date.now();
+    const point = ([at, used]) => `${SPAN - (now - at)},${20 - (20 * used) / (data.total || 1)}`;
+    line.setAttribute("points", history.map(point).join(" "));
+  };
+  return { el, update };
 }
 
 function render({ model, el }) {
-  if (!shared.has(model)) shared.set(model, { histories: [], seen: new Set(), last: Date.now() });
+  if (!shared.has(model)) shared.set(model, { histories: [], seen: new Set(), last: Date.now(), heard: false });
   const state = shared.get(model);
   const root = element("div", "cogmagic-meter");
   const silence = element("div", "cogmagic-dead");
   silence.setAttribute("role", "status");
-  const bars = element("div");
-  root.append(bars, silence);
+  const [bars, said] = [element("div"), element("div", "cogmagic-note")];
+  root.append(bars, said, silence);
   el.append(root);
+  const rows = [];
 
   const draw = () => {
-    const { bars: all = [], said = "" } = model.get("sample");
-    bars.replaceChildren(...all.map((data, i) => bar(data, state.histories[i] ?? [])));
-    if (said) bars.append(element("div", "cogmagic-note", said));
+    const sample = model.get("sample");
+    const all = sample.bars ?? [];
+    while (rows.length < all.length) bars.append(rows[rows.push(row()) - 1].el);
+    while (rows.length > all.length) rows.pop().el.remove();
+    all.forEach((data, i) => rows[i].update(data, state.histories[i] ?? []));
+    say(said, sample.said ?? "");
   };
   const take = () => {
     if (state.taken !== model.get("sample")) {
       state.taken = model.get("sample");
       state.last = Date.now();
+      state.heard = true;
       (state.taken.bars ?? []).forEach((data, i) => {
         const used = data.parts.reduce((sum, [kind, bytes]) => (kind === "free" ? sum : sum + bytes), 0);
-        (state.histories[i] ??= []).push(used);
-        if (state.histories[i].length > KEPT) state.histories[i].shift();
+        const kept = (state.histories[i] ?? []).filter(([at]) => state.last - at < SPAN);
+        state.histories[i] = [...kept, [state.last, used]];
       });
     }
-    silence.textContent = "";
+    say(silence, "");
+    bars.classList.remove("cogmagic-stale");
     draw();
   };
   const copy = () => {
@@ -91,15 +105,25 @@ function render({ model, el }) {
     if (text && navigator.clipboard) navigator.clipboard.writeText(text.replace(/^\d+ /, "")).catch(() => {});
   };
 
+  const tell = () => {
+    model.set("visible", state.seen.size > 0);
+    model.save_changes();
+  };
   const look = (visible) => {
     const before = state.seen.size;
     visible && !document.hidden ? state.seen.add(root) : state.seen.delete(root);
     if (!before !== !state.seen.size) {
       state.last = Date.now();
-      model.set("visible", state.seen.size > 0);
-      model.save_changes();
+      state.heard = false;
+      tell();
     }
   };
+  // Another page on the same kernel has gone out of sight: this one has not. Later, for what is
+  // set back while a change is being taken is no change, and is not sent.
+  const disagree = () =>
+    setTimeout(() => {
+      if (!model.get("visible") && state.seen.has(root)) tell();
+    }, 50);
   let on_screen = false;
   const watcher = new IntersectionObserver((entries) => {
     on_screen = entries.at(-1).isIntersecting;
@@ -111,14 +135,21 @@ function render({ model, el }) {
   const pulse = setInterval(() => {
     if (!state.seen.has(root) || Date.now() - state.last < SILENCE) return;
     const since = new Date(state.last).toLocaleTimeString();
-    silence.textContent =
-      `No news from the kernel since ${since}: it was restarted, or has ended. This panel is dead;` +
-      " run %cogvideo panel again.";
+    // Readings come from a thread of their own; only the wish for them waits for a busy kernel.
+    say(
+      silence,
+      state.heard
+        ? `No news from the kernel since ${since}. If it was restarted, or has ended, this panel is dead:` +
+            " run %cogvideo panel again. (A cell that keeps Python's other threads waiting silences it, too.)"
+        : "Waiting for the kernel, which is busy with a cell. If it was restarted, this panel is dead:" +
+            " run %cogvideo panel again.",
+    );
     bars.classList.add("cogmagic-stale");
   }, 1000);
 
   model.on("change:sample", take);
   model.on("change:copied", copy);
+  model.on("change:visible", disagree);
   draw();
   return () => {
     look(false);
@@ -127,6 +158,7 @@ function render({ model, el }) {
     document.removeEventListener("visibilitychange", hidden);
     model.off("change:sample", take);
     model.off("change:copied", copy);
+    model.off("change:visible", disagree);
   };
 }
 
