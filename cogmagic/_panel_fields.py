@@ -207,7 +207,7 @@ class Fields:
         limit = options["vram_limit"]
         if limit is not None and not 0.5 <= limit / GIB <= 4096:
             found["vram_limit"] = f"{limit / GIB:g} GiB: an amount from 0.5 to 4096, or 0 for all."
-        if self._bad_upload:
+        if self._bad_upload and model.task == "i2v":
             found["image"] = self._bad_upload
         if not found and self.prompt().strip():
             said = _said(lambda: Request.of(self.prompt(), model, **image))

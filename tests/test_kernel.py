@@ -211,7 +211,7 @@ def test_the_panel_runs_while_other_cells_do(one: Kernel, toy: Path, there: Path
             assert time.monotonic() < end, one.value("the_panel().status.value")
             time.sleep(0.05)
 
-    values = {"model": str(toy), "prompt": PROMPT, "num_inference_steps": 2000, "num_frames": 9}
+    values = {"model": str(toy), "prompt": PROMPT, "num_inference_steps": 1000, "num_frames": 9}
     for name, value in values.items():
         one.run(f"the_panel().fields.inputs[{name!r}].value = {value!r}")
     click("generate")

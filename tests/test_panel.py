@@ -360,6 +360,9 @@ def test_an_upload_becomes_a_variable_that_a_cell_can_name(panel: Panel) -> None
     upload(panel, b"no!")
     assert "not a picture" in fields.wrong["image"].value
     assert panel.generate.disabled
+    fields.inputs["model"].value = "5b"
+    assert not panel.generate.disabled
+    fields.inputs["model"].value = "5b-i2v"
     out = BytesIO()
     Image.new("RGB", (64, 64), (255, 0, 0)).save(out, "PNG")
     upload(panel, out.getvalue())
