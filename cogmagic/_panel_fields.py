@@ -26,7 +26,7 @@ __all__ = ["Fields"]
 
 _HELP = {option.dest: option.help for option in OPTIONS}
 _SWITCHES = ("compile", "lean_decode", "guidance_halves", "fp8", "truncate", "overwrite")
-_STYLE = {"description_width": "8em"}
+_STYLE = {"description_width": "10em"}
 _AGAIN = 10.0
 """Seconds after which a model that was not found is looked for again."""
 _EMPTY = {"vram_limit": 0.0, "save": "", "gpus": "", "image": "", "dtype": "the model's"}
@@ -74,7 +74,11 @@ class Fields:
         }
         for name in _SWITCHES:
             self.inputs[name] = w.Checkbox(description=name.replace("_", " "), indent=False)
-        self.upload = w.FileUpload(accept="image/*", description="Upload a first frame")
+        self.upload = w.FileUpload(
+            accept="image/*",
+            description="Upload a first frame",
+            layout=w.Layout(width="auto", align_self="flex-start"),
+        )
         self.die = w.Button(description="New seed", icon="random", tooltip="a random seed")
         self.die.on_click(lambda _: self._roll())
         self.wrong = {name: w.HTML() for name in self.inputs}
