@@ -40,11 +40,12 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--floors", action="store_true", help="look for the smallest limits")
+    parser.add_argument("--last", type=int, default=len(SETS), help="so many sets of options only")
     parser.add_argument("--out", type=Path, default=HERE / "savings.jsonl")
     args = parser.parse_args()
     bench = Bench(args)
     bench.row("none", ())
-    for options in SETS:
+    for options in SETS[-args.last :]:
         bench.row("stream", options)
         if not args.floors:
             continue
