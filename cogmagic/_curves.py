@@ -76,6 +76,10 @@ class Part:
     blocks: int
     fp8_saves: int = 0
     """By how much a block is smaller with its linear layers kept in fp8."""
+    tensors: int = 0
+    """Parameters that a pass needs."""
+    spare: int = 0
+    """Bytes that a pass does not need: of a VAE, its encoder's."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class Peak:
 
     peak: int
     leaf_peak: int
+    mapped: int = 0
+    """Bytes of memory found anew, if what is free is given back before each leaf."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ class Curve:
     at: tuple[int, ...]
     peak: tuple[int, ...]
     leaf_peak: tuple[int, ...]
+    mapped: tuple[int, ...]
 
     @classmethod
     def through(cls, points: Sequence[tuple[int, Peak]]) -> Curve:
@@ -104,16 +111,27 @@ class Curve:
         highest: dict[int, Peak] = {}
         for size, peak in points:
             other = highest.get(size, peak)
-            highest[size] = Peak(max(peak.peak, other.peak), max(peak.leaf_peak, other.leaf_peak))
+            highest[size] = Peak(
+                max(peak.peak, other.peak),
+                max(peak.leaf_peak, other.leaf_peak),
+                max(peak.mapped, other.mapped),
+            )
         at = tuple(sorted(highest))
-        return cls(at, tuple(highest[x].peak for x in at), tuple(highest[x].leaf_peak for x in at))
+        found = [highest[x] for x in at]
+        return cls(
+            at,
+            tuple(p.peak for p in found),
+            tuple(p.leaf_peak for p in found),
+            tuple(p.mapped for p in found),
+        )
 
     def __call__(self, size: int) -> Peak:
         """The peaks at `size`, linear between the points; the end's line goes on beyond it."""
         if len(self.at) == 1 and size != self.at[0]:
             raise ValueError(f"traced at {self.at[0]} only, not at {size}")
         i = min(max(bisect_left(self.at, size), 1), len(self.at) - 1)
-        return Peak(self._line(self.peak, i, size), self._line(self.leaf_peak, i, size))
+        lines = (self.peak, self.leaf_peak, self.mapped)
+        return Peak(*(self._line(values, i, size) for values in lines))
 
     def _line(self, values: tuple[int, ...], i: int, size: int) -> int:
         if i == 0:

@@ -54,6 +54,11 @@ class Work:
     buffers of all components: all that is on the device with sequential offload."""
     operations: float
     """Floating-point operations, 2 for a multiplication with its addition."""
+    calls: int = 1
+    """How often the module is called: for each of a tile's passes in decoding, else once."""
+    mapped: int = 0
+    """Bytes of memory that are found anew with sequential offload, which gives back what is free
+    before each leaf module."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,7 @@ def _footprint(
 def _work(peak: Peak, operations: float, profile: Profile, around: int = 0) -> Work:
     """The work of a pass while `around` bytes are alive outside it."""
     above = peak.leaf_peak + around + profile.buffers
-    return Work(peak.peak + around, above, operations)
+    return Work(peak.peak + around, above, operations, mapped=peak.mapped)
 
 
 def _decode(
@@ -201,13 +206,14 @@ def _decode(
     frames = [first, *[8] * later]
     pixel = configs["vae"]["out_channels"] * item
     passes = profile.decode_lean if lean else profile.decode
-    peak, operations, kept_tiles = Peak(0, 0), 0.0, 0
+    peak, operations, kept_tiles, mapped = Peak(0, 0), 0.0, 0, 0
     for tile in tiling.tiles():
         area = prod(tile) * tiling.scale**2
         outs = [0 if lean else _rounded(n * area * pixel) for n in frames]
         passed, work = _tile(passes, prod(tile), outs)
         peak = _higher(peak, passed, kept_tiles)
         operations += work
+        mapped += passed.mapped
         kept_tiles += 0 if lean else _rounded(sum(frames) * area * pixel)
     if tiling.tiled and not lean:  # the tiles, their rows and the picture, all at once
         whole = _rounded(sum(frames) * prod(tiling.size) * tiling.scale**2 * pixel)
@@ -215,7 +221,8 @@ def _decode(
     padded, height, width = clip_of(request, configs)
     latent = configs["vae"]["latent_channels"] * height * width * item
     around = _rounded(padded * latent) + _rounded(request.latent_frames * latent)  # plain, scaled
-    return _work(peak, operations, profile, around + _prompts(request, configs, item))
+    found = _work(peak, operations, profile, around + _prompts(request, configs, item))
+    return replace(found, calls=len(frames) * len(tiling.tiles()), mapped=mapped)
 
 
 def _encode_image(
@@ -240,13 +247,15 @@ def _encode_image(
 
 def _tile(passes: Passes, area: int, outs: list[int]) -> tuple[Peak, float]:
     """One tile, whose passes give out so many bytes each, which are joined in the end."""
-    peak, operations, given = Peak(0, 0), 0.0, 0
+    peak, operations, given, mapped = Peak(0, 0), 0.0, 0, 0
     for k, out in enumerate(outs):
         known = min(k, len(passes.curves) - 1)
-        peak = _higher(peak, passes.curves[known](area), given)
+        passed = passes.curves[known](area)
+        peak = _higher(peak, passed, given)
+        mapped += passed.mapped
         operations += passes.operations[known] * area
         given += out
-    return _higher(peak, passes.cache(area), 2 * given), operations
+    return replace(_higher(peak, passes.cache(area), 2 * given), mapped=mapped), operations
 
 
 def _prompts(request: Request, configs: Configs, item: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cogmagic._catalog import Dtype
-from cogmagic._footprint import ITEM, Footprint
+from cogmagic._footprint import ITEM, Footprint, Part
 from cogmagic._gpu import GIB
 from cogmagic._rates import Rates
 from cogmagic._request import Request
@@ -18,11 +18,6 @@ _STREAMED = 0.04
 """What streaming every block adds to a step whose copies are hidden (on an H100)."""
 _LOCKING = 20.0 * GIB
 """Bytes a second that CUDA page-locks in place (10.3 GiB in 0.46 s on an H100's host)."""
-
-
-_LAYER_BY_LAYER = 1.5
-"""By how much `sequential` copies faster from page-locked memory: 7.8 GiB/s on an H100, which takes
-5 from pageable memory, with a wait for each of a block's tensors."""
 
 
 def stored(part: str, request: Request) -> Dtype:
@@ -74,9 +69,12 @@ def run_seconds(
     once = text + transformer + vae
     if tier == "sequential":
         once = 0
-        step += passes * transformer / (rates.pageable * (_LAYER_BY_LAYER if locked else 1.0))
-        encode += prompts * text / rates.pageable
-        decode *= 1 + vae / rates.pageable / 0.05  # a tile's pass brings every leaf anew
+        step += passes * _layers(f.transformer, rates, locked=locked)
+        step += f.denoise.mapped / rates.mapping
+        encode += prompts * _layers(f.text_encoder, rates, locked=locked)
+        encode += prompts * f.encode.mapped / rates.mapping
+        decode += f.decode.calls * _layers(f.vae, rates, locked=locked)
+        decode += f.decode.mapped / rates.mapping
     if tier == "stream":
         share = 1 - min(resident / max(f.transformer.blocks, 1), 1.0)
         step = max(step * (1 + _STREAMED * share), passes * share * transformer / rates.locked)
@@ -87,3 +85,11 @@ def run_seconds(
     once_seconds = once / (rates.locked if locked else rates.pageable)
     total = once_seconds + encode + request.num_inference_steps * step + decode
     return step, total
+
+
+def _layers(part: Part, rates: Rates, *, locked: bool) -> float:
+    """Seconds in which each layer of a component comes to the device for one pass, and goes."""
+    rate = rates.locked if locked else rates.pageable
+    return part.tensors * rates.tensor + (part.weights - part.spare) * (
+        1 / rate + 1 / rates.mapping
+    )

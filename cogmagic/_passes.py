@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -87,7 +88,7 @@ def profile(
     return Profile(
         text_encoder=_part(text, text.encoder.block, texts),
         transformer=_part(denoiser, denoiser.transformer_blocks, blocks, narrow=True),
-        vae=_part(vae),
+        vae=_part(vae, spare=vae.encoder),
         buffers=nbytes_of(*text.buffers(), *denoiser.buffers(), *vae.buffers()),
         encode=encode,
         encode_operations=float(encode_operations),
@@ -111,7 +112,7 @@ def _encode(module: Any, count: int, configs: Configs, kind: torch.dtype) -> tup
         found = module(_empty(1, tokens, dtype=torch.int64))[0].to(module.dtype).repeat(1, 1, 1)
         del other, found
     missing = count - len(module.encoder.block)
-    return trace.peak(), trace.operations + missing * (marks[1] - marks[0])
+    return _whole(trace, marks, missing)
 
 
 def step(
@@ -154,7 +155,15 @@ def step(
         )[0].float()
         del noise, held
     missing = config["num_layers"] - len(module.transformer_blocks)
-    return text + video, trace.peak(), trace.operations + missing * (marks[1] - marks[0])
+    return text + video, *_whole(trace, marks, missing)
+
+
+def _whole(trace: Trace, marks: list[tuple[int, int]], missing: int) -> tuple[Peak, int]:
+    """Peaks and operations with the blocks that are missing, each as the marked one."""
+    operations, mapped = (after - before for before, after in zip(*marks, strict=True))
+    peak = trace.peak()
+    peak = replace(peak, mapped=peak.mapped + missing * mapped)
+    return peak, trace.operations + missing * operations
 
 
 def _passes(
@@ -188,11 +197,16 @@ def _passes(
 
 
 def _part(
-    module: Any, blocks: Sequence[nn.Module] = (), count: int = 0, *, narrow: bool = False
+    module: Any,
+    blocks: Sequence[nn.Module] = (),
+    count: int = 0,
+    *,
+    narrow: bool = False,
+    spare: nn.Module | None = None,
 ) -> Part:
     """The component of which `module` has the first few of `count` blocks.
 
-    `narrow` if their linear layers can be kept in fp8.
+    `narrow` if their linear layers can be kept in fp8; a pass does without `spare`.
     """
 
     def size(*tensors: torch.Tensor) -> int:
@@ -203,22 +217,31 @@ def _part(
     for linear in wide_linears(blocks[-1:]) if narrow else ():
         rows, item = linear.out_features, linear.weight.element_size()
         saves += linear.weight.numel() * (item - 1) - rows * item
+    unused = [*spare.parameters()] if spare else []
+    tensors = len([*module.parameters()]) - len(unused)
+    tensors += (count - len(blocks)) * len([*blocks[-1].parameters()]) if count else 0
     return Part(
         weights=size(*module.parameters(), *module.buffers()) + (count - len(blocks)) * block,
         largest_leaf=max(size(*leaf.parameters(recurse=False)) for leaf in module.modules()),
         block=block,
         blocks=count,
         fp8_saves=saves,
+        tensors=tensors,
+        spare=size(*unused),
     )
 
 
 @contextmanager
-def _block(trace: Trace, block: nn.Module) -> Iterator[list[int]]:
-    """The operations counted before and after `block`."""
-    marks: list[int] = []
+def _block(trace: Trace, block: nn.Module) -> Iterator[list[tuple[int, int]]]:
+    """The operations and the bytes mapped that are counted before and after `block`."""
+    marks: list[tuple[int, int]] = []
+
+    def mark(*_: object) -> None:
+        marks.append((trace.operations, trace.mapped))
+
     hooks = [
-        block.register_forward_pre_hook(lambda *_: marks.append(trace.operations)),
-        block.register_forward_hook(lambda *_: marks.append(trace.operations)),
+        block.register_forward_pre_hook(mark),
+        block.register_forward_hook(mark),
     ]
     yield marks
     for hook in hooks:

@@ -32,6 +32,13 @@ _OTHERS: tuple[_Shares, _Shares] = ((0.65, 0.21), (0.76, 0.25))
 _PAGEABLE = 5.0 * GIB
 # What a file that is not in the page cache is read at: a plain NVMe disk or a cloud's volume.
 _DISK = 1.0 * GIB
+# Sequential offload (accelerate's hooks) waits for the host at each tensor, and gives free memory
+# back to the driver before it, which must map it anew: on H100 hosts (docs/benchmarks/tiers.jsonl)
+# 0.16 to 0.21 ms a tensor, and 137 to 147 GiB a second.
+_TENSOR = 1.8e-4
+_MAPPING = 140.0 * GIB
+_MAPPED = 256 * 2**20
+_TENSORS, _SMALL = 16, 64
 _PLAUSIBLE = (1e6, 1e17)
 """Operations or bytes a second of anything; outside, a file of rates is damaged."""
 
@@ -56,6 +63,10 @@ class Rates:
     source: str = "datasheet"
     disk: float = _DISK
     """Bytes a second from the disk that holds the checkpoint, without the page cache."""
+    tensor: float = _TENSOR
+    """Seconds that the host takes for each tensor that `sequential` brings, however small."""
+    mapping: float = _MAPPING
+    """Bytes a second of device memory that are taken from the driver, and given back."""
 
 
 def expected(card: Card) -> Rates:
@@ -80,13 +91,36 @@ def probe(device: torch.device) -> Rates:
     locked = _best(lambda: pinned.to(device), device, seconds=0.05)
     rate = 2 * size**3 / product
     denoise, decode = _shares(capability)[1]
+    layers = _layers(device, dtype)
+    given = torch.zeros(1, _SMALL, device=device, dtype=dtype)
+    with torch.no_grad():
+        tensor = _best(lambda: layers(given), device, seconds=0.05) / _TENSORS
     return Rates(
         rate * denoise,
         rate * decode,
         host.numel() / copy,
         pinned.numel() / locked,
         "probe",
+        tensor=tensor,
+        mapping=_MAPPED / _best(lambda: _mapped(device), device, seconds=0.05),
     )
+
+
+def _mapped(device: torch.device) -> None:
+    import torch
+
+    torch.empty(_MAPPED, dtype=torch.uint8, device=device)
+    torch.cuda.empty_cache()
+
+
+def _layers(device: torch.device, dtype: torch.dtype) -> Any:
+    """Layers of `_TENSORS` tensors, hardly any bytes, that come one by one as they run."""
+    from accelerate import cpu_offload
+    from torch import nn
+
+    layers = nn.Sequential(*(nn.Linear(_SMALL, _SMALL, dtype=dtype) for _ in range(_TENSORS // 2)))
+    cpu_offload(layers.requires_grad_(requires_grad=False), device)
+    return layers
 
 
 def _best(work: Any, device: torch.device, seconds: float) -> float:
@@ -107,10 +141,11 @@ def _best(work: Any, device: torch.device, seconds: float) -> float:
 
 def known(gpu: Gpu, folder: Path) -> Rates | None:
     """What an earlier probe of this GPU found, or None."""
-    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+    with suppress(OSError, ArithmeticError, ValueError, TypeError, KeyError, RecursionError):
         found = json.loads(_file(folder).read_text(encoding="utf-8"))[_key(gpu)]
         rates = Rates(**found)
-        amounts = (rates.compute, rates.decode, rates.pageable, rates.locked, rates.disk)
+        copies = (rates.pageable, rates.locked, rates.disk, rates.mapping)
+        amounts = (rates.compute, rates.decode, *copies, 1e6 / float(rates.tensor))
         if all(_PLAUSIBLE[0] < float(amount) < _PLAUSIBLE[1] for amount in amounts):
             return rates
     return None
@@ -137,7 +172,7 @@ def remember(gpu: Gpu, rates: Rates, folder: Path) -> None:
 
 
 def _file(folder: Path) -> Path:
-    return folder / "rates-v2.json"
+    return folder / "rates-v3.json"
 
 
 def _key(gpu: Gpu) -> str:

@@ -46,16 +46,23 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, known: Iterable[torch.Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.operations = self._peak = self._leaf_peak = self._leaf = 0
+        self._mapped = self._base = self._since = 0
         self._storages: dict[int, Any] = {s._cdata: s for s in (t.untyped_storage() for t in known)}
 
     def restart(self) -> None:
         """Forget the peaks and the operations so far; what is alive stays counted."""
-        self._peak = self._leaf_peak = self.operations = 0
+        self._peak = self._leaf_peak = self.operations = self._mapped = 0
+        self._base = self._since = self.live
         self.reach()
 
     def peak(self, without: int = 0) -> Peak:
         """The peaks so far, less what was alive for other reasons."""
-        return Peak(self._peak - without, self._leaf_peak - without)
+        return Peak(self._peak - without, self._leaf_peak - without, self.mapped)
+
+    @property
+    def mapped(self) -> int:
+        """Bytes of memory found anew so far, if what is free is given back before each leaf."""
+        return self._mapped + self._since - self._base
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation and count what it leaves alive."""
@@ -81,6 +88,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         held = self.live + scratch
         self._peak = max(self._peak, held)
         self._leaf_peak = max(self._leaf_peak, held + self._leaf)
+        self._since = max(self._since, held)
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         key = storage._cdata
@@ -95,6 +103,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def enter_leaf(self, module: nn.Module, _: object) -> None:
         """`module` begins to run."""
+        self._mapped = self.mapped
+        self._base = self._since = self.live
         self._leaf += nbytes_of(*module.parameters(recurse=False))
         self.reach()
 

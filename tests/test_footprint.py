@@ -342,11 +342,12 @@ def test_an_unknown_model_with_a_known_name_is_not_taken_for_it() -> None:
 
 
 def test_lines_go_through_points_and_round_up() -> None:
-    curve = Curve((10, 20, 40), (100, 205, 305), (110, 205, 305))
+    curve = Curve((10, 20, 40), (100, 205, 305), (110, 205, 305), (7, 17, 37))
     assert [curve(x).peak for x in (10, 15, 20, 30, 40, 44)] == [100, 153, 205, 255, 305, 325]
-    assert curve(10) == Peak(100, 110)
+    assert curve(10) == Peak(100, 110, 7)
+    assert curve(30).mapped == 27
     with pytest.raises(ValueError, match="traced at 7 only"):
-        Curve((7,), (1,), (1,))(8)
+        Curve((7,), (1,), (1,), (1,))(8)
 
 
 def test_tiles_are_those_of_the_vae() -> None:
@@ -376,7 +377,7 @@ class TestTrace:
             del y, z
             assert trace.live == 0
             torch.empty(1, device="meta")
-        assert trace.peak() == Peak(2048, 2048)
+        assert trace.peak() == Peak(2048, 2048, 2048)
 
     def test_a_block_is_512_bytes(self) -> None:
         import torch
@@ -400,8 +401,22 @@ class TestTrace:
         with traced(net) as trace:
             net(torch.empty(1, 128, device="meta"))
         weights = 128 * 256 * 4
-        assert trace.peak() == Peak(512 + 1024 + 512, 512 + 1024 + 512 + weights)
+        everything = 512 + 1024 + 512
+        assert trace.peak() == Peak(everything, everything + weights, everything)
         assert trace.operations == 2 * 2 * 128 * 256
+
+    def test_what_is_free_before_a_leaf_is_mapped_anew_after_it(self) -> None:
+        import torch
+        from torch import nn
+
+        from cogmagic._trace import traced
+
+        with torch.device("meta"):
+            net = nn.Sequential(*(nn.Linear(256, 256, bias=False) for _ in range(4)))
+        with traced(net) as trace:
+            net(torch.empty(1, 256, device="meta"))
+        assert trace.peak().peak == 3 * 1024
+        assert trace.peak().mapped == 5 * 1024  # the input, and each layer's output
 
     def test_a_strided_input_is_copied_for_a_kernel(self) -> None:
         import torch

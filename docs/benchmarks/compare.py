@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from cogmagic._checkpoint import find_model
 from cogmagic._gpu import GIB
 from cogmagic._plan import Plan
 from cogmagic._planner import plan
+from cogmagic._rates import Rates
 from cogmagic._request import Request
 
 HERE = Path(__file__).parent
@@ -63,6 +64,8 @@ def replanned(row: dict[str, Any]) -> Plan:
     # tiers but `stream` when the rows that say so were taken.
     ram = (16.0 if row["model"] == "2b" else 21.9) if row.get("mapped") else None
     machine = Machine.of("2x H100 SXM" if row["tier"] == "balanced" else "H100 SXM", ram=ram)
+    if "rates" in row:  # as probed on that host, which decides over layers that come one by one
+        machine = replace(machine, rates=Rates(**row["rates"]))
     return plan(request, machine, tier=row["tier"])
 
 

@@ -30,6 +30,7 @@ print("ROW " + json.dumps({
     "size": f"{clip.width}x{clip.height}", "num_frames": clip.num_frames,
     "allocated_after": [torch.cuda.memory_allocated(i) for i in range(torch.cuda.device_count())],
     "gpus_after": [asdict(g) for g in cogmagic.Machine.detect().gpus],
+    "rates": asdict(cogmagic.Machine.detect().rates),
 }))
 """
 IMAGE = """

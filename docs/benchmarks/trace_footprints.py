@@ -135,12 +135,12 @@ def thinned(found: Profile) -> Profile:
 
 def thin(curve: Curve) -> Curve:
     """Douglas and Peucker's: both ends, and the worst point as long as it is far off."""
-    points = list(zip(curve.at, curve.peak, curve.leaf_peak, strict=True))
+    points = list(zip(curve.at, curve.peak, curve.leaf_peak, curve.mapped, strict=True))
     keep = {0, len(points) - 1}
     while True:
         now = Curve(*zip(*(points[i] for i in sorted(keep)), strict=True))
         off = [
-            max(abs(now(at).peak / p - 1), abs(now(at).leaf_peak / q - 1)) for at, p, q in points
+            max(abs(now(at).peak / p - 1), abs(now(at).leaf_peak / q - 1)) for at, p, q, _ in points
         ]
         worst = max(range(len(points)), key=off.__getitem__)
         if off[worst] <= NEAR:
