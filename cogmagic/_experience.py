@@ -38,7 +38,8 @@ def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
     if gpu.available is not None and gpu.available < GIB:
         return machine
     try:
-        rates = probe(torch.device("cuda", gpu.index))
+        with torch.random.fork_rng([gpu.index]):  # the kernel's random numbers are not ours to draw
+            rates = probe(torch.device("cuda", gpu.index))
     except RuntimeError:  # another process took the memory meanwhile: the run itself will tell
         empty_cache()
         return machine
