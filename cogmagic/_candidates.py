@@ -34,7 +34,7 @@ TIE = 1.02
 """Times that differ by less are equal."""
 _SPARE = GIB
 """Left beside the blocks that stay in `stream`; see `_sparing`."""
-PREDICTIONS = "predictions 1.3"
+PREDICTIONS = "predictions 1.4"
 """To be raised when predictions change: past runs are then no measure of them any more."""
 
 
