@@ -217,7 +217,7 @@ def _part(
     for linear in wide_linears(blocks[-1:]) if narrow else ():
         rows, item = linear.out_features, linear.weight.element_size()
         saves += linear.weight.numel() * (item - 1) - rows * item
-    unused = [*spare.parameters()] if spare else []
+    unused = [*spare.parameters()] if spare is not None else []
     tensors = len([*module.parameters()]) - len(unused)
     tensors += (count - len(blocks)) * len([*blocks[-1].parameters()]) if count else 0
     return Part(

@@ -33,8 +33,8 @@ _PAGEABLE = 5.0 * GIB
 # What a file that is not in the page cache is read at: a plain NVMe disk or a cloud's volume.
 _DISK = 1.0 * GIB
 # Sequential offload (accelerate's hooks) waits for the host at each tensor, and gives free memory
-# back to the driver before it, which must map it anew: on H100 hosts (docs/benchmarks/tiers.jsonl)
-# 0.16 to 0.21 ms a tensor, and 137 to 147 GiB a second.
+# back to the driver before it, which must map it anew: on an H100's host, probed twice
+# (docs/benchmarks/tiers.jsonl), 0.17 and 0.21 ms a tensor, and 147 and 137 GiB a second.
 _TENSOR = 1.8e-4
 _MAPPING = 140.0 * GIB
 _MAPPED = 256 * 2**20
@@ -77,7 +77,9 @@ def expected(card: Card) -> Rates:
 
 
 def probe(device: torch.device) -> Rates:
-    """Measure one large product and one copy on a CUDA device, in well under a second."""
+    """Measure a CUDA device and its host: a large product, copies, layers that come one by one, and
+    memory taken from the driver. Well under a second, once CUDA and the libraries are loaded.
+    """
     import torch
 
     capability = torch.cuda.get_device_capability(device)
@@ -145,7 +147,8 @@ def known(gpu: Gpu, folder: Path) -> Rates | None:
         found = json.loads(_file(folder).read_text(encoding="utf-8"))[_key(gpu)]
         rates = Rates(**found)
         copies = (rates.pageable, rates.locked, rates.disk, rates.mapping)
-        amounts = (rates.compute, rates.decode, *copies, 1e6 / float(rates.tensor))
+        tensors = 1e6 / float(rates.tensor)  # of 1 MB, that the bounds below suit them too
+        amounts = (rates.compute, rates.decode, *copies, tensors)
         if all(_PLAUSIBLE[0] < float(amount) < _PLAUSIBLE[1] for amount in amounts):
             return rates
     return None

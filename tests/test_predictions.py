@@ -42,13 +42,18 @@ CAPS = [json.loads(x) for x in (BENCHMARKS / "caps.jsonl").read_text().splitline
 
 
 @pytest.mark.parametrize("row", TIERS, ids=lambda r: f"{r['model']}-{r['run']}")
-def test_peaks_host_memory_and_pace_are_as_measured(row: dict[str, Any]) -> None:
+def test_peaks_and_host_memory_are_as_measured(row: dict[str, Any]) -> None:
     pairs = compare.pairs(row)
     assert -0.02 <= pairs["allocated"].off <= 0.05
     assert abs(pairs["ram"].off) <= 0.10
-    if row["tier"] == "sequential" and row.get("mapped"):
-        return  # the host decides over layers that come one by one; this one was not probed for it
-    assert abs(pairs["step"].off) <= 0.20
+
+
+@pytest.mark.parametrize("row", TIERS, ids=lambda r: f"{r['model']}-{r['run']}")
+def test_the_pace_is_as_measured(row: dict[str, Any], request: pytest.FixtureRequest) -> None:
+    if (row["model"], row["tier"]) == ("1.5-5b-i2v", "sequential"):
+        # The host decides over layers that come one by one, and theirs was not probed.
+        request.applymarker(pytest.mark.xfail(strict=True))
+    assert abs(compare.pairs(row)["step"].off) <= 0.20
 
 
 def test_the_rows_are_of_every_model_and_tier() -> None:
