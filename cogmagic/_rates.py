@@ -77,8 +77,9 @@ def expected(card: Card) -> Rates:
 
 
 def probe(device: torch.device) -> Rates:
-    """Measure a CUDA device and its host: a large product, copies, layers that come one by one, and
-    memory taken from the driver. Well under a second, once CUDA and the libraries are loaded.
+    """Measure a CUDA device and its host, in under a second once CUDA and the libraries are loaded.
+
+    A large product, copies, layers that come one by one, and memory taken from the driver.
     """
     import torch
 
