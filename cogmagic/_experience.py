@@ -29,7 +29,7 @@ def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
     import torch
 
     from cogmagic._history import History
-    from cogmagic._rates import probe, remember
+    from cogmagic._rates import hindered, probe, remember
 
     use_expandable_segments()
     gpu = machine.roomiest
@@ -43,8 +43,10 @@ def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
     except RuntimeError:  # another process took the memory meanwhile: the run itself will tell
         empty_cache()
         return machine
-    remember(gpu, rates, History().path.parent)
     empty_cache()
+    if hindered(rates, machine.rates):  # a GPU that others keep busy is probed again next time
+        return machine
+    remember(gpu, rates, History().path.parent)
     return checked_by_torch(Machine.detect(gpus=gpus))
 
 

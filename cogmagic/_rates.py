@@ -7,17 +7,20 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._gpu import GIB, Gpu
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from cogmagic._card_table import Card
 
-__all__ = ["Rates", "expected", "forget", "known", "probe", "remember"]
+__all__ = ["Rates", "expected", "forget", "hindered", "known", "probe", "remember"]
 
 # Shares of a card's 16-bit rate that CogVideoX reaches while denoising and decoding: of the
 # datasheet's, and of the probe's product. On an H100 SXM (docs/benchmarks/tiers.jsonl, all five
@@ -33,12 +36,16 @@ _PAGEABLE = 5.0 * GIB
 # What a file that is not in the page cache is read at: a plain NVMe disk or a cloud's volume.
 _DISK = 1.0 * GIB
 # Sequential offload (accelerate's hooks) waits for the host at each tensor, and gives free memory
-# back to the driver before it, which must map it anew: on an H100's host, probed twice
-# (docs/benchmarks/tiers.jsonl), 0.17 and 0.21 ms a tensor, and 147 and 137 GiB a second.
+# back to the driver before it, which must map it anew: on an H100's host, in eighteen probes
+# (docs/benchmarks/probe.jsonl), 0.12 to 0.24 ms a tensor, and 131 to 195 GiB a second.
 _TENSOR = 1.8e-4
 _MAPPING = 140.0 * GIB
 _MAPPED = 256 * 2**20
 _TENSORS, _SMALL = 16, 64
+# With other processes at work on the GPU a probe found 1/14 of what it has
+# (docs/benchmarks/caps.jsonl, the steps predicted on cards of 10 GiB); a card that is held back by
+# its power or heat keeps more than a quarter of its datasheet's.
+_HINDERED = 0.25
 _PLAUSIBLE = (1e6, 1e17)
 """Operations or bytes a second of anything; outside, a file of rates is damaged."""
 
@@ -79,7 +86,9 @@ def expected(card: Card) -> Rates:
 def probe(device: torch.device) -> Rates:
     """Measure a CUDA device and its host, in under a second once CUDA and the libraries are loaded.
 
-    A large product, copies, layers that come one by one, and memory taken from the driver.
+    A large product and copies, at their best; layers that come one by one and memory taken from
+    the driver, in turn and as they mostly are: a host's pace changes from second to second, and
+    the same thing again and again goes up to twice as fast as in a run.
     """
     import torch
 
@@ -87,25 +96,23 @@ def probe(device: torch.device) -> Rates:
     dtype = torch.bfloat16 if capability[0] >= 8 else torch.float16
     size = 4096
     left = torch.randn(size, size, device=device, dtype=dtype)
-    product = _best(lambda: left @ left, device, seconds=0.25)
     host = torch.empty(256 * 2**20, dtype=torch.uint8).fill_(1)
-    copy = _best(lambda: host.to(device), device, seconds=0.25)
     pinned = host[: 64 * 2**20].pin_memory()
-    locked = _best(lambda: pinned.to(device), device, seconds=0.05)
-    rate = 2 * size**3 / product
-    denoise, decode = _shares(capability)[1]
+    [products] = _times(device, 0.25, lambda: left @ left)
+    [copies] = _times(device, 0.25, lambda: host.to(device))
+    [locked] = _times(device, 0.05, lambda: pinned.to(device))
     layers = _layers(device, dtype)
-    given = torch.zeros(1, _SMALL, device=device, dtype=dtype)
-    with torch.no_grad():
-        tensor = _best(lambda: layers(given), device, seconds=0.05) / _TENSORS
+    tensors, mapped = _times(device, 0.15, layers, lambda: _mapped(device))
+    rate = 2 * size**3 / min(products)
+    denoise, decode = _shares(capability)[1]
     return Rates(
         rate * denoise,
         rate * decode,
-        host.numel() / copy,
-        pinned.numel() / locked,
+        host.numel() / min(copies),
+        pinned.numel() / min(locked),
         "probe",
-        tensor=tensor,
-        mapping=_MAPPED / _best(lambda: _mapped(device), device, seconds=0.05),
+        tensor=median(tensors) / _TENSORS,
+        mapping=_MAPPED / median(mapped),
     )
 
 
@@ -116,30 +123,40 @@ def _mapped(device: torch.device) -> None:
     torch.cuda.empty_cache()
 
 
-def _layers(device: torch.device, dtype: torch.dtype) -> Any:
-    """Layers of `_TENSORS` tensors, hardly any bytes, that come one by one as they run."""
+def _layers(device: torch.device, dtype: torch.dtype) -> Callable[[], object]:
+    """A pass of layers of `_TENSORS` tensors, hardly any bytes, that come one by one."""
+    import torch
     from accelerate import cpu_offload
     from torch import nn
 
     layers = nn.Sequential(*(nn.Linear(_SMALL, _SMALL, dtype=dtype) for _ in range(_TENSORS // 2)))
     cpu_offload(layers.requires_grad_(requires_grad=False), device)
-    return layers
+    given = torch.zeros(1, _SMALL, device=device, dtype=dtype)
+    return torch.no_grad()(lambda: layers(given))
 
 
-def _best(work: Any, device: torch.device, seconds: float) -> float:
-    """The shortest time of some repetitions, the first left out."""
+def _times(device: torch.device, seconds: float, *works: Callable[[], object]) -> list[list[float]]:
+    """The seconds of each piece of work in some rounds of all, the first round left out."""
     import torch
 
-    work()
-    torch.cuda.synchronize(device)
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < 2 or (time.perf_counter() < end and len(times) < 50):
-        start = time.perf_counter()
-        work()
-        torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return min(times)
+    rounds: list[list[float]] = []
+    end = 0.0
+    while len(rounds) < 3 or (time.perf_counter() < end and len(rounds) < 50):
+        times = []
+        for work in works:
+            torch.cuda.synchronize(device)
+            start = time.perf_counter()
+            work()
+            torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - start)
+        rounds.append(times)
+        end = end or time.perf_counter() + seconds
+    return [list(times) for times in zip(*rounds[1:], strict=True)]
+
+
+def hindered(found: Rates, datasheet: Rates | None) -> bool:
+    """Whether a probe tells of other processes' work on the GPU rather than of the GPU."""
+    return datasheet is not None and found.compute < _HINDERED * datasheet.compute
 
 
 def known(gpu: Gpu, folder: Path) -> Rates | None:

@@ -45,6 +45,7 @@ timed)
     python "$here/peers.py" --model "$scratch/5b" --ways mm --cap 5
     once savings savings.py --model "$scratch/5b" --floors
     once savings-2b savings.py --model "$scratch/2b" --floors
+    once probe probe.py --out "$here/probe.jsonl"
     once meter meter.py --model "$scratch/2b" --steps 61 --out "$here/meter.jsonl"
     once interrupt interrupt.py --model "$scratch/1.5-5b"
     ;;
