@@ -143,8 +143,8 @@ def ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """The fastest first; of those within 2 % of it, the simplest."""
     left, found = list(candidates), []
     while left:
-        fastest = min(c.needs.seconds or 0.0 for c in left)
-        tied = [c for c in left if (c.needs.seconds or 0.0) <= fastest * TIE]
+        fastest = min(c.seconds or 0.0 for c in left)
+        tied = [c for c in left if (c.seconds or 0.0) <= fastest * TIE]
         found.append(min(tied, key=lambda c: _SIMPLEST.index(c.tier)))
         left.remove(found[-1])
     return tuple(found)

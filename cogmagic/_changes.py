@@ -40,7 +40,7 @@ def changes_for(
 
 def _worth(lacking: list[Candidate], found: Plan) -> list[Candidate]:
     """Those that would be about the fastest of all, or as fast as the chosen one and simpler."""
-    paces = {c.tier: c.needs.seconds or 0.0 for c in found.candidates}
+    paces = {c.tier: c.seconds or 0.0 for c in found.candidates}
     now = paces.get(found.tier, 0.0)
     best = min(paces[c.tier] for c in lacking)
     if best > now / TIE and now:  # nothing to gain, but perhaps simplicity
@@ -50,12 +50,12 @@ def _worth(lacking: list[Candidate], found: Plan) -> list[Candidate]:
 
 
 def _faster(target: Candidate, found: Plan) -> bool:
-    mine, now = target.needs.seconds, found.seconds
+    mine, now = target.seconds, found.seconds
     return bool(mine and now and now > mine * TIE)
 
 
 def _gain(target: Candidate, found: Plan) -> str:
-    mine, now = target.needs.seconds, found.seconds
+    mine, now = target.seconds, found.seconds
     return f", {mine:.0f} s instead of {now:.0f} s" if mine and now and now > mine else ""
 
 

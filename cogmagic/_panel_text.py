@@ -24,8 +24,8 @@ def recommendation(plan: Plan) -> str:
     heads = "".join(f'<th scope="col">{h}</th>' for h in ("tier", "VRAM", "RAM", "s/step", "fits"))
     rows = []
     for c in plan.candidates:
-        fits = "yes" if c.fits else f"no, lacks {c.lack}"
-        cells = (gib(c.peak_vram), gib(c.needs.peak_ram), seconds(c.needs.step_seconds), fits)
+        fits = "yes" if c.fits else f"no, {c.reason}"
+        cells = (gib(c.peak_vram), gib(c.peak_ram), seconds(c.step_seconds), fits)
         chosen = ' class="cogmagic-chosen"' if c.tier == plan.tier else ""
         inner = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         rows.append(f'<tr{chosen}><th scope="row">{c.tier}</th>{inner}</tr>')

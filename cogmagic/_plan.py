@@ -37,6 +37,26 @@ class Candidate:
         return self.needs.tier
 
     @property
+    def peak_allocated(self) -> int | None:
+        """Most bytes of tensors at once on one GPU, as ``max_memory_allocated`` tells it."""
+        return None if self.peak_vram is None else self.needs.peak_allocated
+
+    @property
+    def peak_ram(self) -> int:
+        """Most host memory of the process's own; mapped files are not in it."""
+        return self.needs.peak_ram
+
+    @property
+    def seconds(self) -> float | None:
+        """The whole run, or None where the device's speed is unknown."""
+        return self.needs.seconds
+
+    @property
+    def step_seconds(self) -> float | None:
+        """One denoising step, or None where the device's speed is unknown."""
+        return self.needs.step_seconds
+
+    @property
     def fits(self) -> bool:
         """Whether it is predicted to run."""
         return not (self.missing_vram or self.missing_ram or self.missing_disk)
@@ -51,6 +71,11 @@ class Candidate:
         """What is missing, for people; empty when it fits."""
         parts = {"VRAM": self.missing_vram, "RAM": self.missing_ram, "disk": self.missing_disk}
         return " and ".join(f"{_up(lack)} of {kind}" for kind, lack in parts.items() if lack)
+
+    @property
+    def reason(self) -> str:
+        """``fits``, or what it lacks."""
+        return "fits" if self.fits else f"lacks {self.lack}"
 
 
 def _up(nbytes: int) -> str:
@@ -112,24 +137,22 @@ class Plan:
     @property
     def peak_allocated(self) -> int | None:
         """Most bytes of tensors at once on one GPU, as ``max_memory_allocated`` tells it."""
-        if self.chosen is None or self.device != "cuda":
-            return None
-        return self.chosen.needs.peak_allocated
+        return self.chosen.peak_allocated if self.chosen else None
 
     @property
     def peak_ram(self) -> int | None:
         """Most host memory of the process's own; mapped files are not in it."""
-        return self.chosen.needs.peak_ram if self.chosen else None
+        return self.chosen.peak_ram if self.chosen else None
 
     @property
     def seconds(self) -> float | None:
         """The whole run, or None where the device's speed is unknown."""
-        return self.chosen.needs.seconds if self.chosen else None
+        return self.chosen.seconds if self.chosen else None
 
     @property
     def step_seconds(self) -> float | None:
         """One denoising step, or None where the device's speed is unknown."""
-        return self.chosen.needs.step_seconds if self.chosen else None
+        return self.chosen.step_seconds if self.chosen else None
 
     def __str__(self) -> str:
         from cogmagic._plan_text import table

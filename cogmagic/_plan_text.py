@@ -52,10 +52,10 @@ def table(plan: Plan) -> str:
 
 
 def _row(c: Candidate) -> str:
-    fits = "yes" if c.fits else f"no, lacks {c.lack}"
-    step, total = seconds(c.needs.step_seconds), seconds(c.needs.seconds)
+    fits = "yes" if c.fits else f"no, {c.reason}"
+    step, total = seconds(c.step_seconds), seconds(c.seconds)
     fits += f", {c.needs.resident_blocks} blocks stay" if c.needs.resident_blocks else ""
-    return _COLUMNS.format(c.tier, gib(c.peak_vram), gib(c.needs.peak_ram), step, total, fits)
+    return _COLUMNS.format(c.tier, gib(c.peak_vram), gib(c.peak_ram), step, total, fits)
 
 
 def seconds(value: float | None) -> str:
@@ -101,11 +101,12 @@ def _plain(c: Candidate) -> dict[str, Any]:
     return {
         "tier": c.tier,
         "fits": c.fits,
+        "reason": c.reason,
         "peak_vram": c.peak_vram,
-        "peak_allocated": c.needs.peak_allocated if c.peak_vram is not None else None,
-        "peak_ram": c.needs.peak_ram,
-        "seconds": c.needs.seconds,
-        "step_seconds": c.needs.step_seconds,
+        "peak_allocated": c.peak_allocated,
+        "peak_ram": c.peak_ram,
+        "seconds": c.seconds,
+        "step_seconds": c.step_seconds,
         "resident_blocks": c.needs.resident_blocks,
         "missing_vram": c.missing_vram,
         "missing_ram": c.missing_ram,

@@ -105,12 +105,12 @@ def _choice(candidates: tuple[Candidate, ...], machine: Machine) -> tuple[Tier, 
     fitting = [c for c in candidates if c.fits]
     if not fitting:
         least = min(candidates, key=lambda c: c.lacking)
-        return least.tier, f"nothing fits: {least.tier}, which needs least, lacks {least.lack}"
+        return least.tier, f"nothing fits: {least.tier}, which needs least, {least.reason}"
     best = ordered(fitting)[0]
     faster = [c for c in candidates[: candidates.index(best)] if not c.fits]
     if not faster:
         return best.tier, f"the fastest, and its {gib(best.peak_vram)} of VRAM fit"
-    others = ", ".join(f"{c.tier} lacks {c.lack}" for c in faster)
+    others = ", ".join(f"{c.tier} {c.reason}" for c in faster)
     return best.tier, f"the fastest that fits in {gib(best.peak_vram)} of VRAM; {others}"
 
 

@@ -126,7 +126,7 @@ def would_be_killed(chosen: Plan) -> str:
     candidate = chosen.chosen
     if candidate is None:
         return ""
-    need = candidate.needs.peak_ram
+    need = candidate.peak_ram
     if candidate.missing_ram <= need * 0.1 + psutil.swap_memory().free:
         return ""
     others = sorted(chosen.candidates, key=lambda c: c.missing_vram)

@@ -20,6 +20,7 @@ from cogmagic._footprint import footprint
 from cogmagic._gpu import GIB
 from cogmagic._history import Past
 from cogmagic._placement import Needs, context_bytes, needs, reserved_bytes
+from cogmagic._plan_text import as_json
 from cogmagic._planner import plan
 from cogmagic._savings import Savings
 
@@ -377,6 +378,20 @@ def test_the_rule_keeps_to_a_limit_too() -> None:
 def test_a_limit_that_is_none(limit: Any) -> None:
     with pytest.raises(RequestError, match="no whole number of bytes"):
         plan(five(), Machine.of("RTX 4090"), vram_limit=limit)
+
+
+def test_candidates_have_what_the_plan_has() -> None:
+    found = cogmagic.plan(model="5b", machine=Machine.of("RTX 3060"))
+    amounts = ("peak_vram", "peak_allocated", "peak_ram", "seconds", "step_seconds", "fits")
+    assert found.chosen is not None
+    for name in amounts:
+        assert getattr(found.chosen, name) == getattr(found, name) is not None
+    assert found.chosen.reason == "fits"
+    reasons = {c.tier: c.reason for c in found.candidates}
+    assert reasons["none"].startswith("lacks ")
+    assert reasons["none"].endswith(" GiB of VRAM")
+    data = json.loads(as_json(found))["candidates"]
+    assert [c["reason"] for c in data] == list(reasons.values())
 
 
 def test_a_probe_of_a_gpu_that_others_keep_busy_is_not_believed() -> None:

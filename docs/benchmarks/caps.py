@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def _seconds(candidate: Any) -> float:
-    return candidate.needs.seconds or 0.0
+    return candidate.seconds or 0.0
 
 
 class Runs:
