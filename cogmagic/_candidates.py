@@ -34,7 +34,7 @@ TIE = 1.02
 """Times that differ by less are equal."""
 _SPARE = GIB
 """Left beside the blocks that stay in `stream`; see `_sparing`."""
-PREDICTIONS = "predictions 1.4"
+PREDICTIONS = "predictions 1.5"
 """To be raised when predictions change: past runs are then no measure of them any more."""
 
 
@@ -158,7 +158,14 @@ def _corrected(need: Needs, request: Request, machine: Machine, dtype: Dtype) ->
     """
     gpu = machine.roomiest
     alike = Situation(
-        gpu.name if gpu else "", request.model.name, need.tier, dtype, versions=PREDICTIONS
+        gpu.name if gpu else "",
+        request.model.name,
+        need.tier,
+        dtype,
+        request.size,
+        request.num_frames,
+        f"{PREDICTIONS}, {machine.versions}",
+        machine.driver,
     )
     memory = memory_correction(machine.past, alike).factor
     speed = speed_correction(machine.past, replace(alike, tier="")).factor

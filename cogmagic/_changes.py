@@ -10,6 +10,7 @@ from cogmagic._candidates import TIE, candidates_for
 from cogmagic._machine import Machine
 from cogmagic._placement import Tier
 from cogmagic._plan import Candidate, Plan
+from cogmagic._plan_text import seconds
 
 __all__ = ["changes_for"]
 
@@ -34,7 +35,7 @@ def changes_for(
         said.append(thrift)
     smaller = _fewer_frames(found, machine, limit, folder, target.tier)
     if smaller is not None:
-        said.append(f"--num-frames {smaller}: {target.tier}")
+        said.append(smaller)
     return tuple(said)
 
 
@@ -55,21 +56,25 @@ def _faster(target: Candidate, found: Plan) -> bool:
 
 
 def _gain(target: Candidate, found: Plan) -> str:
-    mine, now = target.seconds, found.seconds
-    return f", {mine:.0f} s instead of {now:.0f} s" if mine and now and now > mine else ""
+    """How long it would take, beside how long it takes, where it takes any time now."""
+    mine, now = target.seconds, found.seconds if found.fits else None
+    if mine is None or (now is not None and now <= mine):
+        return ""
+    return f", {seconds(mine)}" + (f" instead of {seconds(now)}" if now is not None else "")
 
 
 def _fewer_frames(
     found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier
-) -> int | None:
-    """The most frames with which `tier` would fit, or None."""
+) -> str | None:
+    """The most frames with which `tier` would fit, if there are any."""
     if any(c.missing_disk for c in found.candidates):
         return None
     frames: Iterable[int] = reversed(found.request.model.frames.legal())
     for count in (n for n in frames if n < found.request.num_frames):
         request = replace(found.request, num_frames=count)
-        if _fits(replace(found, request=request), machine, limit, folder, tier):
-            return count
+        fitting = _fits(replace(found, request=request), machine, limit, folder, tier)
+        if fitting:
+            return f"--num-frames {count}: {tier}{_gain(fitting, found)}"
     return None
 
 
@@ -84,15 +89,32 @@ def _thrift(
     for savings in found.savings.more():
         fitting = _fits(replace(found, savings=savings), machine, limit, folder, tier)
         if fitting and (tier is None or _faster(fitting, found)):
-            return f"{savings.flags}: {fitting.tier}{_gain(fitting, found)}"
-    return None
+            return f"{savings.flags}: {fitting.tier}{_gain(fitting, found)} ({savings.price})"
+    return _nearest(found, machine, limit, folder) if tier is None else None
+
+
+def _nearest(found: Plan, machine: Machine, limit: int | None, folder: Path | None) -> str | None:
+    """What would have to come to the options of the same picture that leave least lacking."""
+    least, best = min(c.lacking for c in found.candidates), None
+    for savings in (s for s in found.savings.more() if s.fp8 == found.savings.fp8):
+        for c in _candidates(replace(found, savings=savings), machine, limit, folder):
+            if c.lacking < least:
+                least = c.lacking
+                best = f"{savings.flags} and {c.lack} more: {c.tier} ({savings.price})"
+    return best
 
 
 def _fits(
     found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier | None
 ) -> Candidate | None:
     """The fastest candidate of `tier`, or of any if None, that fits the request of `found`."""
-    tried = candidates_for(
+    tried = _candidates(found, machine, limit, folder)
+    return next((c for c in tried if c.fits and tier in (None, c.tier)), None)
+
+
+def _candidates(
+    found: Plan, machine: Machine, limit: int | None, folder: Path | None
+) -> tuple[Candidate, ...]:
+    return candidates_for(
         found.request, machine, found.dtype, limit, folder, found.text, found.savings
     )
-    return next((c for c in tried if c.fits and tier in (None, c.tier)), None)

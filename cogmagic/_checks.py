@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cogmagic._catalog import Dtype
 from cogmagic._errors import RequestError, TierError, did_you_mean
-from cogmagic._gpu import GIB
+from cogmagic._gpu import GIB, Gpu
 from cogmagic._machine import Machine
 from cogmagic._placement import TIERS, Tier
 from cogmagic._request import Request
@@ -19,6 +19,8 @@ __all__ = [
     "check_savings",
     "check_tier",
     "dtype_for",
+    "picture_risk",
+    "unmeasured",
 ]
 
 _LEAST_LIMIT = GIB // 2
@@ -96,6 +98,25 @@ def check_tier(tier: str | None, machine: Machine) -> Tier | None:
     return found
 
 
+def picture_risk(request: Request, dtype: Dtype) -> str:
+    """What may happen to the picture in a precision that the model was not trained in, if any."""
+    if dtype != "float16" or request.model.dtype != "bfloat16":
+        return ""
+    return f"{request.model.name} was trained in bfloat16: in float16 the picture may be black"
+
+
+def unmeasured(machine: Machine) -> str:
+    """What of a plan for `machine` rests on no measurement of its kind, if anything."""
+    gpu = machine.roomiest
+    if machine.device != "cuda" or gpu is None or not _before_ampere(gpu):
+        return ""
+    return f"no card before Ampere was measured, and {gpu.name} is one: memory may differ, too"
+
+
+def _before_ampere(gpu: Gpu) -> bool:
+    return gpu.capability is not None and gpu.capability < (8, 0)
+
+
 def dtype_for(request: Request, machine: Machine) -> Dtype:
     """What the weights are loaded in.
 
@@ -106,10 +127,8 @@ def dtype_for(request: Request, machine: Machine) -> Dtype:
     default: Dtype = "float32" if machine.device == "cpu" else request.model.dtype
     dtype = request.dtype or default
     gpu = machine.roomiest
-    old = gpu is not None and gpu.capability is not None and gpu.capability < (8, 0)
-    if machine.device == "cuda" and old and dtype == "bfloat16":
-        assert gpu is not None  # noqa: S101 - `old` says so
-        new = (g for g in machine.gpus if g.capability is not None and g.capability >= (8, 0))
+    if machine.device == "cuda" and gpu and _before_ampere(gpu) and dtype == "bfloat16":
+        new = (g for g in machine.gpus if g.capability and not _before_ampere(g))
         way = "--model 2b, or try --dtype float16, with which the picture may be black"
         if other := next(new, None):
             way = f"--gpus {other.index} ({other.name}), {way}"

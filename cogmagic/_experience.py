@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from cogmagic._candidates import PREDICTIONS
 from cogmagic._gpu import GIB
@@ -61,8 +60,6 @@ def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | No
         return
     if report is None and (candidate.missing_vram or chosen.tier == "balanced"):
         return
-    import torch
-
     from cogmagic._history import History, Past
 
     traced = candidate.traced
@@ -75,14 +72,15 @@ def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | No
         Past(
             when=time.time(),
             card=gpu.name,
-            versions=f"{PREDICTIONS}, torch {torch.__version__}, diffusers {version('diffusers')}",
+            driver=machine.driver,
+            versions=f"{PREDICTIONS}, {machine.versions}",
             model=r.model.name,
             size=r.size,
             num_frames=r.num_frames,
             dtype=chosen.dtype,
             tier=chosen.tier,
             predicted_allocated=traced.peak_allocated,
-            measured_allocated=report.peak_vram if report else None,
+            measured_allocated=report.own_peak if report else None,
             predicted_step=traced.step_seconds,
             measured_step=report.step_seconds if report else None,
             out_of_memory=report is None,

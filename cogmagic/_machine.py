@@ -10,11 +10,12 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cogmagic._gpu import Gpu
-from cogmagic._nvml import nvidia_gpus, visible_note
+from cogmagic._nvml import driver_version, nvidia_gpus, visible_note
 from cogmagic._ram import Ram, host_ram
 from cogmagic._rocm import amd_gpus
 from cogmagic._selected import selected
@@ -52,6 +53,10 @@ class Machine:
     """How fast the roomiest GPU is; None where nothing is known of it."""
     past: tuple[Past, ...] = ()
     """What runs on this machine really needed, the oldest first."""
+    driver: str = ""
+    """The GPUs' driver, as ``580.95.05``; empty where unknown."""
+    versions: str = ""
+    """Of what computes, as ``torch 2.11.0, diffusers 0.42.1``; empty where unknown."""
 
     @property
     def roomiest(self) -> Gpu | None:
@@ -121,13 +126,14 @@ class Machine:
 
 
 def with_experience(machine: Machine, gpu: Gpu, folder: Path | None) -> Machine:
-    """Add what is known of the GPU's speed and of past runs."""
+    """Add what is known of the GPU's speed and of past runs, and the software that they go by."""
     from cogmagic._history import History
     from cogmagic._rates import known
 
     history = History(folder)
     found = with_rates(machine, gpu, known(gpu, history.path.parent))
-    return replace(found, past=history.read())
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers"))
+    return replace(found, past=history.read(), driver=driver_version(), versions=versions)
 
 
 def with_rates(machine: Machine, gpu: Gpu, known: Rates | None = None) -> Machine:

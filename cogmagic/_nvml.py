@@ -16,7 +16,7 @@ from typing import Any
 
 from cogmagic._gpu import Gpu
 
-__all__ = ["nvidia_gpus", "running", "visible_note", "vitals"]
+__all__ = ["driver_version", "nvidia_gpus", "running", "visible_note", "vitals"]
 
 # Asks the CUDA driver for the UUID of each visible device (MIG instances included), in its order.
 _ASK_DRIVER = """
@@ -43,6 +43,13 @@ def nvidia_gpus() -> tuple[Gpu, ...]:
         if device is not None:
             gpus.append(_read(nvml, device, index))
     return tuple(gpus)
+
+
+def driver_version() -> str:
+    """NVIDIA's driver, as ``580.95.05``; empty where there is none."""
+    nvml = _nvml()
+    found = _ask(nvml.nvmlSystemGetDriverVersion) if nvml is not None else None
+    return found.decode() if isinstance(found, bytes) else found or ""
 
 
 def visible_note() -> str | None:

@@ -14,8 +14,10 @@ _LOADED_AS: dict[str, dict[str, Dtype]] = {
     "text_encoder": {"2b": "float16", "1.5-5b": "float32", "1.5-5b-i2v": "float32"},
 }
 """How the published files keep what is not in the model's own dtype (hub file listings)."""
-_STREAMED = 0.04
-"""What streaming every block adds to a step whose copies are hidden (on an H100)."""
+_STREAMED = 0.33
+"""What hidden copies add to a step, in parts of the time that they take: on an H100 0.05 to 0.07 s
+for the 10.4 GiB of 5b, compiled (1.44 s a step) or not (1.87 s), and 0.15 s where they come twice
+in 7.95 s (docs/benchmarks/stream.jsonl)."""
 _LOCKING = 20.0 * GIB
 """Bytes a second that CUDA page-locks in place (10.3 GiB in 0.46 s on an H100's host)."""
 
@@ -77,7 +79,8 @@ def run_seconds(
         decode += f.decode.mapped / rates.mapping
     if tier == "stream":
         share = 1 - min(resident / max(f.transformer.blocks, 1), 1.0)
-        step = max(step * (1 + _STREAMED * share), passes * share * transformer / rates.locked)
+        copies = passes * share * transformer / rates.locked
+        step = max(step + _STREAMED * copies, copies)
         encode += prompts * text / rates.locked
         once = 0
     if locked:

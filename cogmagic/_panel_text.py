@@ -30,10 +30,14 @@ def recommendation(plan: Plan) -> str:
         inner = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         rows.append(f'<tr{chosen}><th scope="row">{c.tier}</th>{inner}</tr>')
     table = f'<table class="cogmagic-table"><tr>{heads}</tr>{"".join(rows)}</table>' * bool(rows)
-    changes = "".join(f"<div>It would change with {escape(c)}.</div>" for c in plan.changes)
+    notes = [
+        *(f"It would change with {c}." for c in plan.changes),
+        *(f"{w}." for w in plan.warnings),
+    ]
+    said = "".join(f"<div>{escape(note)}</div>" for note in notes)
     return (
         f"<div><b>{plan.tier}</b>: {escape(plan.reason)}.</div>{table}"
-        f"<div>The published rule says {plan.rule} ({escape(plan.rule_reason)}).</div>{changes}"
+        f"<div>The published rule says {plan.rule} ({escape(plan.rule_reason)}).</div>{said}"
     )
 
 

@@ -105,6 +105,10 @@ class Plan:
     """Torch's index of the GPU that a run on one takes."""
     changes: tuple[str, ...] = ()
     """What would make a faster tier fit, or any."""
+    warnings: tuple[str, ...] = ()
+    """What may go wrong although it fits, and what of it rests on no measurement."""
+    times: str = ""
+    """What the seconds rest on; empty where there are none."""
     download: int = 0
     """Bytes that must come from the hub first."""
     text: bool = True

@@ -37,11 +37,14 @@ def table(plan: Plan) -> str:
         f"why      {plan.reason}",
         f"rule     {plan.rule} ({plan.rule_reason})",
         *(f"change   {change}" for change in plan.changes),
+        *(f"warning  {warning}" for warning in plan.warnings),
         f"model    {r.model.name} ({r.model.source}), {plan.dtype} on {plan.where}",
         f"request  {r.num_frames} frames of {r.size} at {r.fps} fps, "
         f"{r.num_inference_steps} steps of {r.scheduler}, guidance {r.guidance_scale:g}",
         "VAE      slicing and tiling on",
     ]
+    if plan.times:
+        lines.append(f"times    {plan.times}")
     if plan.savings.names:
         lines.append(f"savings  {plan.savings.flags}")
     if not plan.text:
@@ -91,6 +94,8 @@ def as_json(plan: Plan) -> str:
             "download": plan.download,
             "savings": list(plan.savings.names),
             "changes": list(plan.changes),
+            "warnings": list(plan.warnings),
+            "times": plan.times or None,
             "candidates": [_plain(c) for c in plan.candidates],
         },
         indent=2,

@@ -8,7 +8,14 @@ from typing import Literal, get_args
 
 from cogmagic._candidates import candidates_for, ordered
 from cogmagic._changes import changes_for
-from cogmagic._checks import check_limit, check_savings, check_tier, dtype_for
+from cogmagic._checks import (
+    check_limit,
+    check_savings,
+    check_tier,
+    dtype_for,
+    picture_risk,
+    unmeasured,
+)
 from cogmagic._errors import TierError, did_you_mean
 from cogmagic._machine import Machine
 from cogmagic._placement import Tier
@@ -89,6 +96,8 @@ def plan(
         download=download,
         text=text,
         savings=savings,
+        warnings=tuple(filter(None, (picture_risk(request, dtype), unmeasured(machine)))),
+        times=_times(machine),
     )
     if machine.device != "cuda" and found.fits:
         return found
@@ -112,6 +121,14 @@ def _choice(candidates: tuple[Candidate, ...], machine: Machine) -> tuple[Tier, 
         return best.tier, f"the fastest, and its {gib(best.peak_vram)} of VRAM fit"
     others = ", ".join(f"{c.tier} {c.reason}" for c in faster)
     return best.tier, f"the fastest that fits in {gib(best.peak_vram)} of VRAM; {others}"
+
+
+def _times(machine: Machine) -> str:
+    if machine.device != "cuda" or machine.rates is None:
+        return ""
+    source = machine.rates.source
+    said = "a probe of this GPU" if source == "probe" else source
+    return f"from {said}" + (", and past runs" if machine.past else "")
 
 
 def _where(machine: Machine, limit: int | None) -> str:

@@ -67,7 +67,8 @@ class Rates:
     """Bytes a second from ordinary host memory to the device."""
     locked: float = 2 * _PAGEABLE
     """Bytes a second from page-locked host memory to the device."""
-    source: str = "datasheet"
+    source: str = "the card's datasheet"
+    """What they rest on; ``probe`` for a measurement of this very GPU."""
     disk: float = _DISK
     """Bytes a second from the disk that holds the checkpoint, without the page cache."""
     tensor: float = _TENSOR
@@ -78,9 +79,15 @@ class Rates:
 
 def expected(card: Card) -> Rates:
     """What a card's datasheet lets expect, before anything has run on it."""
-    peak = card.tflops_16 * 1e12
-    denoise, decode = _shares(card.capability)[0]
-    return Rates(peak * denoise, peak * decode, min(_PAGEABLE, card.host_rate / 2), card.host_rate)
+    peak, (denoise, decode) = card.tflops_16 * 1e12, _shares(card.capability)[0]
+    known = "and runs on an H100" if card.capability == (9, 0) else "alone: not measured"
+    return Rates(
+        peak * denoise,
+        peak * decode,
+        min(_PAGEABLE, card.host_rate / 2),
+        card.host_rate,
+        f"the datasheet of {card.name} {known}",
+    )
 
 
 def probe(device: torch.device) -> Rates:

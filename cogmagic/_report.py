@@ -29,6 +29,8 @@ class Report:
     """Component → GPU, where they were spread over several."""
     peak_allocated: Mapping[int, int] = field(default_factory=dict)
     """Per GPU, the most that tensors held at once (``torch.cuda.max_memory_allocated``)."""
+    held_before: Mapping[int, int] = field(default_factory=dict)
+    """Per GPU, what this kernel's other tensors held when the run began; part of each peak."""
     peak_reserved: Mapping[int, int] = field(default_factory=dict)
     """Per GPU, the most that torch's allocator held at once, caching included."""
     peak_phases: Mapping[str, int] = field(default_factory=dict)
@@ -51,6 +53,12 @@ class Report:
     def peak_vram(self) -> int | None:
         """The highest `peak_allocated` of any GPU in bytes; None on a machine without one."""
         return max(self.peak_allocated.values(), default=None)
+
+    @property
+    def own_peak(self) -> int | None:
+        """The same without `held_before`, which is what a prediction is of."""
+        held = self.held_before
+        return max((n - held.get(i, 0) for i, n in self.peak_allocated.items()), default=None)
 
     @property
     def total_seconds(self) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._apply import placed
 from cogmagic._brakes import braking
+from cogmagic._checks import picture_risk
 from cogmagic._generation import generate_frames
 from cogmagic._loaded import Loaded
 from cogmagic._machine import Machine
@@ -89,15 +90,17 @@ def run(
         frames = generate_frames(loaded.pipe, request, clock, job.texts, job.kept, job.show)
         clock.end()
     refusal = loaded.host.refused if loaded.host else ""
-    refused = f"; {refusal}: copying them takes longer" if refusal else ""
+    refused = f"{refusal}: copying them takes longer" if refusal else ""
+    said = (chosen.reason, refused, picture_risk(request, chosen.dtype))
     return frames, Report(
         tier=chosen.tier,
-        reason=chosen.reason + refused,
+        reason="; ".join(filter(None, said)),
         options=placing.options,
         device=_where(machine, device, loaded.pipe.hf_device_map or {}),
         dtype=chosen.dtype,
         device_map=dict(loaded.pipe.hf_device_map or {}),
         peak_allocated=measured.allocated,
+        held_before={g.index: g.allocated for g in machine.gpus if g.allocated},
         peak_reserved=measured.reserved,
         peak_phases=dict(measured.phases),
         step_seconds=clock.step_seconds("denoise"),

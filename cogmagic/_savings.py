@@ -32,6 +32,16 @@ class Savings:
         """As they are typed: ``--lean-decode --fp8``."""
         return " ".join(f"--{name.replace('_', '-')}" for name in self.names)
 
+    @property
+    def price(self) -> str:
+        """What they cost in picture and speed, in words (docs/benchmarks, savings)."""
+        picture = "the same picture"
+        if self.guidance_halves:
+            picture += " within rounding"
+        if self.fp8:
+            picture = "another picture"
+        return picture + ("; decoding takes longer" if self.lean_decode else "")
+
     def more(self) -> Iterator[Savings]:
         """These and others, as few as can be first; what changes the picture comes last."""
         off = [f.name for f in fields(self) if not getattr(self, f.name)]

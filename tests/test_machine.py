@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,6 +73,9 @@ class FakeNvml:
     def nvmlDeviceGetCount(self) -> int:
         return 2
 
+    def nvmlSystemGetDriverVersion(self) -> str:
+        return "580.95.05"
+
 
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
@@ -103,6 +107,8 @@ def test_gpus_are_chosen_by_index_or_uuid(nvml: FakeNvml, monkeypatch: pytest.Mo
     monkeypatch.setattr("cogmagic._machine.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0"))
     whole = Machine.detect()
     assert [g.name for g in whole.gpus] == ["H100", "RTX 3060"]
+    assert whole.driver == "580.95.05"
+    assert whole.versions == f"torch {version('torch')}, diffusers {version('diffusers')}"
     for name in ("1", str(whole.gpus[1].uuid), str(whole.gpus[1].uuid)[:8].upper()):
         machine = Machine.detect(gpus=(name,))
         assert [(g.index, g.name) for g in machine.gpus] == [(1, "RTX 3060")]
