@@ -13,13 +13,13 @@ from cogmagic._curves import configs_of, same
 from cogmagic._footprint import footprint, text_encoder_bytes
 from cogmagic._gpu import GIB, Gpu
 from cogmagic._machine import Machine
-from cogmagic._placement import Needs, Tier, context_bytes, needs, reserved_bytes
+from cogmagic._placement import Needs, Tier, context_bytes, context_to_come, needs, reserved_bytes
 from cogmagic._plan import Candidate
 from cogmagic._request import Request
 from cogmagic._savings import NO_SAVINGS, Savings
 from cogmagic._spread import orders
 
-__all__ = ["PREDICTIONS", "TIE", "candidates_for", "ordered"]
+__all__ = ["PREDICTIONS", "candidates_for", "ordered", "slower"]
 
 _SIMPLEST: tuple[Tier, ...] = (
     "none",
@@ -30,8 +30,8 @@ _SIMPLEST: tuple[Tier, ...] = (
     "sequential",
 )
 """Which of equally fast tiers is taken: the first."""
-TIE = 1.02
-"""Times that differ by less are equal."""
+_TIE, _MOMENT = 1.02, 0.5
+"""Times that differ by a smaller share, or by fewer seconds, are equal."""
 _SPARE = GIB
 """Left beside the blocks that stay in `stream`; see `_sparing`."""
 PREDICTIONS = "predictions 1.5"
@@ -64,12 +64,14 @@ def candidates_for(
         machine.roomiest,
         footprint(request, dtype, folder, halves=savings.guidance_halves, lean=savings.lean_decode),
     )
-    rates = machine.rates if machine.device == "cuda" else None
+    known = machine.device == "cuda" and dtype != "float32"  # whose rate nobody has looked up
+    rates = machine.rates if known else None
     kept = 0
     if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
         lean = text_encoder_bytes(request, "bfloat16", folder)
         kept = 2 * (wanted.text_encoder.weights - lean)
     found = []
+    learnt = _learnt(request, machine, dtype)
     for tier in _SIMPLEST:
         if machine.device != "cuda" and tier != "none":
             continue
@@ -90,12 +92,12 @@ def candidates_for(
             copies=machine.device == "cuda",
         )
         if tier == "balanced":
-            found += _spread(tried, request, machine, dtype, limit)
+            found += _spread(tried, learnt(tier), machine, dtype, limit)
             continue
-        most = wanted.transformer.blocks if tier == "stream" else 0
+        most, correct = wanted.transformer.blocks if tier == "stream" else 0, learnt(tier)
         for resident in range(most, -1, -1):  # as many as fit, or none
             need = tried(resident_blocks=resident)
-            corrected = _corrected(need, request, machine, dtype)
+            corrected = correct(need)
             candidate = _fitted(need, corrected, machine, limit)
             spared = _sparing(corrected) if 0 < resident < most else corrected
             if not _fitted(need, spared, machine, limit).missing_vram:
@@ -115,14 +117,18 @@ def _sparing(need: Needs) -> Needs:
 
 
 def _spread(
-    tried: Callable[..., Needs], request: Request, machine: Machine, dtype: Dtype, limit: int | None
+    tried: Callable[..., Needs],
+    correct: _Correct,
+    machine: Machine,
+    dtype: Dtype,
+    limit: int | None,
 ) -> list[Candidate]:
     """`balanced` on the GPUs that leave most room beside it; none where there are not two."""
     found: list[tuple[int, Candidate]] = []
     for count in (2, 3):
         for order in orders(machine, dtype, count):
             need = replace(tried(gpus=count), order=order)
-            corrected = _corrected(need, request, machine, dtype)
+            corrected = correct(need)
             candidate = _fitted(need, corrected, machine, limit)
             found.append((_least_left(corrected, machine), candidate))
     best = max(found, key=lambda pair: (-pair[1].missing_vram, pair[0]), default=None)
@@ -139,39 +145,55 @@ def _least_left(need: Needs, machine: Machine) -> int:
     return min(left)
 
 
+def slower(seconds: float, other: float) -> bool:
+    """Whether a run takes so much longer than another that it matters."""
+    return seconds > max(other * _TIE, other + _MOMENT)
+
+
 def ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """The fastest first; of those within 2 % of it, the simplest."""
+    """The fastest first; of those that are about as fast, the simplest."""
     left, found = list(candidates), []
     while left:
         fastest = min(c.seconds or 0.0 for c in left)
-        tied = [c for c in left if (c.seconds or 0.0) <= fastest * TIE]
+        tied = [c for c in left if not slower(c.seconds or 0.0, fastest)]
         found.append(min(tied, key=lambda c: _SIMPLEST.index(c.tier)))
         left.remove(found[-1])
     return tuple(found)
 
 
-def _corrected(need: Needs, request: Request, machine: Machine, dtype: Dtype) -> Needs:
-    """The prediction, moved toward what past runs on this card took.
+_Correct = Callable[[Needs], Needs]
+
+
+def _learnt(request: Request, machine: Machine, dtype: Dtype) -> Callable[[Tier], _Correct]:
+    """What moves each tier's prediction toward what past runs on this card took.
 
     Memory is learnt for each tier. Speed is the card's, for all tiers alike: if only the tier that
     was run learnt that the card is slow, the others would seem fast.
     """
     gpu = machine.roomiest
     alike = Situation(
-        gpu.name if gpu else "",
-        request.model.name,
-        need.tier,
-        dtype,
-        request.size,
-        request.num_frames,
-        f"{PREDICTIONS}, {machine.versions}",
-        machine.driver,
+        card=gpu.name if gpu else "",
+        model=request.model.name,
+        dtype=dtype,
+        size=request.size,
+        num_frames=request.num_frames,
+        versions=f"{PREDICTIONS}, {machine.versions}",
+        driver=machine.driver,
     )
-    memory = memory_correction(machine.past, alike).factor
-    speed = speed_correction(machine.past, replace(alike, tier="")).factor
+    rates = machine.rates.source if machine.rates else ""
+    speed = speed_correction(machine.past, replace(alike, rates=rates)).factor
+
+    def of(tier: Tier) -> _Correct:
+        memory = memory_correction(machine.past, replace(alike, tier=tier)).factor
+        return partial(_corrected, memory=memory, speed=speed, steps=request.num_inference_steps)
+
+    return of
+
+
+def _corrected(need: Needs, *, memory: float, speed: float, steps: int) -> Needs:
     step, total = need.step_seconds, need.seconds
     if step is not None and total is not None:
-        total += request.num_inference_steps * step * (speed - 1)
+        total += steps * step * (speed - 1)
         step *= speed
     return replace(
         need,
@@ -191,19 +213,14 @@ def _fitted(traced: Needs, need: Needs, machine: Machine, limit: int | None) -> 
         gpus = [g for index in need.order for g in machine.gpus if g.index == index]
     takes = [(g, reserved_bytes(phases)) for g, phases in zip(gpus, need.gpus, strict=False)]
     missing = max(_missing(g, taken, limit) for g, taken in takes)
-    most = max(taken + _context_to_come(g) for g, taken in takes)
+    most = max(taken + context_to_come(g) for g, taken in takes)
     return Candidate(need, traced, most, missing, short)
-
-
-def _context_to_come(gpu: Gpu) -> int:
-    """The CUDA context, unless this kernel has it already (then it is not in what is free)."""
-    return context_bytes() if gpu.reserved is None else 0
 
 
 def _missing(gpu: Gpu, taken: int, limit: int | None) -> int:
     lacks = [0]
     if gpu.available is not None:
-        lacks.append(taken + _context_to_come(gpu) - gpu.available)
-    if limit is not None:
-        lacks.append(taken + context_bytes() - limit)
+        lacks.append(taken + context_to_come(gpu) - gpu.available)
+    if limit is not None:  # this kernel's other tensors are held to it as well
+        lacks.append(taken + (gpu.allocated or 0) + context_bytes() - limit)
     return max(lacks)

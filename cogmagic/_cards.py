@@ -25,7 +25,9 @@ _MOST = 16
 _NOMINAL = 0.1
 """How far a size in a name may be from what the driver reports: a "16 GB" T4 has 15 GiB."""
 _FORMS = frozenset({"sxm", "pcie", "nvl"})
-_NOISE = frozenset({"sxm", "pcie", "nvl", "hbm2", "hbm2e", "hbm3", "hbm3e", "with", "design"})
+_NOISE = _FORMS | {
+    "hbm2", "hbm2e", "hbm3", "hbm3e", "with", "design", "workstation", "server", "edition",
+}  # fmt: skip
 _COUNTED = re.compile(r"\s*(\d+)\s*[x×]\s*(.+)|\s*(\d{1,2})\s+([a-z].+)", re.I)
 _COUNTED_AFTER = re.compile(r"(.+?)\s+[x×]\s*(\d{1,2})\s*", re.I)
 _CHIPS = frozenset({"ti", "super", "d", "laptop", "mobile", "max", "sff", "ada", "blackwell"})
@@ -82,7 +84,8 @@ def _words(name: str) -> frozenset[str]:
     text = re.sub(r"\bsxm\d?\b", "sxm", text)
     text = re.sub(r"\b(\d+)\s*(?:gib|gb|g)\b", r"\1gb", text)
     text = re.sub(r"(\d{4})(ti|super|d)\b", r"\1 \2", text)
-    return frozenset(text.split())
+    words = frozenset(text.split())
+    return words - {"blackwell"} if "pro" in words else words  # there is no other RTX PRO
 
 
 def _kinds(name: str) -> frozenset[str]:
@@ -131,6 +134,8 @@ def parse_gpus(text: str) -> tuple[Card, ...]:
     Raises:
         RequestError: for an unknown card, or a number of cards that is not 1 to 16.
     """
+    if not isinstance(text, str):
+        raise RequestError(f"{text!r:.80} is no card's name, such as 'RTX 3060'.")
     found: list[Card] = []
     for part in text.split("+"):
         digits, name = _counted(part)
@@ -192,9 +197,9 @@ def _within(amount: int, cards: Sequence[Card]) -> int:
     """`amount` bytes if every card has so much, its nominal size counted as all it has."""
     least = min(cards, key=lambda c: c.vram)
     if amount > math.ceil(least.vram / GIB) * GIB:
-        nearest = math.floor(least.vram / GIB * 10) / 10  # not up: that would be refused again
+        nearest = math.ceil(least.vram / GIB)
         raise RequestError(
-            f"--vram {amount / GIB:g} is more than {least.name} has. Nearest: --vram {nearest:.1f}."
+            f"--vram {amount / GIB:g} is more than {least.name} has. Nearest: --vram {nearest}."
         )
     return min(amount, least.vram)
 

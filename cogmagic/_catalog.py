@@ -11,7 +11,7 @@ from typing import Literal
 
 from cogmagic._errors import RequestError, did_you_mean
 
-__all__ = ["MODELS", "Architecture", "Frames", "Model", "Sizes", "catalogued"]
+__all__ = ["MODELS", "Architecture", "Frames", "Model", "Sizes", "Stored", "catalogued"]
 
 Task = Literal["t2v", "i2v"]
 Dtype = Literal["float16", "bfloat16", "float32"]
@@ -65,6 +65,18 @@ class Architecture:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """The precision in which the files keep each component; None for the model's own.
+
+    As the hub lists the published files; every one of them keeps the VAE in float32.
+    """
+
+    text_encoder: Dtype | None = None
+    transformer: Dtype | None = None
+    vae: Dtype | None = "float32"
+
+
+@dataclass(frozen=True)
 class Model:
     """One member of the family: what a request to it may ask for, and its defaults."""
 
@@ -89,6 +101,7 @@ class Model:
     """About what the hub repository weighs; 0 for what needs no download."""
     also: tuple[str, ...] = ()
     """Other hub ids under which the same checkpoint is known."""
+    stored: Stored = Stored()
 
     @property
     def embedded(self) -> bool:
@@ -134,14 +147,14 @@ MODELS: tuple[Model, ...] = (
         name="1.5-5b", source="zai-org/CogVideoX1.5-5B", also=("THUDM/CogVideoX1.5-5B",),
         task="t2v", width=1360, height=768, sizes=_FREE, frames=_V15, fps=16, dtype="bfloat16",
         scheduler="dpm", dynamic_guidance=True, download_bytes=31_100_000_000,
-        architecture=Architecture(16, 42, 48, patch_size_t=2),
+        architecture=Architecture(16, 42, 48, patch_size_t=2), stored=Stored("float32"),
     ),
     Model(
         name="1.5-5b-i2v", source="zai-org/CogVideoX1.5-5B-I2V",
         also=("THUDM/CogVideoX1.5-5B-I2V",), task="i2v", width=1360, height=768,
         sizes=Sizes(short=(768, 768), long=(768, 1360)), frames=_V15, fps=16, dtype="bfloat16",
         scheduler="dpm", dynamic_guidance=True, download_bytes=31_100_000_000,
-        architecture=Architecture(32, 42, 48, patch_size_t=2),
+        architecture=Architecture(32, 42, 48, patch_size_t=2), stored=Stored("float32"),
     ),
 )  # fmt: skip
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from cogmagic._candidates import TIE, candidates_for
+from cogmagic._candidates import candidates_for, slower
 from cogmagic._machine import Machine
 from cogmagic._placement import Tier
 from cogmagic._plan import Candidate, Plan
 from cogmagic._plan_text import seconds
+from cogmagic._savings import Savings
 
 __all__ = ["changes_for"]
 
@@ -19,6 +20,9 @@ def changes_for(
     found: Plan, machine: Machine, limit: int | None, folder: Path | None
 ) -> tuple[str, ...]:
     """What would let the fastest tier that does not fit, or any tier at all, run."""
+    fitting = next((c for c in found.candidates if c.fits), None)
+    if not found.fits and fitting is not None:  # it was asked for, or is what the rule says
+        return (f"--tier auto --policy auto: {fitting.tier}{_gain(fitting, found)}",)
     lacking = [c for c in found.candidates if not c.fits]
     if not lacking:
         return ()
@@ -33,7 +37,7 @@ def changes_for(
     thrift = _thrift(found, machine, limit, folder, None if stuck else target.tier)
     if thrift is not None:
         said.append(thrift)
-    smaller = _fewer_frames(found, machine, limit, folder, target.tier)
+    smaller = _fewer_frames(found, machine, limit, folder, None if stuck else target.tier)
     if smaller is not None:
         said.append(smaller)
     return tuple(said)
@@ -44,29 +48,29 @@ def _worth(lacking: list[Candidate], found: Plan) -> list[Candidate]:
     paces = {c.tier: c.seconds or 0.0 for c in found.candidates}
     now = paces.get(found.tier, 0.0)
     best = min(paces[c.tier] for c in lacking)
-    if best > now / TIE and now:  # nothing to gain, but perhaps simplicity
+    if now and not slower(now, best):  # nothing to gain, but perhaps simplicity
         order = [c.tier for c in found.candidates]
         return [c for c in lacking if order.index(c.tier) < order.index(found.tier)]
-    return [c for c in lacking if paces[c.tier] <= best * TIE]
+    return [c for c in lacking if not slower(paces[c.tier], best)]
 
 
 def _faster(target: Candidate, found: Plan) -> bool:
     mine, now = target.seconds, found.seconds
-    return bool(mine and now and now > mine * TIE)
+    return bool(mine and now and slower(now, mine))
 
 
 def _gain(target: Candidate, found: Plan) -> str:
     """How long it would take, beside how long it takes, where it takes any time now."""
-    mine, now = target.seconds, found.seconds if found.fits else None
-    if mine is None or (now is not None and now <= mine):
+    if target.seconds is None or (found.fits and not _faster(target, found)):
         return ""
-    return f", {seconds(mine)}" + (f" instead of {seconds(now)}" if now is not None else "")
+    now = f" instead of {seconds(found.seconds)}" if found.fits else ""
+    return f", {seconds(target.seconds)}{now}"
 
 
 def _fewer_frames(
-    found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier
+    found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier | None
 ) -> str | None:
-    """The most frames with which `tier` would fit, if there are any."""
+    """The most frames with which `tier`, or any if None, would fit, if there are any."""
     if any(c.missing_disk for c in found.candidates):
         return None
     frames: Iterable[int] = reversed(found.request.model.frames.legal())
@@ -74,7 +78,7 @@ def _fewer_frames(
         request = replace(found.request, num_frames=count)
         fitting = _fits(replace(found, request=request), machine, limit, folder, tier)
         if fitting:
-            return f"--num-frames {count}: {tier}{_gain(fitting, found)}"
+            return f"--num-frames {count}: {fitting.tier}{_gain(fitting, found)}"
     return None
 
 
@@ -86,7 +90,7 @@ def _thrift(
         return None
     if any(c.missing_disk for c in found.candidates):
         return None
-    for savings in found.savings.more():
+    for savings in _more(found):
         fitting = _fits(replace(found, savings=savings), machine, limit, folder, tier)
         if fitting and (tier is None or _faster(fitting, found)):
             return f"{savings.flags}: {fitting.tier}{_gain(fitting, found)} ({savings.price})"
@@ -96,12 +100,18 @@ def _thrift(
 def _nearest(found: Plan, machine: Machine, limit: int | None, folder: Path | None) -> str | None:
     """What would have to come to the options of the same picture that leave least lacking."""
     least, best = min(c.lacking for c in found.candidates), None
-    for savings in (s for s in found.savings.more() if s.fp8 == found.savings.fp8):
+    for savings in (s for s in _more(found) if s.fp8 == found.savings.fp8):
         for c in _candidates(replace(found, savings=savings), machine, limit, folder):
             if c.lacking < least:
                 least = c.lacking
                 best = f"{savings.flags} and {c.lack} more: {c.tier} ({savings.price})"
     return best
+
+
+def _more(found: Plan) -> Iterator[Savings]:
+    """Further options that can save something; without guidance there is nothing to halve."""
+    halves = found.request.guidance_scale > 1.0 or found.savings.guidance_halves
+    return (s for s in found.savings.more() if halves or not s.guidance_halves)
 
 
 def _fits(

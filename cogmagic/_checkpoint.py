@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cogmagic._catalog import Model, catalogued, unknown_model
-from cogmagic._errors import CheckpointError
+from cogmagic._errors import CheckpointError, RequestError
 from cogmagic._folder import check_folder, identify
 
 __all__ = ["configs_folder", "embedded_folder", "find_model", "local_folder"]
@@ -24,6 +24,8 @@ def find_model(name: str) -> Model:
         RequestError: when the name is none of these.
         CheckpointError: when the folder or repository is not a whole CogVideoX pipeline.
     """
+    if not isinstance(name, str):
+        raise RequestError(f"model={name!r:.80} is no text: a short name, a hub id or a folder.")
     known = catalogued(name)
     if known is not None:
         return _as_typed(known, name)

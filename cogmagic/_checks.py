@@ -17,6 +17,7 @@ __all__ = [
     "check_keep",
     "check_limit",
     "check_savings",
+    "check_spread",
     "check_tier",
     "dtype_for",
     "picture_risk",
@@ -85,17 +86,28 @@ def check_tier(tier: str | None, machine: Machine) -> Tier | None:
     found: Tier | None = next((t for t in TIERS if t == tier), None)
     if found is None:
         raise TierError(
-            f"Unknown tier {tier!r}.{did_you_mean(tier, TIERS)}"
+            f"Unknown tier {tier!r:.80}.{did_you_mean(str(tier), TIERS)}"
             f" Choose from: auto, {', '.join(TIERS)}."
         )
-    if found == "balanced" and len(machine.gpus) < 2:
-        raise TierError(
-            f"Tier 'balanced' spreads components over several GPUs, but there is"
-            f" {len(machine.gpus) or 'none'} to use. Use --tier auto."
-        )
+    if found == "balanced":
+        check_spread(len(machine.gpus))
     if machine.device == "mps" and found in ("sequential", "stream"):
         raise TierError(f"Tier {found!r} does not work on MPS. Use --tier none.")
     return found
+
+
+def check_spread(count: int, dtype: Dtype | None = None) -> None:
+    """Refuse `balanced` on fewer than two GPUs (that compute in `dtype`).
+
+    Raises:
+        TierError: for it.
+    """
+    if count < 2:
+        able = f" that can compute in {dtype}" if dtype else ""
+        raise TierError(
+            f"Tier 'balanced' spreads components over several GPUs, but there is"
+            f" {count or 'none'} to use{able}. Use --tier auto."
+        )
 
 
 def picture_risk(request: Request, dtype: Dtype) -> str:
@@ -129,11 +141,17 @@ def dtype_for(request: Request, machine: Machine) -> Dtype:
     gpu = machine.roomiest
     if machine.device == "cuda" and gpu and _before_ampere(gpu) and dtype == "bfloat16":
         new = (g for g in machine.gpus if g.capability and not _before_ampere(g))
+        trained = request.model.dtype == "bfloat16"
         way = "--model 2b, or try --dtype float16, with which the picture may be black"
+        if not trained:
+            way = f"leave --dtype out: {request.model.name} is made for {request.model.dtype}"
         if other := next(new, None):
-            way = f"--gpus {other.index} ({other.name}), {way}"
+            way = f"use --gpus {other.index} ({other.name}), {way}"
+        elif trained:
+            way = f"use {way}"
+        which = f", which {request.model.name} was trained in" if trained else ""
         raise RequestError(
-            f"{gpu.name} cannot compute in bfloat16, which {request.model.name} was trained in"
-            f" (that takes Ampere or newer). Use {way}."
+            f"{gpu.name} cannot compute in bfloat16{which} (that takes Ampere or newer)."
+            f" {way[0].upper()}{way[1:]}."
         )
     return dtype

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ class Situation:
     """As `Past.versions`: only releases of the same major and minor number are alike."""
     driver: str = ""
     """As `Past.driver`: only the same major number is alike."""
+    rates: str = ""
+    """As `Past.rates`: steps predicted from a datasheet are no measure of a probe."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def _alike(rows: Sequence[Past], s: Situation) -> list[tuple[float, Past]]:
     """
     found = []
     for row in rows:
-        if row.card != s.card or not _like_software(row, s):
+        if row.card != s.card or not _same(row.rates, s.rates) or not _like_software(row, s):
             continue
         model = _same(row.model, s.model) and _same(row.dtype, s.dtype)
         if not model and (row.predicted_step or 0.0) < _SUBSTANTIAL:
@@ -120,9 +123,15 @@ def _same_kind(row: Past, s: Situation) -> bool:
 
 
 def _like_software(row: Past, s: Situation) -> bool:
-    mine, theirs = (dict(re.findall(r"(\w+) (\d+\.\d+)", v)) for v in (s.versions, row.versions))
+    mine, theirs = _releases(s.versions), _releases(row.versions)
     drivers = (d.partition(".")[0] for d in (row.driver, s.driver))
     return _same(*drivers) and all(theirs.get(k, v) == v for k, v in mine.items())
+
+
+@lru_cache(maxsize=64)
+def _releases(versions: str) -> Mapping[str, str]:
+    """The major and minor numbers in ``torch 2.11.0, diffusers 0.42.1``."""
+    return dict(re.findall(r"(\w+) (\d+\.\d+)", versions))
 
 
 def _agreed(alike: Sequence[tuple[float, Past]], value: _Value) -> tuple[float, int]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._catalog import Dtype
+from cogmagic._folder import read_json
 
 __all__ = [
     "TABLE",
@@ -234,7 +235,7 @@ def kept(name: str, dtype: Dtype) -> Profile:
 def configs_of(folder: Path) -> Configs:
     """The configurations of a checkpoint, with the classes' defaults for what they leave out."""
     return {
-        part: defaults | json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
+        part: defaults | read_json(folder / part / "config.json")
         for part, defaults in table()["defaults"].items()
     }
 

@@ -16,8 +16,12 @@ from cogmagic._report import Report
 __all__ = ["learn", "ready"]
 
 
+_probed: set[str] = set()
+"""The GPUs that this kernel has measured."""
+
+
 def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
-    """Set torch's allocator up, and measure a GPU that has not been measured yet.
+    """Set torch's allocator up, and measure a GPU on the first run of each of the first kernels.
 
     Args:
         machine: as detected.
@@ -28,11 +32,13 @@ def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
     import torch
 
     from cogmagic._history import History
-    from cogmagic._rates import hindered, probe, remember
+    from cogmagic._rates import PROBES, hindered, probe, remember
 
     use_expandable_segments()
     gpu = machine.roomiest
-    if gpu is None or (machine.rates is not None and machine.rates.source == "probe"):
+    if gpu is None or (gpu.uuid or gpu.name) in _probed:
+        return machine
+    if machine.rates is not None and machine.rates.probes >= PROBES:
         return machine
     if gpu.available is not None and gpu.available < GIB:
         return machine
@@ -45,7 +51,8 @@ def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
     empty_cache()
     if hindered(rates, machine.rates):  # a GPU that others keep busy is probed again next time
         return machine
-    remember(gpu, rates, History().path.parent)
+    _probed.add(gpu.uuid or gpu.name)
+    remember(gpu, rates, History().path.parent, machine.software)
     return checked_by_torch(Machine.detect(gpus=gpus))
 
 
@@ -66,13 +73,15 @@ def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | No
     free = gpu.available
     if free is not None and gpu.reserved is None:
         free -= context_bytes()
-    caps = [free, limit - context_bytes() if limit is not None else None]
+    mine = gpu.allocated or 0
+    caps = [free, limit - context_bytes() - mine if limit is not None else None]
     cap = min((c for c in caps if c is not None), default=None)
     History().add(
         Past(
             when=time.time(),
             card=gpu.name,
             driver=machine.driver,
+            rates=machine.rates.source if machine.rates else "",
             versions=f"{PREDICTIONS}, {machine.versions}",
             model=r.model.name,
             size=r.size,

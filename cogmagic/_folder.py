@@ -7,14 +7,15 @@ downloaded or of another kind is refused before anything heavy happens.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cogmagic._catalog import MODELS, Architecture, Frames, Model, Sizes, Task
+from cogmagic._catalog import MODELS, Architecture, Dtype, Frames, Model, Sizes, Stored, Task
 from cogmagic._errors import CheckpointError, plain_line
 
-__all__ = ["COMPONENTS", "check_folder", "fingerprint", "identify", "weight_files"]
+__all__ = ["COMPONENTS", "check_folder", "fingerprint", "identify", "read_json", "weight_files"]
 
 # Every component of a CogVideoX pipeline, with the one class that may stand for it.
 COMPONENTS = {
@@ -37,34 +38,47 @@ def identify(folder: Path, source: str, *, whole: bool = True) -> Model:
         check_folder(folder)
     else:
         _pipeline_index(folder, source)
-    config = _json(folder / "transformer" / "config.json")
+    config = _Config(folder / "transformer" / "config.json")
+    tokens = config.number("max_text_seq_length", 226, 4096)
     architecture = Architecture(
-        in_channels=int(config.get("in_channels", 16)),
-        num_layers=int(config.get("num_layers", 30)),
-        num_attention_heads=int(config.get("num_attention_heads", 30)),
-        patch_size_t=config.get("patch_size_t"),
+        in_channels=config.number("in_channels", 16, 512),
+        num_layers=config.number("num_layers", 30, 256),
+        num_attention_heads=config.number("num_attention_heads", 30, 256),
+        patch_size_t=config.number("patch_size_t", 1, 8) if config.get("patch_size_t") else None,
         learned_positions=bool(config.get("use_learned_positional_embeddings", False)),
         rotary=bool(config.get("use_rotary_positional_embeddings", False)),
     )
-    for model in MODELS:
-        if model.architecture == architecture and model.max_tokens == _max_tokens(config):
-            return replace(model, source=source, also=())  # alike, but other weights
-    return _foreign(folder, source, config, architecture)
+    alike = (m for m in MODELS if (m.architecture, m.max_tokens) == (architecture, tokens))
+    model = next(alike, None) or _foreign(folder, source, config, architecture)
+    stored = _stored(folder) if whole else model.stored
+    return replace(model, source=source, also=(), stored=stored)  # alike, but other weights
 
 
-def _max_tokens(config: dict[str, Any]) -> int:
-    return int(config.get("max_text_seq_length", 226))
+class _Config(dict[str, Any]):
+    """A ``config.json``, whose numbers are looked at before they are believed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(read_json(path))
+        self._path = path
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """The whole number of that name, 1 to `most`."""
+        found = self.get(name, default)
+        if type(found) is not int or not 1 <= found <= most:
+            raise CheckpointError(
+                f"{self._path} says {name} {found!r:.40}, but a CogVideoX has 1 to {most:,}."
+                " Download or copy it again."
+            )
+        return found
 
 
-def _foreign(
-    folder: Path, source: str, config: dict[str, Any], architecture: Architecture
-) -> Model:
-    out_channels = int(config.get("out_channels", 16))
+def _foreign(folder: Path, source: str, config: _Config, architecture: Architecture) -> Model:
+    out_channels = config.number("out_channels", 16, 512)
     task: Task = "i2v" if architecture.in_channels == 2 * out_channels else "t2v"
-    width = int(config.get("sample_width", 90)) * 8
-    height = int(config.get("sample_height", 60)) * 8
-    count = int(config.get("sample_frames", 49))
-    scheduler = _json(folder / "scheduler" / "scheduler_config.json").get("_class_name", "")
+    width = config.number("sample_width", 90, 512) * 8
+    height = config.number("sample_height", 60, 512) * 8
+    count = config.number("sample_frames", 49, 1024)
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name", "")
     step = 16 if architecture.patch_size_t else 8
     return Model(
         name=plain_line(folder.name if Path(source).is_absolute() else source.rpartition("/")[2]),
@@ -81,7 +95,7 @@ def _foreign(
         scheduler="dpm" if scheduler == "CogVideoXDPMScheduler" else "ddim",
         dynamic_guidance=False,
         architecture=architecture,
-        max_tokens=_max_tokens(config),
+        max_tokens=config.number("max_text_seq_length", 226, 4096),
     )
 
 
@@ -109,7 +123,11 @@ def weight_files(folder: Path, component: str) -> list[Path]:
     """The safetensors files that hold a component's weights, present or not."""
     base = folder / component
     for index in sorted(base.glob("*.safetensors.index.json")):
-        return [base / n for n in sorted(set(_json(index).get("weight_map", {}).values()))]
+        files = read_json(index).get("weight_map", {})
+        names = list(files.values()) if isinstance(files, dict) else [None]
+        if not all(isinstance(n, str) and Path(n).name == n for n in names):
+            raise CheckpointError(f"{index} names no files of weights. Download or copy it again.")
+        return [base / n for n in sorted({str(n) for n in names})]
     for name in ("model.safetensors", "diffusion_pytorch_model.safetensors"):
         if (base / name).is_file():
             return [base / name]
@@ -130,21 +148,48 @@ def weight_files(folder: Path, component: str) -> list[Path]:
 
 def _check_length(folder: Path, path: Path) -> None:
     """A safetensors file says in its header how long it must be."""
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        actual = path.stat().st_size
-        if not 0 < size < min(actual, 100_000_000):
-            raise _incomplete(folder, f"{path.parent.name}/{path.name} (not a safetensors file)")
-        try:
-            header = json.loads(file.read(size))
-        except ValueError:
-            raise _incomplete(folder, f"{path.parent.name}/{path.name} (broken header)") from None
-    tensors = [v for k, v in header.items() if k != "__metadata__"]
-    expected = 8 + size + max((t["data_offsets"][1] for t in tensors), default=0)
+    tensors, begin = _header(folder, path)
+    actual = path.stat().st_size
+    expected = begin + max((t["data_offsets"][1] for t in tensors), default=0)
     if actual < expected:
         raise _incomplete(
             folder, f"{path.parent.name}/{path.name} ({actual:,} of {expected:,} bytes there)"
         )
+
+
+def _header(folder: Path, path: Path) -> tuple[list[dict[str, Any]], int]:
+    """What a safetensors file says of each tensor, and where their bytes begin."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if not 0 < size < min(path.stat().st_size, 100_000_000):
+            raise _incomplete(folder, f"{path.parent.name}/{path.name} (not a safetensors file)")
+        try:
+            header = json.loads(file.read(size))
+            tensors = [v for k, v in header.items() if k != "__metadata__"]
+            for tensor in tensors:
+                begin, end = tensor["data_offsets"]
+                if not 0 <= begin <= end or not isinstance(tensor["dtype"], str):
+                    raise ValueError
+        except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
+            raise _incomplete(folder, f"{path.parent.name}/{path.name} (broken header)") from None
+    return tensors, 8 + size
+
+
+_DTYPES: dict[str, Dtype] = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def _stored(folder: Path) -> Stored:
+    """The precision of most of the bytes of each component, if it is one that can be loaded."""
+    found: dict[str, Dtype | None] = {}
+    for component in _WEIGHTS:
+        nbytes: Counter[str] = Counter()
+        for path in weight_files(folder, component):
+            for tensor in _header(folder, path)[0]:
+                begin, end = tensor["data_offsets"]
+                nbytes[tensor["dtype"]] += end - begin
+        most = max(nbytes, key=nbytes.__getitem__, default="")
+        found[component] = _DTYPES.get(most)
+    return Stored(**found)
 
 
 def _pipeline_index(folder: Path, label: str = "") -> None:
@@ -154,7 +199,7 @@ def _pipeline_index(folder: Path, label: str = "") -> None:
             f"{label} is not a diffusers pipeline: it has no model_index.json. Point --model at"
             " the folder that holds transformer/, vae/, text_encoder/, tokenizer/ and scheduler/."
         )
-    index = _json(folder / "model_index.json")
+    index = read_json(folder / "model_index.json")
     kind = index.get("_class_name")
     if not (isinstance(kind, str) and kind.startswith("CogVideoX")):
         raise CheckpointError(f"{label} holds a {kind}, not a CogVideoX pipeline.")
@@ -176,12 +221,17 @@ def _incomplete(folder: Path, what: str) -> CheckpointError:
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        CheckpointError: when it is missing or none.
+    """
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}).") from None
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path} is not a JSON object.")

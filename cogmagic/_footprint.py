@@ -9,6 +9,8 @@ of cuBLAS and cuDNN, which depend on the card, come on top.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -26,6 +28,7 @@ from cogmagic._curves import (
     table,
     tokens_of,
 )
+from cogmagic._errors import CheckpointError
 from cogmagic._request import Request
 from cogmagic._tiling import Tiling, clip_of, ends
 
@@ -102,6 +105,7 @@ def footprint(
 
     Raises:
         ValueError: for an architecture outside the catalogue without a folder.
+        CheckpointError: when the folder's configurations describe nothing that can be built.
     """
     configs = configs_of(folder) if folder else {}
     name = same(configs) if folder else _kept_name(request.model)
@@ -110,8 +114,22 @@ def footprint(
         return _footprint(request, dtype, profile, configs, halves=halves, lean=lean)
     if not configs:
         raise ValueError(f"{request.model.name} is not in the catalogue: name its folder")
-    profile = _traced(request, dtype, configs, halves=halves)
-    return _footprint(request, dtype, profile, configs, halves=halves, lean=lean)
+    with _buildable(request.model.source):
+        profile = _traced(request, dtype, configs, halves=halves)
+        return _footprint(request, dtype, profile, configs, halves=halves, lean=lean)
+
+
+@contextmanager
+def _buildable(source: str) -> Iterator[None]:
+    """Whatever torch and diffusers say of configurations that do not go together, in one line."""
+    try:
+        yield
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}".splitlines()[0][:160]
+        raise CheckpointError(
+            f"{source}: its configurations describe no CogVideoX that can be built ({said})."
+            " Download or copy it again."
+        ) from None
 
 
 _TRACED: dict[str, Profile] = {}
@@ -150,9 +168,10 @@ def text_encoder_bytes(request: Request, dtype: Dtype, folder: Path | None = Non
 
     from cogmagic._passes import build
 
-    module = build("text_encoder", configs["text_encoder"], getattr(torch, dtype))
-    tensors = (*module.parameters(), *module.buffers())
-    return sum(t.numel() * t.element_size() for t in tensors)
+    with _buildable(request.model.source):
+        module = build("text_encoder", configs["text_encoder"], getattr(torch, dtype))
+        tensors = (*module.parameters(), *module.buffers())
+        return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def _kept_name(model: Model) -> str | None:

@@ -21,7 +21,7 @@ class Gpu:
     free: int | None = None
     """What the driver calls free, now."""
     reserved: int | None = None
-    """What torch's allocator holds in this kernel; None while CUDA is not initialised."""
+    """What torch's allocator holds in this kernel; None while it has no CUDA context there."""
     allocated: int | None = None
     """The part of `reserved` that tensors use."""
     capability: tuple[int, int] | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from cogmagic._brakes import checking
 from cogmagic._folder import fingerprint
-from cogmagic._host_memory import RESERVE
+from cogmagic._host_memory import PROCESS, RESERVE
 from cogmagic._hot import Hot, on_gpus
 from cogmagic._interrupts import interrupts_held
 from cogmagic._loaded import Loaded, order_of
@@ -32,8 +33,16 @@ class Held:
         """What stays placed between runs."""
 
     def look(self, gpus: Sequence[str]) -> Machine:
-        """This machine now, with those GPUs or all, as it would be if nothing stayed placed."""
-        return self.hot.without(look(gpus))
+        """This machine now, with those GPUs or all, as it would be if nothing were held."""
+        return self.without(look(gpus))
+
+    def without(self, machine: Machine) -> Machine:
+        """The machine as it would be if nothing were held: all that a run can use.
+
+        What else the notebook has in host memory stays there, and is none of it.
+        """
+        held = self.loaded.nbytes if self.loaded else 0
+        return self.hot.without(replace(machine, ram=machine.ram.reusing(PROCESS + held)))
 
     def load(
         self,

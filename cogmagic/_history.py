@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
+from cogmagic._files import lock, write_whole
 from cogmagic._gpu import GIB
-from cogmagic._locks import lock
 
 __all__ = ["History", "Past", "cache_folder", "render"]
 
@@ -34,7 +33,7 @@ class Past:
     when: float
     card: str
     versions: str
-    """Of torch and diffusers, as ``torch 2.11.0, diffusers 0.42.1``."""
+    """Of the predictions and of what computed: ``predictions 1.5, torch 2.11.0, …``."""
     model: str
     size: str
     num_frames: int
@@ -48,6 +47,8 @@ class Past:
     """It ended for want of memory; `limit` is then what there was."""
     driver: str = ""
     """The driver's version, as ``580.95.05``; empty where unknown."""
+    rates: str = ""
+    """What the predicted seconds rested on: ``probe``, or a datasheet; empty where unknown."""
     limit: int | None = None
     """Bytes that tensors could have had when it ran."""
 
@@ -117,7 +118,8 @@ class History:
                 rows = self._settled()
                 # Trimming would lose what another kernel appends meanwhile; appending does not.
                 if len(rows) >= _KEPT and alone:
-                    self._replace([*rows[1 - _KEPT :], past])
+                    kept = [*rows[1 - _KEPT :], past]
+                    write_whole(self.path, "".join(map(_line, kept)).encode())
                 else:
                     self._append(past)
 
@@ -135,10 +137,10 @@ class History:
         with self.path.with_suffix(".lock").open("a+b") as file:
             end = time.monotonic() + _WAIT
             alone = lock(file.fileno())
-            while not alone and time.monotonic() < end:
+            while alone is False and time.monotonic() < end:
                 time.sleep(0.01)
                 alone = lock(file.fileno())
-            yield alone  # closing the file lets go
+            yield bool(alone)  # closing the file lets go
 
     def _append(self, past: Past) -> None:
         """One write at the end, after the newline that a cut line lacks."""
@@ -148,17 +150,6 @@ class History:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - 1, 0))
             file.write((b"\n" if file.read(1) not in {b"", b"\n"} else b"") + _line(past).encode())
-
-    def _replace(self, rows: Sequence[Past]) -> None:
-        """Write all rows anew, beside the file first; behind a link, beside what it points to."""
-        target = self.path.resolve()
-        with NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as part:
-            part.writelines(_line(row) for row in rows)
-        try:
-            Path(part.name).replace(target)
-        except OSError:
-            Path(part.name).unlink()
-            raise
 
 
 def _line(past: Past) -> str:
@@ -181,11 +172,14 @@ def _past(line: str) -> Past | None:
 
 def _sound(past: Past) -> bool:
     """Whether every field is of its kind, so that nobody who reads it need ask again."""
-    words = (past.card, past.versions, past.model, past.size, past.dtype, past.tier, past.driver)
+    words = (
+        past.card, past.versions, past.model, past.size, past.dtype, past.tier, past.driver,
+        past.rates,
+    )  # fmt: skip
     amounts = [
         getattr(past, f.name)
         for f in fields(Past)
-        if f.name.startswith(("predicted_", "measured_")) or f.name in {"limit", "batch"}
+        if f.name.startswith(("predicted_", "measured_")) or f.name == "limit"
     ]
     return (
         all(isinstance(word, str) for word in words)

@@ -8,9 +8,9 @@ from cogmagic._gpu import GIB
 from cogmagic._pace import mapped, stored
 from cogmagic._request import Request
 
-__all__ = ["RESERVE", "host_memory"]
+__all__ = ["PROCESS", "RESERVE", "host_memory"]
 
-_PROCESS = round(1.35 * GIB)
+PROCESS = round(1.35 * GIB)
 """Python with torch, diffusers and a CUDA context, measured on Linux (docs/benchmarks)."""
 _PASSING = round(0.15 * GIB)
 """What the loaders hold while components go from file to GPU (docs/benchmarks)."""
@@ -45,14 +45,14 @@ def host_memory(
         copies: whether weights are to be copies, where there is room.
     """
     frames = request.num_frames * request.height * request.width * 3
-    process = _PROCESS + 2 * frames
+    process = PROCESS + 2 * frames
     if tier == "balanced":  # goes from the files to the GPUs
         return process, False
     if tier == "staged":  # the same, several tensors at once
         passing = _PASSING
         if fp8 and not mapped(request, dtype):  # converted whole before it is narrowed
             passing += 2 * f.transformer.weights
-        return max(process + passing, _PROCESS + _positions(request)), False
+        return max(process + passing, PROCESS + _positions(request)), False
     weights = f.text_encoder.weights + f.transformer.weights + f.vae.weights
     room = copies and (ram is None or ram >= process + weights + RESERVE)
     if tier == "stream" or room:
@@ -79,8 +79,8 @@ def _converted(
 ) -> int:
     """The weights that do not stay mapped files."""
     total = 0
-    if dtype != "float32":
-        total += f.vae.weights  # kept in float32 by every published checkpoint
+    if stored("vae", request) != dtype:
+        total += f.vae.weights
     if stored("text_encoder", request) != dtype:
         total += f.text_encoder.weights
     else:

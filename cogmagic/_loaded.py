@@ -98,7 +98,7 @@ class Loaded:
         from cogmagic._host import HostWeights
 
         if self.host is None:
-            room = host_ram().for_me
+            room = host_ram().reusing(self.nbytes + _SPARE).for_me
             if room is not None and room < self.nbytes + _SPARE:
                 if not required:
                     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -53,10 +54,17 @@ class Machine:
     """How fast the roomiest GPU is; None where nothing is known of it."""
     past: tuple[Past, ...] = ()
     """What runs on this machine really needed, the oldest first."""
+    kept: Path | None = None
+    """The folder with what was learnt of this machine; None where nothing was asked for."""
     driver: str = ""
     """The GPUs' driver, as ``580.95.05``; empty where unknown."""
     versions: str = ""
     """Of what computes, as ``torch 2.11.0, diffusers 0.42.1``; empty where unknown."""
+
+    @property
+    def software(self) -> str:
+        """The driver and what computes, in one word for all of it."""
+        return f"driver {self.driver}, {self.versions}"
 
     @property
     def roomiest(self) -> Gpu | None:
@@ -106,7 +114,9 @@ class Machine:
         """
         found = replace(self, gpus=selected(self.gpus, gpus)) if gpus else self
         gpu = found.roomiest
-        return found if gpu is None or gpu == self.roomiest else with_rates(found, gpu)
+        if gpu is None or gpu == self.roomiest:
+            return found
+        return with_experience(found, gpu, self.kept) if self.kept else with_rates(found, gpu)
 
     @classmethod
     def _detect(cls) -> Machine:
@@ -131,9 +141,14 @@ def with_experience(machine: Machine, gpu: Gpu, folder: Path | None) -> Machine:
     from cogmagic._rates import known
 
     history = History(folder)
-    found = with_rates(machine, gpu, known(gpu, history.path.parent))
+    kept = history.path.parent
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers"))
-    return replace(found, past=history.read(), driver=driver_version(), versions=versions)
+    here = replace(
+        machine, past=history.read(), kept=kept, driver=driver_version(), versions=versions
+    )
+    if history.note:  # once: it is set aside now
+        warnings.warn(history.note, stacklevel=2)
+    return with_rates(here, gpu, known(gpu, kept, here.software))
 
 
 def with_rates(machine: Machine, gpu: Gpu, known: Rates | None = None) -> Machine:
@@ -146,18 +161,19 @@ def with_rates(machine: Machine, gpu: Gpu, known: Rates | None = None) -> Machin
 
 
 def with_torch_counters(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
-    """Add this kernel's share from torch's host-side counters, if CUDA is already initialised."""
+    """Add this kernel's share from torch's host-side counters, where it has a CUDA context."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return gpus
     count = torch.cuda.device_count()
+    started = getattr(torch._C, "_cuda_hasPrimaryContext", lambda _: True)  # not in every build
     return tuple(
         replace(
             gpu,
             reserved=torch.cuda.memory_reserved(gpu.index),
             allocated=torch.cuda.memory_allocated(gpu.index),
         )
-        if gpu.index < count
+        if gpu.index < count and started(gpu.index)  # a GPU without a context has none of ours
         else gpu
         for gpu in gpus
     )

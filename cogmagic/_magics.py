@@ -180,25 +180,25 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
 
     def _show_plan(self, options: dict[str, Any], prompt: str | None = None) -> None:
         from cogmagic import _planning
-        from cogmagic._session import session
 
         for name in ("out", "save", "overwrite", "dry_run", "compile", "keep", "help"):
             options.pop(name, None)
         if prompt:
             options["prompt"] = prompt
-        machine = {k: options.pop(k) for k in ("gpu", "vram", "ram") if k in options}
+        names = ("gpu", "vram", "ram")
+        machine: dict[str, Any] = {k: options.pop(k) for k in names if k in options}
         as_json = options.pop("json", False)
         if options.pop("which_gpu", False):
-            if machine.keys() - {"ram"}:
-                raise RequestError("--which-gpu asks for every card; leave out --gpu and --vram.")
+            if machine.keys() - {"ram"} or "gpus" in options:
+                raise RequestError(
+                    "--which-gpu asks for every card; leave out --gpu, --gpus and --vram."
+                )
             if as_json:
                 raise RequestError("--which-gpu prints a table; for JSON name one card: --gpu.")
             print(_planning.which_gpu(**machine, **options))  # noqa: T201
             return
         if machine.keys() == {"ram"}:  # this machine with another amount of memory
-            ram = Machine.of(ram=machine["ram"]).ram
-            here = session().held.hot.without(Machine.detect())
-            options["machine"] = replace(here, ram=ram)
+            options.update(machine)
         elif machine:
             options["machine"] = Machine.of(machine.pop("gpu", None), **machine)
         found = _planning.plan(**options)
@@ -208,10 +208,11 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         """Options of the line, then the kernel's defaults; a variable's name becomes its value."""
         filled = {"model": self.model, "tier": self.tier, "policy": self.policy, **options}
         filled.setdefault("keep", self.keep)
-        if self.vram_limit:
-            filled.setdefault("vram_limit", round(self.vram_limit * GIB))
-        if self.gpus and not options.keys() & {"gpu", "vram", "which_gpu"}:  # those of this machine
-            filled.setdefault("gpus", self.gpus)
+        if not options.keys() & {"gpu", "vram", "which_gpu"}:  # what is set for this machine
+            if self.vram_limit:
+                filled.setdefault("vram_limit", round(self.vram_limit * GIB))
+            if self.gpus:
+                filled.setdefault("gpus", self.gpus)
         if self.save:
             filled.setdefault("save", self.save)
         name = filled.get("image")

@@ -59,16 +59,17 @@ def limited(machine: Machine, limit: int | None) -> Iterator[None]:
     """Hold torch's allocator to `limit` bytes of each GPU, its CUDA context included."""
     import torch
 
-    gpus = [g.index for g in machine.gpus] if machine.device == "cuda" else []
+    gpus = [g.index for g in machine.gpus] if machine.device == "cuda" and limit is not None else []
+    before = [torch.cuda.get_per_process_memory_fraction(i) for i in gpus]
     try:
-        for i in gpus if limit is not None else ():
+        for i, share in zip(gpus, before, strict=True):
             total = torch.cuda.get_device_properties(i).total_memory
-            share = min(max((limit or 0) - context_bytes(), 0) / total, 1.0)
-            torch.cuda.set_per_process_memory_fraction(share, i)
+            allowed = max((limit or 0) - context_bytes(), 0) / total
+            torch.cuda.set_per_process_memory_fraction(min(allowed, share), i)
         yield
     finally:
-        for i in gpus if limit is not None else ():
-            torch.cuda.set_per_process_memory_fraction(1.0, i)
+        for i, share in zip(gpus, before, strict=True):
+            torch.cuda.set_per_process_memory_fraction(share, i)
 
 
 class Peaks:

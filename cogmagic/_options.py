@@ -63,13 +63,18 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def parse_gib(text: str) -> int:
-    """Bytes of ``10``, ``10.5``, ``10GiB`` or ``10 GB``, all read as GiB."""
+def gib_number(text: str) -> float:
+    """The number of ``10``, ``10.5``, ``10GiB`` or ``10 GB``, all read as GiB."""
     number = text.strip().lower().removesuffix("gib").removesuffix("gb").removesuffix("g")
     try:
-        amount = float(number)
+        return float(number)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an amount in GiB like 10") from None
+
+
+def parse_gib(text: str) -> int:
+    """Bytes of an amount as `gib_number` reads it."""
+    amount = gib_number(text)
     if not 0.5 <= amount <= 4096:  # also refuses nan
         raise argparse.ArgumentTypeError(f"{text} GiB is not an amount from 0.5 to 4096")
     return round(amount * GIB)
@@ -146,8 +151,8 @@ _PLAN = "Planning for another machine"
 
 PLAN_OPTIONS: tuple[Option, ...] = (
     Option("gpu", 'a card, as "RTX 3060" or "2x A100 40GB"', _PLAN, "NAME"),
-    Option("vram", "GiB of VRAM of that card, or of any", _PLAN, "GIB", float),
-    Option("ram", "GiB of host memory", _PLAN, "GIB", float),
+    Option("vram", "GiB of VRAM of that card, or of any", _PLAN, "GIB", gib_number),
+    Option("ram", "GiB of host memory", _PLAN, "GIB", gib_number),
     Option("which-gpu", "list the cards that can do it, and how fast", _PLAN),
     Option("json", "print the plan as JSON", _PLAN),
 )

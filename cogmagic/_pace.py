@@ -10,10 +10,6 @@ from cogmagic._request import Request
 
 __all__ = ["mapped", "on_disk", "run_seconds", "stored"]
 
-_LOADED_AS: dict[str, dict[str, Dtype]] = {
-    "text_encoder": {"2b": "float16", "1.5-5b": "float32", "1.5-5b-i2v": "float32"},
-}
-"""How the published files keep what is not in the model's own dtype (hub file listings)."""
 _STREAMED = 0.33
 """What hidden copies add to a step, in parts of the time that they take: on an H100 0.05 to 0.07 s
 for the 10.4 GiB of 5b, compiled (1.44 s a step) or not (1.87 s), and 0.15 s where they come twice
@@ -23,15 +19,14 @@ _LOCKING = 20.0 * GIB
 
 
 def stored(part: str, request: Request) -> Dtype:
-    """The dtype in which the published files keep a component."""
-    if part == "vae":  # every published checkpoint keeps it in float32
-        return "float32"
-    return _LOADED_AS.get(part, {}).get(request.model.name, request.model.dtype)
+    """The dtype in which the files keep a component."""
+    found: Dtype | None = getattr(request.model.stored, part)
+    return found or request.model.dtype
 
 
 def mapped(request: Request, dtype: Dtype) -> bool:
     """Whether the transformer's weights stay files that are mapped, not copies."""
-    return request.model.dtype == dtype
+    return stored("transformer", request) == dtype
 
 
 def on_disk(request: Request, f: Footprint, dtype: Dtype) -> float:
@@ -82,7 +77,7 @@ def run_seconds(
         copies = passes * share * transformer / rates.locked
         step = max(step + _STREAMED * copies, copies)
         encode += prompts * text / rates.locked
-        once = 0
+        once = vae + transformer - f.transformer.block * max(f.transformer.blocks - resident, 0)
     if locked:
         encode += (text + transformer + vae) / _LOCKING
     once_seconds = once / (rates.locked if locked else rates.pageable)

@@ -12,14 +12,23 @@ from typing import Literal, get_args
 
 from cogmagic._catalog import Dtype
 from cogmagic._footprint import Footprint, Part, Work
-from cogmagic._gpu import GIB
+from cogmagic._gpu import GIB, Gpu
 from cogmagic._host_memory import host_memory
 from cogmagic._pace import mapped, on_disk, run_seconds
 from cogmagic._rates import Rates
 from cogmagic._request import Request
 from cogmagic._savings import NO_SAVINGS, Savings
 
-__all__ = ["TIERS", "Needs", "Tier", "allocatable", "context_bytes", "needs", "reserved_bytes"]
+__all__ = [
+    "TIERS",
+    "Needs",
+    "Tier",
+    "allocatable",
+    "context_bytes",
+    "context_to_come",
+    "needs",
+    "reserved_bytes",
+]
 
 Tier = Literal["none", "model", "stream", "staged", "sequential", "balanced"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -110,14 +119,15 @@ def needs(
     if rates is None:
         return Needs(tier, phases, host, None, None, resident_blocks, copied)
     halves = savings.guidance_halves and request.guidance_scale > 1.0
+    passes = 2 if halves else 1
     step, total = run_seconds(
-        tier, request, used, rates, resident_blocks, passes=2 if halves else 1, locked=copied
+        tier, request, used, rates, resident_blocks, passes=passes, locked=copied
     )
     is_mapped = mapped(request, dtype) and not savings.fp8
     cached = footprint.transformer.weights if is_mapped and not copied else 0
     if tier == "sequential" and ram is not None and ram - host < cached:
         # Read round and round, a file larger than its cache is never in it when it is wanted.
-        again = cached / rates.disk
+        again = passes * cached / rates.disk
         step, total = step + again, total + request.num_inference_steps * again
     total += on_disk(request, footprint, dtype) / rates.disk
     return Needs(tier, phases, host, step, total, resident_blocks, copied)
@@ -262,3 +272,8 @@ def allocatable(cap: int) -> int:
 def context_bytes() -> int:
     """The CUDA context with its loaded kernels: 0.7 GiB on an H100 (docs/benchmarks)."""
     return round(0.7 * GIB)
+
+
+def context_to_come(gpu: Gpu) -> int:
+    """The same, unless this kernel has it already: then it is not in what is free."""
+    return context_bytes() if gpu.reserved is None else 0

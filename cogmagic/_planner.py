@@ -11,6 +11,7 @@ from cogmagic._changes import changes_for
 from cogmagic._checks import (
     check_limit,
     check_savings,
+    check_spread,
     check_tier,
     dtype_for,
     picture_risk,
@@ -24,6 +25,7 @@ from cogmagic._report import gib
 from cogmagic._request import Request
 from cogmagic._rule import rule_of_thumb
 from cogmagic._savings import NO_SAVINGS, Savings
+from cogmagic._spread import usable
 
 __all__ = ["POLICIES", "Policy", "plan"]
 
@@ -66,12 +68,14 @@ def plan(
     check_savings(savings, tier, machine)
     if policy not in POLICIES:
         raise TierError(
-            f"Unknown policy {policy!r}.{did_you_mean(policy, POLICIES)}"
+            f"Unknown policy {policy!r:.80}.{did_you_mean(str(policy), POLICIES)}"
             f" Choose from: {', '.join(POLICIES)}."
         )
     if policy == "rule" and forced is None:
         check_savings(savings, rule, machine)
     dtype = dtype_for(request, machine)
+    if (forced or (rule if policy == "rule" else None)) == "balanced":
+        check_spread(len(usable(machine, dtype)), dtype)
     candidates = candidates_for(request, machine, dtype, vram_limit, folder, text, savings)
     lacking = max(download - machine.disk, 0) if machine.disk is not None else 0
     if lacking:
@@ -97,7 +101,7 @@ def plan(
         text=text,
         savings=savings,
         warnings=tuple(filter(None, (picture_risk(request, dtype), unmeasured(machine)))),
-        times=_times(machine),
+        times=_times(machine) if any(c.seconds is not None for c in candidates) else "",
     )
     if machine.device != "cuda" and found.fits:
         return found
@@ -124,7 +128,7 @@ def _choice(candidates: tuple[Candidate, ...], machine: Machine) -> tuple[Tier, 
 
 
 def _times(machine: Machine) -> str:
-    if machine.device != "cuda" or machine.rates is None:
+    if machine.rates is None:
         return ""
     source = machine.rates.source
     said = "a probe of this GPU" if source == "probe" else source

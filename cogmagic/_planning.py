@@ -13,7 +13,7 @@ from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._machine import Machine
 from cogmagic._plan import Plan
 from cogmagic._planner import plan as choose
-from cogmagic._request import Request
+from cogmagic._request import ANY_IMAGE, Request
 from cogmagic._savings import Savings
 from cogmagic._selected import gpu_names
 from cogmagic._session import session
@@ -40,6 +40,7 @@ def plan(
     vram_limit: int | None = None,
     gpus: str | int | Sequence[str | int] | None = None,
     machine: Machine | None = None,
+    ram: float | None = None,
     zero_stage: int | None = None,
     lean_decode: bool = False,
     guidance_halves: bool = False,
@@ -49,10 +50,14 @@ def plan(
     """Every tier for a request: memory, time, fit, and the choice; nothing is loaded.
 
     Takes the options of `generate`; `machine` is this one unless another is described, as
-    ``Machine.of("RTX 3060")``. With ``context="training"``, what a validation inside a training run
-    would do and need on top of it; `zero_stage` is that of the DeepSpeed run that this process is
-    in unless it is given.
+    ``Machine.of("RTX 3060")``; `ram` is another amount of host memory, in GiB. With
+    ``context="training"``, what a validation inside a training run would do and need on top of it;
+    `zero_stage` is that of the DeepSpeed run that this process is in unless it is given.
     """
+    if not isinstance(machine, Machine | None):
+        raise RequestError(
+            f"machine={machine!r:.80} is no Machine. For a card: machine=Machine.of('RTX 3060')."
+        )
     named = gpu_names(gpus)
     machine = machine.only(named) if machine else None
     if context == "training":
@@ -64,7 +69,9 @@ def plan(
         options.pop("image", None)
     found = find_model(model)
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
-    here = machine or session().held.hot.without(Machine.detect(gpus=named))
+    here = machine or session().held.without(Machine.detect(gpus=named))
+    if ram is not None:
+        here = replace(here, ram=Machine.of(ram=ram).ram)
     download = 0
     if machine is None and local_folder(found) is None:
         from cogmagic._hub import room
@@ -147,9 +154,5 @@ _KINDS: dict[str, Any] = {
 
 
 def _stand_in(model: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """A blank first frame where a plan for an image-to-video model was asked without one."""
-    if model.task != "i2v" or "image" in options:
-        return {}
-    from PIL import Image
-
-    return {"image": Image.new("RGB", (model.width, model.height))}
+    """Any first frame where a plan for an image-to-video model was asked without one."""
+    return {"image": ANY_IMAGE} if model.task == "i2v" and "image" not in options else {}

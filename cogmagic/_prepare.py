@@ -124,6 +124,8 @@ def would_be_killed(chosen: Plan) -> str:
     import psutil
 
     candidate = chosen.chosen
+    if candidate is None and chosen.device != "cuda":  # where tiers hardly differ
+        candidate = next(iter(chosen.candidates), None)
     if candidate is None:
         return ""
     need = candidate.peak_ram

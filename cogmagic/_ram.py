@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,13 @@ class Ram:
     def for_me(self) -> int | None:
         """The most that this process may come to have: what it has and what is left."""
         return None if self.available is None else self.available + self.mine
+
+    def reusing(self, nbytes: int) -> Ram:
+        """With no more than `nbytes` of this process's own counted as room for a run.
+
+        The rest is the notebook's: what it holds is there beside the run.
+        """
+        return replace(self, mine=min(self.mine, nbytes))
 
 
 def host_ram() -> Ram:

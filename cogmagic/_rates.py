@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
-from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cogmagic._files import write_whole
 from cogmagic._gpu import GIB, Gpu
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
     from cogmagic._card_table import Card
 
-__all__ = ["Rates", "expected", "forget", "hindered", "known", "probe", "remember"]
+__all__ = ["PROBES", "Rates", "expected", "forget", "hindered", "known", "probe", "remember"]
+
+PROBES = 5
+"""How many are kept of a GPU: its host's pace changes from second to second."""
 
 # Shares of a card's 16-bit rate that CogVideoX reaches while denoising and decoding: of the
 # datasheet's, and of the probe's product. On an H100 SXM (docs/benchmarks/tiers.jsonl, all five
@@ -75,6 +79,11 @@ class Rates:
     """Seconds that the host takes for each tensor that `sequential` brings, however small."""
     mapping: float = _MAPPING
     """Bytes a second of device memory that are taken from the driver, and given back."""
+    probes: int = 0
+    """How many probes they are the middle of."""
+
+
+_AMOUNTS = ("compute", "decode", "pageable", "locked", "disk", "tensor", "mapping")
 
 
 def expected(card: Card) -> Rates:
@@ -103,7 +112,7 @@ def probe(device: torch.device) -> Rates:
     dtype = torch.bfloat16 if capability[0] >= 8 else torch.float16
     size = 4096
     left = torch.randn(size, size, device=device, dtype=dtype)
-    host = torch.empty(256 * 2**20, dtype=torch.uint8).fill_(1)
+    host = torch.empty(256 * 2**20, dtype=torch.uint8, device="cpu").fill_(1)
     pinned = host[: 64 * 2**20].pin_memory()
     [products] = _times(device, 0.25, lambda: left @ left)
     [copies] = _times(device, 0.25, lambda: host.to(device))
@@ -136,7 +145,8 @@ def _layers(device: torch.device, dtype: torch.dtype) -> Callable[[], object]:
     from accelerate import cpu_offload
     from torch import nn
 
-    layers = nn.Sequential(*(nn.Linear(_SMALL, _SMALL, dtype=dtype) for _ in range(_TENSORS // 2)))
+    one = partial(nn.Linear, _SMALL, _SMALL, dtype=dtype, device="cpu")
+    layers = nn.Sequential(*(one() for _ in range(_TENSORS // 2)))
     cpu_offload(layers.requires_grad_(requires_grad=False), device)
     given = torch.zeros(1, _SMALL, device=device, dtype=dtype)
     return torch.no_grad()(lambda: layers(given))
@@ -161,22 +171,29 @@ def _times(device: torch.device, seconds: float, *works: Callable[[], object]) -
     return [list(times) for times in zip(*rounds[1:], strict=True)]
 
 
-def hindered(found: Rates, datasheet: Rates | None) -> bool:
-    """Whether a probe tells of other processes' work on the GPU rather than of the GPU."""
-    return datasheet is not None and found.compute < _HINDERED * datasheet.compute
+def hindered(found: Rates, before: Rates | None) -> bool:
+    """Whether a probe tells of other processes' work on the GPU rather than of the GPU.
+
+    Args:
+        found: by the probe.
+        before: by those before it, or what the datasheet lets expect.
+    """
+    return before is not None and found.compute < _HINDERED * before.compute
 
 
-def known(gpu: Gpu, folder: Path) -> Rates | None:
-    """What an earlier probe of this GPU found, or None."""
-    with suppress(OSError, ArithmeticError, ValueError, TypeError, KeyError, RecursionError):
-        found = json.loads(_file(folder).read_text(encoding="utf-8"))[_key(gpu)]
-        rates = Rates(**found)
-        copies = (rates.pageable, rates.locked, rates.disk, rates.mapping)
-        tensors = 1e6 / float(rates.tensor)  # of 1 MB, that the bounds below suit them too
-        amounts = (rates.compute, rates.decode, *copies, tensors)
-        if all(_PLAUSIBLE[0] < float(amount) < _PLAUSIBLE[1] for amount in amounts):
-            return rates
-    return None
+def known(gpu: Gpu, folder: Path, software: str = "") -> Rates | None:
+    """What earlier probes of this GPU found, the middle of each amount; None without any.
+
+    Args:
+        gpu: the GPU.
+        folder: where they are kept.
+        software: what they were made with; others are no measure of it.
+    """
+    probes = _read(folder).get(_key(gpu, software), [])
+    if not probes:
+        return None
+    middle = {name: median(p[name] for p in probes) for name in _AMOUNTS}
+    return Rates(**middle, source="probe", probes=len(probes))
 
 
 def forget(folder: Path) -> None:
@@ -185,23 +202,42 @@ def forget(folder: Path) -> None:
         _file(folder).unlink()
 
 
-def remember(gpu: Gpu, rates: Rates, folder: Path) -> None:
-    """Keep a probe's result; a folder that cannot be written is no error."""
+def remember(gpu: Gpu, rates: Rates, folder: Path, software: str = "") -> None:
+    """Keep a probe's result beside the ones before it; a folder that cannot be written is no error.
+
+    Those with other software go.
+    """
+    key, found = _key(gpu, software), _read(folder)
+    probes = [*found.get(key, []), {name: getattr(rates, name) for name in _AMOUNTS}]
+    table = {k: v for k, v in found.items() if k.partition(", ")[0] != key.partition(", ")[0]}
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        table: dict[str, Any] = {}
-        with suppress(OSError, ValueError, RecursionError):
-            read = json.loads(_file(folder).read_text(encoding="utf-8"))
-            table = read if isinstance(read, dict) else {}
-        table[_key(gpu)] = asdict(rates)
-        with NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as part:
-            json.dump(table, part)
-        Path(part.name).replace(_file(folder))
+        write_whole(_file(folder), json.dumps(table | {key: probes[-PROBES:]}).encode())
+
+
+def _read(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """The probes of each GPU; what is damaged is not among them."""
+    with suppress(OSError, ValueError, RecursionError):
+        table = json.loads(_file(folder).read_text(encoding="utf-8"))
+        if isinstance(table, dict):
+            return {k: [p for p in v if _sound(p)] for k, v in table.items() if isinstance(v, list)}
+    return {}
+
+
+def _sound(probe: object) -> bool:
+    """Whether it has all amounts, and each is one that hardware could have."""
+    if not isinstance(probe, dict) or probe.keys() != set(_AMOUNTS):
+        return False
+    if not all(type(v) in (int, float) and v for v in probe.values()):
+        return False
+    least, most = _PLAUSIBLE
+    paces = (1e6 / v if n == "tensor" else v for n, v in probe.items())  # of a tensor of 1 MB
+    return all(least < pace < most for pace in paces)
 
 
 def _file(folder: Path) -> Path:
-    return folder / "rates-v3.json"
+    return folder / "rates-v4.json"
 
 
-def _key(gpu: Gpu) -> str:
-    return gpu.uuid or gpu.name
+def _key(gpu: Gpu, software: str) -> str:
+    return f"{gpu.uuid or gpu.name}, {software}"

@@ -11,8 +11,10 @@ from typing import Any
 from cogmagic._catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
 from cogmagic._errors import RequestError, did_you_mean
 
-__all__ = ["Request"]
+__all__ = ["ANY_IMAGE", "Request"]
 
+ANY_IMAGE = object()
+"""Stands for a first frame where only a plan is asked for, which does not depend on it."""
 _MAX_SEED = 2**64 - 1  # what torch.Generator.manual_seed takes
 
 
@@ -222,6 +224,8 @@ def _image(model: Model, image: Any) -> Any:
             raise RequestError(
                 f"{model.name} takes no image. For image-to-video: --model 5b-i2v or 1.5-5b-i2v."
             )
+        return None
+    if image is ANY_IMAGE:
         return None
     if image is None:
         raise RequestError(

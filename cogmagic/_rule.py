@@ -29,7 +29,8 @@ def rule_of_thumb(machine: Machine, limit: int | None = None) -> tuple[Tier, str
     gpu = machine.gpus[0]
     if gpu.available is None:
         return "sequential", f"{gpu.name} does not tell its free VRAM: the safe end of the rule"
-    available = min(gpu.available, limit or gpu.available)
+    allowed = gpu.available if limit is None else max(limit - (gpu.allocated or 0), 0)
+    available = min(gpu.available, allowed)
     free = math.ceil(available / GIB)
     said = f"{available / GIB:.1f} GiB of VRAM available, which counts as {free}"
     if free < 16:

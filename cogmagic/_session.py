@@ -21,7 +21,7 @@ from cogmagic._memory import empty_cache, freeing_frames, let_go_of_frames
 from cogmagic._mp4 import check_encoder, write_mp4
 from cogmagic._placing import Placing
 from cogmagic._plan import Plan
-from cogmagic._prepare import Prepared, first_plan, look, prepare
+from cogmagic._prepare import Prepared, first_plan, prepare
 from cogmagic._preview import OnPreview
 from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._report import Report, metadata
@@ -174,7 +174,7 @@ class Session:
                 return outcome if not failed else (outcome[0], _told(outcome[1], failed))
             if is_host_shortage(outcome):
                 self.held.drop()
-            before, machine = machine, look(job.placing.gpus)
+            before, machine = machine, self.held.look(job.placing.gpus)
             cause = cause_of(outcome, chosen, before, machine)
             if job.placing.plain and cause.kind in ("device", "fragmented"):
                 learn(before, chosen, None, job.placing.vram_limit)

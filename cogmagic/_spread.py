@@ -15,6 +15,7 @@ from cogmagic._catalog import Dtype
 from cogmagic._errors import TierError
 from cogmagic._gpu import GIB, Gpu
 from cogmagic._machine import Machine
+from cogmagic._placement import context_to_come
 
 __all__ = ["Orders", "check_map", "offloaded", "orders", "told_memory", "usable"]
 
@@ -31,8 +32,12 @@ def usable(machine: Machine, dtype: Dtype) -> tuple[Gpu, ...]:
 
 
 def orders(machine: Machine, dtype: Dtype, count: int) -> Orders:
-    """Every way to give the largest component to one GPU, the next to another and so on."""
-    return list(permutations([g.index for g in usable(machine, dtype)], count))
+    """Every way to give the largest component to one GPU, the next to another and so on.
+
+    Of the roomiest alone: less room would do no better.
+    """
+    roomy = sorted(usable(machine, dtype), key=lambda g: context_to_come(g) - (g.available or 0))
+    return list(permutations([g.index for g in roomy[:count]], count))
 
 
 def told_memory(sizes: dict[str, int], order: tuple[int, ...]) -> dict[int, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cogmagic._errors import OutputError
-from cogmagic._locks import lock
+from cogmagic._files import lock
 from cogmagic._request import Request
 
 __all__ = ["Target", "check_room"]

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cogmagic._files import write_whole
 from cogmagic._history import cache_folder
 from cogmagic._request import Request
 
@@ -66,12 +67,7 @@ class Texts:
             _folder().mkdir(parents=True, exist_ok=True)
             for file, embeds in zip(self._files, embeddings, strict=True):
                 data = save({"embeds": embeds.detach().cpu().contiguous()})
-                part = file.with_suffix(f".{os.getpid()}.part")
-                try:
-                    part.write_bytes(data)
-                    part.replace(file)
-                finally:
-                    part.unlink(missing_ok=True)  # a full disk cut it short
+                write_whole(file, data)
             _trim()
 
     @staticmethod

@@ -20,6 +20,22 @@ def test_every_card_is_found_by_its_own_name_and_its_drivers(card: object) -> No
     assert (found.tflops_16, found.capability) == (card.tflops_16, card.capability)  # type: ignore[attr-defined]
 
 
+def test_an_rtx_pro_with_and_without_its_generation() -> None:
+    for name in (
+        "RTX PRO 6000",
+        "rtx pro 6000 blackwell",
+        "NVIDIA RTX PRO 6000 Blackwell Workstation Edition",
+        "NVIDIA RTX PRO 6000 Blackwell Server Edition",
+    ):
+        assert find_card(name).name == "RTX PRO 6000 Blackwell"
+    found = card_for("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 97887 * 2**20)
+    assert found is not None
+    assert found.name == "RTX PRO 6000 Blackwell"
+    assert (
+        card_for("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", 97887 * 2**20) is None
+    )
+
+
 @pytest.mark.parametrize(
     ("typed", "name"),
     [
@@ -82,7 +98,7 @@ def test_several_cards() -> None:
         ({"gpus": ""}, "Unknown card ''"),
         ({"gpus": "0x T4"}, "0 cards, but it must be 1 to 16"),
         ({"gpus": "65x T4"}, "65 cards"),
-        ({"gpus": "T4", "vram": 80}, "--vram 80 is more than T4 has. Nearest: --vram 15.0"),
+        ({"gpus": "T4", "vram": 80}, "--vram 80 is more than T4 has. Nearest: --vram 15."),
         ({"vram": -1}, "--vram -1: an amount in GiB from 0.5 to 4096"),
         ({"vram": float("nan")}, "--vram nan"),
         ({"gpus": "T4", "ram": 0}, "--ram 0"),
@@ -179,7 +195,7 @@ def test_a_cards_nominal_size_is_all_it_has() -> None:
     assert gpu.total == find_card("RTX 4090").vram
     with pytest.raises(RequestError) as error:
         Machine.of("H100 + RTX 4090", vram=30)
-    assert str(error.value) == "--vram 30 is more than RTX 4090 has. Nearest: --vram 23.9."
+    assert str(error.value) == "--vram 30 is more than RTX 4090 has. Nearest: --vram 24."
     assert Machine.of("RTX 4090", vram=23.9).gpus[0].total is not None
 
 

@@ -120,6 +120,48 @@ def test_a_weight_file_that_was_cut_short(broken: Path) -> None:
         check_folder(broken)
 
 
+@pytest.mark.parametrize("header", [b"[]", b'{"a": 1}', b'{"a": {"data_offsets": [5, 2]}}', b"{"])
+def test_a_weight_file_with_a_header_of_another_kind(broken: Path, header: bytes) -> None:
+    file = broken / "vae" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(100))
+    with pytest.raises(CheckpointError, match="broken header"):
+        check_folder(broken)
+
+
+@pytest.mark.parametrize("files", ["[1]", '{"a": 5}', '{"a": "../../secret.safetensors"}'])
+def test_an_index_that_names_no_files(broken: Path, files: str) -> None:
+    index = broken / "vae" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(f'{{"weight_map": {files}}}')
+    with pytest.raises(CheckpointError, match="names no files of weights"):
+        check_folder(broken)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "says"),
+    [
+        ("transformer", {"in_channels": "abc"}, "says in_channels 'abc', but a CogVideoX has 1 to"),
+        ("transformer", {"num_layers": 0}, "says num_layers 0"),
+        ("transformer", {"sample_frames": 10**7}, "says sample_frames 10000000"),
+        ("transformer", {"patch_size_t": [1]}, r"says patch_size_t \[1\]"),
+        ("transformer", {"patch_size": 0}, "describe no CogVideoX that can be built"),
+        ("transformer", {"activation_fn": "nope"}, "describe no CogVideoX that can be built"),
+        ("vae", {"norm_num_groups": 3}, "describe no CogVideoX that can be built"),
+        ("vae", {"sample_height": 0}, "describe no CogVideoX that can be built"),
+        ("vae", None, "vae/config.json is not a JSON object"),
+        ("text_encoder", {"d_model": "64"}, "describe no CogVideoX that can be built"),
+    ],
+)
+def test_configurations_that_are_damaged(
+    broken: Path, part: str, changes: dict[str, object] | None, says: str
+) -> None:
+    file = broken / part / "config.json"
+    whole = json.loads(file.read_text())
+    file.write_text("[]" if changes is None else json.dumps(whole | changes))
+    with pytest.raises(CheckpointError, match=says) as error:
+        cogmagic.plan(model=str(broken), machine=cogmagic.Machine.of("RTX 3060"))
+    assert "\n" not in str(error.value)
+
+
 def test_a_shard_that_is_missing(broken: Path) -> None:
     base = broken / "transformer"
     index = {"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}

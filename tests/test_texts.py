@@ -56,13 +56,10 @@ def test_a_damaged_embedding_is_made_anew(
 def test_a_full_disk_leaves_nothing_half_written(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Path.write_bytes
-
-    def full(path: Path, data: Any) -> int:
-        real(path, data[:100])
+    def full(path: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     kept = texts(tmp_path)
     kept.write([torch.ones(1, 4, 2)] * 2)
     assert kept.read() is None

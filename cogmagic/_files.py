@@ -1,0 +1,50 @@
+"""Files that are written whole or not at all, and files that one kernel has to itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+__all__ = ["lock", "write_whole"]
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put `data` in the place of a file at once; the file behind a link, not the link.
+
+    Raises:
+        OSError: when it cannot; the old file is then as it was, and nothing is left beside it.
+    """
+    target = path.resolve()
+    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as part:
+        new = Path(part.name)
+        try:
+            part.write(data)
+            part.close()
+            new.replace(target)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+
+
+def lock(handle: int) -> bool | None:
+    """Try to lock an open file for this process, without waiting; closing it lets go.
+
+    Whether this process has it now; None where platform or file system cannot lock.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(handle, 1 << 30, os.SEEK_SET)  # Windows keeps others from what is locked
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except (ImportError, OSError):
+        return None
+    return True
