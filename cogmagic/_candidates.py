@@ -46,6 +46,7 @@ def candidates_for(
     folder: Path | None,
     text: bool,
     savings: Savings = NO_SAVINGS,
+    loaded: bool = False,
 ) -> tuple[Candidate, ...]:
     """Every tier that `machine` can do, the fastest first and of equals the simplest.
 
@@ -57,6 +58,7 @@ def candidates_for(
         folder: the checkpoint, for an architecture outside the catalogue.
         text: whether the prompts are still to be encoded.
         savings: what is done to need less.
+        loaded: whether the weights are in host memory.
     """
     if machine.device != "cuda" and folder is not None and same(configs_of(folder)) is None:
         return ()  # nothing to choose there, and a foreign architecture takes seconds to trace
@@ -90,6 +92,7 @@ def candidates_for(
             text=text,
             savings=savings,
             copies=machine.device == "cuda",
+            reads=not loaded or tier in ("staged", "balanced"),
         )
         if tier == "balanced":
             found += _spread(tried, learnt(tier), machine, dtype, limit)

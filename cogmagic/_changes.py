@@ -126,5 +126,5 @@ def _candidates(
     found: Plan, machine: Machine, limit: int | None, folder: Path | None
 ) -> tuple[Candidate, ...]:
     return candidates_for(
-        found.request, machine, found.dtype, limit, folder, found.text, found.savings
+        found.request, machine, found.dtype, limit, folder, found.text, found.savings, found.loaded
     )

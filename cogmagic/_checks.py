@@ -122,7 +122,7 @@ def unmeasured(machine: Machine) -> str:
     gpu = machine.roomiest
     if machine.device != "cuda" or gpu is None or not _before_ampere(gpu):
         return ""
-    return f"no card before Ampere was measured, and {gpu.name} is one: memory may differ, too"
+    return f"{gpu.name} is older than Ampere, of which no card was measured: memory may differ"
 
 
 def _before_ampere(gpu: Gpu) -> bool:

@@ -38,7 +38,9 @@ def cheaper(job: Prepared, failed: Plan, cause: Shortage, now: Machine) -> Plan 
     if cause.of_host:
         machine = _with_less_ram(now, failed.peak_ram)
     elif failed.peak_vram is not None:
-        limit = min(round(failed.peak_vram * _LESS), limit or failed.peak_vram)
+        held = now.roomiest.allocated if now.roomiest else None  # a limit counts that as well
+        less = round(failed.peak_vram * _LESS) + (held or 0)
+        limit = min(less, limit or less)
     found = _planned(job, machine, None, limit)
     if not found.fits:
         found = _planned(job, machine, found.tier, limit)  # tried all the same

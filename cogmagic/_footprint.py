@@ -115,7 +115,7 @@ def footprint(
     if not configs:
         raise ValueError(f"{request.model.name} is not in the catalogue: name its folder")
     with _buildable(request.model.source):
-        profile = _traced(request, dtype, configs, halves=halves)
+        profile = _traced(request, dtype, configs)
         return _footprint(request, dtype, profile, configs, halves=halves, lean=lean)
 
 
@@ -137,7 +137,7 @@ _TRACED: dict[str, Profile] = {}
 _TRACES = 4
 
 
-def _traced(request: Request, dtype: Dtype, configs: Configs, *, halves: bool) -> Profile:
+def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
     """The curves of a foreign architecture at the request's size, over numbers of frames."""
     from cogmagic._passes import profile
 
@@ -145,8 +145,7 @@ def _traced(request: Request, dtype: Dtype, configs: Configs, *, halves: bool) -
     tiles = ends(tiling.tiles())
     image = request.model.task == "i2v"
     images = [(h * tiling.scale, w * tiling.scale) for h, w in tiles] if image else []
-    batches = (2, 1) if halves else (2,)
-    batches = batches if request.guidance_scale > 1.0 else (1,)
+    batches = (2, 1) if request.guidance_scale > 1.0 else (1,)  # whether in halves or not
     key = json.dumps([configs, dtype, tiles, tiling.size, images, batches], default=str)
     if key not in _TRACED:
         counts = request.model.frames.legal()

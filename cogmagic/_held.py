@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from cogmagic._brakes import checking
 from cogmagic._folder import fingerprint
@@ -43,6 +44,14 @@ class Held:
         """
         held = self.loaded.nbytes if self.loaded else 0
         return self.hot.without(replace(machine, ram=machine.ram.reusing(PROCESS + held)))
+
+    def has(self, folder: Path, dtype: str, *, fp8: bool) -> bool:
+        """Whether the weights of a checkpoint are in host memory, as a run would have them."""
+        here = self.loaded
+        if here is None or here.staged or here.spread:
+            return False
+        wanted = folder, dtype, fp8, fingerprint(folder)
+        return (here.folder, here.dtype, here.fp8, here.files) == wanted
 
     def load(
         self,

@@ -77,6 +77,7 @@ def needs(
     gpus: int = 1,
     savings: Savings = NO_SAVINGS,
     copies: bool = True,
+    reads: bool = True,
 ) -> Needs:
     """Predict one tier.
 
@@ -94,6 +95,7 @@ def needs(
         gpus: how many there are, for `balanced`.
         savings: what is done to need less.
         copies: whether weights are to be copies, where there is room.
+        reads: whether the weights come from files, not from host memory where they are.
     """
     extra, small = _workspace(capability), savings.shrunk(footprint)
     used = small if text or tier == "balanced" else _without_text(small)
@@ -129,7 +131,7 @@ def needs(
         # Read round and round, a file larger than its cache is never in it when it is wanted.
         again = passes * cached / rates.disk
         step, total = step + again, total + request.num_inference_steps * again
-    total += on_disk(request, footprint, dtype) / rates.disk
+    total += on_disk(request, footprint, dtype) / rates.disk if reads else 0.0
     return Needs(tier, phases, host, step, total, resident_blocks, copied)
 
 

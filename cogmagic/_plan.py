@@ -113,6 +113,8 @@ class Plan:
     """Bytes that must come from the hub first."""
     text: bool = True
     """Whether the prompts are still to be encoded; else their embeddings are kept."""
+    loaded: bool = False
+    """Whether the weights are in host memory, so that most tiers read no file."""
     savings: Savings = NO_SAVINGS
     """What is done to need less memory."""
 

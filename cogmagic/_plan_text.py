@@ -49,6 +49,8 @@ def table(plan: Plan) -> str:
         lines.append(f"savings  {plan.savings.flags}")
     if not plan.text:
         lines.append("text     kept from an earlier run: its encoder is not needed")
+    if plan.loaded:
+        lines.append("weights  in host memory from an earlier run: not read again")
     if plan.download:
         lines.append(f"download {plan.download / 1e9:.1f} GB from the hub, first")
     return "\n".join(lines)

@@ -44,6 +44,7 @@ def plan(
     download: int = 0,
     text: bool = True,
     savings: Savings = NO_SAVINGS,
+    loaded: bool = False,
 ) -> Plan:
     """Choose the tier for `request` on `machine`, or check the one that was asked for.
 
@@ -52,11 +53,12 @@ def plan(
         machine: what is there and what is free now.
         tier: a tier to take whatever its prospects; None or ``auto`` to choose.
         policy: ``auto``, the fastest tier predicted to fit, or ``rule``, the published thresholds.
-        vram_limit: bytes that the run may take of a GPU, its CUDA context included.
+        vram_limit: bytes that this kernel may take of a GPU, its context and all its tensors.
         folder: the checkpoint; needed for an architecture outside the catalogue.
         download: bytes of it that are still to come from the hub.
         text: whether the prompts are still to be encoded.
         savings: what is done to need less memory.
+        loaded: whether the weights are in host memory, so that most tiers read no file.
 
     Raises:
         TierError: when `tier` or `policy` does not exist or this machine cannot do it.
@@ -76,7 +78,7 @@ def plan(
     dtype = dtype_for(request, machine)
     if (forced or (rule if policy == "rule" else None)) == "balanced":
         check_spread(len(usable(machine, dtype)), dtype)
-    candidates = candidates_for(request, machine, dtype, vram_limit, folder, text, savings)
+    candidates = candidates_for(request, machine, dtype, vram_limit, folder, text, savings, loaded)
     lacking = max(download - machine.disk, 0) if machine.disk is not None else 0
     if lacking:
         candidates = tuple(replace(c, missing_disk=lacking) for c in candidates)
@@ -99,6 +101,7 @@ def plan(
         gpu=machine.roomiest.index if machine.roomiest else None,
         download=download,
         text=text,
+        loaded=loaded,
         savings=savings,
         warnings=tuple(filter(None, (picture_risk(request, dtype), unmeasured(machine)))),
         times=_times(machine) if any(c.seconds is not None for c in candidates) else "",

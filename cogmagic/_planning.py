@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from cogmagic._catalog import catalogued
@@ -73,7 +74,11 @@ def plan(
     if ram is not None:
         here = replace(here, ram=Machine.of(ram=ram).ram)
     download = 0
-    if machine is None and local_folder(found) is None:
+    text, loaded, savings = True, False, Savings(lean_decode, guidance_halves, fp8)
+    files = local_folder(found) if machine is None else None
+    if files is not None:
+        text, loaded = _held(request, here, files, fp8=fp8, known=prompt != _ANY_PROMPT)
+    elif machine is None:
         from cogmagic._hub import room
 
         download, here = found.download_bytes, replace(here, disk=room())
@@ -85,8 +90,23 @@ def plan(
         policy=policy,
         vram_limit=vram_limit,
         folder=None if catalogued(model) else configs_folder(found),
-        savings=Savings(lean_decode, guidance_halves, fp8),
+        text=text,
+        savings=savings,
+        loaded=loaded,
     )
+
+
+def _held(
+    request: Request, machine: Machine, files: Path, *, fp8: bool, known: bool
+) -> tuple[bool, bool]:
+    """Whether this kernel would still have to encode a known prompt, and has the weights."""
+    from cogmagic._checks import dtype_for
+    from cogmagic._texts import Texts
+
+    dtype, gpu = dtype_for(request, machine), machine.roomiest
+    device = gpu.name if gpu else machine.device
+    kept = known and Texts(request, files, dtype, device).there
+    return not kept, session().held.has(files, dtype, fp8=fp8)
 
 
 def _plan_training(

@@ -91,7 +91,9 @@ def prepare(
     return Prepared(request, placing, folder, texts, texts.read())
 
 
-def first_plan(job: Prepared, machine: Machine, waits: Callable[[Plan], bool]) -> Plan:
+def first_plan(
+    job: Prepared, machine: Machine, waits: Callable[[Plan], bool], *, loaded: bool = False
+) -> Plan:
     """The plan for what is free now.
 
     Args:
@@ -99,14 +101,15 @@ def first_plan(job: Prepared, machine: Machine, waits: Callable[[Plan], bool]) -
         machine: where.
         waits: whether the pipeline is placed already as a plan has it; it is not placed anew then
             only to leave out a text encoder that is not needed.
+        loaded: whether the weights are in host memory.
 
     Raises:
         TierError: when nothing fits, unless the person wants it tried, and host memory allows that.
     """
     placing = job.placing
-    chosen = _planned(job, machine, text=True)
+    chosen = _planned(job, machine, text=True, loaded=loaded)
     if job.kept is not None and not (chosen.fits and waits(chosen)):
-        chosen = _planned(job, machine, text=False)
+        chosen = _planned(job, machine, text=False, loaded=loaded)
     if not chosen.fits and placing.cautious:
         raise TierError(_nothing_fits(chosen))
     if said := would_be_killed(chosen):
@@ -140,12 +143,13 @@ def would_be_killed(chosen: Plan) -> str:
     )
 
 
-def _planned(job: Prepared, machine: Machine, *, text: bool) -> Plan:
+def _planned(job: Prepared, machine: Machine, *, text: bool, loaded: bool) -> Plan:
     placing = job.placing
     return plan(
         job.request,
         machine,
         text=text,
+        loaded=loaded,
         tier=placing.tier,
         policy=placing.policy,
         vram_limit=placing.vram_limit,

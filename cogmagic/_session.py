@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._checks import dtype_for
 from cogmagic._errors import BusyError, OutputError
 from cogmagic._experience import learn
 from cogmagic._fallback import cheaper, ran_out
@@ -166,7 +167,11 @@ class Session:
         """Run the plan; where memory runs out, the next that needs less, while there is one."""
         machine = self.held.look(job.placing.gpus)
         key = self.held.hot.key
-        chosen = first_plan(job, machine, lambda plan: key == placement(job, plan, machine))
+        dtype, fp8 = dtype_for(job.request, machine), job.placing.savings.fp8
+        loaded = self.held.has(job.folder, dtype, fp8=fp8)
+        chosen = first_plan(
+            job, machine, lambda plan: key == placement(job, plan, machine), loaded=loaded
+        )
         failed: list[tuple[Plan, Shortage]] = []
         while True:
             outcome = self._attempt(job, machine, chosen, clock)

@@ -39,6 +39,11 @@ class Texts:
         about += [version(name) for name in ("torch", "transformers")]
         self._files = [_folder() / f"{_digest([*about, p])}.safetensors" for p in prompts]
 
+    @property
+    def there(self) -> bool:
+        """Whether they are kept, undamaged or not."""
+        return all(file.is_file() for file in self._files)
+
     def read(self) -> tuple[torch.Tensor, ...] | None:
         """The embeddings in host memory, each [1, tokens, width]; None if one is not to be had.
 

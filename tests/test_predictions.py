@@ -162,7 +162,7 @@ def test_a_gpu_without_bfloat16() -> None:
     assert risky.dtype == "float16"
     black = "5b was trained in bfloat16: in float16 the picture may be black"
     assert black in risky.warnings
-    assert f"warning  {black}\nwarning  no card before Ampere was measured" in str(risky)
+    assert f"warning  {black}\nwarning  T4 is older than Ampere" in str(risky)
     two = cogmagic.plan(model="2b", machine=Machine.of("T4"))
     assert two.dtype == "float16"
     assert [w for w in two.warnings if "black" in w] == []
