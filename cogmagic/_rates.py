@@ -28,7 +28,7 @@ PROBES = 5
 
 # Shares of a card's 16-bit rate that CogVideoX reaches while denoising and decoding: of the
 # datasheet's, and of the probe's product. On an H100 SXM (docs/benchmarks/tiers.jsonl, all five
-# models at several sizes) 318 to 372 TFLOP/s and 80 to 127, of 989 on the datasheet and 728 in the
+# models at several sizes) 318 to 372 TFLOP/s and 71 to 127, of 989 on the datasheet and 728 in the
 # product. On other cards a larger share of less: an A100 (312 on the datasheet) takes about 180 s
 # for 50 steps of 5b (zai-org/CogVideo, README), which is 0.65; products there reach 0.85.
 _Shares = tuple[float, float]

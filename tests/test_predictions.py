@@ -102,6 +102,9 @@ def test_what_is_chosen_under_a_cap_ran_and_what_is_faster_did_not(model: Model,
         assert ran == {False}
 
 
+RED = "a red circle moves to the right on a black background"
+
+
 def five(**options: Any) -> Request:
     model = catalogued("5b")
     assert model is not None
@@ -427,6 +430,34 @@ def test_what_the_files_hold_counts(tmp_path: Path) -> None:
     assert not found["F32"].fits
     assert (found["F32"].peak_ram or 0) - (found["BF16"].peak_ram or 0) > 10 * GIB
     assert (found["F32"].seconds or 0) - (found["BF16"].seconds or 0) > 10  # twice the bytes
+
+
+def test_a_plan_here_knows_what_is_kept(cwd: Path, capsys: Any) -> None:
+    from cogmagic._session import session
+
+    options: dict[str, Any] = {"num_inference_steps": 1, "num_frames": 9}
+    try:
+        before = cogmagic.plan(RED, **options)
+        assert (before.text, before.loaded) == (True, False)
+        cogmagic.generate(RED, **options)
+        after = cogmagic.plan(RED, **options)
+        assert (after.text, after.loaded) == (False, True)
+        assert "in host memory from an earlier run" in str(after)
+        assert cogmagic.plan(**options).text  # of which prompt?
+        assert not cogmagic.plan(RED, fp8=True, **options).loaded  # those would be others
+        described = cogmagic.plan(RED, machine=Machine.of("RTX 4090"), **options)
+        assert (described.text, described.loaded) == (True, False)
+    finally:
+        session().release()
+
+
+def test_weights_that_are_in_host_memory_are_not_read_again() -> None:
+    machine = Machine.of("RTX 4090")
+    cold, warm = (plan(five(), machine, loaded=loaded) for loaded in (False, True))
+    times = [{c.tier: c.seconds or 0 for c in p.candidates} for p in (cold, warm)]
+    assert times[0]["model"] - times[1]["model"] == pytest.approx(20, abs=2)  # 20 GiB at 1 GiB/s
+    assert times[0]["staged"] == times[1]["staged"]
+    assert times[0]["model"] < times[0]["staged"]
 
 
 def test_a_history_that_is_set_aside_is_told_once(
