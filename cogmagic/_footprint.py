@@ -19,8 +19,6 @@ from cogmagic._catalog import MODELS, Dtype, Model
 from cogmagic._curves import (
     Configs,
     Part,
-    Passes,
-    Peak,
     Profile,
     configs_of,
     kept,
@@ -31,37 +29,16 @@ from cogmagic._curves import (
 from cogmagic._errors import CheckpointError
 from cogmagic._request import Request
 from cogmagic._tiling import Tiling, clip_of, ends
+from cogmagic._vae_work import decode, encode_image
+from cogmagic._work import Work, work_of
 
 __all__ = [
-    "ITEM",
     "Footprint",
     "Part",
     "Work",
     "footprint",
     "text_encoder_bytes",
 ]
-
-ITEM: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
-"""Bytes of a number."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """One phase's pass through its module on the device."""
-
-    peak: int
-    """Most bytes alive at once beyond the module's own weights and buffers: inputs, activations,
-    outputs, in the allocator's blocks of 512 bytes."""
-    leaf_peak: int
-    """The same with the weights of the one leaf module that is running at each moment and the
-    buffers of all components: all that is on the device with sequential offload."""
-    operations: float
-    """Floating-point operations, 2 for a multiplication with its addition."""
-    calls: int = 1
-    """How often the module is called: for each of a tile's passes in decoding, else once."""
-    mapped: int = 0
-    """Bytes of memory that are found anew with sequential offload, which gives back what is free
-    before each leaf module."""
 
 
 @dataclass(frozen=True)
@@ -194,100 +171,11 @@ def _footprint(
         text_encoder=profile.text_encoder,
         transformer=profile.transformer,
         vae=profile.vae,
-        encode=_work(profile.encode, profile.encode_operations, profile),
-        encode_image=_encode_image(request, dtype, image, profile, configs) if image else None,
-        denoise=_work(
+        encode=work_of(profile.encode, profile.encode_operations, profile),
+        encode_image=encode_image(request, dtype, image, profile, configs) if image else None,
+        denoise=work_of(
             alive, a + b * tokens + c * tokens**2, profile, beside if halves and batch > 1 else 0
         ),
-        decode=_decode(request, dtype, profile, configs, lean=lean),
+        decode=decode(request, dtype, profile, configs, lean=lean),
         tokens=tokens,
     )
-
-
-def _work(peak: Peak, operations: float, profile: Profile, around: int = 0) -> Work:
-    """The work of a pass while `around` bytes are alive outside it."""
-    above = peak.leaf_peak + around + profile.buffers
-    return Work(peak.peak + around, above, operations, mapped=peak.mapped)
-
-
-def _decode(
-    request: Request, dtype: Dtype, profile: Profile, configs: Configs, *, lean: bool
-) -> Work:
-    """``tiled_decode``: every tile's passes in turn, then the rows, then the picture.
-
-    A tile's frames come in passes of two latent frames, the odd one with the first; what is
-    decoded stays until all is put together, in host memory if it is done `lean`.
-    """
-    item, tiling = ITEM[dtype], Tiling.of(request, configs)
-    later = max(request.latent_frames // 2, 1) - 1
-    first = 4 * (request.latent_frames - 2 * later) - 3 * (request.latent_frames % 2)
-    frames = [first, *[8] * later]
-    pixel = configs["vae"]["out_channels"] * item
-    passes = profile.decode_lean if lean else profile.decode
-    peak, operations, kept_tiles, mapped = Peak(0, 0), 0.0, 0, 0
-    for tile in tiling.tiles():
-        area = prod(tile) * tiling.scale**2
-        outs = [0 if lean else _rounded(n * area * pixel) for n in frames]
-        passed, work = _tile(passes, prod(tile), outs)
-        peak = _higher(peak, passed, kept_tiles)
-        operations += work
-        mapped += passed.mapped
-        kept_tiles += 0 if lean else _rounded(sum(frames) * area * pixel)
-    if tiling.tiled and not lean:  # the tiles, their rows and the picture, all at once
-        whole = _rounded(sum(frames) * prod(tiling.size) * tiling.scale**2 * pixel)
-        peak = _higher(peak, Peak(2 * whole, 2 * whole), kept_tiles)
-    padded, height, width = clip_of(request, configs)
-    latent = configs["vae"]["latent_channels"] * height * width * item
-    around = _rounded(padded * latent) + _rounded(request.latent_frames * latent)  # plain, scaled
-    found = _work(peak, operations, profile, around + _prompts(request, configs, item))
-    return replace(found, calls=len(frames) * len(tiling.tiles()), mapped=mapped)
-
-
-def _encode_image(
-    request: Request, dtype: Dtype, passes: Passes, profile: Profile, configs: Configs
-) -> Work:
-    """``tiled_encode`` of one frame, then the latents that it and the noise become."""
-    item, tiling = ITEM[dtype], Tiling.of(request, configs)
-    channels = configs["vae"]["latent_channels"]
-    peak, operations, kept_tiles = Peak(0, 0), 0.0, 0
-    for tile in tiling.tiles():
-        outs = [_rounded(2 * channels * prod(tile) * item)]  # mean and variance
-        passed, work = _tile(passes, prod(tile) * tiling.scale**2, outs)
-        peak = _higher(peak, passed, kept_tiles)
-        operations += work
-        kept_tiles += outs[0]
-    # The frame padded to a clip, the padding, the noise, and the noise scaled.
-    latents = 4 * _rounded(channels * prod(clip_of(request, configs)) * item)
-    peak = _higher(peak, Peak(latents, latents))
-    around = _rounded(3 * request.height * request.width * item)
-    return _work(peak, operations, profile, around + 2 * _prompts(request, configs, item))
-
-
-def _tile(passes: Passes, area: int, outs: list[int]) -> tuple[Peak, float]:
-    """One tile, whose passes give out so many bytes each, which are joined in the end."""
-    peak, operations, given, mapped = Peak(0, 0), 0.0, 0, 0
-    for k, out in enumerate(outs):
-        known = min(k, len(passes.curves) - 1)
-        passed = passes.curves[known](area)
-        peak = _higher(peak, passed, given)
-        mapped += passed.mapped
-        operations += passes.operations[known] * area
-        given += out
-    return replace(_higher(peak, passes.cache(area), 2 * given), mapped=mapped), operations
-
-
-def _prompts(request: Request, configs: Configs, item: int) -> int:
-    """Bytes of the prompts' embeddings, which live from encoding to the end."""
-    transformer = configs["transformer"]
-    one = _rounded(transformer["max_text_seq_length"] * transformer["text_embed_dim"] * item)
-    return 2 * one if request.guidance_scale > 1.0 else one
-
-
-def _higher(peak: Peak, other: Peak, around: int = 0) -> Peak:
-    """The higher of `peak` and of `other` with `around` bytes alive around it."""
-    return Peak(max(peak.peak, other.peak + around), max(peak.leaf_peak, other.leaf_peak + around))
-
-
-def _rounded(nbytes: int) -> int:
-    """What torch's CUDA allocator hands out: whole blocks of 512 bytes."""
-    return -(-nbytes // 512) * 512

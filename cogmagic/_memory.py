@@ -12,10 +12,11 @@ from typing import TypeVar
 
 from cogmagic._errors import Cancelled, DeviceError, OutOfMemoryError
 from cogmagic._interrupts import interrupts_held
-from cogmagic._machine import Machine, torch_build
+from cogmagic._machine import Machine
 from cogmagic._placement import context_bytes
 from cogmagic._ram import trim
 from cogmagic._shortage import is_shortage
+from cogmagic._torch_build import torch_build
 
 __all__ = [
     "Peaks",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from cogmagic._catalog import Dtype
-from cogmagic._footprint import ITEM, Footprint, Part
+from cogmagic._footprint import Footprint, Part
 from cogmagic._gpu import GIB
 from cogmagic._rates import Rates
 from cogmagic._request import Request
+from cogmagic._work import ITEM
 
 __all__ = ["mapped", "on_disk", "run_seconds", "stored"]
 

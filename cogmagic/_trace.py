@@ -20,8 +20,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from cogmagic._curves import Peak
+from cogmagic._work import rounded
 
-__all__ = ["Trace", "nbytes_of", "rounded", "traced"]
+__all__ = ["Trace", "nbytes_of", "traced"]
 
 # Kernels that take a strided input only after copying it: the copy lives while the kernel runs.
 # (aten/src/ATen/native: layer_norm.cpp, cudnn/ConvShared.cpp, cuda/UpSampleNearest*.cu and
@@ -154,11 +155,6 @@ def traced(module: nn.Module) -> Iterator[Trace]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def rounded(nbytes: int) -> int:
-    """What torch's CUDA allocator hands out for a request of `nbytes`: whole 512-byte blocks."""
-    return -(-nbytes // 512) * 512
 
 
 def nbytes_of(*tensors: torch.Tensor) -> int:

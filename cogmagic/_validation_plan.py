@@ -9,11 +9,12 @@ from typing import Literal
 
 from cogmagic._catalog import Dtype
 from cogmagic._errors import TierError, TrainingError, did_you_mean
-from cogmagic._footprint import ITEM, Footprint, footprint
+from cogmagic._footprint import Footprint, footprint
 from cogmagic._machine import Machine
 from cogmagic._placement import reserved_bytes
 from cogmagic._report import gib
 from cogmagic._request import Request
+from cogmagic._work import ITEM
 
 __all__ = [
     "TRAINING_TIERS",

@@ -18,8 +18,9 @@ from cogmagic._catalog import DTYPES, MODELS, Dtype, Model, catalogued
 from cogmagic._checkpoint import embedded_folder
 from cogmagic._curves import TABLE, Curve, Peak, configs_of, decisive, same, table
 from cogmagic._folder import identify
-from cogmagic._footprint import Footprint, Work, _footprint, footprint
+from cogmagic._footprint import Footprint, _footprint, footprint
 from cogmagic._tiling import Tiling, clip_of, ends
+from cogmagic._work import Work
 
 GIB = 2**30
 BENCHMARKS = Path(__file__).parents[1] / "docs" / "benchmarks"

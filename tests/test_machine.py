@@ -13,16 +13,11 @@ import pytest
 
 from cogmagic import Gpu, Machine, RequestError, _nvml
 from cogmagic._gpu import GIB
-from cogmagic._machine import (
-    TorchBuild,
-    built_for,
-    checked_by_torch,
-    cpu_only_note,
-    torch_build,
-)
+from cogmagic._machine import checked_by_torch
 from cogmagic._ram import cgroup_memory, host_ram
 from cogmagic._rocm import amd_gpus
 from cogmagic._selected import gpu_names, selected
+from cogmagic._torch_build import TorchBuild, built_for, cpu_only_note, torch_build
 
 MIB = 2**20
 UUIDS = ["aaaaaaaa00001111222233334444aaaa", "bbbbbbbb00001111222233334444bbbb"]
@@ -185,7 +180,7 @@ def test_which_gpus_a_build_of_torch_serves(
 def test_detecting_imports_no_torch_and_reads_its_build() -> None:
     code = (
         "import sys, cogmagic; m = cogmagic.Machine.detect(); print(m.ram.total > 0);"
-        "from cogmagic._machine import torch_build; print(torch_build().version);"
+        "from cogmagic._torch_build import torch_build; print(torch_build().version);"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
