@@ -14,7 +14,7 @@ from cogmagic._errors import Cancelled, DeviceError, OutOfMemoryError
 from cogmagic._interrupts import interrupts_held
 from cogmagic._machine import Machine
 from cogmagic._placement import context_bytes
-from cogmagic._ram import trim
+from cogmagic._ram import mine, trim
 from cogmagic._shortage import is_shortage
 from cogmagic._torch_build import torch_build
 
@@ -74,7 +74,7 @@ def limited(machine: Machine, limit: int | None) -> Iterator[None]:
 
 
 class Peaks:
-    """The most that torch's allocator held on each of a machine's GPUs, phase by phase.
+    """The most that torch's allocator held on each of a machine's GPUs, phase by phase, and RAM.
 
     Bytes. All dictionaries are empty on a machine without CUDA.
     """
@@ -86,6 +86,8 @@ class Peaks:
         """Per GPU, the most that the allocator held at once, caching included."""
         self.phases: dict[str, int] = {}
         """Per phase, the most that tensors held at once on any one GPU."""
+        self.ram = 0
+        """The most host memory of the process's own at the end of any phase."""
         self._gpus = [g.index for g in machine.gpus] if machine.device == "cuda" else []
         if self._gpus:
             import torch
@@ -98,6 +100,7 @@ class Peaks:
         """The phase is over: keep its peaks, and count anew."""
         import torch
 
+        self.ram = max(self.ram, mine())
         for i in self._gpus:
             peak = torch.cuda.max_memory_allocated(i)
             self.allocated[i] = max(self.allocated.get(i, 0), peak)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ram", "cgroup_memory", "host_ram", "trim"]
+__all__ = ["Ram", "cgroup_memory", "host_ram", "mine", "trim"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def host_ram() -> Ram:
     total, available = int(memory.total), int(memory.available)
     limit = cgroup_memory(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
     if limit is None or limit[0] >= total:
-        return Ram(total, available, "machine", _mine())
+        return Ram(total, available, "machine", mine())
     maximum, used = limit
-    return Ram(maximum, min(available, max(maximum - used, 0)), "container", _mine())
+    return Ram(maximum, min(available, max(maximum - used, 0)), "container", mine())
 
 
 def trim() -> None:
@@ -59,7 +59,8 @@ def trim() -> None:
         give_back(0)
 
 
-def _mine() -> int:
+def mine() -> int:
+    """Bytes of host memory that this process has to itself, mapped files not counted."""
     info = _process(os.getpid()).memory_info()
     return int(info.rss - getattr(info, "shared", 0))
 

@@ -35,6 +35,9 @@ class Report:
     """Per GPU, the most that torch's allocator held at once, caching included."""
     peak_phases: Mapping[str, int] = field(default_factory=dict)
     """Per phase, the most that tensors held at once on any one GPU."""
+    peak_ram: int | None = None
+    """The most host memory of the process's own, mapped files not counted, as seen at the end of
+    each phase; with all else that the notebook has there."""
     step_seconds: float | None = None
     """Seconds of one denoising step, the first one left out; None for a single step."""
     seconds: Mapping[str, float] = field(default_factory=dict)

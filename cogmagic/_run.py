@@ -103,6 +103,7 @@ def run(
         held_before={g.index: g.allocated for g in machine.gpus if g.allocated},
         peak_reserved=measured.reserved,
         peak_phases=dict(measured.phases),
+        peak_ram=measured.ram,
         step_seconds=clock.step_seconds("denoise"),
         seconds=clock.seconds,  # the clock adds "save" when that is over
         predicted={

@@ -251,6 +251,7 @@ class Validation:
             peak_allocated=measured.allocated,
             peak_reserved=measured.reserved,
             peak_phases=dict(measured.phases),
+            peak_ram=measured.ram,
             step_seconds=clock.step_seconds("denoise"),
             seconds=clock.seconds,
             frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),

@@ -439,7 +439,9 @@ def test_a_plan_here_knows_what_is_kept(cwd: Path, capsys: Any) -> None:
     try:
         before = cogmagic.plan(RED, **options)
         assert (before.text, before.loaded) == (True, False)
-        cogmagic.generate(RED, **options)
+        report = cogmagic.generate(RED, **options).report
+        assert 0.2 * GIB < (report.peak_ram or 0) < 20 * GIB
+        assert (report.own_peak, report.held_before) == (None, {})
         after = cogmagic.plan(RED, **options)
         assert (after.text, after.loaded) == (False, True)
         assert "in host memory from an earlier run" in str(after)
