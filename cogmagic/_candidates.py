@@ -11,9 +11,9 @@ from cogmagic._catalog import Dtype
 from cogmagic._correction import Situation, memory_correction, speed_correction
 from cogmagic._curves import configs_of, same
 from cogmagic._footprint import footprint, text_encoder_bytes
-from cogmagic._gpu import GIB, Gpu
+from cogmagic._gpu import GIB, Gpu, context_bytes
 from cogmagic._machine import Machine
-from cogmagic._placement import Needs, Tier, context_bytes, context_to_come, needs, reserved_bytes
+from cogmagic._placement import Needs, Tier, needs, reserved_bytes
 from cogmagic._plan import Candidate
 from cogmagic._request import Request
 from cogmagic._savings import NO_SAVINGS, Savings
@@ -216,14 +216,14 @@ def _fitted(traced: Needs, need: Needs, machine: Machine, limit: int | None) -> 
         gpus = [g for index in need.order for g in machine.gpus if g.index == index]
     takes = [(g, reserved_bytes(phases)) for g, phases in zip(gpus, need.gpus, strict=False)]
     missing = max(_missing(g, taken, limit) for g, taken in takes)
-    most = max(taken + context_to_come(g) for g, taken in takes)
+    most = max(taken + g.context_to_come for g, taken in takes)
     return Candidate(need, traced, most, missing, short)
 
 
 def _missing(gpu: Gpu, taken: int, limit: int | None) -> int:
     lacks = [0]
     if gpu.available is not None:
-        lacks.append(taken + context_to_come(gpu) - gpu.available)
+        lacks.append(taken + gpu.context_to_come - gpu.available)
     if limit is not None:  # this kernel's other tensors are held to it as well
         lacks.append(taken + (gpu.allocated or 0) + context_bytes() - limit)
     return max(lacks)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 
 from cogmagic._candidates import PREDICTIONS
-from cogmagic._gpu import GIB
+from cogmagic._gpu import GIB, context_bytes
 from cogmagic._machine import Machine, checked_by_torch
 from cogmagic._memory import empty_cache, use_expandable_segments
-from cogmagic._placement import allocatable, context_bytes
+from cogmagic._placement import allocatable
 from cogmagic._plan import Plan
 from cogmagic._report import Report
 
@@ -71,8 +71,8 @@ def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | No
 
     traced = candidate.traced
     free = gpu.available
-    if free is not None and gpu.reserved is None:
-        free -= context_bytes()
+    if free is not None:
+        free -= gpu.context_to_come
     mine = gpu.allocated or 0
     caps = [free, limit - context_bytes() - mine if limit is not None else None]
     cap = min((c for c in caps if c is not None), default=None)

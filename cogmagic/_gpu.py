@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["GIB", "Gpu"]
+__all__ = ["GIB", "Gpu", "context_bytes"]
 
 GIB = 2**30
 
@@ -35,6 +35,11 @@ class Gpu:
         return self.free + (self.reserved or 0) - (self.allocated or 0)
 
     @property
+    def context_to_come(self) -> int:
+        """Bytes of the CUDA context, unless this kernel has it: it is then in what is not free."""
+        return context_bytes() if self.reserved is None else 0
+
+    @property
     def others(self) -> int | None:
         """An estimate of what others use: all that is neither free nor this kernel's.
 
@@ -43,3 +48,8 @@ class Gpu:
         if self.total is None or self.free is None:
             return None
         return max(self.total - self.free - (self.reserved or 0), 0)
+
+
+def context_bytes() -> int:
+    """A CUDA context with its loaded kernels: 0.7 GiB on an H100 (docs/benchmarks)."""
+    return round(0.7 * GIB)

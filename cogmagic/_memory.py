@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from cogmagic._errors import Cancelled, DeviceError, OutOfMemoryError
+from cogmagic._gpu import context_bytes
 from cogmagic._interrupts import interrupts_held
 from cogmagic._machine import Machine
-from cogmagic._placement import context_bytes
 from cogmagic._ram import mine, trim
 from cogmagic._shortage import is_shortage
 from cogmagic._torch_build import torch_build

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from cogmagic._catalog import Dtype
 from cogmagic._footprint import Footprint
-from cogmagic._gpu import GIB, Gpu
+from cogmagic._gpu import GIB
 from cogmagic._host_memory import host_memory
 from cogmagic._pace import mapped, on_disk, run_seconds
 from cogmagic._phases import PHASES, balanced, stream, without_text, workspace
@@ -25,8 +25,6 @@ __all__ = [
     "Needs",
     "Tier",
     "allocatable",
-    "context_bytes",
-    "context_to_come",
     "needs",
     "reserved_bytes",
 ]
@@ -159,13 +157,3 @@ def reserved_bytes(phases: Mapping[str, int]) -> int:
 def allocatable(cap: int) -> int:
     """The most bytes at once that can be had under a cap on torch's allocator, in any phase."""
     return max(round((cap - _LEAST_SLACK) / 1.02), 0)
-
-
-def context_bytes() -> int:
-    """The CUDA context with its loaded kernels: 0.7 GiB on an H100 (docs/benchmarks)."""
-    return round(0.7 * GIB)
-
-
-def context_to_come(gpu: Gpu) -> int:
-    """The same, unless this kernel has it already: then it is not in what is free."""
-    return context_bytes() if gpu.reserved is None else 0

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cogmagic._errors import OutOfMemoryError
-from cogmagic._gpu import GIB
+from cogmagic._gpu import GIB, context_bytes
 from cogmagic._machine import Machine
-from cogmagic._placement import context_bytes
 from cogmagic._plan import Plan
 from cogmagic._report import gib
 

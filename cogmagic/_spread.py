@@ -15,7 +15,6 @@ from cogmagic._catalog import Dtype
 from cogmagic._errors import TierError
 from cogmagic._gpu import GIB, Gpu
 from cogmagic._machine import Machine
-from cogmagic._placement import context_to_come
 
 __all__ = ["Orders", "check_map", "offloaded", "orders", "told_memory", "usable"]
 
@@ -36,7 +35,7 @@ def orders(machine: Machine, dtype: Dtype, count: int) -> Orders:
 
     Of the roomiest alone: less room would do no better.
     """
-    roomy = sorted(usable(machine, dtype), key=lambda g: context_to_come(g) - (g.available or 0))
+    roomy = sorted(usable(machine, dtype), key=lambda g: g.context_to_come - (g.available or 0))
     return list(permutations([g.index for g in roomy[:count]], count))
 
 

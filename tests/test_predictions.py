@@ -18,9 +18,9 @@ import cogmagic
 from cogmagic import Machine, Request, RequestError
 from cogmagic._catalog import MODELS, Model, catalogued
 from cogmagic._footprint import footprint
-from cogmagic._gpu import GIB
+from cogmagic._gpu import GIB, context_bytes
 from cogmagic._history import Past
-from cogmagic._placement import Needs, context_bytes, needs, reserved_bytes
+from cogmagic._placement import Needs, needs, reserved_bytes
 from cogmagic._plan_text import as_json
 from cogmagic._planner import plan
 from cogmagic._ram import Ram
