@@ -11,7 +11,7 @@ from cogmagic._catalog import Dtype
 from cogmagic._correction import Situation, memory_correction, speed_correction
 from cogmagic._curves import configs_of, same
 from cogmagic._footprint import footprint, text_encoder_bytes
-from cogmagic._gpu import GIB, Gpu, context_bytes
+from cogmagic._gpu import GIB, Gpu
 from cogmagic._machine import Machine
 from cogmagic._placement import Needs, Tier, needs, reserved_bytes
 from cogmagic._plan import Candidate
@@ -42,7 +42,6 @@ def candidates_for(
     request: Request,
     machine: Machine,
     dtype: Dtype,
-    limit: int | None,
     folder: Path | None,
     text: bool,
     savings: Savings = NO_SAVINGS,
@@ -54,7 +53,6 @@ def candidates_for(
         request: what to generate.
         machine: what is there and what is free.
         dtype: what the weights are loaded in.
-        limit: bytes that the run may take of a GPU.
         folder: the checkpoint, for an architecture outside the catalogue.
         text: whether the prompts are still to be encoded.
         savings: what is done to need less.
@@ -95,15 +93,15 @@ def candidates_for(
             reads=not loaded or tier in ("staged", "balanced"),
         )
         if tier == "balanced":
-            found += _spread(tried, learnt(tier), machine, dtype, limit)
+            found += _spread(tried, learnt(tier), machine, dtype)
             continue
         most, correct = wanted.transformer.blocks if tier == "stream" else 0, learnt(tier)
         for resident in range(most, -1, -1):  # as many as fit, or none
             need = tried(resident_blocks=resident)
             corrected = correct(need)
-            candidate = _fitted(need, corrected, machine, limit)
+            candidate = _fitted(need, corrected, machine)
             spared = _sparing(corrected) if 0 < resident < most else corrected
-            if not _fitted(need, spared, machine, limit).missing_vram:
+            if not _fitted(need, spared, machine).missing_vram:
                 break
         found.append(candidate)
     return ordered(found)
@@ -124,7 +122,6 @@ def _spread(
     correct: _Correct,
     machine: Machine,
     dtype: Dtype,
-    limit: int | None,
 ) -> list[Candidate]:
     """`balanced` on the GPUs that leave most room beside it; none where there are not two."""
     found: list[tuple[int, Candidate]] = []
@@ -132,7 +129,7 @@ def _spread(
         for order in orders(machine, dtype, count):
             need = replace(tried(gpus=count), order=order)
             corrected = correct(need)
-            candidate = _fitted(need, corrected, machine, limit)
+            candidate = _fitted(need, corrected, machine)
             found.append((_least_left(corrected, machine), candidate))
     best = max(found, key=lambda pair: (-pair[1].missing_vram, pair[0]), default=None)
     return [best[1]] if best else []
@@ -206,7 +203,7 @@ def _corrected(need: Needs, *, memory: float, speed: float, steps: int) -> Needs
     )
 
 
-def _fitted(traced: Needs, need: Needs, machine: Machine, limit: int | None) -> Candidate:
+def _fitted(traced: Needs, need: Needs, machine: Machine) -> Candidate:
     ram = machine.ram.for_me
     short = max(need.peak_ram - ram, 0) if ram is not None else 0
     if machine.device != "cuda":
@@ -215,15 +212,12 @@ def _fitted(traced: Needs, need: Needs, machine: Machine, limit: int | None) -> 
     if need.order:
         gpus = [g for index in need.order for g in machine.gpus if g.index == index]
     takes = [(g, reserved_bytes(phases)) for g, phases in zip(gpus, need.gpus, strict=False)]
-    missing = max(_missing(g, taken, limit) for g, taken in takes)
+    missing = max(_missing(g, taken) for g, taken in takes)
     most = max(taken + g.context_to_come for g, taken in takes)
     return Candidate(need, traced, most, missing, short)
 
 
-def _missing(gpu: Gpu, taken: int, limit: int | None) -> int:
-    lacks = [0]
-    if gpu.available is not None:
-        lacks.append(taken + gpu.context_to_come - gpu.available)
-    if limit is not None:  # this kernel's other tensors are held to it as well
-        lacks.append(taken + (gpu.allocated or 0) + context_bytes() - limit)
-    return max(lacks)
+def _missing(gpu: Gpu, taken: int) -> int:
+    if gpu.available is None:
+        return 0
+    return max(taken + gpu.context_to_come - gpu.available, 0)

@@ -16,9 +16,7 @@ from cogmagic._savings import Savings
 __all__ = ["changes_for"]
 
 
-def changes_for(
-    found: Plan, machine: Machine, limit: int | None, folder: Path | None
-) -> tuple[str, ...]:
+def changes_for(found: Plan, machine: Machine, folder: Path | None) -> tuple[str, ...]:
     """What would let the fastest tier that does not fit, or any tier at all, run."""
     fitting = next((c for c in found.candidates if c.fits), None)
     if not found.fits and fitting is not None:  # it was asked for, or is what the rule says
@@ -34,10 +32,10 @@ def changes_for(
             return ()
         target = min(worth, key=lambda c: c.lacking)
     said = [f"{target.lack} more: {target.tier}{_gain(target, found)}"]
-    thrift = _thrift(found, machine, limit, folder, None if stuck else target.tier)
+    thrift = _thrift(found, machine, folder, None if stuck else target.tier)
     if thrift is not None:
         said.append(thrift)
-    smaller = _fewer_frames(found, machine, limit, folder, None if stuck else target.tier)
+    smaller = _fewer_frames(found, machine, folder, None if stuck else target.tier)
     if smaller is not None:
         said.append(smaller)
     return tuple(said)
@@ -68,7 +66,7 @@ def _gain(target: Candidate, found: Plan) -> str:
 
 
 def _fewer_frames(
-    found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier | None
+    found: Plan, machine: Machine, folder: Path | None, tier: Tier | None
 ) -> str | None:
     """The most frames with which `tier`, or any if None, would fit, if there are any."""
     if any(c.missing_disk for c in found.candidates):
@@ -76,32 +74,30 @@ def _fewer_frames(
     frames: Iterable[int] = reversed(found.request.model.frames.legal())
     for count in (n for n in frames if n < found.request.num_frames):
         request = replace(found.request, num_frames=count)
-        fitting = _fits(replace(found, request=request), machine, limit, folder, tier)
+        fitting = _fits(replace(found, request=request), machine, folder, tier)
         if fitting:
             return f"--num-frames {count}: {fitting.tier}{_gain(fitting, found)}"
     return None
 
 
-def _thrift(
-    found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier | None
-) -> str | None:
+def _thrift(found: Plan, machine: Machine, folder: Path | None, tier: Tier | None) -> str | None:
     """The least costly options with which `tier`, or any if None, would fit."""
     if found.tier == "balanced" or tier == "balanced":
         return None
     if any(c.missing_disk for c in found.candidates):
         return None
     for savings in _more(found):
-        fitting = _fits(replace(found, savings=savings), machine, limit, folder, tier)
+        fitting = _fits(replace(found, savings=savings), machine, folder, tier)
         if fitting and (tier is None or _faster(fitting, found)):
             return f"{savings.flags}: {fitting.tier}{_gain(fitting, found)} ({savings.price})"
-    return _nearest(found, machine, limit, folder) if tier is None else None
+    return _nearest(found, machine, folder) if tier is None else None
 
 
-def _nearest(found: Plan, machine: Machine, limit: int | None, folder: Path | None) -> str | None:
+def _nearest(found: Plan, machine: Machine, folder: Path | None) -> str | None:
     """What would have to come to the options of the same picture that leave least lacking."""
     least, best = min(c.lacking for c in found.candidates), None
     for savings in (s for s in _more(found) if s.fp8 == found.savings.fp8):
-        for c in _candidates(replace(found, savings=savings), machine, limit, folder):
+        for c in _candidates(replace(found, savings=savings), machine, folder):
             if c.lacking < least:
                 least = c.lacking
                 best = f"{savings.flags} and {c.lack} more: {c.tier} ({savings.price})"
@@ -115,16 +111,14 @@ def _more(found: Plan) -> Iterator[Savings]:
 
 
 def _fits(
-    found: Plan, machine: Machine, limit: int | None, folder: Path | None, tier: Tier | None
+    found: Plan, machine: Machine, folder: Path | None, tier: Tier | None
 ) -> Candidate | None:
     """The fastest candidate of `tier`, or of any if None, that fits the request of `found`."""
-    tried = _candidates(found, machine, limit, folder)
+    tried = _candidates(found, machine, folder)
     return next((c for c in tried if c.fits and tier in (None, c.tier)), None)
 
 
-def _candidates(
-    found: Plan, machine: Machine, limit: int | None, folder: Path | None
-) -> tuple[Candidate, ...]:
+def _candidates(found: Plan, machine: Machine, folder: Path | None) -> tuple[Candidate, ...]:
     return candidates_for(
-        found.request, machine, found.dtype, limit, folder, found.text, found.savings, found.loaded
+        found.request, machine, found.dtype, folder, found.text, found.savings, found.loaded
     )

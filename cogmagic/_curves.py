@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._catalog import Dtype
+from cogmagic._errors import CheckpointError
 from cogmagic._folder import read_json
 
 __all__ = [
@@ -62,6 +63,7 @@ _DECISIVE = {
         "sample_width", "use_quant_conv", "use_post_quant_conv",
     ),
 }  # fmt: skip
+_BLOCKS, _WIDEST = 256, 2**20
 _POSITIONS = ("sample_height", "sample_width", "sample_frames")  # of a stored grid of positions
 
 
@@ -234,10 +236,23 @@ def kept(name: str, dtype: Dtype) -> Profile:
 
 def configs_of(folder: Path) -> Configs:
     """The configurations of a checkpoint, with the classes' defaults for what they leave out."""
-    return {
-        part: defaults | read_json(folder / part / "config.json")
-        for part, defaults in table()["defaults"].items()
-    }
+    found = {}
+    for part, defaults in table()["defaults"].items():
+        path = folder / part / "config.json"
+        found[part] = defaults | read_json(path)
+        for key in _DECISIVE[part]:
+            _check_size(path, key, found[part].get(key))
+    return found
+
+
+def _check_size(path: Path, key: str, value: object) -> None:
+    """Refuse what would take for ever to build."""
+    many = isinstance(value, list) and len(value) > _BLOCKS
+    deep = key in ("num_layers", "layers_per_block") and type(value) is int and value > _BLOCKS
+    if many or deep or (type(value) is int and abs(value) > _WIDEST):
+        raise CheckpointError(
+            f"{path} says {key} {value!r:.40}, more than any CogVideoX. Download or copy it again."
+        )
 
 
 def decisive(configs: Configs) -> Configs:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cogmagic._candidates import PREDICTIONS
-from cogmagic._gpu import GIB, context_bytes
+from cogmagic._gpu import GIB
 from cogmagic._machine import Machine, checked_by_torch
 from cogmagic._memory import empty_cache, use_expandable_segments
 from cogmagic._placement import allocatable
@@ -36,9 +37,10 @@ def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
 
     use_expandable_segments()
     gpu = machine.roomiest
-    if gpu is None or (gpu.uuid or gpu.name) in _probed:
+    if gpu is None:
         return machine
-    if machine.rates is not None and machine.rates.probes >= PROBES:
+    name, known = gpu.uuid or gpu.name, machine.rates.probes if machine.rates else 0
+    if known >= PROBES or (known and name in _probed):
         return machine
     if gpu.available is not None and gpu.available < GIB:
         return machine
@@ -51,12 +53,15 @@ def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
     empty_cache()
     if hindered(rates, machine.rates):  # a GPU that others keep busy is probed again next time
         return machine
-    _probed.add(gpu.uuid or gpu.name)
+    _probed.add(name)
     remember(gpu, rates, History().path.parent, machine.software)
-    return checked_by_torch(Machine.detect(gpus=gpus))
+    found = checked_by_torch(Machine.detect(gpus=gpus))
+    if found.rates is None or not found.rates.probes:  # a cache folder that cannot be written
+        return replace(found, rates=rates)
+    return found
 
 
-def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | None) -> None:
+def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
     """Keep what a run on a GPU took, for the next prediction; no report is one that ran out.
 
     Of that it is known only that what there was did not do, and it teaches something only where the
@@ -70,12 +75,7 @@ def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | No
     from cogmagic._history import History, Past
 
     traced = candidate.traced
-    free = gpu.available
-    if free is not None:
-        free -= gpu.context_to_come
-    mine = gpu.allocated or 0
-    caps = [free, limit - context_bytes() - mine if limit is not None else None]
-    cap = min((c for c in caps if c is not None), default=None)
+    cap = gpu.available - gpu.context_to_come if gpu.available is not None else None
     History().add(
         Past(
             when=time.time(),
@@ -93,6 +93,8 @@ def learn(machine: Machine, chosen: Plan, report: Report | None, limit: int | No
             predicted_step=traced.step_seconds,
             measured_step=report.step_seconds if report else None,
             out_of_memory=report is None,
-            limit=round(allocatable(cap) * 1.01) if cap is not None else None,  # it took more
+            limit=round(allocatable(cap) * 1.01) or None
+            if cap is not None
+            else None,  # it took more
         )
     )

@@ -206,7 +206,8 @@ def _pipeline_index(folder: Path, label: str = "") -> None:
     for component, classes in COMPONENTS.items():
         entry = index.get(component)
         library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
-        if library not in {"diffusers", "transformers"} or name not in classes:
+        known = isinstance(library, str) and isinstance(name, str)
+        if not known or library not in {"diffusers", "transformers"} or name not in classes:
             raise CheckpointError(
                 f"{label}: its {component} is {name or 'missing'}, where a CogVideoX pipeline has"
                 f" {' or '.join(sorted(classes))}."

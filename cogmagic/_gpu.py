@@ -24,15 +24,25 @@ class Gpu:
     """What torch's allocator holds in this kernel; None while it has no CUDA context there."""
     allocated: int | None = None
     """The part of `reserved` that tensors use."""
+    allowed: int | None = None
+    """What this kernel may take of it, its context and all its tensors; None without a limit."""
     capability: tuple[int, int] | None = None
     source: Literal["nvml", "sysfs", "described"] = "described"
 
     @property
     def available(self) -> int | None:
-        """What a run could use: free, and what this kernel has cached but not in use."""
+        """What a run could use: free, and what this kernel has cached but not in use.
+
+        No more than is allowed beside what it does use.
+        """
         if self.free is None:
             return None
-        return self.free + (self.reserved or 0) - (self.allocated or 0)
+        mine = self.allocated or 0
+        room = self.free + (self.reserved or 0) - mine
+        if self.allowed is None:
+            return room
+        context = context_bytes() - self.context_to_come
+        return min(room, max(self.allowed - mine - context, 0))
 
     @property
     def context_to_come(self) -> int:

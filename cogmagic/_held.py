@@ -35,6 +35,7 @@ class Held:
 
     def look(self, gpus: Sequence[str]) -> Machine:
         """This machine now, with those GPUs or all, as it would be if nothing were held."""
+        gc.collect()  # what nobody refers to any more is not in the way
         return self.without(look(gpus))
 
     def without(self, machine: Machine) -> Machine:
@@ -42,7 +43,7 @@ class Held:
 
         What else the notebook has in host memory stays there, and is none of it.
         """
-        held = self.loaded.nbytes if self.loaded else 0
+        held = self.loaded.private if self.loaded else 0
         return self.hot.without(replace(machine, ram=machine.ram.reusing(PROCESS + held)))
 
     def has(self, folder: Path, dtype: str, *, fp8: bool) -> bool:

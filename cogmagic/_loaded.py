@@ -16,7 +16,7 @@ from cogmagic._host_copy import HostCopy
 from cogmagic._machine import Machine
 from cogmagic._plan import Plan
 from cogmagic._progress import Clock, Progress
-from cogmagic._ram import host_ram
+from cogmagic._ram import host_ram, mine
 from cogmagic._report import gib
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Loaded:
     """Names, sizes and times of the folder's files: weights saved anew are loaded anew."""
     nbytes: int
     """Bytes of weights in host memory."""
+    own: int = 0
+    """The part of `nbytes` that was this process's own when they were loaded, not mapped files."""
     staged: bool = False
     """Whether its components are empty, to be filled on the device."""
     fp8: bool = False
@@ -56,6 +58,7 @@ class Loaded:
         from cogmagic._pipeline import load, load_balanced
 
         files, staged, fp8 = fingerprint(folder), chosen.tier == "staged", chosen.savings.fp8
+        before = mine()
         if chosen.tier == "balanced":
             order = order_of(chosen, machine)
             pipe = load_balanced(folder, model.task, chosen.dtype, machine, order)
@@ -69,7 +72,13 @@ class Loaded:
             gpu = machine.roomiest if machine.device == "cuda" else None
             store_in_fp8(pipe.transformer, torch.device("cuda", gpu.index) if gpu else None)
         nbytes = 0 if staged or pipe.hf_device_map else HostCopy(modules(pipe)).nbytes
-        return cls(pipe, model, chosen.dtype, folder, files, nbytes, staged, fp8)
+        own = min(max(mine() - before, 0), nbytes)
+        return cls(pipe, model, chosen.dtype, folder, files, nbytes, own, staged, fp8)
+
+    @property
+    def private(self) -> int:
+        """Bytes of weights that are this process's own now."""
+        return self.nbytes if self.host else self.own
 
     @property
     def spread(self) -> bool:
@@ -98,7 +107,7 @@ class Loaded:
         from cogmagic._host import HostWeights
 
         if self.host is None:
-            room = host_ram().reusing(self.nbytes + _SPARE).for_me
+            room = host_ram().reusing(self.private + _SPARE).for_me
             if room is not None and room < self.nbytes + _SPARE:
                 if not required:
                     return None

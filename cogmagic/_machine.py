@@ -98,6 +98,14 @@ class Machine:
             return found
         return with_experience(found, gpu, folder)
 
+    def limited_to(self, limit: int | None) -> Machine:
+        """With `limit` bytes of each GPU at most for this kernel, its context and its tensors."""
+        if limit is None:
+            return self
+        allowed = (min(limit, g.allowed or limit) for g in self.gpus)
+        gpus = (replace(g, allowed=a) for g, a in zip(self.gpus, allowed, strict=True))
+        return replace(self, gpus=tuple(gpus))
+
     def only(self, gpus: Sequence[str]) -> Machine:
         """With no other GPUs than those named, by index or UUID; all if none is.
 

@@ -61,7 +61,8 @@ def limited(machine: Machine, limit: int | None) -> Iterator[None]:
     import torch
 
     gpus = [g.index for g in machine.gpus] if machine.device == "cuda" and limit is not None else []
-    before = [torch.cuda.get_per_process_memory_fraction(i) for i in gpus]
+    # Some allocators tell of no limit by a share of hundreds of millions.
+    before = [min(torch.cuda.get_per_process_memory_fraction(i), 1.0) for i in gpus]
     try:
         for i, share in zip(gpus, before, strict=True):
             total = torch.cuda.get_device_properties(i).total_memory

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from cogmagic._candidates import candidates_for, ordered
+from cogmagic._catalog import Dtype
 from cogmagic._changes import changes_for
 from cogmagic._checks import (
     check_limit,
@@ -65,7 +66,8 @@ def plan(
         RequestError: when the GPU cannot compute in the dtype.
     """
     check_limit(vram_limit)
-    rule, rule_reason = rule_of_thumb(machine, vram_limit)
+    where, machine = _where(machine, vram_limit), machine.limited_to(vram_limit)
+    rule, rule_reason = rule_of_thumb(machine)
     forced = check_tier(tier, machine)
     check_savings(savings, tier, machine)
     if policy not in POLICIES:
@@ -78,7 +80,7 @@ def plan(
     dtype = dtype_for(request, machine)
     if (forced or (rule if policy == "rule" else None)) == "balanced":
         check_spread(len(usable(machine, dtype)), dtype)
-    candidates = candidates_for(request, machine, dtype, vram_limit, folder, text, savings, loaded)
+    candidates = candidates_for(request, machine, dtype, folder, text, savings, loaded)
     lacking = max(download - machine.disk, 0) if machine.disk is not None else 0
     if lacking:
         candidates = tuple(replace(c, missing_disk=lacking) for c in candidates)
@@ -97,18 +99,18 @@ def plan(
         dtype=dtype,
         rule=rule,
         rule_reason=rule_reason,
-        where=_where(machine, vram_limit),
+        where=where,
         gpu=machine.roomiest.index if machine.roomiest else None,
         download=download,
         text=text,
         loaded=loaded,
         savings=savings,
         warnings=tuple(filter(None, (picture_risk(request, dtype), unmeasured(machine)))),
-        times=_times(machine) if any(c.seconds is not None for c in candidates) else "",
+        times=_times(machine, dtype),
     )
     if machine.device != "cuda" and found.fits:
         return found
-    changes = changes_for(found, machine, vram_limit, folder)
+    changes = changes_for(found, machine, folder)
     return replace(found, changes=changes)
 
 
@@ -124,15 +126,21 @@ def _choice(candidates: tuple[Candidate, ...], machine: Machine) -> tuple[Tier, 
         return least.tier, f"nothing fits: {least.tier}, which needs least, {least.reason}"
     best = ordered(fitting)[0]
     faster = [c for c in candidates[: candidates.index(best)] if not c.fits]
+    if best.seconds is None:
+        return best.tier, f"the simplest that fits, in {gib(best.peak_vram)} of VRAM"
     if not faster:
         return best.tier, f"the fastest, and its {gib(best.peak_vram)} of VRAM fit"
     others = ", ".join(f"{c.tier} {c.reason}" for c in faster)
     return best.tier, f"the fastest that fits in {gib(best.peak_vram)} of VRAM; {others}"
 
 
-def _times(machine: Machine) -> str:
-    if machine.rates is None:
+def _times(machine: Machine, dtype: Dtype) -> str:
+    if machine.device != "cuda":
         return ""
+    if dtype == "float32":
+        return "unknown: the pace of GPUs in float32 was not looked up"
+    if machine.rates is None:
+        return "unknown: this GPU is in no table, and has not been probed yet"
     source = machine.rates.source
     said = "a probe of this GPU" if source == "probe" else source
     return f"from {said}" + (", and past runs" if machine.past else "")

@@ -62,7 +62,7 @@ def plan(
     named = gpu_names(gpus)
     machine = machine.only(named) if machine else None
     if context == "training":
-        here = machine or Machine.detect(gpus=named)
+        here = _with_ram(machine or Machine.detect(gpus=named), ram)
         return _plan_training(prompt, model, tier, here, zero_stage, options)
     if context != "notebook":
         raise RequestError(f"Unknown context {context!r}. Choose from: notebook, training.")
@@ -70,9 +70,7 @@ def plan(
         options.pop("image", None)
     found = find_model(model)
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
-    here = machine or session().held.without(Machine.detect(gpus=named))
-    if ram is not None:
-        here = replace(here, ram=Machine.of(ram=ram).ram)
+    here = _with_ram(machine or session().held.without(Machine.detect(gpus=named)), ram)
     download = 0
     text, loaded, savings = True, False, Savings(lean_decode, guidance_halves, fp8)
     files = local_folder(found) if machine is None else None
@@ -96,6 +94,10 @@ def plan(
     )
 
 
+def _with_ram(machine: Machine, ram: float | None) -> Machine:
+    return machine if ram is None else replace(machine, ram=Machine.of(ram=ram).ram)
+
+
 def _held(
     request: Request, machine: Machine, files: Path, *, fp8: bool, known: bool
 ) -> tuple[bool, bool]:
@@ -103,10 +105,11 @@ def _held(
     from cogmagic._checks import dtype_for
     from cogmagic._texts import Texts
 
-    dtype, gpu = dtype_for(request, machine), machine.roomiest
+    dtype, gpu, held = dtype_for(request, machine), machine.roomiest, session().held
     device = gpu.name if gpu else machine.device
-    kept = known and Texts(request, files, dtype, device).there
-    return not kept, session().held.has(files, dtype, fp8=fp8)
+    # A pipeline that stays placed keeps its text encoder, needed or not.
+    kept = known and held.hot.key is None and Texts(request, files, dtype, device).there
+    return not kept, held.has(files, dtype, fp8=fp8)
 
 
 def _plan_training(

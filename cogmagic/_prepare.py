@@ -51,7 +51,7 @@ def look(gpus: Sequence[str] = ()) -> Machine:
 
 
 def prepare(
-    request: Request, placing: Placing, clock: Clock, now: Callable[[Sequence[str]], Machine]
+    request: Request, placing: Placing, clock: Clock, now: Callable[[Placing], Machine]
 ) -> Prepared:
     """Check the request against the machine, bring in the libraries, and have the checkpoint here.
 
@@ -59,7 +59,7 @@ def prepare(
         request: what to make.
         placing: how the person wants it placed.
         clock: is told of the phases.
-        now: the machine with these GPUs as it is to this run, once torch is here.
+        now: the machine as it is to a run that is placed so, once torch is here.
 
     Raises:
         CogMagicError: one line, with numbers and the way out.
@@ -68,7 +68,7 @@ def prepare(
     from cogmagic._text import check_prompts
 
     # A tier or dtype that cannot be: before torch comes in.
-    seen = Machine.detect(gpus=placing.gpus)
+    seen = Machine.detect(gpus=placing.gpus).limited_to(placing.vram_limit)
     check_tier(placing.tier, seen)
     check_savings(placing.savings, placing.tier, seen)
     dtype_for(request, seen)
@@ -84,7 +84,7 @@ def prepare(
     else:
         check_prompts(request, folder)
     clock.phase("load", note=request.model.name)
-    machine = now(placing.gpus)
+    machine = now(placing)
     gpu = machine.roomiest
     device = gpu.name if gpu else machine.device
     texts = Texts(request, folder, dtype_for(request, machine), device)

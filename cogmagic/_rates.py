@@ -205,11 +205,13 @@ def forget(folder: Path) -> None:
 def remember(gpu: Gpu, rates: Rates, folder: Path, software: str = "") -> None:
     """Keep a probe's result beside the ones before it; a folder that cannot be written is no error.
 
-    Those with other software go.
+    Those with other software stay, of the two that were used last.
     """
-    key, found = _key(gpu, software), _read(folder)
-    probes = [*found.get(key, []), {name: getattr(rates, name) for name in _AMOUNTS}]
-    table = {k: v for k, v in found.items() if k.partition(", ")[0] != key.partition(", ")[0]}
+    key, table = _key(gpu, software), _read(folder)
+    probes = [*table.pop(key, []), {name: getattr(rates, name) for name in _AMOUNTS}]
+    others = [k for k in table if k.partition(", ")[0] == key.partition(", ")[0]]
+    for old in others[:-2]:
+        del table[old]
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(_file(folder), json.dumps(table | {key: probes[-PROBES:]}).encode())

@@ -11,10 +11,8 @@ from cogmagic._placement import Tier
 __all__ = ["rule_of_thumb"]
 
 
-def rule_of_thumb(machine: Machine, limit: int | None = None) -> tuple[Tier, str]:
+def rule_of_thumb(machine: Machine) -> tuple[Tier, str]:
     """The published rule as it stands, and the sentence that explains it.
-
-    No more than `limit` bytes count as free.
 
     It goes by the free VRAM, rounded up to whole GiB, of the one GPU: under 16 sequential, 16 to 24
     model offload, over 24 none; on several GPUs all offload is off and components are balanced.
@@ -29,10 +27,8 @@ def rule_of_thumb(machine: Machine, limit: int | None = None) -> tuple[Tier, str
     gpu = machine.gpus[0]
     if gpu.available is None:
         return "sequential", f"{gpu.name} does not tell its free VRAM: the safe end of the rule"
-    allowed = gpu.available if limit is None else max(limit - (gpu.allocated or 0), 0)
-    available = min(gpu.available, allowed)
-    free = math.ceil(available / GIB)
-    said = f"{available / GIB:.1f} GiB of VRAM available, which counts as {free}"
+    free = math.ceil(gpu.available / GIB)
+    said = f"{gpu.available / GIB:.1f} GiB of VRAM available, which counts as {free}"
     if free < 16:
         return "sequential", f"{said}: under 16"
     if free <= 24:

@@ -77,6 +77,12 @@ def run(
         ):
             yield
 
+    # What was there when it was planned and is there still; weights that stay placed are not in it.
+    held = {
+        g.index: min(g.allocated, torch.cuda.memory_allocated(g.index))
+        for g in machine.gpus
+        if g.allocated
+    }
     measured = Peaks(machine)
     clock.at_end = measured.close
     with (
@@ -100,7 +106,7 @@ def run(
         dtype=chosen.dtype,
         device_map=dict(loaded.pipe.hf_device_map or {}),
         peak_allocated=measured.allocated,
-        held_before={g.index: g.allocated for g in machine.gpus if g.allocated},
+        held_before=held,
         peak_reserved=measured.reserved,
         peak_phases=dict(measured.phases),
         peak_ram=measured.ram,

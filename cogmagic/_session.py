@@ -143,7 +143,7 @@ class Session:
             check_room(target, request)
             with interrupts_deferred():  # it imports av
                 check_encoder()
-            job = replace(prepare(request, placing, clock, self.held.look), show=on_preview)
+            job = replace(prepare(request, placing, clock, self._look), show=on_preview)
             frames, report = self._frames(job, clock)
             clock.phase("save")
             video = Video(
@@ -163,9 +163,13 @@ class Session:
             target.drop()
         return video
 
+    def _look(self, placing: Placing) -> Machine:
+        """This machine now, as far as the run may use it."""
+        return self.held.look(placing.gpus).limited_to(placing.vram_limit)
+
     def _frames(self, job: Prepared, clock: Clock) -> tuple[np.ndarray[Any, Any], Report]:
         """Run the plan; where memory runs out, the next that needs less, while there is one."""
-        machine = self.held.look(job.placing.gpus)
+        machine = self._look(job.placing)
         key = self.held.hot.key
         dtype, fp8 = dtype_for(job.request, machine), job.placing.savings.fp8
         loaded = self.held.has(job.folder, dtype, fp8=fp8)
@@ -179,10 +183,10 @@ class Session:
                 return outcome if not failed else (outcome[0], _told(outcome[1], failed))
             if is_host_shortage(outcome):
                 self.held.drop()
-            before, machine = machine, self.held.look(job.placing.gpus)
+            before, machine = machine, self._look(job.placing)
             cause = cause_of(outcome, chosen, before, machine)
             if job.placing.plain and cause.kind in ("device", "fragmented"):
-                learn(before, chosen, None, job.placing.vram_limit)
+                learn(before, chosen, None)
             failed.append((chosen, cause))
             following = cheaper(job, chosen, cause, machine)
             if following is None:
@@ -208,7 +212,7 @@ class Session:
                     del loaded, place
                     stays = self.held.keep(chosen, job.placing)
             if job.placing.plain:
-                learn(machine, chosen, report, job.placing.vram_limit)
+                learn(machine, chosen, report)
             return frames, replace(report, kept=stays)
         except Exception as error:
             if not is_shortage(error):

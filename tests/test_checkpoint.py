@@ -145,6 +145,8 @@ def test_an_index_that_names_no_files(broken: Path, files: str) -> None:
         ("transformer", {"patch_size_t": [1]}, r"says patch_size_t \[1\]"),
         ("transformer", {"patch_size": 0}, "describe no CogVideoX that can be built"),
         ("transformer", {"activation_fn": "nope"}, "describe no CogVideoX that can be built"),
+        ("vae", {"layers_per_block": 10**30}, "says layers_per_block 1000000"),
+        ("vae", {"block_out_channels": [8] * 999}, "more than any CogVideoX"),
         ("vae", {"norm_num_groups": 3}, "describe no CogVideoX that can be built"),
         ("vae", {"sample_height": 0}, "describe no CogVideoX that can be built"),
         ("vae", None, "vae/config.json is not a JSON object"),
@@ -183,6 +185,9 @@ def test_a_component_with_code_of_its_own_is_refused(broken: Path) -> None:
     index["transformer"] = ["my_module", "CogVideoXTransformer3DModel"]
     (broken / "model_index.json").write_text(json.dumps(index))
     with pytest.raises(CheckpointError, match="its transformer is"):
+        check_folder(broken)
+    (broken / "model_index.json").write_text(json.dumps(index | {"tokenizer": [{}, {}]}))
+    with pytest.raises(CheckpointError, match="its tokenizer is"):
         check_folder(broken)
 
 

@@ -274,3 +274,49 @@ def test_amd_gpus_from_sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ]
     monkeypatch.setenv("HIP_VISIBLE_DEVICES", "1")
     assert [(g.index, g.name) for g in amd_gpus(tmp_path)] == [(0, "Radeon 1")]
+
+
+def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
+    nvml: FakeNvml, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of events; what a probe measures is looked at on GPUs."""
+    from contextlib import nullcontext
+
+    import torch
+
+    from cogmagic import _experience, _rates
+
+    made: list[int] = []
+
+    def probe(_: torch.device) -> _rates.Rates:
+        made.append(1)
+        return _rates.Rates(4e14, 1e14, source="probe")
+
+    monkeypatch.setattr("cogmagic._machine.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0"))
+    monkeypatch.setattr(_rates, "probe", probe)
+    monkeypatch.setattr(_experience, "_probed", set())
+    monkeypatch.setattr(_experience, "use_expandable_segments", lambda: None)
+    monkeypatch.setattr(_experience, "checked_by_torch", lambda machine: machine)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda _: nullcontext())
+    for _ in range(2):
+        machine = _experience.ready(Machine.detect(), ())
+        assert machine.rates is not None
+        assert (machine.rates.source, machine.rates.probes, len(made)) == ("probe", 1, 1)
+    _rates.forget(own_cache)
+    assert Machine.detect().rates != machine.rates
+    again = _experience.ready(Machine.detect(), ())
+    assert again.rates is not None
+    assert (again.rates.probes, len(made)) == (1, 2)
+    for kernel in range(6):
+        monkeypatch.setattr(_experience, "_probed", set())
+        _experience.ready(Machine.detect(), ())
+        assert len(made) == min(kernel + 3, 6)  # five are enough
+    own_cache.joinpath("rates-v4.json").unlink()
+    monkeypatch.setattr(_rates, "write_whole", refuse)
+    unkept = _experience.ready(Machine.detect(), ())
+    assert unkept.rates is not None
+    assert unkept.rates.source == "probe"
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError

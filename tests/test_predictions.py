@@ -20,6 +20,7 @@ from cogmagic._catalog import MODELS, Model, catalogued
 from cogmagic._footprint import footprint
 from cogmagic._gpu import GIB, context_bytes
 from cogmagic._history import Past
+from cogmagic._loaded import Loaded
 from cogmagic._placement import Needs, needs, reserved_bytes
 from cogmagic._plan_text import as_json
 from cogmagic._planner import plan
@@ -231,7 +232,7 @@ def test_a_run_is_learnt_with_its_software_and_without_other_tensors(
         peak_allocated={0: 20 * GIB, 1: 9 * GIB},  # the second is not used by the run
         held_before={0: 6 * GIB, 1: 9 * GIB},
     )
-    learn(machine, before, report, None)
+    learn(machine, before, report)
     (row,) = History().read()
     assert row.measured_allocated == 14 * GIB
     assert row.driver == "580.95.05"
@@ -248,14 +249,14 @@ def test_running_out_is_evidence_where_it_should_have_fitted(
     monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path))
     machine = Machine.of("RTX 4090")
     before = plan(five(), machine)
-    learn(machine, before, None, None)
+    learn(machine, before, None)
     (row,) = History().read()
     assert row.out_of_memory
     after = plan(five(), replace(machine, past=(row,)))
     assert not next(c for c in after.candidates if c.tier == "model").fits
     assert after.tier == "stream"
     under = plan(five(), machine, tier="none", vram_limit=10 * GIB)  # was known not to fit
-    learn(machine, under, None, 10 * GIB)
+    learn(machine.limited_to(10 * GIB), under, None)
     assert plan(five(), replace(machine, past=History().read()[1:])).tier == "model"
 
 
@@ -382,6 +383,8 @@ def test_the_pace_in_32_bits_is_not_known() -> None:
     assert found.fits
     assert found.step_seconds is None
     assert "n/a" in str(found)
+    assert found.reason.startswith("the simplest that fits")
+    assert found.times.startswith("unknown: ")
 
 
 def test_a_limit_counts_the_tensors_that_are_there() -> None:
@@ -394,6 +397,27 @@ def test_a_limit_counts_the_tensors_that_are_there() -> None:
     found = plan(five(), busy, vram_limit=16 * GIB)  # of which 6 are taken
     assert found.tier == "stream"
     assert (found.peak_vram or 0) <= 10 * GIB
+
+
+def test_the_gpu_with_most_room_under_the_limit_is_taken() -> None:
+    first, second = Machine.of("2x A100 40GB").gpus
+    mine = replace(first, free=GIB, reserved=36 * GIB, allocated=18 * GIB)  # 19 GiB available
+    full = replace(second, free=17 * GIB)
+    machine = replace(Machine.of("2x A100 40GB"), gpus=(mine, full))
+    assert plan(five(), machine).gpu == 0
+    found = plan(five(), machine, vram_limit=20 * GIB)
+    assert (found.gpu, found.fits) == (1, True)
+
+
+def test_a_limit_is_what_is_left_beside_context_and_tensors() -> None:
+    (gpu,) = Machine.of("RTX 4090").gpus
+    started = replace(gpu, reserved=6 * GIB, allocated=4 * GIB, allowed=10 * GIB)
+    assert started.available == 6 * GIB - context_bytes()
+    assert replace(gpu, allowed=10 * GIB).available == 10 * GIB  # its context is to come
+    assert replace(gpu, allowed=40 * GIB).available == gpu.available
+    assert replace(started, allocated=12 * GIB).available == 0
+    twice = Machine.of("RTX 4090").limited_to(10 * GIB).limited_to(20 * GIB)
+    assert twice.gpus[0].allowed == 10 * GIB
 
 
 def test_sixteen_cards_take_no_longer_than_two() -> None:
@@ -549,9 +573,9 @@ def test_only_a_surprise_is_a_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not is_device_shortage(MemoryError())
     assert is_device_shortage(RuntimeError("CUDA error: out of memory"))
     small = Machine.of(vram=5)
-    learn(small, plan(five(), small, tier="sequential"), None, None)  # was said not to fit
+    learn(small, plan(five(), small, tier="sequential"), None)  # was said not to fit
     two = Machine.of("RTX 3090 + RTX 3060")
-    learn(two, plan(five(), two, tier="balanced"), None, None)  # of which card?
+    learn(two, plan(five(), two, tier="balanced"), None)  # of which card?
     assert History().read() == ()
 
 
@@ -573,8 +597,13 @@ def test_what_the_notebook_itself_has_in_host_memory_is_no_room() -> None:
     machine = replace(Machine.of("RTX 4090"), ram=ram)
     held = Held()
     assert held.without(machine).ram.for_me == 20 * GIB + PROCESS
-    held.loaded = SimpleNamespace(nbytes=8 * GIB)  # type: ignore[assignment]
-    assert held.without(machine).ram.for_me == 28 * GIB + PROCESS
+    pipe: Any = None
+    model = catalogued("5b")
+    assert model is not None
+    held.loaded = Loaded(pipe, model, "bfloat16", Path(), (), nbytes=20 * GIB, own=8 * GIB)
+    assert held.without(machine).ram.for_me == 28 * GIB + PROCESS  # the rest is mapped files
+    held.loaded.host = SimpleNamespace(nbytes=20 * GIB)  # type: ignore[assignment]
+    assert held.without(machine).ram.for_me == 31 * GIB  # all that this process has
 
 
 def test_what_this_process_has_is_not_missing() -> None:
@@ -724,6 +753,9 @@ def test_rates_are_the_middle_of_the_last_five_probes_with_this_software(tmp_pat
     newer = known(gpu, tmp_path, "torch 3")
     assert newer is not None
     assert newer.compute == 7e13
+    assert known(gpu, tmp_path, "torch 2") == found  # another environment's
+    for version in (4, 5):
+        remember(gpu, Rates(7e13, 1e13), tmp_path, f"torch {version}")
     assert known(gpu, tmp_path, "torch 2") is None  # gone
     assert known(other, tmp_path, "torch 2") is not None
     assert [p.name for p in tmp_path.iterdir()] == ["rates-v4.json"]
