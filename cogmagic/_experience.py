@@ -75,7 +75,8 @@ def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
     from cogmagic._history import History, Past
 
     traced = candidate.traced
-    cap = gpu.available - gpu.context_to_come if gpu.available is not None else None
+    room = gpu.available - gpu.context_to_come if gpu.available is not None else 0
+    limit = round(allocatable(room) * 1.01)  # it took more
     History().add(
         Past(
             when=time.time(),
@@ -93,8 +94,6 @@ def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
             predicted_step=traced.step_seconds,
             measured_step=report.step_seconds if report else None,
             out_of_memory=report is None,
-            limit=round(allocatable(cap) * 1.01) or None
-            if cap is not None
-            else None,  # it took more
+            limit=limit or None,
         )
     )
