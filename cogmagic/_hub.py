@@ -16,7 +16,14 @@ from pathlib import Path
 from cogmagic._catalog import Model
 from cogmagic._errors import CheckpointError, OutputError
 from cogmagic._folder import COMPONENTS, check_folder, weight_files
-from cogmagic._hub_cache import intact, main_snapshot, point_main_at, repository_folder, sweep
+from cogmagic._hub_cache import (
+    intact,
+    length,
+    main_snapshot,
+    point_main_at,
+    repository_folder,
+    sweep,
+)
 from cogmagic._hub_errors import explained
 from cogmagic._progress import OnProgress, Progress
 from cogmagic._transfer import HubFile, fetch, hub_file
@@ -209,6 +216,13 @@ def disk_left(cache: Path) -> int:
     """Bytes free on the disk where `cache` is, or will be."""
     there = next(p for p in (cache, *cache.parents) if p.exists())
     return shutil.disk_usage(there).free
+
+
+def still_to_come(model: Model) -> int:
+    """About how many bytes of a model's download are not here yet, whole or begun."""
+    blobs = (repository_folder(repo_id) / "blobs" for repo_id in (model.source, *model.also))
+    here = max(sum(length(file) for file in folder.glob("*")) for folder in blobs)
+    return max(model.download_bytes - here, 0)
 
 
 def room() -> int:

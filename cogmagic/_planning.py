@@ -77,9 +77,9 @@ def plan(
     if files is not None:
         text, loaded = _held(request, here, files, fp8=fp8, known=prompt != _ANY_PROMPT)
     elif machine is None:
-        from cogmagic._hub import room
+        from cogmagic._hub import room, still_to_come
 
-        download, here = found.download_bytes, replace(here, disk=room())
+        download, here = still_to_come(found), replace(here, disk=room())
     return choose(
         request,
         here,

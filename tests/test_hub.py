@@ -709,3 +709,20 @@ def test_the_servers_etags_are_git_s_and_sha256(original: Path) -> None:
         check=True,
     )
     assert etag(config) == made.stdout.strip()
+
+
+def test_a_plan_counts_what_is_still_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    whole = cogmagic.plan(model="2b").download
+    blobs = tmp_path / "models--zai-org--CogVideoX-2b" / "blobs"
+    blobs.mkdir(parents=True)
+    with (blobs / ("a" * 64)).open("wb") as file:
+        file.truncate(9 * 10**9)  # takes no room
+    with (blobs / f"{'b' * 64}.cogmagic.part").open("wb") as file:
+        file.truncate(10**9)
+    assert whole > 13e9
+    assert cogmagic.plan(model="2b").download == whole - 10**10
