@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from cogmagic._catalog import Dtype
+from cogmagic._configs import configs_of, same
 from cogmagic._correction import Situation, memory_correction, speed_correction
-from cogmagic._curves import configs_of, same
 from cogmagic._footprint import footprint, text_encoder_bytes
 from cogmagic._gpu import GIB, Gpu
 from cogmagic._machine import Machine

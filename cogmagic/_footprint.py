@@ -16,16 +16,8 @@ from math import prod
 from pathlib import Path
 
 from cogmagic._catalog import MODELS, Dtype, Model
-from cogmagic._curves import (
-    Configs,
-    Part,
-    Profile,
-    configs_of,
-    kept,
-    same,
-    table,
-    tokens_of,
-)
+from cogmagic._configs import Configs, configs_of, same, table, tokens_of
+from cogmagic._curves import Part, Profile, kept
 from cogmagic._errors import CheckpointError
 from cogmagic._request import Request
 from cogmagic._tiling import Tiling, clip_of, ends

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from cogmagic._catalog import Dtype
-from cogmagic._curves import Configs, Curve, Part, Passes, Peak, Profile, parabola, tokens_of
+from cogmagic._configs import Configs, tokens_of
+from cogmagic._curves import Curve, Part, Passes, Peak, Profile, parabola
 from cogmagic._fp8 import wide_linears
 from cogmagic._lean_decode import lean_decoding
 from cogmagic._pipeline import quiet_libraries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from cogmagic._curves import Configs
+from cogmagic._configs import Configs
 from cogmagic._request import Request
 
 __all__ = ["Tiling", "clip_of", "ends"]

@@ -6,7 +6,8 @@ from dataclasses import replace
 from math import prod
 
 from cogmagic._catalog import Dtype
-from cogmagic._curves import Configs, Passes, Peak, Profile
+from cogmagic._configs import Configs
+from cogmagic._curves import Passes, Peak, Profile
 from cogmagic._request import Request
 from cogmagic._tiling import Tiling, clip_of
 from cogmagic._work import ITEM, Work, higher, rounded, work_of

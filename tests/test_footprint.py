@@ -16,7 +16,8 @@ import pytest
 from cogmagic import Request
 from cogmagic._catalog import DTYPES, MODELS, Dtype, Model, catalogued
 from cogmagic._checkpoint import embedded_folder
-from cogmagic._curves import TABLE, Curve, Peak, configs_of, decisive, same, table
+from cogmagic._configs import TABLE, configs_of, decisive, same, table
+from cogmagic._curves import Curve, Peak
 from cogmagic._folder import identify
 from cogmagic._footprint import Footprint, _footprint, footprint
 from cogmagic._tiling import Tiling, clip_of, ends

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cogmagic._checkpoint import embedded_folder
-from cogmagic._curves import table
+from cogmagic._configs import table
 from cogmagic._generation import _decoder_calls
 from cogmagic._lean_decode import lean_decoding
 from cogmagic._passes import build

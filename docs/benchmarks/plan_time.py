@@ -69,7 +69,7 @@ def main() -> None:
 def _foreign(folder: Path, layers: int = 41, dtype: str = "BF16") -> None:
     """A checkpoint of 5b's size whose transformer has another number of layers, without weights."""
     from cogmagic._checkpoint import embedded_folder
-    from cogmagic._curves import table
+    from cogmagic._configs import table
 
     configs = table()["models"]["5b"]["configs"]
     index = {"_class_name": "CogVideoXPipeline"}

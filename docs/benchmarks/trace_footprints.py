@@ -25,7 +25,8 @@ from make_checkpoint import T5, TRANSFORMER, VAE
 import cogmagic
 from cogmagic import Request
 from cogmagic._catalog import DTYPES, MODELS, Model
-from cogmagic._curves import TABLE, Configs, Curve, Passes, Peak, Profile, decisive, tokens_of
+from cogmagic._configs import TABLE, Configs, decisive, tokens_of
+from cogmagic._curves import Curve, Passes, Peak, Profile
 from cogmagic._footprint import footprint
 from cogmagic._passes import build, profile, step
 from cogmagic._tiling import Tiling, clip_of
