@@ -14,6 +14,7 @@ import torch
 import cogmagic
 from cogmagic import Cancelled, Progress
 from cogmagic import _session as session_module
+from cogmagic._gpu import GIB, context_bytes
 from cogmagic._session import Session
 
 pytestmark = pytest.mark.gpu
@@ -90,6 +91,67 @@ def test_a_real_shortage_is_one_line_and_leaves_nothing(
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert "\n" not in str(error.value)
     assert allocated() - before < MIB
+
+
+def test_a_limit_holds_the_allocator_and_is_put_back(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    """With a tensor of the kernel's own, which the allocator counts, too."""
+    torch.zeros(1, device="cuda")
+    before = allocated()
+    total, share = torch.cuda.get_device_properties(0).total_memory, 0.9
+    seen: set[float] = set()
+
+    def look(progress: Progress) -> None:
+        if progress.phase == "denoise":
+            seen.add(torch.cuda.get_per_process_memory_fraction(0))
+
+    torch.cuda.set_per_process_memory_fraction(share)
+    try:
+        wish: dict[str, Any] = {"model": str(toy), "seed": 1, "num_inference_steps": 2}
+        cogmagic.generate(PROMPT, vram_limit=2 * GIB, on_progress=look, **wish)
+        assert seen == {(2 * GIB - context_bytes()) / total}
+        assert torch.cuda.get_per_process_memory_fraction(0) == share
+        mine = torch.empty(3 * GIB // 2, dtype=torch.uint8, device="cuda")
+        assert not cogmagic.plan(model=str(toy), vram_limit=2 * GIB).fits
+        with pytest.raises(cogmagic.OutOfMemoryError):
+            cogmagic.generate(PROMPT, vram_limit=2 * GIB, tier="none", **wish)
+        assert torch.cuda.get_per_process_memory_fraction(0) == share
+        assert abs(allocated() - before - mine.numel()) < MIB
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_the_kernels_own_tensors_are_not_learnt_as_the_models(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    wish: dict[str, Any] = {"model": str(toy), "tier": "none", "seed": 1}
+    wish |= {"num_inference_steps": 3}
+    alone = cogmagic.generate(PROMPT, **wish).report
+    mine = torch.empty(256 * MIB, dtype=torch.uint8, device="cuda")
+    beside = cogmagic.generate(PROMPT, **wish).report
+    assert beside.held_before == {0: mine.numel()}
+    assert abs((beside.peak_vram or 0) - (alone.peak_vram or 0) - mine.numel()) < MIB
+    assert abs((beside.own_peak or 0) - (alone.own_peak or 0)) < MIB
+    past = [p.measured_allocated for p in cogmagic.Machine.detect().past]
+    assert sorted(past, key=str) == sorted([alone.own_peak, beside.own_peak], key=str)
+    assert alone.peak_ram is not None
+    assert alone.peak_ram > GIB // 4
+
+
+def test_a_gpu_is_probed_wherever_new_tensors_go(toy: Path, cwd: Path, session: Session) -> None:
+    wish: dict[str, Any] = {"model": str(toy), "seed": 1, "num_inference_steps": 2}
+    torch.zeros(1, device="cuda")
+    drawn = torch.cuda.get_rng_state(0)
+    with torch.device("cuda"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cogmagic._experience._probed", set())
+        cogmagic.generate(PROMPT, **wish)
+    rates = cogmagic.Machine.detect().rates
+    assert rates is not None
+    assert (rates.source, rates.probes) == ("probe", 1)
+    assert 1e-5 < rates.tensor < 1e-2  # seconds that the host takes for a tensor
+    assert rates.compute > 1e12
+    assert torch.equal(torch.cuda.get_rng_state(0), drawn)
 
 
 def test_the_same_seed_gives_the_same_frames_in_every_tier(

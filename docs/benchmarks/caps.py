@@ -4,9 +4,9 @@
     python docs/benchmarks/caps.py --model /scratch/1.5-5b --caps 25 --policy rule
 
 For each cap of so many GiB the planner is given that limit, and torch's allocator is held to the
-limit less the CUDA context. The chosen tier is run; so is the fastest that was rejected for want of
-VRAM, which must run out. With `--exact` each tier is run under exactly the VRAM predicted for it. A
-JSON row a run; rows that are there already are not run again.
+limit less the CUDA context. The chosen tier is run; so is each faster one that was rejected for
+want of VRAM, which must run out. With `--exact` each tier is run under exactly the VRAM predicted
+for it. A JSON row a run; rows that are there already are not run again.
 """
 
 from __future__ import annotations
@@ -63,9 +63,8 @@ def main() -> None:
         rejected = [c for c in found.candidates if c.missing_vram]
         chosen = next(c for c in found.candidates if c.tier == found.tier)
         faster = [c for c in rejected if _seconds(c) <= _seconds(chosen) and c != chosen]
-        if faster and args.policy == "auto":  # the one that lacks least: the closest call
-            least = min(faster, key=lambda c: c.missing_vram)
-            runs.run(limit, least.tier, "rejected", fits=False)
+        for candidate in faster if args.policy == "auto" else ():
+            runs.run(limit, candidate.tier, "rejected", fits=False)
 
 
 def _seconds(candidate: Any) -> float:
