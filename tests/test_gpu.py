@@ -110,13 +110,13 @@ def test_a_limit_holds_the_allocator_and_is_put_back(
     try:
         wish: dict[str, Any] = {"model": str(toy), "seed": 1, "num_inference_steps": 2}
         cogmagic.generate(PROMPT, vram_limit=2 * GIB, on_progress=look, **wish)
-        assert seen == {(2 * GIB - context_bytes()) / total}
-        assert torch.cuda.get_per_process_memory_fraction(0) == share
+        assert list(seen) == [pytest.approx((2 * GIB - context_bytes()) / total)]
+        assert torch.cuda.get_per_process_memory_fraction(0) == pytest.approx(share)
         mine = torch.empty(3 * GIB // 2, dtype=torch.uint8, device="cuda")
         assert not cogmagic.plan(model=str(toy), vram_limit=2 * GIB).fits
         with pytest.raises(cogmagic.OutOfMemoryError):
             cogmagic.generate(PROMPT, vram_limit=2 * GIB, tier="none", **wish)
-        assert torch.cuda.get_per_process_memory_fraction(0) == share
+        assert torch.cuda.get_per_process_memory_fraction(0) == pytest.approx(share)
         assert abs(allocated() - before - mine.numel()) < MIB
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
@@ -130,7 +130,7 @@ def test_the_kernels_own_tensors_are_not_learnt_as_the_models(
     alone = cogmagic.generate(PROMPT, **wish).report
     mine = torch.empty(256 * MIB, dtype=torch.uint8, device="cuda")
     beside = cogmagic.generate(PROMPT, **wish).report
-    assert beside.held_before == {0: mine.numel()}
+    assert abs(beside.held_before[0] - mine.numel()) < MIB
     assert abs((beside.peak_vram or 0) - (alone.peak_vram or 0) - mine.numel()) < MIB
     assert abs((beside.own_peak or 0) - (alone.own_peak or 0)) < MIB
     past = [p.measured_allocated for p in cogmagic.Machine.detect().past]

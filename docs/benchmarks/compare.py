@@ -1,11 +1,13 @@
 """Every prediction against the row that was measured: the whole table, misses included.
 
     python docs/benchmarks/compare.py
+    python docs/benchmarks/compare.py --phases
     python docs/benchmarks/compare.py --caps
 
 Each row of tiers.jsonl is planned anew for an idle card of that kind and set beside what the run
-took. Peaks are GiB allocated; RAM is the process's own, mapped files not counted. Or the outcomes
-under caps, in caps.jsonl: for each model and size of card what was chosen, then what was rejected.
+took. Peaks are GiB allocated; RAM is the process's own, mapped files not counted. Or the rows' own
+peaks, phase by phase. Or the outcomes under caps, in caps.jsonl: for each model and size of card
+what was chosen, then what is faster and was rejected.
 """
 
 from __future__ import annotations
@@ -60,10 +62,7 @@ def replanned(row: dict[str, Any]) -> Plan:
         num_inference_steps=row["steps"],
         image=Image.new("RGB", (width, height)) if model.task == "i2v" else None,
     )
-    # With no room for copies, but for a page cache, weights stay mapped files, as they did in all
-    # tiers but `stream` when the rows that say so were taken.
-    ram = (16.0 if row["model"] == "2b" else 21.9) if row.get("mapped") else None
-    machine = Machine.of("2x H100 SXM" if row["tier"] == "balanced" else "H100 SXM", ram=ram)
+    machine = Machine.of("2x H100 SXM" if row["tier"] == "balanced" else "H100 SXM")
     if "rates" in row:  # as probed on that host, which decides over layers that come one by one
         machine = replace(machine, rates=Rates(**row["rates"]))
     return plan(request, machine, tier=row["tier"])
@@ -81,29 +80,52 @@ def pairs(row: dict[str, Any]) -> dict[str, Pair]:
     }
 
 
+def phases() -> None:
+    """What each run held at most, phase by phase."""
+    heads = ("peak", "load", "encode", "denoise", "decode", "s/step")
+    out = sys.stdout.write
+    out(f"| model | size, frames | tier | {' | '.join(heads)} |\n|{'---|' * 9}\n")
+    for row in rows():
+        named = row["peak_phases"]
+        amounts = [named.get("load", 0), named["encode"], named["denoise"], named["decode"]]
+        shown = " | ".join(f"{amount / GIB:.2f}" for amount in amounts)
+        peak = max(row["peak_allocated"].values()) / GIB
+        clip = f"| {row['model']} | {row['size']}, {row['num_frames']} | `{row['tier']}` |"
+        out(f"{clip} **{peak:.2f}** | {shown} | {row['step_seconds']:.2f} |\n")
+
+
 def caps() -> None:
     """Outcomes under caps, a row for each size of card."""
     swept = [r for r in rows("caps") if r["why"] in ("chosen by auto", "rejected")]
-    models = list(dict.fromkeys(r["model"] for r in swept))
+    models = list(dict.fromkeys(r["model"] for r in rows()))
     out = sys.stdout.write
     out("| card of | " + " | ".join(models) + " |\n|" + "---|" * (len(models) + 1) + "\n")
     for limit in sorted({r["limit"] for r in swept}):
-        cells = (
-            "; ".join(
-                f"`{r['tier']}` {'ran' if r['ran'] else 'out of memory'}"
-                for r in sorted(swept, key=lambda r: r["why"])
-                if (r["model"], r["limit"]) == (model, limit)
-            )
-            for model in models
-        )
-        out(f"| {limit / GIB:g} GiB | {' | '.join(cells)} |\n")
+        out(f"| {limit / GIB:g} GiB |")
+        for model in models:
+            kinds = (outcomes(swept, model, limit, w) for w in ("chosen by auto", "rejected"))
+            out(f" {'; '.join(filter(None, kinds))} |")
+        out("\n")
+
+
+def outcomes(swept: list[dict[str, Any]], model: str, limit: int, why: str) -> str:
+    """``a, b out of memory; c ran``."""
+    found: dict[bool, list[str]] = {}
+    for row in swept:
+        if (row["model"], row["limit"], row["why"]) == (model, limit, why):
+            found.setdefault(row["ran"], []).append(f"`{row['tier']}`")
+    return "; ".join(
+        f"{', '.join(tiers)} {'ran' if ran else 'out of memory'}" for ran, tiers in found.items()
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--caps", action="store_true", help="the outcomes under caps")
-    if parser.parse_args().caps:
-        caps()
+    parser.add_argument("--phases", action="store_true", help="the rows' own peaks")
+    args = parser.parse_args()
+    if args.caps or args.phases:
+        (caps if args.caps else phases)()
         return
     heads = ("allocated, GiB", "RAM, GiB", "s/step")
     out = sys.stdout.write
