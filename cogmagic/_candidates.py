@@ -137,7 +137,7 @@ def _spread(
 
 def _least_left(need: Needs, machine: Machine) -> int:
     """Bytes that stay free on the fullest GPU of `balanced`, as far as they tell."""
-    rooms = {g.index: g.available for g in machine.gpus}
+    rooms = {g.index: g.room for g in machine.gpus}
     left = (
         (rooms[i] or 0) - reserved_bytes(phases)
         for i, phases in zip(need.order, need.gpus, strict=True)
@@ -208,7 +208,7 @@ def _fitted(traced: Needs, need: Needs, machine: Machine) -> Candidate:
     short = max(need.peak_ram - ram, 0) if ram is not None else 0
     if machine.device != "cuda":
         return Candidate(need, traced, None, 0, short)
-    gpus = sorted(machine.gpus, key=lambda g: g.available or 0, reverse=True)
+    gpus = [machine.roomiest] if machine.roomiest else []
     if need.order:
         gpus = [g for index in need.order for g in machine.gpus if g.index == index]
     takes = [(g, reserved_bytes(phases)) for g, phases in zip(gpus, need.gpus, strict=False)]
@@ -218,6 +218,4 @@ def _fitted(traced: Needs, need: Needs, machine: Machine) -> Candidate:
 
 
 def _missing(gpu: Gpu, taken: int) -> int:
-    if gpu.available is None:
-        return 0
-    return max(taken + gpu.context_to_come - gpu.available, 0)
+    return 0 if gpu.room is None else max(taken - gpu.room, 0)

@@ -75,8 +75,7 @@ def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
     from cogmagic._history import History, Past
 
     traced = candidate.traced
-    room = gpu.available - gpu.context_to_come if gpu.available is not None else 0
-    limit = round(allocatable(room) * 1.01)  # it took more
+    limit = round(allocatable(gpu.room or 0) * 1.01)  # it took more
     History().add(
         Past(
             when=time.time(),

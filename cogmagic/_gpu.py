@@ -50,6 +50,11 @@ class Gpu:
         return context_bytes() if self.reserved is None else 0
 
     @property
+    def room(self) -> int | None:
+        """What tensors could take: `available`, less the CUDA context that comes first."""
+        return None if self.available is None else self.available - self.context_to_come
+
+    @property
     def others(self) -> int | None:
         """An estimate of what others use: all that is neither free nor this kernel's.
 

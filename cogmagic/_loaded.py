@@ -139,5 +139,5 @@ def order_of(chosen: Plan, machine: Machine) -> tuple[int, ...]:
     """The GPUs of `balanced`, the largest component's first; the roomiest if none are planned."""
     if chosen.chosen and chosen.chosen.needs.order:
         return chosen.chosen.needs.order
-    roomy = sorted(machine.gpus, key=lambda g: g.available or 0, reverse=True)
+    roomy = sorted(machine.gpus, key=lambda g: g.room or 0, reverse=True)
     return tuple(g.index for g in roomy[:2])

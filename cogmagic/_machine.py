@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Machine", "checked_by_torch"]
 
+_LOADED = 2**28
+"""More than libraries load beside a CUDA context of the usual size: 0.1 GiB on an H100."""
+
 DeviceType = Literal["cuda", "mps", "cpu"]
 
 
@@ -60,8 +63,14 @@ class Machine:
 
     @property
     def roomiest(self) -> Gpu | None:
-        """The GPU that a run on one GPU uses: the one with most available; None without any."""
-        return max(self.gpus, key=lambda g: (g.available or 0, -g.index), default=None)
+        """The GPU that a run on one GPU uses: the one with most room; None without any.
+
+        Of GPUs with as much, the one that this kernel uses already: another costs another context.
+        """
+        stays = {g.index: _LOADED if g.reserved is not None else 0 for g in self.gpus}
+        return max(
+            self.gpus, key=lambda g: ((g.room or 0) + stays[g.index], -g.index), default=None
+        )
 
     @classmethod
     def of(

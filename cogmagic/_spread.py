@@ -35,7 +35,7 @@ def orders(machine: Machine, dtype: Dtype, count: int) -> Orders:
 
     Of the roomiest alone: less room would do no better.
     """
-    roomy = sorted(usable(machine, dtype), key=lambda g: g.context_to_come - (g.available or 0))
+    roomy = sorted(usable(machine, dtype), key=lambda g: -(g.room or 0))
     return list(permutations([g.index for g in roomy[:count]], count))
 
 

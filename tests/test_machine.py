@@ -246,6 +246,19 @@ def test_a_run_on_one_gpu_uses_the_roomiest() -> None:
     assert Machine().roomiest is None
 
 
+def test_the_next_run_uses_the_same_gpu_unless_another_has_more_room() -> None:
+    def roomiest(free: float) -> int:
+        """Of two, when the second has this kernel's context and so many GiB free."""
+        gpus = Gpu(0, "A", free=24 * GIB), Gpu(1, "B", free=round(free * GIB), reserved=0)
+        found = Machine(gpus, device="cuda").roomiest
+        assert found is not None
+        return found.index
+
+    assert roomiest(23.3) == 1
+    assert roomiest(23.2) == 1  # of which libraries took some
+    assert roomiest(22.9) == 0
+
+
 def test_a_driver_that_does_not_start_is_said_and_asked_again(
     nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:

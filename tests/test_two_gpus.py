@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,7 @@ def test_a_gpu_that_is_full_is_passed_over(toy: Path, cwd: Path, session: Sessio
         assert "cuda:1" in video.report.device
     finally:
         del held
+        torch.cuda.empty_cache()  # for other processes
 
 
 def test_both_gpus_are_in_status(toy: Path, cwd: Path, session: Session) -> None:
@@ -95,6 +98,21 @@ def test_both_gpus_are_in_status(toy: Path, cwd: Path, session: Session) -> None
     shown = str(cogmagic.status())
     assert "GPU 0" in shown
     assert "GPU 1" in shown
+
+
+def test_later_runs_take_no_further_gpu(toy: Path, cwd: Path, session: Session) -> None:
+    """In a fresh kernel: its CUDA context must not make a GPU seem the less roomy one."""
+    code = f"""
+import cogmagic, torch
+for _ in range(3):
+    cogmagic.generate("red", model={str(toy)!r}, seed=1, num_inference_steps=2)
+    print("contexts", [torch._C._cuda_hasPrimaryContext(i) for i in (0, 1)])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("contexts")]
+    assert len(lines) == 3
+    assert len(set(lines)) == 1
 
 
 @pytest.mark.parametrize("index", [0, 1])
