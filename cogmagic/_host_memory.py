@@ -47,7 +47,7 @@ def host_memory(
     frames = request.num_frames * request.height * request.width * 3
     process = PROCESS + 2 * frames
     if tier == "balanced":  # goes from the files to the GPUs
-        return process, False
+        return process + _PASSING, False
     if tier == "staged":  # the same, several tensors at once
         passing = _PASSING
         if fp8 and not mapped(request, dtype):  # converted whole before it is narrowed
