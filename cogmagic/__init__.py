@@ -18,7 +18,9 @@ from cogmagic._version import __version__
 
 if TYPE_CHECKING:
     from cogmagic import training
-    from cogmagic._api import cancel, generate, models, panel, release, status, unsaved
+    from cogmagic._api.generate import generate
+    from cogmagic._api.kernel import cancel, models, release, status, unsaved
+    from cogmagic._api.plan import plan
     from cogmagic._errors import (
         BusyError,
         Cancelled,
@@ -31,18 +33,20 @@ if TYPE_CHECKING:
         TierError,
         TrainingError,
     )
-    from cogmagic._gpu import Gpu
-    from cogmagic._machine import Machine
-    from cogmagic._plan import Plan
-    from cogmagic._planning import plan
+    from cogmagic._machine.gpu import Gpu
+    from cogmagic._machine.machine import Machine
+    from cogmagic._machine.ram import Ram
+    from cogmagic._models.request import Request
+    from cogmagic._notebook.panel import panel
+    from cogmagic._planning.plan import Plan
     from cogmagic._progress import Progress
-    from cogmagic._ram import Ram
-    from cogmagic._report import Report
-    from cogmagic._request import Request
-    from cogmagic._video import Video
+    from cogmagic._video.report import Report
+    from cogmagic._video.video import Video
 
 _HOMES = {
-    "_api": ("cancel", "generate", "models", "panel", "release", "status", "unsaved"),
+    "_api.generate": ("generate",),
+    "_api.kernel": ("cancel", "models", "release", "status", "unsaved"),
+    "_api.plan": ("plan",),
     "_errors": (
         "BusyError",
         "Cancelled",
@@ -55,15 +59,15 @@ _HOMES = {
         "TierError",
         "TrainingError",
     ),
-    "_gpu": ("Gpu",),
-    "_machine": ("Machine",),
-    "_plan": ("Plan",),
-    "_planning": ("plan",),
+    "_machine.gpu": ("Gpu",),
+    "_machine.machine": ("Machine",),
+    "_machine.ram": ("Ram",),
+    "_models.request": ("Request",),
+    "_notebook.panel": ("panel",),
+    "_planning.plan": ("Plan",),
     "_progress": ("Progress",),
-    "_ram": ("Ram",),
-    "_report": ("Report",),
-    "_request": ("Request",),
-    "_video": ("Video",),
+    "_video.report": ("Report",),
+    "_video.video": ("Video",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -113,13 +117,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(ipython: Any) -> None:
     """Called by ``%load_ext cogmagic``."""
-    from cogmagic._extension import load
+    from cogmagic._notebook.extension import load
 
     load(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
     """Called by ``%unload_ext cogmagic``."""
-    from cogmagic._extension import unload
+    from cogmagic._notebook.extension import unload
 
     unload(ipython)

@@ -94,6 +94,8 @@ def plain_line(text: str) -> str:
 
 
 _LONGEST = 1500
+
+
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 

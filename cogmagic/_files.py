@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-__all__ = ["lock", "write_whole"]
+__all__ = ["cache_folder", "lock", "write_whole"]
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -48,3 +48,14 @@ def lock(handle: int) -> bool | None:
     except (ImportError, OSError):
         return None
     return True
+
+
+def cache_folder() -> Path:
+    """``$COGMAGIC_CACHE``, or ``cogmagic`` in the user's cache folder."""
+    if os.environ.get("COGMAGIC_CACHE"):
+        return Path(os.path.expanduser(os.environ["COGMAGIC_CACHE"]))  # noqa: PTH111 - no error
+    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
+        return Path(os.environ["LOCALAPPDATA"]) / "cogmagic"
+    if sys.platform == "darwin":
+        return Path("~/Library/Caches/cogmagic").expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cogmagic"

@@ -11,8 +11,11 @@ from types import FrameType
 
 __all__ = ["interrupts_deferred", "interrupts_held", "interrupts_once"]
 
+
 # Destructors, and what ipykernel 6.31 has the garbage collector call.
 _FORGETFUL = ("__del__", "_clean_thread_parent_frames")
+
+
 _AGAIN = 5.0
 """Seconds after which a press counts again: the first may have been lost in a destructor."""
 

@@ -11,7 +11,10 @@ from typing import Literal, get_args
 
 __all__ = ["PHASES", "Clock", "OnProgress", "Phase", "Progress", "silent"]
 
+
 Phase = Literal["download", "load", "encode", "compile", "denoise", "decode", "save"]
+
+
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
 

@@ -45,7 +45,7 @@ def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def session() -> Iterator[Any]:
     """The kernel's session, empty before and after."""
-    from cogmagic._session import session
+    from cogmagic._session.session import session
 
     session().release()
     yield session()

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from cogmagic._video import VOLATILE
+from cogmagic._html import VOLATILE
 from tests.lab import KERNEL_IS_IDLE, RUN_ALL, SAVE, browser_page, chromium, jupyterlab
 
 pytestmark = pytest.mark.browser

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cogmagic import Machine, RequestError
-from cogmagic._cards import CARDS, Card, card_for, find_card, parse_gpus
-from cogmagic._gpu import GIB
+from cogmagic._machine.card_names import CARDS, Card, card_for, find_card, parse_gpus
+from cogmagic._units import GIB
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda c: c.name)

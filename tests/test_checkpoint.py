@@ -11,12 +11,11 @@ import pytest
 
 import cogmagic
 from cogmagic import CheckpointError, Gpu, Machine, RequestError, TierError
-from cogmagic._catalog import MODELS
-from cogmagic._checkpoint import find_model
-from cogmagic._folder import check_folder, identify
-from cogmagic._pipeline import check_balanced
-from cogmagic._session import Session
-from cogmagic._spread import check_map
+from cogmagic._models.catalog import MODELS
+from cogmagic._models.checkpoint import check_folder, identify
+from cogmagic._models.find import find_model
+from cogmagic._session.session import Session
+from cogmagic._tiers.balanced import check_balanced, check_map
 from tests.checkpoints import save_checkpoint
 
 GIB = 2**30

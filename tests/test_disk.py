@@ -15,7 +15,7 @@ import pytest
 
 import cogmagic
 from cogmagic import OutputError, Progress
-from cogmagic._session import Session
+from cogmagic._session.session import Session
 
 PROMPT = "a red circle moves right"
 QUICK: dict[str, Any] = {"seed": 3, "num_inference_steps": 2}

@@ -24,18 +24,19 @@ from cogmagic import (
     Request,
     TierError,
 )
-from cogmagic._apply import placed
-from cogmagic._brakes import checking
-from cogmagic._checkpoint import find_model
-from cogmagic._fallback import cheaper, ran_out
-from cogmagic._gpu import GIB
-from cogmagic._memory import freeing_frames
-from cogmagic._pipeline import load
-from cogmagic._placing import Placing
-from cogmagic._planner import plan
-from cogmagic._prepare import Prepared, first_plan
-from cogmagic._session import Session
-from cogmagic._shortage import Shortage
+from cogmagic._machine.failures import freeing_frames
+from cogmagic._models.find import find_model
+from cogmagic._pipeline.cancel import checking
+from cogmagic._pipeline.load import load
+from cogmagic._planning.options import Placing
+from cogmagic._planning.planner import plan
+from cogmagic._session.diagnosis import Shortage
+from cogmagic._session.fallback import cheaper, ran_out
+from cogmagic._session.first_plan import first_plan
+from cogmagic._session.prepare import Prepared
+from cogmagic._session.session import Session
+from cogmagic._tiers.place import placed
+from cogmagic._units import GIB
 
 PROMPT = "a red circle moves right"
 QUICK: dict[str, Any] = {"seed": 3, "num_frames": 9, "num_inference_steps": 2}

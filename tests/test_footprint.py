@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from cogmagic import Request
-from cogmagic._catalog import DTYPES, MODELS, Dtype, Model, catalogued
-from cogmagic._checkpoint import embedded_folder
-from cogmagic._configs import TABLE, configs_of, decisive, same, table
-from cogmagic._curves import Curve, Peak
-from cogmagic._folder import identify
-from cogmagic._footprint import Footprint, _footprint, footprint
-from cogmagic._tiling import Tiling, clip_of, ends
-from cogmagic._work import Work
+from cogmagic._footprint.configs import TABLE, configs_of, decisive, same, table
+from cogmagic._footprint.curves import Curve, Peak
+from cogmagic._footprint.footprint import Footprint, _footprint, footprint
+from cogmagic._footprint.tiling import Tiling, clip_of, ends
+from cogmagic._footprint.work import Work
+from cogmagic._models.catalog import DTYPES, MODELS, Dtype, Model, catalogued
+from cogmagic._models.checkpoint import identify
+from cogmagic._models.find import embedded_folder
 
 GIB = 2**30
 BENCHMARKS = Path(__file__).parents[1] / "docs" / "benchmarks"
@@ -58,7 +58,7 @@ def configs_for(script: ModuleType, model: Model) -> dict[str, Any]:
 
 def afresh(script: ModuleType, request: Request, dtype: Dtype, *, lean: bool = False) -> Footprint:
     """The footprint from traces at just this request's sizes."""
-    from cogmagic._passes import profile
+    from cogmagic._footprint.passes import profile
 
     configs = configs_for(script, request.model)
     tiling = Tiling.of(request, configs)
@@ -78,8 +78,8 @@ def test_a_known_model_needs_no_torch_and_no_time() -> None:
     code = """
 import sys, time
 from cogmagic import Request
-from cogmagic._catalog import MODELS
-from cogmagic._footprint import footprint
+from cogmagic._models.catalog import MODELS
+from cogmagic._footprint.footprint import footprint
 request = Request.of("a", MODELS[4])
 began = time.perf_counter()
 footprint(request, "bfloat16")
@@ -119,7 +119,7 @@ def test_t5_in_float16_keeps_some_in_float32_and_2b_keeps_its_positions_in_float
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_weights_are_what_the_loader_loads(dtype: Dtype) -> None:
-    from cogmagic._pipeline import load
+    from cogmagic._pipeline.load import load
 
     pipe = load(embedded_folder(), "t2v", dtype)
     parts = footprint(wish("tiny", 96, 96, 17), dtype)
@@ -136,7 +136,7 @@ def test_stored_positions_are_in_the_loaders_dtype(tmp_path: Path, learned: bool
     import torch
     from diffusers import CogVideoXTransformer3DModel
 
-    from cogmagic._passes import build
+    from cogmagic._footprint.passes import build
 
     small = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 1}
     small |= {"text_embed_dim": 32, "time_embed_dim": 8, "sample_width": 12, "sample_height": 12}
@@ -216,9 +216,9 @@ def test_lean_decoding_is_what_its_passes_are() -> None:
     """On the meta device the picture and the strips count, too, which go to host memory."""
     import torch
 
-    from cogmagic._lean_decode import lean_decoding
-    from cogmagic._passes import build
-    from cogmagic._trace import traced
+    from cogmagic._footprint.passes import build
+    from cogmagic._footprint.trace import traced
+    from cogmagic._pipeline.lean_decode import lean_decoding
 
     request = wish("tiny", 208, 176, 33)
     configs = table()["models"]["tiny"]["configs"]
@@ -237,7 +237,7 @@ def test_lean_decoding_is_what_its_passes_are() -> None:
 def test_a_few_blocks_stand_for_all(script: ModuleType) -> None:
     import torch
 
-    from cogmagic._passes import build, step
+    from cogmagic._footprint.passes import build, step
 
     model = model_named("2b")
     configs, clip = configs_for(script, model), (13, 60, 90)
@@ -313,7 +313,7 @@ def test_a_folder_of_a_known_model_is_read_off_the_table(
         (tmp_path / part).mkdir()
         (tmp_path / part / "config.json").write_text(json.dumps(config | {"dropout": 0.1}))
     request = wish("5b", 512, 320, 17)
-    monkeypatch.setattr("cogmagic._passes.profile", None)
+    monkeypatch.setattr("cogmagic._footprint.passes.profile", None)
     assert footprint(request, "bfloat16", tmp_path) == footprint(request, "bfloat16")
 
 
@@ -365,7 +365,7 @@ class TestTrace:
         import torch
         from torch import nn
 
-        from cogmagic._trace import traced
+        from cogmagic._footprint.trace import traced
 
         with traced(nn.Identity()) as trace:
             x = torch.empty(256, device="meta")
@@ -385,7 +385,7 @@ class TestTrace:
         import torch
         from torch import nn
 
-        from cogmagic._trace import traced
+        from cogmagic._footprint.trace import traced
 
         with traced(nn.Identity()) as trace:
             held = [torch.empty(n, dtype=torch.uint8, device="meta") for n in (1, 512, 513)]
@@ -396,7 +396,7 @@ class TestTrace:
         import torch
         from torch import nn
 
-        from cogmagic._trace import traced
+        from cogmagic._footprint.trace import traced
 
         with torch.device("meta"):
             net = nn.Sequential(nn.Linear(128, 256, bias=False), nn.Linear(256, 128, bias=False))
@@ -411,7 +411,7 @@ class TestTrace:
         import torch
         from torch import nn
 
-        from cogmagic._trace import traced
+        from cogmagic._footprint.trace import traced
 
         with torch.device("meta"):
             net = nn.Sequential(*(nn.Linear(256, 256, bias=False) for _ in range(4)))
@@ -425,7 +425,7 @@ class TestTrace:
         import torch.nn.functional as F  # noqa: N812
         from torch import nn
 
-        from cogmagic._trace import traced
+        from cogmagic._footprint.trace import traced
 
         with traced(nn.Identity()) as trace:
             x = torch.empty(64, 64, 64, device="meta")
@@ -440,7 +440,7 @@ class TestTrace:
         import torch.nn.functional as F  # noqa: N812
         from torch import nn
 
-        from cogmagic._trace import traced
+        from cogmagic._footprint.trace import traced
 
         query = torch.empty(1, 4, 4096, 64, device="meta", dtype=torch.bfloat16)
         with traced(nn.Identity()) as trace:

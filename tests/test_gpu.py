@@ -13,9 +13,10 @@ import torch
 
 import cogmagic
 from cogmagic import Cancelled, Progress
-from cogmagic import _session as session_module
-from cogmagic._gpu import GIB, context_bytes
-from cogmagic._session import Session
+from cogmagic._machine.gpu import context_bytes
+from cogmagic._session import session as session_module
+from cogmagic._session.session import Session
+from cogmagic._units import GIB
 
 pytestmark = pytest.mark.gpu
 PROMPT = "a red circle moves right"
@@ -144,7 +145,7 @@ def test_a_gpu_is_probed_wherever_new_tensors_go(toy: Path, cwd: Path, session: 
     torch.zeros(1, device="cuda")
     drawn = torch.cuda.get_rng_state(0)
     with torch.device("cuda"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cogmagic._experience._probed", set())
+        patch.setattr("cogmagic._session.calibration._probed", set())
         cogmagic.generate(PROMPT, **wish)
     rates = cogmagic.Machine.detect(gpus=["0"]).rates
     assert rates is not None
@@ -177,7 +178,9 @@ def test_streamed_blocks_are_fetched_ahead(toy: Path, cwd: Path, session: Sessio
                 ahead.append(hook.next_group is not None)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cogmagic._stream.stream_indices", lambda count, _: frozenset(range(count)))
+        patch.setattr(
+            "cogmagic._tiers.stream.stream_indices", lambda count, _: frozenset(range(count))
+        )
         cogmagic.generate(
             PROMPT, model=str(toy), tier="stream", seed=3, num_inference_steps=2, on_progress=look
         )

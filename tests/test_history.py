@@ -15,13 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogmagic._correction import (
-    Correction,
-    Situation,
-    memory_correction,
-    speed_correction,
-)
-from cogmagic._history import History, Past, cache_folder, render
+from cogmagic._files import cache_folder
+from cogmagic._machine.history import History, Past, render
+from cogmagic._planning.correction import Correction, Situation, memory_correction, speed_correction
 
 RUN = Past(
     when=1.8e9,
@@ -194,7 +190,7 @@ def test_a_lock_that_is_never_let_go_does_not_hang_a_kernel(
 ) -> None:
     import fcntl
 
-    monkeypatch.setattr("cogmagic._history._WAIT", 0.05)
+    monkeypatch.setattr("cogmagic._machine.history._WAIT", 0.05)
     history = History(tmp_path)
     history.path.write_text((json.dumps(ROW) + "\n") * 500)
     with history.path.with_suffix(".lock").open("w") as other:

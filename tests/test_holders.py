@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from cogmagic import _nvml
-from cogmagic._gpu import Gpu
-from cogmagic._holders import Holder, holders, processes, told, variables
+from cogmagic._machine import nvml as _nvml
+from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.vram_users import Holder, holders, processes, told, variables
 
 
 def test_variables_are_named_with_their_bytes() -> None:

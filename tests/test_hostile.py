@@ -10,8 +10,8 @@ import pytest
 
 import cogmagic
 from cogmagic import BusyError, Progress, RequestError
-from cogmagic._mp4 import read_metadata
-from cogmagic._session import Session
+from cogmagic._session.session import Session
+from cogmagic._video.mp4 import read_metadata
 
 HOSTILE = {
     "html": '</div><script>alert(1)</script><img src=x onerror="alert(1)">',

@@ -10,11 +10,11 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, Progress
-from cogmagic import _run as run_module
-from cogmagic._gpu import GIB
-from cogmagic._hot import Hot
-from cogmagic._session import Session
-from cogmagic._status import Status
+from cogmagic._api.status import Status
+from cogmagic._session import run as run_module
+from cogmagic._session.hot import Hot
+from cogmagic._session.session import Session
+from cogmagic._units import GIB
 
 PROMPT = "a red circle moves right"
 QUICK: dict[str, Any] = {"seed": 3, "num_frames": 9, "num_inference_steps": 2}
@@ -122,7 +122,7 @@ def test_a_disk_that_refuses_takes_it_off(
     assert placings == ["none", "off"]
     make(toy)
     placings.clear()
-    monkeypatch.setattr("cogmagic._target.Target.commit", refused)
+    monkeypatch.setattr("cogmagic._video.output_file.Target.commit", refused)
     with pytest.raises(cogmagic.OutputError, match="kept in memory"):
         make(toy)
     assert placings == ["off"]
@@ -131,7 +131,7 @@ def test_a_disk_that_refuses_takes_it_off(
 def test_short_ram_takes_it_off(
     toy: Path, cwd: Path, session: Session, placings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cogmagic._held.host_ram", lambda: cogmagic.Ram(8 * GIB, GIB))
+    monkeypatch.setattr("cogmagic._session.holder.host_ram", lambda: cogmagic.Ram(8 * GIB, GIB))
     make(toy)
     assert placings == ["none", "off"]
     assert session.loaded is None

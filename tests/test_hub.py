@@ -19,11 +19,11 @@ import pytest
 
 import cogmagic
 from cogmagic import CheckpointError, CogMagicError, OutputError, Progress, RequestError
-from cogmagic._checkpoint import find_model, local_folder
-from cogmagic._display import describe
+from cogmagic._api.live_line import describe
 from cogmagic._errors import Cancelled
-from cogmagic._folder import identify
-from cogmagic._hub import cached_folder, download, fetch_tokenizer
+from cogmagic._models.checkpoint import identify
+from cogmagic._models.find import find_model, local_folder
+from cogmagic._models.hub.download import cached_folder, download, fetch_tokenizer
 from cogmagic._progress import silent
 from tests.hub_server import Hub, Repository, etag, serving
 
@@ -231,7 +231,7 @@ def test_an_unknown_finetune_is_identified_by_its_configs(
 def test_a_broken_connection_goes_on_where_it_broke(
     hub: Hub, original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cogmagic._transfer._PAUSES", (0.01,))
+    monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01,))
     size = (original / SHARD).stat().st_size
     hub.repositories[REPO].cut_after = {SHARD: size // 3}
     folder = download(find_model(REPO), silent)
@@ -247,7 +247,7 @@ def test_a_connection_that_falls_silent_is_taken_up_again(
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
-    monkeypatch.setattr("cogmagic._transfer._PAUSES", (0.01,))
+    monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01,))
     hub.repositories[REPO] = Repository(
         original, cut_after={SHARD: 1000}, cuts=1, silent_seconds=1.0
     )
@@ -258,7 +258,7 @@ def test_a_connection_that_falls_silent_is_taken_up_again(
 def test_a_connection_that_never_works_is_given_up(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cogmagic._transfer._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01, 0.01))
     hub.repositories[REPO].cut_after = {SHARD: 0}
     with pytest.raises(CheckpointError, match=r"out of reach .*goes on where it stopped"):
         download(find_model(REPO), silent)
@@ -579,8 +579,8 @@ def test_an_index_cannot_name_files_elsewhere(hub: Hub, repository: Repository) 
 
 _KERNEL = """
 import sys, cogmagic
-from cogmagic._checkpoint import find_model
-from cogmagic._hub import download
+from cogmagic._models.find import find_model
+from cogmagic._models.hub.download import download
 told = []
 def tell(progress):
     told.append(progress.done)
@@ -666,7 +666,7 @@ def test_where_locks_do_not_work_the_cache_is_still_right(
     """Some network file systems grant a lock to everybody."""
     from contextlib import nullcontext
 
-    monkeypatch.setattr("cogmagic._transfer._locked", lambda *_: nullcontext())
+    monkeypatch.setattr("cogmagic._models.hub.transfer._locked", lambda *_: nullcontext())
     model = find_model(REPO)
     hub.repositories[REPO].seconds_per_chunk = 0.002
     problems: list[BaseException] = []

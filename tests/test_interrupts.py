@@ -11,7 +11,7 @@ import pytest
 
 from cogmagic import Cancelled
 from cogmagic._interrupts import interrupts_deferred, interrupts_held, interrupts_once
-from cogmagic._memory import freeing_frames
+from cogmagic._machine.failures import freeing_frames
 
 
 def press() -> None:
@@ -134,6 +134,6 @@ def test_other_threads_leave_the_signal_alone(context: type) -> None:
 
 
 def test_a_second_press_while_freeing_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cogmagic._memory.empty_cache", press)
+    monkeypatch.setattr("cogmagic._machine.failures.empty_cache", press)
     with pytest.raises(Cancelled):
         freeing_frames(press)

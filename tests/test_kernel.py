@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cogmagic._video import MARK, VOLATILE
+from cogmagic._html import MARK, VOLATILE
 from tests.kernels import Kernel, Ran, kernel
 
 PROMPT = "a red circle moves to the right"
@@ -157,7 +157,7 @@ def test_an_interrupt_stops_the_cell_and_the_kernel_goes_on(
 
 HOLD = """
 import time
-from cogmagic import _session as s
+from cogmagic._session import session as s
 before = s.Clock.phase
 def hold(clock, phase, *rest, **more):
     before(clock, phase, *rest, **more)
@@ -197,7 +197,12 @@ def test_an_interrupt_in_any_phase_frees_all(
 
 def test_the_panel_runs_while_other_cells_do(one: Kernel, toy: Path, there: Path) -> None:
     """The buttons by comm messages, as a front end sends them."""
-    assert one.run("%cogvideo panel\nfrom cogmagic._panel import the_panel").reply["status"] == "ok"
+    assert (
+        one.run("%cogvideo panel\nfrom cogmagic._notebook.panel.widget import the_panel").reply[
+            "status"
+        ]
+        == "ok"
+    )
 
     def click(button: str) -> None:
         data = {"method": "custom", "content": {"event": "click"}}
@@ -229,7 +234,12 @@ def test_the_panel_runs_while_other_cells_do(one: Kernel, toy: Path, there: Path
     until("'<video' in the_panel().result.value")
     click("release")
     until("the_panel().status.value.startswith('Freed')")
-    assert one.run("from cogmagic._panel import close_panel; close_panel()").reply["status"] == "ok"
+    assert (
+        one.run("from cogmagic._notebook.panel.widget import close_panel; close_panel()").reply[
+            "status"
+        ]
+        == "ok"
+    )
     assert (
         one.value("[t.name for t in __import__('threading').enumerate() if 'cog' in t.name]")
         == "[]"
@@ -270,7 +280,7 @@ def test_a_failed_run_keeps_no_tensor_alive(
     assert loaded > before + 50  # the counting counts
     if how == "error":
         one.run(
-            "import cogmagic._generation as generation\n"
+            "import cogmagic._pipeline.generate as generation\n"
             "whole = generation._decode\n"
             "def broken(pipe, latents, clock): raise RuntimeError('broke')\n"
             "generation._decode = broken"

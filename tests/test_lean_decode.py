@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from cogmagic._checkpoint import embedded_folder
-from cogmagic._configs import table
-from cogmagic._generation import _decoder_calls
-from cogmagic._lean_decode import lean_decoding
-from cogmagic._passes import build
-from cogmagic._trace import traced
+from cogmagic._footprint.configs import table
+from cogmagic._footprint.passes import build
+from cogmagic._footprint.trace import traced
+from cogmagic._models.find import embedded_folder
+from cogmagic._pipeline.generate import _decoder_calls
+from cogmagic._pipeline.lean_decode import lean_decoding
 
 PORTRAIT, LANDSCAPE = (9, 5), (6, 8)
 GIB = 2**30

@@ -16,12 +16,12 @@ from IPython.core.error import UsageError
 from IPython.utils.capture import capture_output
 
 from cogmagic import CogMagicError, OutputError, RequestError, TierError, Video
-from cogmagic._completion import complete
-from cogmagic._magics import VERBS
-from cogmagic._mp4 import read_metadata
-from cogmagic._options import OPTIONS
-from cogmagic._session import session as current
-from cogmagic._video import MARK, VOLATILE
+from cogmagic._api.options import OPTIONS
+from cogmagic._html import MARK, VOLATILE
+from cogmagic._notebook.completion import complete
+from cogmagic._notebook.magics import VERBS
+from cogmagic._session.session import session as current
+from cogmagic._video.mp4 import read_metadata
 
 PROMPT = "a red circle moves to the right"
 LONG = " ".join(["a red circle moves to the left"] * 3)
@@ -287,7 +287,7 @@ def test_an_error_in_the_run_leaves_no_file(
         seen.extend(p.name for p in cwd.iterdir())
         raise RuntimeError("decoder broke")
 
-    monkeypatch.setattr("cogmagic._generation._decode", failing)
+    monkeypatch.setattr("cogmagic._pipeline.generate._decode", failing)
     with pytest.raises(RuntimeError, match="decoder broke"):
         shell.run(cell(toy, "--out fox"))
     assert len(seen) == 1
@@ -302,7 +302,7 @@ def test_long_errors_on_request(shell: Any, capsys: pytest.CaptureFixture[str]) 
         shell.run(f"%%cogvideo --model 5b --tier modle --dry-run\n{PROMPT}")
     shown = capsys.readouterr().out
     assert shown.startswith("Traceback (most recent call last):\n")
-    assert "_checks.py" in shown
+    assert "checks.py" in shown
     assert (
         shown.rstrip()
         .splitlines()[-1]

@@ -18,7 +18,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode, v4
 
-from cogmagic._video import MARK, VOLATILE
+from cogmagic._html import MARK, VOLATILE
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -6,8 +6,8 @@ import tomllib
 from pathlib import Path
 
 import cogmagic
-from cogmagic._checkpoint import embedded_folder
-from cogmagic._folder import check_folder
+from cogmagic._models.checkpoint import check_folder
+from cogmagic._models.find import embedded_folder
 
 ROOT = Path(__file__).parents[1]
 

@@ -19,14 +19,14 @@ from PIL import Image
 
 import cogmagic
 from cogmagic import Machine
-from cogmagic._cell_text import as_cell
-from cogmagic._gpu import GIB
-from cogmagic._options import parse_line
-from cogmagic._panel import Panel, close_panel, the_panel
-from cogmagic._panel_parts import Marks, player
-from cogmagic._panel_text import bars, recommendation
-from cogmagic._sampler import Sample, Sampler, Vitals
-from cogmagic._session import Session
+from cogmagic._api.options import parse_line
+from cogmagic._notebook.cell_text import as_cell
+from cogmagic._notebook.panel.html import bars, recommendation
+from cogmagic._notebook.panel.parts import Marks, player
+from cogmagic._notebook.panel.sampler import Sample, Sampler, Vitals
+from cogmagic._notebook.panel.widget import Panel, close_panel, the_panel
+from cogmagic._session.session import Session
+from cogmagic._units import GIB
 
 PROMPT = "a red circle moves right"
 
@@ -219,13 +219,13 @@ def test_a_model_is_looked_for_once(panel: Panel, monkeypatch: pytest.MonkeyPatc
         asked.append(name)
         raise cogmagic.CheckpointError("not there")
 
-    monkeypatch.setattr("cogmagic._panel_fields.find_model", missing)
+    monkeypatch.setattr("cogmagic._notebook.panel.fields.find_model", missing)
     panel.fields.inputs["model"].value = "someone/something"
     for seed in "123":
         panel.fields.inputs["seed"].value = seed
     assert asked == ["someone/something"]
     assert "not there" in panel.fields.wrong["model"].value
-    monkeypatch.setattr("cogmagic._panel_fields._AGAIN", 0.0)
+    monkeypatch.setattr("cogmagic._notebook.panel.fields._AGAIN", 0.0)
     panel.refresh()
     assert len(asked) > 1
 
@@ -317,12 +317,12 @@ def test_errors_appear_in_the_panel(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("cogmagic._api.generate", fail)
+    monkeypatch.setattr("cogmagic._api.generate.generate", fail)
     start(panel, toy)
     wait(panel)
     assert "cogmagic-wrong" in panel.status.value
     assert "<b>" not in panel.status.value
-    monkeypatch.setattr("cogmagic._api.release", fail)
+    monkeypatch.setattr("cogmagic._api.kernel.release", fail)
     panel.release.click()
     assert "cogmagic-wrong" in panel.status.value
 
@@ -392,7 +392,7 @@ def test_a_large_video_plays_and_a_huge_one_is_named(
 ) -> None:
     video = cogmagic.generate(PROMPT, model=str(toy), num_inference_steps=1)
     assert 'src="data:video/mp4' in player(replace(video, embed_limit=0))
-    monkeypatch.setattr("cogmagic._panel_parts._PLAYED", 10)
+    monkeypatch.setattr("cogmagic._notebook.panel.parts._PLAYED", 10)
     assert "too large" in player(video)
     assert video.path.name in player(video)
     video.path.unlink()

@@ -165,7 +165,8 @@ def test_another_page_that_goes_out_of_sight_does_not_stop_this_one(lab: str, cw
         page.wait_for_function(KERNEL_IS_IDLE)
         page.evaluate(RUN_ALL)
         page.wait_for_selector(".cogmagic-words")
-        hide = "from cogmagic._panel import the_panel as p\np().meter.visible = False\nprint('hid')"
+        hide = "from cogmagic._notebook.panel.widget import the_panel as p\n"
+        hide += "p().meter.visible = False\nprint('hid')"
         page.evaluate(ADD_CELL, hide)
         page.evaluate(ADD_CELL, "print(f'seen {p().meter.visible}')")
         page.evaluate(RUN_CELL, 2)

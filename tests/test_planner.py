@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cogmagic import Gpu, Machine, Request, TierError
-from cogmagic._catalog import MODELS
-from cogmagic._gpu import GIB
-from cogmagic._planner import plan
-from cogmagic._rule import rule_of_thumb
+from cogmagic._models.catalog import MODELS
+from cogmagic._planning.planner import plan
+from cogmagic._planning.rule import rule_of_thumb
+from cogmagic._units import GIB
 
 TINY = MODELS[0]
 

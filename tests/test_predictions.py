@@ -16,16 +16,17 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, Request, RequestError
-from cogmagic._catalog import MODELS, Model, catalogued
-from cogmagic._footprint import footprint
-from cogmagic._gpu import GIB, context_bytes
-from cogmagic._history import Past
-from cogmagic._loaded import Loaded
-from cogmagic._placement import Needs, needs, reserved_bytes
-from cogmagic._plan_text import as_json
-from cogmagic._planner import plan
-from cogmagic._ram import Ram
-from cogmagic._savings import Savings
+from cogmagic._footprint.footprint import footprint
+from cogmagic._footprint.savings import Savings
+from cogmagic._machine.gpu import context_bytes
+from cogmagic._machine.history import Past
+from cogmagic._machine.ram import Ram
+from cogmagic._models.catalog import MODELS, Model, catalogued
+from cogmagic._planning.plan import as_json
+from cogmagic._planning.planner import plan
+from cogmagic._session.loaded import Loaded
+from cogmagic._tiers.needs import Needs, needs, reserved_bytes
+from cogmagic._units import GIB
 
 BENCHMARKS = Path(__file__).parent.parent / "docs" / "benchmarks"
 
@@ -215,9 +216,9 @@ def test_past_runs_correct_the_next_prediction() -> None:
 def test_a_run_is_learnt_with_its_software_and_without_other_tensors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cogmagic._experience import learn
-    from cogmagic._history import History
-    from cogmagic._report import Report
+    from cogmagic._machine.history import History
+    from cogmagic._session.calibration import learn
+    from cogmagic._video.report import Report
 
     monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path))
     software = {"driver": "580.95.05", "versions": "torch 2.13.0, diffusers 0.42.1"}
@@ -242,8 +243,8 @@ def test_a_run_is_learnt_with_its_software_and_without_other_tensors(
 def test_running_out_is_evidence_where_it_should_have_fitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cogmagic._experience import learn
-    from cogmagic._history import History
+    from cogmagic._machine.history import History
+    from cogmagic._session.calibration import learn
 
     monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path))
     machine = Machine.of("RTX 4090")
@@ -420,14 +421,14 @@ def test_a_limit_is_what_is_left_beside_context_and_tensors() -> None:
 
 
 def test_sixteen_cards_take_no_longer_than_two() -> None:
-    from cogmagic._spread import orders
+    from cogmagic._tiers.balanced import orders
 
     for count, ways in ((2, 2), (3, 6)):
         assert len(orders(Machine.of("16x A100 40GB"), "bfloat16", count)) == ways
 
 
 def test_the_guard_against_being_killed_holds_on_a_cpu() -> None:
-    from cogmagic._prepare import would_be_killed
+    from cogmagic._session.first_plan import would_be_killed
 
     machine = replace(Machine(), ram=Ram(total=4 * GIB, available=4 * GIB))
     for tier in ("none", "model", "sequential", "stream"):
@@ -436,7 +437,7 @@ def test_the_guard_against_being_killed_holds_on_a_cpu() -> None:
 
 def test_what_the_files_hold_counts(tmp_path: Path) -> None:
     """A folder of 5b's architecture, whose transformer may be in other bits than the hub's."""
-    from cogmagic._checkpoint import find_model
+    from cogmagic._models.find import find_model
 
     plan_time = script("plan_time")
     found = {}
@@ -456,7 +457,7 @@ def test_what_the_files_hold_counts(tmp_path: Path) -> None:
 
 
 def test_a_plan_here_knows_what_is_kept(cwd: Path, capsys: Any) -> None:
-    from cogmagic._session import session
+    from cogmagic._session.session import session
 
     options: dict[str, Any] = {"num_inference_steps": 1, "num_frames": 9}
     try:
@@ -488,10 +489,10 @@ def test_weights_that_are_in_host_memory_are_not_read_again() -> None:
 def test_a_history_that_is_set_aside_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cogmagic._history import History
-    from cogmagic._machine import with_experience
+    from cogmagic._machine.history import History
+    from cogmagic._machine.machine import with_experience
 
-    monkeypatch.setattr("cogmagic._machine.driver_version", lambda: "580.95")
+    monkeypatch.setattr("cogmagic._machine.machine.driver_version", lambda: "580.95")
     machine = Machine.of("RTX 4090")
     History(tmp_path).path.write_text("not ours")
     with pytest.warns(UserWarning, match="history of runs was unreadable"):
@@ -564,9 +565,9 @@ def test_runs_of_a_toy_say_nothing_of_real_models() -> None:
 
 
 def test_only_a_surprise_is_a_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cogmagic._experience import learn
-    from cogmagic._history import History
-    from cogmagic._shortage import is_device_shortage, is_shortage
+    from cogmagic._machine.failures import is_device_shortage, is_shortage
+    from cogmagic._machine.history import History
+    from cogmagic._session.calibration import learn
 
     assert is_shortage(MemoryError())
     assert not is_device_shortage(MemoryError())
@@ -589,8 +590,8 @@ def test_steps_predicted_from_a_datasheet_are_no_measure_of_a_probe() -> None:
 
 
 def test_what_the_notebook_itself_has_in_host_memory_is_no_room() -> None:
-    from cogmagic._held import Held
-    from cogmagic._host_memory import PROCESS
+    from cogmagic._session.holder import Held
+    from cogmagic._tiers.host_memory import PROCESS
 
     ram = Ram(total=32 * GIB, available=20 * GIB, mine=11 * GIB)
     machine = replace(Machine.of("RTX 4090"), ram=ram)
@@ -700,7 +701,7 @@ def test_candidates_have_what_the_plan_has() -> None:
 
 
 def test_a_probe_of_a_gpu_that_others_keep_busy_is_not_believed() -> None:
-    from cogmagic._rates import Rates, hindered
+    from cogmagic._machine.rates import Rates, hindered
 
     datasheet = Machine.of("H100 SXM").rates
     assert datasheet is not None
@@ -716,7 +717,7 @@ def test_a_probe_of_a_gpu_that_others_keep_busy_is_not_believed() -> None:
 )
 def test_damaged_rates_are_as_none(tmp_path: Path, damage: str) -> None:
     from cogmagic import Gpu
-    from cogmagic._rates import Rates, known, remember
+    from cogmagic._machine.rates import Rates, known, remember
 
     gpu = Gpu(0, "GPU")
     rates = Rates(1e14, 1e13, source="probe", probes=1)
@@ -736,7 +737,7 @@ def test_damaged_rates_are_as_none(tmp_path: Path, damage: str) -> None:
 
 def test_rates_are_the_middle_of_the_last_five_probes_with_this_software(tmp_path: Path) -> None:
     from cogmagic import Gpu
-    from cogmagic._rates import Rates, known, remember
+    from cogmagic._machine.rates import Rates, known, remember
 
     gpu, other = Gpu(0, "GPU", uuid="GPU-1"), Gpu(1, "GPU", uuid="GPU-2")
     for n, pace in enumerate((9.0, 1.0, 5.0, 2.0, 3.0, 4.0)):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import cogmagic
-from cogmagic import _preview
-from cogmagic._session import Session
+from cogmagic._pipeline import preview as _preview
+from cogmagic._session.session import Session
 
 
 @pytest.mark.parametrize("tier", ["none", "model", "stream", "staged", "sequential"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import cogmagic
 from cogmagic import CogMagicError, Machine
-from cogmagic._options import OPTIONS, PLAN_OPTIONS, parse_line
+from cogmagic._api.options import OPTIONS, PLAN_OPTIONS, parse_line
 
 FLAGS = [flag for option in (*OPTIONS, *PLAN_OPTIONS) for flag in option.flags]
 VALUES = [

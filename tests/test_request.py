@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cogmagic import Request, RequestError
-from cogmagic._catalog import MODELS, catalogued
+from cogmagic._models.catalog import MODELS, catalogued
 
 BY_NAME = {m.name: m for m in MODELS}
 IMAGE = Image.new("RGB", (64, 48), "white")

@@ -15,8 +15,9 @@ from diffusers import CogVideoXPipeline
 
 import cogmagic
 from cogmagic import Machine
-from cogmagic._apply import placed
-from cogmagic._pipeline import load, load_balanced
+from cogmagic._pipeline.load import load
+from cogmagic._tiers.balanced import load_balanced
+from cogmagic._tiers.place import placed
 
 ROWS = [
     # one GPU, under 16 GB: each layer to the GPU when it is used

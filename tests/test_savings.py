@@ -15,16 +15,16 @@ from traitlets import TraitError
 
 import cogmagic
 from cogmagic import Machine, Request, RequestError
-from cogmagic import _session as session_module
-from cogmagic._apply import modules, placed
-from cogmagic._catalog import catalogued
-from cogmagic._fp8 import Fp8Linear, store_in_fp8, wide_linears
-from cogmagic._gpu import GIB
-from cogmagic._halves import guidance_halves
-from cogmagic._pipeline import load
-from cogmagic._planner import plan
-from cogmagic._session import Session
-from cogmagic._texts import Texts
+from cogmagic._models.catalog import catalogued
+from cogmagic._pipeline.fp8 import Fp8Linear, store_in_fp8, wide_linears
+from cogmagic._pipeline.guidance import guidance_halves
+from cogmagic._pipeline.load import load
+from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._planning.planner import plan
+from cogmagic._session import session as session_module
+from cogmagic._session.session import Session
+from cogmagic._tiers.place import modules, placed
+from cogmagic._units import GIB
 
 PROMPT = "a red circle moves right"
 TIERS = ("none", "model", "stream", "staged", "sequential")
@@ -99,7 +99,7 @@ def test_staging_is_undone_when_a_run_fails(
         raise RuntimeError("mid-run")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cogmagic._generation._decode", fails)
+        patch.setattr("cogmagic._pipeline.generate._decode", fails)
         with pytest.raises(RuntimeError, match="mid-run"):
             run(toy, tier="staged")
     loaded = session_module.session().loaded
@@ -136,7 +136,7 @@ def test_savings_are_told_and_are_no_measure_of_the_tier(
     def runs_out(*_: Any) -> None:
         raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr("cogmagic._generation._decode", runs_out)
+    monkeypatch.setattr("cogmagic._pipeline.generate._decode", runs_out)
     with pytest.raises(cogmagic.OutOfMemoryError):
         run(toy, lean_decode=True)
     assert len(learnt) == 1

@@ -12,7 +12,7 @@ import torch
 
 import cogmagic
 from cogmagic import BusyError, Cancelled, OutOfMemoryError, OutputError, Progress
-from cogmagic._session import Session
+from cogmagic._session.session import Session
 
 PROMPT = "a red circle moves right"
 QUICK: dict[str, Any] = {"num_inference_steps": 2, "num_frames": 9, "seed": 1}
@@ -68,7 +68,7 @@ def test_latents_out_and_decoded_here_equal_the_pipelines_own_frames(
     """The split into phases changes nothing: diffusers' own call gives the same pixels."""
     import hashlib
 
-    from cogmagic._pipeline import load, scheduler_for
+    from cogmagic._pipeline.load import load, scheduler_for
 
     video = cogmagic.generate(PROMPT, model=str(toy), guidance_scale=4, **QUICK)
     pipe = load(toy, "t2v", "float32")
@@ -187,7 +187,7 @@ def test_an_unwritable_place_is_refused_before_loading(
 def test_weights_are_not_kept_when_ram_is_short(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cogmagic._held.host_ram", lambda: cogmagic.Ram(8 * 2**30, 2**30))
+    monkeypatch.setattr("cogmagic._session.holder.host_ram", lambda: cogmagic.Ram(8 * 2**30, 2**30))
     video = cogmagic.generate(PROMPT, model=str(toy), **QUICK)
     assert session.loaded is None
     assert "not kept: 1.00 GiB of RAM left" in video.facts_line()

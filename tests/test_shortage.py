@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from cogmagic import Machine, OutOfMemoryError, Request
-from cogmagic._checkpoint import find_model
-from cogmagic._gpu import GIB
-from cogmagic._plan import Plan
-from cogmagic._planner import plan
-from cogmagic._savings import Savings
-from cogmagic._shortage import cause_of, is_device_shortage, is_shortage
+from cogmagic._footprint.savings import Savings
+from cogmagic._machine.failures import is_device_shortage, is_shortage
+from cogmagic._models.find import find_model
+from cogmagic._planning.plan import Plan
+from cogmagic._planning.planner import plan
+from cogmagic._session.diagnosis import cause_of
+from cogmagic._units import GIB
 
 SAID = (
     "CUDA out of memory. Tried to allocate {asked}. GPU 0 has a total capacity of 12.00 GiB of"

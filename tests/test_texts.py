@@ -11,10 +11,10 @@ import torch
 
 import cogmagic
 from cogmagic import Machine, Request
-from cogmagic._catalog import catalogued
-from cogmagic._planner import plan
-from cogmagic._session import Session
-from cogmagic._texts import Texts
+from cogmagic._models.catalog import catalogued
+from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._planning.planner import plan
+from cogmagic._session.session import Session
 
 PROMPT = "a red circle moves right"
 
@@ -109,7 +109,7 @@ def test_damage_and_a_folder_that_cannot_be_written(
 
 
 def test_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cogmagic._texts._MOST", 13_000)
+    monkeypatch.setattr("cogmagic._pipeline.prompt_cache._MOST", 13_000)
     found = [texts(tmp_path, f"prompt {i}", guidance_scale=1.0) for i in range(4)]
     for age, kept in enumerate(found[:3]):
         kept.write([torch.ones(1, 1000)])  # 4 kB each

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 import cogmagic
-from cogmagic import _compile
-from cogmagic._apply import modules, placed
-from cogmagic._host_copy import HostCopy
-from cogmagic._mp4 import write_mp4
-from cogmagic._pipeline import load
-from cogmagic._ram import Ram
-from cogmagic._session import Session
-from cogmagic._stream import stream_indices
+from cogmagic._machine.ram import Ram
+from cogmagic._pipeline import compile as _compile
+from cogmagic._pipeline.load import load
+from cogmagic._session.session import Session
+from cogmagic._tiers.host_copy import HostCopy
+from cogmagic._tiers.place import modules, placed
+from cogmagic._tiers.stream import stream_indices
+from cogmagic._video.mp4 import write_mp4
 
 PROMPT = "a red circle moves right"
 
@@ -156,7 +156,7 @@ def test_weights_become_copies_of_their_own(toy: Path, cwd: Path, session: Sessi
 def test_a_stream_from_too_little_memory_is_refused(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cogmagic._loaded.host_ram", lambda: Ram(2**30, 2**29, mine=2**28))
+    monkeypatch.setattr("cogmagic._session.loaded.host_ram", lambda: Ram(2**30, 2**29, mine=2**28))
     with pytest.raises(cogmagic.TierError, match=r"RAM for copies .* there are 0.75 GiB"):
         cogmagic.generate(PROMPT, model=str(toy), tier="stream", seed=3, num_inference_steps=1)
     assert session.loaded is not None
@@ -194,7 +194,7 @@ def test_compiled_blocks_draw_the_same_and_leave_nothing(
         frames.append(found)
         write_mp4(path, found, *rest)
 
-    monkeypatch.setattr("cogmagic._session.write_mp4", write)
+    monkeypatch.setattr("cogmagic._session.session.write_mp4", write)
     cogmagic.generate(PROMPT, **(options | {"compile": False}))
     _compile._SEEN.clear()
     seen: list[str] = []

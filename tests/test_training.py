@@ -21,7 +21,7 @@ from diffusers import CogVideoXPipeline
 
 import cogmagic
 from cogmagic import OutputError, RequestError, TierError, TrainingError
-from cogmagic._checkpoint import embedded_folder
+from cogmagic._models.find import embedded_folder
 from cogmagic.training import validation
 
 LOOP = Path(__file__).with_name("training_loop.py")

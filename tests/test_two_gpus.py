@@ -11,8 +11,8 @@ import torch
 
 import cogmagic
 from cogmagic import Machine, Progress, TierError
-from cogmagic._session import Session
-from cogmagic._spread import offloaded
+from cogmagic._session.session import Session
+from cogmagic._tiers.balanced import offloaded
 
 pytestmark = [
     pytest.mark.gpu,

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from cogmagic import OutputError, Report, Video
-from cogmagic._checkpoint import find_model
-from cogmagic._mp4 import read_metadata, write_mp4
-from cogmagic._request import Request
-from cogmagic._target import Target, check_room
+from cogmagic._models.find import find_model
+from cogmagic._models.request import Request
+from cogmagic._video.mp4 import read_metadata, write_mp4
+from cogmagic._video.output_file import Target, check_room
 
 REPORT = Report(tier="none", reason="no GPU", device="cpu", dtype="float32")
 
@@ -176,7 +176,7 @@ def test_the_report_serialises(video: Video) -> None:
 
 def test_what_a_killed_kernel_left_is_cleared_and_what_is_being_written_is_not(cwd: Path) -> None:
     code = (
-        "import os, signal; from cogmagic._target import Target;"
+        "import os, signal; from cogmagic._video.output_file import Target;"
         "t = Target.claim('a.mp4', 1); print(t.part, flush=True); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE)

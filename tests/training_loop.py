@@ -23,7 +23,7 @@ from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs
 from diffusers import CogVideoXPipeline
 
 from cogmagic import CogMagicError
-from cogmagic._checkpoint import embedded_folder
+from cogmagic._models.find import embedded_folder
 from cogmagic.training import validation
 
 REQUESTS = [

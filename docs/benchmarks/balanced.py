@@ -24,9 +24,9 @@ from typing import Any
 from stream import facts
 
 import cogmagic
-from cogmagic._gpu import GIB
-from cogmagic._session import session
-from cogmagic._spread import offloaded
+from cogmagic._session.session import session
+from cogmagic._tiers.balanced import offloaded
+from cogmagic._units import GIB
 
 HERE = Path(__file__).parent
 TAKE = """

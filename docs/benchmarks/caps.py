@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import cogmagic
-from cogmagic._gpu import GIB
-from cogmagic._history import cache_folder
-from cogmagic._texts import Texts
+from cogmagic._files import cache_folder
+from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._units import GIB
 
 HERE = Path(__file__).parent
 KEY = ("model", "limit", "tier", "why", "steps")

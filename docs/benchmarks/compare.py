@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic import Machine
-from cogmagic._checkpoint import find_model
-from cogmagic._gpu import GIB
-from cogmagic._plan import Plan
-from cogmagic._planner import plan
-from cogmagic._rates import Rates
-from cogmagic._request import Request
+from cogmagic._machine.rates import Rates
+from cogmagic._models.find import find_model
+from cogmagic._models.request import Request
+from cogmagic._planning.plan import Plan
+from cogmagic._planning.planner import plan
+from cogmagic._units import GIB
 
 HERE = Path(__file__).parent
 

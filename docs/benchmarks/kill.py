@@ -31,7 +31,7 @@ for seed in range(10**6):
 """
 CLEAR = """
 import sys
-from cogmagic._target import Target
+from cogmagic._video.output_file import Target
 Target.claim(sys.argv[1] + "/", 1).drop()
 """
 

@@ -23,14 +23,14 @@ from statistics import median, stdev
 from typing import Any
 
 import cogmagic
-from cogmagic._gpu import GIB
-from cogmagic._machine import Machine
-from cogmagic._nvml import vitals
-from cogmagic._panel_parts import Marks
-from cogmagic._panel_text import bars
-from cogmagic._ram import host_ram
-from cogmagic._sampler import Reader, Sample, Sampler
-from cogmagic._session import session
+from cogmagic._machine.machine import Machine
+from cogmagic._machine.nvml import vitals
+from cogmagic._machine.ram import host_ram
+from cogmagic._notebook.panel.html import bars
+from cogmagic._notebook.panel.parts import Marks
+from cogmagic._notebook.panel.sampler import Reader, Sample, Sampler
+from cogmagic._session.session import session
+from cogmagic._units import GIB
 
 
 def main() -> None:

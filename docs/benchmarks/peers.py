@@ -272,7 +272,7 @@ class Run:
         if self.clip:
             import torch
 
-            from cogmagic._generation import _pixels
+            from cogmagic._pipeline.generate import _pixels
 
             frames = _pixels(self.clip[0], torch.device(self.args.device))
             row["frames"] = hashlib.sha256(frames.tobytes()).hexdigest()

@@ -24,13 +24,13 @@ machine = cogmagic.Machine.of("RTX 4090")
 worst = first = 0.0
 if len(sys.argv) > 1:  # as after so many runs on it, the most that are kept
     from dataclasses import replace
-    from cogmagic._candidates import PREDICTIONS
-    from cogmagic._history import Past
+    from cogmagic._planning.candidates import PREDICTIONS
+    from cogmagic._machine.history import Past
     past = Past(1.8e9, "RTX 4090", f"{PREDICTIONS}, torch 2.13.0", "5b", "720x480", 49, "bfloat16",
                 "model", 10**10, 10**10, 2.0, 2.1)
     machine = replace(machine, past=(past,) * int(sys.argv[1]), versions="torch 2.13.0")
 for name in ("2b", "5b", "5b-i2v", "1.5-5b", "1.5-5b-i2v"):
-    from cogmagic._catalog import catalogued
+    from cogmagic._models.catalog import catalogued
     model = catalogued(name)
     for frames in {model.frames.least, model.frames.most}:
         began = time.perf_counter()
@@ -42,9 +42,9 @@ print(json.dumps({"first": first, "worst": worst, "torch": "torch" in sys.module
 FOREIGN = """
 import json, sys, time
 import cogmagic
-from cogmagic._pipeline import import_libraries
+from cogmagic._pipeline.libraries import import_libraries
 import_libraries("t2v")
-import cogmagic._passes
+import cogmagic._footprint.passes
 machine = cogmagic.Machine.of("RTX 4090")
 began = time.perf_counter()
 str(cogmagic.plan(model=sys.argv[1], machine=machine, width=1360, height=768, dtype=sys.argv[2]))
@@ -68,8 +68,8 @@ def main() -> None:
 
 def _foreign(folder: Path, layers: int = 41, dtype: str = "BF16") -> None:
     """A checkpoint of 5b's size whose transformer has another number of layers, without weights."""
-    from cogmagic._checkpoint import embedded_folder
-    from cogmagic._configs import table
+    from cogmagic._footprint.configs import table
+    from cogmagic._models.find import embedded_folder
 
     configs = table()["models"]["5b"]["configs"]
     index = {"_class_name": "CogVideoXPipeline"}

@@ -28,9 +28,9 @@ def main() -> None:
     import torch
 
     from cogmagic import Machine
-    from cogmagic._memory import use_expandable_segments
-    from cogmagic._pipeline import import_libraries
-    from cogmagic._rates import probe
+    from cogmagic._machine.memory import use_expandable_segments
+    from cogmagic._machine.probe import probe
+    from cogmagic._pipeline.libraries import import_libraries
 
     use_expandable_segments()
     import_libraries("t2v")

@@ -22,9 +22,9 @@ import numpy as np
 from stream import facts
 
 import cogmagic
-from cogmagic import _session
-from cogmagic._gpu import GIB
-from cogmagic._texts import Texts
+from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._session import session as _session
+from cogmagic._units import GIB
 
 HERE = Path(__file__).parent
 SETS = ((), ("lean_decode",), ("guidance_halves",), ("lean_decode", "guidance_halves"))

@@ -30,8 +30,13 @@ from typing import Any
 import psutil
 
 import cogmagic
-from cogmagic import _apply, _host, _host_copy, _staged, _stream, _turns
-from cogmagic._nvml import running
+from cogmagic._machine.nvml import running
+from cogmagic._tiers import host_copy as _host_copy
+from cogmagic._tiers import pinned as _host
+from cogmagic._tiers import place as _apply
+from cogmagic._tiers import staged as _staged
+from cogmagic._tiers import stream as _stream
+from cogmagic._tiers import turns as _turns
 
 MIB = 2**20
 TIERS = ("none", "model", "stream", "staged", "sequential")

@@ -26,9 +26,9 @@ from typing import Any
 import psutil
 
 import cogmagic
-from cogmagic import _brakes
-from cogmagic._gpu import GIB
-from cogmagic._texts import Texts
+from cogmagic._pipeline import cancel as _brakes
+from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._units import GIB
 
 HERE = Path(__file__).parent
 

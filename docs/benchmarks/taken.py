@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import cogmagic
-from cogmagic._gpu import GIB
+from cogmagic._units import GIB
 
 TAKE = """
 import sys, time, torch

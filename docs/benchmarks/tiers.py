@@ -37,7 +37,7 @@ IMAGE = """
 from PIL import Image
 first = Image.linear_gradient("L").convert("RGB")
 """
-IMPORTS = "from cogmagic._pipeline import import_libraries as i; i('t2v'); i('i2v')"
+IMPORTS = "from cogmagic._pipeline.libraries import import_libraries as i; i('t2v'); i('i2v')"
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
                 width, height, frames = shape.split("x")
                 line += f" --size {width}x{height} --num-frames {frames}"
             row: dict[str, Any] = {"model": name, "run": run, "asked": tier, "steps": args.steps}
-            kernel.run("from cogmagic._texts import Texts; Texts.clear()")
+            kernel.run("from cogmagic._pipeline.prompt_cache import Texts; Texts.clear()")
             if tier == "staged":  # the weights of the run before go first: its peak is not theirs
                 kernel.run("import cogmagic; cogmagic.release()")
             row |= {"ram_imported": imported, "ram_before": kernel.memory.now()}

@@ -24,13 +24,13 @@ from make_checkpoint import T5, TRANSFORMER, VAE
 
 import cogmagic
 from cogmagic import Request
-from cogmagic._catalog import DTYPES, MODELS, Model
-from cogmagic._configs import TABLE, Configs, decisive, tokens_of
-from cogmagic._curves import Curve, Passes, Peak, Profile
-from cogmagic._footprint import footprint
-from cogmagic._passes import build, profile, step
-from cogmagic._tiling import Tiling, clip_of
-from cogmagic._trace import traced
+from cogmagic._footprint.configs import TABLE, Configs, decisive, tokens_of
+from cogmagic._footprint.curves import Curve, Passes, Peak, Profile
+from cogmagic._footprint.footprint import footprint
+from cogmagic._footprint.passes import build, profile, step
+from cogmagic._footprint.tiling import Tiling, clip_of
+from cogmagic._footprint.trace import traced
+from cogmagic._models.catalog import DTYPES, MODELS, Model
 
 PARTS = ("text_encoder", "transformer", "vae")
 POINTS = 24

@@ -154,7 +154,7 @@ def main() -> None:
     old = stored() if STORED.exists() else []
     for number, (before, now) in enumerate(zip(old, rows, strict=False)):
         for line in differences(before, now):
-            print(f"{number:3} {line}")
+            print(f"{number:3} {line}")  # noqa: T201 - a script
     if "--write" in sys.argv[1:]:
         text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
         STORED.write_text(text, encoding="utf-8")

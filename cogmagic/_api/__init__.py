@@ -1,0 +1,1 @@
+"""The verbs, by the same names and options everywhere."""

@@ -1,0 +1,131 @@
+"""One live line under the cell: phase, step, time left, VRAM. The doors' only output while running.
+
+Nothing is ever printed from the ticking thread: it updates one display, under the context of the
+cell that started it, so that the line stays under that cell (see ipywidgets issue 4020).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from contextvars import copy_context
+from typing import Any
+
+from cogmagic._html import bundle
+from cogmagic._interrupts import interrupts_deferred, interrupts_held
+from cogmagic._progress import Progress
+from cogmagic._units import gib
+
+__all__ = ["LiveLine", "in_notebook"]
+
+
+_EVERY = 0.5
+"""Seconds between updates while nothing happens."""
+
+
+_AT_MOST = 0.1
+"""Seconds that must pass between two updates within a phase."""
+
+
+class LiveLine:
+    """A context: shows progress while inside, and on leaving the facts or the failure."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._began = self._phase_began = time.monotonic()
+        self._shown_at = 0.0
+        self._handle: Any = None
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._ticker = threading.Thread(
+            target=copy_context().run, args=(self._tick,), name="cogmagic-live", daemon=True
+        )
+
+    def __enter__(self) -> LiveLine:
+        from IPython.display import DisplayHandle
+
+        self._handle = DisplayHandle()
+        self._handle.display(bundle("starting…"), raw=True)
+        with interrupts_deferred():  # one inside would leave the thread running
+            self._ticker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: Any
+    ) -> None:
+        with interrupts_held():  # people press twice
+            self._stop.set()
+            self._ticker.join()
+            if kind is not None:
+                word = "stopped" if issubclass(kind, KeyboardInterrupt) else "failed"
+                said = self._text() if self._progress else "nothing was begun"
+                self._show(f"{word}: {said}", failed=True)
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of a moment of the run."""
+        now = time.monotonic()
+        new = self._progress is None or progress.phase != self._progress.phase
+        if new:
+            self._phase_began = now
+        self._progress = progress
+        if new or progress.done == progress.total or now - self._shown_at > _AT_MOST:
+            self._show(self._text())
+
+    def finish(self, facts: str) -> None:
+        """Put the run's facts where the progress was."""
+        self._stop.set()
+        self._ticker.join()
+        self._show(facts)
+
+    def _tick(self) -> None:
+        while not self._stop.wait(_EVERY):
+            if time.monotonic() - self._shown_at >= _EVERY:
+                self._show(self._text())
+
+    def _text(self) -> str:
+        now = time.monotonic()
+        if self._progress is None:
+            return f"starting… {now - self._began:.0f} s"
+        return describe(self._progress, now - self._phase_began)
+
+    def _show(self, text: str, *, failed: bool = False) -> None:
+        with self._lock:
+            self._shown_at = time.monotonic()
+            self._handle.update(bundle(text, failed=failed), raw=True)
+
+
+def describe(progress: Progress, seconds: float) -> str:
+    """One moment in words, `seconds` into its phase."""
+    p = progress
+    parts = [f"{p.phase}{' ' + p.note if p.note else ''}"]
+    if p.total and p.phase in ("download", "load"):
+        rate = (p.done - p.start) / seconds if seconds > 1 else 0.0
+        parts.append(f"{p.done / 1e9:.2f} of {p.total / 1e9:.2f} GB, {rate / 1e6:.0f} MB/s")
+    elif p.total:
+        parts.append(f"{p.done}/{p.total}")
+    parts.append(f"{seconds:.0f} s")
+    if p.seconds_left is not None:
+        parts.append(f"{p.seconds_left:.0f} s left")
+    held = _vram()
+    if held:
+        parts.append(held)
+    return " · ".join(parts)
+
+
+def _vram() -> str:
+    """VRAM of this kernel: now, on each GPU that it uses, and the highest peak; empty without."""
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
+        return ""
+    devices = range(torch.cuda.device_count())
+    used = [n for n in map(torch.cuda.memory_allocated, devices) if n] or [0]
+    peak = max(torch.cuda.max_memory_allocated(i) for i in devices)
+    return f"VRAM {' + '.join(map(gib, used))}, peak {gib(peak)}"
+
+
+def in_notebook() -> bool:
+    """Whether a front end that can show HTML is listening."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,0 +1,102 @@
+"""What the machine has now and what this kernel holds of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+from cogmagic._html import MARK, VOLATILE
+from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.machine import Machine
+from cogmagic._machine.memory import allocator_option
+from cogmagic._models.catalog import MODELS, Model
+from cogmagic._units import gib
+
+__all__ = ["Models", "Status"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A moment: VRAM per GPU, host memory, and the pipeline that the kernel holds."""
+
+    machine: Machine
+    loaded: str | None
+    """Model and dtype of the pipeline that is held, or None."""
+    loaded_bytes: int = 0
+    """Bytes of its weights in host memory."""
+    hot_bytes: int = 0
+    """Bytes of its weights on GPUs, where they wait for the next run."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Label and text of each line."""
+        rows = [(f"GPU {g.index}", _gpu(g)) for g in self.machine.gpus]
+        if not rows:
+            device = {"mps": "Apple GPU through MPS", "cpu": "none; runs on the CPU"}
+            rows = [("GPU", device.get(self.machine.device, self.machine.device))]
+        if self.machine.device == "cuda":
+            rows.append(("allocator", allocator_option()))
+        ram = self.machine.ram
+        limit = " (the container's limit)" if ram.source == "container" else ""
+        rows.append(("RAM", f"{gib(ram.available)} available of {gib(ram.total)}{limit}"))
+        rows.append(("loaded", self._held()))
+        if self.machine.note:
+            rows.append(("note", self.machine.note))
+        return rows
+
+    def _held(self) -> str:
+        if self.loaded is None:
+            return "nothing"
+        where = [f"{gib(self.loaded_bytes)} in RAM"] if self.loaded_bytes else []
+        where += [f"{gib(self.hot_bytes)} on the GPU"] if self.hot_bytes else []
+        return f"{self.loaded}, {' and '.join(where) or 'without its weights'}"
+
+    def __str__(self) -> str:
+        return "\n".join(f"{label:<9} {text}" for label, text in self.rows())
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        del include, exclude
+        return _bundle(str(self))
+
+
+def _gpu(gpu: Gpu) -> str:
+    mine = "n/a" if gpu.reserved is None else gib(gpu.reserved)
+    if gpu.reserved is None and gpu.free is not None:
+        mine = "0.00 GiB"  # CUDA is not initialised here, so torch holds nothing
+    return (
+        f"{gpu.name}: {gib(gpu.free)} free of {gib(gpu.total)};"
+        f" this kernel {mine}, others about {gib(gpu.others)}"
+    )
+
+
+@dataclass(frozen=True)
+class Models:
+    """The family as a table, with what is already here."""
+
+    present: dict[str, bool]
+    """Short name → whether its weights are on this machine."""
+
+    def __str__(self) -> str:
+        head = ("model", "task", "size", "frames", "fps", "dtype", "here", "download", "hub id")
+        rows = [head, *(self._row(m) for m in MODELS)]
+        widths = [max(len(r[i]) for r in rows) for i in range(len(head))]
+        return "\n".join(
+            "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
+        )
+
+    def _row(self, m: Model) -> tuple[str, ...]:
+        size = f"{m.width}x{m.height}"
+        weight = f"{m.download_bytes / 1e9:.1f} GB" if m.download_bytes else "none"
+        here = "yes" if self.present.get(m.name) else "no"
+        return (m.name, m.task, size, m.frames.rule(), str(m.fps), m.dtype, here, weight, m.source)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        del include, exclude
+        return _bundle(str(self))
+
+
+def _bundle(text: str) -> dict[str, str]:
+    """Preformatted text, marked as changing from run to run."""
+    return {
+        "text/html": f'<div class="{VOLATILE}"><pre>{escape(text)}</pre></div>',
+        "text/plain": "\n".join(f"{MARK}{line}" for line in text.splitlines()),
+    }

@@ -1,0 +1,1 @@
+"""How many bytes and operations a request needs, phase by phase."""

@@ -1,0 +1,172 @@
+"""What is known of a model's memory and work: points that traces gave, and lines between them.
+
+A `Profile` holds them for one model in one dtype. Those of the catalogue's models are kept in
+``footprints.json``, which ``docs/benchmarks/trace_footprints.py`` writes; reading them needs
+neither torch nor diffusers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+from cogmagic._footprint.configs import table
+from cogmagic._models.catalog import Dtype
+
+__all__ = ["Curve", "Part", "Passes", "Peak", "Profile", "kept", "parabola", "read"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of the pipeline. Bytes of parameters and buffers, as the loader loads it."""
+
+    weights: int
+    largest_leaf: int
+    """Bytes of the largest module's directly owned parameters."""
+    block: int
+    """Bytes of one of the repeated blocks; 0 where none repeat."""
+    blocks: int
+    fp8_saves: int = 0
+    """By how much a block is smaller with its linear layers kept in fp8."""
+    tensors: int = 0
+    """Parameters that a pass needs."""
+    spare: int = 0
+    """Bytes that a pass does not need: of a VAE, its encoder's."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Most bytes alive at once, without weights, and with those of the leaf that runs."""
+
+    peak: int
+    leaf_peak: int
+    mapped: int = 0
+    """Bytes of memory found anew, if what is free is given back before each leaf."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Peaks over a size (tokens, or a tile's area): `at` ascending, one `peak` for each.
+
+    A peak is the largest of several sums of tensors, each affine in the size, so it is convex: a
+    line between two points of it is never below it.
+    """
+
+    at: tuple[int, ...]
+    peak: tuple[int, ...]
+    leaf_peak: tuple[int, ...]
+    mapped: tuple[int, ...]
+
+    @classmethod
+    def through(cls, points: Sequence[tuple[int, Peak]]) -> Curve:
+        """The curve through traced (size, peak)s; of one size, the highest counts."""
+        highest: dict[int, Peak] = {}
+        for size, peak in points:
+            other = highest.get(size, peak)
+            highest[size] = Peak(
+                max(peak.peak, other.peak),
+                max(peak.leaf_peak, other.leaf_peak),
+                max(peak.mapped, other.mapped),
+            )
+        at = tuple(sorted(highest))
+        found = [highest[x] for x in at]
+        return cls(
+            at,
+            tuple(p.peak for p in found),
+            tuple(p.leaf_peak for p in found),
+            tuple(p.mapped for p in found),
+        )
+
+    def __call__(self, size: int) -> Peak:
+        """The peaks at `size`, linear between the points; the end's line goes on beyond it."""
+        if len(self.at) == 1 and size != self.at[0]:
+            raise ValueError(f"traced at {self.at[0]} only, not at {size}")
+        i = min(max(bisect_left(self.at, size), 1), len(self.at) - 1)
+        lines = (self.peak, self.leaf_peak, self.mapped)
+        return Peak(*(self._line(values, i, size) for values in lines))
+
+    def _line(self, values: tuple[int, ...], i: int, size: int) -> int:
+        if i == 0:
+            return values[0]
+        run, rise = self.at[i] - self.at[i - 1], values[i] - values[i - 1]
+        return values[i] - (self.at[i] - size) * rise // run  # rounds up
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The passes over one tile of the VAE: curves over the tile's area (latents or pixels).
+
+    A later pass finds what earlier passes over the same tile keep for it (``conv_cache``), which
+    is counted; what they gave out is not. The third pass stands for all that follow it.
+    """
+
+    curves: tuple[Curve, ...]
+    cache: Curve
+    """What the last pass keeps."""
+    operations: tuple[float, ...]
+    """Of each pass, per unit of area."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All that a footprint of one model in one dtype is made of."""
+
+    text_encoder: Part
+    transformer: Part
+    vae: Part
+    buffers: int
+    """Bytes of buffers, which sequential offload leaves on the device throughout."""
+    encode: Peak
+    encode_operations: float
+    denoise: Mapping[int, Curve]
+    """By batch size, over tokens per batch item."""
+    denoise_operations: Mapping[int, tuple[float, float, float]]
+    """By batch size: ``a + b * tokens + c * tokens**2``."""
+    decode: Passes
+    decode_lean: Passes
+    """The same with fewer tensors alive (`_lean_decode`)."""
+    encode_image: Passes | None
+
+
+def parabola(points: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
+    """The (a, b, c) of ``a + b * n + c * n * n`` through three of the points, or a constant."""
+    if len(points) < 3:
+        return float(points[-1][1]), 0.0, 0.0
+    (x, p), (y, q), (z, r) = points[0], points[len(points) // 2], points[-1]
+    c = (Fraction(r - q, z - y) - Fraction(q - p, y - x)) / (z - x)
+    b = Fraction(q - p, y - x) - c * (x + y)
+    return float(p - b * x - c * x * x), float(b), float(c)
+
+
+def read(profile: dict[str, Any]) -> Profile:
+    """The profile that ``dataclasses.asdict`` and JSON made a plain dict of."""
+    return Profile(
+        **{name: Part(**profile[name]) for name in ("text_encoder", "transformer", "vae")},
+        buffers=profile["buffers"],
+        encode=Peak(**profile["encode"]),
+        encode_operations=profile["encode_operations"],
+        denoise={int(batch): _curve(c) for batch, c in profile["denoise"].items()},
+        denoise_operations={int(b): tuple(o) for b, o in profile["denoise_operations"].items()},
+        decode=_passes(profile["decode"]),
+        decode_lean=_passes(profile["decode_lean"]),
+        encode_image=_passes(profile["encode_image"]) if profile["encode_image"] else None,
+    )
+
+
+def _curve(curve: dict[str, Any]) -> Curve:
+    return Curve(**{name: tuple(values) for name, values in curve.items()})
+
+
+def _passes(passes: dict[str, Any]) -> Passes:
+    curves = tuple(_curve(c) for c in passes["curves"])
+    return Passes(curves, _curve(passes["cache"]), tuple(passes["operations"]))
+
+
+@cache
+def kept(name: str, dtype: Dtype) -> Profile:
+    """The kept profile of the catalogue's model `name`."""
+    return read(table()["models"][name]["profiles"][dtype])

@@ -1,0 +1,163 @@
+"""Counts what passes on the meta device hold in memory and compute.
+
+Nothing is allocated and nothing is computed: shapes and the lives of tensors say it all.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from cogmagic._footprint.curves import Peak
+from cogmagic._footprint.work import rounded
+
+__all__ = ["Trace", "nbytes_of", "traced"]
+
+
+# Kernels that take a strided input only after copying it: the copy lives while the kernel runs.
+# (aten/src/ATen/native: layer_norm.cpp, cudnn/ConvShared.cpp, cuda/UpSampleNearest*.cu and
+# cuda/AveragePool2d.cu)
+_COPIES = {
+    torch.ops.aten.native_layer_norm,
+    torch.ops.aten.convolution,
+    torch.ops.aten.upsample_nearest2d,
+    torch.ops.aten.upsample_nearest3d,
+    torch.ops.aten.avg_pool2d,
+}
+
+
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the storages alive, and the operations, of what runs under it.
+
+    Views add nothing, operations in place add nothing, `known` tensors (weights) are not counted.
+    A leaf is a module that owns parameters: with sequential offload they are on the device just
+    while it runs.
+    """
+
+    def __init__(self, known: Iterable[torch.Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.operations = self._peak = self._leaf_peak = self._leaf = 0
+        self._mapped = self._base = self._since = 0
+        self._storages: dict[int, Any] = {s._cdata: s for s in (t.untyped_storage() for t in known)}
+
+    def restart(self) -> None:
+        """Forget the peaks and the operations so far; what is alive stays counted."""
+        self._peak = self._leaf_peak = self.operations = self._mapped = 0
+        self._base = self._since = self.live
+        self.reach()
+
+    def peak(self, without: int = 0) -> Peak:
+        """The peaks so far, less what was alive for other reasons."""
+        return Peak(self._peak - without, self._leaf_peak - without, self.mapped)
+
+    @property
+    def mapped(self) -> int:
+        """Bytes of memory found anew so far, if what is free is given back before each leaf."""
+        return self._mapped + self._since - self._base
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one operation and count what it leaves alive."""
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        packet = func._overloadpacket
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
+        if packet in flop_registry:
+            self.operations += int(flop_registry[packet](*args, **kwargs, out_val=out))
+        if packet is torch.ops.aten.convolution and out.dim() == 4:
+            # cuDNN computes them channels-last, and copies both ways in its workspace: on an H100
+            # the VAE's upsampler takes 0.66 GiB beside an input and an output of 0.33 each.
+            self.reach(nbytes_of(args[0], out))
+        else:
+            copied = packet in _COPIES and not args[0].is_contiguous()
+            self.reach(nbytes_of(args[0]) if copied else 0)
+        return out
+
+    def reach(self, scratch: int = 0) -> None:
+        """Note what is held now, with the bytes that a kernel needs while it runs."""
+        held = self.live + scratch
+        self._peak = max(self._peak, held)
+        self._leaf_peak = max(self._leaf_peak, held + self._leaf)
+        self._since = max(self._since, held)
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self._storages:
+            nbytes = rounded(storage.nbytes())
+            self._storages[key] = weakref.ref(storage, partial(self._dropped, key, nbytes))
+            self.live += nbytes
+
+    def _dropped(self, key: int, nbytes: int, _: object) -> None:
+        del self._storages[key]
+        self.live -= nbytes
+
+    def enter_leaf(self, module: nn.Module, _: object) -> None:
+        """`module` begins to run."""
+        self._mapped = self.mapped
+        self._base = self._since = self.live
+        self._leaf += nbytes_of(*module.parameters(recurse=False))
+        self.reach()
+
+    def leave_leaf(self, module: nn.Module, _: object, __: object) -> None:
+        """`module` has run."""
+        self._leaf -= nbytes_of(*module.parameters(recurse=False))
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Attention as the fused CUDA kernels do it: no matrix of scores is ever held.
+
+    A mode and not a patch, for a patch would be seen by other threads. The 16-bit kernel (flash)
+    lays its output out as the query is; the other one (memory-efficient), which takes float32 and
+    masks, puts the heads innermost.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self._trace = trace
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **kwargs)
+        query, key, value = args[:3]
+        masked = (args[3] if len(args) > 3 else kwargs.get("attn_mask")) is not None
+        batch, heads, tokens, _ = query.shape
+        if query.element_size() == 2 and not masked:
+            out = torch.empty_like(query)
+        else:
+            out = query.new_empty(batch, tokens, heads, value.shape[-1]).transpose(1, 2)
+        self._trace.operations += 4 * query.numel() * key.shape[-2]  # two products
+        self._trace.reach(rounded(batch * heads * tokens * 4))  # float32 log-sum-exp of each row
+        return out
+
+
+@contextmanager
+def traced(module: nn.Module) -> Iterator[Trace]:
+    """Count what runs on `module`, which is on the meta device, within the context."""
+    trace = Trace([*module.parameters(), *module.buffers()])
+    leaves = [leaf for leaf in module.modules() if any(True for _ in leaf.parameters(False))]
+    hooks = [leaf.register_forward_pre_hook(trace.enter_leaf) for leaf in leaves]
+    hooks += [leaf.register_forward_hook(trace.leave_leaf) for leaf in leaves]
+    try:
+        with torch.no_grad(), _FusedAttention(trace), trace:
+            yield trace
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def nbytes_of(*tensors: torch.Tensor) -> int:
+    """Bytes that the allocator hands out for the tensors."""
+    return sum(rounded(t.numel() * t.element_size()) for t in tensors)

@@ -1,0 +1,49 @@
+"""One phase's work: bytes alive at once and operations, and how such figures are put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cogmagic._footprint.curves import Peak, Profile
+from cogmagic._models.catalog import Dtype
+
+__all__ = ["ITEM", "Work", "higher", "rounded", "work_of"]
+
+
+ITEM: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
+"""Bytes of a number."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One phase's pass through its module on the device."""
+
+    peak: int
+    """Most bytes alive at once beyond the module's own weights and buffers: inputs, activations,
+    outputs, in the allocator's blocks of 512 bytes."""
+    leaf_peak: int
+    """The same with the weights of the one leaf module that is running at each moment and the
+    buffers of all components: all that is on the device with sequential offload."""
+    operations: float
+    """Floating-point operations, 2 for a multiplication with its addition."""
+    calls: int = 1
+    """How often the module is called: for each of a tile's passes in decoding, else once."""
+    mapped: int = 0
+    """Bytes of memory that are found anew with sequential offload, which gives back what is free
+    before each leaf module."""
+
+
+def work_of(peak: Peak, operations: float, profile: Profile, around: int = 0) -> Work:
+    """The work of a pass while `around` bytes are alive outside it."""
+    above = peak.leaf_peak + around + profile.buffers
+    return Work(peak.peak + around, above, operations, mapped=peak.mapped)
+
+
+def higher(peak: Peak, other: Peak, around: int = 0) -> Peak:
+    """The higher of `peak` and of `other` with `around` bytes alive around it."""
+    return Peak(max(peak.peak, other.peak + around), max(peak.leaf_peak, other.leaf_peak + around))
+
+
+def rounded(nbytes: int) -> int:
+    """What torch's CUDA allocator hands out for so many bytes: whole blocks of 512."""
+    return -(-nbytes // 512) * 512

@@ -1,0 +1,167 @@
+"""The table of GPU models, from their makers' datasheets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cogmagic._units import MIB
+
+__all__ = ["CARDS", "Card"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One GPU model."""
+
+    name: str
+    vram: int
+    """Bytes that the driver reports as total."""
+    capability: tuple[int, int]
+    tflops_16: float
+    """Dense 16-bit tensor TFLOP/s with float32 accumulation; without tensor cores, plain ones."""
+    pcie: tuple[int, int]
+    """Generation and lanes of the link to the host."""
+    bandwidth: float
+    """GB/s (10⁹ bytes) of the device's own memory."""
+
+    @property
+    def bf16(self) -> bool:
+        """Whether it computes in bfloat16: Ampere and newer."""
+        return self.capability >= (8, 0)
+
+    @property
+    def host_rate(self) -> float:
+        """Bytes a second from page-locked memory: 0.84 of the link's raw rate, as on an H100.
+
+        A lane carries 0.985 GB/s in generation 3 and twice as much in each one after; 16 lanes of
+        generation 5 so give 53 GB/s, as measured. A laptop or a slot may have fewer lanes.
+        """
+        generation, lanes = self.pcie
+        return 0.84 * lanes * 0.985e9 * 2.0 ** (generation - 3)
+
+
+def _cards(capability: tuple[int, int], pcie: tuple[int, int], rows: str) -> tuple[Card, ...]:
+    """One card a line: name, MiB, TFLOP/s, GB/s, and the lanes where they differ."""
+    found = []
+    for row in rows.strip().splitlines():
+        name, mib, tflops, bandwidth, *lanes = (field.strip() for field in row.split("|"))
+        link = (pcie[0], int(lanes[0])) if lanes else pcie
+        found.append(Card(name, int(mib) * MIB, capability, float(tflops), link, float(bandwidth)))
+    return tuple(found)
+
+
+# MiB as nvidia-smi reports them with ECC as it comes; drivers differ by some tens of MiB. Dense
+# rates, half of the sparse ones that newer datasheets print. GeForce cards accumulate in float32 at
+# half the rate of float16 (Titan and professional cards do not), which the figures have in them.
+# Where versions of a card differ, the slower: V100 and A100 80GB as PCIe cards. Laptop GPUs are
+# given a rate amid their range of boost clocks, which is wide and set by the laptop's maker.
+CARDS: tuple[Card, ...] = (
+    # Pascal and Volta: "NVIDIA Tesla P100" and "NVIDIA Tesla V100" architecture whitepapers.
+    *_cards((6, 0), (3, 16), "P100 16GB | 16280 | 18.7 | 732"),
+    *_cards((6, 1), (3, 16), "GTX 1080 Ti | 11178 | 11.3 | 484"),
+    *_cards((7, 0), (3, 16), "V100 16GB | 16384 | 112 | 900\nV100 32GB | 32768 | 112 | 900"),
+    # "NVIDIA Turing GPU architecture" whitepaper; T4 datasheet.
+    *_cards(
+        (7, 5),
+        (3, 16),
+        """
+        T4 | 15360 | 65 | 320
+        RTX 2060 | 6144 | 25.8 | 336
+        RTX 2070 | 8192 | 29.9 | 448
+        RTX 2080 | 8192 | 40.3 | 448
+        RTX 2080 Ti | 11264 | 53.8 | 616
+        Titan RTX | 24576 | 130.5 | 672
+        """,
+    ),
+    # "NVIDIA A100 Tensor Core GPU architecture" whitepaper; A30 datasheet.
+    *_cards(
+        (8, 0),
+        (4, 16),
+        """
+        A30 | 24576 | 165 | 933
+        A100 40GB | 40960 | 312 | 1555
+        A100 80GB | 81920 | 312 | 1935
+        """,
+    ),
+    # "NVIDIA Ampere GA102 GPU architecture" whitepaper; RTX A-series, A10 and A40 datasheets.
+    *_cards(
+        (8, 6),
+        (4, 16),
+        """
+        RTX 3050 | 8192 | 18.2 | 224 | 8
+        RTX 3060 | 12288 | 25.5 | 360
+        RTX 3060 Ti | 8192 | 32.4 | 448
+        RTX 3070 | 8192 | 40.6 | 448
+        RTX 3070 Ti | 8192 | 43.5 | 608
+        RTX 3080 10GB | 10240 | 59.5 | 760
+        RTX 3080 12GB | 12288 | 61.3 | 912
+        RTX 3080 Ti | 12288 | 68.2 | 912
+        RTX 3090 | 24576 | 71 | 936
+        RTX 3090 Ti | 24564 | 80 | 1008
+        RTX 3060 Laptop | 6144 | 21.3 | 336 | 8
+        RTX 3070 Laptop | 8192 | 33.5 | 448
+        RTX 3080 Laptop | 16384 | 39.0 | 448
+        RTX A2000 12GB | 12282 | 31.9 | 288
+        RTX A4000 | 16376 | 76.7 | 448
+        RTX A5000 | 24564 | 111.1 | 768
+        RTX A6000 | 49140 | 154.8 | 768
+        A10 | 23028 | 125 | 600
+        A10G | 23028 | 70 | 600
+        A40 | 46068 | 149.7 | 696
+        """,
+    ),
+    # "NVIDIA Ada GPU architecture" whitepaper; RTX Ada, L4, L40 and L40S datasheets.
+    *_cards(
+        (8, 9),
+        (4, 16),
+        """
+        RTX 4060 | 8188 | 30.2 | 272 | 8
+        RTX 4060 Ti 8GB | 8188 | 44.1 | 288 | 8
+        RTX 4060 Ti 16GB | 16380 | 44.1 | 288 | 8
+        RTX 4070 | 12282 | 58.3 | 504
+        RTX 4070 Super | 12282 | 71 | 504
+        RTX 4070 Ti | 12282 | 80.2 | 504
+        RTX 4070 Ti Super | 16376 | 88.2 | 672
+        RTX 4080 | 16376 | 97.5 | 717
+        RTX 4080 Super | 16376 | 104.4 | 736
+        RTX 4090 | 24564 | 165.2 | 1008
+        RTX 4060 Laptop | 8188 | 24 | 256 | 8
+        RTX 4070 Laptop | 8188 | 31 | 256 | 8
+        RTX 4080 Laptop | 12282 | 49 | 432
+        RTX 4090 Laptop | 16376 | 66 | 576
+        RTX 2000 Ada | 16380 | 48 | 224 | 8
+        RTX 4000 Ada | 20475 | 106.9 | 360
+        RTX 5000 Ada | 32760 | 261 | 576
+        RTX 6000 Ada | 49140 | 364.2 | 960
+        L4 | 23034 | 121 | 300
+        L40 | 46068 | 181 | 864
+        L40S | 46068 | 362 | 864
+        """,
+    ),
+    # H100, H200 and GH200 datasheets (half of the sparse figures).
+    *_cards(
+        (9, 0),
+        (5, 16),
+        """
+        H100 PCIe 80GB | 81559 | 756 | 2000
+        H100 SXM 80GB | 81559 | 989 | 3350
+        H100 NVL 94GB | 95830 | 835 | 3900
+        H200 | 143771 | 989 | 4800
+        GH200 | 97871 | 989 | 4000
+        """,
+    ),
+    *_cards((10, 0), (5, 16), "B200 | 183359 | 2250 | 8000"),
+    # "NVIDIA RTX Blackwell GPU architecture" whitepaper; RTX PRO 6000 datasheet.
+    *_cards(
+        (12, 0),
+        (5, 16),
+        """
+        RTX 5060 Ti 16GB | 16311 | 47.4 | 448 | 8
+        RTX 5070 | 12227 | 61.7 | 672
+        RTX 5070 Ti | 16303 | 87.9 | 896
+        RTX 5080 | 16303 | 112.6 | 960
+        RTX 5090 | 32607 | 209.5 | 1792
+        RTX PRO 6000 Blackwell | 97887 | 503.8 | 1792
+        """,
+    ),
+)

@@ -1,0 +1,116 @@
+"""Device memory: the allocator's limits, peaks, and giving it back. Imports no torch by itself."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cogmagic._machine.gpu import context_bytes
+from cogmagic._machine.machine import Machine
+from cogmagic._machine.ram import mine, trim
+from cogmagic._machine.torch_build import torch_build
+
+__all__ = ["Peaks", "allocator_option", "empty_cache", "limited", "use_expandable_segments"]
+
+
+_EXPANDABLE = "expandable segments"
+
+
+def allocator_option() -> str:
+    """The option of torch's allocator that a run has: the user's, or expandable segments."""
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        if os.environ.get(name):
+            return f"{name}={os.environ[name]}"
+    if sys.platform != "linux" or torch_build().hip:
+        return "torch's default"
+    return _EXPANDABLE
+
+
+def use_expandable_segments() -> None:
+    """Let torch's allocator grow its segments, unless the user has set its options.
+
+    Without it, memory that is free but in pieces can make up a tenth of what is reserved.
+    """
+    import torch
+
+    if allocator_option() == _EXPANDABLE:
+        torch._C._accelerator_setAllocatorSettings("expandable_segments:True")
+
+
+@contextmanager
+def limited(machine: Machine, limit: int | None) -> Iterator[None]:
+    """Hold torch's allocator to `limit` bytes of each GPU, its CUDA context included."""
+    import torch
+
+    gpus = [g.index for g in machine.gpus] if machine.device == "cuda" and limit is not None else []
+    # Some allocators tell of no limit by a share of hundreds of millions.
+    before = [min(torch.cuda.get_per_process_memory_fraction(i), 1.0) for i in gpus]
+    try:
+        for i, share in zip(gpus, before, strict=True):
+            total = torch.cuda.get_device_properties(i).total_memory
+            allowed = max((limit or 0) - context_bytes(), 0) / total
+            torch.cuda.set_per_process_memory_fraction(min(allowed, share), i)
+        yield
+    finally:
+        for i, share in zip(gpus, before, strict=True):
+            torch.cuda.set_per_process_memory_fraction(share, i)
+
+
+class Peaks:
+    """The most that torch's allocator held on each of a machine's GPUs, phase by phase, and RAM.
+
+    Bytes. All dictionaries are empty on a machine without CUDA.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.allocated: dict[int, int] = {}
+        """Per GPU, the most that tensors held at once (``torch.cuda.max_memory_allocated``)."""
+        self.reserved: dict[int, int] = {}
+        """Per GPU, the most that the allocator held at once, caching included."""
+        self.phases: dict[str, int] = {}
+        """Per phase, the most that tensors held at once on any one GPU."""
+        self.ram = 0
+        """The most host memory of the process's own at the end of any phase."""
+        self._gpus = [g.index for g in machine.gpus] if machine.device == "cuda" else []
+        if self._gpus:
+            import torch
+
+            # The counters are not there before CUDA is, which the run is about to start anyway.
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+        self._reset()
+
+    def close(self, phase: str) -> None:
+        """The phase is over: keep its peaks, and count anew."""
+        import torch
+
+        self.ram = max(self.ram, mine())
+        for i in self._gpus:
+            peak = torch.cuda.max_memory_allocated(i)
+            self.allocated[i] = max(self.allocated.get(i, 0), peak)
+            self.reserved[i] = max(self.reserved.get(i, 0), torch.cuda.max_memory_reserved(i))
+            self.phases[phase] = max(self.phases.get(phase, 0), peak)
+        self._reset()
+
+    def _reset(self) -> None:
+        import torch
+
+        for i in self._gpus:
+            torch.cuda.reset_peak_memory_stats(i)
+
+
+def empty_cache() -> None:
+    """Return freed device memory to the driver, and freed host memory to the system."""
+    gc.collect()
+    trim()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if torch.cuda.is_initialized():
+        # cuBLAS keeps 32 MiB per stream on recent GPUs; torch gives it back only when told so.
+        torch._C._cuda_clearCublasWorkspaces()
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

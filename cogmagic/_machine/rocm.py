@@ -1,0 +1,47 @@
+"""AMD GPUs under ROCm, which has no NVML: names and memory from the kernel's own sysfs files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cogmagic._machine.gpu import Gpu
+
+__all__ = ["amd_gpus"]
+
+
+_DRM = Path("/sys/class/drm")
+
+
+def amd_gpus(root: Path = _DRM) -> tuple[Gpu, ...]:
+    """The AMD GPUs that torch would see, by index (``HIP_VISIBLE_DEVICES`` respected)."""
+    cards = [
+        c for c in sorted(root.glob("card[0-9]*/device")) if (c / "mem_info_vram_total").is_file()
+    ]
+    seen: dict[Path, None] = {c.resolve(): None for c in cards}  # connectors repeat their card
+    found = list(seen)
+    visible = os.environ.get("HIP_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if visible is not None:
+        wanted = [int(v) for v in visible.split(",") if v.strip().isdigit()]
+        found = [found[i] for i in wanted if i < len(found)]
+    return tuple(_read(card, index) for index, card in enumerate(found))
+
+
+def _read(card: Path, index: int) -> Gpu:
+    total = _bytes(card / "mem_info_vram_total")
+    used = _bytes(card / "mem_info_vram_used")
+    name = card / "product_name"
+    return Gpu(
+        index=index,
+        name=name.read_text(encoding="utf-8").strip() if name.is_file() else "AMD GPU",
+        total=total,
+        free=None if total is None or used is None else total - used,
+        source="sysfs",
+    )
+
+
+def _bytes(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,191 @@
+"""The CogVideoX family as data: what each model takes and gives. Nothing here reads or loads.
+
+Figures are those of the models' cards and of the authors' own scripts (zai-org/CogVideo, README
+"Model Introduction" and ``inference/cli_demo.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cogmagic._errors import RequestError, did_you_mean
+
+__all__ = ["MODELS", "Architecture", "Frames", "Model", "Sizes", "Stored", "catalogued"]
+
+
+Task = Literal["t2v", "i2v"]
+
+
+Dtype = Literal["float16", "bfloat16", "float32"]
+
+
+Scheduler = Literal["ddim", "dpm"]
+
+
+DTYPES: tuple[Dtype, ...] = ("float16", "bfloat16", "float32")
+
+
+SCHEDULERS: tuple[Scheduler, ...] = ("ddim", "dpm")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Legal sizes in pixels: multiples of `multiple` whose sides lie in the given ranges."""
+
+    short: tuple[int, int]
+    long: tuple[int, int]
+    multiple: int = 16
+    exact: bool = False
+    """Only the native size: learned positional embeddings fix the grid."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Legal frame counts: ``step * n + 1`` from `least` to `most`."""
+
+    default: int
+    step: int
+    least: int
+    most: int
+
+    def legal(self) -> tuple[int, ...]:
+        """Every legal count, ascending."""
+        return tuple(n for n in range(1, self.most + 1, self.step) if n >= self.least)
+
+    def rule(self) -> str:
+        """The rule in the field's words, such as ``8N+1, at most 49``."""
+        if self.least == self.most:
+            return f"{self.most} only"
+        return f"{self.step}N+1, {self.least} to {self.most}"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What tells one family member from another in ``transformer/config.json``."""
+
+    in_channels: int
+    num_layers: int
+    num_attention_heads: int
+    patch_size_t: int | None = None
+    learned_positions: bool = False
+    rotary: bool = True
+    """Whether positions turn queries and keys; else they are added to the tokens."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The precision in which the files keep each component; None for the model's own.
+
+    As the hub lists the published files; every one of them keeps the VAE in float32.
+    """
+
+    text_encoder: Dtype | None = None
+    transformer: Dtype | None = None
+    vae: Dtype | None = "float32"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One member of the family: what a request to it may ask for, and its defaults."""
+
+    name: str
+    source: str
+    """Where the weights come from: a hub id, a folder, or ``embedded``."""
+    task: Task
+    width: int
+    height: int
+    sizes: Sizes
+    frames: Frames
+    fps: int
+    dtype: Dtype
+    scheduler: Scheduler
+    dynamic_guidance: bool
+    """The authors' cosine guidance (``use_dynamic_cfg``); used with the DPM scheduler only."""
+    architecture: Architecture
+    num_inference_steps: int = 50
+    guidance_scale: float = 6.0
+    max_tokens: int = 226
+    download_bytes: int = 0
+    """About what the hub repository weighs; 0 for what needs no download."""
+    also: tuple[str, ...] = ()
+    """Other hub ids under which the same checkpoint is known."""
+    stored: Stored = Stored()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the weights ship in the package."""
+        return self.source == "embedded"
+
+
+# 1.0 was trained at 720×480 alone, but its positions stretch to other sizes; 1.5 takes any size
+# up to its native one (model cards). Below 256 pixels neither gives a usable picture.
+_FREE = Sizes(short=(256, 768), long=(256, 1360))
+
+
+_V1 = Frames(default=49, step=8, least=9, most=49)
+
+
+_V15 = Frames(default=81, step=16, least=17, most=161)
+
+
+MODELS: tuple[Model, ...] = (
+    Model(
+        name="tiny", source="embedded", task="t2v", width=96, height=96,
+        sizes=Sizes(short=(64, 256), long=(64, 256)),
+        frames=Frames(default=17, step=8, least=9, most=33), fps=8, dtype="float32",
+        scheduler="ddim", dynamic_guidance=False, num_inference_steps=20, guidance_scale=2.5,
+        max_tokens=64, architecture=Architecture(16, 8, 6),
+    ),
+    Model(
+        name="2b", source="zai-org/CogVideoX-2b", also=("THUDM/CogVideoX-2b",), task="t2v",
+        width=720, height=480, sizes=_FREE, frames=_V1, fps=8, dtype="float16",
+        scheduler="ddim", dynamic_guidance=False, download_bytes=13_770_000_000,
+        architecture=Architecture(16, 30, 30, rotary=False),
+    ),
+    Model(
+        name="5b", source="zai-org/CogVideoX-5b", also=("THUDM/CogVideoX-5b",), task="t2v",
+        width=720, height=480, sizes=_FREE, frames=_V1, fps=8, dtype="bfloat16",
+        scheduler="dpm", dynamic_guidance=True, download_bytes=21_500_000_000,
+        architecture=Architecture(16, 42, 48),
+    ),
+    Model(
+        name="5b-i2v", source="zai-org/CogVideoX-5b-I2V", also=("THUDM/CogVideoX-5b-I2V",),
+        task="i2v", width=720, height=480, sizes=Sizes((480, 480), (720, 720), exact=True),
+        # Other counts run but come out as noise (diffusers issue 9467).
+        frames=Frames(default=49, step=8, least=49, most=49), fps=8, dtype="bfloat16",
+        scheduler="dpm", dynamic_guidance=True, download_bytes=21_600_000_000,
+        architecture=Architecture(32, 42, 48, learned_positions=True),
+    ),
+    Model(
+        name="1.5-5b", source="zai-org/CogVideoX1.5-5B", also=("THUDM/CogVideoX1.5-5B",),
+        task="t2v", width=1360, height=768, sizes=_FREE, frames=_V15, fps=16, dtype="bfloat16",
+        scheduler="dpm", dynamic_guidance=True, download_bytes=31_100_000_000,
+        architecture=Architecture(16, 42, 48, patch_size_t=2), stored=Stored("float32"),
+    ),
+    Model(
+        name="1.5-5b-i2v", source="zai-org/CogVideoX1.5-5B-I2V",
+        also=("THUDM/CogVideoX1.5-5B-I2V",), task="i2v", width=1360, height=768,
+        sizes=Sizes(short=(768, 768), long=(768, 1360)), frames=_V15, fps=16, dtype="bfloat16",
+        scheduler="dpm", dynamic_guidance=True, download_bytes=31_100_000_000,
+        architecture=Architecture(32, 42, 48, patch_size_t=2), stored=Stored("float32"),
+    ),
+)  # fmt: skip
+
+
+def catalogued(name: str) -> Model | None:
+    """The catalogue's model of that short name or hub id (any case), or None."""
+    wanted = name.lower()
+    for model in MODELS:
+        if wanted in {model.name, model.source.lower(), *(a.lower() for a in model.also)}:
+            return model
+    return None
+
+
+def unknown_model(name: str) -> RequestError:
+    """The error for a name that is neither known, a folder, nor a hub id."""
+    names = [m.name for m in MODELS]
+    return RequestError(
+        f"Unknown model {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)};"
+        " or give a hub id (owner/name) or a folder."
+    )

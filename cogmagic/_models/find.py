@@ -1,0 +1,78 @@
+"""Where a model's files are: in the package, in a folder, in the hub's cache or not here yet."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from cogmagic._errors import CheckpointError, RequestError
+from cogmagic._models.catalog import Model, catalogued, unknown_model
+from cogmagic._models.checkpoint import check_folder, identify
+
+__all__ = ["configs_folder", "embedded_folder", "find_model", "local_folder"]
+
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def find_model(name: str) -> Model:
+    """The model that `name` stands for: a short name, a hub id, or a folder.
+
+    A hub id outside the catalogue has its small configuration files fetched, to be identified.
+
+    Raises:
+        RequestError: when the name is none of these.
+        CheckpointError: when the folder or repository is not a whole CogVideoX pipeline.
+    """
+    if not isinstance(name, str):
+        raise RequestError(f"model={name!r:.80} is no text: a short name, a hub id or a folder.")
+    known = catalogued(name)
+    if known is not None:
+        return _as_typed(known, name)
+    try:
+        folder = Path(name).expanduser()
+        there = bool(name) and folder.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a NUL
+        raise CheckpointError(f"--model {name[:100]!r} is no usable path ({error}).") from None
+    if there:
+        return identify(folder, str(folder.resolve()))
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise CheckpointError(f"No folder at {name}.")
+    if _HUB_ID.fullmatch(name):
+        from cogmagic._models.hub.download import fetch_configs
+
+        return identify(fetch_configs(name), name, whole=False)
+    raise unknown_model(name)
+
+
+def _as_typed(model: Model, name: str) -> Model:
+    """The model under the hub id that was typed, in the hub's spelling; its other ids after it."""
+    ids = (model.source, *model.also)
+    typed = next((i for i in ids if i.lower() == name.lower()), model.source)
+    return replace(model, source=typed, also=tuple(i for i in ids if i != typed))
+
+
+def embedded_folder() -> Path:
+    """The folder of the model that ships in the package."""
+    return Path(__file__).parents[1] / "models" / "tiny"
+
+
+def local_folder(model: Model) -> Path | None:
+    """The folder of a model that is already here, whole; None if it must be downloaded."""
+    if model.embedded or Path(model.source).is_absolute():
+        folder = embedded_folder() if model.embedded else Path(model.source)
+        check_folder(folder)
+        return folder
+    from cogmagic._models.hub.download import cached_folder
+
+    return cached_folder(model)
+
+
+def configs_folder(model: Model) -> Path | None:
+    """The folder with the configurations of a model that `find_model` found, or None."""
+    if model.embedded or Path(model.source).is_absolute():
+        return local_folder(model)
+    from cogmagic._models.hub.cache import main_snapshot
+
+    return main_snapshot(model.source)

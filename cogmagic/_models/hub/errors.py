@@ -1,0 +1,120 @@
+"""The hub client's many errors, as one line each."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from json import JSONDecodeError
+
+from cogmagic._errors import CheckpointError, CogMagicError, OutputError
+
+__all__ = ["explained"]
+
+
+_AGAIN = "run it again: it goes on where it stopped. Or give --model a folder."
+
+
+@contextmanager
+def explained(repo_id: str) -> Iterator[None]:
+    """Turn what the hub client raises into one line; hold back its bars and remarks."""
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+        logging,
+    )
+
+    bars, level = not are_progress_bars_disabled(), logging.get_verbosity()
+    disable_progress_bars()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    except Exception as error:
+        problem = _problem(repo_id, error)
+        if problem is None:
+            raise
+        raise problem from None
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            enable_progress_bars()
+
+
+def _problem(repo_id: str, error: Exception) -> CogMagicError | None:
+    """What to tell the person, or None for an error that is not the hub's."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        FileMetadataError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,
+        RepositoryNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return CheckpointError(
+            f"{repo_id} is gated: accept its terms at {constants.ENDPOINT}/{repo_id}, then run"
+            " `hf auth login` in a terminal and try again."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return CheckpointError(
+            f"The hub has no model {repo_id}, and there is no folder of that name. If it is"
+            " private, run `hf auth login` in a terminal."
+        )
+    if isinstance(error, HFValidationError):
+        return CheckpointError(f"{repo_id} is not a hub id (owner/name), and there is no folder.")
+    if isinstance(error, JSONDecodeError | FileMetadataError):
+        return CheckpointError(
+            f"{repo_id} cannot be fetched: {constants.ENDPOINT} does not answer as a Hugging Face"
+            f" hub does (a login page, a proxy?). Check the network and HF_ENDPOINT, and {_AGAIN}"
+        )
+    if not isinstance(error, HTTPError | OSError):
+        return None
+    if constants.is_offline_mode():
+        return CheckpointError(
+            f"{repo_id} is not whole in the cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE is"
+            " set. Unset it and restart the kernel to download, or give --model a folder."
+        )
+    causes = list(_chain(error))
+    answers = [e for e in causes if isinstance(e, HfHubHTTPError)]
+    if answers:
+        status = answers[-1].response.status_code
+        advice = "Check your token (`hf auth login`)" if status in {401, 403} else "Wait a little"
+        return CheckpointError(
+            f"{repo_id} cannot be fetched: {constants.ENDPOINT} answered {status}. {advice}, and"
+            f" {_AGAIN}"
+        )
+    if any(isinstance(e, HTTPError) for e in causes):
+        last = next(e for e in causes if isinstance(e, HTTPError))
+        return CheckpointError(
+            f"{repo_id} cannot be fetched: {constants.ENDPOINT} is out of reach"
+            f" ({type(last).__name__}: {_first_line(last)}). Check the network, and {_AGAIN}"
+        )
+    return _disk_problem(repo_id, error, constants.HF_HUB_CACHE)
+
+
+def _disk_problem(repo_id: str, error: Exception, cache: str) -> CogMagicError:
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return OutputError(
+            f"The disk of {cache} filled up while downloading {repo_id}. Free some, and {_AGAIN}"
+        )
+    return OutputError(
+        f"{repo_id} cannot be put into {cache} ({type(error).__name__}: {_first_line(error)})."
+        " Set HF_HOME to a folder that can be written and restart the kernel."
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what led to it, the newest first."""
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        following = following.__cause__ or following.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "no reason given")

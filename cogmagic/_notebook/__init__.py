@@ -1,0 +1,1 @@
+"""Jupyter: the magics and the panel."""

@@ -1,0 +1,35 @@
+"""The panel, an ipywidget."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from cogmagic._errors import RequestError
+
+__all__ = ["panel"]
+
+
+def panel(
+    names: MutableMapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Any:
+    """The kernel's panel, an ipywidget: live memory, the recommendation, a request and its runs.
+
+    Args:
+        names: variables that may be named as a first frame, and among which an uploaded one is
+            put; those of ``__main__`` by default.
+        defaults: what a new panel's fields begin with, of ``model``, ``tier``, ``policy``,
+            ``vram_limit`` (bytes), ``gpus``, ``keep`` and ``save``.
+
+    Raises:
+        RequestError: where the packages that it takes are not installed.
+    """
+    try:
+        from cogmagic._notebook.panel.widget import the_panel
+    except ModuleNotFoundError as missing:
+        raise RequestError(
+            f'The panel needs {missing.name}. Install it: pip install "cogmagic[lab]", then restart'
+            " the kernel."
+        ) from None
+    return the_panel(vars(sys.modules["__main__"]) if names is None else names, defaults).view

@@ -1,0 +1,1 @@
+"""The diffusers pipeline: loading it, running it, and variants of it that need less."""

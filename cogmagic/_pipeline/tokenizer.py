@@ -1,0 +1,54 @@
+"""The prompt against the model's token limit, checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cogmagic._errors import RequestError
+from cogmagic._models.request import Request
+
+__all__ = ["check_prompts", "ignored_words", "load_tokenizer"]
+
+
+def check_prompts(request: Request, folder: Path) -> None:
+    """Refuse a prompt of which the model would read only the beginning.
+
+    Raises:
+        RequestError: naming the words that would be ignored, unless `request.truncate`.
+    """
+    if request.truncate:
+        return
+    tokenizer = load_tokenizer(folder)
+    for label, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
+        count, ignored = ignored_words(tokenizer, text, request.model.max_tokens)
+        if ignored:
+            raise RequestError(
+                f"The {label} has {count} tokens, but {request.model.name} reads"
+                f" {request.model.max_tokens}: it would ignore {_shortened(ignored)!r}."
+                " Shorten it, or let it be cut with --truncate."
+            )
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The checkpoint's T5 tokenizer."""
+    from cogmagic._pipeline.libraries import quiet_libraries
+
+    with quiet_libraries():
+        from transformers import T5Tokenizer
+
+        return T5Tokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
+
+
+def ignored_words(tokenizer: Any, text: str, limit: int) -> tuple[int, str]:
+    """How many tokens `text` has, end mark included, and the part of it beyond `limit`."""
+    encoded = tokenizer(text, truncation=False, return_offsets_mapping=True, verbose=False)
+    ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
+    if len(ids) <= limit:
+        return len(ids), ""
+    # The end mark takes the last place, so the text has limit - 1.
+    return len(ids), text[offsets[limit - 1][0] :].strip()
+
+
+def _shortened(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,1 @@
+"""Which tier a request gets on a machine, and why."""

@@ -1,0 +1,58 @@
+"""In which precision a request is computed, and what that puts at risk."""
+
+from __future__ import annotations
+
+from cogmagic._errors import RequestError
+from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.machine import Machine
+from cogmagic._models.catalog import Dtype
+from cogmagic._models.request import Request
+
+__all__ = ["dtype_for", "picture_risk", "unmeasured"]
+
+
+def picture_risk(request: Request, dtype: Dtype) -> str:
+    """What may happen to the picture in a precision that the model was not trained in, if any."""
+    if dtype != "float16" or request.model.dtype != "bfloat16":
+        return ""
+    return f"{request.model.name} was trained in bfloat16: in float16 the picture may be black"
+
+
+def unmeasured(machine: Machine) -> str:
+    """What of a plan for `machine` rests on no measurement of its kind, if anything."""
+    gpu = machine.roomiest
+    if machine.device != "cuda" or gpu is None or not _before_ampere(gpu):
+        return ""
+    return f"{gpu.name} is older than Ampere, of which no card was measured: memory may differ"
+
+
+def _before_ampere(gpu: Gpu) -> bool:
+    return gpu.capability is not None and gpu.capability < (8, 0)
+
+
+def dtype_for(request: Request, machine: Machine) -> Dtype:
+    """What the weights are loaded in.
+
+    Raises:
+        RequestError: for bfloat16 on a GPU without it (before Ampere).
+    """
+    # CPUs run 16-bit 3D convolutions some hundred times slower than 32-bit ones.
+    default: Dtype = "float32" if machine.device == "cpu" else request.model.dtype
+    dtype = request.dtype or default
+    gpu = machine.roomiest
+    if machine.device == "cuda" and gpu and _before_ampere(gpu) and dtype == "bfloat16":
+        new = (g for g in machine.gpus if g.capability and not _before_ampere(g))
+        trained = request.model.dtype == "bfloat16"
+        way = "--model 2b, or try --dtype float16, with which the picture may be black"
+        if not trained:
+            way = f"leave --dtype out: {request.model.name} is made for {request.model.dtype}"
+        if other := next(new, None):
+            way = f"use --gpus {other.index} ({other.name}), {way}"
+        elif trained:
+            way = f"use {way}"
+        which = f", which {request.model.name} was trained in" if trained else ""
+        raise RequestError(
+            f"{gpu.name} cannot compute in bfloat16{which} (that takes Ampere or newer)."
+            f" {way[0].upper()}{way[1:]}."
+        )
+    return dtype

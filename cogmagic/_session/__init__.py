@@ -1,0 +1,1 @@
+"""The one pipeline that a kernel holds, and its runs."""

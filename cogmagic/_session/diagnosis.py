@@ -1,0 +1,115 @@
+"""Memory that ran out: whose, and why, told apart."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from cogmagic._machine.failures import is_device_shortage
+from cogmagic._machine.gpu import context_bytes
+from cogmagic._machine.machine import Machine
+from cogmagic._planning.plan import Plan
+from cogmagic._units import GIB, gib
+
+__all__ = ["Shortage", "cause_of"]
+
+
+Kind = Literal["device", "fragmented", "others", "attention", "host"]
+
+
+_NOTICED = GIB // 4
+"""Bytes that others must have taken meanwhile to be named as the cause."""
+
+
+_UNITS = {"B": 1, "bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Why memory ran out."""
+
+    kind: Kind
+    said: str
+    """For people, as a clause."""
+
+    @property
+    def of_host(self) -> bool:
+        """Whether host memory ran out rather than the GPU's."""
+        return self.kind == "host"
+
+
+def cause_of(failure: BaseException, plan: Plan, before: Machine, now: Machine) -> Shortage:
+    """Why memory ran out in a run.
+
+    Args:
+        failure: the error, for which `is_shortage` holds.
+        plan: of the run.
+        before: the machine when the run was planned.
+        now: the machine after the run has let go of its memory.
+    """
+    words = str(failure).splitlines()[0][:160] if str(failure) else ""
+    said = f" ({words})" if words else ""
+    if not is_device_shortage(failure):
+        left = gib(now.ram.available)
+        return Shortage("host", f"host memory ran out{said}, {left} are free now")
+    asked, cached = _amount(failure, "allocate"), _amount(failure, "unallocated")
+    whole = _attention_bytes(plan)
+    if asked and abs(asked - whole) < whole / 50:
+        advice = "" if plan.dtype == "float16" else ". Try --dtype float16"
+        return Shortage(
+            "attention",
+            f"{gib(asked)} were asked for at once: attention without a fused kernel, which torch"
+            f" falls back to where the GPU has none for {plan.dtype}{advice}",
+        )
+    taken = _taken(before, now)
+    if taken >= _NOTICED and _too_little_left(plan, now):
+        return Shortage("others", f"others have taken {gib(taken)} of VRAM since it was planned")
+    if asked and cached and cached >= asked:
+        return Shortage(
+            "fragmented",
+            f"VRAM was in pieces: {gib(asked)} were asked for and {gib(cached)} were held unused",
+        )
+    return Shortage("device", f"VRAM ran out{said}")
+
+
+def _amount(failure: BaseException, word: str) -> int | None:
+    """Bytes that torch's message gives, such as of "Tried to allocate 35.31 GiB"."""
+    amount = r"([\d.]+) (bytes|[KMG]iB|B)"
+    pattern = rf"allocate {amount}" if word == "allocate" else rf"{amount} is reserved by PyTorch"
+    found = re.search(pattern, str(failure))
+    return round(float(found[1]) * _UNITS[found[2]]) if found else None
+
+
+def _attention_bytes(plan: Plan) -> int:
+    """The matrix of attention of one block in 16 bits: 35.31 GiB in 2b, 56.50 GiB in 5b.
+
+    batch × heads × tokens² × bytes of a number; a patch covers 16 × 16 pixels, and in CogVideoX
+    1.5 two latent frames.
+    """
+    request, model = plan.request, plan.request.model
+    deep = model.architecture.patch_size_t or 1
+    video = -(-request.latent_frames // deep) * (request.height // 16) * (request.width // 16)
+    batch = 2 if request.guidance_scale > 1.0 and not plan.savings.guidance_halves else 1
+    tokens = model.max_tokens + video
+    width = 4 if plan.dtype == "float32" else 2
+    return int(batch * model.architecture.num_attention_heads * tokens**2 * width)
+
+
+def _too_little_left(plan: Plan, now: Machine) -> bool:
+    """Whether the plan would not fit any more; if it would, a limit of ours ended the run."""
+    left = [gpu.available for gpu in now.gpus if gpu.available is not None]
+    return plan.peak_vram is None or not left or max(left) < plan.peak_vram
+
+
+def _taken(before: Machine, now: Machine) -> int:
+    """Bytes of VRAM that others use now and did not use before."""
+    then = {g.index: g for g in before.gpus}
+    grown = 0
+    for gpu in now.gpus:
+        was = then.get(gpu.index)
+        if was is None or was.others is None or gpu.others is None:
+            continue
+        mine = context_bytes() if was.reserved is None and gpu.reserved is not None else 0
+        grown = max(grown, gpu.others - was.others - mine)
+    return grown

@@ -1,0 +1,132 @@
+"""Weights as copies in host memory, page-locked in place, from which a GPU can stream.
+
+A page-locked range is one that the device reads by itself, at the link's full rate and while the
+host does other things. CUDA registers memory that is there already: no second copy, and tensors in
+it count as pinned, so diffusers' hooks use them as they are.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["HostWeights"]
+
+
+_ALIGNMENT = 64
+
+
+_THREADS = 4
+
+
+class HostWeights:
+    """One block of host memory per module, with all its parameters in it.
+
+    The parameters are the modules' own, moved: what they were before, mapped files mostly, is let
+    go. The order of use is: make, `fill`, `lock`, and `unlock` before the memory goes; that is also
+    done when the object is collected. Modules that come first are page-locked first, should the
+    driver refuse to lock all.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self._modules = list(modules)
+        self._blocks = [torch.empty(_size(m), dtype=torch.uint8) for m in modules]
+        self._locked: list[int] = []
+        """Addresses that are registered; shared with the finalizer."""
+        self._finalizer = weakref.finalize(self, _unregister, self._locked, self._blocks)
+        self.refused: str = ""
+        """Why the memory is not page-locked, in the driver's words; empty if that was not so."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all blocks."""
+        return sum(block.numel() for block in self._blocks)
+
+    @property
+    def locked(self) -> tuple[nn.Module, ...]:
+        """The modules whose memory is page-locked."""
+        return tuple(self._modules[: len(self._locked)])
+
+    def fill(self, tell: Callable[[int, int], None]) -> None:
+        """Copy the parameters in, several at once, which also reads their files several at once.
+
+        Args:
+            tell: called with the bytes that are here and those of all.
+        """
+        total, done = self.nbytes, 0
+        work = []
+        for module, block in zip(self._modules, self._blocks, strict=True):
+            start = 0
+            for parameter in module.parameters():
+                size = parameter.numel() * parameter.element_size()
+                view = block[start : start + size].view(parameter.dtype).view(parameter.shape)
+                work.append((parameter, view, size))
+                start += _aligned(size)
+        threads = ThreadPoolExecutor(_THREADS)
+        try:
+            for size in threads.map(_moved, work):
+                done += size
+                tell(min(done, total), total)
+        finally:  # who stops here waits for the tensors that are on their way, not for all
+            threads.shutdown(cancel_futures=True)
+        tell(total, total)
+
+    def lock(self, device: torch.device) -> None:
+        """Page-lock all blocks, or as many as the driver allows, for `device`, if it is a GPU."""
+        if device.type != "cuda":
+            return
+        with torch.cuda.device(device):  # or CUDA would begin on another
+            self._lock()
+
+    def _lock(self) -> None:
+        runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+        self.refused = ""
+        for block in self._blocks[len(self._locked) :]:
+            code = runtime.cudaHostRegister(block.data_ptr(), block.numel(), 0)
+            if int(code) != 0:
+                rest = sum(b.numel() for b in self._blocks[len(self._locked) :])
+                self.refused = f"the driver refused to page-lock {rest / 2**30:.1f} GiB of weights"
+                _forget_error()
+                return
+            self._locked.append(block.data_ptr())
+
+    def unlock(self) -> None:
+        """Give back what was page-locked, each range once."""
+        _unregister(self._locked, self._blocks)
+
+
+def _forget_error() -> None:
+    """CUDA reports a refusal once more at the next launch, as if that had failed."""
+    with suppress(RuntimeError):
+        torch.zeros(1, device="cuda").add_(1)
+
+
+def _unregister(locked: list[int], _blocks: list[torch.Tensor]) -> None:
+    """`_blocks` is taken only so that the memory outlives its registration."""
+    while locked:
+        runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+        runtime.cudaHostUnregister(locked.pop())
+
+
+def _moved(item: tuple[nn.Parameter, torch.Tensor, int]) -> int:
+    parameter, view, size = item
+    with torch.no_grad():
+        view.copy_(parameter.data)
+    parameter.data = view
+    return size
+
+
+def _size(module: nn.Module) -> int:
+    return max(sum(_aligned(p.numel() * p.element_size()) for p in module.parameters()), 1)
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,1 @@
+"""The finished video: the file, its report, how it is shown."""

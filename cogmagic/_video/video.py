@@ -1,0 +1,137 @@
+"""A finished video: an mp4 that says how it was made, and its place under a cell."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote as url_quote
+
+from cogmagic._errors import OutputError, plain_line
+from cogmagic._html import MARK, VOLATILE
+from cogmagic._units import gib
+from cogmagic._video.output_file import Target
+from cogmagic._video.report import Report
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Video"]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Video:
+    """The result of a run. It holds a path and facts, never frames."""
+
+    path: Path
+    prompt: str
+    model: str
+    width: int
+    height: int
+    num_frames: int
+    fps: int
+    seed: int
+    report: Report
+    embed_limit: int = field(default=8_000_000, compare=False)
+    """Bytes up to which the file is embedded in the notebook; above, it is linked."""
+    unsaved: bytes | None = field(default=None, compare=False)
+    """The whole file, where it could not be written to `path`: see `save`."""
+
+    def __repr__(self) -> str:
+        clip = f"{self.num_frames} frames of {self.width}×{self.height} at {self.fps} fps"
+        return f"Video({str(_relative(self.path))!r}, {clip}, {self.model}, seed {self.seed})"
+
+    def frames(self) -> np.ndarray[Any, Any]:
+        """The frames as decoded from the file: uint8, frames × height × width × 3."""
+        import av
+        import numpy as np
+
+        source: Any = str(self.path) if self.unsaved is None else BytesIO(self.unsaved)
+        with av.open(source) as file:
+            return np.stack([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Video:
+        """Write the video to another place, all of it or nothing; the video there.
+
+        Args:
+            path: a file ending in ``.mp4``, or an existing folder.
+            overwrite: whether an existing file may be replaced.
+
+        Raises:
+            OutputError: when it cannot be written there, or is there already.
+        """
+        target = Target.claim(path, self.seed, overwrite=overwrite)
+        try:
+            target.write(self._bytes())
+            target.commit()
+        finally:
+            target.drop()
+        return replace(self, path=target.path, unsaved=None)
+
+    def _bytes(self) -> bytes:
+        if self.unsaved is not None:
+            return self.unsaved
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be read ({error.strerror}).") from None
+
+    def facts_line(self) -> str:
+        """One line: tier and why, peak VRAM, time, seed, file."""
+        r = self.report
+        return " · ".join(
+            (
+                f"{r.tier} ({r.reason})",
+                *(f"--{option.replace('_', '-')}" for option in r.options),
+                f"peak VRAM {gib(r.peak_vram)}",
+                f"{r.total_seconds:.1f} s",
+                f"seed {self.seed}",
+                "not saved" if self.unsaved else plain_line(str(_relative(self.path))),
+                *([r.kept] if r.kept else []),
+            )
+        )
+
+    def player_html(self) -> str:
+        """The player alone: embedded up to the limit, linked above it."""
+        size = f"{self.width}×{self.height}"
+        label = escape(f"{self.num_frames} frames of {size} at {self.fps} fps", quote=True)
+        if self.unsaved is None and not self.path.is_file():
+            return f"<div>{escape(plain_line(str(self.path)))} is no longer there.</div>"
+        if self.unsaved is None and self.path.stat().st_size > self.embed_limit:
+            source = escape(url_quote(_relative(self.path).as_posix()), quote=True)
+        else:
+            source = "data:video/mp4;base64," + b64encode(self._bytes()).decode()
+        shown = min(max(self.width, 288), 720)  # the tiny model's clips are shown larger
+        return (
+            f'<video class="cogmagic-video" controls autoplay loop muted playsinline'
+            f' aria-label="{label}" title="{label}" poster="{self._poster()}"'
+            f' style="width:{shown}px;max-width:100%;height:auto" src="{source}"></video>'
+        )
+
+    def _poster(self) -> str:
+        """The middle frame as a JPEG data URL, for where the video itself is not shown."""
+        from PIL import Image
+
+        frames = self.frames()
+        out = BytesIO()
+        Image.fromarray(frames[len(frames) // 2]).save(out, "JPEG", quality=80)
+        return "data:image/jpeg;base64," + b64encode(out.getvalue()).decode()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        del include, exclude
+        facts = f'<div class="{VOLATILE}">{escape(self.facts_line())}</div>'
+        return {
+            "text/html": f"<div>{self.player_html()}{facts}</div>",
+            "text/plain": f"{MARK}{self!r}",
+        }
+
+
+def _relative(path: Path) -> Path:
+    """`path` as seen from the working directory, where a notebook's links start."""
+    with suppress(ValueError):
+        return path.resolve().relative_to(Path.cwd())
+    return path

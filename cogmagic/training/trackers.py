@@ -1,0 +1,53 @@
+"""Validation videos in accelerate's trackers: TensorBoard and Weights & Biases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from typing import Any
+
+from cogmagic._video.video import Video
+
+__all__ = ["log_videos"]
+
+
+_WIDTH = 360
+"""Pixels to which a clip is made smaller for TensorBoard, which keeps it inside its event file."""
+
+
+def log_videos(trackers: Iterable[Any], videos: Sequence[Video], step: int) -> None:
+    """Show videos in each tracker that can; the others are passed over."""
+    for tracker in trackers:
+        if tracker.name == "tensorboard":
+            for i, video in enumerate(videos):
+                _to_tensorboard(tracker.writer, f"validation/{i}", video, step)
+        elif tracker.name == "wandb":
+            from wandb import Video as Clip
+
+            clips = [Clip(str(v.path), caption=v.prompt, format="mp4") for v in videos]
+            tracker.log({"validation": clips}, step=step)
+
+
+def _to_tensorboard(writer: Any, tag: str, video: Video, step: int) -> None:
+    """As an animated GIF; the writer's own ``add_video`` does the same, but needs moviepy."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    data, width, height = _gif(video)
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
+    summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+    writer._get_file_writer().add_summary(summary, step)
+    writer.add_text(f"{tag}/prompt", video.prompt, step)
+
+
+def _gif(video: Video) -> tuple[bytes, int, int]:
+    from PIL import Image
+
+    frames = video.frames()
+    width = min(_WIDTH, frames.shape[2])
+    height = round(width * frames.shape[1] / frames.shape[2])
+    pictures = [Image.fromarray(frame).resize((width, height)) for frame in frames]
+    out = BytesIO()
+    pictures[0].save(
+        out, "GIF", save_all=True, append_images=pictures[1:], duration=1000 // video.fps, loop=0
+    )
+    return out.getvalue(), width, height
