@@ -99,7 +99,7 @@ def test_several_cards() -> None:
         ({"gpus": "0x T4"}, "0 cards, but it must be 1 to 16"),
         ({"gpus": "65x T4"}, "65 cards"),
         ({"gpus": "T4", "vram": 80}, "--vram 80 is more than T4 has. Nearest: --vram 15."),
-        ({"vram": -1}, "--vram -1: an amount in GiB from 0.5 to 4096"),
+        ({"vram": -1}, "--vram -1 is out of range (0.5 to 4096 GiB)"),
         ({"vram": float("nan")}, "--vram nan"),
         ({"gpus": "T4", "ram": 0}, "--ram 0"),
     ],

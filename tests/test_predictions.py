@@ -295,7 +295,7 @@ def test_the_plan_as_json_and_the_cards_that_do(shell: Any, capsys: Any) -> None
     [
         ('plan --gpu "RTX 3600"', "Unknown card"),
         ("plan --vram lots", "'lots' is not an amount in GiB like 10"),
-        ("plan --vram -3", "--vram -3.0: an amount in GiB"),
+        ("plan --vram -3", "--vram -3 is out of range"),
         ("plan --vram 48 --gpu 4090", "--vram 48 is more than RTX 4090 has. Nearest: --vram 24."),
         ("plan --vram-limit 0", "not an amount from 0.5 to 4096"),
         ("plan --policy rulr", "Did you mean 'rule'?"),

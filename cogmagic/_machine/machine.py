@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cogmagic._errors import RequestError
+from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.card_names import find_card, parse_gpus
 from cogmagic._machine.cards import Card
 from cogmagic._machine.gpu import Gpu, selected
@@ -244,8 +245,9 @@ def described(
     Raises:
         RequestError: for unknown cards and impossible amounts.
     """
-    amount = None if vram is None else _gib("vram", vram)
-    memory = Ram() if ram is None else Ram(_gib("ram", ram), _gib("ram", ram))
+    amount = None if vram is None else gib_bytes(vram, "--vram")
+    host = None if ram is None else gib_bytes(ram, "--ram")
+    memory = Ram(host, host)
     if gpus is None and amount is None:
         return Machine((), memory)
     cards = parse_gpus(gpus) if gpus is not None else (find_card(_GENERIC),)
@@ -273,9 +275,3 @@ def _within(amount: int, cards: Sequence[Card]) -> int:
             f"--vram {amount / GIB:g} is more than {least.name} has. Nearest: --vram {nearest}."
         )
     return min(amount, least.vram)
-
-
-def _gib(name: str, value: float) -> int:
-    if not isinstance(value, int | float) or not math.isfinite(value) or not 0.5 <= value <= 4096:
-        raise RequestError(f"--{name} {value}: an amount in GiB from 0.5 to 4096, such as 12.")
-    return round(value * GIB)

@@ -11,7 +11,22 @@ from typing import Literal
 
 from cogmagic._errors import RequestError, did_you_mean
 
-__all__ = ["MODELS", "Architecture", "Frames", "Model", "Sizes", "Stored", "catalogued"]
+__all__ = [
+    "DTYPES",
+    "MODELS",
+    "SCHEDULERS",
+    "Architecture",
+    "Dtype",
+    "Frames",
+    "Model",
+    "Scheduler",
+    "Sizes",
+    "Stored",
+    "Task",
+    "catalogued",
+    "latent_frames",
+    "unknown_model",
+]
 
 
 Task = Literal["t2v", "i2v"]
@@ -171,6 +186,11 @@ MODELS: tuple[Model, ...] = (
         architecture=Architecture(32, 42, 48, patch_size_t=2), stored=Stored("float32"),
     ),
 )  # fmt: skip
+
+
+def latent_frames(num_frames: int) -> int:
+    """Latent frames of a clip: the VAE takes the first frame alone and then four at a time."""
+    return (num_frames - 1) // 4 + 1
 
 
 def catalogued(name: str) -> Model | None:

@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any
 
 from cogmagic._errors import RequestError, did_you_mean
-from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
+from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler, latent_frames
 from cogmagic._models.inputs import _as_pil
 
 __all__ = ["ANY_IMAGE", "Request", "known_options"]
@@ -97,6 +97,11 @@ class Request:
         return f"{self.width}x{self.height}"
 
     @property
+    def guided(self) -> bool:
+        """Whether guidance is on: above 1, every step denoises without the prompt as well."""
+        return self.guidance_scale > 1.0
+
+    @property
     def use_dynamic_cfg(self) -> bool:
         """Whether guidance follows the authors' cosine, which goes with DPM alone."""
         return self.model.dynamic_guidance and self.scheduler == "dpm"
@@ -104,7 +109,7 @@ class Request:
     @property
     def latent_frames(self) -> int:
         """Frames of the latent clip that are decoded, without CogVideoX 1.5's padding."""
-        return (self.num_frames - 1) // 4 + 1
+        return latent_frames(self.num_frames)
 
 
 def _prompt(prompt: str) -> str:
