@@ -18,6 +18,7 @@ that one line; ``%config CogMagic.short_errors = False`` brings the traceback ba
 from __future__ import annotations
 
 import difflib
+import traceback
 import unicodedata
 from collections.abc import Iterable
 
@@ -37,10 +38,15 @@ __all__ = [
 ]
 
 
-class _OneLine:
+class _OneLine(BaseException):
     """Renders an exception as one line; IPython looks for ``_render_traceback_``."""
 
+    short: bool = True
+    """False for the traceback."""
+
     def _render_traceback_(self) -> list[str]:
+        if not self.short:
+            return "".join(traceback.format_exception(self)).splitlines()
         return [f"{type(self).__name__}: {self}"]
 
 

@@ -19,7 +19,7 @@ from cogmagic import CogMagicError, OutputError, RequestError, TierError, Video
 from cogmagic._api.options import OPTIONS
 from cogmagic._html import MARK, VOLATILE
 from cogmagic._notebook.completion import complete
-from cogmagic._notebook.magics import VERBS
+from cogmagic._notebook.verbs import VERBS
 from cogmagic._session.session import session as current
 from cogmagic._video.mp4 import read_metadata
 

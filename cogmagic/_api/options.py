@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
-from cogmagic._planning.options import KEEPS
+from cogmagic._planning.options import KEEPS, POLICIES
 from cogmagic._tiers.needs import TIERS
 from cogmagic._units import GIB
 
@@ -25,6 +25,7 @@ __all__ = [
     "parse_line",
     "parse_size",
     "split_line",
+    "without_run_options",
 ]
 
 
@@ -43,6 +44,8 @@ class Option:
     suggestions: tuple[str, ...] = ()
     """Offered by completion, but not the only values."""
     aliases: tuple[str, ...] = ()
+    plans: bool = True
+    """Whether a plan takes it; False for what concerns a run or its file alone."""
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -124,11 +127,16 @@ OPTIONS: tuple[Option, ...] = (
         "how auto chooses: by prediction, or by the published rule of thumb",
         _MEMORY,
         "NAME",
-        choices=("auto", "rule"),
+        choices=POLICIES,
     ),
     Option("gpus", "use these GPUs alone: indices or UUIDs, as 0,2", _MEMORY, "LIST"),
     Option("vram-limit", "GiB of VRAM that the run may take", _MEMORY, "GIB", parse_gib),
-    Option("compile", "compile the transformer: longer once, then faster steps", _MEMORY),
+    Option(
+        "compile",
+        "compile the transformer: longer once, then faster steps",
+        _MEMORY,
+        plans=False,
+    ),
     Option("lean-decode", "decode with less memory; the same frames", _MEMORY),
     Option("guidance-halves", "one prompt after the other: less memory", _MEMORY),
     Option("fp8", "transformer in 8 bits: less memory, another picture", _MEMORY),
@@ -138,13 +146,16 @@ OPTIONS: tuple[Option, ...] = (
         _MEMORY,
         "NAME",
         choices=KEEPS,
+        plans=False,
     ),
     Option("fps", "frames per second of the file", _OUTPUT, "N", int),
-    Option("out", "variable that receives the Video", _OUTPUT, "NAME", aliases=("-o",)),
-    Option("save", "file (.mp4) or folder to write to", _OUTPUT, "PATH"),
-    Option("overwrite", "replace the file that --save names", _OUTPUT),
-    Option("dry-run", "show the plan, run nothing", _OUTPUT),
-    Option("help", "show this and stop", _OUTPUT, aliases=("-h",)),
+    Option(
+        "out", "variable that receives the Video", _OUTPUT, "NAME", aliases=("-o",), plans=False
+    ),
+    Option("save", "file (.mp4) or folder to write to", _OUTPUT, "PATH", plans=False),
+    Option("overwrite", "replace the file that --save names", _OUTPUT, plans=False),
+    Option("dry-run", "show the plan, run nothing", _OUTPUT, plans=False),
+    Option("help", "show this and stop", _OUTPUT, aliases=("-h",), plans=False),
 )
 
 
@@ -158,6 +169,12 @@ PLAN_OPTIONS: tuple[Option, ...] = (
     Option("which-gpu", "list the cards that can do it, and how fast", _PLAN),
     Option("json", "print the plan as JSON", _PLAN),
 )
+
+
+def without_run_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Those of `options` that `cogmagic.plan` takes; a run's own are left out."""
+    of_runs = {option.dest for option in OPTIONS if not option.plans}
+    return {name: value for name, value in options.items() if name not in of_runs}
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cogmagic._api.options import OPTIONS
-from cogmagic._notebook.magics import VERBS
+from cogmagic._notebook.verbs import VERBS
 
 __all__ = ["complete", "matcher"]
 
@@ -26,7 +26,7 @@ def complete(line: str) -> tuple[str, list[str]] | None:
         if not offers:
             return None  # a path, a number, a text: let others complete it
     elif words[0] == "%cogvideo" and len(before) == 1:
-        offers = VERBS
+        offers = tuple(VERBS)
     else:
         unused = [o for o in OPTIONS if not set(o.flags) & set(before)]
         offers = tuple(f for o in unused for f in o.flags if f.startswith("--"))

@@ -1,0 +1,52 @@
+"""The manual (``%%cogvideo?``, ``--help``), made from the tables of verbs and options."""
+
+from __future__ import annotations
+
+from cogmagic._api.options import PLAN_OPTIONS, Parser
+from cogmagic._models.catalog import MODELS
+from cogmagic._notebook.verbs import VERBS, Verb
+
+__all__ = ["HELP_SWITCHES", "manual"]
+
+
+HELP_SWITCHES = frozenset(("--help", "-h"))
+
+
+_INTRODUCTION = f"""Make a video from a prompt with CogVideoX, and show it under the cell.
+
+    %%cogvideo --seed 7
+    a red circle moves to the right on a black background
+
+    %%cogvideo --model 5b --num-frames 49 --seed 42 --out fox
+    A red fox trots through fresh snow at dawn, low sun behind it.
+
+The body of the cell is the prompt, taken literally. In the options, {{name}} is replaced by a
+variable. The default is the embedded model `tiny`, which knows moving coloured shapes and needs
+neither a download nor a GPU. Models: {", ".join(m.name for m in MODELS)}.
+"""
+
+
+_COLUMN = 25
+"""Width of the verbs in the manual."""
+
+
+def manual() -> str:
+    """The whole manual as text."""
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            *map(_verb, VERBS.values()),
+            "",
+            "Defaults for this kernel: %config CogMagic",
+            "",
+            Parser("%%cogvideo").format_help(),
+            Parser("%cogvideo plan", PLAN_OPTIONS).format_help(),
+        ]
+    )
+
+
+def _verb(verb: Verb) -> str:
+    typed = " ".join(filter(None, ("%cogvideo", verb.name, verb.argument)))
+    first, *rest = verb.help.splitlines()
+    indent = " " * (4 + _COLUMN)
+    return "\n".join([f"    {typed:<{_COLUMN}}{first}", *(indent + line for line in rest)])

@@ -1,0 +1,175 @@
+"""The verbs of ``%cogvideo``: one table that the magic, its manual and its completion read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cogmagic._api.options import OPTIONS, PLAN_OPTIONS, parse_line, without_run_options
+from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._machine.machine import Machine
+from cogmagic._planning.plan import as_json
+
+__all__ = ["VERBS", "Kernel", "Verb", "plan_text", "run_verb"]
+
+
+class Kernel(Protocol):
+    """What a verb needs of the magics: the user's variables and the configured defaults."""
+
+    shell: Any
+
+    def with_defaults(self, options: dict[str, Any]) -> dict[str, Any]:
+        """`options`, completed by ``%config CogMagic``."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: its name, its text in the manual, and its function."""
+
+    name: str
+    help: str
+    run: Callable[[Kernel, str], Any]
+    """Takes the rest of the line; a string that it returns is printed, any other value shown."""
+    argument: str = ""
+    """What must follow the verb, as the manual names it; empty if nothing may."""
+    switch: str = ""
+    """The one switch that the verb takes."""
+
+
+def run_verb(line: str, kernel: Kernel) -> Any:
+    """Run the verb that begins `line`.
+
+    Raises:
+        RequestError: for an unknown verb, or arguments that it does not take.
+    """
+    name, rest = (*line.split(maxsplit=1), "")[:2]
+    rest = rest.strip()
+    verb = VERBS.get(name)
+    if verb is None:
+        raise RequestError(
+            f"Unknown verb {name!r}.{did_you_mean(name, VERBS)} Choose from: {', '.join(VERBS)}."
+            " A video is made by a cell that begins with %%cogvideo."
+        )
+    if not verb.argument and rest not in ("", verb.switch):
+        accepted = f"takes no option but {verb.switch}" if verb.switch else "takes no options"
+        raise RequestError(f"%cogvideo {name} {accepted}, but got {rest!r}.")
+    return verb.run(kernel, rest)
+
+
+def plan_text(options: dict[str, Any]) -> str:
+    """The plan for these options of a cell or of ``%cogvideo plan``: a table, or JSON."""
+    from cogmagic._api import plan
+
+    options = without_run_options(options)
+    machine: dict[str, Any] = {
+        name: options.pop(name) for name in ("gpu", "vram", "ram") if name in options
+    }
+    json = options.pop("json", False)
+    if options.pop("which_gpu", False):
+        if machine.keys() - {"ram"} or "gpus" in options:
+            raise RequestError(
+                "--which-gpu compares all cards. Leave out --gpu, --gpus and --vram."
+            )
+        if json:
+            raise RequestError(
+                "--which-gpu prints a table only. For JSON, name one card with --gpu."
+            )
+        return plan.which_gpu(**machine, **options)
+    if machine.keys() <= {"ram"}:  # this machine, with another amount of RAM
+        options |= machine
+    else:
+        options["machine"] = Machine.of(machine.pop("gpu", None), **machine)
+    made = plan.plan(**options)
+    return as_json(made) if json else str(made)
+
+
+def _panel(kernel: Kernel, _: str) -> None:
+    from IPython.display import display
+
+    from cogmagic._notebook.panel import panel
+
+    display(panel(kernel.shell.user_ns, kernel.with_defaults({})))
+
+
+def _status(_: Kernel, __: str) -> Any:
+    from cogmagic._api.kernel import status
+
+    return status()
+
+
+def _models(_: Kernel, __: str) -> Any:
+    from cogmagic._api.kernel import models
+
+    return models()
+
+
+def _plan(kernel: Kernel, line: str) -> str:
+    options = parse_line(line, "%cogvideo plan", (*OPTIONS, *PLAN_OPTIONS))
+    return plan_text(kernel.with_defaults(options))
+
+
+def _history(_: Kernel, clear: str) -> str:
+    from cogmagic._api.kernel import history
+
+    return history(clear=bool(clear))
+
+
+def _release(_: Kernel, prompts: str) -> str:
+    from cogmagic._api.kernel import release
+
+    return release(prompts=bool(prompts))
+
+
+def _cancel(_: Kernel, __: str) -> str:
+    from cogmagic._api.kernel import cancel
+
+    return cancel()
+
+
+def _save(_: Kernel, path: str) -> Any:
+    from cogmagic._api.kernel import unsaved
+
+    if not path:
+        raise RequestError(
+            "No path to save to. Type %cogvideo save FOLDER, or %cogvideo save FILE.mp4."
+        )
+    return unsaved().save(path.strip("\"'"))
+
+
+_TABLE = (
+    Verb("panel", "live memory, the recommended tier, and the options as fields", _panel),
+    Verb("status", "VRAM, RAM and the loaded pipeline", _status),
+    Verb("models", "the models, and which of them are on this machine", _models),
+    Verb(
+        "plan",
+        "memory and time of every tier for a cell with these options,\n"
+        'and the chosen tier; with --gpu "RTX 3060" or --which-gpu, for\n'
+        "another machine",
+        _plan,
+        argument="OPTIONS",
+    ),
+    Verb(
+        "history",
+        "predicted and measured memory and time of past runs;\n--clear deletes them",
+        _history,
+        switch="--clear",
+    ),
+    Verb(
+        "release",
+        "free the weights, and list what still holds VRAM;\n"
+        "--prompts deletes the cached prompt embeddings, too",
+        _release,
+        switch="--prompts",
+    ),
+    Verb("cancel", "stop a run in another thread", _cancel),
+    Verb(
+        "save",
+        "write the last video that could not be written to its folder",
+        _save,
+        argument="PATH",
+    ),
+)
+
+
+VERBS: dict[str, Verb] = {verb.name: verb for verb in _TABLE}
