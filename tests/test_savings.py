@@ -16,10 +16,12 @@ from traitlets import TraitError
 import cogmagic
 from cogmagic import Machine, Request, RequestError
 from cogmagic._models.catalog import catalogued
-from cogmagic._pipeline.fp8 import Fp8Linear, store_in_fp8, wide_linears
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.load import load
 from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._pipeline.storage import STORAGES
+from cogmagic._pipeline.storage.base import narrowable_linears
+from cogmagic._pipeline.storage.fp8 import fp8_linear
 from cogmagic._planning.planner import plan
 from cogmagic._session import session as session_module
 from cogmagic._session.session import Session
@@ -110,9 +112,9 @@ def test_staging_is_undone_when_a_run_fails(
 
 def test_fp8_weights_are_near_and_small(toy: Path) -> None:
     wide, narrow = load(toy, "t2v", "float32"), load(toy, "t2v", "float32")
-    store_in_fp8(narrow.transformer)
-    mine = list(wide_linears(wide.transformer.transformer_blocks))
-    theirs = [m for m in narrow.transformer.modules() if isinstance(m, Fp8Linear)]
+    STORAGES["fp8"].store(narrow.transformer)
+    mine = list(narrowable_linears(wide.transformer.transformer_blocks))
+    theirs = [m for m in narrow.transformer.modules() if isinstance(m, fp8_linear())]
     assert len(mine) == len(theirs) == 6 * len(wide.transformer.transformer_blocks)
     for linear, kept in zip(mine, theirs, strict=True):
         assert kept.weight.element_size() == 1

@@ -74,7 +74,7 @@ def generate(
     from cogmagic._api.live_line import LiveLine, in_notebook
 
     request = Request.of(prompt, find_model(model), **known_options(options))
-    savings = Savings(lean_decode, guidance_halves, fp8)
+    savings = Savings.of(lean_decode=lean_decode, guidance_halves=guidance_halves, fp8=fp8)
     placing = Placing(tier, policy, vram_limit, gpu_names(gpus), compile, savings, check_keep(keep))
     wish: dict[str, Any] = {"placing": placing, "save": save, "overwrite": overwrite}
     wish["on_preview"] = on_preview

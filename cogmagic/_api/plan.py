@@ -77,7 +77,11 @@ def plan(
     request = Request.of(prompt, found, **options, **_stand_in(found, options))
     here = _with_ram(machine or session().held.without(Machine.detect(gpus=named)), ram)
     download = 0
-    text, loaded, savings = True, False, Savings(lean_decode, guidance_halves, fp8)
+    text, loaded, savings = (
+        True,
+        False,
+        Savings.of(lean_decode=lean_decode, guidance_halves=guidance_halves, fp8=fp8),
+    )
     files = local_folder(found) if machine is None else None
     if files is not None:
         text, loaded = _held(request, here, files, fp8=fp8, known=prompt != _ANY_PROMPT)

@@ -30,8 +30,12 @@ class Part:
     block: int
     """Bytes of one of the repeated blocks; 0 where none repeat."""
     blocks: int
-    fp8_saves: int = 0
-    """By how much a block is smaller with its linear layers kept in fp8."""
+    linear_numel: int = 0
+    """Numbers in the weights of a block's linear layers that a `Storage` can narrow."""
+    linear_rows: int = 0
+    """Output features of those layers."""
+    itemsize: int = 0
+    """Bytes of a number in them."""
     tensors: int = 0
     """Parameters that a pass needs."""
     spare: int = 0

@@ -15,9 +15,9 @@ from cogmagic._footprint.configs import Configs, tokens_of
 from cogmagic._footprint.curves import Curve, Part, Passes, Peak, Profile, parabola
 from cogmagic._footprint.trace import Trace, nbytes_of, traced
 from cogmagic._models.catalog import Dtype
-from cogmagic._pipeline.fp8 import wide_linears
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.libraries import quiet_libraries
+from cogmagic._pipeline.storage.base import narrowable_linears
 
 __all__ = ["build", "profile", "step"]
 
@@ -212,17 +212,14 @@ def _part(
 ) -> Part:
     """The component of which `module` has the first few of `count` blocks.
 
-    `narrow` if their linear layers can be kept in fp8; a pass does without `spare`.
+    `narrow` if a storage can narrow their linear layers; a pass does without `spare`.
     """
 
     def size(*tensors: torch.Tensor) -> int:
         return sum(t.numel() * t.element_size() for t in tensors)
 
     block = size(*blocks[-1].parameters()) if count else 0
-    saves = 0
-    for linear in wide_linears(blocks[-1:]) if narrow else ():
-        rows, item = linear.out_features, linear.weight.element_size()
-        saves += linear.weight.numel() * (item - 1) - rows * item
+    linears = list(narrowable_linears(blocks[-1:])) if narrow else []
     unused = [*spare.parameters()] if spare is not None else []
     tensors = len([*module.parameters()]) - len(unused)
     tensors += (count - len(blocks)) * len([*blocks[-1].parameters()]) if count else 0
@@ -231,7 +228,9 @@ def _part(
         largest_leaf=max(size(*leaf.parameters(recurse=False)) for leaf in module.modules()),
         block=block,
         blocks=count,
-        fp8_saves=saves,
+        linear_numel=sum(linear.weight.numel() for linear in linears),
+        linear_rows=sum(linear.out_features for linear in linears),
+        itemsize=linears[0].weight.element_size() if linears else 0,
         tensors=tensors,
         spare=size(*unused),
     )

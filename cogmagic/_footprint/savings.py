@@ -1,31 +1,64 @@
-"""What a run can do, when asked, to need less memory. Pure."""
+"""Options that need less memory, and what they change in a footprint. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
+from cogmagic._errors import RequestError
 from cogmagic._footprint.footprint import Footprint
+from cogmagic._pipeline.storage import STORAGES, Storage
 
 __all__ = ["NO_SAVINGS", "Savings"]
 
 
+_SWITCHES = ("lean_decode", "guidance_halves")
+
+
 @dataclass(frozen=True)
 class Savings:
-    """Ways to need less memory, each with its price; none is taken without being asked for."""
+    """Options that need less memory, each at a price; none is used unless asked for."""
 
     lean_decode: bool = False
     """Decode with fewer tensors alive at once; the frames are the same."""
     guidance_halves: bool = False
     """Denoise with the prompt and without it one after the other; the same within rounding."""
-    fp8: bool = False
-    """Keep the linear layers of the transformer's blocks in 8 bits; the picture changes."""
+    storage: str = ""
+    """Name in `STORAGES` of how the transformer's linear layers are stored; empty for as loaded."""
+
+    @classmethod
+    def of(cls, **options: object) -> Savings:
+        """The savings of options by their Python names: the switches and the storages.
+
+        Raises:
+            RequestError: for a value that is not a bool, and for more than one storage.
+        """
+        for name, value in options.items():
+            if not isinstance(value, bool):
+                raise RequestError(f"{name}={value!r:.80} is not True or False.")
+        storages = [name for name in STORAGES if options.get(name)]
+        if len(storages) > 1:
+            flags = " and ".join(STORAGES[name].flag for name in storages)
+            raise RequestError(f"{flags} exclude each other. Use one of them.")
+        switches = {name: options.get(name) is True for name in _SWITCHES}
+        return cls(**switches, storage="".join(storages))
+
+    @property
+    def fp8(self) -> bool:
+        """Whether the transformer's linear layers are in fp8."""
+        return self.storage == "fp8"
+
+    @property
+    def weights(self) -> Storage | None:
+        """The storage of the transformer's linear layers; None for as loaded."""
+        return STORAGES[self.storage] if self.storage else None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Those that are on, by their Python names."""
-        return tuple(f.name for f in fields(self) if getattr(self, f.name))
+        switches = tuple(name for name in _SWITCHES if getattr(self, name))
+        return (*switches, *([self.storage] if self.storage else []))
 
     @property
     def flags(self) -> str:
@@ -38,34 +71,34 @@ class Savings:
         picture = "the same picture"
         if self.guidance_halves:
             picture += " within rounding"
-        if self.fp8:
-            picture = "another picture"
+        if self.weights:
+            picture = self.weights.price
         return picture + ("; decoding takes longer" if self.lean_decode else "")
 
     def more(self) -> Iterator[Savings]:
-        """These and others, as few as can be first; what changes the picture comes last."""
-        off = [f.name for f in fields(self) if not getattr(self, f.name)]
-        sets = [names for count in range(1, len(off) + 1) for names in combinations(off, count)]
-        for names in sorted(sets, key=lambda names: "fp8" in names):
-            yield replace(self, **dict.fromkeys(names, True))
+        """These and further ones, the fewest first; those that change the picture come last."""
+        off = [name for name in _SWITCHES if not getattr(self, name)]
+        sets = [names for count in range(len(off) + 1) for names in combinations(off, count)]
+        storages = [self.storage] if self.storage else ["", *STORAGES]
+        for storage in storages:
+            for names in sets:
+                more = replace(self, **dict.fromkeys(names, True), storage=storage)
+                if more != self:
+                    yield more
 
     def shrunk(self, f: Footprint) -> Footprint:
-        """The footprint with the transformer's weights as they are kept.
-
-        Fp8 leaves each linear layer its weight in full while it runs.
-        """
-        if not self.fp8:
+        """The footprint with the transformer's linear layers in their storage."""
+        if self.weights is None:
             return f
-        part = f.transformer
-        weights = part.weights - part.blocks * part.fp8_saves
-        smaller = replace(part, weights=weights, block=part.block - part.fp8_saves)
-        widened = part.largest_leaf
-        work = replace(
-            f.denoise,
-            peak=f.denoise.peak + widened,
-            leaf_peak=f.denoise.leaf_peak + widened // 2,
+        part, work = f.transformer, f.denoise
+        linears = part.linear_numel, part.linear_rows, part.itemsize
+        saved = part.linear_numel * part.itemsize - self.weights.linear_bytes(*linears)
+        whole, layer = self.weights.scratch(part.largest_leaf)
+        smaller = replace(
+            part, weights=part.weights - part.blocks * saved, block=part.block - saved
         )
-        return replace(f, transformer=smaller, denoise=work)
+        denoise = replace(work, peak=work.peak + whole, leaf_peak=work.leaf_peak + layer)
+        return replace(f, transformer=smaller, denoise=denoise)
 
 
 NO_SAVINGS = Savings()

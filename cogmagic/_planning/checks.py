@@ -34,14 +34,12 @@ def check_savings(savings: Savings, tier: str | None, machine: Machine) -> None:
     """Refuse savings that cannot be made.
 
     Raises:
-        RequestError: for what is no yes or no, and for fp8 on MPS, which has no such numbers.
+        RequestError: when the storage of weights does not work on this device.
         TierError: for ``balanced``, whose loader places whole components with hooks of its own.
     """
-    for name, value in vars(savings).items():
-        if not isinstance(value, bool):
-            raise RequestError(f"{name}={value!r:.80} is not True or False.")
-    if savings.fp8 and machine.device == "mps":
-        raise RequestError("--fp8 does not work on MPS. Leave it out.")
+    storage = savings.weights
+    if storage and (refusal := storage.refusal(machine.device)):
+        raise RequestError(refusal)
     if tier == "balanced" and (savings.fp8 or savings.lean_decode):
         raise TierError(
             f"Tier 'balanced' does not work with {savings.flags}."

@@ -67,10 +67,11 @@ class Loaded:
         if fp8:
             import torch
 
-            from cogmagic._pipeline.fp8 import store_in_fp8
+            from cogmagic._pipeline.storage import STORAGES
 
             gpu = machine.roomiest if machine.device == "cuda" else None
-            store_in_fp8(pipe.transformer, torch.device("cuda", gpu.index) if gpu else None)
+            compute = torch.device("cuda", gpu.index) if gpu else None
+            STORAGES["fp8"].store(pipe.transformer, compute)
         nbytes = 0 if staged or pipe.hf_device_map else HostCopy(modules(pipe)).nbytes
         own = min(max(mine() - before, 0), nbytes)
         return cls(pipe, model, chosen.dtype, folder, files, nbytes, own, staged, fp8)

@@ -106,11 +106,11 @@ def _loaded(name: str, source: Source, device: torch.device) -> Any:
     import torch
 
     if source.fp8 and name == "transformer":
-        from cogmagic._pipeline.fp8 import store_in_fp8
+        from cogmagic._pipeline.storage import STORAGES
 
         # Whole it might not fit: mapped from its files, and narrowed on the device layer by layer.
         loaded = load_component(source.folder, name, source.dtype, torch.device("cpu"))
-        store_in_fp8(loaded, device, stay=True)
+        STORAGES["fp8"].store(loaded, device, stay=True)
         HostCopy([loaded]).onload(device)
         return loaded
     return load_component(source.folder, name, source.dtype, device)
