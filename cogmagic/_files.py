@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-__all__ = ["cache_folder", "lock", "write_whole"]
+__all__ = ["cache_folder", "try_lock", "write_atomically"]
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` in the place of a file at once; the file behind a link, not the link.
 
     Raises:
@@ -28,7 +28,7 @@ def write_whole(path: Path, data: bytes) -> None:
             raise
 
 
-def lock(handle: int) -> bool | None:
+def try_lock(handle: int) -> bool | None:
     """Try to lock an open file for this process, without waiting; closing it lets go.
 
     Whether this process has it now; None where platform or file system cannot lock.

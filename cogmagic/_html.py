@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-__all__ = ["MARK", "VOLATILE", "bundle"]
+__all__ = ["MARK", "VOLATILE", "volatile_bundle"]
 
 
 # What changes from run to run sits in one element of this class (and plain text starts with MARK),
@@ -15,7 +15,7 @@ VOLATILE = "cogmagic-volatile"
 MARK = "[cogmagic] "
 
 
-def bundle(text: str, *, failed: bool = False) -> dict[str, str]:
+def volatile_bundle(text: str, *, failed: bool = False) -> dict[str, str]:
     """A line of volatile text, for a display."""
     color = ' style="color:var(--jp-error-color1,#c00)"' if failed else ""
     return {

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["interrupts_deferred", "interrupts_held", "interrupts_once"]
+__all__ = ["interrupts_deferred", "interrupts_ignored", "interrupts_once"]
 
 
 # Destructors, and what ipykernel 6.31 has the garbage collector call.
@@ -80,7 +80,7 @@ def interrupts_deferred() -> Iterator[None]:
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
     """Ignore SIGINT inside: cleaning up takes a moment and must not stop half-way.
 
     Only the main thread gets interrupts, so elsewhere this does nothing.

@@ -24,7 +24,7 @@ from cogmagic import (
     Request,
     TierError,
 )
-from cogmagic._machine.failures import freeing_frames
+from cogmagic._machine.failures import run_releasing_tensors as freeing_frames
 from cogmagic._models.find import find_model
 from cogmagic._pipeline.cancel import checking
 from cogmagic._pipeline.load import load

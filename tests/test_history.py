@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cogmagic._files import cache_folder
-from cogmagic._machine.history import History, Past, render
+from cogmagic._machine.history import History
+from cogmagic._machine.history import PastRun as Past
+from cogmagic._machine.history import history_table as render
 from cogmagic._planning.correction import Correction, Situation, memory_correction, speed_correction
 
 RUN = Past(

@@ -13,7 +13,11 @@ import torch
 
 from cogmagic._machine import nvml as _nvml
 from cogmagic._machine.gpu import Gpu
-from cogmagic._machine.vram_users import Holder, holders, processes, told, variables
+from cogmagic._machine.vram_users import VramUser as Holder
+from cogmagic._machine.vram_users import other_processes as processes
+from cogmagic._machine.vram_users import variables
+from cogmagic._machine.vram_users import vram_users as holders
+from cogmagic._machine.vram_users import vram_users_line as told
 
 
 def test_variables_are_named_with_their_bytes() -> None:
@@ -57,7 +61,7 @@ def test_processes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernel.stdout is not None
     kernel.stdout.readline()
     seen = [(os.getpid(), 1), (kernel.pid, 2 * 2**30), (2**22 + 1, None)]
-    monkeypatch.setattr(_nvml, "running", lambda _: seen)
+    monkeypatch.setattr(_nvml, "gpu_processes", lambda _: seen)
     try:
         found = processes(Gpu(0, "any", uuid="GPU-1"))
     finally:

@@ -122,7 +122,7 @@ def test_a_disk_that_refuses_takes_it_off(
     assert placings == ["none", "off"]
     make(toy)
     placings.clear()
-    monkeypatch.setattr("cogmagic._video.output_file.Target.commit", refused)
+    monkeypatch.setattr("cogmagic._video.output_file.OutputFile.commit", refused)
     with pytest.raises(cogmagic.OutputError, match="kept in memory"):
         make(toy)
     assert placings == ["off"]

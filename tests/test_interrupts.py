@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from cogmagic import Cancelled
-from cogmagic._interrupts import interrupts_deferred, interrupts_held, interrupts_once
-from cogmagic._machine.failures import freeing_frames
+from cogmagic._interrupts import interrupts_deferred, interrupts_once
+from cogmagic._interrupts import interrupts_ignored as interrupts_held
+from cogmagic._machine.failures import run_releasing_tensors as freeing_frames
 
 
 def press() -> None:

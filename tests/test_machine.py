@@ -323,7 +323,7 @@ def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
         machine = _experience.ready(Machine.detect(), ())
         assert machine.rates is not None
         assert (machine.rates.source, machine.rates.probes, len(made)) == ("probe", 1, 1)
-    _rates.forget(own_cache)
+    _rates.delete_probes(own_cache)
     assert Machine.detect().rates != machine.rates
     again = _experience.ready(Machine.detect(), ())
     assert again.rates is not None
@@ -333,7 +333,7 @@ def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
         _experience.ready(Machine.detect(), ())
         assert len(made) == min(kernel + 3, 6)  # five are enough
     own_cache.joinpath("rates-v4.json").unlink()
-    monkeypatch.setattr(_rates, "write_whole", refuse)
+    monkeypatch.setattr(_rates, "write_atomically", refuse)
     unkept = _experience.ready(Machine.detect(), ())
     assert unkept.rates is not None
     assert unkept.rates.source == "probe"

@@ -19,7 +19,7 @@ from cogmagic import Machine, Request, RequestError
 from cogmagic._footprint.footprint import footprint
 from cogmagic._footprint.savings import Savings
 from cogmagic._machine.gpu import context_bytes
-from cogmagic._machine.history import Past
+from cogmagic._machine.history import PastRun as Past
 from cogmagic._machine.ram import Ram
 from cogmagic._models.catalog import MODELS, Model, catalogued
 from cogmagic._planning.plan import as_json
@@ -701,7 +701,8 @@ def test_candidates_have_what_the_plan_has() -> None:
 
 
 def test_a_probe_of_a_gpu_that_others_keep_busy_is_not_believed() -> None:
-    from cogmagic._machine.rates import Rates, hindered
+    from cogmagic._machine.rates import Rates
+    from cogmagic._machine.rates import disturbed as hindered
 
     datasheet = Machine.of("H100 SXM").rates
     assert datasheet is not None
@@ -717,7 +718,9 @@ def test_a_probe_of_a_gpu_that_others_keep_busy_is_not_believed() -> None:
 )
 def test_damaged_rates_are_as_none(tmp_path: Path, damage: str) -> None:
     from cogmagic import Gpu
-    from cogmagic._machine.rates import Rates, known, remember
+    from cogmagic._machine.rates import Rates
+    from cogmagic._machine.rates import probed_rates as known
+    from cogmagic._machine.rates import store_probe as remember
 
     gpu = Gpu(0, "GPU")
     rates = Rates(1e14, 1e13, source="probe", probes=1)
@@ -737,7 +740,9 @@ def test_damaged_rates_are_as_none(tmp_path: Path, damage: str) -> None:
 
 def test_rates_are_the_middle_of_the_last_five_probes_with_this_software(tmp_path: Path) -> None:
     from cogmagic import Gpu
-    from cogmagic._machine.rates import Rates, known, remember
+    from cogmagic._machine.rates import Rates
+    from cogmagic._machine.rates import probed_rates as known
+    from cogmagic._machine.rates import store_probe as remember
 
     gpu, other = Gpu(0, "GPU", uuid="GPU-1"), Gpu(1, "GPU", uuid="GPU-2")
     for n, pace in enumerate((9.0, 1.0, 5.0, 2.0, 3.0, 4.0)):

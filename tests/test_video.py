@@ -19,7 +19,8 @@ from cogmagic import OutputError, Report, Video
 from cogmagic._models.find import find_model
 from cogmagic._models.request import Request
 from cogmagic._video.mp4 import read_metadata, write_mp4
-from cogmagic._video.output_file import Target, check_room
+from cogmagic._video.output_file import OutputFile as Target
+from cogmagic._video.output_file import check_disk_space as check_room
 
 REPORT = Report(tier="none", reason="no GPU", device="cpu", dtype="float32")
 
@@ -176,7 +177,7 @@ def test_the_report_serialises(video: Video) -> None:
 
 def test_what_a_killed_kernel_left_is_cleared_and_what_is_being_written_is_not(cwd: Path) -> None:
     code = (
-        "import os, signal; from cogmagic._video.output_file import Target;"
+        "import os, signal; from cogmagic._video.output_file import OutputFile as Target;"
         "t = Target.claim('a.mp4', 1); print(t.part, flush=True); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE)

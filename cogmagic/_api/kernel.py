@@ -18,16 +18,16 @@ __all__ = ["cancel", "history", "models", "release", "status", "unsaved"]
 
 def history(*, clear: bool = False) -> str:
     """What past runs were predicted to need and needed, as a table; `clear` forgets them."""
-    from cogmagic._machine.history import History, render
-    from cogmagic._machine.rates import forget
+    from cogmagic._machine.history import History, history_table
+    from cogmagic._machine.rates import delete_probes
 
     kept = History()
     if clear:
-        forget(kept.path.parent)
+        delete_probes(kept.path.parent)
         return f"Forgot {kept.clear()} runs ({kept.path})."
     rows = kept.read()
     told = f"{kept.note}\n" if kept.note else ""
-    return told + (render(rows) if rows else f"No runs yet ({kept.path}).")
+    return told + (history_table(rows) if rows else f"No runs yet ({kept.path}).")
 
 
 def status() -> Status:
@@ -48,7 +48,7 @@ def release(*, prompts: bool = False) -> str:
         prompts: also forget the embeddings of past prompts, which are kept on disk.
     """
     from cogmagic._machine.memory import empty_cache
-    from cogmagic._machine.vram_users import holders, told
+    from cogmagic._machine.vram_users import vram_users, vram_users_line
 
     hot = sum(session().held.weights_on_gpus().values())
     freed = {"RAM": session().release(), "VRAM": hot}
@@ -60,7 +60,7 @@ def release(*, prompts: bool = False) -> str:
         from cogmagic._pipeline.prompt_cache import Texts
 
         said = f"{said[:-1]}; forgot {Texts.clear()} prompts."
-    return " ".join(filter(None, (said, told(holders(Machine.detect().gpus)))))
+    return " ".join(filter(None, (said, vram_users_line(vram_users(Machine.detect().gpus)))))
 
 
 def cancel() -> str:

@@ -12,8 +12,8 @@ import time
 from contextvars import copy_context
 from typing import Any
 
-from cogmagic._html import bundle
-from cogmagic._interrupts import interrupts_deferred, interrupts_held
+from cogmagic._html import volatile_bundle
+from cogmagic._interrupts import interrupts_deferred, interrupts_ignored
 from cogmagic._progress import Progress
 from cogmagic._units import gib
 
@@ -46,7 +46,7 @@ class LiveLine:
         from IPython.display import DisplayHandle
 
         self._handle = DisplayHandle()
-        self._handle.display(bundle("starting…"), raw=True)
+        self._handle.display(volatile_bundle("starting…"), raw=True)
         with interrupts_deferred():  # one inside would leave the thread running
             self._ticker.start()
         return self
@@ -54,7 +54,7 @@ class LiveLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: Any
     ) -> None:
-        with interrupts_held():  # people press twice
+        with interrupts_ignored():  # people press twice
             self._stop.set()
             self._ticker.join()
             if kind is not None:
@@ -92,7 +92,7 @@ class LiveLine:
     def _show(self, text: str, *, failed: bool = False) -> None:
         with self._lock:
             self._shown_at = time.monotonic()
-            self._handle.update(bundle(text, failed=failed), raw=True)
+            self._handle.update(volatile_bundle(text, failed=failed), raw=True)
 
 
 def describe(progress: Progress, seconds: float) -> str:

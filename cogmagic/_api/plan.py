@@ -86,9 +86,9 @@ def plan(
     if files is not None:
         text, loaded = _held(request, here, files, fp8=fp8, known=prompt != _ANY_PROMPT)
     elif machine is None:
-        from cogmagic._models.hub.download import room, still_to_come
+        from cogmagic._models.hub.download import bytes_to_download, disk_for_downloads
 
-        download, here = still_to_come(found), replace(here, disk=room())
+        download, here = bytes_to_download(found), replace(here, disk=disk_for_downloads())
     return choose(
         request,
         here,

@@ -10,22 +10,22 @@ from contextlib import suppress
 from typing import TypeVar
 
 from cogmagic._errors import Cancelled, DeviceError, OutOfMemoryError
-from cogmagic._interrupts import interrupts_held
+from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.memory import empty_cache
 
 __all__ = [
-    "freeing_frames",
+    "drop_tracebacks",
     "is_device_shortage",
     "is_host_shortage",
     "is_shortage",
-    "let_go_of_frames",
+    "run_releasing_tensors",
 ]
 
 
 Result = TypeVar("Result")
 
 
-def freeing_frames(run: Callable[[], Result]) -> Result:
+def run_releasing_tensors(run: Callable[[], Result]) -> Result:
     """Run; on failure, raise an error that keeps none of the run's tensors alive.
 
     IPython keeps the last exception, its frames and all that they hold. So the frames are let go,
@@ -37,7 +37,7 @@ def freeing_frames(run: Callable[[], Result]) -> Result:
         failure: BaseException = stopped
     except Exception as error:
         failure = error
-    with interrupts_held():  # people press twice
+    with interrupts_ignored():  # people press twice
         if isinstance(failure, KeyboardInterrupt):
             failure = Cancelled("Stopped; the GPU is free again.")
         elif is_shortage(failure):
@@ -48,13 +48,13 @@ def freeing_frames(run: Callable[[], Result]) -> Result:
                 " kernel; if it happens again, see what nvidia-smi and the system's log say."
             )
         else:
-            let_go_of_frames(failure)
+            drop_tracebacks(failure)
         with suppress(RuntimeError):  # what a lost GPU says to everything
             empty_cache()
     raise failure
 
 
-def let_go_of_frames(failure: BaseException) -> None:
+def drop_tracebacks(failure: BaseException) -> None:
     """Take the traceback off an error, and off those behind it, keeping its text as a note.
 
     Clearing the frames is not enough: each still holds its function, the function its closure, and

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from cogmagic._files import cache_folder, lock, write_whole
+from cogmagic._files import cache_folder, try_lock, write_atomically
 from cogmagic._units import GIB
 
-__all__ = ["History", "Past", "render"]
+__all__ = ["History", "PastRun", "history_table"]
 
 
 _VERSION = 1
@@ -33,7 +33,7 @@ _WAIT = 2.0
 
 
 @dataclass(frozen=True)
-class Past:
+class PastRun:
     """One run: what was predicted for it, and what it took. Bytes and seconds."""
 
     when: float
@@ -67,7 +67,7 @@ class History:
         self.note = ""
         """What was wrong with the file and where it went; empty if nothing."""
 
-    def read(self) -> tuple[Past, ...]:
+    def read(self) -> tuple[PastRun, ...]:
         """The runs, oldest first. A file that is not one of ours is set aside."""
         rows, wrong = self._rows()
         if wrong:
@@ -77,7 +77,7 @@ class History:
                 self.note = f"The history of runs is unreadable ({wrong}): {self.path}"
         return rows
 
-    def _rows(self) -> tuple[tuple[Past, ...], str]:
+    def _rows(self) -> tuple[tuple[PastRun, ...], str]:
         """The runs, and what is wrong with the file; nothing for one that is not there."""
         try:
             facts = self.path.stat()
@@ -94,7 +94,7 @@ class History:
         rows = tuple(row for line in lines if (row := _past(line)))
         return rows, "" if rows or not lines else "no runs in it"
 
-    def _settled(self) -> tuple[Past, ...]:
+    def _settled(self) -> tuple[PastRun, ...]:
         """The runs, what is not ours set aside; for those who hold the lock."""
         rows, wrong = self._rows()
         if wrong:
@@ -103,7 +103,7 @@ class History:
             self.note = f"The history of runs was unreadable ({wrong}); it is now {aside.name}."
         return rows
 
-    def add(self, past: Past) -> None:
+    def add(self, past: PastRun) -> None:
         """Append one run; the oldest go when there are more than 500."""
         if not _sound(past):
             return
@@ -114,7 +114,7 @@ class History:
                 # Trimming would lose what another kernel appends meanwhile; appending does not.
                 if len(rows) >= _KEPT and alone:
                     kept = [*rows[1 - _KEPT :], past]
-                    write_whole(self.path, "".join(map(_line, kept)).encode())
+                    write_atomically(self.path, "".join(map(_line, kept)).encode())
                 else:
                     self._append(past)
 
@@ -131,13 +131,13 @@ class History:
         """Alone among kernels, where platform and file system can lock; whether it is so."""
         with self.path.with_suffix(".lock").open("a+b") as file:
             end = time.monotonic() + _WAIT
-            alone = lock(file.fileno())
+            alone = try_lock(file.fileno())
             while alone is False and time.monotonic() < end:
                 time.sleep(0.01)
-                alone = lock(file.fileno())
+                alone = try_lock(file.fileno())
             yield bool(alone)  # closing the file lets go
 
-    def _append(self, past: Past) -> None:
+    def _append(self, past: PastRun) -> None:
         """One write at the end, after the newline that a cut line lacks."""
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
         handle = os.open(self.path, flags | getattr(os, "O_BINARY", 0), 0o666)
@@ -147,25 +147,25 @@ class History:
             file.write((b"\n" if file.read(1) not in {b"", b"\n"} else b"") + _line(past).encode())
 
 
-def _line(past: Past) -> str:
+def _line(past: PastRun) -> str:
     return json.dumps({"v": _VERSION, **asdict(past)}) + "\n"
 
 
-def _past(line: str) -> Past | None:
+def _past(line: str) -> PastRun | None:
     """The run of a line; None for a line that is none, such as one cut short by a full disk."""
     try:
         row = json.loads(line)
         if row.pop("v") != _VERSION:
             return None
-        names = {f.name for f in fields(Past)}
-        past = Past(**{k: v for k, v in row.items() if k in names})
+        names = {f.name for f in fields(PastRun)}
+        past = PastRun(**{k: v for k, v in row.items() if k in names})
     # RecursionError is what a line of a hundred thousand brackets gives.
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
     return past if _sound(past) else None
 
 
-def _sound(past: Past) -> bool:
+def _sound(past: PastRun) -> bool:
     """Whether every field is of its kind, so that nobody who reads it need ask again."""
     words = (
         past.card, past.versions, past.model, past.size, past.dtype, past.tier, past.driver,
@@ -173,7 +173,7 @@ def _sound(past: Past) -> bool:
     )  # fmt: skip
     amounts = [
         getattr(past, f.name)
-        for f in fields(Past)
+        for f in fields(PastRun)
         if f.name.startswith(("predicted_", "measured_")) or f.name == "limit"
     ]
     return (
@@ -192,7 +192,7 @@ def _number(value: object) -> bool:
     return abs(value) < 1e18 and math.isfinite(value)
 
 
-def render(rows: Sequence[Past]) -> str:
+def history_table(rows: Sequence[PastRun]) -> str:
     """Past runs as a table, the newest last."""
     form = "{:<16} {:<12} {:<18} {:<11} {:>17} {:>17}"
     lines = [form.format("when", "model", "clip", "tier", "VRAM, predicted", "s/step, predicted")]

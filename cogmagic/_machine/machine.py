@@ -23,13 +23,13 @@ from cogmagic._machine.cards import Card
 from cogmagic._machine.gpu import Gpu, selected
 from cogmagic._machine.nvml import driver_version, nvidia_gpus, visible_note
 from cogmagic._machine.ram import Ram, host_ram
-from cogmagic._machine.rates import expected
+from cogmagic._machine.rates import datasheet_rates
 from cogmagic._machine.rocm import amd_gpus
 from cogmagic._machine.torch_build import INSTALL, built_for, cpu_only_note, torch_build
 from cogmagic._units import GIB, MIB
 
 if TYPE_CHECKING:
-    from cogmagic._machine.history import Past
+    from cogmagic._machine.history import PastRun
     from cogmagic._machine.rates import Rates
 
 __all__ = ["Machine", "checked_by_torch", "described"]
@@ -55,7 +55,7 @@ class Machine:
     """Bytes free where the hub's files are kept; None where that is not asked."""
     rates: Rates | None = None
     """How fast the roomiest GPU is; None where nothing is known of it."""
-    past: tuple[Past, ...] = ()
+    past: tuple[PastRun, ...] = ()
     """What runs on this machine really needed, the oldest first."""
     kept: Path | None = None
     """The folder with what was learnt of this machine; None where nothing was asked for."""
@@ -153,7 +153,7 @@ class Machine:
 def with_experience(machine: Machine, gpu: Gpu, folder: Path | None) -> Machine:
     """Add what is known of the GPU's speed and of past runs, and the software that they go by."""
     from cogmagic._machine.history import History
-    from cogmagic._machine.rates import known
+    from cogmagic._machine.rates import probed_rates
 
     history = History(folder)
     kept = history.path.parent
@@ -163,16 +163,16 @@ def with_experience(machine: Machine, gpu: Gpu, folder: Path | None) -> Machine:
     )
     if history.note:  # once: it is set aside now
         warnings.warn(history.note, stacklevel=2)
-    return with_rates(here, gpu, known(gpu, kept, here.software))
+    return with_rates(here, gpu, probed_rates(gpu, kept, here.software))
 
 
 def with_rates(machine: Machine, gpu: Gpu, known: Rates | None = None) -> Machine:
     """Add the GPU's speed: as measured, if it is known, or what is expected of such a card."""
     from cogmagic._machine.card_names import card_for
-    from cogmagic._machine.rates import expected
+    from cogmagic._machine.rates import datasheet_rates
 
     card = card_for(gpu.name, gpu.total)
-    return replace(machine, rates=known or (expected(card) if card else None))
+    return replace(machine, rates=known or (datasheet_rates(card) if card else None))
 
 
 def with_torch_counters(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
@@ -262,7 +262,7 @@ def described(
     machine = Machine(tuple(found), memory, "cuda")
     best = machine.roomiest
     return Machine(
-        machine.gpus, memory, "cuda", rates=expected(cards[best.index]) if best else None
+        machine.gpus, memory, "cuda", rates=datasheet_rates(cards[best.index]) if best else None
     )
 
 

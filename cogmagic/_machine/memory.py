@@ -10,10 +10,16 @@ from contextlib import contextmanager
 
 from cogmagic._machine.gpu import context_bytes
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.ram import mine, trim
+from cogmagic._machine.ram import own_ram, trim
 from cogmagic._machine.torch_build import torch_build
 
-__all__ = ["Peaks", "allocator_option", "empty_cache", "limited", "use_expandable_segments"]
+__all__ = [
+    "Peaks",
+    "allocator_limited",
+    "allocator_option",
+    "empty_cache",
+    "use_expandable_segments",
+]
 
 
 _EXPANDABLE = "expandable segments"
@@ -41,7 +47,7 @@ def use_expandable_segments() -> None:
 
 
 @contextmanager
-def limited(machine: Machine, limit: int | None) -> Iterator[None]:
+def allocator_limited(machine: Machine, limit: int | None) -> Iterator[None]:
     """Hold torch's allocator to `limit` bytes of each GPU, its CUDA context included."""
     import torch
 
@@ -86,7 +92,7 @@ class Peaks:
         """The phase is over: keep its peaks, and count anew."""
         import torch
 
-        self.ram = max(self.ram, mine())
+        self.ram = max(self.ram, own_ram())
         for i in self._gpus:
             peak = torch.cuda.max_memory_allocated(i)
             self.allocated[i] = max(self.allocated.get(i, 0), peak)

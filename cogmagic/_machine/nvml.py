@@ -16,7 +16,7 @@ from typing import Any
 
 from cogmagic._machine.gpu import Gpu
 
-__all__ = ["driver_version", "nvidia_gpus", "running", "visible_note", "vitals"]
+__all__ = ["driver_version", "gpu_processes", "nvidia_gpus", "visible_note", "vitals"]
 
 
 # Asks the CUDA driver for the UUID of each visible device (MIG instances included), in its order.
@@ -68,7 +68,7 @@ def visible_note() -> str | None:
     )
 
 
-def running(gpu: Gpu) -> list[tuple[int, int | None]]:
+def gpu_processes(gpu: Gpu) -> list[tuple[int, int | None]]:
     """Process number and bytes of each process that has memory of a GPU, as far as NVML tells."""
     nvml = _nvml()
     if nvml is None or gpu.uuid is None:

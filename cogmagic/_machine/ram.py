@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ram", "cgroup_memory", "host_ram", "mine", "trim"]
+__all__ = ["Ram", "cgroup_memory", "host_ram", "own_ram", "trim"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def host_ram() -> Ram:
     total, available = int(memory.total), int(memory.available)
     limit = cgroup_memory(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
     if limit is None or limit[0] >= total:
-        return Ram(total, available, "machine", mine())
+        return Ram(total, available, "machine", own_ram())
     maximum, used = limit
-    return Ram(maximum, min(available, max(maximum - used, 0)), "container", mine())
+    return Ram(maximum, min(available, max(maximum - used, 0)), "container", own_ram())
 
 
 def trim() -> None:
@@ -59,7 +59,7 @@ def trim() -> None:
         give_back(0)
 
 
-def mine() -> int:
+def own_ram() -> int:
     """Bytes of host memory that this process has to itself, mapped files not counted."""
     info = _process(os.getpid()).memory_info()
     return int(info.rss - getattr(info, "shared", 0))

@@ -9,14 +9,22 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from cogmagic._files import write_whole
+from cogmagic._files import write_atomically
 from cogmagic._machine.gpu import Gpu
 from cogmagic._units import GIB
 
 if TYPE_CHECKING:
     from cogmagic._machine.cards import Card
 
-__all__ = ["PROBES", "Rates", "expected", "forget", "hindered", "known", "remember"]
+__all__ = [
+    "PROBES",
+    "Rates",
+    "datasheet_rates",
+    "delete_probes",
+    "disturbed",
+    "probed_rates",
+    "store_probe",
+]
 
 
 PROBES = 5
@@ -97,7 +105,7 @@ class Rates:
 _AMOUNTS = ("compute", "decode", "pageable", "locked", "disk", "tensor", "mapping")
 
 
-def expected(card: Card) -> Rates:
+def datasheet_rates(card: Card) -> Rates:
     """What a card's datasheet lets expect, before anything has run on it."""
     peak, (denoise, decode) = card.tflops_16 * 1e12, _shares(card.capability)[0]
     known = "and runs on an H100" if card.capability == (9, 0) else "alone: not measured"
@@ -110,7 +118,7 @@ def expected(card: Card) -> Rates:
     )
 
 
-def hindered(found: Rates, before: Rates | None) -> bool:
+def disturbed(found: Rates, before: Rates | None) -> bool:
     """Whether a probe tells of other processes' work on the GPU rather than of the GPU.
 
     Args:
@@ -120,7 +128,7 @@ def hindered(found: Rates, before: Rates | None) -> bool:
     return before is not None and found.compute < _HINDERED * before.compute
 
 
-def known(gpu: Gpu, folder: Path, software: str = "") -> Rates | None:
+def probed_rates(gpu: Gpu, folder: Path, software: str = "") -> Rates | None:
     """What earlier probes of this GPU found, the middle of each amount; None without any.
 
     Args:
@@ -135,13 +143,13 @@ def known(gpu: Gpu, folder: Path, software: str = "") -> Rates | None:
     return Rates(**middle, source="probe", probes=len(probes))
 
 
-def forget(folder: Path) -> None:
+def delete_probes(folder: Path) -> None:
     """Let go of every probe's result."""
     with suppress(OSError):
         _file(folder).unlink()
 
 
-def remember(gpu: Gpu, rates: Rates, folder: Path, software: str = "") -> None:
+def store_probe(gpu: Gpu, rates: Rates, folder: Path, software: str = "") -> None:
     """Keep a probe's result beside the ones before it; a folder that cannot be written is no error.
 
     Those with other software stay, of the two that were used last.
@@ -153,7 +161,7 @@ def remember(gpu: Gpu, rates: Rates, folder: Path, software: str = "") -> None:
         del table[old]
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(_file(folder), json.dumps(table | {key: probes[-PROBES:]}).encode())
+        write_atomically(_file(folder), json.dumps(table | {key: probes[-PROBES:]}).encode())
 
 
 def _read(folder: Path) -> dict[str, list[dict[str, float]]]:

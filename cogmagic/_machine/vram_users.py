@@ -13,7 +13,7 @@ from cogmagic._errors import plain_line
 from cogmagic._machine.gpu import Gpu
 from cogmagic._units import gib
 
-__all__ = ["Holder", "holders", "processes", "told", "variables"]
+__all__ = ["VramUser", "other_processes", "variables", "vram_users", "vram_users_line"]
 
 
 _DEEP = 4
@@ -21,7 +21,7 @@ _DEEP = 4
 
 
 @dataclass(frozen=True)
-class Holder:
+class VramUser:
     """Someone who holds memory of a GPU."""
 
     name: str
@@ -32,7 +32,7 @@ class Holder:
         return f"{self.name} ({gib(self.nbytes)})"
 
 
-def holders(gpus: tuple[Gpu, ...], names: Mapping[str, Any] | None = None) -> list[Holder]:
+def vram_users(gpus: tuple[Gpu, ...], names: Mapping[str, Any] | None = None) -> list[VramUser]:
     """Those who hold memory of any of the GPUs, the largest first.
 
     Args:
@@ -42,19 +42,19 @@ def holders(gpus: tuple[Gpu, ...], names: Mapping[str, Any] | None = None) -> li
     if not gpus:
         return []
     found = variables(vars(sys.modules["__main__"]) if names is None else names)
-    found += [holder for gpu in gpus for holder in processes(gpu)]
+    found += [holder for gpu in gpus for holder in other_processes(gpu)]
     return sorted(found, key=lambda h: -(h.nbytes or 0))
 
 
-def told(found: list[Holder], most: int = 5) -> str:
-    """Those holders in a line; empty where there are none."""
+def vram_users_line(found: list[VramUser], most: int = 5) -> str:
+    """Those users in a line; empty where there are none."""
     if not found:
         return ""
     rest = f" and {len(found) - most} more" if len(found) > most else ""
     return f"VRAM is still held by {', '.join(map(str, found[:most]))}{rest}."
 
 
-def variables(names: Mapping[str, Any], device: str = "cuda") -> list[Holder]:
+def variables(names: Mapping[str, Any], device: str = "cuda") -> list[VramUser]:
     """The variables that hold tensors on a device of that type, and how many bytes of them.
 
     What two variables share is counted for the first.
@@ -75,7 +75,7 @@ def variables(names: Mapping[str, Any], device: str = "cuda") -> list[Holder]:
                 nbytes += storage.nbytes()
         if nbytes:
             shown = f"Out[{name[1:]}]" if name[:1] == "_" and name[1:].isdigit() else name
-            found.append(Holder(f"your variable {shown}", nbytes))
+            found.append(VramUser(f"your variable {shown}", nbytes))
     return found
 
 
@@ -102,11 +102,13 @@ def _tensors(value: Any, torch: Any, deep: int) -> Iterator[Any]:
         yield from _tensors(components, torch, deep - 1)
 
 
-def processes(gpu: Gpu) -> list[Holder]:
+def other_processes(gpu: Gpu) -> list[VramUser]:
     """The other processes that NVML sees on a GPU; in a container it may see none."""
-    from cogmagic._machine.nvml import running
+    from cogmagic._machine.nvml import gpu_processes
 
-    return [Holder(_name(pid), nbytes) for pid, nbytes in running(gpu) if pid != os.getpid()]
+    return [
+        VramUser(_name(pid), nbytes) for pid, nbytes in gpu_processes(gpu) if pid != os.getpid()
+    ]
 
 
 def _name(pid: int) -> str:

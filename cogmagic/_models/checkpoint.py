@@ -15,11 +15,18 @@ from typing import Any
 from cogmagic._errors import CheckpointError, plain_line
 from cogmagic._models.catalog import MODELS, Architecture, Dtype, Frames, Model, Sizes, Stored, Task
 
-__all__ = ["COMPONENTS", "check_folder", "fingerprint", "identify", "read_json", "weight_files"]
+__all__ = [
+    "COMPONENT_CLASSES",
+    "check_folder",
+    "fingerprint",
+    "identify",
+    "read_json",
+    "weight_files",
+]
 
 
 # Every component of a CogVideoX pipeline, with the one class that may stand for it.
-COMPONENTS = {
+COMPONENT_CLASSES = {
     "text_encoder": {"T5EncoderModel"},
     "tokenizer": {"T5Tokenizer", "T5TokenizerFast"},
     "transformer": {"CogVideoXTransformer3DModel"},
@@ -109,7 +116,7 @@ def check_folder(folder: Path) -> None:
         CheckpointError: with the files that are missing or cut short.
     """
     _pipeline_index(folder)
-    for component in COMPONENTS:
+    for component in COMPONENT_CLASSES:
         name = "scheduler_config.json" if component == "scheduler" else "config.json"
         if component != "tokenizer" and not (folder / component / name).is_file():
             raise _incomplete(folder, f"{component}/{name}")
@@ -206,7 +213,7 @@ def _pipeline_index(folder: Path, label: str = "") -> None:
     kind = index.get("_class_name")
     if not (isinstance(kind, str) and kind.startswith("CogVideoX")):
         raise CheckpointError(f"{label} holds a {kind}, not a CogVideoX pipeline.")
-    for component, classes in COMPONENTS.items():
+    for component, classes in COMPONENT_CLASSES.items():
         entry = index.get(component)
         library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
         known = isinstance(library, str) and isinstance(name, str)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._interrupts import interrupts_held
+from cogmagic._interrupts import interrupts_ignored
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ def braking(pipe: Any, device: torch.device, check: Callable[[], None]) -> Itera
             undo.callback(module.register_forward_hook(brake).remove)
         yield
     finally:
-        with interrupts_held():
+        with interrupts_ignored():
             undo.close()
 
 

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cogmagic._files import cache_folder, write_whole
+from cogmagic._files import cache_folder, write_atomically
 from cogmagic._models.request import Request
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Texts:
             _folder().mkdir(parents=True, exist_ok=True)
             for file, embeds in zip(self._files, embeddings, strict=True):
                 data = save({"embeds": embeds.detach().cpu().contiguous()})
-                write_whole(file, data)
+                write_atomically(file, data)
             _trim()
 
     @staticmethod

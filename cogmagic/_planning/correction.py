@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cogmagic._machine.history import Past
+    from cogmagic._machine.history import PastRun
 
 __all__ = ["Correction", "Situation", "memory_correction", "speed_correction"]
 
@@ -42,7 +42,7 @@ _HALVES, _FADES = 0.5, 0.8
 """What is left of an out-of-memory's lesson after a run of the same kind, and of another."""
 
 
-_Value = Callable[["Past"], tuple[float | None, float | None]]
+_Value = Callable[["PastRun"], tuple[float | None, float | None]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Correction:
     runs: int = 0
 
 
-def memory_correction(rows: Sequence[Past], situation: Situation) -> Correction:
+def memory_correction(rows: Sequence[PastRun], situation: Situation) -> Correction:
     """How much more memory than predicted runs like `situation` allocated.
 
     What successful runs agree on (see `_agreed`), but at least what an out-of-memory of
@@ -93,7 +93,7 @@ def memory_correction(rows: Sequence[Past], situation: Situation) -> Correction:
     return Correction(_within(found, _MEMORY), count + proofs)
 
 
-def speed_correction(rows: Sequence[Past], situation: Situation) -> Correction:
+def speed_correction(rows: Sequence[PastRun], situation: Situation) -> Correction:
     """How many times the predicted seconds a step took in runs like `situation`.
 
     What they agree on (see `_agreed`), within 0.1 and 10.
@@ -107,7 +107,7 @@ def speed_correction(rows: Sequence[Past], situation: Situation) -> Correction:
     return Correction(_within(agreed, _SPEED), count)
 
 
-def _alike(rows: Sequence[Past], s: Situation) -> list[tuple[float, Past]]:
+def _alike(rows: Sequence[PastRun], s: Situation) -> list[tuple[float, PastRun]]:
     """Runs on the same card with like software, each with its weight.
 
     1 for the same model, dtype, tier and clip, 1/2 if only tier or clip are others, else 1/4.
@@ -130,13 +130,13 @@ def _same(one: str, other: str) -> bool:
     return not one or not other or one == other
 
 
-def _same_kind(row: Past, s: Situation) -> bool:
+def _same_kind(row: PastRun, s: Situation) -> bool:
     """Of the same model, dtype and tier."""
     pairs = ((row.model, s.model), (row.dtype, s.dtype), (row.tier, s.tier))
     return all(_same(one, other) for one, other in pairs)
 
 
-def _like_software(row: Past, s: Situation) -> bool:
+def _like_software(row: PastRun, s: Situation) -> bool:
     mine, theirs = _releases(s.versions), _releases(row.versions)
     drivers = (d.partition(".")[0] for d in (row.driver, s.driver))
     return _same(*drivers) and all(theirs.get(k, v) == v for k, v in mine.items())
@@ -148,7 +148,7 @@ def _releases(versions: str) -> Mapping[str, str]:
     return dict(re.findall(r"(\w+) (\d+\.\d+)", versions))
 
 
-def _agreed(alike: Sequence[tuple[float, Past]], value: _Value) -> tuple[float, int]:
+def _agreed(alike: Sequence[tuple[float, PastRun]], value: _Value) -> tuple[float, int]:
     """The logarithm that the nearest runs agree on, and how many had one.
 
     Huber's estimate of log(measured / predicted) from the nine nearest runs, of equals the newest,
@@ -162,7 +162,7 @@ def _agreed(alike: Sequence[tuple[float, Past]], value: _Value) -> tuple[float, 
     return _balance([*nearest, (_DOUBT, 0.0)]), len(nearest)
 
 
-def _proven(alike: Sequence[tuple[float, Past]], s: Situation) -> tuple[float, int]:
+def _proven(alike: Sequence[tuple[float, PastRun]], s: Situation) -> tuple[float, int]:
     """The logarithm below which out-of-memory says the factor is not, and how many say so."""
     floor, proofs = 0.0, 0
     for _, row in alike:

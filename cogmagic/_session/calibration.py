@@ -34,7 +34,7 @@ def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
 
     from cogmagic._machine.history import History
     from cogmagic._machine.probe import probe
-    from cogmagic._machine.rates import PROBES, hindered, remember
+    from cogmagic._machine.rates import PROBES, disturbed, store_probe
 
     use_expandable_segments()
     gpu = machine.roomiest
@@ -52,10 +52,10 @@ def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
         empty_cache()
         return machine
     empty_cache()
-    if hindered(rates, machine.rates):  # a GPU that others keep busy is probed again next time
+    if disturbed(rates, machine.rates):  # a GPU that others keep busy is probed again next time
         return machine
     _probed.add(name)
-    remember(gpu, rates, History().path.parent, machine.software)
+    store_probe(gpu, rates, History().path.parent, machine.software)
     found = checked_by_torch(Machine.detect(gpus=gpus))
     if found.rates is None or not found.rates.probes:  # a cache folder that cannot be written
         return replace(found, rates=rates)
@@ -73,12 +73,12 @@ def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
         return
     if report is None and (candidate.missing_vram or chosen.tier == "balanced"):
         return
-    from cogmagic._machine.history import History, Past
+    from cogmagic._machine.history import History, PastRun
 
     traced = candidate.traced
     limit = round(allocatable(gpu.room or 0) * 1.01)  # it took more
     History().add(
-        Past(
+        PastRun(
             when=time.time(),
             card=gpu.name,
             driver=machine.driver,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cogmagic._interrupts import interrupts_held
+from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.memory import empty_cache
 from cogmagic._machine.ram import host_ram
@@ -111,7 +111,7 @@ class Held:
 
     def cool(self) -> None:
         """Leave none of the weights on the GPU."""
-        with interrupts_held(), suppress(RuntimeError):  # what a lost GPU says to everything
+        with interrupts_ignored(), suppress(RuntimeError):  # what a lost GPU says to everything
             self.hot.cool()
             if self.loaded and self.loaded.spread:
                 self.drop()

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from cogmagic._interrupts import interrupts_held
+from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._tiers.place import modules
@@ -61,7 +61,7 @@ class Hot:
 
     def cool(self) -> None:
         """Take off what is placed."""
-        with interrupts_held():
+        with interrupts_ignored():
             self.key, self.nbytes = None, {}
             undo, self._undo = self._undo, ExitStack()
             undo.close()

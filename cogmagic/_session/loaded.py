@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import TierError
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.ram import host_ram, mine
+from cogmagic._machine.ram import host_ram, own_ram
 from cogmagic._models.catalog import Model
 from cogmagic._models.checkpoint import fingerprint
 from cogmagic._planning.plan import Plan
@@ -58,7 +58,7 @@ class Loaded:
         from cogmagic._tiers.balanced import load_balanced
 
         files, staged, fp8 = fingerprint(folder), chosen.tier == "staged", chosen.savings.fp8
-        before = mine()
+        before = own_ram()
         if chosen.tier == "balanced":
             order = order_of(chosen, machine)
             pipe = load_balanced(folder, model.task, chosen.dtype, machine, order)
@@ -73,7 +73,7 @@ class Loaded:
             compute = torch.device("cuda", gpu.index) if gpu else None
             STORAGES["fp8"].store(pipe.transformer, compute)
         nbytes = 0 if staged or pipe.hf_device_map else HostCopy(modules(pipe)).nbytes
-        own = min(max(mine() - before, 0), nbytes)
+        own = min(max(own_ram() - before, 0), nbytes)
         return cls(pipe, model, chosen.dtype, folder, files, nbytes, own, staged, fp8)
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.memory import Peaks, limited
+from cogmagic._machine.memory import Peaks, allocator_limited
 from cogmagic._models.request import Request
 from cogmagic._pipeline.cancel import braking
 from cogmagic._pipeline.compile import compiled
@@ -92,7 +92,7 @@ def run(
     measured = Peaks(machine)
     clock.at_end = measured.close
     with (
-        limited(machine, placing.vram_limit),
+        allocator_limited(machine, placing.vram_limit),
         compiling(loaded.pipe, request, clock) if placing.compile else nullcontext(),
         place(anew),
         saving(loaded.pipe, chosen.savings),

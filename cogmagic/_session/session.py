@@ -10,12 +10,12 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import BusyError, OutputError
-from cogmagic._interrupts import interrupts_deferred, interrupts_held, interrupts_once
+from cogmagic._interrupts import interrupts_deferred, interrupts_ignored, interrupts_once
 from cogmagic._machine.failures import (
-    freeing_frames,
+    drop_tracebacks,
     is_host_shortage,
     is_shortage,
-    let_go_of_frames,
+    run_releasing_tensors,
 )
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.memory import empty_cache
@@ -35,7 +35,7 @@ from cogmagic._session.loaded import Loaded
 from cogmagic._session.prepare import Prepared, prepare
 from cogmagic._session.run import run
 from cogmagic._video.mp4 import check_encoder, write_mp4
-from cogmagic._video.output_file import Target, check_room
+from cogmagic._video.output_file import OutputFile, check_disk_space
 from cogmagic._video.report import Report, metadata
 from cogmagic._video.video import Video
 
@@ -84,7 +84,7 @@ class Session:
                 self._running = request
                 self._stop.clear()
                 wish = request, placing or Placing(), save, overwrite, on_progress, on_preview
-                return freeing_frames(lambda: self._generate(*wish))
+                return run_releasing_tensors(lambda: self._generate(*wish))
             except BaseException:
                 self.held.cool()
                 raise
@@ -145,9 +145,9 @@ class Session:
         on_preview: OnPreview | None,
     ) -> Video:
         clock = Clock(on_progress, self._stop.is_set)
-        target = Target.claim(save, request.seed, overwrite=overwrite)
+        target = OutputFile.claim(save, request.seed, overwrite=overwrite)
         try:
-            check_room(target, request)
+            check_disk_space(target, request)
             with interrupts_deferred():  # it imports av
                 check_encoder()
             job = replace(prepare(request, placing, clock, self._look), show=on_preview)
@@ -215,7 +215,7 @@ class Session:
             try:
                 frames, report = run(job, machine, chosen, loaded, clock, place)
             finally:
-                with interrupts_held():
+                with interrupts_ignored():
                     del loaded, place
                     stays = self.held.keep(chosen, job.placing)
             if job.placing.plain:
@@ -225,13 +225,13 @@ class Session:
             if not is_shortage(error):
                 raise
             short = error
-        with interrupts_held():
-            let_go_of_frames(short)
+        with interrupts_ignored():
+            drop_tracebacks(short)
             empty_cache()
         return short
 
     def _save(
-        self, video: Video, frames: np.ndarray[Any, Any], target: Target, facts: dict[str, Any]
+        self, video: Video, frames: np.ndarray[Any, Any], target: OutputFile, facts: dict[str, Any]
     ) -> None:
         """Write the file; where the disk refuses, keep it in memory, and say so."""
         try:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._interrupts import interrupts_held
+from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.memory import empty_cache
 from cogmagic._pipeline.cancel import checking
 from cogmagic._tiers.host_copy import HostCopy
@@ -74,7 +74,7 @@ def placed(
                         _APPLY[tier](pipe, device, host)
         yield
     finally:
-        with interrupts_held():
+        with interrupts_ignored():
             undo.close()
 
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cogmagic._errors import OutputError
-from cogmagic._files import lock
+from cogmagic._files import try_lock
 from cogmagic._models.request import Request
 
-__all__ = ["Target", "check_room"]
+__all__ = ["OutputFile", "check_disk_space"]
 
 
 _PART = ".cogmagic.part.mp4"
 
 
 @dataclass(frozen=True)
-class Target:
+class OutputFile:
     """Where a video will be written: checked, reserved, and not yet there."""
 
     path: Path
@@ -34,7 +34,7 @@ class Target:
     """The temporary file, locked: one that nobody has locked is left over from a killed kernel."""
 
     @classmethod
-    def claim(cls, save: str | Path | None, seed: int, *, overwrite: bool = False) -> Target:
+    def claim(cls, save: str | Path | None, seed: int, *, overwrite: bool = False) -> OutputFile:
         """Decide on the name, and prove now that it can be written.
 
         What kernels that were killed have left in the folder is removed.
@@ -53,7 +53,7 @@ class Target:
             raise OutputError(f"--save {str(save)[:100]!r} is no usable path ({error}).") from None
 
     @classmethod
-    def _claim(cls, save: str | Path | None, seed: int, overwrite: bool) -> Target:
+    def _claim(cls, save: str | Path | None, seed: int, overwrite: bool) -> OutputFile:
         name = f"cogvideo-{time.strftime('%Y%m%d-%H%M%S')}-{seed}.mp4"
         path = Path.cwd() if save is None else Path(save).expanduser()
         if save is None or path.is_dir() or str(save).endswith(("/", os.sep)):
@@ -126,7 +126,7 @@ class Target:
             self.part.unlink(missing_ok=True)
 
 
-def check_room(target: Target, request: Request) -> None:
+def check_disk_space(target: OutputFile, request: Request) -> None:
     """See that the disk can take the video at all: one bit a pixel, a still picture needs less.
 
     Raises:
@@ -149,7 +149,7 @@ def _new_part(path: Path) -> BinaryIO:
         handle, part = tempfile.mkstemp(_PART, f".{path.stem[:100]}.", path.parent)
         os.close(handle)
         held = Path(part).open("r+b")  # noqa: SIM115 - held as long as the run
-        lock(held.fileno())
+        try_lock(held.fileno())
         if Path(part).exists():  # else another kernel cleared it before it was locked
             return held
         held.close()
@@ -158,7 +158,7 @@ def _new_part(path: Path) -> BinaryIO:
 def _clear(part: Path) -> None:
     """Remove a temporary file that no kernel has locked."""
     with suppress(OSError), part.open("r+b") as file:
-        if lock(file.fileno()):
+        if try_lock(file.fileno()):
             part.unlink()
 
 

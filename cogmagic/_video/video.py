@@ -14,7 +14,7 @@ from urllib.parse import quote as url_quote
 from cogmagic._errors import OutputError, plain_line
 from cogmagic._html import MARK, VOLATILE
 from cogmagic._units import gib
-from cogmagic._video.output_file import Target
+from cogmagic._video.output_file import OutputFile
 from cogmagic._video.report import Report
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Video:
         Raises:
             OutputError: when it cannot be written there, or is there already.
         """
-        target = Target.claim(path, self.seed, overwrite=overwrite)
+        target = OutputFile.claim(path, self.seed, overwrite=overwrite)
         try:
             target.write(self._bytes())
             target.commit()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from cogmagic._interrupts import interrupts_held
+from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.memory import empty_cache
 from cogmagic._models.catalog import Dtype, Model
 from cogmagic._models.checkpoint import identify
@@ -214,7 +214,7 @@ class Adopted:
             host.onload(self.device, self._dtype_of(module))
             yield
         finally:
-            with interrupts_held():
+            with interrupts_ignored():
                 host.restore()
                 empty_cache()
 
@@ -227,7 +227,7 @@ class Adopted:
             cpu_offload(module, self.device, offload_buffers=len(module._parameters) > 0)
             yield
         finally:
-            with interrupts_held():
+            with interrupts_ignored():
                 unhook(module)
                 host.restore()
                 empty_cache()

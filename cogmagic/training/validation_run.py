@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import OutputError, RequestError, TrainingError
 from cogmagic._footprint.footprint import footprint
-from cogmagic._machine.failures import let_go_of_frames
+from cogmagic._machine.failures import drop_tracebacks
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.memory import Peaks
 from cogmagic._models.catalog import Dtype, Model
@@ -21,7 +21,7 @@ from cogmagic._pipeline.generate import generate_frames
 from cogmagic._progress import Clock, OnProgress
 from cogmagic._version import __version__
 from cogmagic._video.mp4 import write_mp4
-from cogmagic._video.output_file import Target
+from cogmagic._video.output_file import OutputFile
 from cogmagic._video.report import Report, metadata
 from cogmagic._video.video import Video
 from cogmagic.training.accelerate_run import Engine, let_go_of_gathered
@@ -134,7 +134,7 @@ class Validation:
         except BaseException as error:
             failure = f"{type(error).__name__}: {error}"
             tell(engine, (failure, {}))
-            let_go_of_frames(error)
+            drop_tracebacks(error)
             # What goes on alone would wait for the others in the training. Under ZeRO-3 they may
             # wait for this process.
             if isinstance(error, Exception) and not (engine.gathers and len(made) < len(samples)):
@@ -210,7 +210,7 @@ class Validation:
         path: Path,
     ) -> Video:
         writes = not self._engine.gathers or self._accelerator.is_main_process
-        target = Target.claim(path, request.seed, overwrite=True) if writes else None
+        target = OutputFile.claim(path, request.seed, overwrite=True) if writes else None
         clock, measured = Clock(self._on_progress), Peaks(Machine.detect())
         clock.at_end = measured.close
         try:
@@ -231,7 +231,7 @@ class Validation:
         return video
 
     def _write(
-        self, target: Target, request: Request, video: Video, frames: np.ndarray[Any, Any]
+        self, target: OutputFile, request: Request, video: Video, frames: np.ndarray[Any, Any]
     ) -> None:
         try:
             write_mp4(target.part, frames, video.fps, metadata(request, video.report))

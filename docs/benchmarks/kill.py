@@ -31,8 +31,8 @@ for seed in range(10**6):
 """
 CLEAR = """
 import sys
-from cogmagic._video.output_file import Target
-Target.claim(sys.argv[1] + "/", 1).drop()
+from cogmagic._video.output_file import OutputFile
+OutputFile.claim(sys.argv[1] + "/", 1).drop()
 """
 
 

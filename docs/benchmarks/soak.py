@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 
 import cogmagic
-from cogmagic._machine.nvml import running
+from cogmagic._machine.nvml import gpu_processes
 from cogmagic._tiers import host_copy as _host_copy
 from cogmagic._tiers import pinned as _host
 from cogmagic._tiers import place as _apply
@@ -246,7 +246,7 @@ def ours() -> int:
     import torch
 
     gpu = cogmagic.Machine.detect().gpus[0]
-    told = dict(running(gpu)).get(os.getpid())
+    told = dict(gpu_processes(gpu)).get(os.getpid())
     free, total = torch.cuda.mem_get_info()
     return told or total - free
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cogmagic._errors import CheckpointError, OutputError
 from cogmagic._models.catalog import Model
-from cogmagic._models.checkpoint import COMPONENTS, check_folder, weight_files
+from cogmagic._models.checkpoint import COMPONENT_CLASSES, check_folder, weight_files
 from cogmagic._models.hub.cache import (
     intact,
     length,
@@ -179,14 +179,14 @@ def _is_whole(folder: Path) -> bool:
 
 def _is_config(path: str) -> bool:
     folder, _, name = path.rpartition("/")
-    return path == "model_index.json" or (folder in COMPONENTS and name in _CONFIGS)
+    return path == "model_index.json" or (folder in COMPONENT_CLASSES and name in _CONFIGS)
 
 
 def _is_small(path: str) -> bool:
     folder, _, name = path.rpartition("/")
     if folder == "tokenizer":
         return name.endswith((".json", ".model"))
-    return _is_config(path) or (folder in COMPONENTS and name in _INDEXES)
+    return _is_config(path) or (folder in COMPONENT_CLASSES and name in _INDEXES)
 
 
 def _small(listing: _Listing) -> list[str]:
@@ -225,14 +225,14 @@ def disk_left(cache: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def still_to_come(model: Model) -> int:
+def bytes_to_download(model: Model) -> int:
     """About how many bytes of a model's download are not here yet, whole or begun."""
     blobs = (repository_folder(repo_id) / "blobs" for repo_id in (model.source, *model.also))
     here = max(sum(length(file) for file in folder.glob("*")) for folder in blobs)
     return max(model.download_bytes - here, 0)
 
 
-def room() -> int:
+def disk_for_downloads() -> int:
     """Bytes that a download into the hub's cache may take."""
     from huggingface_hub import constants
 
