@@ -20,8 +20,8 @@ from cogmagic._footprint.footprint import Footprint, _footprint, footprint
 from cogmagic._footprint.tiling import Tiling, clip_of, ends
 from cogmagic._footprint.work import Work
 from cogmagic._models.catalog import DTYPES, MODELS, Dtype, Model, catalogued
-from cogmagic._models.checkpoint import identify
 from cogmagic._models.find import embedded_folder
+from cogmagic._models.identify import identify
 
 GIB = 2**30
 BENCHMARKS = Path(__file__).parents[1] / "docs" / "benchmarks"

@@ -21,9 +21,9 @@ import cogmagic
 from cogmagic import CheckpointError, CogMagicError, OutputError, Progress, RequestError
 from cogmagic._api.live_line import describe
 from cogmagic._errors import Cancelled
-from cogmagic._models.checkpoint import identify
 from cogmagic._models.find import find_model, local_folder
 from cogmagic._models.hub.download import cached_folder, download, fetch_tokenizer
+from cogmagic._models.identify import identify
 from cogmagic._progress import silent
 from tests.hub_server import Hub, Repository, etag, serving
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.checkpoint import read_json
+from cogmagic._models.json_files import read_json
 
 __all__ = ["TABLE", "Configs", "configs_of", "decisive", "same", "table", "tokens_of"]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cogmagic._errors import CheckpointError, RequestError
 from cogmagic._models.catalog import Model, catalogued, unknown_model
-from cogmagic._models.checkpoint import check_folder, identify
+from cogmagic._models.checkpoint import check_folder
+from cogmagic._models.identify import identify
 
 __all__ = ["configs_folder", "embedded_folder", "find_model", "local_folder"]
 

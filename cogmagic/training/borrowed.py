@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.memory import empty_cache
 from cogmagic._models.catalog import Dtype, Model
-from cogmagic._models.checkpoint import identify
+from cogmagic._models.identify import identify
 from cogmagic._models.request import Request
 from cogmagic._pipeline.libraries import torch_dtype
 from cogmagic._tiers.host_copy import HostCopy

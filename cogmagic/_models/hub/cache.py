@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from cogmagic._models.weights import damage
+
 __all__ = [
     "PART",
     "SHA256",
@@ -86,14 +88,11 @@ def intact(file: Path, size: int | None = None) -> bool:
 
 def intact_weights(file: Path, size: int | None) -> bool:
     """Whether a safetensors file has its length and a header that agrees with it."""
-    from safetensors import SafetensorError, safe_open
-
     if not file.is_file() or (size is not None and file.stat().st_size != size):
         return False
     try:
-        with safe_open(file, framework="numpy"):
-            return True
-    except (SafetensorError, OSError):
+        return not damage(file)
+    except OSError:
         return False
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cogmagic._errors import CheckpointError, OutputError
 from cogmagic._models.catalog import Model
-from cogmagic._models.checkpoint import COMPONENT_CLASSES, check_folder, weight_files
+from cogmagic._models.checkpoint import COMPONENT_CLASSES, check_folder
 from cogmagic._models.hub.cache import (
     intact,
     length,
@@ -26,6 +26,7 @@ from cogmagic._models.hub.cache import (
 )
 from cogmagic._models.hub.errors import explained
 from cogmagic._models.hub.transfer import HubFile, fetch, hub_file
+from cogmagic._models.weights import WEIGHTED_COMPONENTS, weight_files
 from cogmagic._progress import OnProgress, Progress
 
 __all__ = ["cached_folder", "download", "fetch_configs", "fetch_tokenizer"]
@@ -196,7 +197,7 @@ def _small(listing: _Listing) -> list[str]:
 def _weights(listing: _Listing) -> list[str]:
     """The weights that a loader would read, by the indexes: no second copies, no pickles."""
     found = []
-    for component in ("text_encoder", "transformer", "vae"):
+    for component in WEIGHTED_COMPONENTS:
         for file in weight_files(listing.folder, component):
             path = file.relative_to(listing.folder).as_posix()
             if path not in listing.sizes:
