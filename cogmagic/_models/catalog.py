@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._models.inputs import Input, inputs_of
 
 __all__ = [
     "DTYPES",
@@ -131,6 +132,15 @@ class Model:
     def embedded(self) -> bool:
         """Whether the weights ship in the package."""
         return self.source == "embedded"
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """What a request must give beside the text, by name."""
+        return inputs_of(self.task)
+
+    def takes(self, name: str) -> bool:
+        """Whether the model takes an input of that name, such as ``image``."""
+        return name in self.inputs
 
 
 # 1.0 was trained at 720×480 alone, but its positions stretch to other sizes; 1.5 takes any size

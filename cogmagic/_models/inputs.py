@@ -1,26 +1,65 @@
-"""What a request takes in beside text: a first frame."""
+"""Inputs of a request beside its text: the first frame of image-to-video models.
+
+To add one (a video, say): a function that checks and converts what a person gives, and an entry in
+`INPUTS`. Requests, plans and error messages take it from there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import RequestError
 
+__all__ = ["ANY_INPUT", "INPUTS", "Input", "as_picture", "inputs_of", "placeholders"]
 
-def _as_pil(image: Any) -> Any:
-    """An RGB PIL image from a path, a PIL image, or a uint8 array of height × width × 3."""
+
+ANY_INPUT = object()
+"""Stands for an input where only a plan is made, which does not depend on it."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One kind of input: the models that take it, its words, and its conversion."""
+
+    task: str
+    """`Model.task` of the models that take it, and cannot run without it."""
+    noun: str
+    """What it is, for messages: ``a first frame``."""
+    purpose: str
+    """What its models do: ``image-to-video``."""
+    usage: str
+    """What to type in a cell."""
+    convert: Callable[[Any], Any]
+    """Checks what a person gives and returns what the pipeline takes; raises `RequestError`."""
+
+
+def as_picture(image: Any) -> Any:
+    """An RGB ``PIL.Image.Image``, turned as its EXIF data says.
+
+    Args:
+        image: a path, the bytes of an image file, a PIL image, or a uint8 array of height × width
+            × 3.
+
+    Raises:
+        RequestError: for anything else, and for files that are missing or unreadable.
+    """
     import numpy as np
     from PIL import Image, ImageOps
 
-    if isinstance(image, str | Path):
+    if isinstance(image, str | Path | bytes):
+        shown = "The uploaded file" if isinstance(image, bytes) else image
         try:
-            with Image.open(Path(image).expanduser()) as opened:
-                return ImageOps.exif_transpose(opened).convert("RGB")  # phones turn pictures so
+            file = BytesIO(image) if isinstance(image, bytes) else Path(image).expanduser()
+            with Image.open(file) as opened:
+                return ImageOps.exif_transpose(opened).convert("RGB")
         except FileNotFoundError:
-            raise RequestError(f"No image at {image}.") from None
+            raise RequestError(f"No image at {shown}.") from None
         except (OSError, RuntimeError, ValueError, Image.DecompressionBombError) as error:
-            raise RequestError(f"{image} is not an image that Pillow can read ({error}).") from None
+            raise RequestError(f"{shown} is not an image that Pillow can read ({error}).") from None
     if isinstance(image, Image.Image):
         return ImageOps.exif_transpose(image).convert("RGB")
     if (
@@ -35,3 +74,25 @@ def _as_pil(image: Any) -> Any:
         "The image must be a path, a PIL image or a uint8 array of height × width × 3,"
         f" not {type(image).__name__}."
     )
+
+
+INPUTS: dict[str, Input] = {
+    "image": Input(
+        task="i2v",
+        noun="a first frame",
+        purpose="image-to-video",
+        usage="--image PATH or the name of a variable",
+        convert=as_picture,
+    ),
+}
+"""Every input, by the name of its keyword and, with ``--``, of the cell's option."""
+
+
+def inputs_of(task: str) -> dict[str, Input]:
+    """The inputs that models of a task take, by name."""
+    return {name: one for name, one in INPUTS.items() if one.task == task}
+
+
+def placeholders(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """`ANY_INPUT` for every input that a plan for models of a task is asked for without."""
+    return {name: ANY_INPUT for name in inputs_of(task) if options.get(name) is None}

@@ -1,0 +1,183 @@
+"""Rules of the family for one option each: the checked value, or the nearest legal one."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.inputs import ANY_INPUT, INPUTS
+
+__all__ = [
+    "choice",
+    "fps",
+    "frame_count",
+    "guidance",
+    "inputs",
+    "seed_or_random",
+    "size",
+    "steps",
+    "text",
+]
+
+
+_MAX_SEED = 2**64 - 1
+"""The largest seed that ``torch.Generator.manual_seed`` takes."""
+
+
+def text(name: str, value: object, *, required: bool = False) -> str:
+    """A text without the white space around it."""
+    if not isinstance(value, str):
+        raise RequestError(f"The {name} must be text, not {type(value).__name__}.")
+    half = next((i for i, c in enumerate(value) if "\ud800" <= c <= "\udfff"), None)
+    if half is not None:
+        found = repr(value[half])[1:-1]
+        raise RequestError(f"The {name} has half a character at position {half} ({found}).")
+    stripped = value.strip()
+    if required and not stripped:
+        raise RequestError(f"The {name} is empty: say in a sentence what the video should show.")
+    return stripped
+
+
+def size(model: Model, width: int | None, height: int | None) -> tuple[int, int]:
+    """Width and height in pixels; the model's native size when both are None."""
+    if width is None and height is None:
+        return model.width, model.height
+    if width is None or height is None:
+        raise RequestError("Give both sides, for example --size 720x480.")
+    _whole("width", width)
+    _whole("height", height)
+    rule, asked = model.sizes, f"{width}x{height}"
+    native = f"{model.width}x{model.height}"
+    if rule.exact:
+        if (width, height) != (model.width, model.height):
+            raise RequestError(f"{model.name} makes {native} only, not {asked}.")
+        return width, height
+    nearest = _nearest_size(model, width, height)
+    if (width, height) != nearest:
+        raise RequestError(
+            f"{model.name} cannot make {asked}: both sides are multiples of {rule.multiple}, the"
+            f" shorter {_span(rule.short)}, the longer {_span(rule.long)}. Nearest:"
+            f" --size {nearest[0]}x{nearest[1]} (native: {native})."
+        )
+    return width, height
+
+
+def _span(limits: tuple[int, int]) -> str:
+    low, high = limits
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _nearest_size(model: Model, width: int, height: int) -> tuple[int, int]:
+    def snap(side: int, limits: tuple[int, int]) -> int:
+        step = model.sizes.multiple
+        return min(max(round(side / step) * step, limits[0]), limits[1])
+
+    short = snap(min(width, height), model.sizes.short)
+    long = snap(max(width, height), model.sizes.long)
+    return (long, short) if width >= height else (short, long)
+
+
+def frame_count(model: Model, num_frames: int | None) -> int:
+    """A legal number of frames; the model's default for None."""
+    if num_frames is None:
+        return model.frames.default
+    _whole("num_frames", num_frames)
+    legal = model.frames.legal()
+    if num_frames in legal:
+        return num_frames
+    below = max((n for n in legal if n < num_frames), default=None)
+    above = min((n for n in legal if n > num_frames), default=None)
+    nearest = " or ".join(str(n) for n in (below, above) if n is not None)
+    raise RequestError(
+        f"{model.name} cannot make {num_frames} frames ({model.frames.rule()})."
+        f" Nearest: --num-frames {nearest}."
+    )
+
+
+def steps(model: Model, num_inference_steps: int | None) -> int:
+    """Denoising steps, 1 to 1000; the model's default for None."""
+    if num_inference_steps is None:
+        return model.num_inference_steps
+    return _within("num_inference_steps", num_inference_steps, 1, 1000)
+
+
+def fps(model: Model, frames_per_second: int | None) -> int:
+    """Frames per second of the file, 1 to 120; the model's default for None."""
+    if frames_per_second is None:
+        return model.fps
+    return _within("fps", frames_per_second, 1, 120)
+
+
+def _within(name: str, value: int, least: int, most: int) -> int:
+    _whole(name, value)
+    if least <= value <= most:
+        return value
+    nearest = min(max(value, least), most)
+    raise RequestError(f"{name} is {value}, but must be {least} to {most}. Nearest: {nearest}.")
+
+
+def _whole(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise RequestError(f"{name}={value!r:.80} is not a whole number.")
+
+
+def guidance(model: Model, scale: float | None) -> float:
+    """A guidance scale of 1 to 20; the model's default for None."""
+    if scale is None:
+        return model.guidance_scale
+    value: object = scale
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise RequestError(f"guidance_scale={value!r:.80} is not a number.")
+    if not math.isfinite(scale) or not 1.0 <= scale <= 20.0:
+        raise RequestError(
+            f"guidance_scale is {scale:g}, but must be 1 (no guidance) to 20;"
+            f" the default of {model.name} is {model.guidance_scale:g}."
+        )
+    return scale
+
+
+def seed_or_random(seed: int | None) -> int:
+    """A seed of 0 to 2⁶⁴ - 1; a random one below 2³¹ for None."""
+    if seed is None:
+        return secrets.randbelow(2**31)
+    _whole("seed", seed)
+    if not 0 <= seed <= _MAX_SEED:
+        raise RequestError(
+            f"seed is {seed}, but must be 0 to 2^64 - 1. Nearest: {0 if seed < 0 else _MAX_SEED}."
+        )
+    return seed
+
+
+def choice(name: str, value: str | None, choices: tuple[Any, ...]) -> Any:
+    """One of the choices, or None as it came."""
+    if value is None or value in choices:
+        return value
+    if not isinstance(value, str):
+        raise RequestError(f"{name}={value!r:.80} is not text. Choose from: {', '.join(choices)}.")
+    raise RequestError(
+        f"Unknown {name} {value!r}.{did_you_mean(value, choices)}"
+        f" Choose from: {', '.join(choices)}."
+    )
+
+
+def inputs(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's inputs by option, converted; none for a placeholder (`ANY_INPUT`)."""
+    converted = {}
+    for name, one in INPUTS.items():
+        value = given.get(name)
+        if not model.takes(name):
+            if value is not None:
+                takers = " or ".join(m.name for m in MODELS if m.takes(name))
+                raise RequestError(
+                    f"{model.name} takes no {name}. For {one.purpose}: --model {takers}."
+                )
+        elif value is None:
+            raise RequestError(f"{model.name} needs {one.noun}: {one.usage}.")
+        elif value is not ANY_INPUT:
+            converted[name] = one.convert(value)
+    return converted
