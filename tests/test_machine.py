@@ -14,10 +14,10 @@ import pytest
 from cogmagic import Gpu, Machine, RequestError
 from cogmagic._machine import nvml as _nvml
 from cogmagic._machine.gpu import gpu_names, selected
-from cogmagic._machine.machine import checked_by_torch
 from cogmagic._machine.ram import cgroup_memory, host_ram
 from cogmagic._machine.rocm import amd_gpus
 from cogmagic._machine.torch_build import TorchBuild, built_for, cpu_only_note, torch_build
+from cogmagic._machine.torch_check import checked_by_torch
 from cogmagic._units import GIB
 
 MIB = 2**20
@@ -101,7 +101,7 @@ def test_memory_of_a_driver_without_version_2(nvml: FakeNvml) -> None:
 
 def test_gpus_are_chosen_by_index_or_uuid(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "cogmagic._machine.machine.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
+        "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
     )
     whole = Machine.detect()
     assert [g.name for g in whole.gpus] == ["H100", "RTX 3060"]
@@ -144,7 +144,7 @@ def test_hidden_gpus_are_said(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_cpu_build_of_torch_beside_a_gpu(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cogmagic._machine.machine.torch_build", lambda: TorchBuild("2.13.0+cpu"))
+    monkeypatch.setattr("cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0+cpu"))
     machine = Machine.detect()
     assert (machine.device, machine.gpus) == ("cpu", ())
     assert "H100 found, but torch 2.13.0+cpu was built without CUDA" in str(machine.note)
@@ -268,7 +268,7 @@ def test_a_driver_that_does_not_start_is_said_and_asked_again(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(_nvml, "_driver_uuids", lambda *_: ())
     monkeypatch.setattr(
-        "cogmagic._machine.machine.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
+        "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
     )
     assert "2 NVIDIA GPU(s) seen, but the CUDA driver does not start" in str(Machine.detect().note)
 
@@ -312,7 +312,7 @@ def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
         return _rates.Rates(4e14, 1e14, source="probe")
 
     monkeypatch.setattr(
-        "cogmagic._machine.machine.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
+        "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
     )
     monkeypatch.setattr("cogmagic._machine.probe.probe", probe)
     monkeypatch.setattr(_experience, "_probed", set())

@@ -490,14 +490,15 @@ def test_a_history_that_is_set_aside_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cogmagic._machine.history import History
-    from cogmagic._machine.machine import with_experience
 
-    monkeypatch.setattr("cogmagic._machine.machine.driver_version", lambda: "580.95")
+    with_experience = Machine.with_experience
+
+    monkeypatch.setattr("cogmagic._machine.experience.driver_version", lambda: "580.95")
     machine = Machine.of("RTX 4090")
     History(tmp_path).path.write_text("not ours")
     with pytest.warns(UserWarning, match="history of runs was unreadable"):
         first = with_experience(machine, machine.gpus[0], tmp_path)
-    assert (first.past, first.driver, first.kept) == ((), "580.95", tmp_path)
+    assert (first.past, first.driver, first.cache_folder) == ((), "580.95", tmp_path)
     with_experience(machine, machine.gpus[0], tmp_path)  # not again
 
 

@@ -47,10 +47,11 @@ def size(model: Model, width: int | None, height: int | None) -> tuple[int, int]
     """Width and height in pixels; the model's native size when both are None."""
     if width is None and height is None:
         return model.width, model.height
+    for name, side in (("width", width), ("height", height)):
+        if side is not None:
+            _whole(name, side)
     if width is None or height is None:
         raise RequestError("Give both sides, for example --size 720x480.")
-    _whole("width", width)
-    _whole("height", height)
     rule, asked = model.sizes, f"{width}x{height}"
     native = f"{model.width}x{model.height}"
     if rule.exact:

@@ -125,10 +125,10 @@ class Timed:
 
 def asked() -> dict[str, float]:
     """Milliseconds that each thing of a reading takes."""
-    gpu = Machine._detect().gpus[0]
+    gpu = Machine.detect_hardware().gpus[0]
     found = {}
     for name, ask in {
-        "machine": Machine._detect,
+        "machine": Machine.detect_hardware,
         "ram": host_ram,
         "vitals": lambda: vitals(gpu),
         "weights": session().held.weights_on_gpus,

@@ -215,7 +215,7 @@ class Fields:
             said = _said(lambda wish=wish: Request.of("any", model, **wish))  # type: ignore[misc]
             if said:
                 found.setdefault(names[-1], said)
-        if said := _said(lambda: Machine._detect().only(gpu_names(options["gpus"]))):
+        if said := _said(lambda: Machine.detect_hardware().only(gpu_names(options["gpus"]))):
             found["gpus"] = said
         limit = options["vram_limit"]
         if limit is not None and not 0.5 <= limit / GIB <= 4096:

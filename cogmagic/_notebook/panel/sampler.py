@@ -58,7 +58,7 @@ class Reader:
         from cogmagic._machine.nvml import vitals
         from cogmagic._session.session import session
 
-        machine = Machine._detect()
+        machine = Machine.detect_hardware()
         if self._count % 4 == 0:
             self._vitals = tuple(Vitals(*vitals(gpu)) for gpu in machine.gpus)
             self._weights = session().held.weights_on_gpus()

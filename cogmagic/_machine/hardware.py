@@ -1,0 +1,69 @@
+"""GPUs and host memory as they are now, read without creating a CUDA context or importing torch.
+
+Readings come from NVML for NVIDIA, from sysfs for AMD, from the control group for containers.
+What cannot be known is None.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.nvml import nvidia_gpus, visible_note
+from cogmagic._machine.ram import Ram, host_ram
+from cogmagic._machine.rocm import amd_gpus
+from cogmagic._machine.torch_build import cpu_only_note, torch_build
+
+__all__ = ["DeviceType", "Hardware", "read_hardware"]
+
+
+DeviceType = Literal["cuda", "mps", "cpu"]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The GPUs that the installed torch can use, and host memory."""
+
+    gpus: tuple[Gpu, ...]
+    ram: Ram
+    device: DeviceType
+    note: str | None = None
+    """One line about GPUs that are present but unusable, with what to type."""
+
+
+def read_hardware() -> Hardware:
+    """This machine's GPUs and host memory, now."""
+    build, ram = torch_build(), host_ram()
+    if build.hip:
+        gpus = _with_torch_counters(amd_gpus())
+        return Hardware(gpus, ram, "cuda" if gpus else "cpu")
+    gpus = nvidia_gpus()
+    if gpus and build.cuda is None:
+        return Hardware((), ram, "cpu", cpu_only_note(gpus, build))
+    gpus = _with_torch_counters(gpus)
+    if gpus:
+        return Hardware(gpus, ram, "cuda")
+    mps = sys.platform == "darwin" and platform.machine() == "arm64"
+    return Hardware((), ram, "mps" if mps else "cpu", visible_note())
+
+
+def _with_torch_counters(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
+    """Add this kernel's share from torch's host-side counters, where it has a CUDA context."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return gpus
+    count = torch.cuda.device_count()
+    has_context = getattr(torch._C, "_cuda_hasPrimaryContext", lambda _: True)  # not in every build
+    return tuple(
+        replace(
+            gpu,
+            reserved=torch.cuda.memory_reserved(gpu.index),
+            allocated=torch.cuda.memory_allocated(gpu.index),
+        )
+        if gpu.index < count and has_context(gpu.index)  # without one, no memory is this kernel's
+        else gpu
+        for gpu in gpus
+    )
