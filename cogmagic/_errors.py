@@ -20,7 +20,7 @@ from __future__ import annotations
 import difflib
 import traceback
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 __all__ = [
     "BusyError",
@@ -33,7 +33,9 @@ __all__ = [
     "RequestError",
     "TierError",
     "TrainingError",
+    "causes",
     "did_you_mean",
+    "first_line",
     "plain_line",
 ]
 
@@ -91,6 +93,22 @@ class BusyError(CogMagicError):
 
 class Cancelled(_OneLine, KeyboardInterrupt):
     """The run was stopped by the person; everything that it held has been freed."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that led to it, the newest first, each once."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 160 characters; its type if it has none."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:160]
 
 
 def plain_line(text: str) -> str:

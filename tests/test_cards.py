@@ -170,7 +170,6 @@ def test_another_chip_of_the_same_number_is_not_taken_for_it(driver: str) -> Non
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda c: c.name)
 def test_rates_are_those_of_the_generation(card: Card) -> None:
-    assert card.bf16 is (card.capability[0] >= 8)
     assert 2 <= card.vram / GIB <= 192
     assert 100 < card.bandwidth < 10_000
     assert 3 <= card.pcie[0] <= 5

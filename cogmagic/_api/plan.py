@@ -86,7 +86,7 @@ def plan(
     if files is not None:
         text, loaded = _held(request, here, files, fp8=fp8, known=prompt != _ANY_PROMPT)
     elif machine is None:
-        from cogmagic._models.hub.download import bytes_to_download, disk_for_downloads
+        from cogmagic._models.hub.disk import bytes_to_download, disk_for_downloads
 
         download, here = bytes_to_download(found), replace(here, disk=disk_for_downloads())
     return choose(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
-from cogmagic._errors import CheckpointError
+from cogmagic._errors import CheckpointError, first_line
 from cogmagic._footprint.configs import Configs, configs_of, same, table, tokens_of
 from cogmagic._footprint.curves import Part, Profile, kept
 from cogmagic._footprint.tiling import Tiling, clip_of, ends
@@ -88,7 +88,7 @@ def _buildable(source: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = f"{type(error).__name__}: {error}".splitlines()[0][:160]
+        said = f"{type(error).__name__}: {first_line(error)}"
         raise CheckpointError(
             f"{source}: its configurations describe no CogVideoX that can be built ({said})."
             " Download or copy it again."

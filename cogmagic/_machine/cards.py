@@ -25,11 +25,6 @@ class Card:
     """GB/s (10⁹ bytes) of the device's own memory."""
 
     @property
-    def bf16(self) -> bool:
-        """Whether it computes in bfloat16: Ampere and newer."""
-        return self.capability >= (8, 0)
-
-    @property
     def host_rate(self) -> float:
         """Bytes a second from page-locked memory: 0.84 of the link's raw rate, as on an H100.
 

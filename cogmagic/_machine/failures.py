@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from cogmagic._errors import Cancelled, DeviceError, OutOfMemoryError
+from cogmagic._errors import Cancelled, DeviceError, OutOfMemoryError, causes, first_line
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.memory import empty_cache
 
@@ -62,10 +62,8 @@ def drop_tracebacks(failure: BaseException) -> None:
     """
     text = "".join(traceback.format_exception(failure))
     failure.add_note(f"Inside the run, whose frames have been let go:\n{text}")
-    link: BaseException | None = failure
-    while link is not None:
+    for link in causes(failure):
         link.__traceback__ = None
-        link = link.__cause__ or link.__context__
 
 
 def _lost(failure: BaseException) -> str:
@@ -76,31 +74,20 @@ def _lost(failure: BaseException) -> str:
     try:
         torch.cuda.synchronize()
     except RuntimeError as error:
-        return str(error).splitlines()[0][:160]
+        return first_line(error)
     return ""
 
 
 def _explained(short: BaseException) -> OutOfMemoryError:
-    reason = (str(short) or type(short).__name__).splitlines()[0][:160]
     return OutOfMemoryError(
-        f"Memory ran out ({reason}). Use --tier sequential if it was another, a smaller --size or"
-        " fewer --num-frames."
+        f"Memory ran out ({first_line(short)}). Use --tier sequential if it was another, a"
+        " smaller --size or fewer --num-frames."
     )
 
 
 def is_shortage(failure: BaseException) -> bool:
     """Whether memory ran out: torch's allocator, the driver, a CUDA library, MPS or the host."""
     return is_host_shortage(failure) or is_device_shortage(failure)
-
-
-def _behind(failure: BaseException) -> list[BaseException]:
-    """An error and those that led to it: libraries wrap what they catch."""
-    found: list[BaseException] = []
-    link: BaseException | None = failure
-    while link is not None and link not in found:
-        found.append(link)
-        link = link.__cause__ or link.__context__
-    return found
 
 
 def is_device_shortage(failure: BaseException) -> bool:
@@ -117,7 +104,7 @@ def is_host_shortage(failure: BaseException) -> bool:
         isinstance(link, MemoryError)
         or (isinstance(link, OSError) and link.errno == errno.ENOMEM)
         or (isinstance(link, RuntimeError | OSError) and _says_host_memory(str(link)))
-        for link in _behind(failure)
+        for link in causes(failure)  # libraries wrap what they catch
     )
 
 

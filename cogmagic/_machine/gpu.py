@@ -9,7 +9,7 @@ from typing import Literal
 from cogmagic._errors import RequestError
 from cogmagic._units import GIB
 
-__all__ = ["Gpu", "context_bytes", "gpu_names", "selected"]
+__all__ = ["Gpu", "context_bytes", "gpu_names", "has_bf16", "selected"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class Gpu:
     """What this kernel may take of it, its context and all its tensors; None without a limit."""
     capability: tuple[int, int] | None = None
     source: Literal["nvml", "sysfs", "described"] = "described"
+
+    @property
+    def bf16(self) -> bool | None:
+        """Whether it computes in bfloat16; None where its capability is unknown."""
+        return None if self.capability is None else has_bf16(self.capability)
 
     @property
     def available(self) -> int | None:
@@ -65,6 +70,11 @@ class Gpu:
         if self.total is None or self.free is None:
             return None
         return max(self.total - self.free - (self.reserved or 0), 0)
+
+
+def has_bf16(capability: tuple[int, int]) -> bool:
+    """Whether GPUs of a compute capability compute in bfloat16: Ampere and newer."""
+    return capability >= (8, 0)
 
 
 def context_bytes() -> int:

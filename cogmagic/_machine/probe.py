@@ -7,6 +7,7 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
+from cogmagic._machine.gpu import has_bf16
 from cogmagic._machine.rates import Rates, _shares
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def probe(device: torch.device) -> Rates:
     import torch
 
     capability = torch.cuda.get_device_capability(device)
-    dtype = torch.bfloat16 if capability[0] >= 8 else torch.float16
+    dtype = torch.bfloat16 if has_bf16(capability) else torch.float16
     size = 4096
     left = torch.randn(size, size, device=device, dtype=dtype)
     host = torch.empty(256 * 2**20, dtype=torch.uint8, device="cpu").fill_(1)

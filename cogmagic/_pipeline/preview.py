@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._errors import first_line
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -39,7 +41,7 @@ class Preview:
         try:
             self._map = _fitted(pipe)
         except Exception as error:
-            first = (str(error) or type(error).__name__).splitlines()[0]
+            first = first_line(error)
             self.note = f"without a preview: {first[:120]}"
         self._began, self._spent = time.monotonic(), 0.0
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
 
-from cogmagic._errors import CheckpointError, CogMagicError, OutputError
+from cogmagic._errors import CheckpointError, CogMagicError, OutputError, causes, first_line
 
 __all__ = ["explained"]
 
 
-_AGAIN = "run it again: it goes on where it stopped. Or give --model a folder."
+_RETRY = "run it again: it goes on where it stopped. Or give --model a folder."
 
 
 @contextmanager
@@ -42,14 +42,28 @@ def explained(repo_id: str) -> Iterator[None]:
 
 
 def _problem(repo_id: str, error: Exception) -> CogMagicError | None:
-    """What to tell the person, or None for an error that is not the hub's."""
+    """The error to raise instead, or None for an error that is not the hub's."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HTTPError
+
+    repository = _repository_problem(repo_id, error)
+    if repository is not None or not isinstance(error, HTTPError | OSError):
+        return repository
+    if constants.is_offline_mode():
+        return CheckpointError(
+            f"{repo_id} is not whole in the cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE is"
+            " set. Unset it and restart the kernel to download, or give --model a folder."
+        )
+    return _network_problem(repo_id, error) or _disk_problem(repo_id, error)
+
+
+def _repository_problem(repo_id: str, error: Exception) -> CheckpointError | None:
+    """For a repository that is gated, missing or misnamed, or a hub that is none."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         FileMetadataError,
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
-        HTTPError,
         RepositoryNotFoundError,
     )
 
@@ -68,53 +82,42 @@ def _problem(repo_id: str, error: Exception) -> CogMagicError | None:
     if isinstance(error, JSONDecodeError | FileMetadataError):
         return CheckpointError(
             f"{repo_id} cannot be fetched: {constants.ENDPOINT} does not answer as a Hugging Face"
-            f" hub does (a login page, a proxy?). Check the network and HF_ENDPOINT, and {_AGAIN}"
+            f" hub does (a login page, a proxy?). Check the network and HF_ENDPOINT, and {_RETRY}"
         )
-    if not isinstance(error, HTTPError | OSError):
-        return None
-    if constants.is_offline_mode():
-        return CheckpointError(
-            f"{repo_id} is not whole in the cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE is"
-            " set. Unset it and restart the kernel to download, or give --model a folder."
-        )
-    causes = list(_chain(error))
-    answers = [e for e in causes if isinstance(e, HfHubHTTPError)]
+    return None
+
+
+def _network_problem(repo_id: str, error: Exception) -> CheckpointError | None:
+    """For an HTTP status, or a hub that cannot be reached."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    chain = list(causes(error))
+    answers = [e for e in chain if isinstance(e, HfHubHTTPError)]
     if answers:
         status = answers[-1].response.status_code
         advice = "Check your token (`hf auth login`)" if status in {401, 403} else "Wait a little"
         return CheckpointError(
             f"{repo_id} cannot be fetched: {constants.ENDPOINT} answered {status}. {advice}, and"
-            f" {_AGAIN}"
+            f" {_RETRY}"
         )
-    if any(isinstance(e, HTTPError) for e in causes):
-        last = next(e for e in causes if isinstance(e, HTTPError))
-        return CheckpointError(
-            f"{repo_id} cannot be fetched: {constants.ENDPOINT} is out of reach"
-            f" ({type(last).__name__}: {_first_line(last)}). Check the network, and {_AGAIN}"
-        )
-    return _disk_problem(repo_id, error, constants.HF_HUB_CACHE)
-
-
-def _disk_problem(repo_id: str, error: Exception, cache: str) -> CogMagicError:
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return OutputError(
-            f"The disk of {cache} filled up while downloading {repo_id}. Free some, and {_AGAIN}"
-        )
-    return OutputError(
-        f"{repo_id} cannot be put into {cache} ({type(error).__name__}: {_first_line(error)})."
-        " Set HF_HOME to a folder that can be written and restart the kernel."
+    last = next((e for e in chain if isinstance(e, HTTPError)), None)
+    if last is None:
+        return None
+    return CheckpointError(
+        f"{repo_id} cannot be fetched: {constants.ENDPOINT} is out of reach"
+        f" ({type(last).__name__}: {first_line(last)}). Check the network, and {_RETRY}"
     )
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what led to it, the newest first."""
-    seen: set[int] = set()
-    following: BaseException | None = error
-    while following is not None and id(following) not in seen:
-        seen.add(id(following))
-        yield following
-        following = following.__cause__ or following.__context__
+def _disk_problem(repo_id: str, error: Exception) -> OutputError:
+    from huggingface_hub.constants import HF_HUB_CACHE as CACHE
 
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "no reason given")
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return OutputError(
+            f"The disk of {CACHE} filled up while downloading {repo_id}. Free some, and {_RETRY}"
+        )
+    return OutputError(
+        f"{repo_id} cannot be put into {CACHE} ({type(error).__name__}: {first_line(error)})."
+        " Set HF_HOME to a folder that can be written and restart the kernel."
+    )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from cogmagic._errors import first_line
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.ram import Ram
 
@@ -113,7 +114,7 @@ class Sampler:
             try:
                 sample = self._read()
             except Exception as error:  # a GPU that goes: the next reading may do
-                why = (str(error) or type(error).__name__).splitlines()[0]
+                why = first_line(error)
                 sample = Sample(note=f"Memory cannot be read now: {why}")
             with suppress(Exception):  # a front end that went
                 self._tell(sample)

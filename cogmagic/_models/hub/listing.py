@@ -1,0 +1,107 @@
+"""Which files a hub repository holds at one commit, and which of them cogmagic fetches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cogmagic._errors import CheckpointError
+from cogmagic._models.checkpoint import COMPONENT_CLASSES
+from cogmagic._models.hub.cache import intact, point_main_at, repository_folder
+from cogmagic._models.weights import WEIGHTED_COMPONENTS, weight_files
+
+__all__ = ["Listing", "is_small", "read_listing"]
+
+
+_CONFIGS = {"config.json", "scheduler_config.json"}
+
+
+_INDEXES = {"model.safetensors.index.json", "diffusion_pytorch_model.safetensors.index.json"}
+
+
+_TIMEOUT = 10.0
+"""Seconds that the hub may take to answer; the client's own default is to wait for ever."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a repository at one commit, with their sizes in bytes."""
+
+    repo_id: str
+    commit: str
+    sizes: dict[str, int]
+
+    @property
+    def folder(self) -> Path:
+        """The snapshot of this commit in the cache."""
+        return repository_folder(self.repo_id) / "snapshots" / self.commit
+
+    @property
+    def configs(self) -> list[str]:
+        """The configurations of the pipeline and its components."""
+        return [p for p in self.sizes if _is_config(p)]
+
+    @property
+    def small(self) -> list[str]:
+        """The configurations, the tokenizer and the indexes of the weights."""
+        return [p for p in self.sizes if is_small(p)]
+
+    def missing(self, paths: list[str]) -> list[str]:
+        """Those of `paths` that are not in the cache, or not as the hub has them."""
+        return [p for p in paths if not intact(self.folder / p, self.sizes[p])]
+
+    def weights(self) -> list[str]:
+        """The weights that a loader reads, by the cached indexes: no second copies, no pickles.
+
+        Raises:
+            CheckpointError: when the repository lacks one.
+        """
+        paths = []
+        for component in WEIGHTED_COMPONENTS:
+            for file in weight_files(self.folder, component):
+                path = file.relative_to(self.folder).as_posix()
+                if path not in self.sizes:
+                    raise CheckpointError(self._no_weights(component, path))
+                paths.append(path)
+        return paths
+
+    def _no_weights(self, component: str, path: str) -> str:
+        if any(p.startswith(f"{component}/") and p.endswith(".bin") for p in self.sizes):
+            return (
+                f"{self.repo_id} has its {component} only as pickled weights (.bin), which cogmagic"
+                " never loads: they can run code. Use a copy saved with safe_serialization=True."
+            )
+        return f"{self.repo_id} is incomplete: the hub has no {path} of it."
+
+
+def read_listing(repo_id: str) -> Listing:
+    """Ask the hub what it has now, in one request, and make that the cache's ``main``.
+
+    Raises:
+        CheckpointError: for a repository without a pipeline.
+    """
+    from huggingface_hub import HfApi
+
+    info = HfApi().model_info(repo_id, files_metadata=True, timeout=_TIMEOUT)
+    files = info.siblings or ()
+    sizes = {f.rfilename: int((f.lfs.size if f.lfs else f.size) or 0) for f in files}
+    if "model_index.json" not in sizes:
+        raise CheckpointError(
+            f"{repo_id} is not a diffusers pipeline: it has no model_index.json. A CogVideoX one is"
+            " --model 5b (zai-org/CogVideoX-5b)."
+        )
+    point_main_at(repo_id, str(info.sha))
+    return Listing(repo_id, str(info.sha), sizes)
+
+
+def is_small(path: str) -> bool:
+    """Whether a file of a repository is a configuration, of the tokenizer, or an index."""
+    folder, _, name = path.rpartition("/")
+    if folder == "tokenizer":
+        return name.endswith((".json", ".model"))
+    return _is_config(path) or (folder in COMPONENT_CLASSES and name in _INDEXES)
+
+
+def _is_config(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return path == "model_index.json" or (folder in COMPONENT_CLASSES and name in _CONFIGS)
