@@ -18,7 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # nothing may load from a hub in tests
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["COGMAGIC_CACHE"] = tempfile.mkdtemp(prefix="cogmagic-tests-")
 
-from tests.checkpoints import save_checkpoint  # noqa: E402 - after what it depends on
+from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what it depends on
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +81,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("COGMAGIC_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """NVML of a machine with two GPUs."""
+    from cogmagic._machine import nvml as _nvml
+    from tests.helpers.nvml import UUIDS, FakeNvml
+
+    fake = FakeNvml()
+    monkeypatch.setattr(_nvml, "_nvml", lambda: fake)
+    monkeypatch.setattr(_nvml, "_driver_uuids", lambda *_: tuple(UUIDS))
+    return fake

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
 import cogmagic
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import embedded_folder
-
-ROOT = Path(__file__).parents[1]
+from tests.helpers.benchmarks import ROOT
 
 
 def test_the_public_names() -> None:

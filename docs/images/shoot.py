@@ -22,7 +22,7 @@ from nbformat import v4
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.lab import KERNEL_IS_IDLE, browser_page, jupyterlab  # noqa: E402 - after the path
+from tests.helpers.lab import KERNEL_IS_IDLE, browser_page, jupyterlab  # noqa: E402 - after the path
 
 IMAGES = ROOT / "docs" / "images"
 RUN = "i => { const n = window.jupyterapp.shell.currentWidget.content; n.activeCellIndex = i;"

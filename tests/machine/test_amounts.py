@@ -8,8 +8,7 @@ import pytest
 
 from cogmagic import RequestError
 from cogmagic._machine.amounts import gib_bytes, vram_limit_bytes
-
-GIB = 2**30
+from cogmagic._units import GIB
 
 
 @pytest.mark.parametrize("amount", [12, 12.0, "12", "12GiB", "12 GB", " 12g "])

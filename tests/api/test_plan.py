@@ -1,0 +1,129 @@
+"""The verb `plan`: its options, its table, its JSON, and what it imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cogmagic
+from cogmagic import Machine, RequestError
+from cogmagic._units import GIB
+
+RED = "a red circle moves to the right on a black background"
+
+
+def test_planning_is_quick_and_brings_in_no_torch() -> None:
+    code = """
+import sys
+import cogmagic
+machine = cogmagic.Machine.of("RTX 3060")
+
+cogmagic.plan(model="1.5-5b", num_frames=161, machine=machine)
+print({"torch", "diffusers", "transformers", "numpy"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("set()")
+
+
+def test_the_plan_as_json_and_the_cards_that_do(shell: Any, capsys: Any) -> None:
+    shell.run('%cogvideo plan --model 5b --gpu "RTX 4090" --ram 32 --json')
+    found = json.loads(capsys.readouterr().out)
+    assert (found["tier"], found["rule"], found["fits"]) == ("model", "model", True)
+    assert [c["tier"] for c in found["candidates"]] == [
+        "none", "model", "stream", "staged", "sequential",
+    ]  # fmt: skip
+    assert found["times"] == "from the datasheet of RTX 4090 alone: not measured"
+    shell.run("%cogvideo plan --model 2b --which-gpu")
+    listed = capsys.readouterr().out
+    assert "RTX 4090" in listed
+    assert listed.index("GTX 1080 Ti") < listed.index("RTX 4090")  # the slowest first
+    assert "Times follow from datasheets" in listed
+    shell.run("%cogvideo history")
+    assert "No runs yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('plan --gpu "RTX 3600"', "Unknown card"),
+        ("plan --vram lots", "'lots' is not an amount in GiB like 10"),
+        ("plan --vram -3", "--vram -3 is out of range"),
+        ("plan --vram 48 --gpu 4090", "--vram 48 is more than RTX 4090 has. Nearest: --vram 24."),
+        ("plan --vram-limit 0", "not an amount from 0.5 to 4096"),
+        ("plan --policy rulr", "Did you mean 'rule'?"),
+        ("plan --which-gpu --gpu T4", "leave out --gpu, --gpus and --vram"),
+        ("plan --which-gpu --gpus 0", "leave out --gpu, --gpus and --vram"),
+        ("plan --model 2b --gpu T4 --dtype bfloat16", "Leave --dtype out: 2b is made for float16."),
+        ('plan --model 5b --gpu "T4 + 3090" --tier balanced', "there is 1 to use that can compute"),
+        ('plan --model 5b --gpu "T4 + 3090" --policy rule', "there is 1 to use that can compute"),
+        ("history --forget", "takes no options"),
+    ],
+)
+def test_bad_input_is_one_line(shell: Any, line: str, says: str) -> None:
+    with pytest.raises(cogmagic.CogMagicError) as error:
+        shell.run(f"%cogvideo {line}")
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_arguments_of_another_kind_are_one_line() -> None:
+    machine = Machine.of("RTX 3060")
+    wrong: tuple[dict[str, Any], ...] = (
+        {"tier": 5}, {"policy": None}, {"model": None}, {"machine": "RTX 3060"},
+    )  # fmt: skip
+    for options in wrong:
+        with pytest.raises(
+            cogmagic.CogMagicError, match=r"tier 5|policy None|model=None|Machine\.of"
+        ):
+            cogmagic.plan(**({"machine": machine} | options))
+    with pytest.raises(RequestError, match="5 is no card's name"):
+        Machine.of(5)  # type: ignore[arg-type]
+
+
+def test_amounts_with_a_unit(shell: Any, capsys: Any) -> None:
+    shell.run("%cogvideo plan --model 5b --vram 10GB --ram 32GiB")
+    assert "GPU of 10 GiB" in capsys.readouterr().out
+
+
+def test_a_limit_for_this_machine_is_none_for_another(shell: Any, capsys: Any) -> None:
+    shell.run("%config CogMagic.vram_limit = 8")
+    shell.run('%cogvideo plan --model 5b --gpu "RTX 4090"')
+    assert "limited to" not in capsys.readouterr().out
+
+
+def test_other_memory_for_this_machine_leaves_its_disk(shell: Any, capsys: Any) -> None:
+    shell.run("%cogvideo plan --model 5b --ram 64 --json")
+    assert json.loads(capsys.readouterr().out)["download"] > 2e10
+
+
+def test_a_plan_here_knows_what_is_kept(cwd: Path, capsys: Any) -> None:
+    from cogmagic._session.session import session
+
+    options: dict[str, Any] = {"num_inference_steps": 1, "num_frames": 9}
+    try:
+        before = cogmagic.plan(RED, **options)
+        assert (before.text, before.loaded) == (True, False)
+        report = cogmagic.generate(RED, **options).report
+        assert 0.2 * GIB < (report.peak_ram or 0) < 20 * GIB
+        assert (report.own_peak, report.held_before) == (None, {})
+        after = cogmagic.plan(RED, **options)
+        assert (after.text, after.loaded) == (False, True)
+        assert "in host memory from an earlier run" in str(after)
+        assert cogmagic.plan(**options).text  # of which prompt?
+        assert not cogmagic.plan(RED, fp8=True, **options).loaded  # those would be others
+        described = cogmagic.plan(RED, machine=Machine.of("RTX 4090"), **options)
+        assert (described.text, described.loaded) == (True, False)
+    finally:
+        session().release()
+
+
+def test_only_the_host_memory_may_be_another(shell: Any, capsys: Any) -> None:
+    here = Machine.detect()
+    shell.run("%cogvideo plan --model 2b --ram 4")
+    shown = capsys.readouterr().out
+    assert ("GiB of RAM" in shown) == (here.device == "cpu")

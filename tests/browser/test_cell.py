@@ -1,0 +1,78 @@
+"""JupyterLab in Chromium: a ``%%cogvideo`` cell is run, and the video plays under it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from cogmagic._html import VOLATILE
+from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL, SAVE, browser_page, chromium, jupyterlab
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def lab(cwd: Path, toy: Path) -> Iterator[str]:
+    """A JupyterLab on a folder with one notebook; its address."""
+    if chromium() is None:
+        if os.environ.get("CI"):
+            pytest.fail("there is no chromium, which CI must have")
+        pytest.skip("there is no chromium on this machine")
+    make = f"%%cogvideo --model '{toy}' --frames 9 --steps 2 --seed 7 --fps 4 --out clip"
+    link = make.replace("--out clip", "--save 'clip #1, 100%.mp4'")
+    cells = [
+        "%load_ext cogmagic",
+        f"{make}\na red circle moves to the right",
+        "clip",
+        "%config CogMagic.embed_limit_mb = 0",
+        f"{link}\na red circle moves to the right",
+    ]
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    (cwd / "work").mkdir()
+    nbformat.write(notebook, cwd / "work" / "demo.ipynb")
+    with jupyterlab(cwd / "work", cwd) as address:
+        yield address
+
+
+@pytest.fixture
+def page(lab: str, cwd: Path) -> Iterator[Any]:
+    with browser_page(cwd / "lab.png") as page:
+        yield page
+
+
+def test_the_video_plays_in_jupyterlab(lab: str, page: Any, cwd: Path) -> None:
+    complaints: list[str] = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+
+    page.goto(f"{lab}/lab/tree/demo.ipynb")
+    page.wait_for_function(KERNEL_IS_IDLE)
+    page.evaluate(RUN_ALL)
+    page.wait_for_function(
+        "() => { const v = document.querySelectorAll('video.cogmagic-video');"
+        " return v.length === 3 && [...v].every(x => x.readyState === 4 && x.currentTime > 0) }"
+    )
+    for video in page.query_selector_all("video.cogmagic-video"):
+        facts = video.evaluate("v => [v.videoWidth, v.videoHeight, v.duration, v.error]")
+        assert facts == [96, 96, pytest.approx(9 / 4), None]
+        assert video.get_attribute("aria-label") == "9 frames of 96×96 at 4 fps"
+        assert video.is_visible()
+    # One line of facts per cell: the live line has become it.
+    lines = [e.inner_text() for e in page.query_selector_all(f".{VOLATILE}")]
+    assert len(lines) == 3
+    assert all(line.startswith("none (") and " · seed 7 · c" in line for line in lines)
+
+    page.evaluate(SAVE)
+    stored = nbformat.read(cwd / "work" / "demo.ipynb", as_version=4)
+    live, player = stored.cells[1].outputs
+    assert lines[0] in live.data["text/plain"]  # the update is stored, not the first showing
+    assert "data:video/mp4;base64," in player.data["text/html"]
+    assert "data:video" not in stored.cells[4].outputs[1].data["text/html"]  # linked
+    assert not [c for c in complaints if "cogmagic" in c or "cogvideo" in c or "video" in c]

@@ -1,0 +1,189 @@
+"""The panel in JupyterLab in Chromium: seen, edited, run, cancelled, copied, released."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL, browser_page, chromium, jupyterlab
+
+pytestmark = pytest.mark.browser
+RUN_CELL = """i => {
+    const { content } = window.jupyterapp.shell.currentWidget;
+    content.activeCellIndex = i;
+    window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+ADD_CELL = """source => {
+    const { content } = window.jupyterapp.shell.currentWidget;
+    content.model.sharedModel.addCell({ cell_type: 'code', source });
+}"""
+PLAYS = "() => document.querySelector('.cogmagic-panel video')?.readyState === 4"
+WORDS = "() => [...document.querySelectorAll('.cogmagic-words')].map(e => e.textContent).join()"
+
+
+@pytest.fixture
+def lab(cwd: Path) -> Iterator[str]:
+    if chromium() is None:
+        if os.environ.get("CI"):
+            pytest.fail("there is no chromium, which CI must have")
+        pytest.skip("there is no chromium on this machine")
+    cells = ["%load_ext cogmagic\n%cogvideo panel", "print(6 * 7)"]
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    (cwd / "work").mkdir()
+    nbformat.write(notebook, cwd / "work" / "panel.ipynb")
+    with jupyterlab(cwd / "work", cwd) as address:
+        yield address
+
+
+def field(page: Any, label: str, kind: str = "input") -> Any:
+    return page.locator(f".cogmagic-panel .widget-inline-hbox:has(label:text-is('{label}')) {kind}")
+
+
+def enter(page: Any, label: str, value: str, kind: str = "input") -> None:
+    found = field(page, label, kind)
+    found.fill(value)
+    found.press("Tab")
+
+
+def press(page: Any, label: str) -> None:
+    page.locator(f".cogmagic-panel button:has-text('{label}')").first.click()
+
+
+def status(page: Any, text: str) -> None:
+    page.wait_for_function(
+        "text => [...document.querySelectorAll('.cogmagic-panel .widget-html-content')]"
+        ".some(e => e.textContent.includes(text))",
+        arg=text,
+    )
+
+
+def test_the_panel_from_the_first_look_to_the_release(lab: str, cwd: Path) -> None:
+    complaints: list[str] = []
+    with browser_page(cwd / "panel.png", height=1600) as page:
+        page.on("pageerror", lambda e: complaints.append(str(e)))
+        page.goto(f"{lab}/lab/tree/panel.ipynb")
+        page.wait_for_function(KERNEL_IS_IDLE)
+        page.evaluate(RUN_CELL, 0)
+        page.wait_for_selector(".cogmagic-words")
+
+        before = page.evaluate(WORDS)
+        assert "this kernel" in before
+        page.wait_for_function(f"before => ({WORDS})() !== before", arg=before)
+
+        advice = page.locator(".cogmagic-table").inner_text()
+        enter(page, "Model", "5b")
+        page.wait_for_function(
+            "before => document.querySelector('.cogmagic-table').innerText !== before", arg=advice
+        )
+        assert field(page, "Width").input_value() == "720"
+        field(page, "Width").select_text()
+        field(page, "Width").press_sequentially("721", delay=30)
+        assert field(page, "Width").input_value() == "721"
+        field(page, "Width").press("Tab")
+        page.wait_for_selector(".cogmagic-wrong:has-text('multiples of 16')")
+        enter(page, "Model", "tiny")
+        assert page.locator("button:has-text('Generate')").is_disabled()
+
+        enter(page, "Prompt", "a red circle moves to the right", "textarea")
+        enter(page, "Seed", str(2**60))
+        enter(page, "Steps", "900")
+        press(page, "Generate")
+        status(page, "denoise · ")
+        page.wait_for_selector(".cogmagic-panel img[alt='The video as it forms']", state="visible")
+        problems = serious(page)
+        assert problems == [], problems
+        page.evaluate(RUN_CELL, 1)
+        page.wait_for_selector(".jp-OutputArea-output:has-text('42')")
+        assert not page.locator("button:has-text('Cancel')").is_disabled()
+        press(page, "Cancel")
+        status(page, "Stopped")
+
+        enter(page, "Steps", "3")
+        press(page, "Generate")
+        page.wait_for_function(PLAYS)
+        press(page, "Copy as a cell")
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.cogmagic-panel textarea')]"
+            ".some(e => e.value.startsWith('%%cogvideo'))"
+        )
+        texts = [t.input_value() for t in page.locator(".cogmagic-panel textarea").all()]
+        cell = next(text for text in texts if text.startswith("%%cogvideo"))
+        assert f"--seed {2**60} " in cell
+        assert cell.endswith("\na red circle moves to the right")
+        page.evaluate(ADD_CELL, cell)
+        page.evaluate(RUN_CELL, 2)
+        page.wait_for_selector(".jp-Cell .jp-OutputArea-output video.cogmagic-video >> nth=1")
+        page.wait_for_function(KERNEL_IS_IDLE)
+
+        problems = serious(page)
+        assert problems == [], problems
+        press(page, "Release")
+        status(page, "Freed ")
+    assert complaints == []
+
+
+def test_a_kernel_that_is_restarted_leaves_a_panel_that_says_so(lab: str, cwd: Path) -> None:
+    with browser_page(cwd / "dead.png") as page:
+        page.goto(f"{lab}/lab/tree/panel.ipynb")
+        page.wait_for_function(KERNEL_IS_IDLE)
+        page.evaluate(RUN_ALL)
+        page.wait_for_selector(".cogmagic-words")
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+        page.wait_for_selector(".cogmagic-dead:has-text('This panel is dead')")
+
+
+def test_a_kernel_that_is_busy_is_not_said_to_be_dead(lab: str, cwd: Path) -> None:
+    with browser_page(cwd / "busy.png") as page:
+        page.goto(f"{lab}/lab/tree/panel.ipynb")
+        page.wait_for_function(KERNEL_IS_IDLE)
+        page.evaluate(ADD_CELL, "import time; time.sleep(10); print('slept')")
+        page.evaluate(RUN_ALL)
+        page.wait_for_selector(".cogmagic-dead:has-text('busy with a cell')")
+        assert page.locator(".cogmagic-dead:has-text('No news')").count() == 0
+        page.wait_for_selector(".jp-OutputArea-output:has-text('slept')")
+        page.wait_for_selector(".cogmagic-words")
+        page.wait_for_function("() => document.querySelector('.cogmagic-dead').textContent === ''")
+        assert page.locator(".cogmagic-stale").count() == 0
+
+        page.evaluate(RUN_CELL, 2)  # while it is in sight, and heard: the figures go on
+        page.wait_for_function(f"before => ({WORDS})() !== before", arg=page.evaluate(WORDS))
+        page.wait_for_timeout(7000)
+        assert page.locator(".cogmagic-dead").inner_text() == ""
+
+
+def test_another_page_that_goes_out_of_sight_does_not_stop_this_one(lab: str, cwd: Path) -> None:
+    """Pages of one kernel share what they tell it; the other's word is given from Python here."""
+    with browser_page(cwd / "first.png") as page:
+        page.goto(f"{lab}/lab/tree/panel.ipynb")
+        page.wait_for_function(KERNEL_IS_IDLE)
+        page.evaluate(RUN_ALL)
+        page.wait_for_selector(".cogmagic-words")
+        hide = "from cogmagic._notebook.panel.widget import the_panel as p\n"
+        hide += "p().meter.visible = False\nprint('hid')"
+        page.evaluate(ADD_CELL, hide)
+        page.evaluate(ADD_CELL, "print(f'seen {p().meter.visible}')")
+        page.evaluate(RUN_CELL, 2)
+        page.wait_for_selector(".jp-OutputArea-output:has-text('hid')")
+        page.wait_for_timeout(7000)
+        assert page.locator(".cogmagic-dead").inner_text() == ""
+        page.evaluate(RUN_CELL, 3)
+        page.wait_for_selector(".jp-OutputArea-output:has-text('seen True')")
+
+
+def serious(page: Any) -> list[str]:
+    """What axe-core finds wrong in the panel, where it is serious."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, context=".cogmagic-panel").response["violations"]
+    return [
+        f"{v['id']}: {v['help']}: {[n['html'][:150] for n in v['nodes']][:3]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]

@@ -1,0 +1,65 @@
+"""Curves between stored points against fresh traces."""
+
+from __future__ import annotations
+
+import random
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from cogmagic._footprint.curves import Curve, Peak
+from cogmagic._footprint.footprint import footprint
+from cogmagic._models.catalog import DTYPES, MODELS, Dtype
+from tests.helpers.footprints import afresh, near, wish
+
+
+def sample() -> list[Any]:
+    """Two legal requests of each model, in any dtype, with and without guidance."""
+    chance = random.Random(7)  # noqa: S311
+    cases = []
+    for model in MODELS:
+        for _ in range(2):
+            rule = model.sizes
+            low, high = rule.short[0] // rule.multiple, rule.short[1] // rule.multiple
+            short = rule.multiple * chance.randint(low, high)
+            long = rule.multiple * chance.randint(
+                max(short, rule.long[0]) // rule.multiple, rule.long[1] // rule.multiple
+            )
+            width, height = (long, short) if chance.random() < 0.5 or rule.exact else (short, long)
+            frames = chance.choice(model.frames.legal())
+            guidance, dtype = chance.choice((1.0, 6.0)), chance.choice(DTYPES)
+            cases.append(
+                pytest.param(
+                    (model.name, width, height, frames), guidance, dtype,
+                    id=f"{model.name}-{width}x{height}x{frames}-{guidance:g}-{dtype}",
+                )
+            )  # fmt: skip
+    return cases
+
+
+@pytest.mark.parametrize(("shape", "guidance", "dtype"), sample())
+def test_lines_between_kept_points_are_near_fresh_traces(
+    script: ModuleType, shape: tuple[Any, ...], guidance: float, dtype: Dtype
+) -> None:
+    request = wish(*shape, guidance_scale=guidance)
+    lean = dtype == "float16"
+    ours = footprint(request, dtype, lean=lean)
+    true = afresh(script, request, dtype, lean=lean)
+    for name in ("text_encoder", "transformer", "vae", "tokens", "encode"):
+        assert getattr(ours, name) == getattr(true, name)
+    for phase in ("denoise", "decode", "encode_image"):
+        found, traced = getattr(ours, phase), getattr(true, phase)
+        assert (found is None) == (traced is None)
+        if found is not None:
+            near(found, Peak(traced.peak, traced.leaf_peak))
+            assert found.operations == pytest.approx(traced.operations, rel=1e-9)
+
+
+def test_lines_go_through_points_and_round_up() -> None:
+    curve = Curve((10, 20, 40), (100, 205, 305), (110, 205, 305), (7, 17, 37))
+    assert [curve(x).peak for x in (10, 15, 20, 30, 40, 44)] == [100, 153, 205, 255, 305, 325]
+    assert curve(10) == Peak(100, 110, 7)
+    assert curve(30).mapped == 27
+    with pytest.raises(ValueError, match="traced at 7 only"):
+        Curve((7,), (1,), (1,), (1,))(8)

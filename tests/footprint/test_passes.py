@@ -1,0 +1,84 @@
+"""Traced modules and passes, against real modules and whole passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from cogmagic._footprint.configs import table
+from cogmagic._footprint.footprint import footprint
+from tests.helpers.footprints import configs_for, model_named, near, wish
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_stored_positions_are_in_the_loaders_dtype(tmp_path: Path, learned: bool) -> None:
+    import torch
+    from diffusers import CogVideoXTransformer3DModel
+
+    from cogmagic._footprint.passes import build
+
+    small = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 1}
+    small |= {"text_embed_dim": 32, "time_embed_dim": 8, "sample_width": 12, "sample_height": 12}
+    module = CogVideoXTransformer3DModel(
+        **small,
+        use_rotary_positional_embeddings=learned,
+        use_learned_positional_embeddings=learned,
+    )
+    module.save_pretrained(tmp_path)
+    loaded = CogVideoXTransformer3DModel.from_pretrained(tmp_path, dtype=torch.float16)
+    built = build("transformer", dict(module.config), torch.float16)
+    assert {n: b.dtype for n, b in built.named_buffers()} == {
+        n: b.dtype for n, b in loaded.named_buffers()
+    }
+    assert len(list(built.named_buffers())) == 1
+
+
+@pytest.mark.parametrize(
+    "shape", [("5b", 400, 272, 9), ("tiny", 208, 176, 33), ("tiny", 96, 96, 17)]
+)
+def test_what_is_put_together_is_the_whole_pass(script: ModuleType, shape: tuple[Any, ...]) -> None:
+    request = wish(*shape)
+    ours = footprint(request, request.model.dtype)
+    for phase, (peak, operations) in script.naive(request).items():
+        near(getattr(ours, phase), peak)
+        assert getattr(ours, phase).operations == pytest.approx(operations, rel=1e-9)
+
+
+def test_lean_decoding_is_what_its_passes_are() -> None:
+    """On the meta device the picture and the strips count, too, which go to host memory."""
+    import torch
+
+    from cogmagic._footprint.passes import build
+    from cogmagic._footprint.trace import traced
+    from cogmagic._pipeline.lean_decode import lean_decoding
+
+    request = wish("tiny", 208, 176, 33)
+    configs = table()["models"]["tiny"]["configs"]
+    vae = build("vae", configs["vae"], torch.bfloat16)
+    vae.enable_tiling()
+    channels = configs["vae"]["latent_channels"]
+    latents = torch.empty(1, channels, 9, 22, 26, dtype=torch.bfloat16, device="meta")
+    with lean_decoding(vae), traced(vae) as trace:
+        picture = vae.decode(latents).sample
+    work = footprint(request, "bfloat16", lean=True).decode
+    assert work.peak <= trace.peak().peak <= work.peak + 2 * picture.nbytes
+    assert work.operations == pytest.approx(trace.operations, rel=1e-9)
+    assert work.peak < 0.7 * footprint(request, "bfloat16").decode.peak
+
+
+def test_a_few_blocks_stand_for_all(script: ModuleType) -> None:
+    import torch
+
+    from cogmagic._footprint.passes import build, step
+
+    model = model_named("2b")
+    configs, clip = configs_for(script, model), (13, 60, 90)
+    built = [
+        build("transformer", configs["transformer"], torch.float16, few) for few in (2, 3, None)
+    ]
+    two, three, whole = (step(m, configs, torch.float16, 2, clip) for m in built)
+    assert len(built[2].transformer_blocks) == 30
+    assert two == three == whole

@@ -1,0 +1,63 @@
+"""Options that need less memory give the same frames and are reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cogmagic
+from cogmagic._session import session as session_module
+from cogmagic._session.session import Session
+from tests.helpers.toy import run
+
+TIERS = ("none", "model", "stream", "staged", "sequential")
+
+
+@pytest.fixture
+def frames(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is written, clip by clip."""
+    kept: list[Any] = []
+    write = session_module.write_mp4
+
+    def keep(part: Any, clip: Any, *rest: Any) -> None:
+        kept.append(clip.astype(np.int16))
+        write(part, clip, *rest)
+
+    monkeypatch.setattr(session_module, "write_mp4", keep)
+    return kept
+
+
+@pytest.mark.parametrize("saving", ["lean_decode", "guidance_halves", "fp8"])
+def test_savings_give_the_same_frames_in_every_tier(
+    toy: Path, cwd: Path, session: Session, frames: list[Any], saving: str
+) -> None:
+    run(toy)
+    for tier in TIERS:
+        run(toy, tier=tier, **{saving: True})
+    plain, *others = frames
+    assert all((clip == others[0]).all() for clip in others)
+    off = np.abs(plain - others[0]).max()
+    assert off == 0 if saving == "lean_decode" else off <= (2 if saving != "fp8" else 255)
+
+
+def test_savings_are_told_and_are_no_measure_of_the_tier(
+    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt: list[Any] = []
+    monkeypatch.setattr(session_module, "learn", lambda *given: learnt.append(given[2]))
+    assert run(toy).report.options == ()
+    video = run(toy, fp8=True, guidance_halves=True)
+    assert video.report.options == ("guidance_halves", "fp8")
+    assert "--guidance-halves · --fp8" in video.facts_line()
+    assert len(learnt) == 1
+
+    def runs_out(*_: Any) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr("cogmagic._pipeline.generate._decode", runs_out)
+    with pytest.raises(cogmagic.OutOfMemoryError):
+        run(toy, lean_decode=True)
+    assert len(learnt) == 1

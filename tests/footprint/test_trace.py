@@ -1,0 +1,97 @@
+"""What a trace counts."""
+
+from __future__ import annotations
+
+from cogmagic._footprint.curves import Peak
+
+
+class TestTrace:
+    """What counts and what does not, on tensors of known sizes."""
+
+    def test_storages_count_and_views_do_not(self) -> None:
+        import torch
+        from torch import nn
+
+        from cogmagic._footprint.trace import traced
+
+        with traced(nn.Identity()) as trace:
+            x = torch.empty(256, device="meta")
+            y = x.view(16, 16).t()
+            y.add_(1)
+            assert trace.live == 1024
+            z = x + 1
+            assert trace.live == 2048
+            del x
+            assert trace.live == 2048  # y is a view of it
+            del y, z
+            assert trace.live == 0
+            torch.empty(1, device="meta")
+        assert trace.peak() == Peak(2048, 2048, 2048)
+
+    def test_a_block_is_512_bytes(self) -> None:
+        import torch
+        from torch import nn
+
+        from cogmagic._footprint.trace import traced
+
+        with traced(nn.Identity()) as trace:
+            held = [torch.empty(n, dtype=torch.uint8, device="meta") for n in (1, 512, 513)]
+            assert trace.live == 512 * 4
+        assert len(held) == 3
+
+    def test_a_leafs_weights_are_there_while_it_runs(self) -> None:
+        import torch
+        from torch import nn
+
+        from cogmagic._footprint.trace import traced
+
+        with torch.device("meta"):
+            net = nn.Sequential(nn.Linear(128, 256, bias=False), nn.Linear(256, 128, bias=False))
+        with traced(net) as trace:
+            net(torch.empty(1, 128, device="meta"))
+        weights = 128 * 256 * 4
+        everything = 512 + 1024 + 512
+        assert trace.peak() == Peak(everything, everything + weights, everything)
+        assert trace.operations == 2 * 2 * 128 * 256
+
+    def test_what_is_free_before_a_leaf_is_mapped_anew_after_it(self) -> None:
+        import torch
+        from torch import nn
+
+        from cogmagic._footprint.trace import traced
+
+        with torch.device("meta"):
+            net = nn.Sequential(*(nn.Linear(256, 256, bias=False) for _ in range(4)))
+        with traced(net) as trace:
+            net(torch.empty(1, 256, device="meta"))
+        assert trace.peak().peak == 3 * 1024
+        assert trace.peak().mapped == 5 * 1024  # the input, and each layer's output
+
+    def test_a_strided_input_is_copied_for_a_kernel(self) -> None:
+        import torch
+        import torch.nn.functional as F  # noqa: N812
+        from torch import nn
+
+        from cogmagic._footprint.trace import traced
+
+        with traced(nn.Identity()) as trace:
+            x = torch.empty(64, 64, 64, device="meta")
+            F.layer_norm(x, (64,))
+            plain = trace.peak().peak
+            trace.restart()
+            F.layer_norm(x.transpose(0, 1), (64,))
+        assert trace.peak().peak - plain == x.numel() * 4
+
+    def test_attention_keeps_no_scores(self) -> None:
+        import torch
+        import torch.nn.functional as F  # noqa: N812
+        from torch import nn
+
+        from cogmagic._footprint.trace import traced
+
+        query = torch.empty(1, 4, 4096, 64, device="meta", dtype=torch.bfloat16)
+        with traced(nn.Identity()) as trace:
+            out = F.scaled_dot_product_attention(query, query, query)
+        assert out.shape == query.shape
+        assert trace.peak().peak == query.numel() * 2 + 4 * 4096 * 4  # the sums of the rows
+        assert trace.operations == 4 * 4 * 4096**2 * 64

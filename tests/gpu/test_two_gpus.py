@@ -1,0 +1,126 @@
+"""On a machine with two NVIDIA GPUs: components spread over both, no offload, all given back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import cogmagic
+from cogmagic import Machine, Progress, TierError
+from cogmagic._session.session import Session
+from cogmagic._tiers.balanced import offloaded
+from cogmagic._units import MIB
+from tests.helpers.toy import PROMPT
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs"),
+]
+
+
+def allocated() -> list[int]:
+    return [torch.cuda.memory_allocated(i) for i in range(torch.cuda.device_count())]
+
+
+def test_balanced_is_spread_without_offload_and_leaves_nothing(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    before = allocated()
+    wrong: list[str] = []
+
+    def look(progress: Progress) -> None:
+        if progress.phase == "denoise" and session.loaded:
+            pipe = session.loaded.pipe
+            wrong.append(offloaded(pipe, dict(pipe.hf_device_map)))
+            assert pipe.vae.use_slicing
+            assert pipe.vae.use_tiling
+
+    spread = cogmagic.generate(
+        PROMPT, model=str(toy), tier="balanced", seed=1, num_inference_steps=2, on_progress=look
+    )
+    assert set(wrong) == {""}
+    assert "(cuda:0) + " in spread.report.device
+    assert set(spread.report.device_map.values()) == {0, 1}
+    assert all(spread.report.peak_allocated[i] > before[i] for i in (0, 1))
+    assert max(a - b for a, b in zip(allocated(), before, strict=True)) < MIB
+    whole = cogmagic.generate(PROMPT, model=str(toy), tier="none", seed=1, num_inference_steps=2)
+    assert spread.report.frames_sha256 == whole.report.frames_sha256
+
+
+@pytest.mark.parametrize("phase", ["load", "encode", "denoise", "decode"])
+def test_both_gpus_are_empty_after_a_failure(
+    toy: Path, cwd: Path, session: Session, phase: str
+) -> None:
+    before = allocated()
+
+    def fail(progress: Progress) -> None:
+        if progress.phase == phase:
+            raise RuntimeError("injected")
+
+    with pytest.raises(RuntimeError, match="injected"):
+        cogmagic.generate(PROMPT, model=str(toy), tier="balanced", seed=1, on_progress=fail)
+    assert max(a - b for a, b in zip(allocated(), before, strict=True)) < MIB
+
+
+def test_what_is_hot_on_both_goes_with_release(toy: Path, cwd: Path, session: Session) -> None:
+    before = allocated()
+    options = {"model": str(toy), "tier": "balanced", "seed": 1, "num_inference_steps": 2}
+    first = cogmagic.generate(PROMPT, keep="hot", **options)
+    assert all(a > b for a, b in zip(allocated(), before, strict=True))
+    again = cogmagic.generate(PROMPT, keep="hot", **options)
+    assert again.report.frames_sha256 == first.report.frames_sha256
+    cogmagic.release()
+    assert max(a - b for a, b in zip(allocated(), before, strict=True)) < MIB
+
+
+def test_a_gpu_that_is_full_is_passed_over(toy: Path, cwd: Path, session: Session) -> None:
+    free, _ = torch.cuda.mem_get_info(0)
+    held = torch.empty(free - 16 * MIB, dtype=torch.uint8, device="cuda:0")
+    try:
+        assert not cogmagic.plan(model=str(toy), tier="balanced").fits
+        with pytest.raises((TierError, cogmagic.OutOfMemoryError)):
+            cogmagic.generate(PROMPT, model=str(toy), tier="balanced", seed=1)
+        found = cogmagic.plan(model=str(toy))
+        assert found.fits
+        video = cogmagic.generate(PROMPT, model=str(toy), seed=1, num_inference_steps=2)
+        assert "cuda:1" in video.report.device
+    finally:
+        del held
+        torch.cuda.empty_cache()  # for other processes
+
+
+def test_both_gpus_are_in_status(toy: Path, cwd: Path, session: Session) -> None:
+    assert len(Machine.detect().gpus) == torch.cuda.device_count()
+    shown = str(cogmagic.status())
+    assert "GPU 0" in shown
+    assert "GPU 1" in shown
+
+
+def test_later_runs_take_no_further_gpu(toy: Path, cwd: Path, session: Session) -> None:
+    """In a fresh kernel: its CUDA context must not make a GPU seem the less roomy one."""
+    code = f"""
+import cogmagic, torch
+for _ in range(3):
+    cogmagic.generate("red", model={str(toy)!r}, seed=1, num_inference_steps=2)
+    print("contexts", [torch._C._cuda_hasPrimaryContext(i) for i in (0, 1)])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("contexts")]
+    assert len(lines) == 3
+    assert len(set(lines)) == 1
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_gpu_that_is_named_is_used(toy: Path, cwd: Path, session: Session, index: int) -> None:
+    uuid = Machine.detect().gpus[index].uuid
+    torch.cuda.reset_peak_memory_stats(1 - index)
+    before = allocated()[1 - index]
+    for name in (index, uuid):
+        video = cogmagic.generate(PROMPT, model=str(toy), gpus=name, seed=1, num_inference_steps=2)
+        assert f"cuda:{index}" in video.report.device
+    assert torch.cuda.max_memory_allocated(1 - index) == before

@@ -1,0 +1,50 @@
+"""Requests by model and size, and their footprints from fresh traces."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from cogmagic import Request
+from cogmagic._footprint.curves import Peak
+from cogmagic._footprint.footprint import Footprint, _footprint
+from cogmagic._footprint.tiling import Tiling, clip_of, ends
+from cogmagic._footprint.work import Work
+from cogmagic._models.catalog import Dtype, Model, catalogued
+
+
+def model_named(name: str) -> Model:
+    found = catalogued(name)
+    assert found is not None
+    return found
+
+
+def wish(name: str, width: int, height: int, frames: int, **more: Any) -> Request:
+    from PIL import Image
+
+    model = model_named(name)
+    if model.task == "i2v":
+        more["image"] = Image.new("RGB", (8, 8))
+    return Request.of("a", model, width=width, height=height, num_frames=frames, **more)
+
+
+def configs_for(script: ModuleType, model: Model) -> dict[str, Any]:
+    return {p: known | script.published(model)[p] for p, known in script.defaults().items()}
+
+
+def afresh(script: ModuleType, request: Request, dtype: Dtype, *, lean: bool = False) -> Footprint:
+    """The footprint from traces at just this request's sizes."""
+    from cogmagic._footprint.passes import profile
+
+    configs = configs_for(script, request.model)
+    tiling = Tiling.of(request, configs)
+    tiles = ends(tiling.tiles())
+    images = [(8 * h, 8 * w) for h, w in tiles] if request.model.task == "i2v" else []
+    batches = (1 if request.guidance_scale == 1 else 2,)
+    traced = profile(configs, dtype, [clip_of(request, configs)], tiles, images, batches)
+    return _footprint(request, dtype, traced, configs, halves=False, lean=lean)
+
+
+def near(ours: Work, peak: Peak, below: float = 0.005, above: float = 0.015) -> None:
+    for found, true in (ours.peak, peak.peak), (ours.leaf_peak, peak.leaf_peak):
+        assert 1 - below <= found / true <= 1 + above

@@ -1,0 +1,196 @@
+"""A training loop of the embedded transformer, run by tests/training under every launcher.
+
+    python training_loop.py OUT KEY=VALUE...
+
+Writes what happened to OUT-<rank>.json: the losses, and what differed after a validation.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs
+from diffusers import CogVideoXPipeline
+
+from cogmagic import CogMagicError
+from cogmagic._models.find import embedded_folder
+from cogmagic.training import validation
+
+REQUESTS = [
+    {"prompt": prompt, "num_frames": 9, "width": 64, "height": 64, "num_inference_steps": 2}
+    for prompt in ("a red circle moves right", "a blue square", "a red circle moves right")
+]
+
+
+def main() -> None:
+    out, options = sys.argv[1], dict(pair.split("=") for pair in sys.argv[2:])
+    told = Loop(options).run(Path(out).parent)
+    rank = os.environ.get("RANK", "0")
+    Path(f"{out}-{rank}.json").write_text(json.dumps(told))
+    # Past the libraries' own end: under ZeRO-3 on CPUs it aborts now and then, without a validation
+    # as well ("terminate called without an active exception").
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def allocated() -> int:
+    gc.collect()
+    return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+
+
+def digest(state: object) -> str:
+    """Of all of it: a draw moves the position first, the numbers only later."""
+    with np.printoptions(threshold=sys.maxsize):
+        return hashlib.sha256(repr(state).encode()).hexdigest()
+
+
+class Loop:
+    """Four steps, with validations where the options have them."""
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self.options = options
+        stage = options.get("zero")
+        plugin = None
+        if stage:
+            plugin = DeepSpeedPlugin(zero_stage=int(stage), gradient_accumulation_steps=1)
+        # accelerate knows no DeepSpeed on several CPUs unless the backend is named.
+        several = "RANK" in os.environ and not torch.cuda.is_available()
+        here = [InitProcessGroupKwargs(backend="gloo")] if several else []
+        self.accelerator = Accelerator(
+            cpu=not stage and not torch.cuda.is_available(),
+            deepspeed_plugin=plugin,
+            mixed_precision=options.get("mixed", "no"),
+            kwargs_handlers=here,
+        )
+        if stage:
+            plugin.deepspeed_config |= {
+                "train_micro_batch_size_per_gpu": 1,
+                "zero_allow_untested_optimizer": True,
+                "zero_force_ds_cpu_optimizer": False,
+            }
+        self.pipe = CogVideoXPipeline.from_pretrained(embedded_folder(), use_safetensors=True)
+        for part in (self.pipe.vae, self.pipe.text_encoder):
+            part.requires_grad_(False)
+        torch.manual_seed(1)
+        self.model = self.pipe.transformer
+        self.model.train()
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
+        self.engine, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        if options.get("wrapped"):  # as some trainers have it
+            self.pipe.transformer = self.engine
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        losses, differences, notes, videos, grew = [], [], [], [], []
+        for step in range(4):
+            losses.append(self.step())
+            if self.options.get("validate") and step in (1, 2):
+                before, held = self.state(), allocated()
+                try:
+                    videos = self.validate(folder, step)
+                except (CogMagicError, RuntimeError) as error:
+                    notes.append(f"{type(error).__name__}: {error}")
+                after = self.state()
+                grew.append(allocated() - held)
+                differences += [k for k in before if before[k] != after[k]]
+        self.accelerator.wait_for_everyone()
+        told = {"losses": losses, "differences": differences, "grew": grew}
+        return told | {"notes": notes, "videos": videos}
+
+    def step(self) -> float:
+        config = self.model.config
+        device, dtype = self.accelerator.device, self.model.dtype
+        clip = torch.randn(1, 3, config.in_channels, 8, 8).to(device, dtype)
+        text = torch.randn(1, config.max_text_seq_length, config.text_embed_dim).to(device, dtype)
+        rate = torch.randint(0, 1000, (1,)).to(device)
+        made = self.engine(clip, text, rate, return_dict=False)[0]
+        loss = (made.float() - clip.float()).square().mean()
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(loss.detach())
+
+    def validate(self, folder: Path, step: int) -> list[dict[str, Any]]:
+        options = self.options
+        main = self.accelerator.is_main_process
+        alone = options["validate"] == "main" and step == 1
+        if alone and not main:
+            return []
+        hooks: list[str] = []
+
+        def look(progress: Any) -> None:
+            if progress.phase == "denoise" and progress.done == 1:
+                hooks.extend(self.hooks())
+                one = options["validate"] == "raise-one" and self.accelerator.is_main_process
+                if options["validate"] == "raise" or one:
+                    raise RuntimeError("injected")
+
+        timeout = 5.0 if alone else 120.0
+        with validation(
+            self.pipe, self.accelerator, folder=folder / "videos", timeout=timeout,
+            on_progress=look,
+        ) as v:  # fmt: skip
+            how, wishes = options["validate"] if step == 1 else "", REQUESTS
+            if how == "refuse-one" and not main:
+                wishes = [{**wish, "width": 65} for wish in REQUESTS]
+            if how == "other-one" and not main:
+                wishes = REQUESTS[:1]
+            videos = v.generate(wishes, step=step, overwrite=how != "keep")
+            assert "tiling" in str(v.plan(REQUESTS))
+        assert not hooks, hooks
+        return [
+            {"sha": x.report.frames_sha256, "path": str(x.path), "tier": x.report.tier}
+            for x in videos
+        ]
+
+    def hooks(self) -> list[str]:
+        return [
+            name
+            for part in (self.pipe.vae, self.model)
+            for name, module in part.named_modules()
+            if hasattr(module, "_hf_hook")
+            or getattr(getattr(module, "_diffusers_hook", None), "hooks", None)
+        ]
+
+    def tensor(self, p: torch.Tensor) -> str:
+        where = f"{p.shape} {p.data_ptr()}" if not hasattr(p, "ds_shape") else str(p.ds_shape)
+        return f"{p.dtype} {p.device} {p.requires_grad} {where}"
+
+    def state(self) -> dict[str, str]:
+        """All that training relies on."""
+        parts = {n: m for n, m in self.pipe.components.items() if isinstance(m, torch.nn.Module)}
+        found = {
+            f"{name}.{key}": self.tensor(p)
+            for name, module in parts.items()
+            for key, p in (*module.named_parameters(), *module.named_buffers())
+        }
+        found |= {
+            f"{name}.{key} mode": str(sub.training)
+            for name, module in parts.items()
+            for key, sub in module.named_modules()
+        }
+        found["torch"] = digest(torch.get_rng_state().tolist())
+        found["numpy"] = digest(np.random.get_state(legacy=False))
+        found["python"] = digest(random.getstate())
+        found["attributes"] = str([sorted(m.__dict__) for m in parts.values()])
+        found["pipe"] = (
+            f"{self.pipe.config} {self.pipe.scheduler.config} {self.pipe.vae.use_tiling}"
+        )
+        found["config"] = str(self.model.config)
+        found["bar"] = str(getattr(self.pipe, "_progress_bar_config", {}))
+        if torch.cuda.is_available():
+            found["cuda"] = digest(torch.cuda.get_rng_state().tolist())
+        return found
+
+
+if __name__ == "__main__":
+    main()

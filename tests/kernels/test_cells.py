@@ -1,0 +1,86 @@
+"""Cells in a real kernel: what reaches the front end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from cogmagic._html import MARK, VOLATILE
+from tests.helpers.kernels import PROMPT, Kernel, cell, failed
+
+
+def test_a_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, there: Path) -> None:
+    ran = one.run(cell(toy, "--steps 3 --seed 7 --out fox"))
+    assert ran.reply["status"] == "ok"
+    kinds = [m["msg_type"] for m in ran.messages]
+    assert kinds[:3] == ["status", "execute_input", "display_data"]
+    assert kinds[-2:] == ["display_data", "status"]
+    assert set(kinds[3:-2]) == {"update_display_data"}  # nothing is printed or logged
+    live, player = ran.of("display_data")
+    updates = ran.of("update_display_data")
+    assert {u["transient"]["display_id"] for u in updates} == {live["transient"]["display_id"]}
+    for shown in (live, *updates):
+        assert shown["data"]["text/html"].startswith(f'<div class="{VOLATILE}"')
+        assert shown["data"]["text/plain"].startswith(MARK)
+    lines = [u["data"]["text/plain"].removeprefix(MARK) for u in updates]
+    phases = list(dict.fromkeys(line.split()[0] for line in lines))
+    phases = phases[phases[0] == "starting…" :]  # shown again if importing takes a while
+    assert phases == ["load", "encode", "denoise", "decode", "save", "none"]
+    assert "denoise · 3/3" in " ".join(lines)
+    assert lines[-1].startswith("none (no GPU: nothing is offloaded) · peak VRAM n/a · ")
+    assert " · seed 7 · cogvideo-" in lines[-1]
+    assert "<video" in player["data"]["text/html"]
+    assert 'src="data:video/mp4;base64,' in player["data"]["text/html"]
+    assert [p.suffix for p in there.iterdir()] == [".mp4"]
+    assert one.value("fox.frames().shape, fox.frames().dtype") == "(9, 32, 48, 3) uint8"
+
+
+def test_the_same_seed_makes_the_same_frames(one: Kernel, toy: Path, there: Path) -> None:
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        assert one.run(cell(toy, f"--steps 2 --seed {seed} --out {name}")).of("error") == []
+    digest = "[v.report.frames_sha256 for v in (a, b, c)]"
+    a, b, c = json.loads(one.value(f"__import__('json').dumps({digest})"))
+    assert len(a) == 64
+    assert a == b != c
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "says"),
+    [
+        ("--stepps 3", "RequestError", "Did you mean '--steps'?"),
+        ("--truncate --tier balanced", "TierError", "there is none to use"),
+        ("--save nowhere/", "OutputError", "Make it first."),
+    ],
+)
+def test_errors_are_sent_as_one_line(
+    one: Kernel, toy: Path, there: Path, options: str, name: str, says: str
+) -> None:
+    ran = one.run(cell(toy, options))
+    assert says in failed(ran, name)["evalue"]
+    assert ran.of("stream") == []
+    assert list(there.iterdir()) == []
+
+
+def test_an_error_turns_the_live_line_red(one: Kernel, toy: Path, there: Path) -> None:
+    ran = one.run(cell(toy, "--save nowhere/"))
+    last = ran.of("update_display_data")[-1]["data"]
+    assert last["text/plain"].startswith(f"{MARK}failed: ")
+    assert 'style="color:' in last["text/html"]
+
+
+def test_the_kernel_is_the_one_that_was_asked_for(one: Kernel) -> None:
+    asked = os.environ.get("COGMAGIC_TEST_IPYKERNEL")
+    path = one.value("__import__('ipykernel').__file__")
+    assert path.startswith(asked or sys.prefix)
+
+
+def test_completion_reaches_the_front_end(one: Kernel) -> None:
+    line = "%%cogvideo --tier mo"
+    one.client.complete(f"{line}\n{PROMPT}", len(line))
+    content = one.client.get_shell_msg(timeout=60)["content"]
+    assert content["matches"] == ["model"]
+    assert line[content["cursor_start"] : content["cursor_end"]] == "mo"

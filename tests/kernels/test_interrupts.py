@@ -1,0 +1,115 @@
+"""Interrupts of a real kernel, in every phase of a run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cogmagic._html import MARK
+from tests.helpers.kernels import PROMPT, Kernel, cell, failed, kernel
+
+
+def test_an_interrupt_stops_the_cell_and_the_kernel_goes_on(
+    one: Kernel, toy: Path, there: Path
+) -> None:
+    sent = one.send(cell(toy, "--steps 1000 --out never"))
+    queued = one.send("print('queued')")
+    interrupted = []
+
+    def stop(message: dict[str, Any]) -> None:
+        text = str(message["content"].get("data", {}).get("text/plain"))
+        if not interrupted and text.startswith(f"{MARK}denoise · ") and "/1000" in text:
+            interrupted.append(text)
+            assert [p.name.endswith(".part.mp4") for p in there.iterdir()] == [True]
+            one.manager.interrupt_kernel()
+
+    ran = one.wait(sent, stop)
+    error = failed(ran, "Cancelled")
+    assert error["evalue"] == "Stopped; the GPU is free again."
+    assert ran.of("stream") == []
+    last = ran.of("update_display_data")[-1]["data"]["text/plain"]
+    assert last.startswith(f"{MARK}stopped: denoise · ")
+    assert one.reply(queued)["status"] == "aborted"
+    assert list(there.iterdir()) == []
+    assert one.value("'never' in dir()") == "False"
+
+    after = one.run(cell(toy, "--steps 1 --out again"))
+    assert after.reply["status"] == "ok"
+    assert one.value("again.path.exists()") == "True"
+
+
+HOLD = """
+import time
+from cogmagic._session import session as s
+before = s.Clock.phase
+def hold(clock, phase, *rest, **more):
+    before(clock, phase, *rest, **more)
+    if phase == "{phase}":
+        print("holding", flush=True)
+        time.sleep(60)
+s.Clock.phase = hold
+"""
+
+
+@pytest.mark.parametrize("phase", ["load", "encode", "denoise", "decode", "save"])
+def test_an_interrupt_in_any_phase_frees_all(
+    one: Kernel, toy: Path, there: Path, phase: str
+) -> None:
+    assert one.run("%cogvideo release --prompts").reply["status"] == "ok"
+    assert one.run(HOLD.format(phase=phase)).reply["status"] == "ok"
+    stopped: list[float] = []
+
+    def stop(message: dict[str, Any]) -> None:
+        if message["content"].get("text", "").startswith("holding"):
+            stopped.append(time.monotonic())
+            one.manager.interrupt_kernel()
+            one.manager.interrupt_kernel()  # people press twice
+
+    try:
+        sent = one.send(cell(toy, "--steps 2 --out never"))
+        queued = one.send("print('queued')")
+        failed(one.wait(sent, stop), "Cancelled")
+        assert time.monotonic() - stopped[0] < 30
+        assert one.reply(queued)["status"] == "aborted"
+    finally:
+        one.run("s.Clock.phase = before")
+    assert list(there.iterdir()) == []
+    assert one.value("'never' in dir()") == "False"
+    assert one.run(cell(toy, "--steps 1")).reply["status"] == "ok"
+
+
+def test_an_interrupt_during_the_first_import_breaks_nothing(toy: Path, tmp_path: Path) -> None:
+    interrupted = []
+    with kernel(tmp_path) as fresh:
+        assert fresh.value("'torch' in __import__('sys').modules") == "False"
+
+        def stop(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "update_display_data" and not interrupted:
+                interrupted.append(message["content"]["data"]["text/plain"])
+                fresh.manager.interrupt_kernel()
+
+        failed(fresh.wait(fresh.send(cell(toy, "--steps 1")), stop), "Cancelled")
+        assert interrupted[0].startswith(f"{MARK}starting…")
+        assert list(tmp_path.iterdir()) == []
+        assert fresh.run(cell(toy, "--steps 1")).reply["status"] == "ok"
+
+
+def test_a_cell_that_awaits_is_stopped_as_well(one: Kernel, toy: Path, there: Path) -> None:
+    sent = one.send(
+        "import asyncio, cogmagic\nawait asyncio.sleep(0)\n"
+        f"cogmagic.generate({PROMPT!r}, model={str(toy)!r}, num_inference_steps=1000, seed=1,"
+        " on_progress=lambda p: print(p.phase, p.done))"
+    )
+    stopped = []
+
+    def stop(message: dict[str, Any]) -> None:
+        if not stopped and "denoise 3" in str(message["content"].get("text")):
+            stopped.append(1)
+            one.manager.interrupt_kernel()
+
+    failed(one.wait(sent, stop), "Cancelled")
+    assert one.run("await asyncio.sleep(0)\nprint('goes on')").text == "goes on\n"
+    assert list(there.iterdir()) == []

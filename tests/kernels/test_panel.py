@@ -1,0 +1,70 @@
+"""The panel in a real kernel."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.helpers.kernels import PROMPT, Kernel, cell, failed, kernel
+
+
+def test_the_panel_runs_while_other_cells_do(one: Kernel, toy: Path, there: Path) -> None:
+    """The buttons by comm messages, as a front end sends them."""
+    assert (
+        one.run("%cogvideo panel\nfrom cogmagic._notebook.panel.widget import the_panel").reply[
+            "status"
+        ]
+        == "ok"
+    )
+
+    def click(button: str) -> None:
+        data = {"method": "custom", "content": {"event": "click"}}
+        model = one.value(f"the_panel().{button}.model_id")
+        content = {"comm_id": model, "data": data}
+        one.client.shell_channel.send(one.client.session.msg("comm_msg", content))
+
+    def until(condition: str) -> None:
+        end = time.monotonic() + 60
+        while one.value(condition) != "True":
+            assert time.monotonic() < end, one.value("the_panel().status.value")
+            time.sleep(0.05)
+
+    values = {"model": str(toy), "prompt": PROMPT, "num_inference_steps": 1000, "num_frames": 9}
+    for name, value in values.items():
+        one.run(f"the_panel().fields.inputs[{name!r}].value = {value!r}")
+    click("generate")
+    until("the_panel().status.value.startswith('denoise')")
+    began = time.monotonic()
+    assert one.value("6 * 7") == "42"
+    assert time.monotonic() - began < 10
+    assert one.value("the_panel()._job is not None") == "True"
+    refused = one.run(cell(toy))
+    failed(refused, "BusyError")
+    click("cancel")
+    until("the_panel().status.value.startswith('Stopped')")
+    one.run("the_panel().fields.inputs['num_inference_steps'].value = 1")
+    click("generate")
+    until("'<video' in the_panel().result.value")
+    click("release")
+    until("the_panel().status.value.startswith('Freed')")
+    assert (
+        one.run("from cogmagic._notebook.panel.widget import close_panel; close_panel()").reply[
+            "status"
+        ]
+        == "ok"
+    )
+    assert (
+        one.value("[t.name for t in __import__('threading').enumerate() if 'cog' in t.name]")
+        == "[]"
+    )
+
+
+def test_a_kernel_with_a_panel_shuts_down_at_once(tmp_path: Path, toy: Path) -> None:
+    with kernel(tmp_path) as own:
+        own.run("import cogmagic\ndisplay(cogmagic.panel())")
+        own.run(cell(toy, "--steps 1"))
+        began = time.monotonic()
+        own.manager.shutdown_kernel()
+        assert time.monotonic() - began < 10
+        assert not own.manager.is_alive()
+    assert [p.suffix for p in tmp_path.iterdir()] == [".mp4"]

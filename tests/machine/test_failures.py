@@ -1,0 +1,61 @@
+"""Errors that mean that memory ran out, and a GPU that has failed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cogmagic import DeviceError, OutOfMemoryError
+from cogmagic._machine.failures import is_device_shortage, is_shortage
+from cogmagic._machine.failures import run_releasing_tensors as freeing_frames
+from tests.helpers.shortages import short
+
+
+@pytest.mark.parametrize(
+    ("failure", "device", "host"),
+    [
+        (short(), True, False),
+        (RuntimeError("CUDA error: out of memory"), True, False),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True, False),
+        (MemoryError(), False, True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), False, True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False, False),
+        (ValueError("out of memory"), False, False),
+        (OutOfMemoryError("ours, explained already"), False, False),
+    ],
+)
+def test_whose_memory_ran_out(failure: Exception, device: bool, host: bool) -> None:
+    assert is_device_shortage(failure) == device
+    assert is_shortage(failure) == (device or host)
+
+
+def test_a_gpu_that_has_failed_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", broken)
+    monkeypatch.setattr(torch.cuda, "empty_cache", broken)
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", broken, raising=False)
+    with pytest.raises(DeviceError, match=r"illegal memory access was encountered\), and this"):
+        freeing_frames(broken)
+
+
+def test_an_error_on_a_sound_gpu_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong() -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None, raising=False)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        freeing_frames(wrong)
+
+
+def test_memory_that_ran_out_outside_the_run_is_explained() -> None:
+    def short() -> None:
+        raise MemoryError
+
+    with pytest.raises(OutOfMemoryError, match="Memory ran out"):
+        freeing_frames(short)

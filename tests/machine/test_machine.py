@@ -1,0 +1,169 @@
+"""A machine as it is detected, or described by its cards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cogmagic import Gpu, Machine, RequestError
+from cogmagic._machine import nvml as _nvml
+from cogmagic._machine.card_names import find_card
+from cogmagic._machine.gpu import selected
+from cogmagic._machine.torch_build import TorchBuild, cpu_only_note, torch_build
+from cogmagic._machine.torch_check import checked_by_torch
+from cogmagic._units import GIB
+from tests.helpers.nvml import FakeNvml
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"gpus": "RTX 3600"}, "Unknown card 'RTX 3600'. Did you mean 'RTX 30"),
+        ({"gpus": ""}, "Unknown card ''"),
+        ({"gpus": "0x T4"}, "0 cards, but it must be 1 to 16"),
+        ({"gpus": "65x T4"}, "65 cards"),
+        ({"gpus": "T4", "vram": 80}, "--vram 80 is more than T4 has. Nearest: --vram 15."),
+        ({"vram": -1}, "--vram -1 is out of range (0.5 to 4096 GiB)"),
+        ({"vram": float("nan")}, "--vram nan"),
+        ({"gpus": "T4", "ram": 0}, "--ram 0"),
+    ],
+)
+def test_machines_that_cannot_be(arguments: dict[str, object], says: str) -> None:
+    with pytest.raises(RequestError) as error:
+        Machine.of(**arguments)  # type: ignore[arg-type]
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_amount_without_a_name() -> None:
+    (gpu,) = Machine.of(vram=10).gpus
+    assert (gpu.total, gpu.name) == (10 * GIB, "GPU of 10 GiB")
+
+
+def test_a_cards_nominal_size_is_all_it_has() -> None:
+    (gpu,) = Machine.of("RTX 4090", vram=24).gpus
+    assert gpu.total == find_card("RTX 4090").vram
+    with pytest.raises(RequestError) as error:
+        Machine.of("H100 + RTX 4090", vram=30)
+    assert str(error.value) == "--vram 30 is more than RTX 4090 has. Nearest: --vram 24."
+    assert Machine.of("RTX 4090", vram=23.9).gpus[0].total is not None
+
+
+def test_the_pace_is_the_roomiest_gpus() -> None:
+    mixed, alone = Machine.of("RTX 3060 + RTX 3090"), Machine.of("RTX 3090")
+    assert mixed.roomiest is not None
+    assert (mixed.roomiest.name, mixed.rates) == ("RTX 3090", alone.rates)
+
+
+@given(st.floats(0.5, 4096))
+def test_any_amount_leaves_something_free(vram: float) -> None:
+    (gpu,) = Machine.of(vram=vram).gpus
+    assert gpu.free is not None
+    assert gpu.total is not None
+    assert 0 < gpu.free < gpu.total
+
+
+def test_gpus_are_chosen_by_index_or_uuid(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
+    )
+    whole = Machine.detect()
+    assert [g.name for g in whole.gpus] == ["H100", "RTX 3060"]
+    assert whole.driver == "580.95.05"
+    assert whole.versions == f"torch {version('torch')}, diffusers {version('diffusers')}"
+    for name in ("1", str(whole.gpus[1].uuid), str(whole.gpus[1].uuid)[:8].upper()):
+        machine = Machine.detect(gpus=(name,))
+        assert [(g.index, g.name) for g in machine.gpus] == [(1, "RTX 3060")]
+        assert machine.rates is not None
+        assert whole.rates is not None
+        assert machine.rates.compute < whole.rates.compute  # those of the other card
+    assert Machine.detect(gpus=("0", "1")).gpus == whole.gpus
+    for name in ("2", "GPU-f", "x"):
+        with pytest.raises(RequestError, match=rf"no GPU '{name}'. Choose from 0 \(H100\), 1 \("):
+            Machine.detect(gpus=(name,))
+    with pytest.raises(RequestError, match="'GPU-' names 2 GPUs"):
+        Machine.detect(gpus=("GPU-",))
+    with pytest.raises(RequestError, match="There is none to use; leave it out"):
+        selected((), ("0",))
+
+
+def test_a_cpu_build_of_torch_beside_a_gpu(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0+cpu"))
+    machine = Machine.detect()
+    assert (machine.device, machine.gpus) == ("cpu", ())
+    assert "H100 found, but torch 2.13.0+cpu was built without CUDA" in str(machine.note)
+    assert "pip install" in str(machine.note)
+    assert "\n" not in cpu_only_note((Gpu(0, "H100"),), TorchBuild())
+
+
+def test_a_driver_that_torch_cannot_start() -> None:
+    """CI's torch has no CUDA, which is what an outdated driver looks like to it."""
+    machine = checked_by_torch(Machine((Gpu(0, "GTX 970"),), device="cuda"))
+    assert (machine.device, machine.gpus) == ("cpu", ())
+    assert "cannot start CUDA" in str(machine.note)
+    assert checked_by_torch(Machine(device="mps")).device == "cpu"
+
+
+def test_detecting_imports_no_torch_and_reads_its_build() -> None:
+    code = (
+        "import sys, cogmagic; m = cogmagic.Machine.detect(); print(m.ram.total > 0);"
+        "from cogmagic._machine.torch_build import torch_build; print(torch_build().version);"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    import torch
+
+    assert done.stdout.split() == ["True", torch.__version__, "False"]
+    assert torch_build() == TorchBuild(torch.__version__, torch.version.cuda, torch.version.hip)
+
+
+def test_a_run_on_one_gpu_uses_the_roomiest() -> None:
+    gpus = (Gpu(0, "A", free=4 * GIB), Gpu(1, "B", free=40 * GIB), Gpu(2, "C", free=40 * GIB))
+    assert Machine(gpus, device="cuda").roomiest is gpus[1]
+    assert Machine().roomiest is None
+
+
+def test_the_next_run_uses_the_same_gpu_unless_another_has_more_room() -> None:
+    def roomiest(free: float) -> int:
+        """Of two, when the second has this kernel's context and so many GiB free."""
+        gpus = Gpu(0, "A", free=24 * GIB), Gpu(1, "B", free=round(free * GIB), reserved=0)
+        found = Machine(gpus, device="cuda").roomiest
+        assert found is not None
+        return found.index
+
+    assert roomiest(23.3) == 1
+    assert roomiest(23.2) == 1  # of which libraries took some
+    assert roomiest(22.9) == 0
+
+
+def test_a_driver_that_does_not_start_is_said_and_asked_again(
+    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(_nvml, "_driver_uuids", lambda *_: ())
+    monkeypatch.setattr(
+        "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
+    )
+    assert "2 NVIDIA GPU(s) seen, but the CUDA driver does not start" in str(Machine.detect().note)
+
+
+def test_a_history_that_is_set_aside_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cogmagic._machine.history import History
+
+    with_experience = Machine.with_experience
+
+    monkeypatch.setattr("cogmagic._machine.experience.driver_version", lambda: "580.95")
+    machine = Machine.of("RTX 4090")
+    History(tmp_path).path.write_text("not ours")
+    with pytest.warns(UserWarning, match="history of runs was unreadable"):
+        first = with_experience(machine, machine.gpus[0], tmp_path)
+    assert (first.past, first.driver, first.cache_folder) == ((), "580.95", tmp_path)
+    with_experience(machine, machine.gpus[0], tmp_path)  # not again

@@ -1,0 +1,55 @@
+"""Predictions of streamed runs against runs on real GPUs (stream.jsonl)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cogmagic import Machine, Request
+from cogmagic._footprint.footprint import footprint
+from cogmagic._footprint.savings import Savings
+from cogmagic._machine.gpu import context_bytes
+from cogmagic._models.catalog import catalogued
+from cogmagic._tiers.needs import Needs, needs, reserved_bytes
+from cogmagic._units import GIB
+from tests.helpers.benchmarks import BENCHMARKS
+
+STREAMED = [json.loads(x) for x in (BENCHMARKS / "stream.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [r for r in STREAMED if r["tier"] == "stream" and "error" not in r and not r["compile"]],
+    ids=lambda r: f"{r['model']}-{r['limit']}",
+)
+def test_streams_take_what_is_predicted(row: dict[str, Any]) -> None:
+    model = catalogued(row["model"])
+    assert model is not None
+    request, machine = Request.of("any", model), Machine.of("H100 SXM")
+    halves = bool(row["halves"])
+    wanted = footprint(request, "bfloat16", halves=halves)
+
+    def stream(resident: int) -> Needs:
+        return needs(
+            "stream", request, wanted, machine.rates,
+            capability=(9, 0), dtype="bfloat16", resident_blocks=resident,
+            savings=Savings(guidance_halves=halves),
+        )  # fmt: skip
+
+    def takes(resident: int) -> int:
+        phases = stream(resident).gpus[0]
+        spare = GIB if resident < 42 else 0
+        return reserved_bytes({**phases, "denoise": phases["denoise"] + spare})
+
+    limit = round((row["limit"] or 80) * GIB) - context_bytes()
+    found = stream(max((k for k in range(43) if takes(k) <= limit), default=0))
+    phases = found.gpus[0]
+    peak = max(phases["denoise"], phases["decode"])
+    assert -0.02 <= peak / row["allocated"] - 1 <= 0.05
+    assert abs(found.peak_ram / row["ram"] - 1) <= 0.10
+    assert found.step_seconds is not None
+    assert abs(found.step_seconds / row["step_seconds"] - 1) <= 0.20
+    plain = next(r for r in STREAMED if r["model"] == row["model"])
+    assert row["frames"] == plain["frames"]

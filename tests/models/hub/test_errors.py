@@ -1,0 +1,115 @@
+"""A hub that refuses, lies or is not there: one line each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cogmagic import CheckpointError, OutputError
+from cogmagic._models.find import find_model
+from cogmagic._models.hub.download import download, fetch_tokenizer
+from cogmagic._models.identify import identify
+from cogmagic._progress import silent
+from tests.helpers.hub import REPO, SHARD, kernel
+from tests.helpers.hub_server import Hub, Repository
+
+
+def test_a_full_disk_is_refused_before_any_weights(hub: Hub) -> None:
+    hub.repositories[REPO].claimed = {SHARD: 10**15}
+    with pytest.raises(OutputError, match=r"needs 1000000\.\d GB of disk .* has \d+\.\d GB free"):
+        download(find_model(REPO), silent)
+    assert not hub.gets(".safetensors ")
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (403, "someone/finetune is gated: accept its terms at http"),
+        (401, "The hub has no model someone/finetune, and there is no folder"),
+        (500, "answered 500. Wait a little"),
+    ],
+)
+def test_a_hub_that_refuses(hub: Hub, original: Path, status: int, says: str) -> None:
+    hub.repositories[REPO].status = status
+    if status == 401:
+        del hub.repositories[REPO]
+    for attempt in (
+        lambda: find_model(REPO),
+        lambda: fetch_tokenizer(identify(original, REPO)),
+        lambda: download(identify(original, REPO), silent),
+    ):
+        with pytest.raises(CheckpointError) as raised:
+            attempt()
+        assert says in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_hub_that_is_not_there(hub: Hub, original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(CheckpointError, match=r"http://127.0.0.1:1 is out of reach \(ConnectError"):
+        find_model(REPO)
+
+
+def test_a_name_that_no_repository_can_have(hub: Hub) -> None:
+    with pytest.raises(CheckpointError, match=r"^a--b/c is not a hub id"):
+        find_model("a--b/c")
+    assert not hub.requests
+
+
+def test_a_login_page_is_not_a_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.helpers.hub_server.json.dumps", lambda _: "<html>Sign in</html>")
+    with pytest.raises(CheckpointError, match="does not answer as a Hugging Face hub does"):
+        find_model(REPO)
+
+
+def test_a_repository_of_another_kind(hub: Hub, repository: Repository) -> None:
+    index = json.loads((repository.folder / "model_index.json").read_text())
+    index["_class_name"] = "StableDiffusionPipeline"
+    (repository.folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=f"^{REPO} holds a StableDiffusionPipeline"):
+        find_model(REPO)
+    (repository.folder / "model_index.json").unlink()
+    repository.commit = "2" * 40
+    hub.requests.clear()
+    shutil.rmtree(_cache())
+    with pytest.raises(CheckpointError, match=f"^{REPO} is not a diffusers pipeline"):
+        find_model(REPO)
+    assert not hub.gets()
+
+
+def _cache() -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+@pytest.mark.parametrize(
+    ("instead", "says"),
+    [("diffusion_pytorch_model.bin", "only as pickled weights"), ("notes.txt", "the hub has no")],
+)
+def test_a_repository_without_safetensors(
+    hub: Hub, repository: Repository, instead: str, says: str
+) -> None:
+    vae = repository.folder / "vae"
+    (vae / "diffusion_pytorch_model.safetensors").rename(vae / instead)
+    with pytest.raises(CheckpointError, match=says):
+        download(find_model(REPO), silent)
+    assert not hub.gets(".safetensors ")
+
+
+def test_an_index_cannot_name_files_elsewhere(hub: Hub, repository: Repository) -> None:
+    index = repository.folder / "transformer/diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "../../../../escaped.safetensors"}}))
+    with pytest.raises(CheckpointError):
+        download(find_model(REPO), silent)
+
+
+def test_nothing_heavy_is_loaded_to_refuse_a_name(hub: Hub, tmp_path: Path) -> None:
+    out, errors = kernel(hub, tmp_path, "no/such").communicate(timeout=30)
+    assert out.startswith("CheckpointError The hub has no model no/such")
+    assert errors == ""

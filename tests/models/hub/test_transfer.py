@@ -1,0 +1,141 @@
+"""Transfers that break, stop, are damaged or are resumed."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cogmagic
+from cogmagic import CheckpointError, Progress
+from cogmagic._errors import Cancelled
+from cogmagic._models.find import find_model
+from cogmagic._models.hub.download import cached_folder, download
+from cogmagic._progress import silent
+from tests.helpers.hub import REPO, SHARD, kernel, parts, same, stop_at
+from tests.helpers.hub_server import Hub, Repository
+from tests.helpers.toy import PROMPT, QUICK
+
+
+def test_a_broken_connection_goes_on_where_it_broke(
+    hub: Hub, original: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01,))
+    size = (original / SHARD).stat().st_size
+    hub.repositories[REPO].cut_after = {SHARD: size // 3}
+    folder = download(find_model(REPO), silent)
+    assert same(folder, original)
+    starts = [int(r.split()[3][:-1]) for r in hub.gets(SHARD)]
+    assert starts == [0, size // 3, 2 * (size // 3), 3 * (size // 3)][: len(starts)]
+    assert len(starts) >= 3
+
+
+def test_a_connection_that_falls_silent_is_taken_up_again(
+    hub: Hub, original: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+    monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01,))
+    hub.repositories[REPO] = Repository(
+        original, cut_after={SHARD: 1000}, cuts=1, silent_seconds=1.0
+    )
+    assert same(download(find_model(REPO), silent), original)
+    assert [r.split()[3] for r in hub.gets(SHARD)] == ["0-", "1000-"]
+
+
+def test_a_connection_that_never_works_is_given_up(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01, 0.01))
+    hub.repositories[REPO].cut_after = {SHARD: 0}
+    with pytest.raises(CheckpointError, match=r"out of reach .*goes on where it stopped"):
+        download(find_model(REPO), silent)
+    assert len(hub.gets(SHARD)) == 3
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_stopped_download_is_resumed(
+    hub: Hub, original: Path, tmp_path: Path, ranges: bool
+) -> None:
+    hub.repositories[REPO].ranges = ranges
+    model = find_model(REPO)
+    with pytest.raises(Cancelled):
+        download(model, stop_at(0.5))
+    (part,) = parts(tmp_path)
+    kept = part.stat().st_size
+    assert kept > 0
+    assert cached_folder(model) is None
+    hub.requests.clear()
+    told: list[Progress] = []
+    folder = download(model, told.append)
+    assert told[0].done > 0.5 * (told[0].total or 0)
+    assert {p.start for p in told} == {told[0].done}
+    assert [p.done for p in told] == sorted(p.done for p in told)
+    assert hub.gets(".safetensors ")[0].endswith(f" {kept}-")
+    assert same(folder, original)
+    assert not parts(tmp_path)
+
+
+def test_stopping_a_run_while_it_downloads(hub: Hub, cwd: Path, session: Any) -> None:
+    before = set(cwd.iterdir())
+    with pytest.raises(Cancelled):
+        cogmagic.generate(PROMPT, model=REPO, on_progress=stop_at(0.5), **QUICK)
+    assert set(cwd.iterdir()) - before <= {cwd / "cache"}
+    assert len(parts(cwd)) == 1
+    assert session.loaded is None
+    video = cogmagic.generate(PROMPT, model=REPO, **QUICK)
+    assert video.path.is_file()
+
+
+def test_the_token_is_shown_to_the_hub_alone(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.tokens = {"hub": set(), "cdn": set()}
+    download(find_model(REPO), silent)
+    assert hub.tokens == {"hub": {"Bearer hf_secret"}, "cdn": {None}}
+
+
+def test_damage_on_the_way_is_noticed(hub: Hub, original: Path, tmp_path: Path) -> None:
+    hub.repositories[REPO].corrupt = {SHARD}
+    model = find_model(REPO)
+    with pytest.raises(CheckpointError, match="arrived damaged"):
+        download(model, silent)
+    assert not parts(tmp_path)
+    hub.repositories[REPO].corrupt = set()
+    assert same(download(model, silent), original)
+
+
+def test_an_interrupt_keeps_what_is_here(hub: Hub, original: Path, tmp_path: Path) -> None:
+    hub.repositories[REPO].seconds_per_chunk = 0.2
+    process = kernel(hub, tmp_path)
+    assert process.stdout
+    for _ in range(4):
+        process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    stopped = time.monotonic()
+    out, errors = process.communicate(timeout=20)
+    assert time.monotonic() - stopped < 6  # the whole takes 13
+    assert out.splitlines()[-1] == "interrupted"
+    assert (process.returncode, errors) == (0, "")
+    (part,) = parts(tmp_path)
+    kept = part.read_bytes()
+    assert kept
+    assert kept == (original / hub.gets()[-1].split()[2]).read_bytes()[: len(kept)]
+    hub.repositories[REPO].seconds_per_chunk = 0
+    assert same(download(find_model(REPO), silent), original)
+    assert hub.gets(".safetensors ")[1].endswith(f" {len(kept)}-")
+
+
+def test_a_killed_kernel_leaves_no_lock(hub: Hub, original: Path, tmp_path: Path) -> None:
+    hub.repositories[REPO].seconds_per_chunk = 0.05
+    process = kernel(hub, tmp_path)
+    assert process.stdout
+    for _ in range(4):
+        process.stdout.readline()
+    process.kill()
+    process.communicate()
+    hub.repositories[REPO].seconds_per_chunk = 0
+    assert same(download(find_model(REPO), silent), original)

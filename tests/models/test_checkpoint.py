@@ -1,0 +1,153 @@
+"""Checkpoints in a folder: identified, or refused with what is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import cogmagic
+from cogmagic import CheckpointError
+from cogmagic._models.catalog import MODELS
+from cogmagic._models.checkpoint import check_folder
+from cogmagic._models.find import find_model
+from cogmagic._models.identify import identify
+
+
+@pytest.fixture
+def broken(toy: Path, tmp_path: Path) -> Path:
+    """A copy of the toy checkpoint that a test may damage."""
+    return Path(shutil.copytree(toy, tmp_path / "broken"))
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS if not m.embedded], ids=lambda m: m.name)
+def test_a_local_copy_of_a_known_model_is_recognised(model: object, broken: Path) -> None:
+    assert isinstance(model, type(MODELS[0]))
+    a = model.architecture
+    config = json.loads((broken / "transformer" / "config.json").read_text())
+    config |= {
+        "in_channels": a.in_channels,
+        "num_layers": a.num_layers,
+        "num_attention_heads": a.num_attention_heads,
+        "patch_size_t": a.patch_size_t,
+        "use_learned_positional_embeddings": a.learned_positions,
+        "use_rotary_positional_embeddings": a.rotary,
+        "max_text_seq_length": 226,
+        "sample_height": 300,  # as some hub copies of 1.5 say: never to be relied on
+        "sample_width": 300,
+    }
+    (broken / "transformer" / "config.json").write_text(json.dumps(config))
+    found = identify(broken, str(broken))
+    assert (found.name, found.width, found.height) == (model.name, model.width, model.height)
+    assert found.source == str(broken)
+
+
+def test_a_folder_that_is_no_pipeline(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no model_index\.json"):
+        find_model(str(tmp_path))
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(CheckpointError, match="holds a FluxPipeline"):
+        find_model(str(tmp_path))
+    (tmp_path / "model_index.json").write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        find_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("vae/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors is"),
+        ("text_encoder/config.json", "text_encoder/config.json is missing"),
+        ("tokenizer/tokenizer.json", "tokenizer/spiece.model is missing"),
+        ("scheduler/scheduler_config.json", "scheduler/scheduler_config.json is missing"),
+    ],
+)
+def test_a_file_that_is_missing(broken: Path, file: str, says: str) -> None:
+    (broken / file).unlink()
+    with pytest.raises(CheckpointError) as error:
+        check_folder(broken)
+    assert says in str(error.value)
+
+
+def test_a_weight_file_that_was_cut_short(broken: Path) -> None:
+    file = broken / "transformer" / "diffusion_pytorch_model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1000])
+    with pytest.raises(CheckpointError, match=r"damaged \([\d,]+ bytes: incomplete metadata"):
+        check_folder(broken)
+    file.write_bytes(b"<html>not found</html>")
+    with pytest.raises(CheckpointError, match="22 bytes: header too large"):
+        check_folder(broken)
+
+
+@pytest.mark.parametrize("header", [b"[]", b'{"a": 1}', b'{"a": {"data_offsets": [5, 2]}}', b"{"])
+def test_a_weight_file_with_a_header_of_another_kind(broken: Path, header: bytes) -> None:
+    file = broken / "vae" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(100))
+    with pytest.raises(CheckpointError, match="invalid JSON in header"):
+        check_folder(broken)
+
+
+@pytest.mark.parametrize("files", ["[1]", '{"a": 5}', '{"a": "../../secret.safetensors"}'])
+def test_an_index_that_names_no_files(broken: Path, files: str) -> None:
+    index = broken / "vae" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(f'{{"weight_map": {files}}}')
+    with pytest.raises(CheckpointError, match="names no files of weights"):
+        check_folder(broken)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "says"),
+    [
+        ("transformer", {"in_channels": "abc"}, "says in_channels 'abc', but a CogVideoX has 1 to"),
+        ("transformer", {"num_layers": 0}, "says num_layers 0"),
+        ("transformer", {"sample_frames": 10**7}, "says sample_frames 10000000"),
+        ("transformer", {"patch_size_t": [1]}, r"says patch_size_t \[1\]"),
+        ("transformer", {"patch_size": 0}, "describe no CogVideoX that can be built"),
+        ("transformer", {"activation_fn": "nope"}, "describe no CogVideoX that can be built"),
+        ("vae", {"layers_per_block": 10**30}, "says layers_per_block 1000000"),
+        ("vae", {"block_out_channels": [8] * 999}, "more than any CogVideoX"),
+        ("vae", {"norm_num_groups": 3}, "describe no CogVideoX that can be built"),
+        ("vae", {"sample_height": 0}, "describe no CogVideoX that can be built"),
+        ("vae", None, "vae/config.json is not a JSON object"),
+        ("text_encoder", {"d_model": "64"}, "describe no CogVideoX that can be built"),
+    ],
+)
+def test_configurations_that_are_damaged(
+    broken: Path, part: str, changes: dict[str, object] | None, says: str
+) -> None:
+    file = broken / part / "config.json"
+    whole = json.loads(file.read_text())
+    file.write_text("[]" if changes is None else json.dumps(whole | changes))
+    with pytest.raises(CheckpointError, match=says) as error:
+        cogmagic.plan(model=str(broken), machine=cogmagic.Machine.of("RTX 3060"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_shard_that_is_missing(broken: Path) -> None:
+    base = broken / "transformer"
+    index = {"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}
+    (base / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    (base / "diffusion_pytorch_model.safetensors").rename(base / "part-1.safetensors")
+    with pytest.raises(CheckpointError, match=r"transformer/part-2\.safetensors is missing"):
+        check_folder(broken)
+
+
+def test_pickled_weights_are_refused(broken: Path) -> None:
+    file = broken / "vae" / "diffusion_pytorch_model.safetensors"
+    file.rename(file.with_suffix(".bin"))
+    with pytest.raises(CheckpointError, match="never loads"):
+        check_folder(broken)
+
+
+def test_a_component_with_code_of_its_own_is_refused(broken: Path) -> None:
+    index = json.loads((broken / "model_index.json").read_text())
+    index["transformer"] = ["my_module", "CogVideoXTransformer3DModel"]
+    (broken / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="its transformer is"):
+        check_folder(broken)
+    (broken / "model_index.json").write_text(json.dumps(index | {"tokenizer": [{}, {}]}))
+    with pytest.raises(CheckpointError, match="its tokenizer is"):
+        check_folder(broken)

@@ -1,0 +1,43 @@
+"""A model by name, hub id or folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cogmagic import CheckpointError, RequestError
+from cogmagic._models.find import find_model
+from tests.helpers.checkpoints import save_checkpoint
+
+
+def test_short_names_and_hub_ids() -> None:
+    assert find_model("5b").source == "zai-org/CogVideoX-5b"
+    assert find_model("THUDM/CogVideoX-5b").source == "THUDM/CogVideoX-5b"
+    assert find_model("THUDM/CogVideoX-5b").name == "5b"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [
+        ("5bb", RequestError, "Did you mean '5b'?"),
+        ("./nowhere", CheckpointError, "No folder at ./nowhere"),
+        ("/no/such/folder", CheckpointError, "No folder"),
+        ("", RequestError, "Unknown model ''"),
+        ("~nobody-at-all/x", CheckpointError, "no usable path"),
+        ("x" * 5000, CheckpointError, "no usable path"),
+    ],
+)
+def test_names_that_are_nothing(name: str, error: type[Exception], says: str) -> None:
+    with pytest.raises(error) as raised:
+        find_model(name)
+    assert says in str(raised.value)
+
+
+def test_a_foreign_folder_takes_its_own_sizes(toy: Path, toy_i2v: Path, tmp_path: Path) -> None:
+    model = find_model(str(toy))
+    assert (model.task, model.width, model.height, model.frames.default) == ("t2v", 96, 96, 17)
+    assert model.max_tokens == 16
+    assert find_model(str(toy_i2v)).task == "i2v"
+    v15 = find_model(str(save_checkpoint(tmp_path / "v15", v15=True)))
+    assert (v15.frames.step, v15.fps) == (16, 16)

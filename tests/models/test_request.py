@@ -1,0 +1,170 @@
+"""Every rule of the family, and the line that says the nearest legal value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import cogmagic
+from cogmagic import Machine, Request, RequestError
+from cogmagic._models.catalog import MODELS, catalogued
+
+BY_NAME = {m.name: m for m in MODELS}
+IMAGE = Image.new("RGB", (64, 48), "white")
+
+
+def wish(model: str, **options: Any) -> Request:
+    if BY_NAME[model].task == "i2v":
+        options.setdefault("image", IMAGE)
+    return Request.of("a fox in the snow", BY_NAME[model], **options)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "frames", "fps", "dtype", "scheduler", "dynamic"),
+    [
+        ("2b", "720x480", 49, 8, "float16", "ddim", False),
+        ("5b", "720x480", 49, 8, "bfloat16", "dpm", True),
+        ("5b-i2v", "720x480", 49, 8, "bfloat16", "dpm", True),
+        ("1.5-5b", "1360x768", 81, 16, "bfloat16", "dpm", True),
+        ("1.5-5b-i2v", "1360x768", 81, 16, "bfloat16", "dpm", True),
+    ],
+)
+def test_defaults_are_the_authors_own(
+    model: str, size: str, frames: int, fps: int, dtype: str, scheduler: str, dynamic: bool
+) -> None:
+    r = wish(model)
+    assert (r.size, r.num_frames, r.fps, r.model.dtype) == (size, frames, fps, dtype)
+    assert (r.scheduler, r.use_dynamic_cfg) == (scheduler, dynamic)
+    assert (r.num_inference_steps, r.guidance_scale, r.model.max_tokens) == (50, 6.0, 226)
+
+
+def test_dynamic_guidance_goes_with_dpm_alone() -> None:
+    assert not wish("5b", scheduler="ddim").use_dynamic_cfg
+    assert not wish("2b", scheduler="dpm").use_dynamic_cfg
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "says"),
+    [
+        ("5b", {"num_frames": 50}, "8N+1, 9 to 49). Nearest: --num-frames 49."),
+        ("5b", {"num_frames": 44}, "Nearest: --num-frames 41 or 49."),
+        ("5b", {"num_frames": 0}, "Nearest: --num-frames 9."),
+        ("5b-i2v", {"num_frames": 41}, "49 only). Nearest: --num-frames 49."),
+        ("1.5-5b", {"num_frames": 49 + 8}, "Nearest: --num-frames 49 or 65."),
+        ("1.5-5b", {"num_frames": 200}, "Nearest: --num-frames 161."),
+        ("5b", {"width": 724, "height": 480}, "Nearest: --size 720x480"),
+        ("5b", {"width": 4000, "height": 4000}, "Nearest: --size 1360x768"),
+        ("5b-i2v", {"width": 480, "height": 720}, "makes 720x480 only"),
+        ("1.5-5b-i2v", {"width": 1360, "height": 760}, "Nearest: --size 1360x768"),
+        ("5b", {"width": 720}, "Give both sides"),
+        ("5b", {"num_inference_steps": 0}, "must be 1 to 1000"),
+        ("5b", {"guidance_scale": float("nan")}, "must be 1 (no guidance) to 20"),
+        ("5b", {"seed": -1}, "Nearest: 0"),
+        ("5b", {"fps": 0}, "must be 1 to 120"),
+        ("5b", {"scheduler": "dmp"}, "Did you mean 'dpm'?"),
+        ("5b", {"dtype": "bf16"}, "Choose from: float16, bfloat16, float32"),
+        ("5b", {"num_frames": 49.0}, "num_frames=49.0 is not a whole number"),
+        ("5b", {"seed": 1.5}, "is not a whole number"),
+        ("5b", {"num_inference_steps": True}, "is not a whole number"),
+        ("5b-i2v", {"image": "~nobody-at-all/x.png"}, "not an image"),
+        ("5b-i2v", {"image": np.zeros((0, 4, 3), np.uint8)}, "not ndarray"),
+        ("5b", {"image": IMAGE}, "--model 5b-i2v"),
+        ("5b-i2v", {"image": "nowhere.png"}, "No image at nowhere.png"),
+        ("5b-i2v", {"image": 3}, "not int"),
+    ],
+)
+def test_a_bad_wish_is_one_line_with_the_way_out(
+    model: str, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(RequestError) as error:
+        wish(model, **options)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_options_from_python_name_the_nearest() -> None:
+    import cogmagic
+
+    with pytest.raises(RequestError, match="Did you mean 'num_frames'"):
+        cogmagic.generate("a fox", num_frame=9)
+    with pytest.raises(RequestError, match="must be text, not NoneType"):
+        cogmagic.generate(None)  # type: ignore[arg-type]
+
+
+def test_an_i2v_model_needs_an_image() -> None:
+    with pytest.raises(RequestError, match="--image"):
+        Request.of("a fox", BY_NAME["5b-i2v"])
+
+
+def test_images_in_every_form(tmp_path: Path) -> None:
+    IMAGE.save(tmp_path / "frame.png")
+    for image in (IMAGE, str(tmp_path / "frame.png"), np.zeros((48, 64, 3), np.uint8)):
+        assert wish("5b-i2v", image=image).image.size == (64, 48)
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(RequestError, match="not an image"):
+        wish("5b-i2v", image=str(tmp_path / "text.png"))
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t"])
+def test_an_empty_prompt(text: str) -> None:
+    with pytest.raises(RequestError, match="empty"):
+        Request.of(text, BY_NAME["tiny"])
+
+
+def test_a_seed_is_always_there() -> None:
+    assert wish("5b").seed != wish("5b").seed
+    assert wish("5b", seed=2**64 - 1).seed == 2**64 - 1
+
+
+def test_hub_ids_of_both_organisations() -> None:
+    for name in ("5b", "zai-org/CogVideoX-5b", "THUDM/CogVideoX-5b", "thudm/cogvideox-5B"):
+        assert catalogued(name) is BY_NAME["5b"]
+    assert catalogued("6b") is None
+
+
+@given(st.sampled_from(MODELS), st.integers(-10, 5000), st.integers(-10, 5000))
+def test_the_nearest_size_is_legal(model: Any, width: int, height: int) -> None:
+    """What an error offers must itself be accepted."""
+    try:
+        Request.of("x", model, width=width, height=height, image=_image(model))
+    except RequestError as error:
+        found = str(error).partition("--size ")[2].split()
+        if found:
+            w, h = (int(n) for n in found[0].split("x"))
+            assert Request.of("x", model, width=w, height=h, image=_image(model)).width == w
+
+
+@given(st.sampled_from(MODELS), st.integers(-100, 1000))
+def test_the_nearest_frame_counts_are_legal(model: Any, count: int) -> None:
+    try:
+        Request.of("x", model, num_frames=count, image=_image(model))
+    except RequestError as error:
+        offered = str(error).partition("--num-frames ")[2].rstrip(".").split(" or ")
+        for n in offered:
+            assert Request.of("x", model, num_frames=int(n), image=_image(model))
+
+
+def _image(model: Any) -> Any:
+    return IMAGE if model.task == "i2v" else None
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ({"width": "720"}, "width='720' is not a whole number."),
+        ({"height": 480.0}, "height=480.0 is not a whole number."),
+        ({"num_frames": True}, "num_frames=True is not a whole number."),
+        ({"guidance_scale": "6"}, "guidance_scale='6' is not a number."),
+        ({"dtype": 5}, "dtype=5 is not text."),
+    ],
+)
+def test_values_of_another_kind(option: dict[str, Any], says: str) -> None:
+    with pytest.raises(RequestError) as error:
+        cogmagic.plan(model="5b", machine=Machine.of("RTX 4090"), **option)
+    assert str(error.value) == says

@@ -1,0 +1,159 @@
+"""The panel's buttons, as Python presses them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cogmagic
+from cogmagic import Machine
+from cogmagic._notebook.panel.sampler import Sample
+from cogmagic._notebook.panel.widget import Panel, close_panel, the_panel
+from cogmagic._session.session import Session
+from cogmagic._units import GIB
+from tests.helpers.toy import PROMPT
+
+
+def wait(panel: Panel) -> None:
+    job = panel._job
+    if job is not None:
+        job.join(60)
+
+
+def start(panel: Panel, model: Path | str = "tiny", **values: Any) -> None:
+    panel.fields.inputs["model"].value = str(model)
+    for name, value in ({"prompt": PROMPT, "num_inference_steps": 2} | values).items():
+        panel.fields.inputs[name].value = value
+    assert not panel.generate.disabled, panel.fields.check()
+    panel.generate.click()
+
+
+def test_the_kernels_defaults_are_the_panels(shell: Any, cwd: Path, session: Session) -> None:
+    shell.run_line_magic("load_ext", "cogmagic")
+    for line in ("model = '2b'", "vram_limit = 10", "keep = 'cold'", "save = 'videos'"):
+        shell.run_line_magic("config", f"CogMagic.{line}")
+    shell.run_line_magic("cogvideo", "panel")
+    options = the_panel().fields.options()
+    expected = {"model": "2b", "vram_limit": 10 * GIB, "keep": "cold", "save": "videos"}
+    assert {name: options[name] for name in expected} == expected
+    assert the_panel().fields.names is shell.user_ns
+    close_panel()
+
+
+def test_the_recommendation_follows_each_gpu(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(panel, "refresh", lambda: made.append(1))
+    gpu = Machine.of("RTX 3060").gpus[0]
+
+    def free(*amounts: int) -> None:
+        panel._sampled(Sample(tuple(replace(gpu, free=n * GIB) for n in amounts)))
+
+    free(4, 8)
+    free(4, 8)
+    assert len(made) == 1
+    free(8, 4)  # as much altogether
+    assert len(made) == 2
+    panel._sampled(Sample(note="the driver is gone"))
+    assert len(made) == 3
+    assert panel.meter.sample["said"] == "the driver is gone"
+    before = panel.meter.sample["tick"]
+    panel._sampled(Sample(note="the driver is gone"))
+    assert panel.meter.sample["tick"] == before + 1
+
+
+def test_a_run_its_result_and_its_settings(panel: Panel, toy: Path, cwd: Path) -> None:
+    start(panel, toy, seed="7", num_frames=9)
+    wait(panel)
+    assert panel.status.value == ""
+    assert "<video" in panel.result.value
+    assert "seed 7" in panel.result.value
+    assert panel.tokens.value.endswith(f" of {panel.fields.model().max_tokens} tokens</div>")  # type: ignore[union-attr]
+    panel.fields.inputs["seed"].value = "8"
+    panel.fields.inputs["model"].value = "5b"
+    panel.cancel.click()
+    assert panel.status.value == "", "what has ended cannot be stopped"
+    *_, again, copy = panel.strip.children[0].children
+    again.click()
+    assert panel.fields.inputs["seed"].value == "7"
+    assert panel.fields.inputs["model"].value == str(toy)
+    assert panel.fields.inputs["num_frames"].value == 9
+    copy.click()
+    assert panel.cell.value.endswith(f"\n{PROMPT}")
+    assert "--seed 7" in panel.cell.value
+    assert panel.meter.copied.endswith(panel.cell.value)
+    panel.release.click()
+    assert panel.status.value.startswith("Freed")
+
+
+def test_a_run_is_cancelled_and_others_are_refused(panel: Panel, toy: Path, cwd: Path) -> None:
+    start(panel, toy, num_inference_steps=900)
+    assert panel.generate.disabled
+    until = time.monotonic() + 60
+    while "denoise" not in panel.status.value and time.monotonic() < until:
+        time.sleep(0.01)
+    with pytest.raises(cogmagic.BusyError):
+        cogmagic.generate(PROMPT, model=str(toy))
+    panel.cancel.click()
+    wait(panel)
+    assert panel.status.value.startswith("Stopped")
+    assert not panel.generate.disabled
+    assert panel.cancel.disabled
+    assert list(cwd.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [ValueError("broken <b>"), cogmagic.OutputError("no disk")])
+def test_errors_appear_in_the_panel(
+    panel: Panel, toy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("cogmagic._api.generate.generate", fail)
+    start(panel, toy)
+    wait(panel)
+    assert "cogmagic-wrong" in panel.status.value
+    assert "<b>" not in panel.status.value
+    monkeypatch.setattr("cogmagic._api.kernel.release", fail)
+    panel.release.click()
+    assert "cogmagic-wrong" in panel.status.value
+
+
+def test_a_run_that_is_cancelled_before_it_begins_does_not_run(
+    panel: Panel, toy: Path, cwd: Path
+) -> None:
+    panel.fields.inputs["model"].value = str(toy)
+    panel.fields.inputs["prompt"].value = PROMPT
+    panel.generate.click()
+    panel.cancel.click()
+    wait(panel)
+    assert panel.status.value.startswith("Stopped")
+    assert list(cwd.iterdir()) == []
+
+
+def test_closing_stops_a_run(panel: Panel, toy: Path, cwd: Path) -> None:
+    start(panel, toy, num_inference_steps=900)
+    job = panel._job
+    assert job is not None
+    close_panel()
+    assert not job.is_alive()
+    assert cogmagic.cancel() == "Nothing is running."
+
+
+def test_there_is_one_panel_and_leaving_closes_it(shell: Any, session: Session) -> None:
+    before = set(threading.enumerate())
+    first = cogmagic.panel()
+    assert cogmagic.panel() is first
+    assert repr(first) == "[cogmagic] panel"
+    the_panel().meter.visible = True
+    assert {t.name for t in set(threading.enumerate()) - before} == {"cogmagic-sampler"}
+    shell.run_line_magic("unload_ext", "cogmagic")
+    assert set(threading.enumerate()) <= before
+    assert first.comm is None
+    shell.run_line_magic("load_ext", "cogmagic")
+    assert cogmagic.panel() is not first
+    close_panel()

@@ -1,0 +1,55 @@
+"""Defaults of the kernel, by %config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from traitlets import TraitError
+
+from cogmagic import RequestError
+from tests.helpers.cells import PROMPT, printed
+
+
+def test_what_stays_is_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
+    shell.run("%config CogMagic.keep = 'cold'")
+    with pytest.raises(TraitError, match=r"Unknown keep 'tepid'\. Choose from: hot, warm, cold"):
+        shell.run("get_ipython().magics_manager.registry['CogMagic'].keep = 'tepid'")
+    with pytest.raises(TraitError, match=r"Unknown policy 'luck'\. Choose from: auto, rule"):
+        shell.run("get_ipython().magics_manager.registry['CogMagic'].policy = 'luck'")
+    shell.run("print(get_ipython().magics_manager.registry['CogMagic'].keep)")
+    assert capsys.readouterr().out.splitlines()[-1] == "cold"
+
+
+def test_the_line_goes_before_the_kernels_defaults(shell: Any, toy: Path, cwd: Path) -> None:
+    (cwd / "clips").mkdir()
+    shell.run(f'%config CogMagic.model = "{toy}"')
+    shell.run('%config CogMagic.tier = "model"')
+    shell.run('%config CogMagic.save = "clips"')
+    shell.run(f"%%cogvideo --frames 9 --steps 1 --out one\n{PROMPT}")
+    shell.run(f"%%cogvideo --frames 9 --steps 1 --tier none --save here.mp4 --out two\n{PROMPT}")
+    one, two = shell.user_ns["one"], shell.user_ns["two"]
+    assert (one.report.tier, one.path.parent.name) == ("model", "clips")
+    assert (two.report.tier, two.path.name) == ("none", "here.mp4")
+
+
+def test_a_bad_default_is_refused(shell: Any, caplog: pytest.LogCaptureFixture) -> None:
+    shell.run('%config CogMagic.tier = "sequential"')
+    shell.run('%config CogMagic.tier = "modle"')  # IPython logs what the trait refuses
+    assert "Unknown tier 'modle'. Did you mean 'model'?" in caplog.text
+    assert "tier     sequential" in printed(shell, "%cogvideo plan")
+
+
+def test_gpus_of_this_machine_are_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
+    shell.run("%config CogMagic.gpus = '3'")
+    with pytest.raises(RequestError, match="there is no GPU '3'"):
+        shell.run("%cogvideo plan")
+    with pytest.raises(RequestError, match=r"There is none to use; leave it out\."):
+        shell.run("%%cogvideo\na red circle")
+    shell.run("%cogvideo plan --model 5b --gpu 'RTX 3060'")  # another machine has others
+    shell.run("%cogvideo plan --model 5b --gpu 'RTX 3090 + RTX 3060' --gpus 1")
+    shell.run("%cogvideo plan --model 5b --which-gpu")
+    said = capsys.readouterr().out
+    assert "on RTX 3060 (" in said
+    assert "RTX 3090 (" not in said

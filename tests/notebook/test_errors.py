@@ -1,0 +1,131 @@
+"""Cells that are refused or fail: one line each, and no file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.error import UsageError
+
+from cogmagic import CogMagicError, OutputError, RequestError, TierError
+from cogmagic._session.session import session as current
+from tests.helpers.cells import PROMPT, cell
+
+LONG = " ".join(["a red circle moves to the left"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--stepps 3", "Unknown option --stepps. Did you mean '--steps'?"),
+        ("--tire=none", "Unknown option --tire=none. Did you mean '--tier'?"),
+        ("--num-inference 3", "Did you mean '--num-inference-steps'?"),
+        ("--steps 3 --num-inference-steps 4", "given twice. See %cogvideo --help"),
+        ("--truncate --truncate", "--truncate is given twice"),
+        ("--seed x", "invalid int value: 'x'"),
+        ("--seed", "expected one argument"),
+        ("--size 720", "'720' is not a size like 720x480"),
+        ("a red fox", "'a' is not an option; the prompt goes into the cell's body"),
+        ("--negative-prompt 'blurred", "A quote is not closed in: --negative-prompt 'blurred"),
+        ("--out fox.mp4", "not a variable's name. To name the file: --save fox.mp4"),
+        ("--out my-fox", "--out my-fox: that is not a variable's name."),
+        ("--out for", "--out for: that is not a variable's name."),
+        ("--model tinny", "Did you mean 'tiny'?"),
+        ("--model 5b --num-frames 50", "Nearest: --num-frames 49."),
+        ("--model ./nowhere", "No folder at ./nowhere."),
+        ("--tier modle", "Unknown tier 'modle'. Did you mean 'model'?"),
+        ("--dtype float8", "Choose from: float16, bfloat16, float32"),
+    ],
+)
+def test_a_bad_line_is_one_line_and_touches_nothing(
+    shell: Any, cwd: Path, capsys: pytest.CaptureFixture[str], line: str, says: str
+) -> None:
+    with pytest.raises(CogMagicError) as raised:
+        shell.run(f"%%cogvideo {line}\n{PROMPT}")
+    shown = capsys.readouterr()
+    assert says in str(raised.value)
+    assert shown.out == f"{type(raised.value).__name__}: {raised.value}\n"
+    assert shown.err == ""
+    assert list(cwd.iterdir()) == []
+    assert current().loaded is None
+
+
+def test_an_empty_prompt(shell: Any, cwd: Path) -> None:
+    with pytest.raises(RequestError, match="The prompt is empty"):
+        shell.run("%%cogvideo --seed 1\n  \n")
+    with pytest.raises(UsageError, match="cell body is empty"):  # IPython's own
+        shell.run("%%cogvideo --seed 1")
+    assert list(cwd.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("save", "says"),
+    [
+        ("fox.avi", "--save fox.avi: the file must end in .mp4, or be a folder."),
+        ("there", "--save there: the file must end in .mp4"),
+        ("missing/fox.mp4", "there is no folder missing. Make it first."),
+        ("missing/", "there is no folder missing. Make it first."),
+        ("there.mp4", "there.mp4 is there already. Choose another name, or add --overwrite."),
+        ("there.mp4/fox.mp4", "there is no folder there.mp4."),
+        ("/proc/fox.mp4", "/proc cannot be written"),
+    ],
+)
+def test_a_place_that_cannot_take_the_video_is_refused_before_loading(
+    shell: Any, toy: Path, cwd: Path, save: str, says: str
+) -> None:
+    (cwd / "there.mp4").write_bytes(b"kept")
+    with pytest.raises(OutputError) as raised:
+        shell.run(cell(toy, f"--save {save}"))
+    assert says in str(raised.value)
+    assert [p.name for p in cwd.iterdir()] == ["there.mp4"]
+    assert (cwd / "there.mp4").read_bytes() == b"kept"
+    assert current().loaded is None
+
+
+def test_a_prompt_over_the_limit_names_the_words_it_would_lose(
+    shell: Any, toy: Path, cwd: Path
+) -> None:
+    with pytest.raises(RequestError) as raised:
+        shell.run(cell(toy, body=LONG))
+    # 21 words and the end mark; the model reads 15 words.
+    assert "The prompt has 22 tokens, but t2v reads 16" in str(raised.value)
+    assert "it would ignore 'red circle moves to the left'" in str(raised.value)
+    with pytest.raises(RequestError, match="The negative prompt has 22 tokens"):
+        shell.run(cell(toy, f"--negative-prompt '{LONG}'"))
+    assert list(cwd.iterdir()) == []
+    assert current().loaded is None
+    shell.run(cell(toy, "--truncate --out cut", body=LONG))
+    assert shell.user_ns["cut"].prompt == LONG
+
+
+def test_an_error_in_the_run_leaves_no_file(
+    shell: Any, toy: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def failing(*_: Any) -> None:
+        seen.extend(p.name for p in cwd.iterdir())
+        raise RuntimeError("decoder broke")
+
+    monkeypatch.setattr("cogmagic._pipeline.generate._decode", failing)
+    with pytest.raises(RuntimeError, match="decoder broke"):
+        shell.run(cell(toy, "--out fox"))
+    assert len(seen) == 1
+    assert seen[0].endswith(".part.mp4")
+    assert list(cwd.iterdir()) == []
+    assert "fox" not in shell.user_ns
+
+
+def test_long_errors_on_request(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run("%config CogMagic.short_errors = False")
+    with pytest.raises(TierError):
+        shell.run(f"%%cogvideo --model 5b --tier modle --dry-run\n{PROMPT}")
+    shown = capsys.readouterr().out
+    assert shown.startswith("Traceback (most recent call last):\n")
+    assert "checks.py" in shown
+    assert (
+        shown.rstrip()
+        .splitlines()[-1]
+        .endswith("Choose from: auto, none, model, stream, staged, sequential, balanced.")
+    )

@@ -1,0 +1,100 @@
+"""The line magic's help and verbs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cogmagic import RequestError
+from cogmagic._api.options import OPTIONS
+from cogmagic._html import MARK, VOLATILE
+from cogmagic._notebook.verbs import VERBS
+from cogmagic._session.session import session as current
+from tests.helpers.cells import cell, printed
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "%cogvideo",
+        "%cogvideo --help",
+        "%cogvideo -h",
+        "%cogvideo plan --help",
+        "%cogvideo plan --model 5b -h",
+        "%cogvideo status --help",
+        "%%cogvideo --help\na prompt",
+        "%%cogvideo --seed 1 -h\na prompt",
+        "%%cogvideo?",
+        "%cogvideo?",
+    ],
+)
+def test_the_manual_in_every_way_to_ask(shell: Any, source: str) -> None:
+    text = printed(shell, source)
+    assert "usage: %%cogvideo [options]" in text
+    assert "\n    %%cogvideo --seed 7\n" in text
+    for option in OPTIONS:
+        assert all(flag in text for flag in option.flags)
+    assert all(f"%cogvideo {verb}" in text for verb in VERBS)
+
+
+def test_the_examples_of_the_manual_parse(shell: Any) -> None:
+    shown = printed(shell, "%cogvideo").splitlines()
+    examples = [n for n, line in enumerate(shown) if line.startswith("    %%cogvideo")]
+    assert len(examples) == 2
+    for n in examples:
+        line, body = shown[n].strip(), shown[n + 1].strip()
+        assert "tier " in printed(shell, f"{line} --dry-run\n{body}")
+
+
+def test_status_models_and_release(shell: Any, toy: Path) -> None:
+    status = str(shell.run("%cogvideo status"))
+    assert "GPU" in status
+    assert "nothing" in status
+    models = str(shell.run("%cogvideo models"))
+    assert "zai-org/CogVideoX-5b-I2V" in models
+    assert "Nothing was loaded." in printed(shell, "%cogvideo release")
+    shell.run(cell(toy))
+    assert f"{toy.name} (float32)" in str(shell.run("%cogvideo status"))
+    assert "Freed 0.00 GiB of RAM." in printed(shell, "%cogvideo release")
+    assert current().loaded is None
+
+
+def test_status_and_models_are_marked_as_volatile(shell: Any) -> None:
+    for verb in ("status", "models"):
+        bundle = shell.run(f"%cogvideo {verb}")._repr_mimebundle_()
+        assert bundle["text/html"].startswith(f'<div class="{VOLATILE}">')
+        assert all(line.startswith(MARK) for line in bundle["text/plain"].splitlines())
+
+
+def test_plan_tells_the_tier_and_why_without_a_download(shell: Any) -> None:
+    plan = printed(shell, "%cogvideo plan --model 5b")
+    assert "5b (zai-org/CogVideoX-5b)" in plan
+    assert "49 frames of 720x480" in plan
+    assert "why " in plan
+    assert "81 frames" in printed(shell, "%cogvideo  plan\t--model 1.5-5b-i2v")
+
+
+def test_a_dry_run_runs_nothing(shell: Any, toy: Path, cwd: Path) -> None:
+    plan = printed(shell, cell(toy, "--tier model --dry-run --out fox --save clips/"))
+    assert "tier     model" in plan
+    assert "1 steps" in plan
+    assert "fox" not in shell.user_ns
+    assert current().loaded is None
+    assert list(cwd.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("staus", "Unknown verb 'staus'. Did you mean 'status'?"),
+        ("a red fox", "A video is made by a cell that begins with %%cogvideo."),
+        ("status now", "%cogvideo status takes no options, but got 'now'."),
+        ("plan a fox", "'a' is not an option"),
+    ],
+)
+def test_a_bad_verb(shell: Any, line: str, says: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        shell.run(f"%cogvideo {line}")
+    assert says in str(raised.value)

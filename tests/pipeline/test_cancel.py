@@ -1,0 +1,86 @@
+"""Runs and loads that are cancelled."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+import cogmagic
+from cogmagic import Cancelled, Progress
+from cogmagic._pipeline.cancel import checking
+from cogmagic._pipeline.load import load
+from cogmagic._session.session import Session
+from cogmagic._tiers.place import placed
+from tests.helpers.toy import PROMPT, QUICK
+
+
+@pytest.mark.parametrize("phase", ["load", "encode", "denoise", "decode", "save"])
+def test_a_run_in_a_thread_is_cancelled_in_any_phase(
+    toy: Path, cwd: Path, session: Session, phase: str
+) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    ended: list[BaseException] = []
+
+    def hold(progress: Progress) -> None:
+        if progress.phase == phase:
+            reached.set()
+            go_on.wait(60)
+
+    def work() -> None:
+        try:
+            cogmagic.generate(PROMPT, model=str(toy), on_progress=hold, **QUICK)
+        except BaseException as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    reached.wait(60)
+    assert cogmagic.cancel() == "Stopping."
+    go_on.set()
+    thread.join(60)
+    if phase == "save":  # nothing comes after it that could be spared
+        assert ended == []
+        return
+    assert isinstance(ended[0], Cancelled)
+    assert list(cwd.iterdir()) == []
+    assert cogmagic.cancel() == "Nothing is running."
+    assert cogmagic.generate(PROMPT, model=str(toy), **QUICK).path.is_file()
+
+
+@pytest.mark.parametrize("tier", ["none", "stream", "staged"])
+def test_a_load_is_cancelled_between_two_tensors(
+    toy: Path, cwd: Path, session: Session, tier: str
+) -> None:
+    def cancel(progress: Progress) -> None:
+        if progress.phase == "load":
+            session.cancel()
+
+    with pytest.raises(Cancelled):
+        cogmagic.generate(PROMPT, model=str(toy), tier=tier, on_progress=cancel, **QUICK)
+    assert session.loaded is None  # it was not read to its end
+    assert cogmagic.generate(PROMPT, model=str(toy), tier=tier, **QUICK).path.is_file()
+
+
+def test_who_checks_between_tensors_is_asked_until_it_raises(toy: Path) -> None:
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), checking(check):
+        load(toy, "t2v", "float32")
+    assert asked == 100
+    pipe = load(toy, "t2v", "float32")
+    before = [p.data_ptr() for p in pipe.transformer.parameters()]
+    asked = 0
+    cpu = torch.device("cpu")
+    with pytest.raises(KeyboardInterrupt), placed(pipe, "none", cpu, check=check):
+        pass
+    assert asked == 100
+    assert [p.data_ptr() for p in pipe.transformer.parameters()] == before

@@ -1,0 +1,56 @@
+"""Compiled blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cogmagic
+from cogmagic._pipeline import compile as _compile
+from cogmagic._session.session import Session
+from cogmagic._video.mp4 import write_mp4
+from tests.helpers.pipelines import traces
+from tests.helpers.toy import PROMPT
+
+
+@pytest.mark.parametrize("tier", ["none", "model", "stream"])
+def test_compiled_blocks_draw_the_same_and_leave_nothing(
+    toy: Path, cwd: Path, session: Session, tier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {
+        "model": str(toy), "tier": tier, "seed": 3, "num_inference_steps": 2, "compile": True,
+    }  # fmt: skip
+    frames: list[Any] = []
+
+    def write(path: Path, found: Any, *rest: Any) -> None:
+        frames.append(found)
+        write_mp4(path, found, *rest)
+
+    monkeypatch.setattr("cogmagic._session.session.write_mp4", write)
+    cogmagic.generate(PROMPT, **(options | {"compile": False}))
+    _compile._SEEN.clear()
+    seen: list[str] = []
+    first = cogmagic.generate(PROMPT, **options, on_progress=lambda p: seen.append(p.phase))
+    assert "compile" in first.report.seconds
+    assert list(dict.fromkeys(seen))[1:] == ["denoise", "compile", "decode", "save"]
+    again = cogmagic.generate(PROMPT, **options)
+    assert "compile" not in again.report.seconds  # the code is there
+    assert again.report.frames_sha256 == first.report.frames_sha256
+    off = abs(frames[1].astype(int) - frames[0].astype(int)).max()
+    assert off <= 2  # of 255
+    assert session.loaded is not None
+    assert traces(session.loaded.pipe) == []
+
+
+def test_compiling_without_a_compiler_or_layer_by_layer(
+    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(cogmagic.TierError, match="--compile does not work with tier 'sequential'"):
+        cogmagic.generate(PROMPT, model=str(toy), tier="sequential", compile=True)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(cogmagic.RequestError, match="there is none on PATH"):
+        cogmagic.generate(PROMPT, model=str(toy), compile=True)
+    assert session.loaded is None  # refused before anything was loaded
+    assert list(cwd.iterdir()) == []

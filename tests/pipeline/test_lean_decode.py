@@ -1,0 +1,306 @@
+"""Lean decoding: the same picture, the same calls, fewer bytes, and a VAE that is as it was."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+from cogmagic._footprint.configs import table
+from cogmagic._footprint.passes import build
+from cogmagic._footprint.trace import traced
+from cogmagic._models.find import embedded_folder
+from cogmagic._pipeline.generate import _decoder_calls
+from cogmagic._pipeline.lean_decode import lean_decoding
+from cogmagic._units import GIB
+
+PORTRAIT, LANDSCAPE = (9, 5), (6, 8)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Any:
+    """The embedded model's VAE, with tiles of 6×5 latents."""
+    from diffusers import AutoencoderKLCogVideoX
+
+    vae = AutoencoderKLCogVideoX.from_pretrained(embedded_folder(), subfolder="vae").eval()
+    vae.enable_slicing()
+    vae.enable_tiling(48, 40)
+    return vae
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Any:
+    """The VAE of the 5b with an eighth of its channels and random weights, tiles of 4×6."""
+    from diffusers import AutoencoderKLCogVideoX
+
+    torch.manual_seed(0)
+    config = table()["models"]["5b"]["configs"]["vae"]
+    vae = AutoencoderKLCogVideoX.from_config(
+        config | {"block_out_channels": (16, 32, 32, 64), "norm_num_groups": 16}
+    ).eval()
+    vae.enable_slicing()
+    vae.enable_tiling(32, 48)  # of which the overlaps are no whole latents
+    return vae
+
+
+def latents(frames: int, size: tuple[int, int], dtype: torch.dtype, batch: int = 1) -> torch.Tensor:
+    """As ``decode_latents`` gives them: strided."""
+    generator = torch.Generator().manual_seed(frames)
+    made = torch.randn(batch, frames, 16, *size, generator=generator).to(dtype)
+    return made.permute(0, 2, 1, 3, 4) * 1.2
+
+
+def decoded(vae: Any, z: torch.Tensor, within: Any = None) -> tuple[torch.Tensor, int]:
+    """The picture, and how often the decoder was called for it."""
+    calls = 0
+
+    def called(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+
+    hooks = [vae.decoder.register_forward_hook(called)]
+    hooks += [vae.decoder.register_forward_pre_hook(called)]
+    try:
+        with torch.no_grad(), within or nullcontext():
+            return vae.decode(z).sample, calls
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def same(vae: Any, z: torch.Tensor, **options: Any) -> None:
+    plain, calls = decoded(vae, z)
+    lean, again = decoded(vae, z, lean_decoding(vae, **options))
+    assert lean.dtype == plain.dtype
+    assert torch.equal(lean, plain)
+    assert again == calls > 0
+
+
+def state(vae: Any) -> list[dict[str, Any]]:
+    """Everything that hangs on the modules, by what it is and not by what it is worth."""
+    kept = []
+    for module in vae.modules():
+        known = dict(vars(module))
+        for name, value in known.items():
+            if isinstance(value, dict):
+                known[name] = {key: id(item) for key, item in value.items()}
+        kept.append(known)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "dtype"),
+    [
+        (1, LANDSCAPE, torch.float32),
+        (5, PORTRAIT, torch.float32),
+        (1, PORTRAIT, torch.bfloat16),
+        (4, LANDSCAPE, torch.bfloat16),
+        (5, PORTRAIT, torch.bfloat16),
+        (9, (6, 6), torch.bfloat16),
+        (3, (6, 5), torch.bfloat16),  # one tile
+    ],
+)
+def test_the_embedded_model_decodes_to_the_same_bits(
+    tiny: Any, frames: int, size: tuple[int, int], dtype: torch.dtype
+) -> None:
+    z = latents(frames, size, dtype)
+    vae = tiny.to(dtype)
+    tiles = _decoder_calls(vae, z.permute(0, 2, 1, 3, 4)) // max(frames // 2, 1)
+    assert (tiles == 1) == (size == (6, 5))
+    same(vae, z)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_published_architecture_decodes_to_the_same_bits(
+    narrow: Any, dtype: torch.dtype
+) -> None:
+    same(narrow.to(dtype), latents(5, (4, 8), dtype))
+
+
+def test_without_tiling_and_in_batches(tiny: Any) -> None:
+    vae, z = tiny.float(), latents(3, (7, 6), torch.float32, batch=2)
+    same(vae, z)
+    vae.use_tiling = vae.use_slicing = False
+    same(vae, z)
+    vae.enable_slicing()
+    vae.enable_tiling()
+
+
+def test_a_tuple_and_gradients(tiny: Any) -> None:
+    vae, z = tiny.float(), latents(1, (8, 5), torch.float32)
+    plain = decoded(vae, z)[0]
+    with lean_decoding(vae):
+        assert torch.equal(vae.decode(z, return_dict=False)[0], plain)  # gradients are on
+        assert isinstance(vae._decode(z, return_dict=False), tuple)
+
+
+def test_the_latents_are_left_alone(tiny: Any) -> None:
+    vae, z = tiny.float(), latents(3, (8, 5), torch.float32)
+    before = z.clone()
+    with lean_decoding(vae):
+        vae.decode(z)
+    assert torch.equal(z, before)
+
+
+def test_the_vae_is_as_it_was(tiny: Any) -> None:
+    vae, z = tiny.bfloat16(), latents(5, (6, 6), torch.bfloat16)
+    before = state(vae)
+    with lean_decoding(vae):
+        assert state(vae) != before
+        vae.decode(z)
+    assert state(vae) == before
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_the_vae_is_as_it_was_after_an_exception(tiny: Any, after: int) -> None:
+    vae, z = tiny.bfloat16(), latents(5, (6, 6), torch.bfloat16)
+    plain = decoded(vae, z)[0]
+    before, calls = state(vae), 0
+
+    def stop(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == after:
+            raise KeyboardInterrupt
+
+    hook = vae.decoder.up_blocks[1].resnets[0].conv2.conv.register_forward_hook(stop)
+    with pytest.raises(KeyboardInterrupt), lean_decoding(vae):
+        vae.decode(z)
+    hook.remove()
+    assert state(vae) == before
+    assert torch.equal(decoded(vae, z, lean_decoding(vae))[0], plain)
+
+
+def test_each_layer_is_called_as_often(narrow: Any) -> None:
+    vae, z = narrow.float(), latents(3, (4, 6), torch.float32)
+    calls: dict[str, int] = {}
+
+    def count(name: str, *_: Any) -> None:
+        calls[name] = calls.get(name, 0) + 1
+
+    hooks = [
+        module.register_forward_hook(partial(count, name))
+        for name, module in vae.decoder.named_modules()
+        if [*module.parameters(recurse=False)]
+    ]
+    decoded(vae, z)
+    plain = dict(calls)
+    calls.clear()
+    decoded(vae, z, lean_decoding(vae))
+    for hook in hooks:
+        hook.remove()
+    assert calls == plain
+    assert set(calls.values()) == {1}
+
+
+def test_with_weights_that_come_leaf_by_leaf(tiny: Any) -> None:
+    """As sequential offload has them."""
+    from accelerate import cpu_offload
+    from accelerate.hooks import remove_hook_from_module
+    from diffusers import AutoencoderKLCogVideoX
+
+    vae = AutoencoderKLCogVideoX.from_config(tiny.config).eval()
+    vae.load_state_dict(tiny.float().state_dict())
+    vae.enable_tiling(48, 40)
+    z = latents(3, (8, 5), torch.float32)
+    plain = decoded(vae, z)[0]
+    cpu_offload(vae, torch.device("cpu"))
+    with lean_decoding(vae):
+        assert "forward" in vars(vae.decoder)
+        lean = decoded(vae, z)[0]
+    remove_hook_from_module(vae, recurse=True)
+    assert torch.equal(lean, plain)
+
+
+def hooked(vae: Any) -> Callable[[], None]:
+    handle = vae.decoder.mid_block.register_forward_pre_hook(lambda *_: None)
+    return lambda: handle.remove()
+
+
+def replaced(vae: Any) -> Callable[[], None]:
+    block = vae.decoder.up_blocks[0].resnets[0]
+    block.forward = partial(type(block).forward, block)
+    return lambda: block.__dict__.pop("forward") and None
+
+
+def padded(vae: Any) -> Callable[[], None]:
+    convolution = vae.decoder.conv_in
+    convolution.pad_mode = "replicate"
+
+    def undo() -> None:
+        convolution.pad_mode = "first"
+
+    return undo
+
+
+def activated(vae: Any) -> Callable[[], None]:
+    resnet = vae.decoder.mid_block.resnets[0]
+    resnet.nonlinearity = torch.nn.GELU()
+
+    def undo() -> None:
+        resnet.nonlinearity = torch.nn.SiLU()
+
+    return undo
+
+
+@pytest.mark.parametrize("change", [hooked, replaced, padded, activated])
+def test_another_decoder_is_left_alone(tiny: Any, change: Callable[..., Any]) -> None:
+    vae = tiny.float()
+    undo = change(vae)
+    try:
+        before = state(vae)
+        with lean_decoding(vae):
+            assert state(vae) == before
+    finally:
+        undo()
+    with lean_decoding(torch.nn.Linear(1, 1)):
+        pass
+
+
+def test_nested(tiny: Any) -> None:
+    vae, z = tiny.float(), latents(1, (8, 5), torch.float32)
+    before, plain = state(vae), decoded(vae, z)[0]
+    with lean_decoding(vae):
+        with lean_decoding(vae):
+            pass
+        assert torch.equal(decoded(vae, z)[0], plain)
+    assert state(vae) == before
+
+
+def peak(vae: Any, within: Any) -> float:
+    """GiB beside the weights in a tile's passes over the first three latent frames and two more."""
+    with within, traced(vae) as trace:
+        cache = None
+        for count in (3, 2):
+            tile = torch.empty(1, 16, count, 30, 45, dtype=torch.bfloat16, device="meta")
+            out, cache = vae.decoder(tile, conv_cache=cache)
+            del out
+        return trace.peak().peak / GIB
+
+
+def test_the_peak_is_lower() -> None:
+    """For the published VAE and its tiles; the weights would be 0.4 GiB more."""
+    vae = build("vae", table()["models"]["5b"]["configs"]["vae"], torch.bfloat16)
+    plain = peak(vae, nullcontext())
+    assert plain > 3.5
+    assert peak(vae, lean_decoding(vae)) < 0.57 * plain
+
+
+def test_nothing_of_a_tile_is_left_for_the_next(tiny: Any) -> None:
+    """Counted on the meta device, where a whole clip can be traced, too."""
+    vae = build("vae", dict(tiny.config), torch.bfloat16)
+    vae.enable_tiling(48, 40)
+    peaks = []
+    gc.collect()
+    for size in (6, 6), (11, 6):
+        with lean_decoding(vae), traced(vae) as trace:
+            z = torch.empty(1, 16, 5, *size, dtype=torch.bfloat16, device="meta")
+            picture = vae.decode(z).sample
+            peaks.append(trace.peak().peak - 2 * picture.nbytes)
+            assert picture.shape == (1, 3, 17, 8 * size[0], 8 * size[1])
+    assert peaks[1] <= peaks[0]

@@ -1,0 +1,118 @@
+"""Cached prompt embeddings: the same prompt again needs no text encoder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import cogmagic
+from cogmagic import Request
+from cogmagic._models.catalog import catalogued
+from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._session.session import Session
+from tests.helpers.toy import PROMPT
+
+
+@pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
+def test_the_same_prompt_again_needs_no_encoder(
+    toy: Path, cwd: Path, session: Session, tier: str
+) -> None:
+    options: dict[str, Any] = {"model": str(toy), "seed": 3, "num_inference_steps": 1}
+    first = cogmagic.generate(PROMPT, tier=tier, **options)
+    assert "encode" in first.report.seconds
+    assert session.loaded is not None
+    encoder = session.loaded.pipe.text_encoder
+    called: list[int] = []
+    encoder.register_forward_hook(lambda *_: called.append(1))
+    again = cogmagic.generate(PROMPT, tier=tier, **options)
+    assert called == []
+    assert "encode" not in again.report.seconds
+    assert again.report.frames_sha256 == first.report.frames_sha256
+    assert session.loaded.pipe.text_encoder is encoder
+    cogmagic.generate("a blue square", tier=tier, **options)
+    assert called
+    assert cogmagic.release(prompts=True).endswith("forgot 3 prompts.")
+
+
+def test_a_damaged_embedding_is_made_anew(
+    toy: Path, cwd: Path, session: Session, own_cache: Path
+) -> None:
+    options: dict[str, Any] = {"model": str(toy), "seed": 3, "num_inference_steps": 1}
+    first = cogmagic.generate(PROMPT, **options)
+    for file in (own_cache / "prompts-v1").iterdir():
+        file.write_bytes(file.read_bytes()[:-7])
+    again = cogmagic.generate(PROMPT, **options)
+    assert "encode" in again.report.seconds
+    assert again.report.frames_sha256 == first.report.frames_sha256
+    assert "encode" not in cogmagic.generate(PROMPT, **options).report.seconds
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    kept = texts(tmp_path)
+    kept.write([torch.ones(1, 4, 2)] * 2)
+    assert kept.read() is None
+    assert list((own_cache / "prompts-v1").iterdir()) == []
+
+
+def texts(tmp_path: Path, prompt: str = PROMPT, **options: Any) -> Texts:
+    model = catalogued("tiny")
+    assert model is not None
+    for part in ("text_encoder", "tokenizer"):
+        (tmp_path / part).mkdir(exist_ok=True)
+        if not (tmp_path / part / "file").exists():
+            (tmp_path / part / "file").touch()
+    return Texts(Request.of(prompt, model, **options), tmp_path, "float32", "cpu")
+
+
+def test_what_decides_an_embedding_is_in_its_name(tmp_path: Path) -> None:
+    kept = texts(tmp_path)
+    assert kept.read() is None
+    kept.write([torch.ones(1, 4, 2), torch.zeros(1, 4, 2)])
+    assert kept.read() is not None
+    assert texts(tmp_path, "another").read() is None
+    assert texts(tmp_path, negative_prompt="dark").read() is None
+    assert texts(tmp_path, guidance_scale=1.0).read() is not None  # the prompt alone
+    model = catalogued("tiny")
+    assert model is not None
+    request = Request.of(PROMPT, model)
+    assert Texts(request, tmp_path, "bfloat16", "cpu").read() is None
+    assert Texts(request, tmp_path, "float32", "H100").read() is None
+    os.utime(tmp_path / "text_encoder" / "file", (1, 1))  # trained anew
+    assert texts(tmp_path).read() is None
+
+
+def test_damage_and_a_folder_that_cannot_be_written(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = texts(tmp_path)
+    kept.write([torch.ones(1, 4, 2)] * 2)
+    for file in (own_cache / "prompts-v1").iterdir():
+        file.write_bytes(b"cut short")
+    assert kept.read() is None
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path / "a file"))
+    kept = texts(tmp_path)
+    kept.write([torch.ones(1, 4, 2)] * 2)
+    assert kept.read() is None
+
+
+def test_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cogmagic._pipeline.prompt_cache._MOST", 13_000)
+    found = [texts(tmp_path, f"prompt {i}", guidance_scale=1.0) for i in range(4)]
+    for age, kept in enumerate(found[:3]):
+        kept.write([torch.ones(1, 1000)])  # 4 kB each
+        (file,) = kept._files
+        os.utime(file, (1000 + age, 1000 + age))
+    found[0].read()
+    found[3].write([torch.ones(1, 1000)])
+    assert [kept.read() is not None for kept in found] == [True, False, True, True]

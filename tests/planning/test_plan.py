@@ -1,0 +1,23 @@
+"""A plan and its candidates."""
+
+from __future__ import annotations
+
+import json
+
+import cogmagic
+from cogmagic import Machine
+from cogmagic._planning.plan import as_json
+
+
+def test_candidates_have_what_the_plan_has() -> None:
+    found = cogmagic.plan(model="5b", machine=Machine.of("RTX 3060"))
+    amounts = ("peak_vram", "peak_allocated", "peak_ram", "seconds", "step_seconds", "fits")
+    assert found.chosen is not None
+    for name in amounts:
+        assert getattr(found.chosen, name) == getattr(found, name) is not None
+    assert found.chosen.reason == "fits"
+    reasons = {c.tier: c.reason for c in found.candidates}
+    assert reasons["none"].startswith("lacks ")
+    assert reasons["none"].endswith(" GiB of VRAM")
+    data = json.loads(as_json(found))["candidates"]
+    assert [c["reason"] for c in data] == list(reasons.values())

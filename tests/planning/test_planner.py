@@ -1,0 +1,179 @@
+"""The tier that is chosen, and its figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import cogmagic
+from cogmagic import Machine, Request
+from cogmagic._models.catalog import MODELS, catalogued
+from cogmagic._planning.planner import plan
+from cogmagic._units import GIB
+from tests.helpers.benchmarks import script
+from tests.helpers.plans import five, machine
+from tests.helpers.toy import PROMPT
+
+
+def test_a_plan_without_the_encoder_needs_less() -> None:
+    model = catalogued("5b")
+    assert model is not None
+    request, machine = Request.of(PROMPT, model), Machine.of("RTX 4000 Ada")
+    with_text, without = (plan(request, machine, text=text) for text in (True, False))
+    assert (with_text.tier, without.tier) == ("model", "none")
+    assert "its encoder is not needed" in str(without)
+
+
+def test_fp8_makes_room() -> None:
+    machine = Machine.of("RTX 4080", ram=64)
+    plain, narrow = (
+        cogmagic.plan(model="5b", machine=machine, tier="none", fp8=fp8) for fp8 in (False, True)
+    )
+    assert plain.peak_allocated is not None
+    assert narrow.peak_allocated is not None
+    assert 4.0 < (plain.peak_allocated - narrow.peak_allocated) / GIB < 5.0
+    assert narrow.peak_ram is not None
+    assert plain.peak_ram is not None
+    assert 4.0 < (plain.peak_ram - narrow.peak_ram) / GIB < 5.0
+    assert "savings  --fp8" in str(narrow)
+
+
+def test_where_host_memory_is_short_components_are_staged() -> None:
+    found = cogmagic.plan(model="1.5-5b", machine=Machine.of("RTX 4090", ram=8))
+    assert (found.tier, found.fits) == ("staged", True)
+
+
+TINY = MODELS[0]
+
+
+def test_a_forced_tier_is_taken_and_the_rule_still_told() -> None:
+    chosen = plan(Request.of("a circle", TINY), machine(40.0), tier="sequential")
+    assert (chosen.tier, chosen.rule) == ("sequential", "none")
+    assert "the planner says none" in chosen.reason
+    assert "40.0 GiB" in chosen.rule_reason
+    assert plan(Request.of("a circle", TINY), machine(40.0), tier="auto").tier == "none"
+
+
+def test_the_fastest_that_fits_is_taken_and_of_equals_the_simplest() -> None:
+    tiers = {v: plan(five(), Machine.of(vram=v)).tier for v in (5, 6, 12, 16, 24, 32)}
+    assert tiers == {
+        5: "sequential",
+        6: "stream",
+        12: "stream",
+        16: "model",
+        24: "model",
+        32: "none",
+    }
+    assert plan(five(), Machine.of("2x A100 80GB")).tier == "none"
+    assert plan(five(), Machine.of("2x RTX 4080")).tier == "balanced"
+
+
+def test_host_memory_counts() -> None:
+    model = catalogued("1.5-5b")
+    assert model is not None
+    found = plan(Request.of("any", model), Machine.of("RTX 4090", ram=1))
+    assert not found.fits
+    assert "GiB of RAM" in found.reason
+
+
+def test_the_simplest_of_those_that_hardly_differ() -> None:
+    for card in ("RTX 3060", "RTX 4090", "T4"):
+        assert cogmagic.plan(machine=Machine.of(card, ram=16)).tier == "none"
+    short = cogmagic.plan(
+        model="5b", machine=Machine.of("V100 32GB", ram=24), dtype="float16",
+        num_inference_steps=1,
+    )  # fmt: skip
+    assert short.tier == "none"
+
+
+@pytest.mark.parametrize("card", ["P100", "GTX 1080 Ti", "RTX 3060", "H100 SXM"])
+def test_a_stream_is_never_slower_than_layer_by_layer(card: str) -> None:
+    found = cogmagic.plan(
+        model="1.5-5b", machine=Machine.of(card), dtype="float16", num_frames=161, tier="stream"
+    )
+    seconds = {c.tier: c.seconds or 0 for c in found.candidates}
+    assert seconds["stream"] < seconds["sequential"]
+
+
+def test_what_the_files_hold_counts(tmp_path: Path) -> None:
+    """A folder of 5b's architecture, whose transformer may be in other bits than the hub's."""
+    from cogmagic._models.find import find_model
+
+    plan_time = script("plan_time")
+    found = {}
+    for dtype in ("BF16", "F32"):
+        folder = tmp_path / dtype
+        folder.mkdir()
+        plan_time._foreign(folder, layers=42, dtype=dtype)
+        model = find_model(str(folder))
+        assert model.name == "5b"
+        assert model.stored.transformer == {"BF16": "bfloat16", "F32": "float32"}[dtype]
+        machine = Machine.of("RTX 4090", ram=12)
+        found[dtype] = plan(Request.of("any", model), machine, tier="model", folder=folder)
+    assert found["BF16"].fits
+    assert not found["F32"].fits
+    assert (found["F32"].peak_ram or 0) - (found["BF16"].peak_ram or 0) > 10 * GIB
+    assert (found["F32"].seconds or 0) - (found["BF16"].seconds or 0) > 10  # twice the bytes
+
+
+def test_weights_that_are_in_host_memory_are_not_read_again() -> None:
+    machine = Machine.of("RTX 4090")
+    cold, warm = (plan(five(), machine, loaded=loaded) for loaded in (False, True))
+    times = [{c.tier: c.seconds or 0 for c in p.candidates} for p in (cold, warm)]
+    assert times[0]["model"] - times[1]["model"] == pytest.approx(20, abs=2)  # 20 GiB at 1 GiB/s
+    assert times[0]["staged"] == times[1]["staged"]
+    assert times[0]["model"] < times[0]["staged"]
+
+
+def test_what_is_to_come_from_the_hub_must_fit_on_the_disk() -> None:
+    machine = replace(Machine.of("RTX 4090"), disk=10 * GIB)
+    short = plan(five(), machine, download=21_500_000_000)
+    assert not short.fits
+    assert short.reason.startswith("nothing fits: ")
+    assert short.reason.endswith("lacks 10.03 GiB of disk")
+    assert "download 21.5 GB from the hub, first" in str(short)
+    assert plan(five(), machine, download=10**9).fits
+
+
+def test_weights_that_cannot_be_cached_are_read_at_each_step() -> None:
+    roomy, short = (
+        plan(five(), Machine.of("RTX 3060", ram=ram), tier="sequential") for ram in (32, 11)
+    )
+    assert roomy.step_seconds is not None
+    assert short.step_seconds is not None
+    assert short.step_seconds - roomy.step_seconds == pytest.approx(12.0, abs=0.1)
+    # 10.4 GiB at 1 GiB/s, and then from pageable memory, where the roomy one has it page-locked.
+    both = cogmagic.plan(
+        model="5b", machine=Machine.of("RTX 3060", ram=11), tier="sequential", guidance_halves=True
+    )
+    assert both.step_seconds is not None
+    assert both.step_seconds - short.step_seconds > 10.4  # twice a step
+
+
+def test_what_this_process_has_is_not_missing() -> None:
+    machine = Machine.of("RTX 4090", ram=1)
+    assert not plan(five(), machine).fits
+    assert plan(five(), replace(machine, ram=replace(machine.ram, mine=2 * GIB))).fits
+
+
+def test_a_cpu_without_enough_memory_is_told_so() -> None:
+    model = catalogued("5b")
+    assert model is not None
+    found = plan(five(), Machine.of(ram=16))
+    assert not found.fits
+    assert found.reason.startswith("nothing fits: none, which needs least, lacks ")
+    assert plan(five(), Machine.of(ram=64)).fits
+
+
+def test_a_stream_keeps_as_many_blocks_as_fit() -> None:
+    machine = Machine.of("H100 SXM")
+    kept = []
+    for limit in (5.7, 6, 8, 12, 16, 24):
+        found = plan(five(), machine, vram_limit=round(limit * GIB))
+        kept.append(next(c for c in found.candidates if c.tier == "stream").needs.resident_blocks)
+    assert kept == sorted(kept)
+    assert kept[0] < 4
+    assert 10 < kept[3] < 42
+    assert kept[-1] == 42

@@ -1,0 +1,88 @@
+"""What a plan that does not fit suggests."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import cogmagic
+from cogmagic import Machine, Request
+from cogmagic._models.catalog import catalogued
+from cogmagic._planning.planner import plan
+from cogmagic._units import GIB
+from tests.helpers.plans import five
+
+
+def test_a_lack_of_disk_is_not_cured_by_savings() -> None:
+    model = catalogued("5b")
+    assert model is not None
+    machine = replace(Machine.of("H100 SXM"), disk=GIB)
+    found = plan(Request.of("any", model), machine, download=20 * GIB)
+    assert not found.fits
+    assert not any(change.startswith("--") for change in found.changes)
+
+
+def test_a_plan_that_does_not_fit_says_what_would() -> None:
+    small = Machine.of(vram=3.6)
+    found = cogmagic.plan(model="5b", machine=small)
+    assert not found.fits
+    assert any(c.startswith("--lean-decode --guidance-halves: ") for c in found.changes)
+    assert cogmagic.plan(model="5b", machine=small, lean_decode=True, guidance_halves=True).fits
+
+
+def test_nothing_fits_says_by_how_much_and_what_would() -> None:
+    found = plan(five(), Machine.of(vram=4))
+    assert not found.fits
+    assert found.reason.startswith("nothing fits: sequential, which needs least, lacks ")
+    assert any("GiB of VRAM more: sequential, " in change for change in found.changes)
+    assert "--lean-decode: sequential, 37 min (the same picture; decoding takes longer)" in (
+        found.changes
+    )
+    model = catalogued("1.5-5b")
+    assert model is not None
+    card = Machine.of(vram=7)
+    found = plan(Request.of("any", model), card)
+    (frames,) = [c for c in found.changes if c.startswith("--num-frames")]
+    fewer = int(frames.split()[1].rstrip(":"))
+    assert plan(Request.of("any", model, num_frames=fewer), card).fits
+    assert not plan(Request.of("any", model, num_frames=fewer + 16), card).fits
+
+
+def test_a_tier_that_does_not_fit_names_the_one_that_does() -> None:
+    machine = Machine.of(vram=25)
+    for options in ({"policy": "rule"}, {"tier": "none"}):
+        found = cogmagic.plan(model="1.5-5b", machine=machine, **options)
+        assert not found.fits
+        (change,) = found.changes
+        assert change.startswith("--tier auto --policy auto: model, ")
+
+
+def test_there_is_nothing_to_halve_without_guidance() -> None:
+    for scale, offered in ((6.0, True), (1.0, False)):
+        found = cogmagic.plan(model="1.5-5b", machine=Machine.of(vram=5), guidance_scale=scale)
+        assert any("halves" in change for change in found.changes) is offered
+
+
+@pytest.mark.parametrize("vram", [1.9, 3.3, 5.3, 6.6, 9.1, 12.7, 15.2, 18.9, 21.4, 24.6])
+@pytest.mark.parametrize("name", ["2b", "5b", "1.5-5b"])
+def test_what_is_said_to_help_helps(name: str, vram: float) -> None:
+    found = cogmagic.plan(model=name, machine=Machine.of(vram=vram, ram=64))
+    assert found.changes or found.candidates[0].tier == found.tier
+    for change in found.changes:
+        what, _, then = change.partition(": ")
+        options: dict[str, Any] = {}
+        room = vram
+        for part in what.split(" and "):
+            if part.startswith("--num-frames"):
+                options["num_frames"] = int(part.split()[1])
+            elif part.startswith("--"):
+                names = part.removeprefix("--").replace("-", "_").split(" __")
+                options |= dict.fromkeys(names, True)
+            else:
+                room += float(part.split()[0])
+        after = cogmagic.plan(model=name, machine=Machine.of(vram=room, ram=64), **options)
+        tier = re.split(r"[ ,]", then)[0]
+        assert next(c for c in after.candidates if c.tier == tier).fits

@@ -1,0 +1,126 @@
+"""A GPU that is probed, and runs that are recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cogmagic import Machine
+from cogmagic._machine.torch_build import TorchBuild
+from cogmagic._planning.planner import plan
+from cogmagic._units import GIB
+from tests.helpers.nvml import FakeNvml
+from tests.helpers.plans import five
+
+
+def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
+    nvml: FakeNvml, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of events; what a probe measures is looked at on GPUs."""
+    from contextlib import nullcontext
+
+    import torch
+
+    from cogmagic._machine import rates as _rates
+    from cogmagic._session import calibration as _experience
+
+    made: list[int] = []
+
+    def probe(_: torch.device) -> _rates.Rates:
+        made.append(1)
+        return _rates.Rates(4e14, 1e14, source="probe")
+
+    monkeypatch.setattr(
+        "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
+    )
+    monkeypatch.setattr("cogmagic._machine.probe.probe", probe)
+    monkeypatch.setattr(_experience, "_probed", set())
+    monkeypatch.setattr(_experience, "use_expandable_segments", lambda: None)
+    monkeypatch.setattr(_experience, "checked_by_torch", lambda machine: machine)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda _: nullcontext())
+    for _ in range(2):
+        machine = _experience.ready(Machine.detect(), ())
+        assert machine.rates is not None
+        assert (machine.rates.source, machine.rates.probes, len(made)) == ("probe", 1, 1)
+    _rates.delete_probes(own_cache)
+    assert Machine.detect().rates != machine.rates
+    again = _experience.ready(Machine.detect(), ())
+    assert again.rates is not None
+    assert (again.rates.probes, len(made)) == (1, 2)
+    for kernel in range(6):
+        monkeypatch.setattr(_experience, "_probed", set())
+        _experience.ready(Machine.detect(), ())
+        assert len(made) == min(kernel + 3, 6)  # five are enough
+    own_cache.joinpath("rates-v4.json").unlink()
+    monkeypatch.setattr(_rates, "write_atomically", refuse)
+    unkept = _experience.ready(Machine.detect(), ())
+    assert unkept.rates is not None
+    assert unkept.rates.source == "probe"
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError
+
+
+def test_a_run_is_learnt_with_its_software_and_without_other_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cogmagic._machine.history import History
+    from cogmagic._session.calibration import learn
+    from cogmagic._video.report import Report
+
+    monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path))
+    software = {"driver": "580.95.05", "versions": "torch 2.13.0, diffusers 0.42.1"}
+    machine = replace(Machine.of("RTX 4090 + RTX 3060"), **software)
+    before = plan(five(), machine)
+    report = Report(
+        tier=before.tier,
+        reason="",
+        device="",
+        dtype="bfloat16",
+        peak_allocated={0: 20 * GIB, 1: 9 * GIB},  # the second is not used by the run
+        held_before={0: 6 * GIB, 1: 9 * GIB},
+    )
+    learn(machine, before, report)
+    (row,) = History().read()
+    assert row.measured_allocated == 14 * GIB
+    assert row.driver == "580.95.05"
+    assert row.versions.endswith(", torch 2.13.0, diffusers 0.42.1")
+    assert plan(five(), replace(machine, past=(row,))).peak_allocated != before.peak_allocated
+
+
+def test_running_out_is_evidence_where_it_should_have_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cogmagic._machine.history import History
+    from cogmagic._session.calibration import learn
+
+    monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path))
+    machine = Machine.of("RTX 4090")
+    before = plan(five(), machine)
+    learn(machine, before, None)
+    (row,) = History().read()
+    assert row.out_of_memory
+    after = plan(five(), replace(machine, past=(row,)))
+    assert not next(c for c in after.candidates if c.tier == "model").fits
+    assert after.tier == "stream"
+    under = plan(five(), machine, tier="none", vram_limit=10 * GIB)  # was known not to fit
+    learn(machine.limited_to(10 * GIB), under, None)
+    assert plan(five(), replace(machine, past=History().read()[1:])).tier == "model"
+
+
+def test_only_a_surprise_is_a_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cogmagic._machine.failures import is_device_shortage, is_shortage
+    from cogmagic._machine.history import History
+    from cogmagic._session.calibration import learn
+
+    assert is_shortage(MemoryError())
+    assert not is_device_shortage(MemoryError())
+    assert is_device_shortage(RuntimeError("CUDA error: out of memory"))
+    small = Machine.of(vram=5)
+    learn(small, plan(five(), small, tier="sequential"), None)  # was said not to fit
+    two = Machine.of("RTX 3090 + RTX 3060")
+    learn(two, plan(five(), two, tier="balanced"), None)  # of which card?
+    assert History().read() == ()

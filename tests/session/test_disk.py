@@ -1,0 +1,137 @@
+"""Disks that fill up, folders that become read-only or vanish, and kernels that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cogmagic
+from cogmagic import OutputError, Progress
+from cogmagic._session.session import Session
+from tests.helpers.benchmarks import ROOT
+from tests.helpers.toy import PROMPT, QUICK
+
+CLIP: dict[str, Any] = {"seed": 3, "num_inference_steps": 2}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 40 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounts a small disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("this sandbox does not mount")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_fills_up_while_the_video_is_written(
+    toy: Path, small_disk: Path, tmp_path: Path, session: Session
+) -> None:
+    wish: dict[str, Any] = {"model": str(toy), "save": small_disk, "num_frames": 17} | CLIP
+    with pytest.raises(OutputError, match=r"No space left on device.*kept in memory"):
+        cogmagic.generate(PROMPT, **wish)
+    assert list(small_disk.iterdir()) == []
+    saved = cogmagic.unsaved().save(tmp_path)
+    assert len(saved.frames()) == 17
+    assert saved.report.frames_sha256
+
+
+def test_a_disk_that_is_too_full_is_said_before_the_run(
+    toy: Path, small_disk: Path, session: Session
+) -> None:
+    (small_disk / "full").write_bytes(b"x" * 36_000)
+    said: list[Progress] = []
+    with pytest.raises(OutputError, match=r"MB left, and the video may take"):
+        cogmagic.generate(PROMPT, model=str(toy), save=small_disk, on_progress=said.append, **CLIP)
+    assert said == []
+    assert [p.name for p in small_disk.iterdir()] == ["full"]
+
+
+def test_a_folder_that_vanishes_in_mid_run(toy: Path, tmp_path: Path, session: Session) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+
+    def vanish(progress: Progress) -> None:
+        if progress.phase == "decode":
+            shutil.rmtree(folder, ignore_errors=True)
+
+    with pytest.raises(OutputError, match="kept in memory"):
+        cogmagic.generate(PROMPT, model=str(toy), save=folder, on_progress=vanish, **CLIP)
+    assert cogmagic.unsaved().save(tmp_path).path.is_file()
+
+
+READ_ONLY = """
+import os, sys, cogmagic
+from pathlib import Path
+def close(progress):
+    if progress.phase == "denoise":
+        os.chmod("clips", 0o555)
+try:
+    cogmagic.generate("a red circle", save="clips/", num_inference_steps=2, num_frames=9,
+                      seed=1, on_progress=close)
+except cogmagic.OutputError as error:
+    print(error)
+    os.chmod("clips", 0o755)
+    print(len(cogmagic.unsaved().save("clips/").frames()))
+"""
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="root could write there all the same")
+def test_a_folder_that_becomes_read_only_in_mid_run(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    bound = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+    command = [*(bound if os.geteuid() == 0 else []), sys.executable, "-c", READ_ONLY]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    first, second = done.stdout.strip().splitlines()
+    assert "cannot be written (Permission denied). The video is kept in memory" in first
+    assert second == "9"
+
+
+def test_a_killed_process_leaves_no_video_that_does_not_play() -> None:
+    script = ROOT / "docs" / "benchmarks" / "kill.py"
+    command = [sys.executable, str(script), "--times", "4", "--seed", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 4
+    assert rows[-1]["videos"] >= 4
+
+
+def test_a_disk_that_refuses_costs_no_video(
+    toy: Path, cwd: Path, session: Session, shell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "hardlink_to", refuse)
+        patch.setattr(Path, "replace", refuse)
+        with pytest.raises(OutputError, match=r"No space left.*%cogvideo save PATH"):
+            cogmagic.generate(PROMPT, model=str(toy), save="a.mp4", **QUICK)
+    assert list(cwd.iterdir()) == []
+    assert cogmagic.unsaved().unsaved
+    saved = shell.run_line_magic("cogvideo", "save there.mp4")
+    assert saved.path == cwd / "there.mp4"
+    assert len(saved.frames()) == 9
+    with pytest.raises(OutputError, match="is there already"):
+        shell.run_line_magic("cogvideo", "save there.mp4")
+    with pytest.raises(cogmagic.RequestError, match="Where to"):
+        shell.run_line_magic("cogvideo", "save")
+
+
+def test_without_an_unsaved_video_that_is_said(session: Session) -> None:
+    session.unsaved = None
+    with pytest.raises(OutputError, match="no unsaved video"):
+        cogmagic.unsaved()

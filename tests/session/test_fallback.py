@@ -1,0 +1,104 @@
+"""The next plan after memory ran out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import cogmagic
+from cogmagic import Machine, Plan, Progress
+from cogmagic._planning.options import Placing
+from cogmagic._planning.planner import plan
+from cogmagic._session.diagnosis import Shortage
+from cogmagic._session.fallback import cheaper, ran_out
+from cogmagic._session.session import Session
+from cogmagic._units import GIB
+from tests.helpers.plans import ANYHOW, job
+from tests.helpers.toy import PROMPT, QUICK
+
+VRAM = Shortage("device", "VRAM ran out")
+
+HOST = Shortage("host", "host memory ran out")
+
+
+def chain(machine: Machine, cause: Shortage, placing: Placing = ANYHOW) -> list[Plan]:
+    """The plans that are tried when each runs out."""
+    wish = job(placing)
+    found = [plan(wish.request, machine, vram_limit=placing.vram_limit)]
+    while (following := cheaper(wish, found[-1], cause, machine)) is not None:
+        found.append(following)
+    return found
+
+
+def test_each_plan_needs_less_vram_than_the_one_before() -> None:
+    plans = chain(Machine.of("RTX 4090", ram=64), VRAM)
+    peaks = [p.peak_vram or 0 for p in plans]
+    assert len(plans) >= 3
+    assert all(after < before for before, after in pairwise(peaks))
+    least = min(c.peak_vram or 0 for c in plans[0].candidates)
+    assert peaks[-1] <= least
+
+
+def test_each_plan_needs_less_ram_than_the_one_before() -> None:
+    plans = chain(Machine.of("RTX 4090", ram=64), HOST)
+    peaks = [p.peak_ram or 0 for p in plans]
+    assert len(plans) >= 2
+    assert all(after < before for before, after in pairwise(peaks))
+
+
+def test_what_others_have_taken_meanwhile_is_not_planned_with() -> None:
+    machine = Machine.of("RTX 4090", ram=64)
+    first = plan(job().request, machine)
+    gpu = replace(machine.gpus[0], free=8 * GIB)
+    following = cheaper(job(), first, VRAM, replace(machine, gpus=(gpu,)))
+    assert following is not None
+    assert following.fits
+    assert (following.peak_vram or 0) < 8 * GIB
+
+
+@pytest.mark.parametrize(
+    ("placing", "cause"),
+    [
+        (Placing(tier="none"), VRAM),
+        (Placing(policy="rule"), VRAM),
+        (Placing(), Shortage("attention", "56.50 GiB were asked for at once")),
+    ],
+)
+def test_who_asked_for_a_tier_gets_no_other(placing: Placing, cause: Shortage) -> None:
+    assert len(chain(Machine.of("RTX 4090", ram=64), cause, placing)) == 1
+
+
+def test_a_limit_holds_for_every_plan() -> None:
+    plans = chain(Machine.of("A100 80GB", ram=64), VRAM, Placing(vram_limit=10 * GIB))
+    assert all((p.peak_vram or 0) <= 10 * GIB for p in plans)
+    assert len(plans) > 1
+
+
+def test_the_error_at_the_end_names_what_was_tried() -> None:
+    plans = chain(Machine.of("RTX 3060", ram=64), VRAM)
+    said = str(ran_out([(p, VRAM) for p in plans]))
+    assert said.startswith("5b at 720x480 with 49 frames ran out of memory in tier ")
+    assert said.count("VRAM ran out") == len(plans)
+    assert "It would need less with " in said
+
+
+def test_the_next_plan_makes_the_same_video(toy: Path, cwd: Path, session: Session) -> None:
+    plain = cogmagic.generate(PROMPT, model=str(toy), **QUICK)
+    notes: list[str] = []
+    failed: list[str] = []
+
+    def fail_once(progress: Progress) -> None:
+        notes.append(progress.note)
+        if progress.phase == "denoise" and progress.done == 1 and not failed:
+            failed.append("denoise")
+            raise MemoryError
+
+    video = cogmagic.generate(PROMPT, model=str(toy), on_progress=fail_once, **QUICK)
+    assert video.report.tier == "staged"
+    assert video.report.frames_sha256 == plain.report.frames_sha256
+    assert "in none host memory ran out" in video.facts_line()
+    assert "t2v, staged after none ran out of memory" in notes
+    assert video.report.seconds["failed"] > 0

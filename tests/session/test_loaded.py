@@ -1,0 +1,37 @@
+"""A loaded pipeline that is used again or replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cogmagic
+from cogmagic._session.session import Session
+from tests.helpers.toy import PROMPT, QUICK
+
+
+def test_weights_saved_anew_are_loaded_anew(tmp_path: Path, session: Session) -> None:
+    from tests.helpers.checkpoints import save_checkpoint
+
+    folder = save_checkpoint(tmp_path / "model")
+    wish = {"model": str(folder), "save": tmp_path, **QUICK}
+    first = cogmagic.generate(PROMPT, **wish)
+    save_checkpoint(folder, layers=1)
+    second = cogmagic.generate(PROMPT, **wish)
+    assert first.report.frames_sha256 != second.report.frames_sha256
+
+
+def test_the_pipeline_is_reused_and_replaced(
+    toy: Path, toy_i2v: Path, cwd: Path, session: Session
+) -> None:
+    from PIL import Image
+
+    cogmagic.generate(PROMPT, model=str(toy), seed=1, num_inference_steps=1)
+    first = session.loaded
+    cogmagic.generate(PROMPT, model=str(toy), seed=2, num_inference_steps=1, tier="model")
+    assert session.loaded is first
+    image = Image.new("RGB", (96, 96), "red")
+    video = cogmagic.generate(
+        PROMPT, model=str(toy_i2v), seed=1, num_inference_steps=1, image=image
+    )
+    assert session.loaded is not first
+    assert video.frames().shape == (17, 96, 96, 3)

@@ -1,0 +1,24 @@
+"""Runs that end in every way, in random order, in one process: nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.helpers.benchmarks import ROOT
+
+
+def test_nothing_is_left_behind(toy: Path, tmp_path: Path) -> None:
+    script = ROOT / "docs" / "benchmarks" / "soak.py"
+    other = tmp_path / "other"
+    other.symlink_to(toy)
+    command = [sys.executable, str(script), "--models", f"{toy},{other}", "--runs", "30"]
+    command += ["--sizes", "48x32x9,32x48x9,48x32x17"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows[-1] == {"wrong": []}
+    came = {row["came"].partition(":")[0] for row in rows if "came" in row}
+    assert came >= {"video", "InjectedError", "Cancelled", "OutOfMemoryError"}

@@ -1,0 +1,82 @@
+"""Real training loops with validations: one and two processes, DeepSpeed's stages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.benchmarks import ROOT
+from tests.helpers.training import deepspeed, train
+
+
+@pytest.mark.parametrize(
+    ("processes", "options"),
+    [
+        (1, {}),
+        (2, {}),
+        (2, {"mixed": "bf16", "wrapped": "yes"}),
+        pytest.param(2, {"zero": "1"}, marks=deepspeed),
+        pytest.param(2, {"zero": "2", "mixed": "bf16", "wrapped": "yes"}, marks=deepspeed),
+        pytest.param(2, {"zero": "3"}, marks=deepspeed),
+    ],
+    ids=lambda value: "-".join(value.values()) or "plain" if isinstance(value, dict) else None,
+)
+def test_training_goes_on_as_if_nothing_had_been(
+    tmp_path: Path, processes: int, options: dict[str, str]
+) -> None:
+    """To the last bit, and nothing that it relies on has moved."""
+    alone = train(tmp_path, processes, **options)
+    validated = train(tmp_path, processes, **options, validate="yes")
+    for before, after in zip(alone, validated, strict=True):
+        assert after["losses"] == before["losses"]
+        assert after["differences"] == []
+        assert after["notes"] == []
+        assert after["videos"] == validated[0]["videos"]  # each process has all of them
+    videos = validated[0]["videos"]
+    assert len(videos) == 3
+    assert {v["tier"] for v in videos} == {"deepspeed" if "zero" in options else "none"}
+    assert all(Path(v["path"]).is_file() for v in videos)
+    assert videos[0]["sha"] != videos[2]["sha"]  # the same prompt, another seed
+    assert len(list((tmp_path / "videos").iterdir())) == 6
+
+
+@pytest.mark.parametrize("zero", [None, pytest.param("3", marks=deepspeed)])
+def test_training_goes_on_after_a_failure_in_validation(tmp_path: Path, zero: str | None) -> None:
+    options = {"zero": zero} if zero else {}
+    alone = train(tmp_path, 2, **options)
+    for before, after in zip(alone, train(tmp_path, 2, **options, validate="raise"), strict=True):
+        assert after["notes"] == ["RuntimeError: injected"] * 2
+        assert after["losses"] == before["losses"]
+        assert after["differences"] == []
+    assert list((tmp_path / "videos").iterdir()) == []
+
+
+@deepspeed
+def test_a_validation_in_one_process_alone_is_told_and_does_not_hang(tmp_path: Path) -> None:
+    main, other = train(tmp_path, 2, zero="3", validate="main")
+    assert "Process 1 of 2 did not come to the validation within 5 s" in main["notes"][0]
+    assert "is_main_process: ZeRO-3 keeps a piece of each weight" in main["notes"][0]
+    assert len(main["losses"]) == len(other["losses"]) == 4
+    assert (len(main["notes"]), other["notes"]) == (1, [])
+    assert main["videos"] == other["videos"]  # the next time all come, and it works
+    assert len(main["videos"]) == 3
+
+
+@pytest.mark.parametrize("engine", ["", pytest.param("deepspeed", marks=deepspeed)])
+def test_the_example_runs(tmp_path: Path, engine: str) -> None:
+    examples = ROOT / "docs" / "examples"
+    options = ["--num_processes=1", "--num_machines=1", "--mixed_precision=no"]
+    if engine:
+        options += ["--use_deepspeed", f"--deepspeed_config_file={examples / 'deepspeed.json'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *options, "--dynamo_backend=no",
+         str(examples / "validate_while_training.py")],
+        cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    names = ["step-000009-0.mp4", "step-000019-0.mp4"]
+    assert sorted(p.name for p in (tmp_path / "validation").iterdir()) == names

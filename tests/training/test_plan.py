@@ -1,0 +1,41 @@
+"""The plan of a validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import cogmagic
+from cogmagic import RequestError, TierError, TrainingError
+from cogmagic.training import validation
+
+
+def test_a_tier_in_a_validation(accelerator: Any, pipe: Any) -> None:
+    with pytest.raises(TierError, match="Choose from: model, sequential"):
+        validation(pipe, accelerator, tier="balanced").__enter__()
+
+
+def test_a_dtype_that_there_is_not(accelerator: Any, pipe: Any) -> None:
+    with pytest.raises(RequestError, match="Choose from: float16, bfloat16, float32"):
+        validation(pipe, accelerator, dtype="fp8").__enter__()  # type: ignore[arg-type]
+
+
+def test_the_plan_of_a_validation() -> None:
+    machine = cogmagic.Machine.of("RTX 4090")
+    found = cogmagic.plan(model="5b", context="training", machine=machine)
+    assert found.tier == "model"
+    assert found.needs["encode"] > 8 * 2**30
+    busy = cogmagic.Machine.of("RTX 4090", vram=9.5)
+    assert cogmagic.plan(model="5b", context="training", machine=busy).tier == "sequential"
+    full = cogmagic.Machine.of("RTX 4090", vram=2.0)
+    with pytest.raises(TrainingError, match=r"1\.71 GiB are free"):
+        cogmagic.plan(model="5b", context="training", machine=full).check()
+    zero = cogmagic.plan(model="5b", context="training", zero_stage=3, machine=machine)
+    assert zero.tier == "deepspeed"
+    assert "nothing is offloaded" in str(zero)
+    assert "every process runs all of them" in str(zero)
+    with pytest.raises(TierError, match="under DeepSpeed"):
+        cogmagic.plan(model="5b", context="training", zero_stage=2, tier="model", machine=machine)
+    with pytest.raises(RequestError, match="Choose from: notebook, training"):
+        cogmagic.plan(context="trainning")

@@ -1,0 +1,11 @@
+"""The report of a run."""
+
+from __future__ import annotations
+
+import json
+
+from cogmagic import Video
+
+
+def test_the_report_serialises(video: Video) -> None:
+    assert json.loads(json.dumps(video.report.facts()))["tier"] == "none"

@@ -1,0 +1,55 @@
+"""A video: its player, its text, its copies."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cogmagic import OutputError, Video
+
+
+def test_the_player_embeds_small_files_and_links_large_ones(video: Video) -> None:
+    html = video.player_html()
+    assert 'src="data:video/mp4;base64,' in html
+    assert 'poster="data:image/jpeg;base64,' in html
+    linked = replace(video, embed_limit=10).player_html()
+    assert 'src="edge.mp4"' in linked
+    assert "video/mp4" not in linked
+
+
+def test_the_repr_is_small_and_what_changes_is_in_one_element(video: Video) -> None:
+    bundle = video._repr_mimebundle_()
+    stripped = re.sub(r'(?s)<div class="cogmagic-volatile".*?</div>', "", bundle["text/html"])
+    assert "seed 3" in bundle["text/html"]
+    assert "seed 3" not in stripped
+    assert "<b>" not in stripped
+    assert len(bundle["text/plain"]) < 300
+    video.path.unlink()
+    assert "no longer there" in video.player_html()
+
+
+def test_a_video_is_saved_elsewhere(video: Video, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    copy = video.save(tmp_path / "other" / "b.mp4")
+    assert copy.path.read_bytes() == video.path.read_bytes()
+    assert copy.path.name == "b.mp4"
+    with pytest.raises(OutputError, match="is there already"):
+        video.save(copy.path)
+    assert video.save(copy.path, overwrite=True) == copy
+    video.path.unlink()
+    with pytest.raises(OutputError, match="cannot be read"):
+        video.save(tmp_path / "c.mp4")
+    assert sorted(p.name for p in tmp_path.glob("*.mp4")) == []
+
+
+def test_a_video_that_is_only_in_memory(video: Video, tmp_path: Path) -> None:
+    unsaved = replace(video, path=tmp_path / "never.mp4", unsaved=video.path.read_bytes())
+    assert (unsaved.frames() == video.frames()).all()
+    assert "base64" in unsaved.player_html()
+    assert "not saved" in unsaved.facts_line()
+    saved = unsaved.save(tmp_path)
+    assert saved.unsaved is None
+    assert saved.path.read_bytes() == video.path.read_bytes()
