@@ -56,12 +56,12 @@ def test_the_plan_as_json_and_the_cards_that_do(shell: Any, capsys: Any) -> None
         ("plan --vram 48 --gpu 4090", "--vram 48 is more than RTX 4090 has. Nearest: --vram 24."),
         ("plan --vram-limit 0", "not an amount from 0.5 to 4096"),
         ("plan --policy rulr", "Did you mean 'rule'?"),
-        ("plan --which-gpu --gpu T4", "leave out --gpu, --gpus and --vram"),
-        ("plan --which-gpu --gpus 0", "leave out --gpu, --gpus and --vram"),
+        ("plan --which-gpu --gpu T4", "Leave out --gpu, --gpus and --vram"),
+        ("plan --which-gpu --gpus 0", "Leave out --gpu, --gpus and --vram"),
         ("plan --model 2b --gpu T4 --dtype bfloat16", "Leave --dtype out: 2b is made for float16."),
         ('plan --model 5b --gpu "T4 + 3090" --tier balanced', "there is 1 to use that can compute"),
         ('plan --model 5b --gpu "T4 + 3090" --policy rule', "there is 1 to use that can compute"),
-        ("history --forget", "takes no options"),
+        ("history --forget", "takes no option but --clear"),
     ],
 )
 def test_bad_input_is_one_line(shell: Any, line: str, says: str) -> None:

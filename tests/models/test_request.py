@@ -161,7 +161,7 @@ def _image(model: Any) -> Any:
         ({"height": 480.0}, "height=480.0 is not a whole number."),
         ({"num_frames": True}, "num_frames=True is not a whole number."),
         ({"guidance_scale": "6"}, "guidance_scale='6' is not a number."),
-        ({"dtype": 5}, "dtype=5 is not text."),
+        ({"dtype": 5}, "dtype=5 is not text. Choose from: float16, bfloat16, float32."),
     ],
 )
 def test_values_of_another_kind(option: dict[str, Any], says: str) -> None:
