@@ -1,7 +1,7 @@
-"""One live line under the cell: phase, step, time left, VRAM. The doors' only output while running.
+"""The live line under a cell: phase, step, time left and VRAM, the only output during a run.
 
-Nothing is ever printed from the ticking thread: it updates one display, under the context of the
-cell that started it, so that the line stays under that cell (see ipywidgets issue 4020).
+The ticking thread prints nothing. It updates one display, in the context of the cell that started
+it, so that the line stays under that cell (see ipywidgets issue 4020).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from cogmagic._units import gib
 __all__ = ["LiveLine", "in_notebook"]
 
 
-_EVERY = 0.5
-"""Seconds between updates while nothing happens."""
+_TICK_SECONDS = 0.5
+"""Seconds between updates while no progress is reported."""
 
 
-_AT_MOST = 0.1
-"""Seconds that must pass between two updates within a phase."""
+_UPDATE_SECONDS = 0.1
+"""Least seconds between two updates within a phase."""
 
 
 class LiveLine:
-    """A context: shows progress while inside, and on leaving the facts or the failure."""
+    """A context manager that shows progress and, at the end, the facts or the failure."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -47,40 +47,40 @@ class LiveLine:
 
         self._handle = DisplayHandle()
         self._handle.display(volatile_bundle("starting…"), raw=True)
-        with interrupts_deferred():  # one inside would leave the thread running
+        with interrupts_deferred():  # an interrupt in here would leave the thread running
             self._ticker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: Any
     ) -> None:
-        with interrupts_ignored():  # people press twice
+        with interrupts_ignored():  # people press the stop button twice
             self._stop.set()
             self._ticker.join()
             if kind is not None:
                 word = "stopped" if issubclass(kind, KeyboardInterrupt) else "failed"
-                said = self._text() if self._progress else "nothing was begun"
-                self._show(f"{word}: {said}", failed=True)
+                text = self._text() if self._progress else "the run had not begun"
+                self._show(f"{word}: {text}", failed=True)
 
     def __call__(self, progress: Progress) -> None:
-        """Take note of a moment of the run."""
+        """Show this progress; as `on_progress` of `generate`."""
         now = time.monotonic()
         new = self._progress is None or progress.phase != self._progress.phase
         if new:
             self._phase_began = now
         self._progress = progress
-        if new or progress.done == progress.total or now - self._shown_at > _AT_MOST:
+        if new or progress.done == progress.total or now - self._shown_at > _UPDATE_SECONDS:
             self._show(self._text())
 
     def finish(self, facts: str) -> None:
-        """Put the run's facts where the progress was."""
+        """Replace the progress by the facts of the run."""
         self._stop.set()
         self._ticker.join()
         self._show(facts)
 
     def _tick(self) -> None:
-        while not self._stop.wait(_EVERY):
-            if time.monotonic() - self._shown_at >= _EVERY:
+        while not self._stop.wait(_TICK_SECONDS):
+            if time.monotonic() - self._shown_at >= _TICK_SECONDS:
                 self._show(self._text())
 
     def _text(self) -> str:
@@ -96,7 +96,7 @@ class LiveLine:
 
 
 def describe(progress: Progress, seconds: float) -> str:
-    """One moment in words, `seconds` into its phase."""
+    """Progress as one line of text, `seconds` into its phase."""
     p = progress
     parts = [f"{p.phase}{' ' + p.note if p.note else ''}"]
     if p.total and p.phase in ("download", "load"):
@@ -107,14 +107,11 @@ def describe(progress: Progress, seconds: float) -> str:
     parts.append(f"{seconds:.0f} s")
     if p.seconds_left is not None:
         parts.append(f"{p.seconds_left:.0f} s left")
-    held = _vram()
-    if held:
-        parts.append(held)
-    return " · ".join(parts)
+    return " · ".join(filter(None, (*parts, _vram())))
 
 
 def _vram() -> str:
-    """VRAM of this kernel: now, on each GPU that it uses, and the highest peak; empty without."""
+    """This kernel's VRAM on each GPU, and the highest peak; empty before CUDA is used."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
         return ""
@@ -125,7 +122,7 @@ def _vram() -> str:
 
 
 def in_notebook() -> bool:
-    """Whether a front end that can show HTML is listening."""
+    """Whether this process is the kernel of a front end that shows HTML."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")

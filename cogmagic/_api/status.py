@@ -1,4 +1,4 @@
-"""What the machine has now and what this kernel holds of it."""
+"""Values that the verbs `status` and `models` return, and their display."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["Models", "Status"]
 
 @dataclass(frozen=True)
 class Status:
-    """A moment: VRAM per GPU, host memory, and the pipeline that the kernel holds."""
+    """VRAM per GPU, host memory and the loaded pipeline, at one moment."""
 
     machine: Machine
     loaded: str | None
-    """Model and dtype of the pipeline that is held, or None."""
+    """Model and dtype of the loaded pipeline, or None."""
     loaded_bytes: int = 0
     """Bytes of its weights in host memory."""
     hot_bytes: int = 0
-    """Bytes of its weights on GPUs, where they wait for the next run."""
+    """Bytes of its weights on GPUs, where ``keep="hot"`` leaves them for the next run."""
 
     def rows(self) -> list[tuple[str, str]]:
-        """Label and text of each line."""
+        """The label and the text of each line."""
         rows = [(f"GPU {g.index}", _gpu(g)) for g in self.machine.gpus]
         if not rows:
             device = {"mps": "Apple GPU through MPS", "cpu": "none; runs on the CPU"}
@@ -38,12 +38,12 @@ class Status:
         ram = self.machine.ram
         limit = " (the container's limit)" if ram.source == "container" else ""
         rows.append(("RAM", f"{gib(ram.available)} available of {gib(ram.total)}{limit}"))
-        rows.append(("loaded", self._held()))
+        rows.append(("loaded", self._loaded()))
         if self.machine.note:
             rows.append(("note", self.machine.note))
         return rows
 
-    def _held(self) -> str:
+    def _loaded(self) -> str:
         if self.loaded is None:
             return "nothing"
         where = [f"{gib(self.loaded_bytes)} in RAM"] if self.loaded_bytes else []
@@ -61,7 +61,7 @@ class Status:
 def _gpu(gpu: Gpu) -> str:
     mine = "n/a" if gpu.reserved is None else gib(gpu.reserved)
     if gpu.reserved is None and gpu.free is not None:
-        mine = "0.00 GiB"  # CUDA is not initialised here, so torch holds nothing
+        mine = "0.00 GiB"  # CUDA is not initialised, so torch has reserved nothing
     return (
         f"{gpu.name}: {gib(gpu.free)} free of {gib(gpu.total)};"
         f" this kernel {mine}, others about {gib(gpu.others)}"
@@ -70,13 +70,13 @@ def _gpu(gpu: Gpu) -> str:
 
 @dataclass(frozen=True)
 class Models:
-    """The family as a table, with what is already here."""
+    """The models as a table, with which of them are downloaded."""
 
     present: dict[str, bool]
-    """Short name → whether its weights are on this machine."""
+    """Whether the weights are on this machine, by the short name of the model."""
 
     def __str__(self) -> str:
-        head = ("model", "task", "size", "frames", "fps", "dtype", "here", "download", "hub id")
+        head = ("model", "task", "size", "frames", "fps", "dtype", "local", "download", "hub id")
         rows = [head, *(self._row(m) for m in MODELS)]
         widths = [max(len(r[i]) for r in rows) for i in range(len(head))]
         return "\n".join(
@@ -86,8 +86,8 @@ class Models:
     def _row(self, m: Model) -> tuple[str, ...]:
         size = f"{m.width}x{m.height}"
         weight = f"{m.download_bytes / 1e9:.1f} GB" if m.download_bytes else "none"
-        here = "yes" if self.present.get(m.name) else "no"
-        return (m.name, m.task, size, m.frames.rule(), str(m.fps), m.dtype, here, weight, m.source)
+        local = "yes" if self.present.get(m.name) else "no"
+        return (m.name, m.task, size, m.frames.rule(), str(m.fps), m.dtype, local, weight, m.source)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         del include, exclude
@@ -95,7 +95,7 @@ class Models:
 
 
 def _bundle(text: str) -> dict[str, str]:
-    """Preformatted text, marked as changing from run to run."""
+    """Preformatted text, marked as volatile: it changes from run to run."""
     return {
         "text/html": f'<div class="{VOLATILE}"><pre>{escape(text)}</pre></div>',
         "text/plain": "\n".join(f"{MARK}{line}" for line in text.splitlines()),

@@ -1,1 +1,1 @@
-"""Jupyter: the magics and the panel."""
+"""The magics and the panel: everything that knows Jupyter."""

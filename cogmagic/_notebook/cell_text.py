@@ -1,4 +1,4 @@
-"""A run as the cell that makes it again: the way back from options to what one types."""
+"""The ``%%cogvideo`` cell that repeats a run: options turned back into what one types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["as_cell"]
 
 
 def as_cell(prompt: str, options: dict[str, Any]) -> str:
-    """The ``%%cogvideo`` cell for these options, by Python name; None and False are left out."""
+    """The ``%%cogvideo`` cell for options by Python name; None, False and "" are left out."""
     given = dict(options)
     if {"width", "height"} <= given.keys():
         given["size"] = f"{given.pop('width')}x{given.pop('height')}"
@@ -25,19 +25,21 @@ def as_cell(prompt: str, options: dict[str, Any]) -> str:
             continue
         if value is True:
             words.append(f"--{option.name}")
-        else:  # a value that begins with a dash would be taken for an option
-            between = "=" if str(value).startswith("-") else " "
-            one_line = " ".join(str(value).splitlines())  # a cell's options are its first line
-            words.append(f"--{option.name}{between}{_quoted(one_line)}")
+        else:  # argparse takes a value that begins with a dash for an option
+            separator = "=" if str(value).startswith("-") else " "
+            one_line = " ".join(
+                str(value).splitlines()
+            )  # options stand on the first line of a cell
+            words.append(f"--{option.name}{separator}{_quoted(one_line)}")
     return " ".join(words) + "\n" + prompt
 
 
 def _quoted(word: str) -> str:
     """`word` as one word of a magic's line, which IPython expands before it is split.
 
-    A ``$name`` with quotes about it is beyond this: whether IPython expands it depends on them.
+    This cannot protect a ``$name`` with quotes around it: IPython expands it or not by the quotes.
     """
-    word = re.sub(r"[{}]|\$(?=[\w.])", lambda sign: sign[0] * 2, word)
+    word = re.sub(r"[{}]|\$(?=[\w.])", lambda match: match[0] * 2, word)
     if word and not set(word) & set(" \t\"'"):
         return word
     if '"' not in word:

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from cogmagic._api.options import OPTIONS
+from cogmagic._api.options import OPTIONS, Option
 from cogmagic._notebook.verbs import VERBS
 
 __all__ = ["complete", "matcher"]
 
 
 def complete(line: str) -> tuple[str, list[str]] | None:
-    """The word being typed and what could follow, or None when the line is not ours."""
+    """The word being typed and its completions; None on lines of other magics."""
     words = line.split()
     if not words or words[0] not in {"%cogvideo", "%%cogvideo"}:
         return None
     typed = "" if line[-1].isspace() else words[-1]
     before = words[: len(words) - (1 if typed else 0)]
     if not before:
-        return None  # still typing the magic's own name
-    last = before[-1]
-    value_of = next((o for o in OPTIONS if last in o.flags and o.metavar), None)
-    if value_of is not None:
-        offers = value_of.choices or value_of.suggestions
-        if not offers:
-            return None  # a path, a number, a text: let others complete it
-    elif words[0] == "%cogvideo" and len(before) == 1:
-        offers = tuple(VERBS)
-    else:
-        unused = [o for o in OPTIONS if not set(o.flags) & set(before)]
-        offers = tuple(f for o in unused for f in o.flags if f.startswith("--"))
-    return typed, [o for o in offers if o.startswith(typed)]
+        return None  # the magic's own name is being typed
+    offers = _offers(before)
+    return (typed, [o for o in offers if o.startswith(typed)]) if offers else None
+
+
+def _offers(before: list[str]) -> Sequence[str]:
+    """What may follow these words; nothing where it is for other completers, such as a path."""
+    options: Sequence[Option] = OPTIONS
+    if before[0] == "%cogvideo":
+        if len(before) == 1:
+            return tuple(VERBS)
+        verb = VERBS.get(before[1])
+        options = verb.options() if verb else ()
+        if verb and verb.switch and len(before) == 2:
+            return (verb.switch,)
+    last = next((o for o in options if before[-1] in o.flags and o.metavar), None)
+    if last is not None:
+        return last.choices or last.suggestions
+    unused = [o for o in options if not set(o.flags) & set(before)]
+    return tuple(f for o in unused for f in o.flags if f.startswith("--"))
 
 
 def matcher() -> Any:
@@ -39,12 +47,12 @@ def matcher() -> Any:
 
     @context_matcher()  # type: ignore[untyped-decorator]  # IPython is untyped
     def cogvideo_matcher(context: Any) -> dict[str, Any]:
-        found = None
+        completion = None
         if context.cursor_line == 0:
-            found = complete(context.line_with_cursor[: context.cursor_position])
-        if found is None:
+            completion = complete(context.line_with_cursor[: context.cursor_position])
+        if completion is None:
             return {"completions": []}
-        typed, offers = found
+        typed, offers = completion
         return {
             "completions": [SimpleCompletion(o, type="option") for o in offers],
             "suppress": True,

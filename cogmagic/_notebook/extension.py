@@ -1,4 +1,4 @@
-"""Loading into IPython and leaving it as it was."""
+"""``%load_ext`` and ``%unload_ext``: what they register in IPython, and its removal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 __all__ = ["load", "unload"]
 
 
-_NAME = "_cogmagic_loaded"
+_ATTRIBUTE = "_cogmagic_loaded"
+"""Where the shell carries what `load` registered."""
 
 
 def load(ipython: Any) -> None:
@@ -24,19 +25,18 @@ def load(ipython: Any) -> None:
     if completer is not None and hasattr(completer, "custom_matchers"):
         match = matcher()
         completer.custom_matchers.append(match)
-    setattr(ipython, _NAME, (magics, match))
+    setattr(ipython, _ATTRIBUTE, (magics, match))
 
 
 def unload(ipython: Any) -> None:
-    """Undo `load`, and let go of the pipeline."""
-    if not hasattr(ipython, _NAME):
+    """Undo `load`, and release the pipeline."""
+    if not hasattr(ipython, _ATTRIBUTE):
         return
     if "cogmagic._session.session" in sys.modules:
-        sys.modules[
-            "cogmagic._session.session"
-        ].session().stop()  # or refuse, with nothing undone yet
-    magics, match = getattr(ipython, _NAME)
-    delattr(ipython, _NAME)
+        # First, because it may refuse; then nothing has been undone.
+        sys.modules["cogmagic._session.session"].session().stop()
+    magics, match = getattr(ipython, _ATTRIBUTE)
+    delattr(ipython, _ATTRIBUTE)
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("cogvideo", None)
     ipython.magics_manager.registry.pop(type(magics).__name__, None)

@@ -18,9 +18,6 @@ from cogmagic._notebook.verbs import VERBS, plan_text, run_verb
 __all__ = ["CogMagic"]
 
 
-_CHOICES = {option.name: option.choices for option in OPTIONS if option.choices}
-
-
 @magics_class
 class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     """The magics, and their defaults for this kernel (``%config CogMagic``)."""
@@ -59,7 +56,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     @validate("tier", "policy", "keep")  # type: ignore[untyped-decorator]
     def _check_choice(self, proposal: dict[str, Any]) -> str:
         name, value = str(proposal["trait"].name), str(proposal["value"])
-        choices = _CHOICES[name]
+        choices = next(option.choices or () for option in OPTIONS if option.name == name)
         if value not in choices:
             raise TraitError(  # the only error after which traitlets restores the old value
                 f"Unknown {name} {value!r}.{did_you_mean(value, choices)}"

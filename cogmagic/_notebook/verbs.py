@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cogmagic._api.options import OPTIONS, PLAN_OPTIONS, parse_line, without_run_options
+from cogmagic._api.options import OPTIONS, PLAN_OPTIONS, Option, parse_line, without_run_options
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._machine.machine import Machine
 from cogmagic._planning.plan import as_json
@@ -35,6 +35,8 @@ class Verb:
     """What must follow the verb, as the manual names it; empty if nothing may."""
     switch: str = ""
     """The one switch that the verb takes."""
+    options: Callable[[], tuple[Option, ...]] = tuple
+    """Gives the options that the verb takes."""
 
 
 def run_verb(line: str, kernel: Kernel) -> Any:
@@ -104,8 +106,12 @@ def _models(_: Kernel, __: str) -> Any:
     return models()
 
 
+def _plan_options() -> tuple[Option, ...]:
+    return (*OPTIONS, *PLAN_OPTIONS)
+
+
 def _plan(kernel: Kernel, line: str) -> str:
-    options = parse_line(line, "%cogvideo plan", (*OPTIONS, *PLAN_OPTIONS))
+    options = parse_line(line, "%cogvideo plan", _plan_options())
     return plan_text(kernel.with_defaults(options))
 
 
@@ -148,6 +154,7 @@ _TABLE = (
         "another machine",
         _plan,
         argument="OPTIONS",
+        options=_plan_options,
     ),
     Verb(
         "history",

@@ -1,11 +1,11 @@
-"""What the panel's meter costs a run on a GPU, and whether what it draws is so.
+"""The cost of the panel's meter for a run on a GPU, and a check of the figures that it draws.
 
     python docs/benchmarks/meter.py --model /scratch/5b --tiers none,stream --steps 17
 
 Within one run the sampler reads during every second step: the ratio of the medians is its cost,
 give or take one standard error.
-Then its figures are set beside those of ``nvidia-smi`` at three moments, the predicted need (the
-ghost) beside the measured peak (the mark). A JSON row per tier.
+Its figures are compared with those of ``nvidia-smi`` at three moments, and the predicted need (the
+orange line) with the measured peak (the red mark). A JSON row per tier.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from cogmagic._machine.machine import Machine
 from cogmagic._machine.nvml import vitals
 from cogmagic._machine.ram import host_ram
 from cogmagic._notebook.panel.html import bars
-from cogmagic._notebook.panel.parts import Marks
-from cogmagic._notebook.panel.sampler import Reader, Sample, Sampler
+from cogmagic._notebook.panel.parts import Peaks
+from cogmagic._notebook.panel.sampler import Reader, Reading, Sampler
 from cogmagic._session.session import session
 from cogmagic._units import GIB
 
@@ -59,10 +59,10 @@ def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
     last = [0.0]
     checks = [beside("at rest")]
     parts: dict[str, float] = {}
-    marks = Marks()
+    peaks = Peaks()
 
     def follow(progress: cogmagic.Progress) -> None:
-        marks.look()
+        peaks.update()
         if progress.phase != "denoise" or not progress.done:
             return
         import torch
@@ -75,7 +75,7 @@ def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
             sampler.close()
             checks.append(beside("denoised"))
             parts.update(asked())
-        sampler.want(progress.done % 2 == 0)
+        sampler.activate(progress.done % 2 == 0)
         last[0] = time.perf_counter()
 
     plan = cogmagic.plan(model=model, tier=tier)
@@ -85,9 +85,9 @@ def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
     )  # fmt: skip
     sampler.close()
     checks.append(beside("kept"))
-    followed = marks.bytes.get(0, 0)
-    marks.raise_to(video.report.peak_reserved)
-    bar = bars(Reader()(), plan, marks.bytes)
+    followed = peaks.bytes.get(0, 0)
+    peaks.include(video.report.peak_reserved)
+    bar = bars(Reader()(), plan, peaks.bytes)
     return {
         "step_off": round(median(off), 4),
         "step_on": round(median(on), 4),
@@ -97,9 +97,9 @@ def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
         "reads": len(read.seconds),
         "read_ms": round(1000 * median(read.seconds), 3),
         "core": round(sum(read.cpu) / sum(on), 5),
-        "ghost_gib": round((bar["bars"][0]["ghost"] or 0) / GIB, 2),
+        "ghost_gib": round((bar["bars"][0]["need"] or 0) / GIB, 2),
         "followed_gib": round(followed / GIB, 2),
-        "mark_gib": round((bar["bars"][0]["mark"] or 0) / GIB, 2),
+        "mark_gib": round((bar["bars"][0]["peak"] or 0) / GIB, 2),
         "beside": checks,
         "device": video.report.device,
         "versions": dict(video.report.versions),
@@ -114,13 +114,13 @@ class Timed:
         self.seconds: list[float] = []
         self.cpu: list[float] = []
 
-    def __call__(self) -> Sample:
+    def __call__(self) -> Reading:
         began, cpu = time.perf_counter(), time.thread_time()
-        sample = self._read()
-        bars(sample, None, {})
+        reading = self._read()
+        bars(reading, None, {})
         self.seconds.append(time.perf_counter() - began)
         self.cpu.append(time.thread_time() - cpu)
-        return sample
+        return reading
 
 
 def asked() -> dict[str, float]:

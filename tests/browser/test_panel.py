@@ -1,4 +1,4 @@
-"""The panel in JupyterLab in Chromium: seen, edited, run, cancelled, copied, released."""
+"""The panel in JupyterLab in Chromium: readings, edits, runs, cancel, copy, release."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WORDS = "() => [...document.querySelectorAll('.cogmagic-words')].map(e => e.text
 def lab(cwd: Path) -> Iterator[str]:
     if chromium() is None:
         if os.environ.get("CI"):
-            pytest.fail("there is no chromium, which CI must have")
+            pytest.fail("Chromium is missing, which CI must have")
         pytest.skip("there is no chromium on this machine")
     cells = ["%load_ext cogmagic\n%cogvideo panel", "print(6 * 7)"]
     notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
@@ -47,9 +47,9 @@ def field(page: Any, label: str, kind: str = "input") -> Any:
 
 
 def enter(page: Any, label: str, value: str, kind: str = "input") -> None:
-    found = field(page, label, kind)
-    found.fill(value)
-    found.press("Tab")
+    entry = field(page, label, kind)
+    entry.fill(value)
+    entry.press("Tab")
 
 
 def press(page: Any, label: str) -> None:
@@ -64,7 +64,7 @@ def status(page: Any, text: str) -> None:
     )
 
 
-def test_the_panel_from_the_first_look_to_the_release(lab: str, cwd: Path) -> None:
+def test_panel_from_the_first_reading_to_release(lab: str, cwd: Path) -> None:
     complaints: list[str] = []
     with browser_page(cwd / "panel.png", height=1600) as page:
         page.on("pageerror", lambda e: complaints.append(str(e)))
@@ -87,9 +87,11 @@ def test_the_panel_from_the_first_look_to_the_release(lab: str, cwd: Path) -> No
         field(page, "Width").press_sequentially("721", delay=30)
         assert field(page, "Width").input_value() == "721"
         field(page, "Width").press("Tab")
-        page.wait_for_selector(".cogmagic-wrong:has-text('multiples of 16')")
+        page.wait_for_selector(".cogmagic-error:has-text('multiples of 16')")
         enter(page, "Model", "tiny")
-        assert page.locator("button:has-text('Generate')").is_disabled()
+        generate = page.locator(".cogmagic-generate")
+        assert generate.is_disabled()
+        assert described_by(page, generate) == "Enter a prompt."
 
         enter(page, "Prompt", "a red circle moves to the right", "textarea")
         enter(page, "Seed", str(2**60))
@@ -129,37 +131,39 @@ def test_the_panel_from_the_first_look_to_the_release(lab: str, cwd: Path) -> No
     assert complaints == []
 
 
-def test_a_kernel_that_is_restarted_leaves_a_panel_that_says_so(lab: str, cwd: Path) -> None:
+def test_panel_reports_a_restarted_kernel(lab: str, cwd: Path) -> None:
     with browser_page(cwd / "dead.png") as page:
         page.goto(f"{lab}/lab/tree/panel.ipynb")
         page.wait_for_function(KERNEL_IS_IDLE)
         page.evaluate(RUN_ALL)
         page.wait_for_selector(".cogmagic-words")
         page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
-        page.wait_for_selector(".cogmagic-dead:has-text('This panel is dead')")
+        page.wait_for_selector(".cogmagic-silence:has-text('No reading from the kernel')")
 
 
-def test_a_kernel_that_is_busy_is_not_said_to_be_dead(lab: str, cwd: Path) -> None:
+def test_busy_kernel_is_not_reported_as_silent(lab: str, cwd: Path) -> None:
     with browser_page(cwd / "busy.png") as page:
         page.goto(f"{lab}/lab/tree/panel.ipynb")
         page.wait_for_function(KERNEL_IS_IDLE)
         page.evaluate(ADD_CELL, "import time; time.sleep(10); print('slept')")
         page.evaluate(RUN_ALL)
-        page.wait_for_selector(".cogmagic-dead:has-text('busy with a cell')")
-        assert page.locator(".cogmagic-dead:has-text('No news')").count() == 0
+        page.wait_for_selector(".cogmagic-silence:has-text('busy with a cell')")
+        assert page.locator(".cogmagic-silence:has-text('No reading')").count() == 0
         page.wait_for_selector(".jp-OutputArea-output:has-text('slept')")
         page.wait_for_selector(".cogmagic-words")
-        page.wait_for_function("() => document.querySelector('.cogmagic-dead').textContent === ''")
+        page.wait_for_function(
+            "() => document.querySelector('.cogmagic-silence').textContent === ''"
+        )
         assert page.locator(".cogmagic-stale").count() == 0
 
-        page.evaluate(RUN_CELL, 2)  # while it is in sight, and heard: the figures go on
+        page.evaluate(RUN_CELL, 2)  # once the panel has readings, a busy kernel does not stop them
         page.wait_for_function(f"before => ({WORDS})() !== before", arg=page.evaluate(WORDS))
         page.wait_for_timeout(7000)
-        assert page.locator(".cogmagic-dead").inner_text() == ""
+        assert page.locator(".cogmagic-silence").inner_text() == ""
 
 
-def test_another_page_that_goes_out_of_sight_does_not_stop_this_one(lab: str, cwd: Path) -> None:
-    """Pages of one kernel share what they tell it; the other's word is given from Python here."""
+def test_hiding_another_page_does_not_stop_the_readings(lab: str, cwd: Path) -> None:
+    """Pages of one kernel share `visible`; here Python sets it, in place of the other page."""
     with browser_page(cwd / "first.png") as page:
         page.goto(f"{lab}/lab/tree/panel.ipynb")
         page.wait_for_function(KERNEL_IS_IDLE)
@@ -172,13 +176,18 @@ def test_another_page_that_goes_out_of_sight_does_not_stop_this_one(lab: str, cw
         page.evaluate(RUN_CELL, 2)
         page.wait_for_selector(".jp-OutputArea-output:has-text('hid')")
         page.wait_for_timeout(7000)
-        assert page.locator(".cogmagic-dead").inner_text() == ""
+        assert page.locator(".cogmagic-silence").inner_text() == ""
         page.evaluate(RUN_CELL, 3)
         page.wait_for_selector(".jp-OutputArea-output:has-text('seen True')")
 
 
+def described_by(page: Any, element: Any) -> str:
+    """The text that `aria-describedby` points to."""
+    return str(page.locator(f"#{element.get_attribute('aria-describedby')}").inner_text())
+
+
 def serious(page: Any) -> list[str]:
-    """What axe-core finds wrong in the panel, where it is serious."""
+    """The serious and critical violations that axe-core reports for the panel."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page, context=".cogmagic-panel").response["violations"]

@@ -17,13 +17,13 @@ def panel(
     """The kernel's panel, an ipywidget: live memory, the recommendation, a request and its runs.
 
     Args:
-        names: variables that may be named as a first frame, and among which an uploaded one is
-            put; those of ``__main__`` by default.
-        defaults: what a new panel's fields begin with, of ``model``, ``tier``, ``policy``,
+        names: the variables that may be named as a first frame, and that an uploaded one becomes
+            one of; those of ``__main__`` by default.
+        defaults: the first values of a new panel's fields, of ``model``, ``tier``, ``policy``,
             ``vram_limit`` (bytes), ``gpus``, ``keep`` and ``save``.
 
     Raises:
-        RequestError: where the packages that it takes are not installed.
+        RequestError: where the packages that the panel needs are not installed.
     """
     try:
         from cogmagic._notebook.panel.widget import the_panel

@@ -1,4 +1,4 @@
-"""What the panel says: the recommendation as a table, a sample as bars, a preview as a picture."""
+"""The panel's HTML: the recommendation, the meter's bars, a preview."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from cogmagic._units import gib, seconds
 if TYPE_CHECKING:
     import numpy as np
 
-    from cogmagic._notebook.panel.sampler import Sample
+    from cogmagic._notebook.panel.sampler import Reading
     from cogmagic._planning.plan import Plan
 
-__all__ = ["animated", "bars", "recommendation"]
+__all__ = ["animated", "bars", "download_note", "recommendation"]
+
+
+_HEADS = ("tier", "VRAM", "RAM", "s/step", "fits")
 
 
 def recommendation(plan: Plan) -> str:
-    """The chosen tier and why, every candidate, and what the rule says, as HTML."""
-    heads = "".join(f'<th scope="col">{h}</th>' for h in ("tier", "VRAM", "RAM", "s/step", "fits"))
+    """The chosen tier and why, every candidate, and the published rule's tier."""
+    heads = "".join(f'<th scope="col">{head}</th>' for head in _HEADS)
     rows = []
     for c in plan.candidates:
         fits = "yes" if c.fits else f"no, {c.reason}"
@@ -30,55 +33,69 @@ def recommendation(plan: Plan) -> str:
         rows.append(f'<tr{chosen}><th scope="row">{c.tier}</th>{inner}</tr>')
     table = f'<table class="cogmagic-table"><tr>{heads}</tr>{"".join(rows)}</table>' * bool(rows)
     notes = [
-        *(f"It would change with {c}." for c in plan.changes),
-        *(f"{w}." for w in plan.warnings),
+        f"The published rule says {plan.rule} ({plan.rule_reason}).",
+        *(f"It would change with {change}." for change in plan.changes),
+        *(f"{warning}." for warning in plan.warnings),
     ]
-    said = "".join(f"<div>{escape(note)}</div>" for note in notes)
-    return (
-        f"<div><b>{plan.tier}</b>: {escape(plan.reason)}.</div>{table}"
-        f"<div>The published rule says {plan.rule} ({escape(plan.rule_reason)}).</div>{said}"
-    )
+    lines = "".join(f"<div>{escape(note)}</div>" for note in notes)
+    return f"<div><b>{plan.tier}</b>: {escape(plan.reason)}.</div>{table}{lines}"
 
 
-def bars(sample: Sample, ghost: Plan | None, peaks: Mapping[int, int]) -> dict[str, Any]:
-    """A sample as what the meter draws. Bytes; parts without a known size are left out.
+def download_note(plan: Plan) -> str:
+    """The download with which a run of this plan begins, as a sentence; empty without one."""
+    if not plan.download:
+        return ""
+    size = f"{plan.download / 1e9:.1f} GB"
+    return f"Generate downloads {size} from {plan.request.model.source} first."
+
+
+def bars(reading: Reading, plan: Plan | None, peaks: Mapping[int, int]) -> dict[str, Any]:
+    """A reading as the meter draws it, in bytes; parts of unknown size are left out.
 
     Args:
-        sample: the moment.
-        ghost: the plan of the request that is entered.
-        peaks: the most that the run has held of each GPU.
+        reading: the machine at one moment.
+        plan: the plan of the request that is entered.
+        peaks: per GPU, the most bytes that the run has reserved.
     """
-    found = [_gpu_bar(sample, i, ghost, peaks) for i in range(len(sample.gpus))]
-    ram, need = sample.ram, ghost.peak_ram if ghost else None
+    drawn = [_gpu_bar(reading, i, plan, peaks) for i in range(len(reading.gpus))]
+    ram = reading.ram
     if ram.total is not None and ram.available is not None:
         others = max(ram.total - ram.available - ram.mine, 0)
-        parts = [["mine", ram.mine, "this kernel"], ["others", others, "others about"]]
-        parts.append(["free", ram.available, "available"])
-        found.append({"label": "RAM", "total": ram.total, "parts": parts, "ghost": need})
-    said = "" if sample.gpus else (sample.note or "No GPU here: it runs on the CPU, without VRAM.")
-    return {"bars": found, "said": said}
+        parts = [
+            ["mine", ram.mine, "this kernel"],
+            ["others", others, "others about"],
+            ["free", ram.available, "available"],
+        ]
+        need = plan.peak_ram if plan else None
+        drawn.append({"label": "RAM", "total": ram.total, "parts": parts, "need": need})
+    no_gpu = reading.note or "No GPU: runs use the CPU, and no VRAM."
+    return {"bars": drawn, "note": "" if reading.gpus else no_gpu}
 
 
 def _gpu_bar(
-    sample: Sample, i: int, ghost: Plan | None, peaks: Mapping[int, int]
+    reading: Reading, i: int, plan: Plan | None, peaks: Mapping[int, int]
 ) -> dict[str, Any]:
-    gpu, vitals = sample.gpus[i], sample.vitals[i] if i < len(sample.vitals) else None
+    gpu, vitals = reading.gpus[i], reading.vitals[i] if i < len(reading.vitals) else None
     mine = gpu.reserved or 0
-    brought = min(sample.weights.get(gpu.index, 0), mine)
-    parts: list[list[Any]] = [["weights", brought, "this kernel: weights"]]
-    parts.append(["mine", mine - brought, "this kernel: the rest"])
-    if gpu.others is not None:
-        parts.append(["others", gpu.others, "others about"])
-    parts.append(["free", gpu.free, "free"])
-    notes = [f"{vitals.temperature} °C" if vitals and vitals.temperature is not None else ""]
-    notes.append(f"{vitals.power:.0f} W" if vitals and vitals.power is not None else "")
+    weights = min(reading.weights.get(gpu.index, 0), mine)
+    parts: list[list[Any]] = [
+        ["weights", weights, "this kernel: weights"],
+        ["mine", mine - weights, "this kernel: other"],
+        ["others", gpu.others, "others about"],
+        ["free", gpu.free, "free"],
+    ]
+    notes = [gpu.name]
+    if vitals and vitals.temperature is not None:
+        notes.append(f"{vitals.temperature} °C")
+    if vitals and vitals.power is not None:
+        notes.append(f"{vitals.power:.0f} W")
     return {
         "label": f"GPU {gpu.index}",
         "total": gpu.total,
         "parts": [part for part in parts if part[1] is not None],
-        "mark": peaks.get(gpu.index),
-        "ghost": ghost.peak_vram if ghost and gpu.index in ghost.gpus else None,
-        "note": " · ".join([gpu.name, *filter(None, notes)]),
+        "peak": peaks.get(gpu.index),
+        "need": plan.peak_vram if plan and gpu.index in plan.gpus else None,
+        "note": " · ".join(notes),
     }
 
 

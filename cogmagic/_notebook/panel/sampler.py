@@ -1,4 +1,4 @@
-"""What the machine has, twice a second: one daemon thread that never touches a GPU's context."""
+"""Readings of the machine, twice a second, in one thread that never creates a CUDA context."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from cogmagic._errors import first_line
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.ram import Ram
 
-__all__ = ["Reader", "Sample", "Sampler", "Vitals"]
+__all__ = ["Reader", "Reading", "Sampler", "Vitals"]
 
 
-_PATIENCE = 5.0
+_JOIN_SECONDS = 5.0
 """Seconds that closing waits for a driver that does not answer."""
+
+
+_VITALS_EVERY = 4
+"""Readings from one query of temperature, power and weights to the next: they take the longest."""
 
 
 @dataclass(frozen=True)
 class Vitals:
-    """How a GPU is; None where unknown."""
+    """Temperature and power of a GPU; None where unknown."""
 
     temperature: int | None = None
     """Degrees Celsius."""
@@ -30,8 +34,8 @@ class Vitals:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One moment."""
+class Reading:
+    """The machine's memory at one moment."""
 
     gpus: tuple[Gpu, ...] = ()
     ram: Ram = field(default_factory=Ram)
@@ -39,84 +43,80 @@ class Sample:
     weights: Mapping[int, int] = field(default_factory=dict)
     """Bytes of the session's weights on each GPU."""
     note: str = ""
-    """Why there is no GPU, where one might be expected."""
+    """Why no GPU is listed, where one might be expected."""
 
 
 class Reader:
-    """Reads this machine, from NVML and from torch's counters on the host.
-
-    A GPU's temperature and power and where the weights lie take most of the time to ask and need
-    not be so fresh: they are asked with every fourth reading.
-    """
+    """Reads this machine, from NVML and from torch's counters on the host."""
 
     def __init__(self) -> None:
         self._count = 0
         self._vitals: tuple[Vitals, ...] = ()
         self._weights: Mapping[int, int] = {}
 
-    def __call__(self) -> Sample:
+    def __call__(self) -> Reading:
         from cogmagic._machine.machine import Machine
         from cogmagic._machine.nvml import vitals
         from cogmagic._session.session import session
 
         machine = Machine.detect_hardware()
-        if self._count % 4 == 0:
+        if self._count % _VITALS_EVERY == 0:
             self._vitals = tuple(Vitals(*vitals(gpu)) for gpu in machine.gpus)
             self._weights = session().held.weights_on_gpus()
         self._count += 1
         note = machine.note or ""
-        return Sample(machine.gpus, machine.ram, self._vitals, self._weights, note)
+        return Reading(machine.gpus, machine.ram, self._vitals, self._weights, note)
 
 
 class Sampler:
-    """Reads, tells, waits, until it is closed; only while it is wanted.
+    """A thread that takes readings while it is active, until it is closed.
 
     Args:
-        read: gives a sample.
-        tell: gets each one, in the sampler's thread.
-        interval: seconds from one to the next.
+        read: takes a reading.
+        on_reading: called with each one, in the sampler's thread.
+        interval: seconds from one reading to the next.
         clock: seconds, monotonic.
     """
 
     def __init__(
         self,
-        read: Callable[[], Sample],
-        tell: Callable[[Sample], None],
+        read: Callable[[], Reading],
+        on_reading: Callable[[Reading], None],
         interval: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._read, self._tell, self._interval, self._clock = read, tell, interval, clock
-        self._wanted, self._closed = threading.Event(), threading.Event()
+        self._read, self._on_reading = read, on_reading
+        self._interval, self._clock = interval, clock
+        self._active, self._closed = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
-    def want(self, wanted: bool) -> None:
-        """Go on, or pause."""
+    def activate(self, active: bool) -> None:
+        """Take readings from now on, or pause."""
         if self._closed.is_set():
             return
-        if not wanted:
-            self._wanted.clear()
+        if not active:
+            self._active.clear()
             return
-        self._wanted.set()
+        self._active.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="cogmagic-sampler", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
-        """Stop for good, and wait until the thread is gone."""
+        """Stop for good, and wait until the thread has ended."""
         self._closed.set()
-        self._wanted.set()
+        self._active.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(_PATIENCE)
+            self._thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
         due = self._clock()
-        while self._wanted.wait() and not self._closed.is_set():
+        while self._active.wait() and not self._closed.is_set():
             try:
-                sample = self._read()
-            except Exception as error:  # a GPU that goes: the next reading may do
-                why = first_line(error)
-                sample = Sample(note=f"Memory cannot be read now: {why}")
-            with suppress(Exception):  # a front end that went
-                self._tell(sample)
-            due = max(due + self._interval, self._clock())  # what was missed is not made up for
+                reading = self._read()
+            except Exception as error:  # the next reading may succeed
+                reading = Reading(note=f"Memory cannot be read now: {first_line(error)}")
+            with suppress(Exception):  # the front end may have gone
+                self._on_reading(reading)
+            due = max(due + self._interval, self._clock())  # missed readings are not made up for
             self._closed.wait(due - self._clock())

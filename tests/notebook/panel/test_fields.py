@@ -1,7 +1,8 @@
-"""The panel's inputs."""
+"""The panel's form: its values, its errors, the model's defaults."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
 
@@ -9,60 +10,63 @@ import pytest
 from PIL import Image
 
 import cogmagic
+from cogmagic import Machine
 from cogmagic._notebook.cell_text import as_cell
 from cogmagic._notebook.panel.widget import Panel
 from tests.helpers.toy import PROMPT
 
 
-def test_a_gpu_that_is_not_there_is_said_beside_its_field(panel: Panel) -> None:
+def test_missing_gpu_is_an_error_beside_its_field(panel: Panel) -> None:
     panel.fields.inputs["prompt"].value = PROMPT
-    for named, said in (("7", "there is no GPU &#x27;7&#x27;"), ("0,", "name GPUs by index")):
-        panel.fields.inputs["gpus"].value = named
-        assert said in panel.fields.wrong["gpus"].value
+    for typed, message in (("7", "there is no GPU &#x27;7&#x27;"), ("0,", "name GPUs by index")):
+        panel.fields.inputs["gpus"].value = typed
+        assert message in panel.fields.errors["gpus"].value
+        assert panel.hint.value.startswith('<span class="cogmagic-error">GPUs: ')
         assert panel.generate.disabled
     panel.fields.inputs["gpus"].value = ""
     assert not panel.generate.disabled
 
 
-def test_only_what_the_model_takes_can_be_entered(panel: Panel) -> None:
+def test_form_follows_the_model_and_its_rules(panel_on: Callable[..., Panel]) -> None:
+    panel = panel_on({"now": Machine.of("RTX 3090", ram=64)})
     fields = panel.fields
     assert panel.generate.disabled  # no prompt yet
     fields.inputs["prompt"].value = PROMPT
     assert not panel.generate.disabled
     fields.inputs["model"].value = "1.5-5b-i2v"
     assert fields.inputs["num_frames"].value == 81
-    assert "needs a first frame" in fields.wrong["image"].value
+    assert "needs a first frame" in fields.errors["image"].value
     assert panel.generate.disabled
     fields.inputs["model"].value = "5b"
     assert (fields.inputs["width"].value, fields.inputs["height"].value) == (720, 480)
     assert not panel.generate.disabled
     fields.inputs["width"].value = 721
-    assert "multiples of 16" in fields.wrong["height"].value
+    assert "multiples of 16" in fields.errors["height"].value
     assert panel.generate.disabled
     fields.inputs["model"].value = "5bb"
-    assert "Did you mean" in fields.wrong["model"].value or "Unknown" in fields.wrong["model"].value
-    assert panel.advice.value == ""
+    assert "Did you mean" in fields.errors["model"].value
+    assert panel.advice.layout.visibility == "hidden"
     fields.inputs["model"].value = "tiny"
     before = fields.inputs["seed"].value
-    fields.die.click()
+    fields.new_seed.click()
     assert fields.inputs["seed"].value != before
 
 
-def test_a_tier_that_cannot_be_is_said_in_the_panel(panel: Panel) -> None:
+def test_impossible_tier_is_an_error_beside_its_field(panel: Panel) -> None:
     panel.fields.inputs["prompt"].value = PROMPT
     panel.fields.inputs["tier"].value = "balanced"
-    assert "several GPUs" in panel.fields.wrong["tier"].value
-    assert panel.advice.value == ""
+    assert "several GPUs" in panel.fields.errors["tier"].value
+    assert panel.advice.layout.visibility == "hidden"
     assert panel.generate.disabled
     panel.fields.inputs["tier"].value = "auto"
-    assert panel.fields.wrong["tier"].value == ""
+    assert panel.fields.errors["tier"].value == ""
     assert not panel.generate.disabled
 
 
-def test_numbers_are_taken_as_typed_and_what_is_wrong_is_beside_them(panel: Panel) -> None:
+def test_numbers_are_never_changed_and_errors_are_beside_them(panel: Panel) -> None:
     inputs = panel.fields.inputs
     inputs["prompt"].value = PROMPT
-    for name, legal, wrong, said in (
+    for name, legal, illegal, message in (
         ("seed", str(2**64 - 1), str(2**64), "2^64 - 1"), ("seed", "7", "x", "whole number"),
         ("fps", 100, 121, "1 to 120"), ("num_inference_steps", 1000, 0, "1 to 1000"),
         ("guidance_scale", 20.0, 20.5, "1 (no guidance) to 20"),
@@ -70,43 +74,46 @@ def test_numbers_are_taken_as_typed_and_what_is_wrong_is_beside_them(panel: Pane
     ):  # fmt: skip
         inputs[name].value = legal
         assert not panel.generate.disabled, panel.fields.check()
-        inputs[name].value = wrong
-        assert inputs[name].value == wrong
-        assert said in panel.fields.wrong[name].value
+        inputs[name].value = illegal
+        assert inputs[name].value == illegal
+        assert message in panel.fields.errors[name].value
         assert panel.generate.disabled
         inputs[name].value = legal
     assert panel.fields.options()["seed"] == 7
 
 
-def test_a_model_is_looked_for_once(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+def test_unknown_model_is_looked_up_once(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str] = []
 
     def missing(name: str) -> None:
-        asked.append(name)
+        looked_up.append(name)
         raise cogmagic.CheckpointError("not there")
 
     monkeypatch.setattr("cogmagic._notebook.panel.fields.find_model", missing)
     panel.fields.inputs["model"].value = "someone/something"
     for seed in "123":
         panel.fields.inputs["seed"].value = seed
-    assert asked == ["someone/something"]
-    assert "not there" in panel.fields.wrong["model"].value
-    monkeypatch.setattr("cogmagic._notebook.panel.fields._AGAIN", 0.0)
+    assert looked_up == ["someone/something"]
+    assert "not there" in panel.fields.errors["model"].value
+    monkeypatch.setattr("cogmagic._notebook.panel.fields._RETRY_SECONDS", 0.0)
     panel.refresh()
-    assert len(asked) > 1
+    assert len(looked_up) > 1
 
 
 def upload(panel: Panel, data: bytes) -> None:
     file = {"name": "a.png", "type": "image/png", "size": 3, "last_modified": datetime.now(UTC)}
-    panel.fields.upload.value = ({**file, "content": memoryview(data)},)
+    panel.fields.first_frame.upload.value = ({**file, "content": memoryview(data)},)
 
 
-def test_an_upload_becomes_a_variable_that_a_cell_can_name(panel: Panel) -> None:
+def test_upload_becomes_a_variable_that_a_cell_can_name(
+    panel_on: Callable[..., Panel],
+) -> None:
+    panel = panel_on({"now": Machine.of("RTX 3090", ram=64)})
     fields = panel.fields
     fields.inputs["prompt"].value = PROMPT
     fields.inputs["model"].value = "5b-i2v"
     upload(panel, b"no!")
-    assert "not a picture" in fields.wrong["image"].value
+    assert "not a picture" in fields.errors["image"].value
     assert panel.generate.disabled
     fields.inputs["model"].value = "5b"
     assert not panel.generate.disabled
@@ -114,10 +121,10 @@ def test_an_upload_becomes_a_variable_that_a_cell_can_name(panel: Panel) -> None
     out = BytesIO()
     Image.new("RGB", (64, 64), (255, 0, 0)).save(out, "PNG")
     upload(panel, out.getvalue())
-    assert fields.wrong["image"].value == ""
+    assert fields.errors["image"].value == ""
     assert not panel.generate.disabled
     assert fields.inputs["image"].value == "first_frame"
-    assert fields.options()["image"] is fields.names["first_frame"]
+    assert fields.options()["image"] is fields.first_frame.variables["first_frame"]
     assert "--image first_frame " in as_cell(PROMPT, fields.entered())
     upload(panel, out.getvalue())
     assert fields.inputs["image"].value == "first_frame_2"
@@ -127,4 +134,4 @@ def test_an_upload_becomes_a_variable_that_a_cell_can_name(panel: Panel) -> None
     assert "--image" not in as_cell(PROMPT, fields.entered())
     fields.inputs["model"].value = "5b-i2v"
     fields.inputs["image"].value = ""
-    assert "needs a first frame" in fields.wrong["image"].value
+    assert "needs a first frame" in fields.errors["image"].value

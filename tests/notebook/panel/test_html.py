@@ -7,46 +7,46 @@ from dataclasses import replace
 import cogmagic
 from cogmagic import Machine
 from cogmagic._notebook.panel.html import bars, recommendation
-from cogmagic._notebook.panel.sampler import Sample, Vitals
+from cogmagic._notebook.panel.sampler import Reading, Vitals
 from cogmagic._units import GIB
 
 
-def test_a_gpu_as_a_bar() -> None:
+def test_gpu_bar_divides_its_vram() -> None:
     gpu = replace(
         Machine.of("RTX 3060").gpus[0],
         total=12 * GIB, free=5 * GIB, reserved=4 * GIB, allocated=3 * GIB,
     )  # fmt: skip
     plan = cogmagic.plan(model="5b", machine=Machine.of("RTX 3060", ram=32))
-    sample = Sample((gpu,), Machine.of(ram=32).ram, (Vitals(61, 120.4),), {0: 2 * GIB})
-    first, ram = bars(sample, plan, {0: 6 * GIB})["bars"]
+    reading = Reading((gpu,), Machine.of(ram=32).ram, (Vitals(61, 120.4),), {0: 2 * GIB})
+    first, ram = bars(reading, plan, {0: 6 * GIB})["bars"]
     parts = {words: nbytes / GIB for _, nbytes, words in first["parts"]}
     assert parts == {
-        "this kernel: weights": 2, "this kernel: the rest": 2, "others about": 3, "free": 5,
+        "this kernel: weights": 2, "this kernel: other": 2, "others about": 3, "free": 5,
     }  # fmt: skip
     assert sum(parts.values()) == 12
-    assert (first["mark"], first["ghost"]) == (6 * GIB, plan.peak_vram)
+    assert (first["peak"], first["need"]) == (6 * GIB, plan.peak_vram)
     assert first["note"].endswith("61 °C · 120 W")
-    assert ram["ghost"] == plan.peak_ram
+    assert ram["need"] == plan.peak_ram
 
 
-def test_a_need_is_shown_on_the_gpus_that_would_be_used() -> None:
+def test_predicted_need_is_drawn_on_the_gpus_of_the_plan() -> None:
     machine = Machine.of("RTX 3090 + RTX 4090", ram=64)
     for options, used in (({"tier": "stream"}, [0]), ({"gpus": "1"}, [1]), ({}, [0, 1])):
         plan = cogmagic.plan(model="5b", machine=machine, **options)
-        found = bars(Sample(machine.gpus), plan, {})["bars"]
-        assert [i for i, bar in enumerate(found) if bar["ghost"]] == used
+        drawn = bars(Reading(machine.gpus), plan, {})["bars"]
+        assert [i for i, bar in enumerate(drawn) if bar["need"]] == used
 
 
-def test_what_is_unknown_is_left_out() -> None:
+def test_unknown_amounts_are_left_out() -> None:
     gpu = replace(Machine.of("RTX 3060").gpus[0], total=None, free=None, reserved=None)
-    found = bars(Sample((gpu,)), None, {})
-    assert len(found["bars"]) == 1
-    assert all(part[1] is not None for part in found["bars"][0]["parts"])
-    assert bars(Sample(note="3 GPUs hidden"), None, {}) == {"bars": [], "said": "3 GPUs hidden"}
-    assert "runs on the CPU" in bars(Sample(), None, {})["said"]
+    drawn = bars(Reading((gpu,)), None, {})
+    assert len(drawn["bars"]) == 1
+    assert all(part[1] is not None for part in drawn["bars"][0]["parts"])
+    assert bars(Reading(note="3 GPUs hidden"), None, {}) == {"bars": [], "note": "3 GPUs hidden"}
+    assert "runs use the CPU" in bars(Reading(), None, {})["note"]
 
 
-def test_the_recommendation_names_every_candidate_and_the_rule() -> None:
+def test_recommendation_lists_every_tier_and_the_rule() -> None:
     plan = cogmagic.plan(model="5b", machine=Machine.of("RTX 3060", ram=32))
     html = recommendation(replace(plan, reason="<b>"))
     assert "&lt;b&gt;" in html

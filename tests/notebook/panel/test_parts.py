@@ -1,4 +1,4 @@
-"""The panel's marks and player."""
+"""The panel's peaks and player."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 import pytest
 
 import cogmagic
-from cogmagic._notebook.panel.parts import Marks, player
+from cogmagic._notebook.panel.parts import Peaks, player
 from cogmagic._notebook.panel.widget import Panel
 from tests.helpers.toy import PROMPT
 
 
-def test_the_mark_is_the_highest_of_all_phases() -> None:
-    marks = Marks()
-    for held in ({0: 3}, {0: 7, 1: 2}, {0: 5}):
-        marks.raise_to(held)
-    assert marks.bytes == {0: 7, 1: 2}
+def test_peaks_are_the_highest_of_all_phases() -> None:
+    peaks = Peaks()
+    for reserved in ({0: 3}, {0: 7, 1: 2}, {0: 5}):
+        peaks.include(reserved)
+    assert peaks.bytes == {0: 7, 1: 2}
 
 
-def test_a_large_video_plays_and_a_huge_one_is_named(
+def test_large_video_is_embedded_and_huge_one_is_named(
     panel: Panel, toy: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = cogmagic.generate(PROMPT, model=str(toy), num_inference_steps=1)
     assert 'src="data:video/mp4' in player(replace(video, embed_limit=0))
-    monkeypatch.setattr("cogmagic._notebook.panel.parts._PLAYED", 10)
+    monkeypatch.setattr("cogmagic._notebook.panel.parts._PLAYER_LIMIT", 10)
     assert "too large" in player(video)
     assert video.path.name in player(video)
     video.path.unlink()

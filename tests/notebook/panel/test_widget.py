@@ -1,4 +1,4 @@
-"""The panel's buttons, as Python presses them."""
+"""The panel's buttons, pressed from Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine
-from cogmagic._notebook.panel.sampler import Sample
+from cogmagic._notebook.panel.sampler import Reading
 from cogmagic._notebook.panel.widget import Panel, close_panel, the_panel
 from cogmagic._session.session import Session
 from cogmagic._units import GIB
@@ -33,7 +33,9 @@ def start(panel: Panel, model: Path | str = "tiny", **values: Any) -> None:
     panel.generate.click()
 
 
-def test_the_kernels_defaults_are_the_panels(shell: Any, cwd: Path, session: Session) -> None:
+def test_panel_begins_with_the_defaults_of_the_kernel(
+    shell: Any, cwd: Path, session: Session
+) -> None:
     shell.run_line_magic("load_ext", "cogmagic")
     for line in ("model = '2b'", "vram_limit = 10", "keep = 'cold'", "save = 'videos'"):
         shell.run_line_magic("config", f"CogMagic.{line}")
@@ -41,66 +43,70 @@ def test_the_kernels_defaults_are_the_panels(shell: Any, cwd: Path, session: Ses
     options = the_panel().fields.options()
     expected = {"model": "2b", "vram_limit": 10 * GIB, "keep": "cold", "save": "videos"}
     assert {name: options[name] for name in expected} == expected
-    assert the_panel().fields.names is shell.user_ns
+    assert the_panel().fields.first_frame.variables is shell.user_ns
     close_panel()
 
 
-def test_the_recommendation_follows_each_gpu(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_is_made_again_when_free_memory_of_a_gpu_changes(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[int] = []
     monkeypatch.setattr(panel, "refresh", lambda: made.append(1))
     gpu = Machine.of("RTX 3060").gpus[0]
 
     def free(*amounts: int) -> None:
-        panel._sampled(Sample(tuple(replace(gpu, free=n * GIB) for n in amounts)))
+        panel._on_reading(Reading(tuple(replace(gpu, free=n * GIB) for n in amounts)))
 
     free(4, 8)
     free(4, 8)
     assert len(made) == 1
-    free(8, 4)  # as much altogether
+    free(8, 4)  # the same sum
     assert len(made) == 2
-    panel._sampled(Sample(note="the driver is gone"))
+    panel._on_reading(Reading(note="the driver is gone"))
     assert len(made) == 3
-    assert panel.meter.sample["said"] == "the driver is gone"
-    before = panel.meter.sample["tick"]
-    panel._sampled(Sample(note="the driver is gone"))
-    assert panel.meter.sample["tick"] == before + 1
+    assert panel.meter.reading["note"] == "the driver is gone"
+    before = panel.meter.reading["tick"]
+    panel._on_reading(Reading(note="the driver is gone"))
+    assert panel.meter.reading["tick"] == before + 1
 
 
-def test_a_run_its_result_and_its_settings(panel: Panel, toy: Path, cwd: Path) -> None:
+def test_run_gives_a_result_that_can_be_repeated(panel: Panel, toy: Path, cwd: Path) -> None:
     start(panel, toy, seed="7", num_frames=9)
     wait(panel)
-    assert panel.status.value == ""
-    assert "<video" in panel.result.value
-    assert "seed 7" in panel.result.value
+    assert panel.run.status.value == ""
+    assert "<video" in panel.results.player.value
+    assert "seed 7" in panel.results.player.value
     assert panel.tokens.value.endswith(f" of {panel.fields.model().max_tokens} tokens</div>")  # type: ignore[union-attr]
     panel.fields.inputs["seed"].value = "8"
     panel.fields.inputs["model"].value = "5b"
     panel.cancel.click()
-    assert panel.status.value == "", "what has ended cannot be stopped"
-    *_, again, copy = panel.strip.children[0].children
+    assert panel.run.status.value == "", "a run that has ended is not cancelled"
+    *_, again, copy = panel.results.strip.children[0].children
     again.click()
     assert panel.fields.inputs["seed"].value == "7"
     assert panel.fields.inputs["model"].value == str(toy)
     assert panel.fields.inputs["num_frames"].value == 9
     copy.click()
-    assert panel.cell.value.endswith(f"\n{PROMPT}")
-    assert "--seed 7" in panel.cell.value
-    assert panel.meter.copied.endswith(panel.cell.value)
+    assert panel.results.cell.value.endswith(f"\n{PROMPT}")
+    assert "--seed 7" in panel.results.cell.value
+    assert panel.meter.copied.endswith(panel.results.cell.value)
     panel.release.click()
-    assert panel.status.value.startswith("Freed")
+    assert panel.run.status.value.startswith("Freed")
 
 
-def test_a_run_is_cancelled_and_others_are_refused(panel: Panel, toy: Path, cwd: Path) -> None:
+def test_second_run_is_refused_and_the_first_is_cancelled(
+    panel: Panel, toy: Path, cwd: Path
+) -> None:
     start(panel, toy, num_inference_steps=900)
     assert panel.generate.disabled
     until = time.monotonic() + 60
-    while "denoise" not in panel.status.value and time.monotonic() < until:
+    while "denoise" not in panel.run.status.value and time.monotonic() < until:
         time.sleep(0.01)
     with pytest.raises(cogmagic.BusyError):
         cogmagic.generate(PROMPT, model=str(toy))
     panel.cancel.click()
     wait(panel)
-    assert panel.status.value.startswith("Stopped")
+    assert panel.run.status.value.startswith("Stopped")
     assert not panel.generate.disabled
     assert panel.cancel.disabled
     assert list(cwd.iterdir()) == []
@@ -116,22 +122,20 @@ def test_errors_appear_in_the_panel(
     monkeypatch.setattr("cogmagic._api.generate.generate", fail)
     start(panel, toy)
     wait(panel)
-    assert "cogmagic-wrong" in panel.status.value
-    assert "<b>" not in panel.status.value
+    assert "cogmagic-error" in panel.run.status.value
+    assert "<b>" not in panel.run.status.value
     monkeypatch.setattr("cogmagic._api.kernel.release", fail)
     panel.release.click()
-    assert "cogmagic-wrong" in panel.status.value
+    assert "cogmagic-error" in panel.run.status.value
 
 
-def test_a_run_that_is_cancelled_before_it_begins_does_not_run(
-    panel: Panel, toy: Path, cwd: Path
-) -> None:
+def test_run_cancelled_before_it_begins_does_not_run(panel: Panel, toy: Path, cwd: Path) -> None:
     panel.fields.inputs["model"].value = str(toy)
     panel.fields.inputs["prompt"].value = PROMPT
     panel.generate.click()
     panel.cancel.click()
     wait(panel)
-    assert panel.status.value.startswith("Stopped")
+    assert panel.run.status.value.startswith("Stopped")
     assert list(cwd.iterdir()) == []
 
 
@@ -144,7 +148,7 @@ def test_closing_stops_a_run(panel: Panel, toy: Path, cwd: Path) -> None:
     assert cogmagic.cancel() == "Nothing is running."
 
 
-def test_there_is_one_panel_and_leaving_closes_it(shell: Any, session: Session) -> None:
+def test_kernel_has_one_panel_which_unloading_closes(shell: Any, session: Session) -> None:
     before = set(threading.enumerate())
     first = cogmagic.panel()
     assert cogmagic.panel() is first

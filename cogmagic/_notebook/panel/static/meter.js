@@ -1,33 +1,32 @@
-// Live memory as bars with a sparkline, and what only a page can know: whether anyone is looking.
-// The model's `sample` is one moment: {tick, bars: [{label, total, parts: [[class, bytes, words]],
-// mark, ghost, note}], said}. Each is news, even where nothing has changed: `tick` counts them.
-// No library, no request to anywhere.
+// Live memory as bars with a sparkline, and what only the page knows: whether the panel is visible.
+// The model's `reading` is one moment: {tick, bars: [{label, total, parts: [[class, bytes, name]],
+// peak, need, note}], note}. `tick` counts the readings, so that equal ones are changes, too.
+// No library, no network request.
 
 const GIB = 2 ** 30;
 const SPAN = 120_000; // milliseconds of the sparkline
-const SILENCE = 6000; // milliseconds without news after which it is said
-const SPACE = "http://www.w3.org/2000/svg";
-const shared = new WeakMap(); // model -> what its views have in common
+const SILENCE = 6000; // milliseconds without a reading after which the panel reports it
+const SVG = "http://www.w3.org/2000/svg";
+const shared = new WeakMap(); // model -> state that its views share
 
 const gib = (bytes) => (bytes == null ? "n/a" : `${(bytes / GIB).toFixed(2)} GiB`);
 
-function element(tag, name, text) {
-  const made = document.createElement(tag);
-  if (name) made.className = name;
-  if (text) made.textContent = text;
-  return made;
+function element(tag, name) {
+  const node = document.createElement(tag);
+  if (name) node.className = name;
+  return node;
 }
 
-function say(node, text) {
+function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// A row that stays and is drawn anew, so that what the pointer rests on does not go.
+// One bar. Its elements stay and are updated, so that the tooltip under the pointer stays, too.
 function row() {
   const el = element("div", "cogmagic-row");
   const [label, track] = [element("div", "cogmagic-label"), element("div", "cogmagic-track")];
-  const svg = document.createElementNS(SPACE, "svg");
-  const line = document.createElementNS(SPACE, "polyline");
+  const svg = document.createElementNS(SVG, "svg");
+  const line = document.createElementNS(SVG, "polyline");
   const [words, note] = [element("div", "cogmagic-words"), element("div", "cogmagic-note")];
   svg.setAttribute("viewBox", `0 0 ${SPAN} 20`);
   svg.setAttribute("preserveAspectRatio", "none");
@@ -38,24 +37,24 @@ function row() {
   el.append(label, track, svg, words, note);
 
   const update = (data, history) => {
-    const said = data.parts.map(([, bytes, name]) => `${name} ${gib(bytes)}`);
-    if (data.mark) said.push(`peak of the run ${gib(data.mark)}`);
-    if (data.ghost) said.push(`predicted need ${gib(data.ghost)}`);
-    say(label, data.label);
-    say(words, said.join(" · "));
-    say(note, data.note ?? "");
-    track.setAttribute("aria-label", `${data.label}: ${said.join(", ")}, of ${gib(data.total)}`);
-    track.title = said.join("\n");
-    const place = (bytes) => `${Math.min(100, (100 * bytes) / data.total)}%`;
+    const amounts = data.parts.map(([, bytes, name]) => `${name} ${gib(bytes)}`);
+    if (data.peak) amounts.push(`peak of the run ${gib(data.peak)}`);
+    if (data.need) amounts.push(`predicted need ${gib(data.need)}`);
+    setText(label, data.label);
+    setText(words, amounts.join(" · "));
+    setText(note, data.note ?? "");
+    track.setAttribute("aria-label", `${data.label}: ${amounts.join(", ")}, of ${gib(data.total)}`);
+    track.title = amounts.join("\n");
+    const percent = (bytes) => `${Math.min(100, (100 * bytes) / data.total)}%`;
     const drawn = (data.total ? data.parts : []).map(([kind, bytes]) => {
       const part = element("span", `cogmagic-part cogmagic-${kind}`);
-      part.style.width = place(bytes);
+      part.style.width = percent(bytes);
       return part;
     });
-    for (const kind of ["ghost", "mark"]) {
+    for (const [kind, side] of [["need", "width"], ["peak", "left"]]) {
       if (!data.total || !data[kind]) continue;
       const mark = element("span", `cogmagic-${kind}`);
-      mark.style[kind === "ghost" ? "width" : "left"] = place(data[kind]);
+      mark.style[side] = percent(data[kind]);
       drawn.push(mark);
     }
     track.replaceChildren(...drawn);
@@ -66,37 +65,48 @@ function row() {
   return { el, update };
 }
 
+// The line beside Generate describes the button: ipywidgets has no trait for that.
+function describeGenerate(panel) {
+  const hint = panel?.querySelector(".cogmagic-hint");
+  if (!hint) return;
+  hint.id ||= `cogmagic-hint-${Math.random().toString(36).slice(2)}`; // a page may have several
+  panel.querySelector(".cogmagic-generate")?.setAttribute("aria-describedby", hint.id);
+}
+
 function render({ model, el }) {
-  if (!shared.has(model)) shared.set(model, { histories: [], seen: new Set(), last: Date.now(), heard: false });
+  if (!shared.has(model)) {
+    shared.set(model, { histories: [], visible: new Set(), last: Date.now(), heard: false });
+  }
   const state = shared.get(model);
   const root = element("div", "cogmagic-meter");
-  const silence = element("div", "cogmagic-dead");
+  const silence = element("div", "cogmagic-silence");
   silence.setAttribute("role", "status");
-  const [bars, said] = [element("div"), element("div", "cogmagic-note")];
-  root.append(bars, said, silence);
+  const [bars, note] = [element("div"), element("div", "cogmagic-note")];
+  root.append(bars, note, silence);
   el.append(root);
   const rows = [];
 
   const draw = () => {
-    const sample = model.get("sample");
-    const all = sample.bars ?? [];
+    const reading = model.get("reading");
+    const all = reading.bars ?? [];
     while (rows.length < all.length) bars.append(rows[rows.push(row()) - 1].el);
     while (rows.length > all.length) rows.pop().el.remove();
     all.forEach((data, i) => rows[i].update(data, state.histories[i] ?? []));
-    say(said, sample.said ?? "");
+    setText(note, reading.note ?? "");
   };
   const take = () => {
-    if (state.taken !== model.get("sample")) {
-      state.taken = model.get("sample");
+    if (state.reading !== model.get("reading")) {
+      state.reading = model.get("reading");
       state.last = Date.now();
       state.heard = true;
-      (state.taken.bars ?? []).forEach((data, i) => {
+      (state.reading.bars ?? []).forEach((data, i) => {
         const used = data.parts.reduce((sum, [kind, bytes]) => (kind === "free" ? sum : sum + bytes), 0);
-        const kept = (state.histories[i] ?? []).filter(([at]) => state.last - at < SPAN);
-        state.histories[i] = [...kept, [state.last, used]];
+        const recent = (state.histories[i] ?? []).filter(([at]) => state.last - at < SPAN);
+        state.histories[i] = [...recent, [state.last, used]];
       });
     }
-    say(silence, "");
+    describeGenerate(root.closest(".cogmagic-panel"));
+    setText(silence, "");
     bars.classList.remove("cogmagic-stale");
     draw();
   };
@@ -105,60 +115,60 @@ function render({ model, el }) {
     if (text && navigator.clipboard) navigator.clipboard.writeText(text.replace(/^\d+ /, "")).catch(() => {});
   };
 
-  const tell = () => {
-    model.set("visible", state.seen.size > 0);
+  const sendVisible = () => {
+    model.set("visible", state.visible.size > 0);
     model.save_changes();
   };
-  const look = (visible) => {
-    const before = state.seen.size;
-    visible && !document.hidden ? state.seen.add(root) : state.seen.delete(root);
-    if (!before !== !state.seen.size) {
+  const updateVisible = () => {
+    const before = state.visible.size;
+    onScreen && !document.hidden ? state.visible.add(root) : state.visible.delete(root);
+    if (!before !== !state.visible.size) {
       state.last = Date.now();
       state.heard = false;
-      tell();
+      sendVisible();
     }
   };
-  // Another page on the same kernel has gone out of sight: this one has not. Later, for what is
-  // set back while a change is being taken is no change, and is not sent.
-  const disagree = () =>
+  // Another page of the same kernel was hidden, and this one was not. The delay is needed because
+  // a value that is restored while its change is handled is not sent.
+  const correctVisible = () =>
     setTimeout(() => {
-      if (!model.get("visible") && state.seen.has(root)) tell();
+      if (!model.get("visible") && state.visible.has(root)) sendVisible();
     }, 50);
-  let on_screen = false;
-  const watcher = new IntersectionObserver((entries) => {
-    on_screen = entries.at(-1).isIntersecting;
-    look(on_screen);
+  let onScreen = false;
+  const observer = new IntersectionObserver((entries) => {
+    onScreen = entries.at(-1).isIntersecting;
+    updateVisible();
   });
-  watcher.observe(root);
-  const hidden = () => look(on_screen);
-  document.addEventListener("visibilitychange", hidden);
+  observer.observe(root);
+  document.addEventListener("visibilitychange", updateVisible);
   const pulse = setInterval(() => {
-    if (!state.seen.has(root) || Date.now() - state.last < SILENCE) return;
+    if (!state.visible.has(root) || Date.now() - state.last < SILENCE) return;
     const since = new Date(state.last).toLocaleTimeString();
-    // Readings come from a thread of their own; only the wish for them waits for a busy kernel.
-    say(
+    // Readings come from a thread of their own, so a busy kernel delays only the first one.
+    setText(
       silence,
       state.heard
-        ? `No news from the kernel since ${since}. If it was restarted, or has ended, this panel is dead:` +
-            " run %cogvideo panel again. (A cell that keeps Python's other threads waiting silences it, too.)"
-        : "Waiting for the kernel, which is busy with a cell. If it was restarted, this panel is dead:" +
-            " run %cogvideo panel again.",
+        ? `No reading from the kernel since ${since}. If the kernel was restarted or has ended, run` +
+            " %cogvideo panel again. (A cell that blocks Python's other threads also stops the readings.)"
+        : "Waiting for the kernel, which is busy with a cell. If the kernel was restarted, run" +
+            " %cogvideo panel again.",
     );
     bars.classList.add("cogmagic-stale");
   }, 1000);
 
-  model.on("change:sample", take);
+  model.on("change:reading", take);
   model.on("change:copied", copy);
-  model.on("change:visible", disagree);
+  model.on("change:visible", correctVisible);
   draw();
   return () => {
-    look(false);
-    watcher.disconnect();
+    onScreen = false;
+    updateVisible();
+    observer.disconnect();
     clearInterval(pulse);
-    document.removeEventListener("visibilitychange", hidden);
-    model.off("change:sample", take);
+    document.removeEventListener("visibilitychange", updateVisible);
+    model.off("change:reading", take);
     model.off("change:copied", copy);
-    model.off("change:visible", disagree);
+    model.off("change:visible", correctVisible);
   };
 }
 

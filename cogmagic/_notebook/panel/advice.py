@@ -1,0 +1,87 @@
+"""The panel's advice: the plan for what is entered, and whether Generate may be pressed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cogmagic._api.options import without_run_options
+from cogmagic._errors import CogMagicError
+from cogmagic._notebook.panel.fields import Fields
+from cogmagic._notebook.panel.html import download_note, recommendation
+from cogmagic._notebook.panel.parts import error_html
+from cogmagic._planning.plan import Plan
+from cogmagic._session.session import session
+
+__all__ = ["Advice", "advise"]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the panel shows of a plan, or why there is none."""
+
+    plan: Plan | None = None
+    html: str = ""
+    """The recommendation, or the error."""
+    refusal: str = ""
+    """The error because of which Generate is off."""
+    note: str = ""
+    """What is still to be entered, or what Generate begins with: a download."""
+    ready: bool = False
+    """Whether Generate is on."""
+    tokens: str | None = ""
+    """The number of tokens of the prompt as HTML; None where it cannot be counted now."""
+
+
+def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
+    """Check what is entered, show errors beside their fields, and plan.
+
+    Args:
+        fields: the form.
+        plan: `cogmagic.plan`, or one for a described machine.
+    """
+    if invalid := fields.check():
+        return Advice(refusal=invalid)
+    try:
+        options = without_run_options(fields.options())
+        made = plan(fields.prompt() or "any prompt", **options)
+        tokens = _token_count(fields)
+    except Exception as error:
+        text = str(error) or type(error).__name__
+        if fields.inputs["tier"].value != "auto" and isinstance(error, CogMagicError):
+            return Advice(refusal=fields.show_errors({"tier": text}))
+        return Advice(html=error_html(text), refusal="No plan can be made.")
+    refusal, has_prompt = _refusal(made, fields), bool(fields.prompt().strip())
+    return Advice(
+        plan=made,
+        html=recommendation(made),
+        refusal=refusal,
+        note=download_note(made) if has_prompt else "Enter a prompt.",
+        ready=has_prompt and not refusal,
+        tokens=tokens,
+    )
+
+
+def _token_count(fields: Fields) -> str | None:
+    """The prompt's tokens, once the model and thus its tokenizer are loaded."""
+    from cogmagic._pipeline.tokenizer import ignored_words
+
+    if session().running is not None:  # a tokenizer is not safe in two threads
+        return None
+    loaded, model = session().loaded, fields.model()
+    if loaded is None or model is None or loaded.model.name != model.name:
+        return ""
+    count, ignored = ignored_words(loaded.pipe.tokenizer, fields.prompt(), model.max_tokens)
+    cut = "; the end would be ignored" if ignored else ""
+    return f"<div>{count} of {model.max_tokens} tokens{cut}</div>"
+
+
+def _refusal(plan: Plan, fields: Fields) -> str:
+    """Why no run of this plan may be tried; empty if one may."""
+    chosen, entered = plan.chosen, fields.entered()
+    if plan.fits or chosen is None:
+        return ""
+    asked = entered["tier"] != "auto" or entered["policy"] == "rule"
+    if asked and not (chosen.missing_ram or chosen.missing_disk):
+        return ""
+    return f"{plan.request.model.name} does not fit: {chosen.tier} {chosen.reason}."

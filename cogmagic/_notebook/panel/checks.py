@@ -1,0 +1,78 @@
+"""The errors of the panel's fields: each rule of a request, checked for its fields alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from cogmagic._errors import CogMagicError
+from cogmagic._machine.amounts import gib_bytes
+from cogmagic._machine.gpu import gpu_names
+from cogmagic._machine.machine import Machine
+from cogmagic._models.catalog import Model
+from cogmagic._models.inputs import placeholders
+from cogmagic._models.request import Request
+from cogmagic._units import GIB
+
+__all__ = ["field_errors"]
+
+
+_TOGETHER = (
+    ("width", "height"),
+    ("num_frames",),
+    ("num_inference_steps",),
+    ("seed",),
+    ("guidance_scale",),
+    ("negative_prompt",),
+    ("scheduler",),
+    ("dtype",),
+    ("fps",),
+)
+"""Options that are checked together; the error is shown at the last of them."""
+
+
+def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """The error of each field that has one, by option.
+
+    Args:
+        model: the model that is entered.
+        prompt: what is entered; not checked while empty, or while another field is wrong.
+        options: values of the options; None where nothing is entered.
+    """
+    # With a placeholder for the first frame, the checks of other fields need not decode it.
+    request = partial(Request.of, model=model, **placeholders(model.task, {}))
+    errors: dict[str, str] = {}
+    for names in _TOGETHER:
+        given = {name: options[name] for name in names if options[name] is not None}
+        errors[names[-1]] = _error(partial(request, "any prompt", **given))
+    errors["gpus"] = _error(lambda: Machine.detect_hardware().only(gpu_names(options["gpus"])))
+    errors["vram_limit"] = _limit_error(options["vram_limit"])
+    if model.task == "i2v":
+        errors["image"] = _image_error(model, options["image"])
+    errors = {name: error for name, error in errors.items() if error}
+    if not errors and prompt.strip() and (error := _error(partial(request, prompt))):
+        return {"prompt": error}
+    return errors
+
+
+def _image_error(model: Model, image: Any) -> str:
+    if image is None:
+        return f"{model.name} needs a first frame: upload one, or enter a path or a variable."
+    return _error(partial(Request.of, "any prompt", model, image=image))
+
+
+def _limit_error(nbytes: int | None) -> str:
+    if nbytes is None:
+        return ""
+    error = _error(partial(gib_bytes, nbytes / GIB, "VRAM limit ="))
+    return error and f"{error} 0 is no limit."
+
+
+def _error(check: Callable[[], Any]) -> str:
+    """The message with which `check` refuses, or an empty string."""
+    try:
+        check()
+    except CogMagicError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,122 @@
+"""The panel's inputs: one widget per option of the cell, and how its value becomes the option's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets as w
+
+from cogmagic._api.options import OPTIONS
+from cogmagic._models.catalog import MODELS
+from cogmagic._units import GIB
+
+__all__ = ["SWITCHES", "Input", "any_seed", "make_inputs"]
+
+
+SWITCHES = {
+    "compile": "Compile the transformer",
+    "lean_decode": "Lean decode",
+    "guidance_halves": "Guidance in halves",
+    "fp8": "8-bit transformer (fp8)",
+    "truncate": "Truncate a long prompt",
+    "overwrite": "Overwrite the file",
+}
+
+
+_MODEL_DTYPE = "the model's"
+
+
+_STYLE = {"description_width": "10em"}
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Input:
+    """A widget for one option, and the conversions between what it shows and the option."""
+
+    widget: Any
+    empty: Any = None
+    """What the widget shows where the option is None; None where the option always has a value."""
+    parse: Callable[[Any], Any] = _same
+    show: Callable[[Any], Any] = _same
+
+    def read(self) -> Any:
+        """The option's value."""
+        shown = self.widget.value
+        return None if shown == self.empty else self.parse(shown)
+
+    def enter(self, value: Any) -> None:
+        """Show this value of the option."""
+        self.widget.value = self.empty if value is None else self.show(value)
+
+
+def make_inputs() -> dict[str, Input]:
+    """A new widget for the prompt and for each option of the panel, by Python name."""
+    options = {option.dest: option for option in OPTIONS}
+
+    def choice(name: str, label: str, *, empty: str | None = None, **traits: Any) -> Input:
+        """A dropdown with the choices of the option, after `empty`, which stands for None."""
+        choices = (*([empty] if empty else []), *(options[name].choices or ()))
+        return _input(w.Dropdown, label, empty=empty, options=choices, **traits)
+
+    inputs = {
+        "prompt": _input(w.Textarea, "Prompt", rows=3, continuous_update=True),
+        "model": _input(w.Combobox, "Model", options=[m.name for m in MODELS]),
+        "width": _input(w.IntText, "Width", step=16),
+        "height": _input(w.IntText, "Height", step=16),
+        "num_frames": _input(w.Dropdown, "Frames"),
+        "num_inference_steps": _input(w.IntText, "Steps"),
+        "guidance_scale": _input(w.FloatText, "Guidance", step=0.5),
+        # As text, because a browser's numbers are exact up to 2^53 only.
+        "seed": Input(_widget(w.Text, "Seed", value=any_seed()), parse=_seed, show=str),
+        "tier": choice("tier", "Tier"),
+        "negative_prompt": _input(w.Text, "Negative prompt"),  # one line, as in a cell
+        "scheduler": choice("scheduler", "Scheduler"),
+        "dtype": choice("dtype", "Precision", empty=_MODEL_DTYPE),
+        "fps": _input(w.IntText, "Frames per second"),
+        "policy": choice("policy", "Policy"),
+        "vram_limit": Input(
+            _widget(w.FloatText, "VRAM limit (GiB)", step=0.5),
+            empty=0.0,
+            parse=lambda gib: round(gib * GIB),
+            show=lambda nbytes: nbytes / GIB,
+        ),
+        "gpus": _input(w.Text, "GPUs", empty="", placeholder="all, or index or UUID, as in 0,2"),
+        "keep": choice("keep", "Keep", value="warm"),
+        "save": _input(w.Text, "Save to", empty="", placeholder="file.mp4 or folder"),
+        "image": _input(w.Text, "First frame", empty="", placeholder="path or variable"),
+    }
+    for name, label in SWITCHES.items():
+        inputs[name] = Input(w.Checkbox(description=label, indent=False))
+    for name, field in inputs.items():
+        field.widget.tooltip = options[name].help if name in options else ""
+    return inputs
+
+
+def any_seed() -> str:
+    """A random seed, as the panel shows it."""
+    return str(random.randrange(2**31))  # noqa: S311 - no secret
+
+
+def _seed(text: str) -> int | str:
+    """The number; anything else as it was typed, for the request to refuse."""
+    text = text.strip()
+    return int(text) if text.isdecimal() else text
+
+
+def _input(kind: Any, label: str, *, empty: Any = None, **traits: Any) -> Input:
+    return Input(_widget(kind, label, **traits), empty)
+
+
+def _widget(kind: Any, label: str, **traits: Any) -> Any:
+    """A widget that reports a change when it loses focus or Enter is pressed, not at every key."""
+    layout = w.Layout(width="auto")  # not shared, because closing the panel closes it
+    if kind is not w.Dropdown:
+        traits = {"continuous_update": False} | traits
+    return kind(description=label, style=_STYLE, layout=layout, **traits)
