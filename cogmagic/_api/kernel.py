@@ -57,9 +57,9 @@ def release(*, prompts: bool = False) -> str:
     amounts = " and ".join(f"{gib(n)} of {kind}" for kind, n in freed.items() if n)
     said = f"Freed {amounts}." if amounts else "Nothing was loaded."
     if prompts:
-        from cogmagic._pipeline.prompt_cache import Texts
+        from cogmagic._pipeline.prompt_cache import PromptCache
 
-        said = f"{said[:-1]}; forgot {Texts.clear()} prompts."
+        said = f"{said[:-1]}; forgot {PromptCache.clear()} prompts."
     return " ".join(filter(None, (said, vram_users_line(vram_users(Machine.detect().gpus)))))
 
 

@@ -111,13 +111,13 @@ def _held(
     request: Request, machine: Machine, files: Path, *, fp8: bool, known: bool
 ) -> tuple[bool, bool]:
     """Whether this kernel would still have to encode a known prompt, and has the weights."""
-    from cogmagic._pipeline.prompt_cache import Texts
+    from cogmagic._pipeline.prompt_cache import PromptCache
     from cogmagic._planning.precision import dtype_for
 
     dtype, gpu, held = dtype_for(request, machine), machine.roomiest, session().held
     device = gpu.name if gpu else machine.device
     # A pipeline that stays placed keeps its text encoder, needed or not.
-    kept = known and held.hot.key is None and Texts(request, files, dtype, device).there
+    kept = known and held.hot.key is None and PromptCache(request, files, dtype, device).present
     return not kept, held.has(files, dtype, fp8=fp8)
 
 

@@ -1,1 +1,1 @@
-"""How many bytes and operations a request needs, phase by phase."""
+"""Bytes and operations that a request needs, phase by phase."""

@@ -1,4 +1,4 @@
-"""What a checkpoint's configurations say, and what of it decides over memory and work."""
+"""Checkpoint configurations, and the parts of them that determine memory and work."""
 
 from __future__ import annotations
 
@@ -8,81 +8,73 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import CheckpointError
+from cogmagic._models.family import (
+    FIXED_CONFIG,
+    POSITION_SIZES,
+    Configs,
+    padded_frames,
+    video_tokens,
+)
 from cogmagic._models.json_files import read_json
+from cogmagic._models.request import Request
+from cogmagic._models.tiling import TileGrid
 
-__all__ = ["TABLE", "Configs", "configs_of", "decisive", "same", "table", "tokens_of"]
-
-
-Configs = dict[str, dict[str, Any]]
-"""What each component's ``config.json`` says, by component."""
+__all__ = [
+    "TABLE",
+    "configs_of",
+    "decisive",
+    "grid_of",
+    "latent_clip",
+    "same",
+    "table",
+    "tokens_of",
+]
 
 
 TABLE = Path(__file__).parent / "footprints.json"
 
 
-# What of a configuration decides over memory and work; the rest (scaling factors, dropout, the
-# sizes that rotary positions do not look at) may differ between checkpoints of one model.
-_DECISIVE = {
-    "text_encoder": (
-        "d_model", "d_kv", "d_ff", "num_layers", "num_heads", "feed_forward_proj", "vocab_size",
-        "relative_attention_num_buckets",
-    ),
-    "transformer": (
-        "num_attention_heads", "attention_head_dim", "in_channels", "out_channels",
-        "time_embed_dim", "ofs_embed_dim", "text_embed_dim", "num_layers", "attention_bias",
-        "patch_size", "patch_size_t", "temporal_compression_ratio", "max_text_seq_length",
-        "activation_fn", "norm_elementwise_affine", "use_rotary_positional_embeddings",
-        "use_learned_positional_embeddings",
-    ),
-    "vae": (
-        "in_channels", "out_channels", "block_out_channels", "latent_channels",
-        "layers_per_block", "norm_num_groups", "temporal_compression_ratio", "sample_height",
-        "sample_width", "use_quant_conv", "use_post_quant_conv",
-    ),
-}  # fmt: skip
-
-
-_BLOCKS, _WIDEST = 256, 2**20
-
-
-_POSITIONS = ("sample_height", "sample_width", "sample_frames")  # of a stored grid of positions
+_MAX_BLOCKS, _MAX_WIDTH = 256, 2**20
 
 
 def configs_of(folder: Path) -> Configs:
-    """The configurations of a checkpoint, with the classes' defaults for what they leave out."""
-    found = {}
+    """The configurations of a checkpoint, with the classes' defaults for missing keys."""
+    configs = {}
     for part, defaults in table()["defaults"].items():
         path = folder / part / "config.json"
-        found[part] = defaults | read_json(path)
-        for key in _DECISIVE[part]:
-            _check_size(path, key, found[part].get(key))
-    return found
+        configs[part] = defaults | read_json(path)
+        for key in FIXED_CONFIG[part]:
+            _check_size(path, key, configs[part].get(key))
+    return configs
 
 
 def _check_size(path: Path, key: str, value: object) -> None:
-    """Refuse what would take for ever to build."""
-    many = isinstance(value, list) and len(value) > _BLOCKS
-    deep = key in ("num_layers", "layers_per_block") and type(value) is int and value > _BLOCKS
-    if many or deep or (type(value) is int and abs(value) > _WIDEST):
+    """Refuse a model that would take forever to build."""
+    many = isinstance(value, list) and len(value) > _MAX_BLOCKS
+    depth = key in ("num_layers", "layers_per_block")
+    deep = depth and type(value) is int and value > _MAX_BLOCKS
+    if many or deep or (type(value) is int and abs(value) > _MAX_WIDTH):
         raise CheckpointError(
-            f"{path} says {key} {value!r:.40}, more than any CogVideoX. Download or copy it again."
+            f"{path} has {key} {value!r:.40}, more than any CogVideoX. Download or copy it again."
         )
 
 
 def decisive(configs: Configs) -> Configs:
-    """What of the configurations decides over memory and work."""
-    found = {part: {key: configs[part][key] for key in keys} for part, keys in _DECISIVE.items()}
+    """The parts of the configurations that determine memory and work."""
+    picked = {
+        part: {key: configs[part][key] for key in keys} for part, keys in FIXED_CONFIG.items()
+    }
     transformer = configs["transformer"]
     if (
         transformer["use_learned_positional_embeddings"]
         or not transformer["use_rotary_positional_embeddings"]
     ):
-        found["transformer"] |= {key: transformer[key] for key in _POSITIONS}
-    return found
+        picked["transformer"] |= {key: transformer[key] for key in POSITION_SIZES}
+    return picked
 
 
 def same(configs: Configs) -> str | None:
-    """The name of the kept model whose configurations decide the same, if there is one."""
+    """The name of the stored model whose decisive configuration is the same, or None."""
     wanted = decisive(configs)
     for name, model in table()["models"].items():
         if model["configs"] == wanted:
@@ -90,16 +82,24 @@ def same(configs: Configs) -> str | None:
     return None
 
 
+def grid_of(request: Request, configs: Configs) -> TileGrid:
+    """The VAE's tile grid for the request's pictures."""
+    return TileGrid.of_config(request.height, request.width, configs["vae"])
+
+
+def latent_clip(request: Request, configs: Configs) -> tuple[int, int, int]:
+    """Frames, height and width of the latents to denoise, CogVideoX 1.5's padding included."""
+    patch = configs["transformer"]["patch_size_t"]
+    return padded_frames(request.latent_frames, patch), *grid_of(request, configs).size
+
+
 def tokens_of(config: dict[str, Any], clip: tuple[int, int, int]) -> int:
     """Patches of a latent clip (frames, height, width) in a transformer of that configuration."""
-    frames, height, width = clip
-    patch = config["patch_size"]
-    across: int = (height // patch) * (width // patch)
-    return frames // (config["patch_size_t"] or 1) * across
+    return video_tokens(clip, config["patch_size"], config["patch_size_t"])
 
 
 @cache
 def table() -> dict[str, Any]:
-    """The kept profiles and configurations by model, and what configurations leave out."""
+    """The stored profiles and configurations by model, and the classes' default configurations."""
     loaded: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
     return loaded

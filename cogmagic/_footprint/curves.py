@@ -1,6 +1,6 @@
-"""What is known of a model's memory and work: points that traces gave, and lines between them.
+"""Curves of memory and work over the request's size: traced points, and lines between them.
 
-A `Profile` holds them for one model in one dtype. Those of the catalogue's models are kept in
+A `Profile` holds them for one model in one dtype. Those of the catalogue's models are stored in
 ``footprints.json``, which ``docs/benchmarks/trace_footprints.py`` writes; reading them needs
 neither torch nor diffusers.
 """
@@ -16,13 +16,14 @@ from typing import Any
 
 from cogmagic._footprint.configs import table
 from cogmagic._models.catalog import Dtype
+from cogmagic._models.family import WEIGHTED_COMPONENTS
 
-__all__ = ["Curve", "Part", "Passes", "Peak", "Profile", "kept", "parabola", "read"]
+__all__ = ["Curve", "Part", "Passes", "Peak", "Profile", "parabola", "read", "stored_profile"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One component of the pipeline. Bytes of parameters and buffers, as the loader loads it."""
+    """One component of the pipeline, in bytes of parameters and buffers as the loader loads it."""
 
     weights: int
     largest_leaf: int
@@ -39,17 +40,17 @@ class Part:
     tensors: int = 0
     """Parameters that a pass needs."""
     spare: int = 0
-    """Bytes that a pass does not need: of a VAE, its encoder's."""
+    """Bytes that a pass does not need: those of the VAE's encoder."""
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Most bytes alive at once, without weights, and with those of the leaf that runs."""
+    """Most bytes alive at once: without weights, and with those of the running leaf module."""
 
     peak: int
     leaf_peak: int
     mapped: int = 0
-    """Bytes of memory found anew, if what is free is given back before each leaf."""
+    """Bytes of memory newly mapped, if free memory is returned before each leaf module."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Curve:
     """Peaks over a size (tokens, or a tile's area): `at` ascending, one `peak` for each.
 
     A peak is the largest of several sums of tensors, each affine in the size, so it is convex: a
-    line between two points of it is never below it.
+    line between two of its points is never below it.
     """
 
     at: tuple[int, ...]
@@ -67,7 +68,7 @@ class Curve:
 
     @classmethod
     def through(cls, points: Sequence[tuple[int, Peak]]) -> Curve:
-        """The curve through traced (size, peak)s; of one size, the highest counts."""
+        """The curve through traced (size, peak)s; of several at one size, the highest counts."""
         highest: dict[int, Peak] = {}
         for size, peak in points:
             other = highest.get(size, peak)
@@ -77,16 +78,16 @@ class Curve:
                 max(peak.mapped, other.mapped),
             )
         at = tuple(sorted(highest))
-        found = [highest[x] for x in at]
+        peaks = [highest[x] for x in at]
         return cls(
             at,
-            tuple(p.peak for p in found),
-            tuple(p.leaf_peak for p in found),
-            tuple(p.mapped for p in found),
+            tuple(p.peak for p in peaks),
+            tuple(p.leaf_peak for p in peaks),
+            tuple(p.mapped for p in peaks),
         )
 
     def __call__(self, size: int) -> Peak:
-        """The peaks at `size`, linear between the points; the end's line goes on beyond it."""
+        """The peaks at `size`: linear between the points, extrapolated beyond the ends."""
         if len(self.at) == 1 and size != self.at[0]:
             raise ValueError(f"traced at {self.at[0]} only, not at {size}")
         i = min(max(bisect_left(self.at, size), 1), len(self.at) - 1)
@@ -104,20 +105,20 @@ class Curve:
 class Passes:
     """The passes over one tile of the VAE: curves over the tile's area (latents or pixels).
 
-    A later pass finds what earlier passes over the same tile keep for it (``conv_cache``), which
-    is counted; what they gave out is not. The third pass stands for all that follow it.
+    A later pass counts what earlier passes over the same tile cache for it (``conv_cache``), but
+    not what they returned. The third pass stands for all later ones.
     """
 
     curves: tuple[Curve, ...]
     cache: Curve
-    """What the last pass keeps."""
+    """The cache that the last pass leaves."""
     operations: tuple[float, ...]
-    """Of each pass, per unit of area."""
+    """Operations of each pass, per unit of area."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """All that a footprint of one model in one dtype is made of."""
+    """All that the footprints of one model in one dtype are computed from."""
 
     text_encoder: Part
     transformer: Part
@@ -132,7 +133,7 @@ class Profile:
     """By batch size: ``a + b * tokens + c * tokens**2``."""
     decode: Passes
     decode_lean: Passes
-    """The same with fewer tensors alive (`_lean_decode`)."""
+    """The same with fewer tensors alive (``lean_decode``)."""
     encode_image: Passes | None
 
 
@@ -147,9 +148,9 @@ def parabola(points: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
 
 
 def read(profile: dict[str, Any]) -> Profile:
-    """The profile that ``dataclasses.asdict`` and JSON made a plain dict of."""
+    """The profile from the plain dict that ``dataclasses.asdict`` and JSON made of it."""
     return Profile(
-        **{name: Part(**profile[name]) for name in ("text_encoder", "transformer", "vae")},
+        **{name: Part(**profile[name]) for name in WEIGHTED_COMPONENTS},
         buffers=profile["buffers"],
         encode=Peak(**profile["encode"]),
         encode_operations=profile["encode_operations"],
@@ -171,6 +172,6 @@ def _passes(passes: dict[str, Any]) -> Passes:
 
 
 @cache
-def kept(name: str, dtype: Dtype) -> Profile:
-    """The kept profile of the catalogue's model `name`."""
+def stored_profile(name: str, dtype: Dtype) -> Profile:
+    """The stored profile of the catalogue's model `name`."""
     return read(table()["models"][name]["profiles"][dtype])

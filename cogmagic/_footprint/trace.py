@@ -1,6 +1,6 @@
-"""Counts what passes on the meta device hold in memory and compute.
+"""Counts of the bytes and operations of passes on the meta device.
 
-Nothing is allocated and nothing is computed: shapes and the lives of tensors say it all.
+Nothing is allocated or computed: shapes and the lifetimes of tensors suffice.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _COPIES = {
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the storages alive, and the operations, of what runs under it.
+    """A mode that counts the bytes of live storages, and the operations, of what runs under it.
 
-    Views add nothing, operations in place add nothing, `known` tensors (weights) are not counted.
-    A leaf is a module that owns parameters: with sequential offload they are on the device just
-    while it runs.
+    Views and in-place operations add nothing; `known` tensors (weights) are not counted. A leaf is
+    a module that owns parameters: with sequential offload they are on the device only while it
+    runs.
     """
 
     def __init__(self, known: Iterable[torch.Tensor] = ()) -> None:
@@ -52,22 +52,22 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._storages: dict[int, Any] = {s._cdata: s for s in (t.untyped_storage() for t in known)}
 
     def restart(self) -> None:
-        """Forget the peaks and the operations so far; what is alive stays counted."""
+        """Reset the peaks and the operations; live tensors stay counted."""
         self._peak = self._leaf_peak = self.operations = self._mapped = 0
         self._base = self._since = self.live
         self.reach()
 
     def peak(self, without: int = 0) -> Peak:
-        """The peaks so far, less what was alive for other reasons."""
+        """The peaks so far, less `without` bytes that were alive for other reasons."""
         return Peak(self._peak - without, self._leaf_peak - without, self.mapped)
 
     @property
     def mapped(self) -> int:
-        """Bytes of memory found anew so far, if what is free is given back before each leaf."""
+        """Bytes of memory newly mapped so far, if free memory is returned before each leaf."""
         return self._mapped + self._since - self._base
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run one operation and count what it leaves alive."""
+        """Run one operation and count the storages that it leaves alive."""
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         packet = func._overloadpacket
@@ -86,11 +86,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def reach(self, scratch: int = 0) -> None:
-        """Note what is held now, with the bytes that a kernel needs while it runs."""
-        held = self.live + scratch
-        self._peak = max(self._peak, held)
-        self._leaf_peak = max(self._leaf_peak, held + self._leaf)
-        self._since = max(self._since, held)
+        """Update the peaks with the live bytes and a running kernel's `scratch` bytes."""
+        total = self.live + scratch
+        self._peak = max(self._peak, total)
+        self._leaf_peak = max(self._leaf_peak, total + self._leaf)
+        self._since = max(self._since, total)
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         key = storage._cdata
@@ -104,23 +104,23 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live -= nbytes
 
     def enter_leaf(self, module: nn.Module, _: object) -> None:
-        """`module` begins to run."""
+        """A forward pre-hook: `module` begins to run."""
         self._mapped = self.mapped
         self._base = self._since = self.live
         self._leaf += nbytes_of(*module.parameters(recurse=False))
         self.reach()
 
     def leave_leaf(self, module: nn.Module, _: object, __: object) -> None:
-        """`module` has run."""
+        """A forward hook: `module` has run."""
         self._leaf -= nbytes_of(*module.parameters(recurse=False))
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Attention as the fused CUDA kernels do it: no matrix of scores is ever held.
+    """Attention as the fused CUDA kernels do it: no matrix of scores is ever stored.
 
-    A mode and not a patch, for a patch would be seen by other threads. The 16-bit kernel (flash)
-    lays its output out as the query is; the other one (memory-efficient), which takes float32 and
-    masks, puts the heads innermost.
+    A mode and not a patch, which other threads would see. The 16-bit kernel (flash) lays out its
+    output like the query; the other one (memory-efficient), which takes float32 and masks, puts
+    the heads innermost.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -145,7 +145,7 @@ class _FusedAttention(TorchFunctionMode):
 
 @contextmanager
 def traced(module: nn.Module) -> Iterator[Trace]:
-    """Count what runs on `module`, which is on the meta device, within the context."""
+    """Count the passes of `module`, which is on the meta device, within the context."""
     trace = Trace([*module.parameters(), *module.buffers()])
     leaves = [leaf for leaf in module.modules() if any(True for _ in leaf.parameters(False))]
     hooks = [leaf.register_forward_pre_hook(trace.enter_leaf) for leaf in leaves]
@@ -159,5 +159,5 @@ def traced(module: nn.Module) -> Iterator[Trace]:
 
 
 def nbytes_of(*tensors: torch.Tensor) -> int:
-    """Bytes that the allocator hands out for the tensors."""
-    return sum(rounded(t.numel() * t.element_size()) for t in tensors)
+    """The bytes that torch's allocator hands out for the tensors."""
+    return sum(rounded(t.nbytes) for t in tensors)

@@ -1,4 +1,4 @@
-"""One phase's work: bytes alive at once and operations, and how such figures are put together."""
+"""The work of one phase: bytes alive at once and operations, and their arithmetic."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Work:
     outputs, in the allocator's blocks of 512 bytes."""
     leaf_peak: int
     """The same with the weights of the one leaf module that is running at each moment and the
-    buffers of all components: all that is on the device with sequential offload."""
+    buffers of all components: everything on the device with sequential offload."""
     operations: float
     """Floating-point operations, 2 for a multiplication with its addition."""
     calls: int = 1
-    """How often the module is called: for each of a tile's passes in decoding, else once."""
+    """Calls of the module: one for each pass over a tile in decoding, else one."""
     mapped: int = 0
-    """Bytes of memory that are found anew with sequential offload, which gives back what is free
-    before each leaf module."""
+    """Bytes of memory newly mapped with sequential offload, which returns free memory before each
+    leaf module."""
 
 
 def work_of(peak: Peak, operations: float, profile: Profile, around: int = 0) -> Work:
@@ -40,10 +40,10 @@ def work_of(peak: Peak, operations: float, profile: Profile, around: int = 0) ->
 
 
 def higher(peak: Peak, other: Peak, around: int = 0) -> Peak:
-    """The higher of `peak` and of `other` with `around` bytes alive around it."""
+    """The higher of `peak` and `other`, the latter with `around` more bytes alive."""
     return Peak(max(peak.peak, other.peak + around), max(peak.leaf_peak, other.leaf_peak + around))
 
 
 def rounded(nbytes: int) -> int:
-    """What torch's CUDA allocator hands out for so many bytes: whole blocks of 512."""
+    """The bytes that torch's CUDA allocator hands out for `nbytes`: whole blocks of 512."""
     return -(-nbytes // 512) * 512

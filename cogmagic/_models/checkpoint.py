@@ -9,17 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError
+from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import read_json
-from cogmagic._models.weights import WEIGHTED_COMPONENTS, damage, weight_files
+from cogmagic._models.weights import damage, weight_files
 
 __all__ = ["COMPONENT_CLASSES", "check_folder", "check_index", "fingerprint"]
 
 
 COMPONENT_CLASSES = {
-    "text_encoder": {"T5EncoderModel"},
+    **{name: {cls} for name, (_, cls) in WEIGHTED_COMPONENTS.items()},
     "tokenizer": {"T5Tokenizer", "T5TokenizerFast"},
-    "transformer": {"CogVideoXTransformer3DModel"},
-    "vae": {"AutoencoderKLCogVideoX"},
     "scheduler": {"CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"},
 }
 """Every component of a CogVideoX pipeline, and the classes that it may be an instance of."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from cogmagic._errors import plain_line
 from cogmagic._models.catalog import MODELS, Architecture, Dtype, Frames, Model, Sizes, Stored, Task
 from cogmagic._models.checkpoint import check_folder, check_index
+from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import Config, read_json
-from cogmagic._models.weights import WEIGHTED_COMPONENTS, bytes_per_dtype, weight_files
+from cogmagic._models.weights import bytes_per_dtype, weight_files
 
 __all__ = ["identify"]
 

@@ -14,10 +14,7 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError
 from cogmagic._models.json_files import read_json
 
-__all__ = ["WEIGHTED_COMPONENTS", "bytes_per_dtype", "damage", "weight_files"]
-
-
-WEIGHTED_COMPONENTS = ("text_encoder", "transformer", "vae")
+__all__ = ["bytes_per_dtype", "damage", "weight_files"]
 
 
 def weight_files(folder: Path, component: str) -> list[Path]:

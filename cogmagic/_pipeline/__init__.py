@@ -1,1 +1,1 @@
-"""The diffusers pipeline: loading it, running it, and variants of it that need less."""
+"""The diffusers pipeline: loading it, running it, and its cheaper or faster variants."""

@@ -1,8 +1,8 @@
-"""Stopping a run between any two blocks or tensors: work that a GPU has been given is kept short.
+"""Cancellation checks inside a run: after each block, and before each operation of a loader.
 
-A GPU is given its work ahead of time, a thousand kernels deep; a step of CogVideoX 1.5 takes ten
-seconds. Who stops the run would wait for all that. So the host never is more than two blocks ahead,
-which costs nothing, since the GPU always has the next block to go on with.
+CUDA queues work ahead of time, a thousand kernels deep, and a step of CogVideoX 1.5 takes ten
+seconds: cancelling would wait for every queued kernel. So the host runs at most two blocks ahead.
+This costs no time, because the GPU always has a next block queued.
 """
 
 from __future__ import annotations
@@ -18,39 +18,41 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["braking", "checking"]
+__all__ = ["checked_between_blocks", "checked_between_operations"]
 
 
-_AHEAD = 2
+_BLOCKS_AHEAD = 2
 """Blocks that the host may be ahead of the GPU."""
 
 
 @contextmanager
-def braking(pipe: Any, device: torch.device, check: Callable[[], None]) -> Iterator[None]:
-    """After each block, tile and layer of text, wait until the GPU is close behind, and `check`.
+def checked_between_blocks(
+    pipe: Any, device: torch.device, check: Callable[[], None]
+) -> Iterator[None]:
+    """Call `check` after each block, VAE tile and text encoder layer, once the GPU is close behind.
 
     Args:
         pipe: placed on `device`.
-        device: what computes.
-        check: raises when the run is to end.
+        device: where the pipeline computes.
+        check: raises to end the run.
     """
     import torch
 
-    given: deque[torch.cuda.Event] = deque()
+    queued: deque[torch.cuda.Event] = deque()
 
-    def brake(*_: Any) -> None:
+    def catch_up(*_: Any) -> None:
         if device.type == "cuda":
             event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             event.record(torch.cuda.current_stream(device))
-            given.append(event)
-            if len(given) > _AHEAD:
-                given.popleft().synchronize()
+            queued.append(event)
+            if len(queued) > _BLOCKS_AHEAD:
+                queued.popleft().synchronize()
         check()
 
     undo = ExitStack()
     try:
-        for module in _stages(pipe):
-            undo.callback(module.register_forward_hook(brake).remove)
+        for module in _units(pipe):
+            undo.callback(module.register_forward_hook(catch_up).remove)
         yield
     finally:
         with interrupts_ignored():
@@ -58,10 +60,10 @@ def braking(pipe: Any, device: torch.device, check: Callable[[], None]) -> Itera
 
 
 @contextmanager
-def checking(check: Callable[[], None]) -> Iterator[None]:
-    """`check` before each of torch's operations in this thread: between the tensors of a loader.
+def checked_between_operations(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` before each torch operation of this thread, that is between a loader's tensors.
 
-    Once it has raised it is not asked again, so that what tidies up is left in peace.
+    After it has raised it is not called again, so that clean-up code can run.
     """
     from torch.overrides import TorchFunctionMode
 
@@ -79,9 +81,9 @@ def checking(check: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-def _stages(pipe: Any) -> list[nn.Module]:
-    """What runs one after the other: layers of text, blocks of the transformer, tiles."""
-    found = list(pipe.transformer.transformer_blocks)
+def _units(pipe: Any) -> list[nn.Module]:
+    """The modules that run one after another: transformer blocks, text layers, VAE coders."""
+    units = list(pipe.transformer.transformer_blocks)
     if pipe.text_encoder is not None:
-        found += pipe.text_encoder.encoder.block
-    return [*found, pipe.vae.encoder, pipe.vae.decoder]
+        units += pipe.text_encoder.encoder.block
+    return [*units, pipe.vae.encoder, pipe.vae.decoder]

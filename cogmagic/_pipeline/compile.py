@@ -1,4 +1,4 @@
-"""Compiled transformer blocks: torch.compile for each block, whose code all of them share."""
+"""Compiled transformer blocks: torch.compile for each block; all share one code."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ if TYPE_CHECKING:
 __all__ = ["check_compiler", "compiled"]
 
 
-_SHAPES = 64
-"""Different shapes in a kernel for which there may be code; torch's own 8 are soon used up."""
+_RECOMPILE_LIMIT = 64
+"""Input shapes per kernel for which code may exist; torch's default of 8 is soon used up."""
 
 
 def check_compiler(device: str, tier: str) -> None:
-    """Refuse to compile where that cannot be done.
+    """Refuse to compile where that is impossible.
 
     Raises:
         RequestError: without a compiler on this machine.
-        TierError: for a tier whose layers come one by one.
+        TierError: for a tier whose layers are onloaded one by one.
     """
     if tier == "sequential":
         raise TierError(
-            "--compile does not work with tier 'sequential', whose layers come one by one."
+            "--compile does not work with tier 'sequential', which onloads layers one by one."
             " Use --tier stream, or leave out --compile."
         )
-    wanted = ("CXX", "g++", "c++", "clang++") if device == "cpu" else ("CC", "gcc", "cc", "clang")
-    if not any(shutil.which(os.environ.get(name, name)) for name in wanted):
-        kind = "C++" if device == "cpu" else "C"
+    names = ("CXX", "g++", "c++", "clang++") if device == "cpu" else ("CC", "gcc", "cc", "clang")
+    if not any(shutil.which(os.environ.get(name, name)) for name in names):
+        language = "C++" if device == "cpu" else "C"
         raise RequestError(
-            f"--compile needs a {kind} compiler, and there is none on PATH. Install one (apt-get"
+            f"--compile needs a {language} compiler, and none is on PATH. Install one (apt-get"
             " install g++), or leave out --compile."
         )
     if device == "cuda" and find_spec("triton") is None:
         raise RequestError(
-            "--compile needs Triton, which this torch came without: pip install triton (Windows:"
-            " triton-windows), or leave out --compile."
+            "--compile needs Triton, which this torch does not include: pip install triton"
+            " (Windows: triton-windows), or leave out --compile."
         )
 
 
 @contextmanager
-def compiled(transformer: nn.Module, first: Callable[[bool], None]) -> Iterator[None]:
-    """Have each block of `transformer` compiled; afterwards they are as they were.
+def compiled(transformer: nn.Module, on_compile: Callable[[bool], None]) -> Iterator[None]:
+    """Compile each block of `transformer`; restore the blocks afterwards.
 
     Args:
         transformer: not yet hooked by an offload.
-        first: called with True before, and with False after a block that runs for the first time
-            in this kernel with its shapes, which is when code is made.
+        on_compile: called with True before, and with False after a block that runs for the first
+            time in this kernel with its input shapes, which is when code is compiled.
     """
     import torch
 
     blocks: Any = transformer.transformer_blocks
-    with torch._dynamo.config.patch(recompile_limit=_SHAPES):
+    with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT):
         for block in blocks:
             block.forward = torch.compile(block.forward, dynamic=False)
-        kinds = frozenset(p.dtype for p in blocks[0].parameters())
-        blocks[0].forward = _announced(blocks[0].forward, first, kinds)
+        dtypes = frozenset(p.dtype for p in blocks[0].parameters())
+        blocks[0].forward = _announced(blocks[0].forward, on_compile, dtypes)
         try:
             yield
         finally:
@@ -71,21 +71,24 @@ def compiled(transformer: nn.Module, first: Callable[[bool], None]) -> Iterator[
                 block.__dict__.pop("forward", None)
 
 
-_SEEN: set[Any] = set()
+_COMPILED: set[Any] = set()
+"""Weight dtypes and input shapes for which this kernel has code."""
 
 
-def _announced(forward: Any, first: Callable[[bool], None], kinds: frozenset[Any]) -> Any:
-    """`forward`, telling when it is about to make code for weights of these dtypes."""
+def _announced(
+    forward: Any, on_compile: Callable[[bool], None], dtypes: frozenset[Any]
+) -> Callable[..., Any]:
+    """`forward` with `on_compile` called around its first run for each set of input shapes."""
 
     def announced(*args: Any, **kwargs: Any) -> Any:
         tensors = [t for t in (*args, *kwargs.values()) if hasattr(t, "shape")]
-        shapes = (kinds, *((tuple(t.shape), t.dtype, t.device) for t in tensors))
-        if shapes in _SEEN:
+        shapes = (dtypes, *((tuple(t.shape), t.dtype, t.device) for t in tensors))
+        if shapes in _COMPILED:
             return forward(*args, **kwargs)
-        first(True)
+        on_compile(True)
         out = forward(*args, **kwargs)
-        _SEEN.add(shapes)
-        first(False)
+        _COMPILED.add(shapes)
+        on_compile(False)
         return out
 
     return announced

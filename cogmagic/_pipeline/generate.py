@@ -1,62 +1,95 @@
-"""The run itself: encode the text, denoise, decode. Knows nothing of tiers."""
+"""One run on a placed pipeline: encode the prompts, denoise, decode. Knows nothing of tiers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.request import Request
+from cogmagic._models.tiling import TileGrid, frame_batches
 from cogmagic._pipeline.preview import OnPreview, Preview
-from cogmagic._pipeline.prompt_cache import Texts
 from cogmagic._progress import Clock
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["generate_frames"]
+__all__ = ["OnEncoded", "generate_frames"]
+
+
+OnEncoded = Callable[["list[torch.Tensor]"], None]
+"""Called with new embeddings: the prompt's and, with guidance, the negative prompt's."""
 
 
 def generate_frames(
     pipe: Any,
     request: Request,
     clock: Clock,
-    texts: Texts,
-    kept: tuple[torch.Tensor, ...] | None = None,
-    show: OnPreview | None = None,
+    *,
+    embeddings: tuple[torch.Tensor, ...] | None = None,
+    on_encoded: OnEncoded | None = None,
+    on_preview: OnPreview | None = None,
 ) -> np.ndarray[Any, Any]:
-    """Encode the text, denoise, decode: uint8 RGB, frames × height × width × 3.
+    """Encode the prompts, denoise, decode: uint8 RGB, frames × height × width × 3.
 
     Args:
         pipe: placed on its device.
         request: what to generate.
-        clock: is told of phases and steps.
-        texts: where new embeddings are kept.
-        kept: those of the prompts, if they were encoded before.
-        show: is given previews of the video while it forms.
+        clock: reports phases and steps.
+        embeddings: those of the prompts, if they were encoded before.
+        on_encoded: called with embeddings that were made here.
+        on_preview: called with previews while the video forms.
     """
-    import torch
-
     from cogmagic._pipeline.load import scheduler_for
 
     pipe.scheduler = scheduler_for(pipe, request)
     _widen_positions(pipe, request)
-    positive, negative = _embeddings(pipe, request, clock, texts, kept)
+    if embeddings is None:
+        clock.phase("encode")
+        embeddings = _encode(pipe, request)
+        if on_encoded is not None:
+            on_encoded(list(embeddings))
+    embeddings = tuple(embeds.to(pipe._execution_device) for embeds in embeddings)
+    return _decode(pipe, _denoise(pipe, request, clock, embeddings, on_preview), clock)
+
+
+def _encode(pipe: Any, request: Request) -> tuple[torch.Tensor, ...]:
+    """Embeddings of the prompt and, with guidance, the negative one: each [1, tokens, width]."""
+    positive, negative = pipe.encode_prompt(
+        request.prompt,
+        request.negative_prompt,
+        request.guided,
+        max_sequence_length=request.model.max_tokens,
+        device=pipe._execution_device,
+    )
+    return (positive, negative) if request.guided else (positive,)
+
+
+def _denoise(
+    pipe: Any,
+    request: Request,
+    clock: Clock,
+    embeddings: tuple[torch.Tensor, ...],
+    on_preview: OnPreview | None,
+) -> torch.Tensor:
+    """The denoised latents [1, frames, channels, height, width]."""
+    import torch
+
     steps = request.num_inference_steps
-    preview = Preview(pipe, show) if show is not None else None
+    preview = Preview(pipe, on_preview) if on_preview is not None else None
     clock.phase("denoise", steps, note=preview.note if preview else "")
 
-    def stepped(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if tensors["latents"].is_cuda:
-            torch.cuda.synchronize()  # a step counts when the GPU has done it
+            torch.cuda.synchronize()  # a step counts when the GPU has finished it
         clock.step(index + 1, steps)
         if preview is not None:
             preview(tensors["latents"])
         return tensors
 
-    image = {} if request.image is None else {"image": request.image}
-    latents = pipe(
-        prompt_embeds=positive,
-        negative_prompt_embeds=negative,
+    latents: torch.Tensor = pipe(
+        prompt_embeds=embeddings[0],
+        negative_prompt_embeds=embeddings[1] if request.guided else None,
         height=request.height,
         width=request.width,
         num_frames=request.num_frames,
@@ -65,45 +98,20 @@ def generate_frames(
         use_dynamic_cfg=request.use_dynamic_cfg,
         generator=torch.Generator("cpu").manual_seed(request.seed),
         output_type="latent",
-        callback_on_step_end=stepped,
+        callback_on_step_end=after_step,
         max_sequence_length=request.model.max_tokens,
-        **image,
+        **({} if request.image is None else {"image": request.image}),
     ).frames
     # CogVideoX 1.5 pads the front to whole temporal patches; with latents as output the pipeline
     # leaves the padding in.
-    latents = latents[:, latents.shape[1] - request.latent_frames :]
-    return _decode(pipe, latents, clock)
-
-
-def _embeddings(
-    pipe: Any,
-    request: Request,
-    clock: Clock,
-    texts: Texts,
-    kept: tuple[torch.Tensor, ...] | None,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The prompt's, and with guidance the negative prompt's: each [1, tokens, width]."""
-    device, guided = pipe._execution_device, request.guidance_scale > 1.0
-    if kept is not None:
-        found = [embeds.to(device) for embeds in kept]
-        return found[0], found[1] if guided else None
-    clock.phase("encode")
-    positive, negative = pipe.encode_prompt(
-        request.prompt,
-        request.negative_prompt,
-        guided,
-        max_sequence_length=request.model.max_tokens,
-        device=device,
-    )
-    texts.write([positive, negative] if guided else [positive])
-    return positive, negative
+    return latents[:, latents.shape[1] - request.latent_frames :]
 
 
 def _widen_positions(pipe: Any, request: Request) -> None:
     """Let CogVideoX 1.5 count positions as far as the request's sides reach.
 
-    It slices them from a grid of the configured (landscape) size, so a portrait clip would find
-    too few rows (zai-org/CogVideo issue 758). A larger grid changes none of the positions in it.
+    It slices them from a grid of the configured (landscape) size, in which a portrait clip has too
+    few rows (zai-org/CogVideo issue 758). A larger grid changes none of the positions in it.
     """
     config = pipe.transformer.config
     if config.patch_size_t is None:
@@ -116,17 +124,17 @@ def _widen_positions(pipe: Any, request: Request) -> None:
 
 
 def _decode(pipe: Any, latents: torch.Tensor, clock: Clock) -> np.ndarray[Any, Any]:
-
-    total = _decoder_calls(pipe.vae, latents)
+    """uint8 RGB of the latents, with a step of the clock for each call of the decoder."""
+    total = decoder_calls(pipe.vae, latents)
     clock.phase("decode", total)
     done = 0
 
-    def decoded(*_: Any) -> None:
+    def after_call(*_: Any) -> None:
         nonlocal done
         done += 1
         clock.step(done, total)
 
-    handle = pipe.vae.decoder.register_forward_hook(decoded)
+    handle = pipe.vae.decoder.register_forward_hook(after_call)
     try:
         video = pipe.decode_latents(latents)[0]  # 3 × frames × height × width, -1 to 1
     finally:
@@ -135,7 +143,7 @@ def _decode(pipe: Any, latents: torch.Tensor, clock: Clock) -> np.ndarray[Any, A
 
 
 def _pixels(video: torch.Tensor, device: torch.device) -> np.ndarray[Any, Any]:
-    """uint8 RGB of a clip [3, frames, height, width] in -1..1, made on `device` frame by frame.
+    """uint8 RGB of a clip [3, frames, height, width] in -1..1, converted on `device` by frames.
 
     In float32 and all at once a clip of CogVideoX 1.5 would take 3 GiB more.
     """
@@ -152,13 +160,8 @@ def _pixels(video: torch.Tensor, device: torch.device) -> np.ndarray[Any, Any]:
     return frames
 
 
-def _decoder_calls(vae: Any, latents: torch.Tensor) -> int:
+def decoder_calls(vae: Any, latents: torch.Tensor) -> int:
     """How often decoding these latents runs the decoder: tiles × batches of latent frames."""
     _, count, _, height, width = latents.shape
-    batches: int = max(count // vae.num_latent_frames_batch_size, 1)
-    tile_height, tile_width = vae.tile_latent_min_height, vae.tile_latent_min_width
-    if height <= tile_height and width <= tile_width:
-        return batches
-    down = int(tile_height * (1 - vae.tile_overlap_factor_height))
-    right = int(tile_width * (1 - vae.tile_overlap_factor_width))
-    return len(range(0, height, down)) * len(range(0, width, right)) * batches
+    tiles = len(TileGrid.of_vae(height, width, vae).tiles)
+    return tiles * len(frame_batches(count, vae.num_latent_frames_batch_size))

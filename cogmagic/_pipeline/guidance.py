@@ -17,27 +17,27 @@ _BATCHED = ("hidden_states", "encoder_hidden_states", "timestep")
 
 @contextmanager
 def guidance_halves(transformer: nn.Module) -> Iterator[None]:
-    """Have `transformer` run on each item of a batch by itself; afterwards it is as it was.
+    """Run `transformer` on each item of a batch separately; restore it afterwards.
 
     Args:
-        transformer: placed already, so that its hooks see one pass after another.
+        transformer: already placed, so that its hooks see one pass after another.
     """
     import torch
 
-    kind: Any = type(transformer)
+    original: Any = type(transformer)
 
-    class Halved(kind):  # type: ignore[misc]
-        """Not its `forward` is replaced, which diffusers' hooks put back as they found it."""
+    class Halved(original):  # type: ignore[misc]
+        """Overrides `__call__`, because diffusers' hooks save and restore `forward`."""
 
-        def __call__(self, **given: Any) -> tuple[torch.Tensor]:
-            found = []
-            for i in range(len(given["hidden_states"])):
-                part = {name: given[name][i : i + 1] for name in _BATCHED}
-                found.append(super().__call__(**given | part)[0])
-            return (torch.cat(found),)
+        def __call__(self, **inputs: Any) -> tuple[torch.Tensor]:
+            outputs = []
+            for i in range(len(inputs["hidden_states"])):
+                item = {name: inputs[name][i : i + 1] for name in _BATCHED}
+                outputs.append(super().__call__(**inputs | item)[0])
+            return (torch.cat(outputs),)
 
     transformer.__class__ = Halved
     try:
         yield
     finally:
-        transformer.__class__ = kind
+        transformer.__class__ = original

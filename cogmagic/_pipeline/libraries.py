@@ -1,4 +1,4 @@
-"""Bringing in torch, diffusers and transformers, and keeping them quiet."""
+"""Importing torch, diffusers and transformers, and silencing their progress bars and warnings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._interrupts import interrupts_deferred
 from cogmagic._models.catalog import Dtype, Task
+from cogmagic._models.family import PIPELINES, WEIGHTED_COMPONENTS
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["import_libraries", "torch_dtype"]
+__all__ = [
+    "component_class",
+    "import_libraries",
+    "pipeline_class",
+    "quiet_libraries",
+    "torch_dtype",
+]
 
 
 def import_libraries(task: Task) -> None:
@@ -23,34 +30,42 @@ def import_libraries(task: Task) -> None:
         from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler  # noqa: F401
         from transformers import T5EncoderModel, T5Tokenizer  # noqa: F401
 
-        _pipeline_class(task)
+        pipeline_class(task)
 
 
 def torch_dtype(dtype: Dtype) -> torch.dtype:
     """The torch dtype of that name."""
     import torch
 
-    found = getattr(torch, dtype)
-    assert isinstance(found, torch.dtype)  # noqa: S101 - tells mypy what Dtype already says
-    return found
+    kind = getattr(torch, dtype)
+    assert isinstance(kind, torch.dtype)  # noqa: S101 - tells mypy what Dtype already says
+    return kind
 
 
-def _pipeline_class(task: Task) -> Any:
+def pipeline_class(task: Task) -> Any:
+    """Diffusers' pipeline class for `task`."""
     import diffusers
 
-    name = "CogVideoXImageToVideoPipeline" if task == "i2v" else "CogVideoXPipeline"
-    return getattr(diffusers, name)
+    return getattr(diffusers, PIPELINES[task])
+
+
+def component_class(name: str) -> Any:
+    """The class of a component that has weights."""
+    from importlib import import_module
+
+    library, cls = WEIGHTED_COMPONENTS[name]
+    return getattr(import_module(library), cls)
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Hold back the loaders' own progress bars and remarks; errors are still raised."""
+    """Suppress the loaders' own progress bars and warnings; errors are still raised."""
     import warnings
 
     import diffusers.utils.logging as diffusers_logging
     import transformers.utils.logging as transformers_logging
 
-    before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
+    levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
     bars = (
         diffusers_logging.is_progress_bar_enabled(),
         transformers_logging.is_progress_bar_enabled(),
@@ -64,7 +79,7 @@ def quiet_libraries() -> Iterator[None]:
             yield
     finally:
         for logging, level, shown in zip(
-            (diffusers_logging, transformers_logging), before, bars, strict=True
+            (diffusers_logging, transformers_logging), levels, bars, strict=True
         ):
             logging.set_verbosity(level)
             if shown:

@@ -1,8 +1,10 @@
-"""Prompts' embeddings, kept between runs: the same prompt again needs no text encoder.
+"""Caches of prompt embeddings, so that a repeated prompt skips the text encoder.
 
-One small file each (1.8 MiB for the 5B models) in the user's cache folder, named by a digest of the
-encoder's files, the prompt, the dtype, the device and the libraries, so that what is found is what
-encoding would give. The prompt itself is not in it. The oldest go when there are more than 128 MiB.
+On disk (`PromptCache`): one small file per prompt (1.8 MiB for the 5B models) in the user's cache
+folder, named by a digest of the encoder's files, the prompt, the dtype, the device and the library
+versions, so that a hit equals what encoding would give. The file does not contain the prompt
+itself. Beyond 128 MiB, the least recently used files are removed. In memory (`cached_in_memory`):
+for text encoders that belong to the caller, as in training.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from cogmagic._files import cache_folder, write_atomically
 from cogmagic._models.request import Request
@@ -22,52 +25,58 @@ from cogmagic._models.request import Request
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Texts"]
+__all__ = ["PromptCache", "cached_in_memory", "prompts_of"]
 
 
-_MOST = 128 * 2**20
+_MAX_BYTES = 128 * 2**20
 
 
 _PARTS = ("text_encoder", "tokenizer")
+"""The components whose files determine embeddings."""
 
 
-class Texts:
-    """The embeddings of one request's prompts: the prompt and, with guidance, the negative one."""
+def prompts_of(request: Request) -> tuple[str, ...]:
+    """The texts to encode: the prompt and, with guidance, the negative prompt."""
+    prompt, negative = request.prompt, request.negative_prompt
+    return (prompt, negative) if request.guided else (prompt,)
+
+
+class PromptCache:
+    """The cached embeddings of one request's prompts: see `prompts_of`."""
 
     def __init__(self, request: Request, checkpoint: Path, dtype: str, device: str) -> None:
-        guided = request.guidance_scale > 1.0
-        prompts = [request.prompt, *([request.negative_prompt] if guided else [])]
         about = [_identity(checkpoint), dtype, device, request.model.max_tokens]
         about += [version(name) for name in ("torch", "transformers")]
-        self._files = [_folder() / f"{_digest([*about, p])}.safetensors" for p in prompts]
+        digests = [_digest([*about, prompt]) for prompt in prompts_of(request)]
+        self._files = [_folder() / f"{digest}.safetensors" for digest in digests]
 
     @property
-    def there(self) -> bool:
-        """Whether they are kept, undamaged or not."""
+    def present(self) -> bool:
+        """Whether all are cached; the files may still turn out to be damaged."""
         return all(file.is_file() for file in self._files)
 
     def read(self) -> tuple[torch.Tensor, ...] | None:
-        """The embeddings in host memory, each [1, tokens, width]; None if one is not to be had.
+        """The embeddings in host memory, each [1, tokens, width]; None if one is missing.
 
-        What is damaged is removed.
+        Damaged files are removed.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        found = []
+        embeddings = []
         for file in self._files:
             try:
                 # Read, not mapped: another kernel may remove the file at any time.
-                found.append(load(file.read_bytes())["embeds"])
-                os.utime(file)  # used just now: among the last to go
+                embeddings.append(load(file.read_bytes())["embeds"])
+                os.utime(file)  # the time of last use, by which files are removed
             except (OSError, KeyError, SafetensorError):
                 with suppress(OSError):
                     file.unlink()
                 return None
-        return tuple(found)
+        return tuple(embeddings)
 
     def write(self, embeddings: list[torch.Tensor]) -> None:
-        """Keep them; a folder that cannot be written is no error."""
+        """Store the embeddings; a folder that cannot be written is no error."""
         from safetensors.torch import save
 
         with suppress(OSError):
@@ -79,8 +88,8 @@ class Texts:
 
     @staticmethod
     def clear() -> int:
-        """Forget all; how many there were."""
-        files = list(_kept())
+        """Remove all cached embeddings; return how many there were."""
+        files = list(_cached_files())
         for file in files:
             with suppress(OSError):
                 file.unlink()
@@ -91,25 +100,36 @@ def _folder() -> Path:
     return cache_folder() / "prompts-v1"
 
 
-def _kept() -> Iterator[Path]:
+def _cached_files() -> Iterator[Path]:
     return _folder().glob("*.safetensors")
 
 
 def _trim() -> None:
-    """Remove the longest unused until the rest is small enough."""
-    stats = sorted(((f, f.stat()) for f in _kept()), key=lambda fs: -fs[1].st_mtime)
-    held = 0
+    """Remove the least recently used files until the rest is small enough."""
+    stats = sorted(((f, f.stat()) for f in _cached_files()), key=lambda fs: -fs[1].st_mtime)
+    total = 0
     for file, stat in stats:
-        held += stat.st_size
-        if held > _MOST:
+        total += stat.st_size
+        if total > _MAX_BYTES:
             file.unlink()
 
 
 def _identity(checkpoint: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of the files that make embeddings."""
+    """Names, sizes and times of the files that determine embeddings."""
     files = sorted(f for part in _PARTS for f in (checkpoint / part).glob("*") if f.is_file())
     return [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
 
 
 def _digest(about: list[object]) -> str:
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+
+_IN_MEMORY: WeakKeyDictionary[Any, dict[tuple[Any, ...], torch.Tensor]] = WeakKeyDictionary()
+
+
+def cached_in_memory(encoder: Any) -> dict[tuple[Any, ...], torch.Tensor]:
+    """The embeddings in host memory that `encoder` has made, which live as long as it does.
+
+    Not for an encoder whose weights change.
+    """
+    return _IN_MEMORY.setdefault(encoder, {})

@@ -1,4 +1,4 @@
-"""The prompt against the model's token limit, checked before anything heavy is loaded."""
+"""The token limit: prompts are checked before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def ignored_words(tokenizer: Any, text: str, limit: int) -> tuple[int, str]:
-    """How many tokens `text` has, end mark included, and the part of it beyond `limit`."""
+    """The number of tokens of `text`, end mark included, and the part of it beyond `limit`."""
     encoded = tokenizer(text, truncation=False, return_offsets_mapping=True, verbose=False)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
     if len(ids) <= limit:
@@ -50,5 +50,5 @@ def ignored_words(tokenizer: Any, text: str, limit: int) -> tuple[int, str]:
     return len(ids), text[offsets[limit - 1][0] :].strip()
 
 
-def _shortened(text: str, most: int = 120) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _shortened(text: str, length: int = 120) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

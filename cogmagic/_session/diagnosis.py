@@ -9,6 +9,7 @@ from typing import Literal
 from cogmagic._machine.failures import is_device_shortage
 from cogmagic._machine.gpu import context_bytes
 from cogmagic._machine.machine import Machine
+from cogmagic._models.family import padded_frames, video_tokens
 from cogmagic._planning.plan import Plan
 from cogmagic._units import GIB, gib
 
@@ -88,10 +89,11 @@ def _attention_bytes(plan: Plan) -> int:
     1.5 two latent frames.
     """
     request, model = plan.request, plan.request.model
-    deep = model.architecture.patch_size_t or 1
-    video = -(-request.latent_frames // deep) * (request.height // 16) * (request.width // 16)
+    patch = model.architecture.patch_size_t
+    frames = padded_frames(request.latent_frames, patch)
+    clip = frames, request.height // 8, request.width // 8
     batch = 2 if request.guidance_scale > 1.0 and not plan.savings.guidance_halves else 1
-    tokens = model.max_tokens + video
+    tokens = model.max_tokens + video_tokens(clip, patch_size_t=patch)
     width = 4 if plan.dtype == "float32" else 2
     return int(batch * model.architecture.num_attention_heads * tokens**2 * width)
 

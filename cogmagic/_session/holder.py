@@ -13,7 +13,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._machine.memory import empty_cache
 from cogmagic._machine.ram import host_ram
 from cogmagic._models.checkpoint import fingerprint
-from cogmagic._pipeline.cancel import checking
+from cogmagic._pipeline.cancel import checked_between_operations
 from cogmagic._planning.options import Placing
 from cogmagic._planning.plan import Plan
 from cogmagic._session.calibration import look
@@ -85,7 +85,7 @@ class Held:
             # May refuse: before what is here goes.
             check_balanced(folder, chosen.dtype, machine, order_of(chosen, machine))
         self.drop()
-        with checking(check):
+        with checked_between_operations(check):
             self.loaded = Loaded.of(job.request.model, chosen, folder, machine)
         return self.loaded
 

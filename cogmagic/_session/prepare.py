@@ -12,7 +12,7 @@ from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import local_folder
 from cogmagic._models.request import Request
 from cogmagic._pipeline.preview import OnPreview
-from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._planning.checks import check_savings, check_tier
 from cogmagic._planning.options import Placing
 from cogmagic._planning.precision import dtype_for
@@ -32,7 +32,7 @@ class Prepared:
     placing: Placing
     folder: Path
     """The checkpoint."""
-    texts: Texts
+    texts: PromptCache
     """Where embeddings of the prompts are kept."""
     kept: tuple[torch.Tensor, ...] | None
     """Those of the prompts, if they were encoded before."""
@@ -77,5 +77,5 @@ def prepare(
     machine = now(placing)
     gpu = machine.roomiest
     device = gpu.name if gpu else machine.device
-    texts = Texts(request, folder, dtype_for(request, machine), device)
+    texts = PromptCache(request, folder, dtype_for(request, machine), device)
     return Prepared(request, placing, folder, texts, texts.read())

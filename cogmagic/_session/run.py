@@ -12,7 +12,7 @@ from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.memory import Peaks, allocator_limited
 from cogmagic._models.request import Request
-from cogmagic._pipeline.cancel import braking
+from cogmagic._pipeline.cancel import checked_between_blocks
 from cogmagic._pipeline.compile import compiled
 from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.guidance import guidance_halves
@@ -96,10 +96,17 @@ def run(
         compiling(loaded.pipe, request, clock) if placing.compile else nullcontext(),
         place(anew),
         saving(loaded.pipe, chosen.savings),
-        braking(loaded.pipe, device, clock.check),
+        checked_between_blocks(loaded.pipe, device, clock.check),
         torch.no_grad(),
     ):
-        frames = generate_frames(loaded.pipe, request, clock, job.texts, job.kept, job.show)
+        frames = generate_frames(
+            loaded.pipe,
+            request,
+            clock,
+            embeddings=job.kept,
+            on_encoded=job.texts.write,
+            on_preview=job.show,
+        )
         clock.end()
     refusal = loaded.host.refused if loaded.host else ""
     refused = f"{refusal}: copying them takes longer" if refusal else ""

@@ -16,8 +16,10 @@ from cogmagic._errors import TierError
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype, Task
-from cogmagic._pipeline.libraries import _pipeline_class, quiet_libraries, torch_dtype
-from cogmagic._pipeline.load import COMPONENTS, _prepared, empty_component
+from cogmagic._models.family import WEIGHTED_COMPONENTS
+from cogmagic._pipeline.empty import empty_component_of
+from cogmagic._pipeline.libraries import pipeline_class, quiet_libraries, torch_dtype
+from cogmagic._pipeline.load import prepared
 from cogmagic._units import GIB
 
 __all__ = [
@@ -131,7 +133,7 @@ def load_balanced(
     """
     with quiet_libraries():
         wanted = check_balanced(folder, dtype, machine, order)
-        pipe = _pipeline_class(task).from_pretrained(
+        pipe = pipeline_class(task).from_pretrained(
             folder,
             dtype=torch_dtype(dtype),
             use_safetensors=True,
@@ -142,7 +144,7 @@ def load_balanced(
     if wrong := offloaded(pipe, wanted):
         pipe.reset_device_map()
         raise TierError(f"Tier 'balanced' failed: {wrong}. Use another tier.")
-    return _prepared(pipe)
+    return prepared(pipe)
 
 
 def check_balanced(
@@ -166,7 +168,7 @@ def _module_bytes(folder: Path, dtype: Dtype) -> dict[str, int]:
 
     kind = torch_dtype(dtype)
     sizes = {}
-    for name in COMPONENTS:
-        module = empty_component(folder, name, dtype)
+    for name in WEIGHTED_COMPONENTS:
+        module = empty_component_of(folder, name, dtype)
         sizes[name] = int(compute_module_sizes(module, dtype=kind)[""])
     return sizes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cogmagic._footprint.footprint import Footprint
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.catalog import Dtype, latent_frames
+from cogmagic._models.family import video_tokens
 from cogmagic._models.request import Request
 from cogmagic._tiers.pace import mapped, stored
 from cogmagic._units import GIB
@@ -74,8 +75,8 @@ def _positions(request: Request) -> int:
     model = request.model
     if model.architecture.rotary and not model.architecture.learned_positions:
         return 0
-    frames = (model.frames.default - 1) // 4 + 1
-    tokens = model.max_tokens + frames * (model.height // 16) * (model.width // 16)
+    latents = latent_frames(model.frames.default), model.height // 8, model.width // 8
+    tokens = model.max_tokens + video_tokens(latents)
     return 2 * 8 * tokens * model.architecture.num_attention_heads * 64
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.memory import empty_cache
-from cogmagic._pipeline.cancel import checking
+from cogmagic._pipeline.cancel import checked_between_operations
 from cogmagic._tiers.host_copy import HostCopy
 from cogmagic._tiers.needs import Tier
 from cogmagic._tiers.staged import Source, stage
@@ -67,7 +67,7 @@ def placed(
                 assert source is not None  # noqa: S101 - `staged` has no other weights
                 stage(pipe, source, device, undo, check)
             else:
-                with checking(check):
+                with checked_between_operations(check):
                     if tier == "stream":
                         stream(pipe, device, resident, undo, locked)
                     else:

@@ -17,8 +17,9 @@ from cogmagic._errors import CheckpointError
 from cogmagic._machine.failures import is_host_shortage
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.checkpoint import fingerprint
-from cogmagic._pipeline.cancel import checking
-from cogmagic._pipeline.load import COMPONENTS, load_component
+from cogmagic._models.family import WEIGHTED_COMPONENTS
+from cogmagic._pipeline.cancel import checked_between_operations
+from cogmagic._pipeline.load import load_component
 from cogmagic._tiers.host_copy import HostCopy
 from cogmagic._tiers.turns import Turns
 
@@ -60,7 +61,7 @@ def stage(
     from accelerate.hooks import ModelHook, add_hook_to_module
 
     turns = Turns(undo)
-    for name in COMPONENTS:
+    for name in WEIGHTED_COMPONENTS:
         module = getattr(pipe, name)
         if module is None:
             continue
@@ -89,7 +90,7 @@ def _fill(
     if fingerprint(source.folder) != source.files:
         raise CheckpointError(f"The files of {source.folder} changed during the run. Run it again.")
     try:
-        with checking(check):
+        with checked_between_operations(check):
             loaded = _loaded(name, source, device)
     except (OSError, SafetensorError) as error:
         if is_host_shortage(error):

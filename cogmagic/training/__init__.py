@@ -20,10 +20,10 @@ from typing import Any
 from cogmagic._errors import RequestError
 from cogmagic._models.catalog import DTYPES, Dtype
 from cogmagic._progress import OnProgress, silent
-from cogmagic.training.accelerate_run import check_pipeline, engine_of, raw_transformer
-from cogmagic.training.borrowed import Adopted, describe
+from cogmagic.training.accelerate_run import check_pipeline, raw_transformer, training_run_of
+from cogmagic.training.borrowed import BorrowedPipeline, describe
 from cogmagic.training.plan import check_training_tier
-from cogmagic.training.preserved import modes_kept, random_kept
+from cogmagic.training.preserved import evaluation_mode, restored_random_state
 from cogmagic.training.validation_run import Validation
 
 __all__ = ["validation"]
@@ -58,14 +58,14 @@ def validation(
         TierError: for a tier that is not to be had.
         RequestError: for a dtype that there is not.
     """
-    engine = engine_of(accelerator)
+    engine = training_run_of(accelerator)
     check_pipeline(pipe)
     check_training_tier(tier, deepspeed=engine.deepspeed)
     if dtype is not None and dtype not in DTYPES:
         raise RequestError(f"Unknown dtype {dtype!r}. Choose from: {', '.join(DTYPES)}.")
     transformer = raw_transformer(pipe, accelerator, engine)
     wanted: Any = dtype or engine.dtype or str(transformer.dtype).removeprefix("torch.")
-    adopted = Adopted(pipe, transformer, engine.device, wanted, engine=engine.deepspeed)
+    adopted = BorrowedPipeline(pipe, transformer, engine.device, wanted, engine=engine.deepspeed)
     with ExitStack() as around:
         configs = Path(around.enter_context(tempfile.TemporaryDirectory()))
         model = describe(pipe, transformer, configs)
@@ -74,6 +74,6 @@ def validation(
             timeout, on_progress or silent,
         )  # fmt: skip
         around.callback(v.let_go)
-        around.enter_context(random_kept())
-        around.enter_context(modes_kept(adopted.modules()))
+        around.enter_context(restored_random_state())
+        around.enter_context(evaluation_mode(adopted.modules()))
         yield v

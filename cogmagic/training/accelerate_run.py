@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
-    "Engine",
+    "TrainingRun",
     "check_pipeline",
-    "engine_of",
-    "let_go_of_gathered",
     "raw_transformer",
+    "release_gathered",
+    "training_run_of",
     "zero_stage_now",
 ]
 
@@ -31,7 +31,7 @@ _SHARDED = ("FSDP", "MEGATRON_LM", "XLA")
 
 
 @dataclass(frozen=True)
-class Engine:
+class TrainingRun:
     """The training run around a validation."""
 
     device: torch.device
@@ -58,7 +58,7 @@ class Engine:
         return range(count) if self.gathers else range(self.rank, count, self.processes)
 
 
-def engine_of(accelerator: Any) -> Engine:
+def training_run_of(accelerator: Any) -> TrainingRun:
     """How `accelerator` trains.
 
     Raises:
@@ -77,7 +77,7 @@ def engine_of(accelerator: Any) -> Engine:
         import torch
 
         device = torch.device("cuda", torch.cuda.current_device())
-    return Engine(
+    return TrainingRun(
         device=device,
         dtype=_DTYPES.get(str(accelerator.mixed_precision)),
         processes=accelerator.num_processes,
@@ -101,7 +101,7 @@ def zero_stage_now() -> int | None:
     return int(stage) if stage.isdigit() else 2
 
 
-def raw_transformer(pipe: Any, accelerator: Any, engine: Engine) -> nn.Module:
+def raw_transformer(pipe: Any, accelerator: Any, engine: TrainingRun) -> nn.Module:
     """The pipeline's transformer without what `accelerator.prepare` has put around it.
 
     Raises:
@@ -128,7 +128,7 @@ def _unwrapped(model: Any) -> nn.Module:
     return found
 
 
-def let_go_of_gathered(accelerator: Any) -> None:
+def release_gathered(accelerator: Any) -> None:
     """ZeRO-3 keeps weights whole after a forward pass, until the next step of the optimizer."""
     for model in accelerator._models:
         partition = getattr(model, "empty_partition_cache", None)

@@ -17,13 +17,13 @@ from cogmagic._models.request import Request
 from cogmagic._pipeline.libraries import torch_dtype
 from cogmagic._tiers.host_copy import HostCopy
 from cogmagic._tiers.place import unhook
-from cogmagic.training.preserved import attributes_kept
+from cogmagic.training.preserved import restored_attributes
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Adopted", "describe"]
+__all__ = ["BorrowedPipeline", "describe"]
 
 
 _TEXT_PARTS = {
@@ -52,7 +52,7 @@ def describe(pipe: Any, transformer: Any, folder: Path) -> Model:
     return identify(folder, str(folder), whole=False)
 
 
-class Adopted:
+class BorrowedPipeline:
     """Puts the components that training does not own where a phase needs them, and back.
 
     Args:
@@ -122,7 +122,7 @@ class Adopted:
         kept = [(pipe, "scheduler")]
         kept += [(vae, n) for n in ("use_tiling", "use_slicing")]
         with ExitStack() as undo:
-            undo.enter_context(attributes_kept(*kept))
+            undo.enter_context(restored_attributes(*kept))
             undo.callback(setattr, pipe, "_progress_bar_config", _bar(pipe))
             undo.callback(self.transformer.register_to_config, **positions)
             if not hasattr(self.transformer, "_diffusers_hook"):  # the call leaves an empty list
@@ -141,7 +141,7 @@ class Adopted:
             # without what `prepare` has put around the transformer for mixed precision.
             own = self.transformer.__dict__.get("_original_forward")
             if cast and own is not None and "forward" in self.transformer.__dict__:
-                undo.enter_context(attributes_kept((self.transformer, "forward")))
+                undo.enter_context(restored_attributes((self.transformer, "forward")))
                 self.transformer.forward = own
             undo.enter_context(
                 torch.autocast(self.device.type, self.dtype, cache_enabled=False)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from cogmagic._errors import TrainingError
-from cogmagic.training.accelerate_run import Engine
+from cogmagic.training.accelerate_run import TrainingRun
 
 __all__ = ["listen", "meet", "tell"]
 
@@ -24,7 +24,7 @@ _MEETINGS: list[str] = []
 """Those to which all came: each process counts the same."""
 
 
-def meet(engine: Engine, seconds: float, about: str = "", refused: str = "") -> None:
+def meet(engine: TrainingRun, seconds: float, about: str = "", refused: str = "") -> None:
     """Wait until every process has come here; they would hang in each other's way otherwise.
 
     Args:
@@ -66,13 +66,13 @@ def meet(engine: Engine, seconds: float, about: str = "", refused: str = "") -> 
         )
 
 
-def tell(engine: Engine, what: Any) -> None:
+def tell(engine: TrainingRun, what: Any) -> None:
     """Leave for the other processes how this one has ended, after they have met."""
     if engine.processes > 1:
         _store().set(_keys(engine)[engine.rank], pickle.dumps(what))
 
 
-def listen(engine: Engine) -> list[Any]:
+def listen(engine: TrainingRun) -> list[Any]:
     """What every process has left, by rank; waits as long as the slowest takes."""
     if engine.processes == 1:
         return []
@@ -83,7 +83,7 @@ def listen(engine: Engine) -> list[Any]:
     return [pickle.loads(store.get(key)) for key in keys]  # noqa: S301
 
 
-def _keys(engine: Engine) -> list[str]:
+def _keys(engine: TrainingRun) -> list[str]:
     return [f"{_MEETINGS[-1]}/ended/{rank}" for rank in range(engine.processes)]
 
 
@@ -93,7 +93,7 @@ def _store() -> Any:
     return _get_default_store()
 
 
-def _alone(engine: Engine, absent: list[int], seconds: float) -> str:
+def _alone(engine: TrainingRun, absent: list[int], seconds: float) -> str:
     who = ", ".join(map(str, absent))
     why = (
         "ZeRO-3 keeps a piece of each weight in every process"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["attributes_kept", "modes_kept", "random_kept"]
+__all__ = ["evaluation_mode", "restored_attributes", "restored_random_state"]
 
 
 @contextmanager
-def random_kept() -> Iterator[None]:
+def restored_random_state() -> Iterator[None]:
     """The states of Python's, NumPy's and torch's generators, on every device, are kept."""
     import numpy as np
     import torch
@@ -35,7 +35,7 @@ def random_kept() -> Iterator[None]:
 
 
 @contextmanager
-def modes_kept(modules: Iterable[nn.Module]) -> Iterator[None]:
+def evaluation_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
     """All in evaluation mode, each part back in its own mode afterwards."""
     parts = [part for module in modules for part in module.modules()]
     modes = [part.training for part in parts]
@@ -49,7 +49,7 @@ def modes_kept(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def attributes_kept(*wanted: tuple[Any, str]) -> Iterator[None]:
+def restored_attributes(*wanted: tuple[Any, str]) -> Iterator[None]:
     """Attributes that a run changes are put back."""
     with ExitStack() as undo:
         for owner, name in wanted:

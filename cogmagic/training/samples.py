@@ -10,7 +10,7 @@ from cogmagic._errors import RequestError
 from cogmagic._models.catalog import Model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.tokenizer import ignored_words
-from cogmagic.training.borrowed import Adopted
+from cogmagic.training.borrowed import BorrowedPipeline
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ class Sample:
     """Given by the caller."""
 
 
-def samples_of(requests: object, model: Model, adopted: Adopted) -> list[Sample]:
+def samples_of(requests: object, model: Model, adopted: BorrowedPipeline) -> list[Sample]:
     """What is to be made.
 
     Raises:
@@ -43,7 +43,7 @@ def samples_of(requests: object, model: Model, adopted: Adopted) -> list[Sample]
     return [_sample(i, r, model, adopted) for i, r in enumerate(requests)]
 
 
-def _sample(index: int, wish: object, model: Model, adopted: Adopted) -> Sample:
+def _sample(index: int, wish: object, model: Model, adopted: BorrowedPipeline) -> Sample:
     from cogmagic._models.request import known_options
 
     if not isinstance(wish, str | Mapping):
@@ -71,7 +71,7 @@ def _sample(index: int, wish: object, model: Model, adopted: Adopted) -> Sample:
     return Sample(request, None)
 
 
-def _checked(embeds: Any, model: Model, adopted: Adopted) -> torch.Tensor:
+def _checked(embeds: Any, model: Model, adopted: BorrowedPipeline) -> torch.Tensor:
     import torch
 
     wanted = (1, model.max_tokens, int(adopted.transformer.config.text_embed_dim))
@@ -83,7 +83,7 @@ def _checked(embeds: Any, model: Model, adopted: Adopted) -> torch.Tensor:
     return embeds
 
 
-def _check_prompts(request: Request, adopted: Adopted) -> None:
+def _check_prompts(request: Request, adopted: BorrowedPipeline) -> None:
     limit = request.model.max_tokens
     for text in (request.prompt, request.negative_prompt):
         count, ignored = ignored_words(adopted.pipe.tokenizer, text, limit)

@@ -24,8 +24,8 @@ from cogmagic._video.mp4 import write_mp4
 from cogmagic._video.output_file import OutputFile
 from cogmagic._video.report import Report, metadata
 from cogmagic._video.video import Video
-from cogmagic.training.accelerate_run import Engine, let_go_of_gathered
-from cogmagic.training.borrowed import Adopted
+from cogmagic.training.accelerate_run import TrainingRun, release_gathered
+from cogmagic.training.borrowed import BorrowedPipeline
 from cogmagic.training.meeting import listen, meet, tell
 from cogmagic.training.plan import ValidationPlan, plan_validation
 from cogmagic.training.samples import Sample, samples_of
@@ -43,9 +43,9 @@ class Validation:
 
     def __init__(
         self,
-        adopted: Adopted,
+        adopted: BorrowedPipeline,
         accelerator: Any,
-        engine: Engine,
+        engine: TrainingRun,
         model: Model,
         configs: Path,
         folder: Path,
@@ -170,7 +170,7 @@ class Validation:
         """
         self._closed = True
         if self._met:
-            let_go_of_gathered(self._accelerator)
+            release_gathered(self._accelerator)
 
     def _plan(self, samples: Sequence[Sample]) -> ValidationPlan:
         adopted, device = self._adopted, self._engine.device
@@ -214,7 +214,7 @@ class Validation:
         clock, measured = Clock(self._on_progress), Peaks(Machine.detect())
         clock.at_end = measured.close
         try:
-            frames = generate_frames(self._adopted.pipe, request, clock, _NO_TEXTS, embeds)
+            frames = generate_frames(self._adopted.pipe, request, clock, embeddings=embeds)
             clock.phase("save")
             report = self._report(plan, clock, measured, frames)
             video = Video(
@@ -264,16 +264,6 @@ def _digest(samples: Sequence[Sample], step: int) -> str:
     """The same in processes that were given the same."""
     wishes = [(r.prompt, r.size, r.num_frames, r.seed) for r in (s.request for s in samples)]
     return hashlib.sha256(repr((step, wishes)).encode()).hexdigest()
-
-
-class _NoTexts:
-    """Embeddings are made before, and kept by whoever made them."""
-
-    def write(self, embeds: Any) -> None:
-        """Keep nothing."""
-
-
-_NO_TEXTS: Any = _NoTexts()
 
 
 def _plain(video: Video) -> Video:

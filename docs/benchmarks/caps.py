@@ -26,7 +26,7 @@ from typing import Any
 
 import cogmagic
 from cogmagic._files import cache_folder
-from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._units import GIB
 
 HERE = Path(__file__).parent
@@ -96,7 +96,7 @@ class Runs:
         row |= {"steps": steps, "predicted_to_run": fits}
         if tuple(row[key] for key in KEY) in self.done:
             return
-        Texts.clear()  # the prompt is the same each time, and encoding is part of a run
+        PromptCache.clear()  # the prompt is the same each time, and encoding is part of a run
         began = time.monotonic()
         try:
             video = cogmagic.generate(

@@ -22,7 +22,7 @@ import numpy as np
 from stream import facts
 
 import cogmagic
-from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._session import session as _session
 from cogmagic._units import GIB
 
@@ -97,7 +97,7 @@ class Bench:
     ) -> dict[str, Any]:
         row: dict[str, Any] = {"model": Path(self.args.model).name, "tier": tier}
         row |= {"options": list(options), "limit": limit}
-        Texts.clear()
+        PromptCache.clear()
         began = time.monotonic()
         try:
             video = cogmagic.generate(

@@ -26,8 +26,8 @@ from typing import Any
 import psutil
 
 import cogmagic
-from cogmagic._pipeline import cancel as _brakes
-from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._pipeline import cancel as _cancel
+from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._units import GIB
 
 HERE = Path(__file__).parent
@@ -68,12 +68,12 @@ def main() -> None:
 @contextmanager
 def unbraked() -> Iterator[None]:
     """The host as far ahead of the GPU as it likes, which is how torch has it."""
-    ahead = _brakes._AHEAD
-    _brakes._AHEAD = 10**9
+    ahead = _cancel._BLOCKS_AHEAD
+    _cancel._BLOCKS_AHEAD = 10**9
     try:
         yield
     finally:
-        _brakes._AHEAD = ahead
+        _cancel._BLOCKS_AHEAD = ahead
 
 
 class Bench:
@@ -100,7 +100,7 @@ class Bench:
         row: dict[str, Any] = {"model": Path(self.args.model).name, "tier": tier, "limit": limit}
         row |= {"again": again, "compile": compile, "unbraked": unbraked, "halves": halves}
         if not again:
-            Texts.clear()  # the prompt is the same each time, and encoding is part of a run
+            PromptCache.clear()  # the prompt is the same each time, and encoding is part of a run
         began = time.monotonic()
         first: list[float] = []
 

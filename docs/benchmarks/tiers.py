@@ -65,7 +65,9 @@ def main() -> None:
                 width, height, frames = shape.split("x")
                 line += f" --size {width}x{height} --num-frames {frames}"
             row: dict[str, Any] = {"model": name, "run": run, "asked": tier, "steps": args.steps}
-            kernel.run("from cogmagic._pipeline.prompt_cache import Texts; Texts.clear()")
+            kernel.run(
+                "from cogmagic._pipeline.prompt_cache import PromptCache; PromptCache.clear()"
+            )
             if tier == "staged":  # the weights of the run before go first: its peak is not theirs
                 kernel.run("import cogmagic; cogmagic.release()")
             row |= {"ram_imported": imported, "ram_before": kernel.memory.now()}

@@ -24,13 +24,14 @@ from make_checkpoint import T5, TRANSFORMER, VAE
 
 import cogmagic
 from cogmagic import Request
-from cogmagic._footprint.configs import TABLE, Configs, decisive, tokens_of
+from cogmagic._footprint.configs import TABLE, decisive, latent_clip, tokens_of
 from cogmagic._footprint.curves import Curve, Passes, Peak, Profile
 from cogmagic._footprint.footprint import footprint
-from cogmagic._footprint.passes import build, profile, step
-from cogmagic._footprint.tiling import Tiling, clip_of
+from cogmagic._footprint.passes import profile, step
 from cogmagic._footprint.trace import traced
 from cogmagic._models.catalog import DTYPES, MODELS, Model
+from cogmagic._models.family import Configs, spatial_scale
+from cogmagic._pipeline.empty import empty_component
 
 PARTS = ("text_encoder", "transformer", "vae")
 POINTS = 24
@@ -82,7 +83,8 @@ def published(model: Model) -> Configs:
 
 def trace(model: Model, configs: Configs, dtype: Any) -> Profile:
     clips = {tokens_of(configs["transformer"], c): c for c in legal_clips(model, configs)}
-    high, wide = Tiling.of(request(model), configs).tile
+    scale = spatial_scale(configs["vae"])
+    high, wide = (configs["vae"][f"sample_{side}"] // 2 // scale for side in ("height", "width"))
     areas = {h * w: (h, w) for w in range(1, wide + 1) for h in range(1, high + 1)}
     tiles = [areas[a] for a in spread(sorted(areas), POINTS // 2)]
     images = [(8 * h, 8 * w) for h, w in tiles] if model.task == "i2v" else []
@@ -96,7 +98,7 @@ def legal_clips(model: Model, configs: Configs) -> Iterator[tuple[int, int, int]
         for long in longs:
             if long >= short:
                 for frames in model.frames.legal():
-                    yield clip_of(request(model, long, short, frames), configs)
+                    yield latent_clip(request(model, long, short, frames), configs)
 
 
 def request(model: Model, width: int = 0, height: int = 0, frames: int = 0) -> Request:
@@ -183,15 +185,17 @@ def naive(wish: Request) -> dict[str, tuple[Peak, int]]:
     """Peaks and operations of whole passes, guided, in the model's own dtype."""
     configs, kind = published(wish.model), getattr(torch, wish.model.dtype)
     configs = {part: known | configs[part] for part, known in defaults().items()}
-    text, transformer, vae = (build(part, configs[part], kind) for part in PARTS)
+    text, transformer, vae = (
+        empty_component(part, configs[part], wish.model.dtype) for part in PARTS
+    )
     buffers = sum(b.nbytes for m in (text, transformer, vae) for b in m.buffers())
-    found = {"denoise": step(transformer, configs, kind, 2, clip_of(wish, configs))[1:]}
+    found = {"denoise": step(transformer, configs, kind, 2, latent_clip(wish, configs))[1:]}
     vae.enable_tiling()
     empty = partial(torch.empty, device="meta", dtype=kind)
     prompt = (1, wish.model.max_tokens, configs["transformer"]["text_embed_dim"])
     with traced(vae) as trace:
         held = [empty(prompt), empty(prompt)]
-        frames, height, width = clip_of(wish, configs)
+        frames, height, width = latent_clip(wish, configs)
         latents = empty(1, frames, vae.config.latent_channels, height, width)
         latents = latents[:, frames - wish.latent_frames :]
         video = vae.decode(1 / 0.7 * latents.permute(0, 2, 1, 3, 4)).sample

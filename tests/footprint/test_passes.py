@@ -18,7 +18,7 @@ def test_stored_positions_are_in_the_loaders_dtype(tmp_path: Path, learned: bool
     import torch
     from diffusers import CogVideoXTransformer3DModel
 
-    from cogmagic._footprint.passes import build
+    from cogmagic._pipeline.empty import empty_component
 
     small = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 1}
     small |= {"text_embed_dim": 32, "time_embed_dim": 8, "sample_width": 12, "sample_height": 12}
@@ -29,7 +29,7 @@ def test_stored_positions_are_in_the_loaders_dtype(tmp_path: Path, learned: bool
     )
     module.save_pretrained(tmp_path)
     loaded = CogVideoXTransformer3DModel.from_pretrained(tmp_path, dtype=torch.float16)
-    built = build("transformer", dict(module.config), torch.float16)
+    built = empty_component("transformer", dict(module.config), "float16")
     assert {n: b.dtype for n, b in built.named_buffers()} == {
         n: b.dtype for n, b in loaded.named_buffers()
     }
@@ -51,13 +51,13 @@ def test_lean_decoding_is_what_its_passes_are() -> None:
     """On the meta device the picture and the strips count, too, which go to host memory."""
     import torch
 
-    from cogmagic._footprint.passes import build
     from cogmagic._footprint.trace import traced
+    from cogmagic._pipeline.empty import empty_component
     from cogmagic._pipeline.lean_decode import lean_decoding
 
     request = wish("tiny", 208, 176, 33)
     configs = table()["models"]["tiny"]["configs"]
-    vae = build("vae", configs["vae"], torch.bfloat16)
+    vae = empty_component("vae", configs["vae"], "bfloat16")
     vae.enable_tiling()
     channels = configs["vae"]["latent_channels"]
     latents = torch.empty(1, channels, 9, 22, 26, dtype=torch.bfloat16, device="meta")
@@ -72,12 +72,15 @@ def test_lean_decoding_is_what_its_passes_are() -> None:
 def test_a_few_blocks_stand_for_all(script: ModuleType) -> None:
     import torch
 
-    from cogmagic._footprint.passes import build, step
+    from cogmagic._footprint.passes import step
+    from cogmagic._pipeline.empty import empty_component
 
     model = model_named("2b")
     configs, clip = configs_for(script, model), (13, 60, 90)
+    config = configs["transformer"]
     built = [
-        build("transformer", configs["transformer"], torch.float16, few) for few in (2, 3, None)
+        empty_component("transformer", config | {"num_layers": count}, "float16")
+        for count in (2, 3, 30)
     ]
     two, three, whole = (step(m, configs, torch.float16, 2, clip) for m in built)
     assert len(built[2].transformer_blocks) == 30

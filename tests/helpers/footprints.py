@@ -6,9 +6,10 @@ from types import ModuleType
 from typing import Any
 
 from cogmagic import Request
+from cogmagic._footprint.configs import grid_of, latent_clip
 from cogmagic._footprint.curves import Peak
-from cogmagic._footprint.footprint import Footprint, _footprint
-from cogmagic._footprint.tiling import Tiling, clip_of, ends
+from cogmagic._footprint.footprint import Footprint, footprint_from
+from cogmagic._footprint.foreign import sampled_tiles
 from cogmagic._footprint.work import Work
 from cogmagic._models.catalog import Dtype, Model, catalogued
 
@@ -37,12 +38,11 @@ def afresh(script: ModuleType, request: Request, dtype: Dtype, *, lean: bool = F
     from cogmagic._footprint.passes import profile
 
     configs = configs_for(script, request.model)
-    tiling = Tiling.of(request, configs)
-    tiles = ends(tiling.tiles())
+    tiles = sampled_tiles(grid_of(request, configs).tiles)
     images = [(8 * h, 8 * w) for h, w in tiles] if request.model.task == "i2v" else []
     batches = (1 if request.guidance_scale == 1 else 2,)
-    traced = profile(configs, dtype, [clip_of(request, configs)], tiles, images, batches)
-    return _footprint(request, dtype, traced, configs, halves=False, lean=lean)
+    traced = profile(configs, dtype, [latent_clip(request, configs)], tiles, images, batches)
+    return footprint_from(traced, configs, request, dtype, halves=False, lean=lean)
 
 
 def near(ours: Work, peak: Peak, below: float = 0.005, above: float = 0.015) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import cogmagic
-from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._pipeline.prompt_cache import PromptCache
 
 PROMPT = "a red circle moves right"
 QUICK: dict[str, Any] = {"num_inference_steps": 2, "num_frames": 9, "seed": 1}
 
 
 def run(toy: Path, **options: Any) -> cogmagic.Video:
-    Texts.clear()
+    PromptCache.clear()
     return cogmagic.generate(PROMPT, model=str(toy), seed=3, num_inference_steps=2, **options)

@@ -10,7 +10,7 @@ import torch
 
 import cogmagic
 from cogmagic import Cancelled, Progress
-from cogmagic._pipeline.cancel import checking
+from cogmagic._pipeline.cancel import checked_between_operations
 from cogmagic._pipeline.load import load
 from cogmagic._session.session import Session
 from cogmagic._tiers.place import placed
@@ -73,7 +73,7 @@ def test_who_checks_between_tensors_is_asked_until_it_raises(toy: Path) -> None:
         if asked == 100:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), checking(check):
+    with pytest.raises(KeyboardInterrupt), checked_between_operations(check):
         load(toy, "t2v", "float32")
     assert asked == 100
     pipe = load(toy, "t2v", "float32")

@@ -30,7 +30,7 @@ def test_compiled_blocks_draw_the_same_and_leave_nothing(
 
     monkeypatch.setattr("cogmagic._session.session.write_mp4", write)
     cogmagic.generate(PROMPT, **(options | {"compile": False}))
-    _compile._SEEN.clear()
+    _compile._COMPILED.clear()
     seen: list[str] = []
     first = cogmagic.generate(PROMPT, **options, on_progress=lambda p: seen.append(p.phase))
     assert "compile" in first.report.seconds
@@ -50,7 +50,7 @@ def test_compiling_without_a_compiler_or_layer_by_layer(
     with pytest.raises(cogmagic.TierError, match="--compile does not work with tier 'sequential'"):
         cogmagic.generate(PROMPT, model=str(toy), tier="sequential", compile=True)
     monkeypatch.setattr("shutil.which", lambda _: None)
-    with pytest.raises(cogmagic.RequestError, match="there is none on PATH"):
+    with pytest.raises(cogmagic.RequestError, match="none is on PATH"):
         cogmagic.generate(PROMPT, model=str(toy), compile=True)
     assert session.loaded is None  # refused before anything was loaded
     assert list(cwd.iterdir()) == []

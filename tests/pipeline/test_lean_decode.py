@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from cogmagic._footprint.configs import table
-from cogmagic._footprint.passes import build
 from cogmagic._footprint.trace import traced
 from cogmagic._models.find import embedded_folder
-from cogmagic._pipeline.generate import _decoder_calls
+from cogmagic._pipeline.empty import empty_component
+from cogmagic._pipeline.generate import decoder_calls
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._units import GIB
 
@@ -110,7 +110,7 @@ def test_the_embedded_model_decodes_to_the_same_bits(
 ) -> None:
     z = latents(frames, size, dtype)
     vae = tiny.to(dtype)
-    tiles = _decoder_calls(vae, z.permute(0, 2, 1, 3, 4)) // max(frames // 2, 1)
+    tiles = decoder_calls(vae, z.permute(0, 2, 1, 3, 4)) // max(frames // 2, 1)
     assert (tiles == 1) == (size == (6, 5))
     same(vae, z)
 
@@ -285,7 +285,7 @@ def peak(vae: Any, within: Any) -> float:
 
 def test_the_peak_is_lower() -> None:
     """For the published VAE and its tiles; the weights would be 0.4 GiB more."""
-    vae = build("vae", table()["models"]["5b"]["configs"]["vae"], torch.bfloat16)
+    vae = empty_component("vae", table()["models"]["5b"]["configs"]["vae"], "bfloat16")
     plain = peak(vae, nullcontext())
     assert plain > 3.5
     assert peak(vae, lean_decoding(vae)) < 0.57 * plain
@@ -293,7 +293,7 @@ def test_the_peak_is_lower() -> None:
 
 def test_nothing_of_a_tile_is_left_for_the_next(tiny: Any) -> None:
     """Counted on the meta device, where a whole clip can be traced, too."""
-    vae = build("vae", dict(tiny.config), torch.bfloat16)
+    vae = empty_component("vae", dict(tiny.config), "bfloat16")
     vae.enable_tiling(48, 40)
     peaks = []
     gc.collect()

@@ -17,7 +17,7 @@ from cogmagic._session.session import Session
 def test_previews_come_in_every_tier_and_change_nothing(
     toy: Path, cwd: Path, session: Session, tier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_preview, "_SHARE", 1.0)
+    monkeypatch.setattr(_preview, "_TIME_SHARE", 1.0)
     seen: list[Any] = []
     wish: dict[str, Any] = {"model": str(toy), "tier": tier, "seed": 3, "num_inference_steps": 3}
     plain = cogmagic.generate("a red circle", **wish)
@@ -34,7 +34,7 @@ def test_the_last_preview_is_like_the_video(cwd: Path, session: Session) -> None
     """Of a trained model: the embedded one."""
     seen: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_preview, "_SHARE", 1.0)
+        patch.setattr(_preview, "_TIME_SHARE", 1.0)
         video = cogmagic.generate("a red circle moves to the right", seed=7, on_preview=seen.append)
     small = video.frames()[-1].reshape(12, 8, 12, 8, 3).mean((1, 3))
     guess, noise = seen[-1][-1].astype(float), seen[0][-1].astype(float)
@@ -47,7 +47,7 @@ def test_the_last_preview_is_like_the_video(cwd: Path, session: Session) -> None
 def test_previews_take_no_more_than_their_share(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_preview, "_SHARE", 0.0)
+    monkeypatch.setattr(_preview, "_TIME_SHARE", 0.0)
     seen: list[Any] = []
     cogmagic.generate("a red circle", model=str(toy), num_inference_steps=9, on_preview=seen.append)
     assert len(seen) == 1  # what it takes is known from the first

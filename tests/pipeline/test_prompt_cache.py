@@ -12,7 +12,7 @@ import torch
 import cogmagic
 from cogmagic import Request
 from cogmagic._models.catalog import catalogued
-from cogmagic._pipeline.prompt_cache import Texts
+from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._session.session import Session
 from tests.helpers.toy import PROMPT
 
@@ -64,14 +64,14 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert list((own_cache / "prompts-v1").iterdir()) == []
 
 
-def texts(tmp_path: Path, prompt: str = PROMPT, **options: Any) -> Texts:
+def texts(tmp_path: Path, prompt: str = PROMPT, **options: Any) -> PromptCache:
     model = catalogued("tiny")
     assert model is not None
     for part in ("text_encoder", "tokenizer"):
         (tmp_path / part).mkdir(exist_ok=True)
         if not (tmp_path / part / "file").exists():
             (tmp_path / part / "file").touch()
-    return Texts(Request.of(prompt, model, **options), tmp_path, "float32", "cpu")
+    return PromptCache(Request.of(prompt, model, **options), tmp_path, "float32", "cpu")
 
 
 def test_what_decides_an_embedding_is_in_its_name(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_what_decides_an_embedding_is_in_its_name(tmp_path: Path) -> None:
     model = catalogued("tiny")
     assert model is not None
     request = Request.of(PROMPT, model)
-    assert Texts(request, tmp_path, "bfloat16", "cpu").read() is None
-    assert Texts(request, tmp_path, "float32", "H100").read() is None
+    assert PromptCache(request, tmp_path, "bfloat16", "cpu").read() is None
+    assert PromptCache(request, tmp_path, "float32", "H100").read() is None
     os.utime(tmp_path / "text_encoder" / "file", (1, 1))  # trained anew
     assert texts(tmp_path).read() is None
 
@@ -107,7 +107,7 @@ def test_damage_and_a_folder_that_cannot_be_written(
 
 
 def test_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cogmagic._pipeline.prompt_cache._MOST", 13_000)
+    monkeypatch.setattr("cogmagic._pipeline.prompt_cache._MAX_BYTES", 13_000)
     found = [texts(tmp_path, f"prompt {i}", guidance_scale=1.0) for i in range(4)]
     for age, kept in enumerate(found[:3]):
         kept.write([torch.ones(1, 1000)])  # 4 kB each

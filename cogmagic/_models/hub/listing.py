@@ -7,8 +7,9 @@ from pathlib import Path
 
 from cogmagic._errors import CheckpointError
 from cogmagic._models.checkpoint import COMPONENT_CLASSES
+from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.hub.cache import intact, point_main_at, repository_folder
-from cogmagic._models.weights import WEIGHTED_COMPONENTS, weight_files
+from cogmagic._models.weights import weight_files
 
 __all__ = ["Listing", "is_small", "read_listing"]
 
