@@ -17,8 +17,10 @@ __all__ = ["COMPONENT_CLASSES", "check_folder", "check_index", "fingerprint"]
 
 
 COMPONENT_CLASSES = {
-    **{name: {cls} for name, (_, cls) in WEIGHTED_COMPONENTS.items()},
+    "text_encoder": {WEIGHTED_COMPONENTS["text_encoder"][1]},
     "tokenizer": {"T5Tokenizer", "T5TokenizerFast"},
+    "transformer": {WEIGHTED_COMPONENTS["transformer"][1]},
+    "vae": {WEIGHTED_COMPONENTS["vae"][1]},
     "scheduler": {"CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"},
 }
 """Every component of a CogVideoX pipeline, and the classes that it may be an instance of."""
