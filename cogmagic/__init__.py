@@ -1,4 +1,4 @@
-"""CogVideoX in a notebook, on whatever GPU is there.
+"""CogVideoX in a notebook, on whatever GPU the machine has.
 
     %load_ext cogmagic
 

@@ -1,18 +1,18 @@
-"""What can go wrong, as one tree.
+"""The tree of errors that cogmagic raises.
 
     CogMagicError
-    ├── RequestError      a wish that the model cannot fulfil (also a ValueError)
-    ├── CheckpointError   a model that is missing, half there, or not CogVideoX
-    ├── TierError         a placement that this machine cannot do
-    ├── OutOfMemoryError  the run needed more memory than there was
-    ├── DeviceError       a GPU that this kernel cannot use any more
+    ├── RequestError      a request that the model cannot fulfil (also a ValueError)
+    ├── CheckpointError   a model that is missing, incomplete, or not CogVideoX
+    ├── TierError         a tier that this machine cannot use
+    ├── OutOfMemoryError  a run that needed more memory than was free
+    ├── DeviceError       a GPU in an unrecoverable state
     ├── OutputError       a video that cannot be written
     ├── TrainingError     a validation that would harm the training around it, or hang
-    └── BusyError         a generation is already running in this kernel
-    Cancelled             the person stopped the run (a KeyboardInterrupt)
+    └── BusyError         a second generation in the same kernel
+    Cancelled             a run that the user stopped (a KeyboardInterrupt)
 
-Every message says what happened, with its numbers, and what to type next. In IPython each shows as
-that one line; ``%config CogMagic.short_errors = False`` brings the traceback back.
+Every message is one line: what failed, with its numbers, and what to type next. IPython shows that
+line alone; ``%config CogMagic.short_errors = False`` brings the traceback back.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ __all__ = [
 
 
 class _OneLine(BaseException):
-    """Renders an exception as one line; IPython looks for ``_render_traceback_``."""
+    """An exception that IPython shows as one line (it looks for ``_render_traceback_``)."""
 
     short: bool = True
-    """False for the traceback."""
+    """Whether the traceback is left out."""
 
     def _render_traceback_(self) -> list[str]:
         if not self.short:
@@ -53,46 +53,46 @@ class _OneLine(BaseException):
 
 
 class CogMagicError(_OneLine, Exception):
-    """Base of everything that cogmagic raises on purpose."""
+    """Base of all errors that cogmagic raises on purpose."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(plain_line(message))
 
 
 class RequestError(CogMagicError, ValueError):
-    """The request is not one that the model can fulfil."""
+    """A request that the model cannot fulfil."""
 
 
 class CheckpointError(CogMagicError):
-    """The model is missing, incomplete, or not a CogVideoX pipeline."""
+    """A model that is missing, incomplete, or not a CogVideoX pipeline."""
 
 
 class TrainingError(CogMagicError):
-    """A validation that cannot be made inside this training run."""
+    """A validation that cannot run inside this training."""
 
 
 class TierError(CogMagicError):
-    """The tier cannot be used on this machine."""
+    """A tier that cannot be used on this machine."""
 
 
 class OutOfMemoryError(CogMagicError):
-    """The run needed more memory than the device had."""
+    """A run that needed more memory than was free."""
 
 
 class DeviceError(CogMagicError):
-    """The GPU has failed in a way that only a new process gets over."""
+    """A GPU in an unrecoverable state: only a new process can use it again."""
 
 
 class OutputError(CogMagicError):
-    """The video cannot be written where it was asked for."""
+    """A video that cannot be written to the requested path."""
 
 
 class BusyError(CogMagicError):
-    """Another generation is running in this kernel."""
+    """A generation that was started while another one runs in this kernel."""
 
 
 class Cancelled(_OneLine, KeyboardInterrupt):
-    """The run was stopped by the person; everything that it held has been freed."""
+    """A run that the user stopped; its memory has been freed."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -112,19 +112,24 @@ def first_line(error: BaseException) -> str:
 
 
 def plain_line(text: str) -> str:
-    """`text` as one line that shows what it is, cut short: no line ends, colours or directions."""
-    shown = "".join(c if _harmless(c) else repr(c)[1:-1] for c in text[:_LONGEST])
-    return shown + "…" * (len(text) > _LONGEST)
+    """`text` as one line of at most 1500 characters, with control characters escaped.
+
+    Line ends, colour codes and marks of writing direction could hide what the text says.
+    """
+    shown = "".join(c if _is_printable(c) else repr(c)[1:-1] for c in text[:_MAX_CHARACTERS])
+    return shown + "…" * (len(text) > _MAX_CHARACTERS)
 
 
-_LONGEST = 1500
+_MAX_CHARACTERS = 1500
 
 
-_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_DIRECTION_MARKS = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 
 
-def _harmless(c: str) -> bool:
-    return c not in _DIRECTIONS and unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp")
+def _is_printable(c: str) -> bool:
+    return c not in _DIRECTION_MARKS and unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and files that one kernel has to itself."""
+"""Atomic writes, file locks, and the folder of cogmagic's cache."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ __all__ = ["cache_folder", "try_lock", "write_atomically"]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` in the place of a file at once; the file behind a link, not the link.
+    """Replace a file's content atomically; of a symbolic link, the file that it points to.
 
     Raises:
-        OSError: when it cannot; the old file is then as it was, and nothing is left beside it.
+        OSError: when it cannot; the old file is then unchanged, and no temporary file is left.
     """
     target = path.resolve()
     with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as part:
-        new = Path(part.name)
+        temporary = Path(part.name)
         try:
             part.write(data)
             part.close()
-            new.replace(target)
+            temporary.replace(target)
         except BaseException:
-            new.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
 
 def try_lock(handle: int) -> bool | None:
-    """Try to lock an open file for this process, without waiting; closing it lets go.
+    """Try to lock an open file for this process, without waiting; closing the file unlocks it.
 
-    Whether this process has it now; None where platform or file system cannot lock.
+    Returns:
+        Whether this process has the lock; None where platform or file system has no locks.
     """
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            os.lseek(handle, 1 << 30, os.SEEK_SET)  # Windows keeps others from what is locked
+            os.lseek(handle, 1 << 30, os.SEEK_SET)  # no data: others may not read what is locked
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
@@ -51,7 +52,7 @@ def try_lock(handle: int) -> bool | None:
 
 
 def cache_folder() -> Path:
-    """``$COGMAGIC_CACHE``, or ``cogmagic`` in the user's cache folder."""
+    """The folder of cogmagic's cache: ``$COGMAGIC_CACHE``, or in the user's cache folder."""
     if os.environ.get("COGMAGIC_CACHE"):
         return Path(os.path.expanduser(os.environ["COGMAGIC_CACHE"]))  # noqa: PTH111 - no error
     if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):

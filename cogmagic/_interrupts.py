@@ -1,4 +1,4 @@
-"""Holding Ctrl-C back while things are brought in or put in order."""
+"""Ctrl-C (SIGINT) counted once, deferred or ignored, where it would leave things half done."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from types import FrameType
 __all__ = ["interrupts_deferred", "interrupts_ignored", "interrupts_once"]
 
 
-# Destructors, and what ipykernel 6.31 has the garbage collector call.
-_FORGETFUL = ("__del__", "_clean_thread_parent_frames")
+_SWALLOWING = ("__del__", "_clean_thread_parent_frames")
+"""Functions in which an error is printed and dropped: destructors, and a callback that ipykernel
+6.31 gives the garbage collector."""
 
 
-_AGAIN = 5.0
+_REPEAT_AFTER = 5.0
 """Seconds after which a press counts again: the first may have been lost in a destructor."""
 
 
 @contextmanager
 def interrupts_once(stop: threading.Event) -> Iterator[None]:
-    """Let the first SIGINT interrupt the inside, and not a second one its tidying up.
+    """Interrupt the block at the first SIGINT; a second one must not interrupt its clean-up.
 
     Args:
-        stop: is set as well, so that the run ends at its next block should nobody see the error.
+        stop: set as well, so that the run ends at its next block even if the error is lost.
     """
     handler = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
-    if not main or not callable(handler):  # elsewhere, or interrupts are off
+    if not main or not callable(handler):  # no interrupts in other threads, or none at all
         yield
         return
     pressed = float("-inf")
@@ -37,7 +38,7 @@ def interrupts_once(stop: threading.Event) -> Iterator[None]:
     def press(_: int, frame: FrameType | None) -> None:
         nonlocal pressed
         now = time.monotonic()
-        if now - pressed < _AGAIN:
+        if now - pressed < _REPEAT_AFTER:
             return
         pressed = now
         stop.set()
@@ -52,9 +53,9 @@ def interrupts_once(stop: threading.Event) -> Iterator[None]:
 
 
 def _is_lost(frame: FrameType | None) -> bool:
-    """Whether an error raised in `frame` would be printed and forgotten, as Python does there."""
+    """Whether Python would print and drop an error raised in `frame`."""
     while frame is not None:
-        if frame.f_code.co_name in _FORGETFUL:
+        if frame.f_code.co_name in _SWALLOWING:
             return True
         frame = frame.f_back
     return False
@@ -62,28 +63,28 @@ def _is_lost(frame: FrameType | None) -> bool:
 
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Let SIGINT wait until the inside is over, and raise it then.
+    """Defer SIGINT until the block has ended.
 
-    For imports: a library whose import is stopped half-way is broken for the kernel's whole life.
+    For imports: a library whose import is interrupted stays broken until the kernel restarts.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    deferred: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: deferred.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-    if came:
+    if deferred:
         signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
 def interrupts_ignored() -> Iterator[None]:
-    """Ignore SIGINT inside: cleaning up takes a moment and must not stop half-way.
+    """Ignore SIGINT in the block: clean-up takes a moment and must not be interrupted.
 
-    Only the main thread gets interrupts, so elsewhere this does nothing.
+    Only the main thread receives interrupts, so this does nothing in others.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

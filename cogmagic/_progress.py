@@ -1,4 +1,4 @@
-"""What a run tells the outside while it goes: a stream of small facts, no printing."""
+"""Progress of a run as a stream of small values; nothing is printed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 
 @dataclass(frozen=True)
 class Progress:
-    """One moment of a run. `done` and `total` count bytes (download), steps or tiles."""
+    """Progress at one moment. `done` and `total` count bytes (download), steps or tiles."""
 
     phase: Phase
     done: int = 0
@@ -28,19 +28,19 @@ class Progress:
     phase_seconds: float = 0.0
     """Seconds since the phase began."""
     first_seconds: float = 0.0
-    """Seconds that the first unit took: it warms up, so it is left out of the rate."""
+    """Seconds of the first unit, which includes warm-up and is left out of the rate."""
     note: str = ""
     start: int = 0
-    """Units that were there when the phase began, such as the bytes of an earlier download."""
+    """Units done before the phase began, such as the bytes of an earlier download."""
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate from the units after the first, or None while there are too few."""
-        made = self.done - self.start
-        if self.total is None or made < 2:
+        """An estimate from the units after the first; None until two are done."""
+        finished = self.done - self.start
+        if self.total is None or finished < 2:
             return None
-        each = (self.phase_seconds - self.first_seconds) / (made - 1)
-        return max(each * (self.total - self.done), 0.0)
+        per_unit = (self.phase_seconds - self.first_seconds) / (finished - 1)
+        return max(per_unit * (self.total - self.done), 0.0)
 
 
 OnProgress = Callable[[Progress], None]
@@ -55,36 +55,36 @@ def _nothing(_: Phase) -> None:
 
 
 class Clock:
-    """Turns phases and steps into `Progress`, and keeps the seconds of each phase and step."""
+    """The clock of a run: turns phases and steps into `Progress` and measures their seconds."""
 
     def __init__(
         self, on_progress: OnProgress, stopped: Callable[[], bool] = lambda: False
     ) -> None:
-        self._tell, self._stopped = on_progress, stopped
+        self._on_progress, self._stopped = on_progress, stopped
         self._phase: Phase | None = None
         self._started = self._first = 0.0
         self.seconds: dict[str, float] = {}
         self.step_ends: dict[str, list[float]] = {}
-        """Per phase that has steps, the seconds since its start at which each step was done."""
+        """Per phase that has steps, the seconds from its start to the end of each step."""
         self.at_end: Callable[[Phase], None] = _nothing
-        """Called with each phase when it is over."""
+        """Called with each phase when it ends."""
 
     def check(self) -> None:
-        """End the run here if it is to stop.
+        """Raise if the run has been stopped.
 
         Raises:
-            KeyboardInterrupt: as a person's own would be.
+            KeyboardInterrupt: as Ctrl-C would.
         """
         if self._stopped():
             raise KeyboardInterrupt
 
     def tell(self, progress: Progress) -> None:
-        """Pass a moment on, unless the run is to stop."""
+        """Report progress, unless the run has been stopped."""
         self.check()
-        self._tell(progress)
+        self._on_progress(progress)
 
     def start_over(self, note: str) -> None:
-        """What was done so far was in vain: its seconds are kept as those of ``failed``."""
+        """Begin again after a failed attempt, whose seconds are counted under ``failed``."""
         self.end()
         self.at_end = _nothing
         self.seconds = {"failed": sum(self.seconds.values())}
@@ -92,25 +92,28 @@ class Clock:
         self.phase("load", note=note)
 
     def phase(self, phase: Phase, total: int | None = None, note: str = "") -> None:
+        """End the phase before, and begin this one."""
         self.end()
         self._phase, self._started, self._first = phase, time.monotonic(), 0.0
         self.tell(Progress(phase, 0, total, note=note))
 
     def step(self, done: int, total: int) -> None:
+        """Report that step `done` (from 1) of `total` has ended."""
         assert self._phase is not None  # noqa: S101 - a step belongs to a phase
-        spent = time.monotonic() - self._started
+        elapsed = time.monotonic() - self._started
         if done == 1:
-            self._first = spent
-        self.step_ends.setdefault(self._phase, []).append(spent)
-        self.tell(Progress(self._phase, done, total, spent, self._first))
+            self._first = elapsed
+        self.step_ends.setdefault(self._phase, []).append(elapsed)
+        self.tell(Progress(self._phase, done, total, elapsed, self._first))
 
     def end(self) -> None:
+        """End the current phase, if any."""
         if self._phase is not None:
             self.seconds[self._phase] = time.monotonic() - self._started
             ended, self._phase = self._phase, None
             self.at_end(ended)
 
     def step_seconds(self, phase: Phase) -> float | None:
-        """The middle one of the seconds between steps; the first, which warms up, is left out."""
+        """Median seconds of a step, without the first one, which includes warm-up."""
         ends = self.step_ends.get(phase, [])
         return median(b - a for a, b in pairwise(ends)) if len(ends) > 1 else None

@@ -1,8 +1,8 @@
-"""Units, and amounts as people read them."""
+"""Units, and how amounts are shown."""
 
 from __future__ import annotations
 
-__all__ = ["GIB", "gib"]
+__all__ = ["GIB", "MIB", "gib", "seconds"]
 
 
 GIB = 2**30
@@ -12,12 +12,12 @@ MIB = 2**20
 
 
 def gib(value: int | None) -> str:
-    """Bytes as GiB for people, or ``n/a``."""
+    """Bytes as ``5.10 GiB``; ``n/a`` for None."""
     return "n/a" if value is None else f"{value / GIB:.2f} GiB"
 
 
 def seconds(value: float | None) -> str:
-    """Seconds for people: ``1.88``, ``94 s``, ``12 min``, or ``n/a``."""
+    """Seconds as ``1.88 s``, ``94 s`` or ``12 min``; ``n/a`` for None."""
     if value is None:
         return "n/a"
     if value < 10:

@@ -70,7 +70,7 @@ def test_once_it_interrupts_and_then_leaves_tidying_up_alone() -> None:
 
 
 def test_a_press_that_was_lost_does_not_make_the_run_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cogmagic._interrupts._AGAIN", 0.0)
+    monkeypatch.setattr("cogmagic._interrupts._REPEAT_AFTER", 0.0)
 
     def run() -> None:
         with interrupts_once(threading.Event()):

@@ -1,1 +1,1 @@
-"""Which models there are, what may be asked of them, and where their files are."""
+"""Models of the family, requests to them, and their checkpoints."""

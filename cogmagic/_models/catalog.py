@@ -1,4 +1,4 @@
-"""The CogVideoX family as data: what each model takes and gives. Nothing here reads or loads.
+"""The CogVideoX family as data: each model's rules and defaults. Nothing is read or loaded.
 
 Figures are those of the models' cards and of the authors' own scripts (zai-org/CogVideo, README
 "Model Introduction" and ``inference/cli_demo.py``).
@@ -53,7 +53,7 @@ class Sizes:
     long: tuple[int, int]
     multiple: int = 16
     exact: bool = False
-    """Only the native size: learned positional embeddings fix the grid."""
+    """Whether the native size is the only one, because positional embeddings are learned."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Frames:
     most: int
 
     def legal(self) -> tuple[int, ...]:
-        """Every legal count, ascending."""
+        """All legal frame counts, ascending."""
         return tuple(n for n in range(1, self.most + 1, self.step) if n >= self.least)
 
     def rule(self) -> str:
-        """The rule in the field's words, such as ``8N+1, at most 49``."""
+        """The rule as the field writes it, such as ``8N+1, 9 to 49``."""
         if self.least == self.most:
             return f"{self.most} only"
         return f"{self.step}N+1, {self.least} to {self.most}"
@@ -78,7 +78,7 @@ class Frames:
 
 @dataclass(frozen=True)
 class Architecture:
-    """What tells one family member from another in ``transformer/config.json``."""
+    """The values of ``transformer/config.json`` that tell one model of the family from another."""
 
     in_channels: int
     num_layers: int
@@ -86,14 +86,14 @@ class Architecture:
     patch_size_t: int | None = None
     learned_positions: bool = False
     rotary: bool = True
-    """Whether positions turn queries and keys; else they are added to the tokens."""
+    """Whether positions rotate queries and keys (RoPE); else they are added to the tokens."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The precision in which the files keep each component; None for the model's own.
+    """The precision of each component in the checkpoint's files; None for the model's own.
 
-    As the hub lists the published files; every one of them keeps the VAE in float32.
+    As the hub lists the published files; all of them store the VAE in float32.
     """
 
     text_encoder: Dtype | None = None
@@ -103,11 +103,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Model:
-    """One member of the family: what a request to it may ask for, and its defaults."""
+    """One model of the family: the rules of a request to it, and its defaults."""
 
     name: str
     source: str
-    """Where the weights come from: a hub id, a folder, or ``embedded``."""
+    """The origin of the weights: a hub id, a folder, or ``embedded``."""
     task: Task
     width: int
     height: int
@@ -117,25 +117,25 @@ class Model:
     dtype: Dtype
     scheduler: Scheduler
     dynamic_guidance: bool
-    """The authors' cosine guidance (``use_dynamic_cfg``); used with the DPM scheduler only."""
+    """Whether the authors vary guidance along a cosine (``use_dynamic_cfg``), with DPM only."""
     architecture: Architecture
     num_inference_steps: int = 50
     guidance_scale: float = 6.0
     max_tokens: int = 226
     download_bytes: int = 0
-    """About what the hub repository weighs; 0 for what needs no download."""
+    """Approximate size of the download in bytes; 0 for models that need none."""
     also: tuple[str, ...] = ()
-    """Other hub ids under which the same checkpoint is known."""
+    """Other hub ids of the same checkpoint."""
     stored: Stored = Stored()
 
     @property
     def embedded(self) -> bool:
-        """Whether the weights ship in the package."""
+        """Whether the package contains the weights."""
         return self.source == "embedded"
 
     @property
     def inputs(self) -> dict[str, Input]:
-        """What a request must give beside the text, by name."""
+        """The inputs that a request must give beside the text, by name."""
         return inputs_of(self.task)
 
     def takes(self, name: str) -> bool:
@@ -145,13 +145,13 @@ class Model:
 
 # 1.0 was trained at 720×480 alone, but its positions stretch to other sizes; 1.5 takes any size
 # up to its native one (model cards). Below 256 pixels neither gives a usable picture.
-_FREE = Sizes(short=(256, 768), long=(256, 1360))
+_FREE_SIZES = Sizes(short=(256, 768), long=(256, 1360))
 
 
-_V1 = Frames(default=49, step=8, least=9, most=49)
+_V1_FRAMES = Frames(default=49, step=8, least=9, most=49)
 
 
-_V15 = Frames(default=81, step=16, least=17, most=161)
+_V15_FRAMES = Frames(default=81, step=16, least=17, most=161)
 
 
 MODELS: tuple[Model, ...] = (
@@ -164,35 +164,35 @@ MODELS: tuple[Model, ...] = (
     ),
     Model(
         name="2b", source="zai-org/CogVideoX-2b", also=("THUDM/CogVideoX-2b",), task="t2v",
-        width=720, height=480, sizes=_FREE, frames=_V1, fps=8, dtype="float16",
+        width=720, height=480, sizes=_FREE_SIZES, frames=_V1_FRAMES, fps=8, dtype="float16",
         scheduler="ddim", dynamic_guidance=False, download_bytes=13_770_000_000,
         architecture=Architecture(16, 30, 30, rotary=False),
     ),
     Model(
         name="5b", source="zai-org/CogVideoX-5b", also=("THUDM/CogVideoX-5b",), task="t2v",
-        width=720, height=480, sizes=_FREE, frames=_V1, fps=8, dtype="bfloat16",
+        width=720, height=480, sizes=_FREE_SIZES, frames=_V1_FRAMES, fps=8, dtype="bfloat16",
         scheduler="dpm", dynamic_guidance=True, download_bytes=21_500_000_000,
         architecture=Architecture(16, 42, 48),
     ),
     Model(
         name="5b-i2v", source="zai-org/CogVideoX-5b-I2V", also=("THUDM/CogVideoX-5b-I2V",),
         task="i2v", width=720, height=480, sizes=Sizes((480, 480), (720, 720), exact=True),
-        # Other counts run but come out as noise (diffusers issue 9467).
+        # Other counts run but give noise (diffusers issue 9467).
         frames=Frames(default=49, step=8, least=49, most=49), fps=8, dtype="bfloat16",
         scheduler="dpm", dynamic_guidance=True, download_bytes=21_600_000_000,
         architecture=Architecture(32, 42, 48, learned_positions=True),
     ),
     Model(
         name="1.5-5b", source="zai-org/CogVideoX1.5-5B", also=("THUDM/CogVideoX1.5-5B",),
-        task="t2v", width=1360, height=768, sizes=_FREE, frames=_V15, fps=16, dtype="bfloat16",
-        scheduler="dpm", dynamic_guidance=True, download_bytes=31_100_000_000,
+        task="t2v", width=1360, height=768, sizes=_FREE_SIZES, frames=_V15_FRAMES, fps=16,
+        dtype="bfloat16", scheduler="dpm", dynamic_guidance=True, download_bytes=31_100_000_000,
         architecture=Architecture(16, 42, 48, patch_size_t=2), stored=Stored("float32"),
     ),
     Model(
         name="1.5-5b-i2v", source="zai-org/CogVideoX1.5-5B-I2V",
         also=("THUDM/CogVideoX1.5-5B-I2V",), task="i2v", width=1360, height=768,
-        sizes=Sizes(short=(768, 768), long=(768, 1360)), frames=_V15, fps=16, dtype="bfloat16",
-        scheduler="dpm", dynamic_guidance=True, download_bytes=31_100_000_000,
+        sizes=Sizes(short=(768, 768), long=(768, 1360)), frames=_V15_FRAMES, fps=16,
+        dtype="bfloat16", scheduler="dpm", dynamic_guidance=True, download_bytes=31_100_000_000,
         architecture=Architecture(32, 42, 48, patch_size_t=2), stored=Stored("float32"),
     ),
 )  # fmt: skip
@@ -204,16 +204,16 @@ def latent_frames(num_frames: int) -> int:
 
 
 def catalogued(name: str) -> Model | None:
-    """The catalogue's model of that short name or hub id (any case), or None."""
-    wanted = name.lower()
+    """The catalogue's model of a short name or hub id (in any case), or None."""
+    lowered = name.lower()
     for model in MODELS:
-        if wanted in {model.name, model.source.lower(), *(a.lower() for a in model.also)}:
+        if lowered in {model.name, model.source.lower(), *(a.lower() for a in model.also)}:
             return model
     return None
 
 
 def unknown_model(name: str) -> RequestError:
-    """The error for a name that is neither known, a folder, nor a hub id."""
+    """The error for a name that is neither in the catalogue, a folder, nor a hub id."""
     names = [m.name for m in MODELS]
     return RequestError(
         f"Unknown model {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)};"

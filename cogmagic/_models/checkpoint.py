@@ -1,7 +1,7 @@
-"""A checkpoint folder: whether it is a whole CogVideoX pipeline.
+"""Checks of a checkpoint folder: is it a complete CogVideoX pipeline?
 
-Only names, small JSON files and the headers of weight files are read: a folder that is half
-downloaded or of another kind is refused before anything heavy happens.
+Only file names, small JSON files and the headers of weight files are read, so a folder that is
+incomplete or of another kind is refused before anything heavy happens.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ COMPONENT_CLASSES = {
     "vae": {WEIGHTED_COMPONENTS["vae"][1]},
     "scheduler": {"CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"},
 }
-"""Every component of a CogVideoX pipeline, and the classes that it may be an instance of."""
+"""The components of a CogVideoX pipeline, with the classes that each may have."""
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that is not a whole CogVideoX pipeline.
+    """Refuse a folder that is not a complete CogVideoX pipeline.
 
     Raises:
-        CheckpointError: with the file that is missing, cut short or damaged.
+        CheckpointError: naming the file that is missing, cut short or damaged.
     """
     check_index(folder)
     for component in COMPONENT_CLASSES:
@@ -55,11 +55,11 @@ def check_index(folder: Path, label: str = "") -> None:
     """Refuse a folder whose ``model_index.json`` does not describe a CogVideoX pipeline.
 
     Args:
-        folder: with the file.
-        label: what the message calls it; default its path.
+        folder: the folder of the file.
+        label: name of the checkpoint in the message; default the folder.
 
     Raises:
-        CheckpointError: with what the file says instead.
+        CheckpointError: naming what the file describes instead.
     """
     label = label or str(folder)
     if not (folder / "model_index.json").is_file():
@@ -68,14 +68,14 @@ def check_index(folder: Path, label: str = "") -> None:
             " the folder that holds transformer/, vae/, text_encoder/, tokenizer/ and scheduler/."
         )
     index = read_json(folder / "model_index.json")
-    kind = index.get("_class_name")
-    if not (isinstance(kind, str) and kind.startswith("CogVideoX")):
-        raise CheckpointError(f"{label} holds a {kind}, not a CogVideoX pipeline.")
+    pipeline = index.get("_class_name")
+    if not (isinstance(pipeline, str) and pipeline.startswith("CogVideoX")):
+        raise CheckpointError(f"{label} holds a {pipeline}, not a CogVideoX pipeline.")
     for component, classes in COMPONENT_CLASSES.items():
         entry = index.get(component)
         library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
-        known = isinstance(library, str) and isinstance(name, str)
-        if not known or library not in {"diffusers", "transformers"} or name not in classes:
+        named = isinstance(library, str) and isinstance(name, str)
+        if not named or library not in {"diffusers", "transformers"} or name not in classes:
             raise CheckpointError(
                 f"{label}: its {component} is {name or 'missing'}, where a CogVideoX pipeline has"
                 f" {' or '.join(sorted(classes))}."

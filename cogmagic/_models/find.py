@@ -1,4 +1,4 @@
-"""Where a model's files are: in the package, in a folder, in the hub's cache or not here yet."""
+"""Models by name, and the folders of their files: package, local folder or the hub's cache."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def find_model(name: str) -> Model:
-    """The model that `name` stands for: a short name, a hub id, or a folder.
+    """The model of a name: a short name, a hub id, or a folder.
 
-    A hub id outside the catalogue has its small configuration files fetched, to be identified.
+    For a hub id outside the catalogue, its small configuration files are fetched to identify it.
 
     Raises:
-        RequestError: when the name is none of these.
-        CheckpointError: when the folder or repository is not a whole CogVideoX pipeline.
+        RequestError: for a name that is none of these.
+        CheckpointError: for a folder or repository that is not a complete CogVideoX pipeline.
     """
     if not isinstance(name, str):
         raise RequestError(f"model={name!r:.80} is no text: a short name, a hub id or a folder.")
@@ -33,10 +33,10 @@ def find_model(name: str) -> Model:
         return _as_typed(known, name)
     try:
         folder = Path(name).expanduser()
-        there = bool(name) and folder.is_dir()
+        is_folder = bool(name) and folder.is_dir()
     except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a NUL
         raise CheckpointError(f"--model {name[:100]!r} is no usable path ({error}).") from None
-    if there:
+    if is_folder:
         return identify(folder, str(folder.resolve()))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise CheckpointError(f"No folder at {name}.")
@@ -48,19 +48,19 @@ def find_model(name: str) -> Model:
 
 
 def _as_typed(model: Model, name: str) -> Model:
-    """The model under the hub id that was typed, in the hub's spelling; its other ids after it."""
+    """The model with the typed hub id, in the hub's spelling, as its source."""
     ids = (model.source, *model.also)
     typed = next((i for i in ids if i.lower() == name.lower()), model.source)
     return replace(model, source=typed, also=tuple(i for i in ids if i != typed))
 
 
 def embedded_folder() -> Path:
-    """The folder of the model that ships in the package."""
+    """The folder of the embedded model."""
     return Path(__file__).parents[1] / "models" / "tiny"
 
 
 def local_folder(model: Model) -> Path | None:
-    """The folder of a model that is already here, whole; None if it must be downloaded."""
+    """The complete checkpoint of a model on this machine; None if it must be downloaded."""
     if model.embedded or Path(model.source).is_absolute():
         folder = embedded_folder() if model.embedded else Path(model.source)
         check_folder(folder)
@@ -71,7 +71,7 @@ def local_folder(model: Model) -> Path | None:
 
 
 def configs_folder(model: Model) -> Path | None:
-    """The folder with the configurations of a model that `find_model` found, or None."""
+    """The folder of the configurations of a model from `find_model`, or None."""
     if model.embedded or Path(model.source).is_absolute():
         return local_folder(model)
     from cogmagic._models.hub.cache import main_snapshot

@@ -1,4 +1,4 @@
-"""A checked request: what to generate with which model. Nothing heavy is loaded."""
+"""Requests: what to generate with which model, checked before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ ANY_IMAGE = ANY_INPUT
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to generate. Build one with `Request.of`, which fills in the model's own defaults.
+    """A checked request. Build one with `Request.of`, which fills in the model's defaults.
 
-    Sizes are in pixels, `fps` in frames per second; `seed` is always a number, drawn at random
-    when none is given, so that every video can be made again.
+    Sizes are in pixels, `fps` in frames per second. `seed` is a random number when none is given,
+    so every video can be made again.
     """
 
     prompt: str
@@ -41,7 +41,7 @@ class Request:
     dtype: Dtype | None
     """Precision of the weights; None for the model's own on a GPU, float32 on a CPU."""
     inputs: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """What the model takes beside the text, by option (`INPUTS`), as the pipeline takes it."""
+    """The model's inputs beside the text (`INPUTS`), by name, as the pipeline takes them."""
     truncate: bool = False
 
     @classmethod
@@ -110,20 +110,20 @@ class Request:
 
     @property
     def use_dynamic_cfg(self) -> bool:
-        """Whether guidance follows the authors' cosine, which goes with DPM alone."""
+        """Whether guidance varies along the authors' cosine, which works with DPM only."""
         return self.model.dynamic_guidance and self.scheduler == "dpm"
 
     @property
     def latent_frames(self) -> int:
-        """Frames of the latent clip that are decoded, without CogVideoX 1.5's padding."""
+        """Latent frames that are decoded, without CogVideoX 1.5's padding."""
         return latent_frames(self.num_frames)
 
 
 def known_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options by their full names (`full_names`), if a request takes all of them.
+    """Options of a request by their full names (`full_names`).
 
     Raises:
-        RequestError: for an unknown one, with the nearest name, and for an alias beside its name.
+        RequestError: for an unknown one, with the nearest name, and for an alias beside its option.
     """
     own = [name for name in Request.of.__kwdefaults__ or () if name != "others"]
     names = [*own, *ALIASES, *INPUTS]

@@ -1,4 +1,7 @@
-"""Rules of the family for one option each: the checked value, or the nearest legal one."""
+"""Rules of the family, one function per option: each returns the checked value.
+
+All raise `RequestError` with the nearest legal value.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +33,15 @@ _MAX_SEED = 2**64 - 1
 
 
 def text(name: str, value: object, *, required: bool = False) -> str:
-    """A text without the white space around it."""
+    """A text without leading and trailing white space."""
     if not isinstance(value, str):
         raise RequestError(f"The {name} must be text, not {type(value).__name__}.")
-    half = next((i for i, c in enumerate(value) if "\ud800" <= c <= "\udfff"), None)
-    if half is not None:
-        found = repr(value[half])[1:-1]
-        raise RequestError(f"The {name} has half a character at position {half} ({found}).")
+    surrogate = next((i for i, c in enumerate(value) if "\ud800" <= c <= "\udfff"), None)
+    if surrogate is not None:
+        raise RequestError(
+            f"The {name} contains an unpaired surrogate (U+{ord(value[surrogate]):X}) at position"
+            f" {surrogate}. Delete that character."
+        )
     stripped = value.strip()
     if required and not stripped:
         raise RequestError(f"The {name} is empty: say in a sentence what the video should show.")
@@ -155,7 +160,7 @@ def seed_or_random(seed: int | None) -> int:
 
 
 def choice(name: str, value: str | None, choices: tuple[Any, ...]) -> Any:
-    """One of the choices, or None as it came."""
+    """One of the choices, or None."""
     if value is None or value in choices:
         return value
     if not isinstance(value, str):

@@ -1,1 +1,1 @@
-"""Hugging Face hub: downloads and the cache."""
+"""Hugging Face hub: downloads and its cache on disk."""

@@ -1,4 +1,4 @@
-"""Hugging Face's cache: where a repository's files are, and whether they are still whole."""
+"""Hugging Face's cache on disk: a repository's files, and whether they are intact."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from cogmagic._models.weights import damage
 __all__ = [
     "PART",
     "SHA256",
+    "file_size",
     "intact",
     "intact_weights",
-    "length",
     "main_snapshot",
     "point_main_at",
+    "remove_partial_files",
     "repository_folder",
-    "sweep",
 ]
 
 
 PART = ".cogmagic.part"
-"""What the name of an unfinished blob ends in."""
+"""Suffix of an unfinished blob."""
 
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -34,7 +34,7 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 def repository_folder(repo_id: str) -> Path:
-    """Where the cache keeps a repository."""
+    """The folder of a repository in the cache."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -42,43 +42,43 @@ def repository_folder(repo_id: str) -> Path:
 
 
 def main_snapshot(repo_id: str) -> Path | None:
-    """The cached folder of the branch ``main``, whole or not."""
+    """The cached snapshot of the branch ``main``, complete or not; None without one."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(repo_id, "model_index.json")
-    except HFValidationError:  # no hub id, so nothing can be there
+        index = try_to_load_from_cache(repo_id, "model_index.json")
+    except HFValidationError:  # not a hub id, so never cached
         return None
-    return Path(found).parent if isinstance(found, str) else None
+    return Path(index).parent if isinstance(index, str) else None
 
 
 def point_main_at(repo_id: str, commit: str) -> None:
-    """Make a commit the one that is meant by ``main`` when nobody can ask the hub."""
+    """Make a commit the cache's ``main``, which is used when the hub cannot be reached."""
     ref = repository_folder(repo_id) / "refs" / "main"
     if ref.is_file() and ref.read_text() == commit:
         return
     ref.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: another kernel may be doing the same.
-    with NamedTemporaryFile("w", dir=ref.parent.parent, delete=False) as new:
-        new.write(commit)
-    Path(new.name).replace(ref)
+    # A unique name: another kernel may be doing the same.
+    with NamedTemporaryFile("w", dir=ref.parent.parent, delete=False) as temporary:
+        temporary.write(commit)
+    Path(temporary.name).replace(ref)
 
 
 def intact(file: Path, size: int | None = None) -> bool:
-    """Whether a cached file has its length, and is what it was when it came.
+    """Whether a cached file has its length and the content that the hub sent.
 
-    Weights are judged by their header alone: to hash them takes as long as to load them.
+    Of weights only the header is checked: hashing them takes as long as loading them.
     """
     if file.suffix == ".safetensors":
         return intact_weights(file, size)
     if not file.is_file() or (size is not None and file.stat().st_size != size):
         return False
-    name = file.resolve().name  # a blob is named for its content; a copy has its own name
+    name = file.resolve().name  # a blob is named by its hash; a copy is not
     content = file.read_bytes()
     if SHA256.fullmatch(name):
         return hashlib.sha256(content).hexdigest() == name
-    if _SHA1.fullmatch(name):  # git's, on the hub; the file's own, on some mirrors
+    if _SHA1.fullmatch(name):  # git's hash on the hub, the plain one on some mirrors
         git = b"blob %d\0" % len(content)
         return name in {
             hashlib.sha1(c, usedforsecurity=False).hexdigest() for c in (git + content, content)
@@ -96,8 +96,8 @@ def intact_weights(file: Path, size: int | None) -> bool:
         return False
 
 
-def sweep(repo_id: str) -> None:
-    """Remove the beginnings of files that are of no use any more: the checkpoint is whole."""
+def remove_partial_files(repo_id: str) -> None:
+    """Remove partial files of a repository whose checkpoint is complete."""
     from filelock import Timeout
     from huggingface_hub.utils import WeakFileLock
 
@@ -108,6 +108,6 @@ def sweep(repo_id: str) -> None:
             part.unlink(missing_ok=True)
 
 
-def length(path: Path) -> int:
-    """Bytes of a file; 0 where there is none."""
+def file_size(path: Path) -> int:
+    """Size of a file in bytes; 0 if it does not exist."""
     return path.stat().st_size if path.is_file() else 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cogmagic._errors import OutputError
 from cogmagic._models.catalog import Model
-from cogmagic._models.hub.cache import length, repository_folder
+from cogmagic._models.hub.cache import file_size, repository_folder
 
 __all__ = ["bytes_to_download", "check_disk_space", "disk_for_downloads"]
 
@@ -19,7 +19,7 @@ _MARGIN = 2**30
 def bytes_to_download(model: Model) -> int:
     """About how many bytes of a model's download are missing from the cache."""
     blobs = (repository_folder(repo_id) / "blobs" for repo_id in (model.source, *model.also))
-    cached = max(sum(length(file) for file in folder.glob("*")) for folder in blobs)
+    cached = max(sum(file_size(file) for file in folder.glob("*")) for folder in blobs)
     return max(model.download_bytes - cached, 0)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError
 from cogmagic._models.catalog import Model
 from cogmagic._models.checkpoint import check_folder
-from cogmagic._models.hub.cache import intact, main_snapshot, sweep
+from cogmagic._models.hub.cache import intact, main_snapshot, remove_partial_files
 from cogmagic._models.hub.disk import check_disk_space
 from cogmagic._models.hub.errors import explained
 from cogmagic._models.hub.listing import Listing, is_small, read_listing
@@ -78,7 +78,7 @@ def download(model: Model, on_progress: OnProgress) -> Path:
         total = sum(listing.sizes[p] for p in (*listing.small, *weights))
         check_disk_space(model.source, sum(f.size - f.present() for f in files))
         _fetch_weights(files, total, on_progress)
-        sweep(listing.repo_id)
+        remove_partial_files(listing.repo_id)
     check_folder(folder)
     return folder
 

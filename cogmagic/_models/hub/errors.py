@@ -1,4 +1,4 @@
-"""The hub client's many errors, as one line each."""
+"""Errors of the hub client as one line each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cogmagic._errors import CheckpointError, CogMagicError, OutputError, causes
 __all__ = ["explained"]
 
 
-_RETRY = "run it again: it goes on where it stopped. Or give --model a folder."
+_RETRY = "run it again: the download resumes where it stopped. Or give --model a folder."
 
 
 @contextmanager
 def explained(repo_id: str) -> Iterator[None]:
-    """Turn what the hub client raises into one line; hold back its bars and remarks."""
+    """Raise the hub client's errors as one line; silence its progress bars and log."""
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -58,7 +58,7 @@ def _problem(repo_id: str, error: Exception) -> CogMagicError | None:
 
 
 def _repository_problem(repo_id: str, error: Exception) -> CheckpointError | None:
-    """For a repository that is gated, missing or misnamed, or a hub that is none."""
+    """The error for a repository that is gated, missing or misnamed, or for a false hub."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         FileMetadataError,
@@ -88,7 +88,7 @@ def _repository_problem(repo_id: str, error: Exception) -> CheckpointError | Non
 
 
 def _network_problem(repo_id: str, error: Exception) -> CheckpointError | None:
-    """For an HTTP status, or a hub that cannot be reached."""
+    """The error for an HTTP status, or a hub that cannot be reached."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HTTPError
 

@@ -1,8 +1,8 @@
-"""One big file from the hub into the cache: resumable, interruptible, verified, one at a time.
+"""The download of one large file into the cache: resumable, interruptible and verified.
 
-The hub client throws a partial file away when it is stopped (and ``hf_xet`` keeps none), so the
-bytes are streamed here, over plain HTTP, into a ``.part`` file beside the cache's blobs, which is
-continued by the next run. The client then finds the finished blob and only links it.
+The hub client discards a partial file when it is interrupted (and ``hf_xet`` writes none), so the
+bytes are streamed here, over plain HTTP, into a ``.part`` file beside the cache's blobs, which the
+next run resumes. The client then sees the finished blob and only links it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from cogmagic._errors import CheckpointError
 from cogmagic._models.hub.cache import (
     PART,
     SHA256,
+    file_size,
     intact,
     intact_weights,
-    length,
     repository_folder,
 )
 
@@ -49,103 +49,103 @@ class HubFile:
 
     @property
     def blob(self) -> Path:
-        """Where the cache keeps its content."""
+        """The cache's file of its content."""
         return repository_folder(self.repo_id) / "blobs" / self.etag
 
     @property
     def part(self) -> Path:
-        """Where its first bytes wait; named for the content, so that versions never mix."""
+        """The partial file; named by the content, so that versions never mix."""
         return self.blob.with_name(self.etag + PART)
 
     @property
     def lock(self) -> Path:
-        """The hub client's own lock for this content, so that each waits for the other."""
+        """The hub client's own lock of this content, so that both wait for each other."""
         repository = repository_folder(self.repo_id)
         return repository.parent / ".locks" / repository.name / f"{self.etag}.lock"
 
     def whole(self) -> bool:
-        """Whether the cache has all of it."""
+        """Whether the cache has all of its bytes."""
         return intact_weights(self.blob, self.size)
 
     def present(self) -> int:
-        """How many of its bytes need not be fetched."""
+        """How many of its bytes are in the cache already."""
         if self.whole() or _twin(self):
             return self.size
-        begun = max(length(self.blob), length(self.part))
-        return begun if begun < self.size else 0  # not fewer, yet not whole: not to be trusted
+        partial = max(file_size(self.blob), file_size(self.part))
+        return partial if partial < self.size else 0  # full length, yet not intact: start over
 
 
 def hub_file(repo_id: str, path: str, commit: str) -> HubFile:
-    """Ask the hub for a file's length and the name of its content."""
+    """Ask the hub for a file's length and ETag."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     url = hf_hub_url(repo_id, path, revision=commit)
-    found = get_hf_file_metadata(url)
-    if not found.etag or found.size is None:
+    metadata = get_hf_file_metadata(url)
+    if not metadata.etag or metadata.size is None:
         raise CheckpointError(
             f"The hub gives no length or ETag for {path} of {repo_id}. If HF_ENDPOINT is set, check"
             " that it names a Hugging Face hub."
         )
-    return HubFile(repo_id, path, commit, url, found.etag, int(found.size))
+    return HubFile(repo_id, path, commit, url, metadata.etag, int(metadata.size))
 
 
 def fetch(file: HubFile, tell: Callable[[HubFile, int], None]) -> None:
-    """Bring a file into the cache; `tell` hears how many of its bytes are here.
+    """Bring a file into the cache; `tell` is called with the number of its bytes in the cache.
 
     Raises:
-        CheckpointError: when what arrived is not what the hub announced.
+        CheckpointError: when its content is not what the hub announced.
     """
     from huggingface_hub import hf_hub_download
 
     pointer = repository_folder(file.repo_id) / "snapshots" / file.commit / file.path
     with _locked(file, tell):
-        if not intact(pointer, file.size):  # else another kernel brought it while this one waited
-            pointer.unlink(missing_ok=True)  # it may be a copy of something cut short
+        if not intact(pointer, file.size):  # else another kernel fetched it while this one waited
+            pointer.unlink(missing_ok=True)  # perhaps a copy of a truncated blob
             if not file.whole():
                 _reuse(file)
             if not file.whole():
                 _complete(file, tell)
     linked = Path(hf_hub_download(file.repo_id, file.path, revision=file.commit))
-    if not linked.is_symlink():  # Windows: the client copied it, and one of the two is enough
+    if not linked.is_symlink():  # Windows: the client made a copy, and one is enough
         file.blob.unlink(missing_ok=True)
     tell(file, file.size)
 
 
 @contextmanager
 def _locked(file: HubFile, tell: Callable[[HubFile, int], None]) -> Iterator[None]:
-    """Hold the file's lock; while another kernel does, tell how far that one is."""
+    """Hold the file's lock; while another kernel holds it, report that kernel's progress."""
     from filelock import Timeout
     from huggingface_hub.utils import WeakFileLock
 
     file.lock.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         while True:
             try:
-                held.enter_context(WeakFileLock(file.lock, timeout=0.5))
+                stack.enter_context(WeakFileLock(file.lock, timeout=0.5))
                 break
             except Timeout:
-                tell(file, min(length(file.part), file.size))
+                tell(file, min(file_size(file.part), file.size))
         yield
 
 
 def _reuse(file: HubFile) -> None:
-    """Make use of what the cache has of this content elsewhere.
+    """Take the same content from elsewhere in the cache, without fetching it.
 
-    The same checkpoint under its older name, or the text encoder that the models share.
+    From the same checkpoint under its older name, or the text encoder that the models share.
     """
     file.blob.parent.mkdir(parents=True, exist_ok=True)
-    if length(file.part) < length(file.blob) < file.size:  # cut short: it goes on from there
+    if file_size(file.part) < file_size(file.blob) < file.size:  # truncated: it is resumed
         file.blob.replace(file.part)
     elif not file.whole():
         file.blob.unlink(missing_ok=True)
     twin = _twin(file)
     if twin is not None:
-        with suppress(OSError):  # no hard links on this disk: then it is fetched
+        with suppress(OSError):  # no hard links on this disk: it is fetched
             os.link(twin.resolve(), file.blob)
 
 
 def _twin(file: HubFile) -> Path | None:
-    """The same content in another repository of the cache."""
+    """A blob of the same content in another repository of the cache."""
     if not SHA256.fullmatch(file.etag):
         return None
     blobs = file.blob.parents[2].glob(f"models--*/blobs/{file.etag}")
@@ -153,13 +153,13 @@ def _twin(file: HubFile) -> Path | None:
 
 
 def _complete(file: HubFile, tell: Callable[[HubFile, int], None]) -> None:
-    """Fetch what is missing of the ``.part`` file and, if all is right, make it the blob."""
-    if length(file.part) > file.size:
+    """Fetch the rest of the ``.part`` file and, if its content is right, make it the blob."""
+    if file_size(file.part) > file.size:
         file.part.unlink(missing_ok=True)
     digest = hashlib.sha256()
     file.part.touch()
-    # Written at its place instead of appended: on a file system that ignores locks, two kernels
-    # then put the same bytes into the same places.
+    # Written at its offset instead of appended: on a file system that ignores locks, two kernels
+    # then write the same bytes to the same place.
     with file.part.open("r+b") as out:
         while chunk := out.read(_CHUNK):
             digest.update(chunk)
@@ -167,7 +167,7 @@ def _complete(file: HubFile, tell: Callable[[HubFile, int], None]) -> None:
         failures = 0
         while out.tell() < file.size:
             failures = _attempt(file, out, digest, failures, tell)
-    with suppress(FileNotFoundError):  # on such a file system another kernel was here first
+    with suppress(FileNotFoundError):  # on such a file system another kernel was first
         _accept(file, digest.hexdigest())
 
 
@@ -191,7 +191,7 @@ def _attempt(
     failures: int,
     tell: Callable[[HubFile, int], None],
 ) -> int:
-    """Receive until the end or until the connection breaks; how often it broke in a row."""
+    """Receive until the end or a broken connection; return how often it broke in a row."""
     from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
     before = out.tell()
@@ -209,7 +209,7 @@ def _attempt(
             raise
         time.sleep(_PAUSES[failures])
         return failures + 1
-    if out.tell() < file.size:  # an answer that ends early without being cut: the hub's own error
+    if out.tell() < file.size:  # a short answer on a sound connection: the hub's error
         raise CheckpointError(
             f"The hub sent {out.tell():,} of {file.size:,} bytes of {file.path}. Run it again."
         )
@@ -224,15 +224,15 @@ def _stream(file: HubFile, start: int) -> Iterator[bytes]:
     headers = {**build_hf_headers(), "Range": f"bytes={start}-", "Accept-Encoding": "identity"}
     with http_stream_backoff(
         "GET",
-        file.url,  # not its redirected address, which expires
+        file.url,  # not the redirected one, which expires
         headers=headers,
         timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
         retry_on_exceptions=(),
     ) as response:
         hf_raise_for_status(response)
-        skip = 0 if response.status_code == 206 else start  # it may send everything again
+        skip = 0 if response.status_code == 206 else start  # the server may send the whole file
         for chunk in response.iter_bytes():
-            kept = chunk[skip:]
+            new = chunk[skip:]
             skip = max(skip - len(chunk), 0)
-            if kept:
-                yield kept
+            if new:
+                yield new
