@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from cogmagic import Cancelled
-from cogmagic._interrupts import interrupts_deferred, interrupts_once
-from cogmagic._interrupts import interrupts_ignored as interrupts_held
-from cogmagic._machine.failures import run_releasing_tensors as freeing_frames
+from cogmagic._interrupts import interrupts_deferred, interrupts_ignored, interrupts_once
+from cogmagic._machine.failures import run_releasing_tensors
 
 
 def press() -> None:
@@ -46,7 +45,7 @@ def test_deferred_an_error_goes_first() -> None:
 
 def test_held_it_is_ignored() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with interrupts_held():
+    with interrupts_ignored():
         press()
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -120,7 +119,7 @@ def test_somebody_elses_handler_is_put_back() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("context", [interrupts_deferred, interrupts_held])
+@pytest.mark.parametrize("context", [interrupts_deferred, interrupts_ignored])
 def test_other_threads_leave_the_signal_alone(context: type) -> None:
     seen: list[object] = []
 
@@ -137,4 +136,4 @@ def test_other_threads_leave_the_signal_alone(context: type) -> None:
 def test_a_second_press_while_freeing_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cogmagic._machine.failures.empty_cache", press)
     with pytest.raises(Cancelled):
-        freeing_frames(press)
+        run_releasing_tensors(press)

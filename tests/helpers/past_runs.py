@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cogmagic._machine.history import PastRun as Past
+from cogmagic._machine.history import PastRun
 
-RUN = Past(
+RUN = PastRun(
     when=1.8e9,
     card="Card",
     versions="torch 2",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from cogmagic import Gpu, Machine, Request
-from cogmagic._machine.history import PastRun as Past
+from cogmagic._machine.history import PastRun
 from cogmagic._models.catalog import catalogued
 from cogmagic._models.find import find_model
 from cogmagic._planning.options import Placing
@@ -35,10 +35,10 @@ def five(**options: Any) -> Request:
     return Request.of("any", model, **options)
 
 
-def ran(before: Any, slower: float, **changes: Any) -> Past:
+def ran(before: Any, slower: float, **changes: Any) -> PastRun:
     """A run of the plan's tier that took so many times what was predicted."""
     needs = before.chosen.traced
-    row = Past(
+    row = PastRun(
         when=0.0, card="RTX 4090", versions="", model="5b", size="720x480", num_frames=49,
         dtype="bfloat16", tier=before.tier, predicted_allocated=needs.peak_allocated,
         measured_allocated=needs.peak_allocated, predicted_step=needs.step_seconds,

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from cogmagic import DeviceError, OutOfMemoryError
-from cogmagic._machine.failures import is_device_shortage, is_shortage
-from cogmagic._machine.failures import run_releasing_tensors as freeing_frames
+from cogmagic._machine.failures import is_device_shortage, is_shortage, run_releasing_tensors
 from tests.helpers.shortages import short
 
 
@@ -38,7 +37,7 @@ def test_a_gpu_that_has_failed_is_told_apart(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "empty_cache", broken)
     monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", broken, raising=False)
     with pytest.raises(DeviceError, match=r"illegal memory access was encountered\), and this"):
-        freeing_frames(broken)
+        run_releasing_tensors(broken)
 
 
 def test_an_error_on_a_sound_gpu_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +49,7 @@ def test_an_error_on_a_sound_gpu_stays_what_it_is(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None, raising=False)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        freeing_frames(wrong)
+        run_releasing_tensors(wrong)
 
 
 def test_memory_that_ran_out_outside_the_run_is_explained() -> None:
@@ -58,4 +57,4 @@ def test_memory_that_ran_out_outside_the_run_is_explained() -> None:
         raise MemoryError
 
     with pytest.raises(OutOfMemoryError, match="Memory ran out"):
-        freeing_frames(short)
+        run_releasing_tensors(short)

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cogmagic._machine.history import History
-from cogmagic._machine.history import history_table as render
+from cogmagic._machine.history import History, history_table
 from tests.helpers.past_runs import RUN
 
 
@@ -78,7 +77,7 @@ def test_a_folder_that_cannot_be_is_no_error(tmp_path: Path) -> None:
 
 
 def test_the_table_shows_measured_and_predicted() -> None:
-    text = render([RUN, replace(RUN, out_of_memory=True, measured_step=None)])
+    text = history_table([RUN, replace(RUN, out_of_memory=True, measured_step=None)])
     assert "1.00, 2.00" in text
     assert "out of memory" in text
     assert "n/a, 2.00" in text
@@ -105,7 +104,7 @@ def test_a_line_that_is_nonsense_costs_that_line_only(tmp_path: Path, line: str)
     history = History(tmp_path)
     history.path.write_text(json.dumps(ROW) + "\n" + line + "\n")
     assert history.read() == (RUN,)
-    assert render(history.read())
+    assert history_table(history.read())
 
 
 def test_a_run_is_kept_after_a_line_that_was_cut(tmp_path: Path) -> None:
@@ -211,7 +210,7 @@ def test_what_cannot_be_set_aside_is_told_all_the_same(
 
 def test_the_table_of_any_clock_and_name() -> None:
     odd = [replace(RUN, when=w, model="someone/with-a-long-name-5b") for w in (-1e17, 1e17)]
-    for line in render(odd).splitlines():
+    for line in history_table(odd).splitlines():
         assert len(line) <= 100
-    assert "n/a" in render(odd)
-    assert "name-5b" in render(odd)
+    assert "n/a" in history_table(odd)
+    assert "name-5b" in history_table(odd)

@@ -17,15 +17,14 @@ TIERS = compare.rows()
 
 
 def test_a_probe_of_a_gpu_that_others_keep_busy_is_not_believed() -> None:
-    from cogmagic._machine.rates import Rates
-    from cogmagic._machine.rates import disturbed as hindered
+    from cogmagic._machine.rates import Rates, disturbed
 
     datasheet = Machine.of("H100 SXM").rates
     assert datasheet is not None
     slow = Rates(datasheet.compute / 14, datasheet.decode / 14, source="probe")
-    assert hindered(slow, datasheet)
-    assert not hindered(slow, None)  # a card of no known datasheet, as a part of one: it may be so
-    assert not any(hindered(Rates(**r["rates"]), datasheet) for r in TIERS if "rates" in r)
+    assert disturbed(slow, datasheet)
+    assert not disturbed(slow, None)  # a card of no known datasheet, as a part of one: it may be so
+    assert not any(disturbed(Rates(**r["rates"]), datasheet) for r in TIERS if "rates" in r)
 
 
 @pytest.mark.parametrize(
@@ -34,49 +33,45 @@ def test_a_probe_of_a_gpu_that_others_keep_busy_is_not_believed() -> None:
 )
 def test_damaged_rates_are_as_none(tmp_path: Path, damage: str) -> None:
     from cogmagic import Gpu
-    from cogmagic._machine.rates import Rates
-    from cogmagic._machine.rates import probed_rates as known
-    from cogmagic._machine.rates import store_probe as remember
+    from cogmagic._machine.rates import Rates, probed_rates, store_probe
 
     gpu = Gpu(0, "GPU")
     rates = Rates(1e14, 1e13, source="probe", probes=1)
-    remember(gpu, rates, tmp_path)
-    assert known(gpu, tmp_path) == rates
+    store_probe(gpu, rates, tmp_path)
+    assert probed_rates(gpu, tmp_path) == rates
     (file,) = tmp_path.iterdir()
     [(key, [whole])] = json.loads(file.read_text()).items()
     for name in ("disk", "locked", "decode", "tensor", "mapping"):
         for value in (0, None, "x", True, float("nan"), 1e300):
             file.write_text(json.dumps({key: [whole | {name: value}]}))
-            assert known(gpu, tmp_path) is None
+            assert probed_rates(gpu, tmp_path) is None
     file.write_text(damage.replace("GPU", key))
-    assert known(gpu, tmp_path) is None
-    remember(gpu, rates, tmp_path)
-    assert known(gpu, tmp_path) == rates
+    assert probed_rates(gpu, tmp_path) is None
+    store_probe(gpu, rates, tmp_path)
+    assert probed_rates(gpu, tmp_path) == rates
 
 
 def test_rates_are_the_middle_of_the_last_five_probes_with_this_software(tmp_path: Path) -> None:
     from cogmagic import Gpu
-    from cogmagic._machine.rates import Rates
-    from cogmagic._machine.rates import probed_rates as known
-    from cogmagic._machine.rates import store_probe as remember
+    from cogmagic._machine.rates import Rates, probed_rates, store_probe
 
     gpu, other = Gpu(0, "GPU", uuid="GPU-1"), Gpu(1, "GPU", uuid="GPU-2")
     for n, pace in enumerate((9.0, 1.0, 5.0, 2.0, 3.0, 4.0)):
-        remember(gpu, Rates(pace * 1e13, 1e13, tensor=pace * 1e-4), tmp_path, "torch 2")
-        found = known(gpu, tmp_path, "torch 2")
+        store_probe(gpu, Rates(pace * 1e13, 1e13, tensor=pace * 1e-4), tmp_path, "torch 2")
+        found = probed_rates(gpu, tmp_path, "torch 2")
         assert found is not None
         assert found.probes == min(n + 1, 5)
     assert (found.compute, found.tensor, found.source) == (3e13, pytest.approx(3e-4), "probe")
-    assert known(other, tmp_path, "torch 2") is None
-    remember(other, Rates(1e13, 1e13), tmp_path, "torch 2")
-    assert known(gpu, tmp_path, "torch 3") is None
-    remember(gpu, Rates(7e13, 1e13), tmp_path, "torch 3")
-    newer = known(gpu, tmp_path, "torch 3")
+    assert probed_rates(other, tmp_path, "torch 2") is None
+    store_probe(other, Rates(1e13, 1e13), tmp_path, "torch 2")
+    assert probed_rates(gpu, tmp_path, "torch 3") is None
+    store_probe(gpu, Rates(7e13, 1e13), tmp_path, "torch 3")
+    newer = probed_rates(gpu, tmp_path, "torch 3")
     assert newer is not None
     assert newer.compute == 7e13
-    assert known(gpu, tmp_path, "torch 2") == found  # another environment's
+    assert probed_rates(gpu, tmp_path, "torch 2") == found  # another environment's
     for version in (4, 5):
-        remember(gpu, Rates(7e13, 1e13), tmp_path, f"torch {version}")
-    assert known(gpu, tmp_path, "torch 2") is None  # gone
-    assert known(other, tmp_path, "torch 2") is not None
+        store_probe(gpu, Rates(7e13, 1e13), tmp_path, f"torch {version}")
+    assert probed_rates(gpu, tmp_path, "torch 2") is None  # gone
+    assert probed_rates(other, tmp_path, "torch 2") is not None
     assert [p.name for p in tmp_path.iterdir()] == ["rates-v4.json"]

@@ -13,11 +13,13 @@ import torch
 
 from cogmagic._machine import nvml as _nvml
 from cogmagic._machine.gpu import Gpu
-from cogmagic._machine.vram_users import VramUser as Holder
-from cogmagic._machine.vram_users import other_processes as processes
-from cogmagic._machine.vram_users import variables
-from cogmagic._machine.vram_users import vram_users as holders
-from cogmagic._machine.vram_users import vram_users_line as told
+from cogmagic._machine.vram_users import (
+    VramUser,
+    other_processes,
+    variables,
+    vram_users,
+    vram_users_line,
+)
 
 
 def test_variables_are_named_with_their_bytes() -> None:
@@ -43,7 +45,7 @@ def test_variables_are_named_with_their_bytes() -> None:
         ("your variable pipe", 64),
     ]
     assert [h.name for h in variables(names, "meta")] == ["your variable other"]
-    assert holders((), names) == []
+    assert vram_users((), names) == []
 
 
 def test_a_container_that_holds_itself_ends() -> None:
@@ -63,17 +65,17 @@ def test_processes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = [(os.getpid(), 1), (kernel.pid, 2 * 2**30), (2**22 + 1, None)]
     monkeypatch.setattr(_nvml, "gpu_processes", lambda _: seen)
     try:
-        found = processes(Gpu(0, "any", uuid="GPU-1"))
+        found = other_processes(Gpu(0, "any", uuid="GPU-1"))
     finally:
         kernel.kill()
         kernel.wait()
     assert found[0].name == f"the kernel of train.ipynb, process {kernel.pid}"
     assert [str(h) for h in found[1:]] == ["process 4194305 (n/a)"]
-    assert told(found).startswith("VRAM is still held by the kernel of train.ipynb")
+    assert vram_users_line(found).startswith("VRAM is still held by the kernel of train.ipynb")
 
 
 def test_a_long_list_is_cut() -> None:
-    assert told([Holder(f"p{i}", 2**30) for i in range(7)], 2) == (
+    assert vram_users_line([VramUser(f"p{i}", 2**30) for i in range(7)], 2) == (
         "VRAM is still held by p0 (1.00 GiB), p1 (1.00 GiB) and 5 more."
     )
-    assert told([]) == ""
+    assert vram_users_line([]) == ""

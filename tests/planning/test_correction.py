@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogmagic._machine.history import PastRun as Past
+from cogmagic._machine.history import PastRun
 from cogmagic._planning.correction import Correction, Situation, memory_correction, speed_correction
 from tests.helpers.past_runs import RUN
 
 
-def runs(*ratios: float) -> list[Past]:
+def runs(*ratios: float) -> list[PastRun]:
     return [replace(RUN, predicted_step=1.0, measured_step=r) for r in ratios]
 
 
 HERE = Situation("Card", "5b", "model", "bfloat16", "720x480", 49, "torch 2.11.0", "580.95")
 
 
-def memory(*ratios: float, **changes: object) -> list[Past]:
+def memory(*ratios: float, **changes: object) -> list[PastRun]:
     """Runs that took so many times the predicted memory."""
     base = replace(RUN, **changes)  # type: ignore[arg-type]
     return [replace(base, predicted_allocated=10**6, measured_allocated=r * 10**6) for r in ratios]
@@ -56,7 +56,7 @@ def test_another_card_and_other_software_teach_nothing(changes: dict[str, str]) 
     assert memory_correction(unsaid, HERE).runs == 9
 
 
-def short(limit: float) -> Past:
+def short(limit: float) -> PastRun:
     return replace(
         RUN,
         predicted_allocated=10**6,
@@ -103,7 +103,7 @@ def test_one_odd_run_among_many_moves_the_factor_no_further_than_the_others(
 
 @given(RUNS, st.integers(0, 13), st.floats(1, 100))
 def test_a_slower_run_never_makes_the_prediction_faster(
-    past: list[Past], which: int, times: float
+    past: list[PastRun], which: int, times: float
 ) -> None:
     slower = [
         replace(p, measured_step=p.measured_step and p.measured_step * times) if n == which else p

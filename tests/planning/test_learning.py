@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cogmagic import Machine
-from cogmagic._machine.history import PastRun as Past
+from cogmagic._machine.history import PastRun
 from cogmagic._planning.planner import plan
 from tests.helpers.plans import five, ran
 
@@ -17,7 +17,7 @@ def test_past_runs_correct_the_next_prediction() -> None:
     before = plan(five(), machine)
     assert before.step_seconds is not None
     assert before.peak_allocated is not None
-    run = Past(
+    run = PastRun(
         when=0.0,
         card="RTX 4090",
         versions="",

@@ -16,16 +16,15 @@ from cogmagic import OutputError, Video
 from cogmagic._models.find import find_model
 from cogmagic._models.request import Request
 from cogmagic._video.mp4 import write_mp4
-from cogmagic._video.output_file import OutputFile as Target
-from cogmagic._video.output_file import check_disk_space as check_room
+from cogmagic._video.output_file import OutputFile, check_disk_space
 
 
 def test_default_names_never_collide(cwd: Path) -> None:
-    first = Target.claim(None, 7)
+    first = OutputFile.claim(None, 7)
     first.part.write_bytes(b"1")
     first.commit()
     assert re.fullmatch(r"cogvideo-\d{8}-\d{6}-7\.mp4", first.path.name)
-    clash = Target.claim(None, 7)
+    clash = OutputFile.claim(None, 7)
     assert clash.path != first.path
     clash.drop()
     assert [p.name for p in cwd.iterdir()] == [first.path.name]
@@ -49,13 +48,13 @@ def test_default_names_never_collide(cwd: Path) -> None:
 def test_places_that_cannot_be_written(video: Video, save: str, says: str) -> None:
     before = sorted(video.path.parent.iterdir())
     with pytest.raises(OutputError) as error:
-        Target.claim(save, 1)
+        OutputFile.claim(save, 1)
     assert says in str(error.value)
     assert sorted(video.path.parent.iterdir()) == before
 
 
 def test_overwriting_only_when_asked(video: Video, frames: np.ndarray) -> None:
-    target = Target.claim(video.path, 1, overwrite=True)
+    target = OutputFile.claim(video.path, 1, overwrite=True)
     assert video.path.stat().st_size > 0  # the old file is there until the new one is whole
     write_mp4(target.part, frames[:1], 8, {})
     target.commit()
@@ -63,7 +62,7 @@ def test_overwriting_only_when_asked(video: Video, frames: np.ndarray) -> None:
 
 
 def test_a_file_that_appears_meanwhile_is_not_replaced(cwd: Path) -> None:
-    target = Target.claim("a.mp4", 1)
+    target = OutputFile.claim("a.mp4", 1)
     (cwd / "a.mp4").write_text("mine")
     with pytest.raises(OutputError, match="appeared"):
         target.commit()
@@ -75,14 +74,14 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(cwd: Path) -> None:
 def test_a_folder_gets_the_default_name(cwd: Path) -> None:
     (cwd / "clips").mkdir()
     for save in ("clips", "clips/"):
-        target = Target.claim(save, 5)
+        target = OutputFile.claim(save, 5)
         assert target.path.parent == cwd / "clips"
         assert target.path.name.endswith("-5.mp4")
         target.drop()
 
 
 def test_permissions_are_those_of_any_new_file(cwd: Path) -> None:
-    target = Target.claim("a.mp4", 1)
+    target = OutputFile.claim("a.mp4", 1)
     target.commit()
     (cwd / "b").touch()
     assert target.path.stat().st_mode == (cwd / "b").stat().st_mode
@@ -96,7 +95,7 @@ def test_a_disk_that_fills_up_is_said(tmp_path: Path) -> None:
     if subprocess.run(mount, check=False).returncode != 0:
         pytest.skip("this sandbox does not mount")
     try:
-        target = Target.claim(disk / "a.mp4", 1)
+        target = OutputFile.claim(disk / "a.mp4", 1)
         noise = np.random.default_rng(0).integers(0, 255, (17, 96, 96, 3), dtype=np.uint8)
         with pytest.raises(OutputError, match="No space left"):
             write_mp4(target.part, noise, 8, {})
@@ -108,16 +107,16 @@ def test_a_disk_that_fills_up_is_said(tmp_path: Path) -> None:
 
 def test_what_a_killed_kernel_left_is_cleared_and_what_is_being_written_is_not(cwd: Path) -> None:
     code = (
-        "import os, signal; from cogmagic._video.output_file import OutputFile as Target;"
-        "t = Target.claim('a.mp4', 1); print(t.part, flush=True); os.kill(os.getpid(), 9)"
+        "import os, signal; from cogmagic._video.output_file import OutputFile;"
+        "t = OutputFile.claim('a.mp4', 1); print(t.part, flush=True); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE)
     left = Path(killed.stdout.decode().strip())
     assert left.exists()
     (cwd / ".mine.part.mp4").touch()
-    first = Target.claim("b.mp4", 1)
+    first = OutputFile.claim("b.mp4", 1)
     assert not left.exists()
-    second = Target.claim("c.mp4", 1)
+    second = OutputFile.claim("c.mp4", 1)
     assert first.part.exists()
     first.drop()
     second.drop()
@@ -125,7 +124,7 @@ def test_what_a_killed_kernel_left_is_cleared_and_what_is_being_written_is_not(c
 
 
 def test_a_folder_that_became_read_only_is_said(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = Target.claim("a.mp4", 1)
+    target = OutputFile.claim("a.mp4", 1)
 
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -140,9 +139,9 @@ def test_a_folder_that_became_read_only_is_said(cwd: Path, monkeypatch: pytest.M
 
 def test_too_little_room_is_said_before_the_run(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request = Request.of("x", find_model("tiny"))
-    target = Target.claim("a.mp4", 1)
-    check_room(target, request)
+    target = OutputFile.claim("a.mp4", 1)
+    check_disk_space(target, request)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(OutputError, match=r"has 0.0 MB left, and the video may take 0\.\d MB"):
-        check_room(target, request)
+        check_disk_space(target, request)
     target.drop()
