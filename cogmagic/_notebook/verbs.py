@@ -51,7 +51,7 @@ def run_verb(line: str, kernel: Kernel) -> Any:
     if verb is None:
         raise RequestError(
             f"Unknown verb {name!r}.{did_you_mean(name, VERBS)} Choose from: {', '.join(VERBS)}."
-            " A video is made by a cell that begins with %%cogvideo."
+            " To make a video, begin a cell with %%cogvideo."
         )
     if not verb.argument and rest not in ("", verb.switch):
         accepted = f"takes no option but {verb.switch}" if verb.switch else "takes no options"

@@ -1,4 +1,4 @@
-"""JupyterLab in Chromium: a ``%%cogvideo`` cell is run, and the video plays under it."""
+"""A ``%%cogvideo`` cell in JupyterLab in Chromium: the video plays under it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def lab(cwd: Path, toy: Path) -> Iterator[str]:
     """A JupyterLab on a folder with one notebook; its address."""
     if chromium() is None:
         if os.environ.get("CI"):
-            pytest.fail("there is no chromium, which CI must have")
-        pytest.skip("there is no chromium on this machine")
+            pytest.fail("Chromium is missing, which CI must have")
+        pytest.skip("Chromium is missing on this machine")
     make = f"%%cogvideo --model '{toy}' --frames 9 --steps 2 --seed 7 --fps 4 --out clip"
     link = make.replace("--out clip", "--save 'clip #1, 100%.mp4'")
     cells = [
@@ -47,10 +47,10 @@ def page(lab: str, cwd: Path) -> Iterator[Any]:
         yield page
 
 
-def test_the_video_plays_in_jupyterlab(lab: str, page: Any, cwd: Path) -> None:
-    complaints: list[str] = []
-    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda e: complaints.append(str(e)))
+def test_video_plays_in_jupyterlab(lab: str, page: Any, cwd: Path) -> None:
+    errors: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: errors.append(str(e)))
 
     page.goto(f"{lab}/lab/tree/demo.ipynb")
     page.wait_for_function(KERNEL_IS_IDLE)
@@ -64,7 +64,7 @@ def test_the_video_plays_in_jupyterlab(lab: str, page: Any, cwd: Path) -> None:
         assert facts == [96, 96, pytest.approx(9 / 4), None]
         assert video.get_attribute("aria-label") == "9 frames of 96×96 at 4 fps"
         assert video.is_visible()
-    # One line of facts per cell: the live line has become it.
+    # One line of facts per cell, in place of the live line.
     lines = [e.inner_text() for e in page.query_selector_all(f".{VOLATILE}")]
     assert len(lines) == 3
     assert all(line.startswith("none (") and " · seed 7 · c" in line for line in lines)
@@ -72,7 +72,7 @@ def test_the_video_plays_in_jupyterlab(lab: str, page: Any, cwd: Path) -> None:
     page.evaluate(SAVE)
     stored = nbformat.read(cwd / "work" / "demo.ipynb", as_version=4)
     live, player = stored.cells[1].outputs
-    assert lines[0] in live.data["text/plain"]  # the update is stored, not the first showing
+    assert lines[0] in live.data["text/plain"]  # the last update is stored, not the first
     assert "data:video/mp4;base64," in player.data["text/html"]
     assert "data:video" not in stored.cells[4].outputs[1].data["text/html"]  # linked
-    assert not [c for c in complaints if "cogmagic" in c or "cogvideo" in c or "video" in c]
+    assert not [c for c in errors if "cogmagic" in c or "cogvideo" in c or "video" in c]

@@ -32,7 +32,7 @@ def lab(cwd: Path) -> Iterator[str]:
     if chromium() is None:
         if os.environ.get("CI"):
             pytest.fail("Chromium is missing, which CI must have")
-        pytest.skip("there is no chromium on this machine")
+        pytest.skip("Chromium is missing on this machine")
     cells = ["%load_ext cogmagic\n%cogvideo panel", "print(6 * 7)"]
     notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
@@ -65,9 +65,9 @@ def status(page: Any, text: str) -> None:
 
 
 def test_panel_from_the_first_reading_to_release(lab: str, cwd: Path) -> None:
-    complaints: list[str] = []
+    errors: list[str] = []
     with browser_page(cwd / "panel.png", height=1600) as page:
-        page.on("pageerror", lambda e: complaints.append(str(e)))
+        page.on("pageerror", lambda e: errors.append(str(e)))
         page.goto(f"{lab}/lab/tree/panel.ipynb")
         page.wait_for_function(KERNEL_IS_IDLE)
         page.evaluate(RUN_CELL, 0)
@@ -128,7 +128,7 @@ def test_panel_from_the_first_reading_to_release(lab: str, cwd: Path) -> None:
         assert problems == [], problems
         press(page, "Release")
         status(page, "Freed ")
-    assert complaints == []
+    assert errors == []
 
 
 def test_panel_reports_a_restarted_kernel(lab: str, cwd: Path) -> None:

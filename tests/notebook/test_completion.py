@@ -28,31 +28,35 @@ from tests.helpers.cells import PROMPT
         ("%cogvideo st", {"status"}),
         ("%cogvideo ", set(VERBS)),
         ("%cogvideo plan --dt", {"--dtype"}),
+        ("%cogvideo plan --gp", {"--gpu", "--gpus"}),
+        ("%cogvideo release ", {"--prompts"}),
+        ("%cogvideo history --c", {"--clear"}),
     ],
 )
-def test_completion_of_options_values_and_verbs(shell: Any, line: str, offers: set[str]) -> None:
+def test_options_values_and_verbs_are_completed(shell: Any, line: str, offers: set[str]) -> None:
     with provisionalcompleter():
-        found = list(shell.Completer.completions(f"{line}\n{PROMPT}", len(line)))
-    assert {c.text for c in found} == offers
+        completions = list(shell.Completer.completions(f"{line}\n{PROMPT}", len(line)))
+    assert {c.text for c in completions} == offers
     typed = "" if line.endswith(" ") else line.split()[-1]
-    assert all(line[c.start : c.end] == typed for c in found)
+    assert all(line[c.start : c.end] == typed for c in completions)
 
 
-def test_completion_offers_each_option_once() -> None:
-    found = complete("%%cogvideo --steps 3 --")
-    assert found is not None
-    assert not {"--steps", "--num-inference-steps"} & set(found[1])
+def test_used_options_are_not_offered_again() -> None:
+    completion = complete("%%cogvideo --steps 3 --")
+    assert completion is not None
+    assert not {"--steps", "--num-inference-steps"} & set(completion[1])
 
 
 @pytest.mark.parametrize(
-    "line", ["", "%%cogvideo", "%cogvid", "x = 3", "%%cogvideo --save ", "print --st"]
+    "line",
+    ["", "%%cogvideo", "%cogvid", "x = 3", "%%cogvideo --save ", "print --st", "%cogvideo save a"],
 )
-def test_completion_leaves_the_rest_to_others(line: str) -> None:
+def test_completion_leaves_other_lines_and_paths_to_other_completers(line: str) -> None:
     assert complete(line) is None
 
 
-def test_completion_leaves_the_prompt_alone(shell: Any) -> None:
+def test_prompt_is_not_completed(shell: Any) -> None:
     text = "%%cogvideo\n--st"
     with provisionalcompleter():
-        found = {c.text for c in shell.Completer.completions(text, len(text))}
-    assert "--steps" not in found
+        completions = {c.text for c in shell.Completer.completions(text, len(text))}
+    assert "--steps" not in completions

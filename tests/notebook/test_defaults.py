@@ -12,7 +12,7 @@ from cogmagic import RequestError
 from tests.helpers.cells import PROMPT, printed
 
 
-def test_what_stays_is_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
+def test_unknown_keep_and_policy_are_refused_as_defaults(shell: Any, capsys: Any) -> None:
     shell.run("%config CogMagic.keep = 'cold'")
     with pytest.raises(TraitError, match=r"Unknown keep 'tepid'\. Choose from: hot, warm, cold"):
         shell.run("get_ipython().magics_manager.registry['CogMagic'].keep = 'tepid'")
@@ -22,7 +22,7 @@ def test_what_stays_is_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
     assert capsys.readouterr().out.splitlines()[-1] == "cold"
 
 
-def test_the_line_goes_before_the_kernels_defaults(shell: Any, toy: Path, cwd: Path) -> None:
+def test_options_of_the_cell_override_the_defaults(shell: Any, toy: Path, cwd: Path) -> None:
     (cwd / "clips").mkdir()
     shell.run(f'%config CogMagic.model = "{toy}"')
     shell.run('%config CogMagic.tier = "model"')
@@ -34,22 +34,24 @@ def test_the_line_goes_before_the_kernels_defaults(shell: Any, toy: Path, cwd: P
     assert (two.report.tier, two.path.name) == ("none", "here.mp4")
 
 
-def test_a_bad_default_is_refused(shell: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_refused_default_keeps_the_value_before(
+    shell: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     shell.run('%config CogMagic.tier = "sequential"')
     shell.run('%config CogMagic.tier = "modle"')  # IPython logs what the trait refuses
     assert "Unknown tier 'modle'. Did you mean 'model'?" in caplog.text
     assert "tier     sequential" in printed(shell, "%cogvideo plan")
 
 
-def test_gpus_of_this_machine_are_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
+def test_default_gpus_apply_to_this_machine_only(shell: Any, capsys: Any) -> None:
     shell.run("%config CogMagic.gpus = '3'")
     with pytest.raises(RequestError, match="there is no GPU '3'"):
         shell.run("%cogvideo plan")
     with pytest.raises(RequestError, match=r"There is none to use; leave it out\."):
         shell.run("%%cogvideo\na red circle")
-    shell.run("%cogvideo plan --model 5b --gpu 'RTX 3060'")  # another machine has others
+    shell.run("%cogvideo plan --model 5b --gpu 'RTX 3060'")  # the default is not of that machine
     shell.run("%cogvideo plan --model 5b --gpu 'RTX 3090 + RTX 3060' --gpus 1")
     shell.run("%cogvideo plan --model 5b --which-gpu")
-    said = capsys.readouterr().out
-    assert "on RTX 3060 (" in said
-    assert "RTX 3090 (" not in said
+    printed = capsys.readouterr().out
+    assert "on RTX 3060 (" in printed
+    assert "RTX 3090 (" not in printed

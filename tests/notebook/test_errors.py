@@ -16,7 +16,7 @@ LONG = " ".join(["a red circle moves to the left"] * 3)
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("--stepps 3", "Unknown option --stepps. Did you mean '--steps'?"),
         ("--tire=none", "Unknown option --tire=none. Did you mean '--tier'?"),
@@ -38,20 +38,20 @@ LONG = " ".join(["a red circle moves to the left"] * 3)
         ("--dtype float8", "Choose from: float16, bfloat16, float32"),
     ],
 )
-def test_a_bad_line_is_one_line_and_touches_nothing(
-    shell: Any, cwd: Path, capsys: pytest.CaptureFixture[str], line: str, says: str
+def test_error_in_the_options_is_one_line_and_changes_nothing(
+    shell: Any, cwd: Path, capsys: pytest.CaptureFixture[str], line: str, message: str
 ) -> None:
     with pytest.raises(CogMagicError) as raised:
         shell.run(f"%%cogvideo {line}\n{PROMPT}")
     shown = capsys.readouterr()
-    assert says in str(raised.value)
+    assert message in str(raised.value)
     assert shown.out == f"{type(raised.value).__name__}: {raised.value}\n"
     assert shown.err == ""
     assert list(cwd.iterdir()) == []
     assert current().loaded is None
 
 
-def test_an_empty_prompt(shell: Any, cwd: Path) -> None:
+def test_empty_prompt_is_refused(shell: Any, cwd: Path) -> None:
     with pytest.raises(RequestError, match="The prompt is empty"):
         shell.run("%%cogvideo --seed 1\n  \n")
     with pytest.raises(UsageError, match="cell body is empty"):  # IPython's own
@@ -60,7 +60,7 @@ def test_an_empty_prompt(shell: Any, cwd: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("save", "says"),
+    ("save", "message"),
     [
         ("fox.avi", "--save fox.avi: the file must end in .mp4, or be a folder."),
         ("there", "--save there: the file must end in .mp4"),
@@ -71,19 +71,19 @@ def test_an_empty_prompt(shell: Any, cwd: Path) -> None:
         ("/proc/fox.mp4", "/proc cannot be written"),
     ],
 )
-def test_a_place_that_cannot_take_the_video_is_refused_before_loading(
-    shell: Any, toy: Path, cwd: Path, save: str, says: str
+def test_unwritable_path_is_refused_before_loading(
+    shell: Any, toy: Path, cwd: Path, save: str, message: str
 ) -> None:
-    (cwd / "there.mp4").write_bytes(b"kept")
+    (cwd / "there.mp4").write_bytes(b"older")
     with pytest.raises(OutputError) as raised:
         shell.run(cell(toy, f"--save {save}"))
-    assert says in str(raised.value)
+    assert message in str(raised.value)
     assert [p.name for p in cwd.iterdir()] == ["there.mp4"]
-    assert (cwd / "there.mp4").read_bytes() == b"kept"
+    assert (cwd / "there.mp4").read_bytes() == b"older"
     assert current().loaded is None
 
 
-def test_a_prompt_over_the_limit_names_the_words_it_would_lose(
+def test_too_long_prompt_is_refused_with_the_words_it_would_lose(
     shell: Any, toy: Path, cwd: Path
 ) -> None:
     with pytest.raises(RequestError) as raised:
@@ -99,7 +99,7 @@ def test_a_prompt_over_the_limit_names_the_words_it_would_lose(
     assert shell.user_ns["cut"].prompt == LONG
 
 
-def test_an_error_in_the_run_leaves_no_file(
+def test_failed_run_leaves_no_file(
     shell: Any, toy: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
@@ -117,7 +117,9 @@ def test_an_error_in_the_run_leaves_no_file(
     assert "fox" not in shell.user_ns
 
 
-def test_long_errors_on_request(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_errors_off_shows_the_traceback(
+    shell: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     shell.run("%config CogMagic.short_errors = False")
     with pytest.raises(TierError):
         shell.run(f"%%cogvideo --model 5b --tier modle --dry-run\n{PROMPT}")

@@ -64,7 +64,7 @@ def test_unloading_leaves_nothing_behind(shell: Any) -> None:
         shell.run("%cogvideo status")
 
 
-def test_unloading_lets_go_of_the_pipeline(shell: Any, toy: Path) -> None:
+def test_unloading_releases_the_pipeline(shell: Any, toy: Path) -> None:
     shell.run(cell(toy))
     assert current().loaded
     shell.run("%unload_ext cogmagic")

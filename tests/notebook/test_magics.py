@@ -14,7 +14,7 @@ from cogmagic._video.mp4 import read_metadata
 from tests.helpers.cells import cell, displayed
 
 
-def test_out_holds_a_small_video_that_is_shown_too(shell: Any, toy: Path, cwd: Path) -> None:
+def test_out_holds_the_video_that_is_displayed(shell: Any, toy: Path, cwd: Path) -> None:
     (bundle,) = displayed(shell, cell(toy, "--seed 7 --out fox --fps 12"))
     video = shell.user_ns["fox"]
     assert isinstance(video, Video)
@@ -29,13 +29,15 @@ def test_out_holds_a_small_video_that_is_shown_too(shell: Any, toy: Path, cwd: P
     assert bundle["text/plain"].startswith(MARK)
 
 
-def test_only_the_names_that_were_asked_for_appear(shell: Any, toy: Path) -> None:
+def test_cell_without_out_adds_no_variable(shell: Any, toy: Path) -> None:
     before = set(shell.user_ns)
     assert shell.run(cell(toy)) is None
     assert set(shell.user_ns) - before <= {"_i", "_ii", "_iii", "_i1", "_i2", "_i3"}
 
 
-def test_save_to_a_file_a_folder_and_over_a_file(shell: Any, toy: Path, cwd: Path) -> None:
+def test_save_takes_a_file_or_a_folder_and_overwrites_on_request(
+    shell: Any, toy: Path, cwd: Path
+) -> None:
     (cwd / "my clips").mkdir()
     shell.run(cell(toy, "--seed 1 --save fox.mp4"))
     shell.run(cell(toy, '--seed 1 --save "my clips"'))
@@ -47,7 +49,7 @@ def test_save_to_a_file_a_folder_and_over_a_file(shell: Any, toy: Path, cwd: Pat
     assert sorted(p.name for p in cwd.iterdir()) == ["fox.mp4", "my clips"]
 
 
-def test_the_body_is_literal_and_the_line_is_not(shell: Any, toy: Path, cwd: Path) -> None:
+def test_prompt_is_literal_and_options_are_expanded(shell: Any, toy: Path, cwd: Path) -> None:
     body = 'a {seed} $seed <b onclick="x()">red</b> & \\n %d circle'
     shell.user_ns["seed"] = 5
     shell.run(cell(toy, "--truncate --seed {seed} --save fox.mp4 --out fox", body))
@@ -56,7 +58,7 @@ def test_the_body_is_literal_and_the_line_is_not(shell: Any, toy: Path, cwd: Pat
     assert shell.user_ns["fox"].seed == 5
 
 
-def test_html_in_names_is_escaped(shell: Any, toy: Path) -> None:
+def test_html_in_file_names_is_escaped(shell: Any, toy: Path) -> None:
     name = "<i onclick=x>.mp4"
     shell.run("%config CogMagic.embed_limit_mb = 0")
     (player,) = displayed(shell, cell(toy, f'--save "{name}" --out fox', "a <i>red</i> circle"))
@@ -68,7 +70,7 @@ def test_html_in_names_is_escaped(shell: Any, toy: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PIL", "array", "path"])
-def test_an_image_by_variable_or_path(shell: Any, toy_i2v: Path, cwd: Path, kind: str) -> None:
+def test_image_is_a_variable_or_a_path(shell: Any, toy_i2v: Path, cwd: Path, kind: str) -> None:
     from PIL import Image
 
     image = Image.new("RGB", (96, 96), "red")
@@ -79,7 +81,7 @@ def test_an_image_by_variable_or_path(shell: Any, toy_i2v: Path, cwd: Path, kind
     assert shell.user_ns["clip"].frames().shape == (9, 32, 48, 3)
 
 
-def test_an_image_that_is_neither(shell: Any, toy_i2v: Path, toy: Path) -> None:
+def test_missing_or_needless_image_is_refused(shell: Any, toy_i2v: Path, toy: Path) -> None:
     with pytest.raises(RequestError, match="No image at frame"):
         shell.run(cell(toy_i2v, "--image frame"))
     with pytest.raises(RequestError, match="needs a first frame"):

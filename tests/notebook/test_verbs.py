@@ -30,7 +30,7 @@ from tests.helpers.cells import cell, printed
         "%cogvideo?",
     ],
 )
-def test_the_manual_in_every_way_to_ask(shell: Any, source: str) -> None:
+def test_every_way_to_ask_shows_the_manual(shell: Any, source: str) -> None:
     text = printed(shell, source)
     assert "usage: %%cogvideo [options]" in text
     assert "\n    %%cogvideo --seed 7\n" in text
@@ -39,7 +39,7 @@ def test_the_manual_in_every_way_to_ask(shell: Any, source: str) -> None:
     assert all(f"%cogvideo {verb}" in text for verb in VERBS)
 
 
-def test_the_examples_of_the_manual_parse(shell: Any) -> None:
+def test_examples_of_the_manual_parse(shell: Any) -> None:
     shown = printed(shell, "%cogvideo").splitlines()
     examples = [n for n, line in enumerate(shown) if line.startswith("    %%cogvideo")]
     assert len(examples) == 2
@@ -68,7 +68,7 @@ def test_status_and_models_are_marked_as_volatile(shell: Any) -> None:
         assert all(line.startswith(MARK) for line in bundle["text/plain"].splitlines())
 
 
-def test_plan_tells_the_tier_and_why_without_a_download(shell: Any) -> None:
+def test_plan_needs_no_download(shell: Any) -> None:
     plan = printed(shell, "%cogvideo plan --model 5b")
     assert "5b (zai-org/CogVideoX-5b)" in plan
     assert "49 frames of 720x480" in plan
@@ -76,7 +76,7 @@ def test_plan_tells_the_tier_and_why_without_a_download(shell: Any) -> None:
     assert "81 frames" in printed(shell, "%cogvideo  plan\t--model 1.5-5b-i2v")
 
 
-def test_a_dry_run_runs_nothing(shell: Any, toy: Path, cwd: Path) -> None:
+def test_dry_run_prints_the_plan_and_runs_nothing(shell: Any, toy: Path, cwd: Path) -> None:
     plan = printed(shell, cell(toy, "--tier model --dry-run --out fox --save clips/"))
     assert "tier     model" in plan
     assert "1 steps" in plan
@@ -86,15 +86,16 @@ def test_a_dry_run_runs_nothing(shell: Any, toy: Path, cwd: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("staus", "Unknown verb 'staus'. Did you mean 'status'?"),
-        ("a red fox", "A video is made by a cell that begins with %%cogvideo."),
+        ("a red fox", "To make a video, begin a cell with %%cogvideo."),
+        ("history all", "%cogvideo history takes no option but --clear, but got 'all'."),
         ("status now", "%cogvideo status takes no options, but got 'now'."),
         ("plan a fox", "'a' is not an option"),
     ],
 )
-def test_a_bad_verb(shell: Any, line: str, says: str) -> None:
+def test_unknown_verb_or_argument_is_refused(shell: Any, line: str, message: str) -> None:
     with pytest.raises(RequestError) as raised:
         shell.run(f"%cogvideo {line}")
-    assert says in str(raised.value)
+    assert message in str(raised.value)
