@@ -1,1 +1,1 @@
-"""What this machine has: GPUs, host memory, how fast they are, and what past runs took."""
+"""The machine: GPUs, host memory, their speed, and the history of runs."""

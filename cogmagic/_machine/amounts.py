@@ -1,4 +1,4 @@
-"""Amounts of memory that a person types: their one parser, range and error message."""
+"""Amounts of memory that a person types: one parser, one range, one error message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GPU models by every name they go by, and machines made of them that one does not have."""
+"""Cards by name: as people type them and as drivers report them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from cogmagic._units import GIB
 __all__ = ["card_for", "find_card", "parse_gpus"]
 
 
-_MOST = 16
-"""Cards in one machine."""
+_MAX_CARDS = 16
+"""Most cards in one machine."""
 
 
-_NOMINAL = 0.1
-"""How far a size in a name may be from what the driver reports: a "16 GB" T4 has 15 GiB."""
+_NOMINAL_ERROR = 0.1
+"""Largest relative difference between a name's size and the driver's: a "16 GB" T4 has 15 GiB."""
 
 
 _FORMS = frozenset({"sxm", "pcie", "nvl"})
+"""Form factors, which a driver may leave out."""
 
 
 _NOISE = _FORMS | {
     "hbm2", "hbm2e", "hbm3", "hbm3e", "with", "design", "workstation", "server", "edition",
 }  # fmt: skip
+"""Words of drivers' names that tell no cards apart."""
 
 
 _COUNTED = re.compile(r"\s*(\d+)\s*[x×]\s*(.+)|\s*(\d{1,2})\s+([a-z].+)", re.I)
@@ -35,50 +37,48 @@ _COUNTED_AFTER = re.compile(r"(.+?)\s+[x×]\s*(\d{1,2})\s*", re.I)
 
 
 _CHIPS = frozenset({"ti", "super", "d", "laptop", "mobile", "max", "sff", "ada", "blackwell"})
-"""Words that make another chip, or another clock, of the same number."""
+"""Words that turn a model number into another chip, or another clock rate."""
 
 
 def find_card(name: str) -> Card:
-    """The card of that name, however it is spelt; a size in it must be the card's.
+    """The card of a name in any spelling; a size in the name must be the card's.
 
-    Of several, the plainest name and then the least memory: ``3080`` is the RTX 3080 with 10 GB,
-    ``H100`` the PCIe card. Names that a driver tells are known too.
+    Of several, the one with the plainest name and then the least memory: ``3080`` is the RTX 3080
+    with 10 GB, ``H100`` the PCIe card. Drivers' names are recognised, too.
 
     Raises:
-        RequestError: with the nearest names, or with the sizes that there are.
+        RequestError: with the nearest names, or with the card's variants.
     """
-    said, sizes = _kinds(name), _sizes(name)
-    named = any(c.isdigit() for word in said for c in word)  # not just "RTX", "Ti" or "Laptop"
-    fits = [c for c in CARDS if named and said <= _kinds(c.name)]
-    if not fits:
-        told = card_for(name, None)
-        extra = said - _kinds(told.name) - _NOISE if told else frozenset()
-        fits = [c for c in CARDS if told and not extra and _kinds(c.name) == _kinds(told.name)]
-    if not fits:
+    words, sizes = _kinds(name), _sizes(name)
+    has_number = any(c.isdigit() for word in words for c in word)  # not just "RTX" or "Laptop"
+    matches = [c for c in CARDS if has_number and words <= _kinds(c.name)]
+    if not matches:
+        card = card_for(name, None)
+        extra = words - _kinds(card.name) - _NOISE if card else frozenset()
+        matches = [c for c in CARDS if card and not extra and _kinds(c.name) == _kinds(card.name)]
+    matches = [c for c in matches if not (_core(c) - words) & _CHIPS]  # a 5060 Ti is no 5060
+    if not matches:
         raise _unknown(name)
-    fits = [c for c in fits if not (_core(c) - said) & _CHIPS]  # a 5060 Ti is no 5060
-    if not fits:
-        raise _unknown(name)
-    # "RTX 3080" is a 3080 and not a 3080 Ti, whatever size is said: the fewest words more.
-    fewest = min(len(_core(c) - said) for c in fits)
-    fits = [c for c in fits if len(_core(c) - said) == fewest]
-    sized = [c for c in fits if all(abs(c.vram / GIB - s) <= _NOMINAL * s for s in sizes)]
+    # "RTX 3080" is a 3080 and not a 3080 Ti, whatever the size: the fewest words more.
+    fewest = min(len(_core(c) - words) for c in matches)
+    matches = [c for c in matches if len(_core(c) - words) == fewest]
+    sized = [c for c in matches if all(abs(c.vram / GIB - s) <= _NOMINAL_ERROR * s for s in sizes)]
     if not sized:
-        choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in fits)
+        choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in matches)
         raise RequestError(
-            f"No {name!r} is known, but {choices}. For less of one: --gpu with --vram."
+            f"Unknown variant {name!r}. Known: {choices}. To plan with less VRAM, add --vram GIB."
         )
     return min(sized, key=lambda c: c.vram)
 
 
 def _unknown(name: str) -> RequestError:
     names = [c.name for c in CARDS]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    similar = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     return RequestError(
         f"Unknown card {_shortened(name)!r}.{did_you_mean(name, names)}"
-        + (f" Near: {', '.join(near)}." if len(near) > 1 else "")
-        + (" Several cards: 'RTX 3090 + RTX 3060'." if re.search(r",|\band\b", name) else "")
-        + " For a card that is not known: --vram GIB."
+        + (f" Similar: {', '.join(similar)}." if len(similar) > 1 else "")
+        + (" Name several cards as 'RTX 3090 + RTX 3060'." if re.search(r",|\band\b", name) else "")
+        + " For an unlisted card: --vram GIB."
     )
 
 
@@ -89,11 +89,11 @@ def _words(name: str) -> frozenset[str]:
     text = re.sub(r"\b(\d+)\s*(?:gib|gb|g)\b", r"\1gb", text)
     text = re.sub(r"(\d{4})(ti|super|d)\b", r"\1 \2", text)
     words = frozenset(text.split())
-    return words - {"blackwell"} if "pro" in words else words  # there is no other RTX PRO
+    return words - {"blackwell"} if "pro" in words else words  # every RTX PRO is one
 
 
 def _kinds(name: str) -> frozenset[str]:
-    """The words of a name that are no amount of memory."""
+    """The words of a name without amounts of memory."""
     return frozenset(w for w in _words(name) if not w.endswith("gb"))
 
 
@@ -105,30 +105,31 @@ def _sizes(name: str) -> list[float]:
 def card_for(name: str, total: int | None) -> Card | None:
     """The card that a driver calls `name` (``NVIDIA A100-SXM4-40GB``), or None.
 
-    None too for a part of a card (MIG), and for a laptop's, Super's or other version that is not
-    known: its desktop namesake can be twice as fast.
+    None also for a part of a card (MIG), and for an unlisted laptop, Super or other version: its
+    desktop namesake can be twice as fast.
 
     Args:
-        name: as NVML tells it.
-        total: bytes that NVML reports, to tell sizes apart; None where unknown.
+        name: as NVML reports it.
+        total: bytes that NVML reports, to tell variants apart; None where unknown.
     """
-    said = _words(name)
-    if "mig" in said:
+    words = _words(name)
+    if "mig" in words:
         return None
-    fits = [c for c in CARDS if _core(c) <= said and _core(c) & _CHIPS == said & _CHIPS]
-    if not fits:
+    matches = [c for c in CARDS if _core(c) <= words and _core(c) & _CHIPS == words & _CHIPS]
+    if not matches:
         return None
-    longest = max(len(_core(c)) for c in fits)
-    fits = [c for c in fits if len(_core(c)) == longest]
-    if "pcie" not in said and "nvl" not in said:
-        said |= {"sxm"}  # the driver names the form of an H100 only when it is not SXM's
+    longest = max(len(_core(c)) for c in matches)
+    matches = [c for c in matches if len(_core(c)) == longest]
+    if "pcie" not in words and "nvl" not in words:
+        words |= {"sxm"}  # the driver names the form of an H100 unless it is SXM
     return min(
-        fits, key=lambda c: (abs(c.vram - (total or c.vram)) // GIB, -len(_words(c.name) & said))
+        matches,
+        key=lambda c: (abs(c.vram - (total or c.vram)) // GIB, -len(_words(c.name) & words)),
     )
 
 
 def _core(card: Card) -> frozenset[str]:
-    """The words of a card's name that a driver always tells."""
+    """The words of a card's name that every driver reports."""
     return _kinds(card.name) - _FORMS
 
 
@@ -139,18 +140,18 @@ def parse_gpus(text: str) -> tuple[Card, ...]:
         RequestError: for an unknown card, or a number of cards that is not 1 to 16.
     """
     if not isinstance(text, str):
-        raise RequestError(f"{text!r:.80} is no card's name, such as 'RTX 3060'.")
-    found: list[Card] = []
+        raise RequestError(f"{text!r:.80} is not the name of a card, such as 'RTX 3060'.")
+    cards: list[Card] = []
     for part in text.split("+"):
         digits, name = _counted(part)
         count = int(digits) if len(digits) < 5 else 9999
-        if not 1 <= len(found) + count <= _MOST or not count:
+        if not 1 <= len(cards) + count <= _MAX_CARDS or not count:
             raise RequestError(
-                f"--gpu {_shortened(text)!r}: {len(found) + count} cards,"
-                f" but it must be 1 to {_MOST}."
+                f"--gpu {_shortened(text)!r} names {len(cards) + count} cards; a machine has"
+                f" 1 to {_MAX_CARDS}."
             )
-        found += [find_card(name.strip())] * count
-    return tuple(found)
+        cards += [find_card(name.strip())] * count
+    return tuple(cards)
 
 
 def _counted(part: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The table of GPU models, from their makers' datasheets."""
+"""GPU models by their makers' datasheets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["CARDS", "Card"]
 
 @dataclass(frozen=True)
 class Card:
-    """One GPU model."""
+    """A GPU model."""
 
     name: str
     vram: int
@@ -28,8 +28,8 @@ class Card:
     def host_rate(self) -> float:
         """Bytes a second from page-locked memory: 0.84 of the link's raw rate, as on an H100.
 
-        A lane carries 0.985 GB/s in generation 3 and twice as much in each one after; 16 lanes of
-        generation 5 so give 53 GB/s, as measured. A laptop or a slot may have fewer lanes.
+        A lane carries 0.985 GB/s in generation 3 and twice as much in each later one, so 16 lanes
+        of generation 5 give 53 GB/s, as measured. A laptop or a slot may have fewer lanes.
         """
         generation, lanes = self.pcie
         return 0.84 * lanes * 0.985e9 * 2.0 ** (generation - 3)
@@ -37,19 +37,20 @@ class Card:
 
 def _cards(capability: tuple[int, int], pcie: tuple[int, int], rows: str) -> tuple[Card, ...]:
     """One card a line: name, MiB, TFLOP/s, GB/s, and the lanes where they differ."""
-    found = []
+    cards = []
     for row in rows.strip().splitlines():
         name, mib, tflops, bandwidth, *lanes = (field.strip() for field in row.split("|"))
         link = (pcie[0], int(lanes[0])) if lanes else pcie
-        found.append(Card(name, int(mib) * MIB, capability, float(tflops), link, float(bandwidth)))
-    return tuple(found)
+        cards.append(Card(name, int(mib) * MIB, capability, float(tflops), link, float(bandwidth)))
+    return tuple(cards)
 
 
-# MiB as nvidia-smi reports them with ECC as it comes; drivers differ by some tens of MiB. Dense
-# rates, half of the sparse ones that newer datasheets print. GeForce cards accumulate in float32 at
-# half the rate of float16 (Titan and professional cards do not), which the figures have in them.
-# Where versions of a card differ, the slower: V100 and A100 80GB as PCIe cards. Laptop GPUs are
-# given a rate amid their range of boost clocks, which is wide and set by the laptop's maker.
+# MiB as nvidia-smi reports them with ECC in its default state; drivers differ by some tens of MiB.
+# Rates are dense: half of the sparse ones that newer datasheets print. GeForce cards accumulate in
+# float32 at half the rate of float16 (Titan and professional cards do not); the figures include
+# that. Where versions of a card differ, the figures are the slower one's: V100 and A100 80GB as
+# PCIe cards. Laptop GPUs have a rate amid their range of boost clocks, which is wide and set by the
+# laptop's maker.
 CARDS: tuple[Card, ...] = (
     # Pascal and Volta: "NVIDIA Tesla P100" and "NVIDIA Tesla V100" architecture whitepapers.
     *_cards((6, 0), (3, 16), "P100 16GB | 16280 | 18.7 | 732"),

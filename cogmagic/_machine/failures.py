@@ -1,4 +1,4 @@
-"""What a failed run leaves behind, and which failures are memory that ran out."""
+"""Failures of a run: out-of-memory recognised, and tensors released that a traceback keeps."""
 
 from __future__ import annotations
 
@@ -26,48 +26,50 @@ Result = TypeVar("Result")
 
 
 def run_releasing_tensors(run: Callable[[], Result]) -> Result:
-    """Run; on failure, raise an error that keeps none of the run's tensors alive.
+    """Call `run`; on failure, raise an error that keeps none of the run's tensors alive.
 
-    IPython keeps the last exception, its frames and all that they hold. So the frames are let go,
-    and what is raised is raised outside the ``except``, or it would carry the first as context.
+    IPython keeps the last exception with its frames and their variables. So the frames are dropped,
+    and the error is raised outside the ``except``, or it would carry the first one as its context.
     """
     try:
         return run()
-    except KeyboardInterrupt as stopped:
-        failure: BaseException = stopped
+    except KeyboardInterrupt as interrupt:
+        failure: BaseException = interrupt
     except Exception as error:
         failure = error
     with interrupts_ignored():  # people press twice
         if isinstance(failure, KeyboardInterrupt):
             failure = Cancelled("Stopped; the GPU is free again.")
         elif is_shortage(failure):
-            failure = _explained(failure)
-        elif lost := _lost(failure):
+            failure = _out_of_memory(failure)
+        elif reason := _lost_gpu(failure):
             failure = DeviceError(
-                f"The GPU has failed ({lost}), and this kernel cannot use it any more. Restart the"
-                " kernel; if it happens again, see what nvidia-smi and the system's log say."
+                f"The GPU is in an unrecoverable state ({reason}). Restart the kernel; if it"
+                " happens"
+                " again, check nvidia-smi and the system log."
             )
         else:
             drop_tracebacks(failure)
-        with suppress(RuntimeError):  # what a lost GPU says to everything
+        with suppress(RuntimeError):  # a lost GPU refuses every call
             empty_cache()
     raise failure
 
 
 def drop_tracebacks(failure: BaseException) -> None:
-    """Take the traceback off an error, and off those behind it, keeping its text as a note.
+    """Drop the tracebacks of an exception chain, which would keep tensors alive.
 
-    Clearing the frames is not enough: each still holds its function, the function its closure, and
-    closures (torch's, in ``Module.__call__``) hold tensors.
+    Their text stays as a note. Clearing the frames is not enough: each still refers to its
+    function, the function to its closure, and closures (torch's, in ``Module.__call__``) to
+    tensors.
     """
     text = "".join(traceback.format_exception(failure))
-    failure.add_note(f"Inside the run, whose frames have been let go:\n{text}")
+    failure.add_note(f"Traceback of the run, whose frames were dropped to free memory:\n{text}")
     for link in causes(failure):
         link.__traceback__ = None
 
 
-def _lost(failure: BaseException) -> str:
-    """What the GPU says to everything since an error that CUDA does not get over; else empty."""
+def _lost_gpu(failure: BaseException) -> str:
+    """The error of every CUDA call if the GPU is in an unrecoverable state; else empty."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(failure, RuntimeError) or not torch.cuda.is_initialized():
         return ""
@@ -78,9 +80,9 @@ def _lost(failure: BaseException) -> str:
     return ""
 
 
-def _explained(short: BaseException) -> OutOfMemoryError:
+def _out_of_memory(failure: BaseException) -> OutOfMemoryError:
     return OutOfMemoryError(
-        f"Memory ran out ({first_line(short)}). Use --tier sequential if it was another, a"
+        f"Memory ran out ({first_line(failure)}). Use --tier sequential if it was another, a"
         " smaller --size or fewer --num-frames."
     )
 
@@ -94,8 +96,8 @@ def is_device_shortage(failure: BaseException) -> bool:
     """Whether a device's memory ran out, not the host's."""
     if type(failure).__name__ == "OutOfMemoryError":
         return not isinstance(failure, OutOfMemoryError)
-    said = str(failure).lower()
-    return isinstance(failure, RuntimeError) and ("out of memory" in said or "alloc_failed" in said)
+    text = str(failure).lower()
+    return isinstance(failure, RuntimeError) and ("out of memory" in text or "alloc_failed" in text)
 
 
 def is_host_shortage(failure: BaseException) -> bool:
@@ -103,10 +105,10 @@ def is_host_shortage(failure: BaseException) -> bool:
     return any(
         isinstance(link, MemoryError)
         or (isinstance(link, OSError) and link.errno == errno.ENOMEM)
-        or (isinstance(link, RuntimeError | OSError) and _says_host_memory(str(link)))
+        or (isinstance(link, RuntimeError | OSError) and _names_host_memory(str(link)))
         for link in causes(failure)  # libraries wrap what they catch
     )
 
 
-def _says_host_memory(said: str) -> bool:
-    return "DefaultCPUAllocator" in said or "cannot allocate memory" in said.lower()
+def _names_host_memory(text: str) -> bool:
+    return "DefaultCPUAllocator" in text or "cannot allocate memory" in text.lower()

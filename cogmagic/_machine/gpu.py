@@ -1,4 +1,4 @@
-"""One GPU as a value: what it is, what is free on it now, and what this kernel holds of it."""
+"""A GPU as a value: its model, its free memory now, and this kernel's share of it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Gpu", "context_bytes", "gpu_names", "has_bf16", "selected"]
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU as torch numbers it. Memory in bytes; None where unknown."""
+    """A GPU with torch's index. Memory in bytes; None where unknown."""
 
     index: int
     name: str
     uuid: str | None = None
     total: int | None = None
     free: int | None = None
-    """What the driver calls free, now."""
+    """Free memory as the driver reports it, now."""
     reserved: int | None = None
-    """What torch's allocator holds in this kernel; None while it has no CUDA context there."""
+    """Memory that torch's allocator reserves in this kernel; None without a CUDA context."""
     allocated: int | None = None
     """The part of `reserved` that tensors use."""
     allowed: int | None = None
-    """What this kernel may take of it, its context and all its tensors; None without a limit."""
+    """The most that this kernel may use, context and all tensors; None without a limit."""
     capability: tuple[int, int] | None = None
     source: Literal["nvml", "sysfs", "described"] = "described"
 
@@ -38,34 +38,34 @@ class Gpu:
 
     @property
     def available(self) -> int | None:
-        """What a run could use: free, and what this kernel has cached but not in use.
+        """Memory that a run could use: free, or cached by this kernel without being in use.
 
-        No more than is allowed beside what it does use.
+        At most what `allowed` leaves beside the tensors in use.
         """
         if self.free is None:
             return None
-        mine = self.allocated or 0
-        room = self.free + (self.reserved or 0) - mine
+        own = self.allocated or 0
+        usable = self.free + (self.reserved or 0) - own
         if self.allowed is None:
-            return room
+            return usable
         context = context_bytes() - self.context_to_come
-        return min(room, max(self.allowed - mine - context, 0))
+        return min(usable, max(self.allowed - own - context, 0))
 
     @property
     def context_to_come(self) -> int:
-        """Bytes of the CUDA context, unless this kernel has it: it is then in what is not free."""
+        """Bytes of a CUDA context that this kernel has yet to create; 0 if it has one."""
         return context_bytes() if self.reserved is None else 0
 
     @property
     def room(self) -> int | None:
-        """What tensors could take: `available`, less the CUDA context that comes first."""
+        """Memory that tensors could use: `available` less the CUDA context to come."""
         return None if self.available is None else self.available - self.context_to_come
 
     @property
     def others(self) -> int | None:
-        """An estimate of what others use: all that is neither free nor this kernel's.
+        """An estimate of other processes' memory: all that is neither free nor this kernel's.
 
-        The driver's own share and this kernel's CUDA context are in it, since neither is told.
+        It includes the driver's share and this kernel's CUDA context, which are not reported.
         """
         if self.total is None or self.free is None:
             return None
@@ -78,15 +78,15 @@ def has_bf16(capability: tuple[int, int]) -> bool:
 
 
 def context_bytes() -> int:
-    """A CUDA context with its loaded kernels: 0.7 GiB on an H100 (docs/benchmarks)."""
+    """Bytes of a CUDA context with its loaded kernels: 0.7 GiB, as on an H100 (docs/benchmarks)."""
     return round(0.7 * GIB)
 
 
 def gpu_names(gpus: object) -> tuple[str, ...]:
-    """What ``"0,2"``, ``1`` or ``[0, "GPU-8932f937"]`` names; nothing for None.
+    """Names of GPUs from ``"0,2"``, ``1`` or ``[0, "GPU-8932f937"]``; none for None.
 
     Raises:
-        RequestError: for what names no GPU.
+        RequestError: for anything else.
     """
     if gpus is None:
         return ()
@@ -102,18 +102,23 @@ def gpu_names(gpus: object) -> tuple[str, ...]:
 
 
 def selected(gpus: tuple[Gpu, ...], names: Sequence[str]) -> tuple[Gpu, ...]:
-    """Those of `gpus` that are named: by torch's index, or by the beginning of their UUID.
+    """The GPUs of some names: torch's index, or the beginning of a UUID.
 
     Raises:
-        RequestError: for one that is not there, with those that are.
+        RequestError: for a GPU that the machine does not have, with those that it has.
     """
     for name in names:
         count = sum(_is(gpu, name) for gpu in gpus)
         if count != 1:
-            there = ", ".join(f"{g.index} ({g.name})" for g in gpus)
-            known = f"Choose from {there}." if there else "There is none to use; leave it out."
-            said = f"{name!r:.60} names {count} GPUs" if count else f"there is no GPU {name!r:.60}"
-            raise RequestError(f"--gpus: {said}. {known}")
+            choices = ", ".join(f"{g.index} ({g.name})" for g in gpus)
+            advice = (
+                f"Choose from {choices}." if choices else "No GPU can be used; leave --gpus out."
+            )
+            quoted = f"{name!r:.60}"
+            problem = (
+                f"{quoted} names {count} GPUs" if count else f"this machine has no GPU {quoted}"
+            )
+            raise RequestError(f"--gpus: {problem}. {advice}")
     return tuple(g for g in gpus if any(_is(g, name) for name in names))
 
 

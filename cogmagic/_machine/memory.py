@@ -1,4 +1,4 @@
-"""Device memory: the allocator's limits, peaks, and giving it back. Imports no torch by itself."""
+"""Torch's allocator: options, limits, peaks and release. Imports torch only where it is used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EXPANDABLE = "expandable segments"
 
 
 def allocator_option() -> str:
-    """The option of torch's allocator that a run has: the user's, or expandable segments."""
+    """The option of torch's allocator in a run: the user's, or expandable segments."""
     for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
         if os.environ.get(name):
             return f"{name}={os.environ[name]}"
@@ -38,7 +38,7 @@ def allocator_option() -> str:
 def use_expandable_segments() -> None:
     """Let torch's allocator grow its segments, unless the user has set its options.
 
-    Without it, memory that is free but in pieces can make up a tenth of what is reserved.
+    Otherwise fragmentation can waste a tenth of the reserved memory.
     """
     import torch
 
@@ -48,11 +48,11 @@ def use_expandable_segments() -> None:
 
 @contextmanager
 def allocator_limited(machine: Machine, limit: int | None) -> Iterator[None]:
-    """Hold torch's allocator to `limit` bytes of each GPU, its CUDA context included."""
+    """Limit torch's allocator to `limit` bytes of each GPU, its CUDA context included."""
     import torch
 
     gpus = [g.index for g in machine.gpus] if machine.device == "cuda" and limit is not None else []
-    # Some allocators tell of no limit by a share of hundreds of millions.
+    # Some allocators report "no limit" as a fraction of hundreds of millions.
     before = [min(torch.cuda.get_per_process_memory_fraction(i), 1.0) for i in gpus]
     try:
         for i, share in zip(gpus, before, strict=True):
@@ -66,30 +66,30 @@ def allocator_limited(machine: Machine, limit: int | None) -> Iterator[None]:
 
 
 class Peaks:
-    """The most that torch's allocator held on each of a machine's GPUs, phase by phase, and RAM.
+    """Peaks of torch's allocator on each of a machine's GPUs, by phase, and of host memory.
 
-    Bytes. All dictionaries are empty on a machine without CUDA.
+    In bytes. All dictionaries are empty on a machine without CUDA.
     """
 
     def __init__(self, machine: Machine) -> None:
         self.allocated: dict[int, int] = {}
-        """Per GPU, the most that tensors held at once (``torch.cuda.max_memory_allocated``)."""
+        """Per GPU, the peak of tensors (``torch.cuda.max_memory_allocated``)."""
         self.reserved: dict[int, int] = {}
-        """Per GPU, the most that the allocator held at once, caching included."""
+        """Per GPU, the peak that the allocator reserved, caching included."""
         self.phases: dict[str, int] = {}
-        """Per phase, the most that tensors held at once on any one GPU."""
+        """Per phase, the peak of tensors on any one GPU."""
         self.ram = 0
-        """The most host memory of the process's own at the end of any phase."""
+        """The most private host memory of this process at the end of any phase."""
         self._gpus = [g.index for g in machine.gpus] if machine.device == "cuda" else []
         if self._gpus:
             import torch
 
-            # The counters are not there before CUDA is, which the run is about to start anyway.
+            # The counters need CUDA, which the run is about to start anyway.
             torch.cuda.init()  # type: ignore[no-untyped-call]
         self._reset()
 
     def close(self, phase: str) -> None:
-        """The phase is over: keep its peaks, and count anew."""
+        """Record the peaks of a phase that has ended, and reset the counters."""
         import torch
 
         self.ram = max(self.ram, own_ram())
@@ -115,7 +115,7 @@ def empty_cache() -> None:
     if torch is None:
         return
     if torch.cuda.is_initialized():
-        # cuBLAS keeps 32 MiB per stream on recent GPUs; torch gives it back only when told so.
+        # cuBLAS keeps 32 MiB per stream on recent GPUs until torch is asked to release them.
         torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():

@@ -1,8 +1,9 @@
 """NVIDIA GPUs through NVML, in the order and visibility in which torch numbers them.
 
-NVML knows every GPU of the machine in PCI order and ignores ``CUDA_VISIBLE_DEVICES``; torch numbers
-what the CUDA driver shows it. The two are joined by UUID. The driver is asked in a short-lived
-process of its own, because initialising it here would fix ``CUDA_VISIBLE_DEVICES`` and spoil forks.
+NVML lists every GPU of the machine in PCI order and ignores ``CUDA_VISIBLE_DEVICES``; torch numbers
+the GPUs that the CUDA driver makes visible. The two are joined by UUID. The driver is asked in a
+short-lived process, because initialising it here would fix ``CUDA_VISIBLE_DEVICES`` and break
+forks.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from cogmagic._machine.gpu import Gpu
 __all__ = ["driver_version", "gpu_processes", "nvidia_gpus", "visible_note", "vitals"]
 
 
-# Asks the CUDA driver for the UUID of each visible device (MIG instances included), in its order.
-_ASK_DRIVER = """
+# Prints the UUID of each device that the CUDA driver makes visible (MIG instances included).
+_UUID_SCRIPT = """
 import ctypes, sys
 cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
 count, uuid = ctypes.c_int(), (ctypes.c_ubyte * 16)()
@@ -34,7 +35,7 @@ if cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0:
 
 
 def nvidia_gpus() -> tuple[Gpu, ...]:
-    """The NVIDIA GPUs that torch would see, with what NVML says of their memory now."""
+    """The NVIDIA GPUs that torch would see, with their memory as NVML reports it now."""
     nvml = _nvml()
     if nvml is None:
         return ()
@@ -47,14 +48,14 @@ def nvidia_gpus() -> tuple[Gpu, ...]:
 
 
 def driver_version() -> str:
-    """NVIDIA's driver, as ``580.95.05``; empty where there is none."""
+    """The version of NVIDIA's driver, as ``580.95.05``; empty without one."""
     nvml = _nvml()
-    found = _ask(nvml.nvmlSystemGetDriverVersion) if nvml is not None else None
-    return found.decode() if isinstance(found, bytes) else found or ""
+    version = _ask(nvml.nvmlSystemGetDriverVersion) if nvml is not None else None
+    return version.decode() if isinstance(version, bytes) else version or ""
 
 
 def visible_note() -> str | None:
-    """Why no GPU is seen although the machine has some, or None."""
+    """Why no GPU is visible although the machine has some, or None."""
     nvml = _nvml()
     count = _ask(nvml.nvmlDeviceGetCount) if nvml is not None else None
     if not count:
@@ -63,23 +64,25 @@ def visible_note() -> str | None:
     if hidden is not None:
         return f"{count} NVIDIA GPU(s) hidden by CUDA_VISIBLE_DEVICES={hidden!r}; using the CPU."
     return (
-        f"{count} NVIDIA GPU(s) seen, but the CUDA driver does not start; using the CPU. See what"
-        " nvidia-smi says, then restart the kernel."
+        f"{count} NVIDIA GPU(s) seen, but the CUDA driver does not start; using the CPU. Run"
+        " nvidia-smi for the reason, then restart the kernel."
     )
 
 
 def gpu_processes(gpu: Gpu) -> list[tuple[int, int | None]]:
-    """Process number and bytes of each process that has memory of a GPU, as far as NVML tells."""
+    """Process id and bytes of each process that uses memory of a GPU, as far as NVML reports it."""
     nvml = _nvml()
     if nvml is None or gpu.uuid is None:
         return []
     device = _device(nvml, gpu.uuid)
-    found = (_ask(nvml.nvmlDeviceGetComputeRunningProcesses, device.handle) or []) if device else []
-    return [(int(p.pid), int(p.usedGpuMemory) if p.usedGpuMemory else None) for p in found]
+    if device is None:
+        return []
+    processes = _ask(nvml.nvmlDeviceGetComputeRunningProcesses, device.handle) or []
+    return [(int(p.pid), int(p.usedGpuMemory) if p.usedGpuMemory else None) for p in processes]
 
 
 def vitals(gpu: Gpu) -> tuple[int | None, float | None]:
-    """Degrees Celsius and watts of a GPU; None where NVML does not tell."""
+    """Temperature (°C) and power (W) of a GPU; None where NVML does not report them."""
     nvml = _nvml()
     if nvml is None or gpu.uuid is None:
         return None, None
@@ -115,24 +118,24 @@ def _visible_uuids() -> tuple[str, ...]:
     )
 
 
-_uuids_seen: dict[tuple[str | None, str | None], tuple[str, ...]] = {}
+_uuids_cached: dict[tuple[str | None, str | None], tuple[str, ...]] = {}
 
 
 def _driver_uuids(visible: str | None, order: str | None) -> tuple[str, ...]:
-    """UUIDs (hex) of the driver's devices, in its order; kept per environment once there are."""
+    """UUIDs (hex) of the driver's devices in its order, cached per environment unless empty."""
     key = visible, order  # the child inherits them
-    if key not in _uuids_seen:
-        found = _ask_driver()
-        if not found:  # perhaps only now
+    if key not in _uuids_cached:
+        uuids = _ask_driver()
+        if not uuids:  # perhaps for the moment only
             return ()
-        _uuids_seen[key] = found
-    return _uuids_seen[key]
+        _uuids_cached[key] = uuids
+    return _uuids_cached[key]
 
 
 def _ask_driver() -> tuple[str, ...]:
     try:
-        done = subprocess.run(  # noqa: S603 - our own script, our own interpreter
-            [sys.executable, "-I", "-c", _ASK_DRIVER],
+        finished = subprocess.run(  # noqa: S603 - our own script, our own interpreter
+            [sys.executable, "-I", "-c", _UUID_SCRIPT],
             capture_output=True,
             text=True,
             timeout=20,
@@ -140,12 +143,12 @@ def _ask_driver() -> tuple[str, ...]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    return tuple(done.stdout.split())
+    return tuple(finished.stdout.split())
 
 
 @dataclass(frozen=True)
 class _Device:
-    """What stays the same of a device; each question takes a millisecond in some containers."""
+    """The constant facts of a device, cached: a call takes a millisecond in some containers."""
 
     handle: Any
     uuid: str
@@ -153,19 +156,19 @@ class _Device:
     capability: tuple[int, int] | None
 
 
-_devices_seen: dict[tuple[Any, str], _Device] = {}
+_devices_cached: dict[tuple[Any, str], _Device] = {}
 
 
 def _device(nvml: Any, uuid: str) -> _Device | None:
-    """The device with that UUID, a whole GPU or a MIG instance; asked for once."""
+    """The device of a UUID, a whole GPU or a MIG instance; cached."""
     plain = uuid.removeprefix("GPU-").removeprefix("MIG-").replace("-", "")
     key = nvml, plain
-    if key not in _devices_seen:
-        found = _ask_device(nvml, plain)
-        if found is None:
+    if key not in _devices_cached:
+        device = _ask_device(nvml, plain)
+        if device is None:
             return None
-        _devices_seen[key] = found
-    return _devices_seen[key]
+        _devices_cached[key] = device
+    return _devices_cached[key]
 
 
 def _ask_device(nvml: Any, uuid: str) -> _Device | None:
@@ -192,12 +195,12 @@ def _ask_device(nvml: Any, uuid: str) -> _Device | None:
 
 
 def _read(nvml: Any, device: _Device, index: int) -> Gpu:
-    # Version 2 leaves the driver's own reserve out of "used"; some drivers (WSL) lack it.
+    # Version 2 excludes the driver's own reserve from "used"; some drivers (WSL) lack it.
     memory = _ask(
         nvml.nvmlDeviceGetMemoryInfo, device.handle, getattr(nvml, "nvmlMemory_v2", 2)
     ) or _ask(nvml.nvmlDeviceGetMemoryInfo, device.handle)
-    if memory is None:  # perhaps it is lost: next time it is looked for anew
-        _devices_seen.clear()
+    if memory is None:  # perhaps the GPU is lost: look it up again next time
+        _devices_cached.clear()
     return Gpu(
         index=index,
         name=device.name,
@@ -210,7 +213,7 @@ def _read(nvml: Any, device: _Device, index: int) -> Gpu:
 
 
 def _ask(call: Any, *args: Any) -> Any:
-    """The answer of one NVML call, or None where this device or driver has none."""
+    """The result of an NVML call; None where this device or driver does not support it."""
     nvml = _nvml()
     try:
         return call(*args)

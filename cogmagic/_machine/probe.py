@@ -1,4 +1,4 @@
-"""Measures how fast a CUDA device and its host are."""
+"""The probe: measures the rates of a CUDA device and its host."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from cogmagic._machine.gpu import has_bf16
-from cogmagic._machine.rates import Rates, _shares
+from cogmagic._machine.rates import Rates, shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["probe"]
 
 
-_MAPPED = 256 * 2**20
+_MAPPED_BYTES = 256 * 2**20
 
 
-_TENSORS, _SMALL = 16, 64
+_TENSORS, _WIDTH = 16, 64
+"""Tensors of the probe's model, and the features of its layers."""
 
 
 def probe(device: torch.device) -> Rates:
     """Measure a CUDA device and its host, in under a second once CUDA and the libraries are loaded.
 
-    A large product and copies, at their best; layers that come one by one and memory taken from
-    the driver, in turn and as they mostly are: a host's pace changes from second to second, and
-    the same thing again and again goes up to twice as fast as in a run.
+    The fastest of several large products and copies is taken, but the median of layers onloaded one
+    by one and of memory mapped by the driver. These two alternate, because a host's pace changes
+    from second to second, and either one repeated alone is up to twice as fast as in a run.
     """
     import torch
 
@@ -43,9 +44,9 @@ def probe(device: torch.device) -> Rates:
     [copies] = _times(device, 0.25, lambda: host.to(device))
     [locked] = _times(device, 0.05, lambda: pinned.to(device))
     layers = _layers(device, dtype)
-    tensors, mapped = _times(device, 0.15, layers, lambda: _mapped(device))
+    tensors, mappings = _times(device, 0.15, layers, lambda: _map_memory(device))
     rate = 2 * size**3 / min(products)
-    denoise, decode = _shares(capability)[1]
+    denoise, decode = shares(capability)[1]
     return Rates(
         rate * denoise,
         rate * decode,
@@ -53,32 +54,32 @@ def probe(device: torch.device) -> Rates:
         pinned.numel() / min(locked),
         "probe",
         tensor=median(tensors) / _TENSORS,
-        mapping=_MAPPED / median(mapped),
+        mapping=_MAPPED_BYTES / median(mappings),
     )
 
 
-def _mapped(device: torch.device) -> None:
+def _map_memory(device: torch.device) -> None:
     import torch
 
-    torch.empty(_MAPPED, dtype=torch.uint8, device=device)
+    torch.empty(_MAPPED_BYTES, dtype=torch.uint8, device=device)
     torch.cuda.empty_cache()
 
 
 def _layers(device: torch.device, dtype: torch.dtype) -> Callable[[], object]:
-    """A pass of layers of `_TENSORS` tensors, hardly any bytes, that come one by one."""
+    """A forward pass with sequential offload of `_TENSORS` tensors with hardly any bytes."""
     import torch
     from accelerate import cpu_offload
     from torch import nn
 
-    one = partial(nn.Linear, _SMALL, _SMALL, dtype=dtype, device="cpu")
-    layers = nn.Sequential(*(one() for _ in range(_TENSORS // 2)))
+    layer = partial(nn.Linear, _WIDTH, _WIDTH, dtype=dtype, device="cpu")
+    layers = nn.Sequential(*(layer() for _ in range(_TENSORS // 2)))
     cpu_offload(layers.requires_grad_(requires_grad=False), device)
-    given = torch.zeros(1, _SMALL, device=device, dtype=dtype)
-    return torch.no_grad()(lambda: layers(given))
+    inputs = torch.zeros(1, _WIDTH, device=device, dtype=dtype)
+    return torch.no_grad()(lambda: layers(inputs))
 
 
 def _times(device: torch.device, seconds: float, *works: Callable[[], object]) -> list[list[float]]:
-    """The seconds of each piece of work in some rounds of all, the first round left out."""
+    """Seconds of each work in rounds of all works, without the first round."""
     import torch
 
     rounds: list[list[float]] = []

@@ -1,4 +1,4 @@
-"""Host memory: the container's limit where there is one, else the machine's."""
+"""Host memory: of the container if it has a limit, else of the machine."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ __all__ = ["Ram", "cgroup_memory", "host_ram", "own_ram", "trim"]
 
 @dataclass(frozen=True)
 class Ram:
-    """Host memory in bytes: what this process may have at most, and what is left of it."""
+    """Host memory in bytes: the most that this process may use, and what is free of it."""
 
     total: int | None = None
     available: int | None = None
     source: str = "described"
     mine: int = 0
-    """What this process has of it to itself, mapped files not counted."""
+    """Private memory of this process, without mapped files."""
 
     @property
     def for_me(self) -> int | None:
-        """The most that this process may come to have: what it has and what is left."""
+        """The most that this process could use: its own and what is available."""
         return None if self.available is None else self.available + self.mine
 
     def reusing(self, nbytes: int) -> Ram:
-        """With no more than `nbytes` of this process's own counted as room for a run.
+        """With at most `nbytes` of this process's own memory counted as usable for a run.
 
-        The rest is the notebook's: what it holds is there beside the run.
+        The rest is the notebook's and stays in use during the run.
         """
         return replace(self, mine=min(self.mine, nbytes))
 
 
 def host_ram() -> Ram:
-    """Host memory: the container's limit where there is one, else the machine's."""
+    """Host memory of the container if it has a limit, else of the machine."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -49,18 +49,18 @@ def host_ram() -> Ram:
 
 
 def trim() -> None:
-    """Give the system what this process has freed; glibc keeps some 0.4 GiB after loading."""
+    """Return freed memory to the system; glibc keeps some 0.4 GiB after loading."""
     if sys.platform != "linux":
         return
     from ctypes import CDLL
 
-    give_back = getattr(CDLL(None), "malloc_trim", None)  # musl has none
-    if give_back is not None:
-        give_back(0)
+    malloc_trim = getattr(CDLL(None), "malloc_trim", None)  # musl has none
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 def own_ram() -> int:
-    """Bytes of host memory that this process has to itself, mapped files not counted."""
+    """Bytes of private memory of this process, without mapped files."""
     info = _process(os.getpid()).memory_info()
     return int(info.rss - getattr(info, "shared", 0))
 
@@ -75,8 +75,8 @@ def _process(pid: int) -> Any:
 def cgroup_memory(root: Path, membership: Path) -> tuple[int, int] | None:
     """The tightest (limit, used) in bytes of this process's control groups, or None.
 
-    Handles version 2 (``memory.max``) and version 1 (``memory.limit_in_bytes``); a limit may be
-    set on any ancestor. Page cache that the kernel can drop is not counted as used.
+    Handles version 2 (``memory.max``) and version 1 (``memory.limit_in_bytes``); any ancestor may
+    set a limit. Page cache that the kernel can drop does not count as used.
     """
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
@@ -97,8 +97,8 @@ def cgroup_memory(root: Path, membership: Path) -> tuple[int, int] | None:
             inactive = "total_inactive_file"
         else:
             continue
-        # Inside a container the path of the host's hierarchy is not mounted: the root then holds
-        # the container's own files, so it is always looked at last.
+        # Inside a container the host's hierarchy is not mounted and the root holds the
+        # container's own files, so the root is always read last.
         folder = base / path.lstrip("/")
         for group in (folder, *folder.parents):
             limit, used = _number(group / limit_name), _number(group / used_name)

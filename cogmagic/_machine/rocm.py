@@ -1,4 +1,4 @@
-"""AMD GPUs under ROCm, which has no NVML: names and memory from the kernel's own sysfs files."""
+"""AMD GPUs under ROCm, which has no NVML: names and memory from sysfs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ def amd_gpus(root: Path = _DRM) -> tuple[Gpu, ...]:
     cards = [
         c for c in sorted(root.glob("card[0-9]*/device")) if (c / "mem_info_vram_total").is_file()
     ]
-    seen: dict[Path, None] = {c.resolve(): None for c in cards}  # connectors repeat their card
-    found = list(seen)
+    devices = list(dict.fromkeys(c.resolve() for c in cards))  # connectors repeat their card
     visible = os.environ.get("HIP_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES"))
     if visible is not None:
-        wanted = [int(v) for v in visible.split(",") if v.strip().isdigit()]
-        found = [found[i] for i in wanted if i < len(found)]
-    return tuple(_read(card, index) for index, card in enumerate(found))
+        indices = [int(v) for v in visible.split(",") if v.strip().isdigit()]
+        devices = [devices[i] for i in indices if i < len(devices)]
+    return tuple(_read(device, index) for index, device in enumerate(devices))
 
 
 def _read(card: Path, index: int) -> Gpu:

@@ -1,4 +1,4 @@
-"""What the installed torch was built for, and whether a GPU can use it. Imports no torch."""
+"""The build of the installed torch, and whether a GPU can use it. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["INSTALL", "TorchBuild", "built_for", "cpu_only_note", "torch_build"]
 
 @dataclass(frozen=True)
 class TorchBuild:
-    """What the installed torch was built for, read without importing it."""
+    """Version and back end of a torch build."""
 
     version: str | None = None
     cuda: str | None = None
@@ -47,7 +47,7 @@ INSTALL = "pip install --force-reinstall torch --index-url https://download.pyto
 
 
 def cpu_only_note(gpus: tuple[Gpu, ...], build: TorchBuild) -> str:
-    """The line for an NVIDIA GPU beside a torch that was built without CUDA."""
+    """The note about an NVIDIA GPU that a torch built without CUDA cannot use."""
     return (
         f"{gpus[0].name} found, but torch {build.version or '(none)'} was built without CUDA; using"
         f" the CPU. To use the GPU: {INSTALL}cu130, then restart the kernel."
@@ -60,7 +60,7 @@ def built_for(capability: tuple[int, int] | None, architectures: list[str]) -> b
     Machine code runs on the same major version from its minor version up; PTX on anything newer
     (CUDA C++ Programming Guide, "Application Compatibility").
     """
-    if capability is None:  # not told, as under ROCm: torch saw the device, so let it try
+    if capability is None:  # unknown, as under ROCm: torch sees the device, so let it try
         return True
     for architecture in architectures:
         kind, _, digits = architecture.partition("_")

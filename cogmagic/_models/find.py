@@ -27,7 +27,9 @@ def find_model(name: str) -> Model:
         CheckpointError: for a folder or repository that is not a complete CogVideoX pipeline.
     """
     if not isinstance(name, str):
-        raise RequestError(f"model={name!r:.80} is no text: a short name, a hub id or a folder.")
+        raise RequestError(
+            f"model={name!r:.80} is not text. Give a short name, a hub id or a folder."
+        )
     known = catalogued(name)
     if known is not None:
         return _as_typed(known, name)
@@ -35,11 +37,13 @@ def find_model(name: str) -> Model:
         folder = Path(name).expanduser()
         is_folder = bool(name) and folder.is_dir()
     except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a NUL
-        raise CheckpointError(f"--model {name[:100]!r} is no usable path ({error}).") from None
+        raise CheckpointError(f"--model {name[:100]!r} is not a usable path ({error}).") from None
     if is_folder:
         return identify(folder, str(folder.resolve()))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        raise CheckpointError(f"No folder at {name}.")
+        raise CheckpointError(
+            f"No folder at {name}. Check the path, or give a hub id (owner/name)."
+        )
     if _HUB_ID.fullmatch(name):
         from cogmagic._models.hub.download import fetch_configs
 

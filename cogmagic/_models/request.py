@@ -131,6 +131,6 @@ def known_options(options: Mapping[str, Any]) -> dict[str, Any]:
         if name not in names:
             raise RequestError(
                 f"Unknown option {name!r}.{did_you_mean(name, names)}"
-                " All of them: help(cogmagic.generate)"
+                " For a list: help(cogmagic.generate)."
             )
     return full_names(options)

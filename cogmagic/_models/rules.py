@@ -44,7 +44,9 @@ def text(name: str, value: object, *, required: bool = False) -> str:
         )
     stripped = value.strip()
     if required and not stripped:
-        raise RequestError(f"The {name} is empty: say in a sentence what the video should show.")
+        raise RequestError(
+            f"The {name} is empty. Describe in a sentence what the video should show."
+        )
     return stripped
 
 
@@ -56,7 +58,7 @@ def size(model: Model, width: int | None, height: int | None) -> tuple[int, int]
         if side is not None:
             _whole(name, side)
     if width is None or height is None:
-        raise RequestError("Give both sides, for example --size 720x480.")
+        raise RequestError("Give both sides, width and height: for example --size 720x480.")
     rule, asked = model.sizes, f"{width}x{height}"
     native = f"{model.width}x{model.height}"
     if rule.exact:

@@ -1,4 +1,4 @@
-"""Frames to an mp4 that says how it was made, and that back."""
+"""H.264 files with how they were made as metadata: written and read."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_nvenc")
 
 
 def check_encoder() -> str:
-    """The name of an H.264 encoder that this machine has.
+    """The name of an H.264 encoder of this PyAV build.
 
     Raises:
-        OutputError: when there is none.
+        OutputError: without one.
     """
     import av
 
@@ -42,19 +42,19 @@ def write_mp4(
 ) -> None:
     """Write uint8 frames (frames × height × width × 3) as H.264, yuv420p.
 
-    A file on disk begins with its index (faststart), so that it plays while it comes. How it was
-    made goes into the file's ``comment`` as JSON, the prompt into its ``title``.
+    A file on disk begins with its index (faststart), so that it plays while it is loaded. The
+    metadata goes into the file's ``comment`` as JSON, the prompt into its ``title``.
 
     Raises:
         OutputError: when the disk is full or the file cannot be written.
     """
     import av
 
-    place: Any = str(to) if isinstance(to, Path) else to
-    # FFmpeg opens the file a second time for that, which memory cannot be.
+    target: Any = str(to) if isinstance(to, Path) else to
+    # For faststart FFmpeg opens the file a second time, which does not work in memory.
     options = {"movflags": "+faststart"} if isinstance(to, Path) else {}
     try:
-        with av.open(place, "w", format="mp4", options=options) as file:
+        with av.open(target, "w", format="mp4", options=options) as file:
             file.metadata["title"] = str(metadata.get("prompt", "")).replace("\0", "")[:200]
             file.metadata["comment"] = json.dumps(metadata, ensure_ascii=False, default=str)
             stream = cast("VideoStream", file.add_stream(check_encoder(), rate=fps))
@@ -66,11 +66,11 @@ def write_mp4(
             file.mux(stream.encode())
     except OSError as error:  # av's errors are OSErrors
         folder = to.parent if isinstance(to, Path) else "memory"
-        raise OutputError(f"{folder} cannot take the video ({error.strerror}).") from None
+        raise OutputError(f"The video cannot be written to {folder} ({error.strerror}).") from None
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """How an mp4 of cogmagic's was made, as its file says."""
+    """The metadata of an mp4 that `write_mp4` has written."""
     import av
 
     with av.open(str(path)) as file:

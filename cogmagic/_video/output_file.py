@@ -1,4 +1,4 @@
-"""The place of a video on disk: checked before the run, never half-written or taken by force."""
+"""The output file of a video: checked before the run, written atomically, never half-written."""
 
 from __future__ import annotations
 
@@ -24,33 +24,35 @@ _PART = ".cogmagic.part.mp4"
 
 @dataclass(frozen=True)
 class OutputFile:
-    """Where a video will be written: checked, reserved, and not yet there."""
+    """The path of a video, checked and reserved; the file does not exist yet."""
 
     path: Path
     part: Path
-    """The temporary name beside it, that is renamed when the file is whole."""
+    """The temporary file beside it, renamed when it is complete."""
     overwrite: bool
-    _held: BinaryIO = field(repr=False, compare=False)
-    """The temporary file, locked: one that nobody has locked is left over from a killed kernel."""
+    _locked: BinaryIO = field(repr=False, compare=False)
+    """The open temporary file, locked: without a lock it is left over from a killed kernel."""
 
     @classmethod
     def claim(cls, save: str | Path | None, seed: int, *, overwrite: bool = False) -> OutputFile:
-        """Decide on the name, and prove now that it can be written.
+        """Choose the path and check now that it can be written.
 
-        What kernels that were killed have left in the folder is removed.
+        Temporary files that killed kernels have left in the folder are removed.
 
         Args:
             save: a file ending in ``.mp4``, an existing folder, or None for the working directory.
-            seed: goes into the default name, ``cogvideo-<time>-<seed>.mp4``.
+            seed: part of the default name, ``cogvideo-<time>-<seed>.mp4``.
             overwrite: whether an existing file may be replaced.
 
         Raises:
-            OutputError: when it cannot be written or is there already.
+            OutputError: when it cannot be written, or exists already.
         """
         try:
             return cls._claim(save, seed, overwrite)
         except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a NUL
-            raise OutputError(f"--save {str(save)[:100]!r} is no usable path ({error}).") from None
+            raise OutputError(
+                f"--save {str(save)[:100]!r} is not a usable path ({error})."
+            ) from None
 
     @classmethod
     def _claim(cls, save: str | Path | None, seed: int, overwrite: bool) -> OutputFile:
@@ -63,45 +65,49 @@ class OutputFile:
             if path.suffix.lower() != ".mp4":
                 raise OutputError(f"--save {save}: the file must end in .mp4, or be a folder.")
         if not folder.is_dir():
-            raise OutputError(f"--save {save}: there is no folder {folder}. Make it first.")
+            raise OutputError(
+                f"--save {save}: the folder {folder} does not exist. Create it first."
+            )
         if path.exists() and not overwrite:
-            raise OutputError(f"{path} is there already. Choose another name, or add --overwrite.")
+            raise OutputError(f"{path} already exists. Choose another name, or add --overwrite.")
         try:
-            held = _new_part(path)
+            part = _new_part(path)
         except OSError as error:
             raise OutputError(f"{folder} cannot be written ({error.strerror}).") from None
-        return cls(path.absolute(), Path(held.name).absolute(), overwrite, held)
+        return cls(path.absolute(), Path(part.name).absolute(), overwrite, part)
 
     def write(self, data: bytes) -> None:
-        """The whole file at once.
+        """Write the whole temporary file.
 
         Raises:
-            OutputError: when the disk cannot take it.
+            OutputError: when the disk refuses it.
         """
         try:
             self.part.write_bytes(data)
         except OSError as error:
             raise OutputError(
-                f"{self.path.parent} cannot take the video ({error.strerror})."
+                f"The video cannot be written to {self.path.parent} ({error.strerror})."
             ) from None
 
     def commit(self) -> None:
         """Give the finished file its final name.
 
         Raises:
-            OutputError: when it cannot be had; the finished file is then gone with `drop`.
+            OutputError: when that fails; `drop` then removes the finished file.
         """
         try:
-            os.fsync(self._held.fileno())  # the name must not be on the disk before what it names
-            if sys.platform == "win32":  # which does not rename what is open
-                self._held.close()
+            os.fsync(self._locked.fileno())  # the content must be on the disk before its name
+            if sys.platform == "win32":  # which does not rename open files
+                self._locked.close()
             mask = os.umask(0)
             os.umask(mask)
             self.part.chmod(0o666 & ~mask)  # mkstemp made it private
-            self._rename()  # while it is locked, or another kernel may clear it
-            self._held.close()
+            self._rename()  # while it is locked, or another kernel may remove it
+            self._locked.close()
         except FileExistsError:
-            raise OutputError(f"{self.path} appeared while the video was made.") from None
+            raise OutputError(
+                f"{self.path} was created by another program during the run."
+            ) from None
         except OSError as error:
             raise OutputError(f"{self.path.parent} cannot be written ({error.strerror}).") from None
 
@@ -121,49 +127,49 @@ class OutputFile:
 
     def drop(self) -> None:
         """Remove the temporary file, if it is still there."""
-        self._held.close()
+        self._locked.close()
         with suppress(OSError):
             self.part.unlink(missing_ok=True)
 
 
 def check_disk_space(target: OutputFile, request: Request) -> None:
-    """See that the disk can take the video at all: one bit a pixel, a still picture needs less.
+    """Check that the disk has space for a video: one bit a pixel; a still picture needs less.
 
     Raises:
-        OutputError: when it cannot.
+        OutputError: when it has not.
     """
     need = request.num_frames * request.height * request.width // 8
-    left = shutil.disk_usage(target.path.parent).free
-    if left < need:
+    free = shutil.disk_usage(target.path.parent).free
+    if free < need:
         raise OutputError(
-            f"{target.path.parent} has {left / 1e6:.1f} MB left, and the video may take"
-            f" {need / 1e6:.1f} MB. Make room, or choose another disk with --save FOLDER."
+            f"{target.path.parent} has {free / 1e6:.1f} MB free, but the video may take"
+            f" {need / 1e6:.1f} MB. Free some space, or choose another disk with --save FOLDER."
         )
 
 
 def _new_part(path: Path) -> BinaryIO:
-    """A new temporary file beside `path`, open and locked; what is left over there goes."""
-    for left in path.parent.glob(f".*{_PART}"):
-        _clear(left)
+    """A new temporary file beside `path`, open and locked; leftovers are removed."""
+    for leftover in path.parent.glob(f".*{_PART}"):
+        _remove_unlocked(leftover)
     while True:
         handle, part = tempfile.mkstemp(_PART, f".{path.stem[:100]}.", path.parent)
         os.close(handle)
-        held = Path(part).open("r+b")  # noqa: SIM115 - held as long as the run
-        try_lock(held.fileno())
-        if Path(part).exists():  # else another kernel cleared it before it was locked
-            return held
-        held.close()
+        file = Path(part).open("r+b")  # noqa: SIM115 - open as long as the run
+        try_lock(file.fileno())
+        if Path(part).exists():  # else another kernel removed it before it was locked
+            return file
+        file.close()
 
 
-def _clear(part: Path) -> None:
-    """Remove a temporary file that no kernel has locked."""
+def _remove_unlocked(part: Path) -> None:
+    """Remove a temporary file unless a kernel has locked it."""
     with suppress(OSError), part.open("r+b") as file:
         if try_lock(file.fileno()):
             part.unlink()
 
 
 def _free(path: Path) -> Path:
-    """`path`, or the first of ``path-2``, ``path-3``… that is not there."""
+    """`path`, or the first of ``path-2``, ``path-3``… that does not exist."""
     candidate, n = path, 2
     while candidate.exists():
         candidate, n = path.with_stem(f"{path.stem}-{n}"), n + 1

@@ -1,4 +1,4 @@
-"""What a run was and what it took: the facts that a `Video` keeps, small and without tensors."""
+"""Report of a run: its settings and measurements, small and without tensors."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ __all__ = ["Report", "metadata"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The measured facts of one run; bytes and seconds."""
+    """Settings and measurements of one run. Bytes and seconds."""
 
     tier: str
     reason: str
     device: str
     dtype: str
     options: tuple[str, ...] = ()
-    """What changed the work: ``compile``, ``lean_decode``, ``guidance_halves``, ``fp8``."""
+    """Options that change memory or speed: ``compile``, ``lean_decode``, ``fp8``…"""
     device_map: Mapping[str, int] = field(default_factory=dict)
-    """Component → GPU, where they were spread over several."""
+    """Component → GPU, for a run over several GPUs."""
     peak_allocated: Mapping[int, int] = field(default_factory=dict)
-    """Per GPU, the most that tensors held at once (``torch.cuda.max_memory_allocated``)."""
+    """Per GPU, the peak of tensors (``torch.cuda.max_memory_allocated``)."""
     held_before: Mapping[int, int] = field(default_factory=dict)
-    """Per GPU, what this kernel's other tensors held when the run began; part of each peak."""
+    """Per GPU, this kernel's other tensors when the run began; part of each peak."""
     peak_reserved: Mapping[int, int] = field(default_factory=dict)
-    """Per GPU, the most that torch's allocator held at once, caching included."""
+    """Per GPU, the peak that torch's allocator reserved, caching included."""
     peak_phases: Mapping[str, int] = field(default_factory=dict)
-    """Per phase, the most that tensors held at once on any one GPU."""
+    """Per phase, the peak of tensors on any one GPU."""
     peak_ram: int | None = None
-    """The most host memory of the process's own, mapped files not counted, as seen at the end of
-    each phase; with all else that the notebook has there."""
+    """The most private host memory of the process, without mapped files, at the end of any phase;
+    the notebook's own included."""
     step_seconds: float | None = None
-    """Seconds of one denoising step, the first one left out; None for a single step."""
+    """Median seconds of a denoising step, without the first one; None for a single step."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Per phase; a phase that did not happen is not there."""
+    """Per phase that happened."""
     predicted: Mapping[str, float | None] = field(default_factory=dict)
-    """What the plan said before: ``peak_allocated`` and ``peak_ram`` (bytes), ``step_seconds`` and
-    ``seconds``; None where it could not say."""
+    """The plan's predictions: ``peak_allocated`` and ``peak_ram`` (bytes), ``step_seconds`` and
+    ``seconds``; None where unknown."""
     frames_sha256: str = ""
-    """Over the uint8 RGB frames before encoding: equal digests are identical videos."""
+    """Digest of the uint8 RGB frames before encoding: equal digests are identical videos."""
     revision: str | None = None
     kept: str = ""
     """Where the weights are after the run."""
@@ -57,9 +57,9 @@ class Report:
 
     @property
     def own_peak(self) -> int | None:
-        """The same without `held_before`, which is what a prediction is of."""
-        held = self.held_before
-        return max((n - held.get(i, 0) for i, n in self.peak_allocated.items()), default=None)
+        """`peak_vram` without `held_before`: the peak that a plan predicts."""
+        before = self.held_before
+        return max((n - before.get(i, 0) for i, n in self.peak_allocated.items()), default=None)
 
     @property
     def total_seconds(self) -> float:
@@ -67,12 +67,12 @@ class Report:
         return sum(self.seconds.values())
 
     def facts(self) -> dict[str, Any]:
-        """Everything, as plain values for a file's metadata."""
+        """All fields as plain values, for a file's metadata."""
         return asdict(self)
 
 
 def metadata(request: Request, report: Report) -> dict[str, Any]:
-    """How the video was made, for the file: enough to make it again."""
+    """Metadata of a video's file: enough to make the video again."""
     r = request
     return {
         "prompt": r.prompt,

@@ -1,4 +1,4 @@
-"""A finished video: an mp4 that says how it was made, and its place under a cell."""
+"""A finished video: an mp4 with how it was made, and its display under a cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Video"]
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Video:
-    """The result of a run. It holds a path and facts, never frames."""
+    """The result of a run: a path and facts, never frames."""
 
     path: Path
     prompt: str
@@ -37,9 +37,9 @@ class Video:
     seed: int
     report: Report
     embed_limit: int = field(default=8_000_000, compare=False)
-    """Bytes up to which the file is embedded in the notebook; above, it is linked."""
+    """Largest file in bytes that is embedded in the notebook; larger ones are linked."""
     unsaved: bytes | None = field(default=None, compare=False)
-    """The whole file, where it could not be written to `path`: see `save`."""
+    """The whole file, if it could not be written to `path`; `save` writes it elsewhere."""
 
     def __repr__(self) -> str:
         clip = f"{self.num_frames} frames of {self.width}×{self.height} at {self.fps} fps"
@@ -55,14 +55,14 @@ class Video:
             return np.stack([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Video:
-        """Write the video to another place, all of it or nothing; the video there.
+        """Write the video to another path, atomically, and return it with that path.
 
         Args:
             path: a file ending in ``.mp4``, or an existing folder.
             overwrite: whether an existing file may be replaced.
 
         Raises:
-            OutputError: when it cannot be written there, or is there already.
+            OutputError: when it cannot be written, or the file exists already.
         """
         target = OutputFile.claim(path, self.seed, overwrite=overwrite)
         try:
@@ -81,7 +81,7 @@ class Video:
             raise OutputError(f"{self.path} cannot be read ({error.strerror}).") from None
 
     def facts_line(self) -> str:
-        """One line: tier and why, peak VRAM, time, seed, file."""
+        """One line: tier with its reason, peak VRAM, time, seed, file."""
         r = self.report
         return " · ".join(
             (
@@ -96,16 +96,16 @@ class Video:
         )
 
     def player_html(self) -> str:
-        """The player alone: embedded up to the limit, linked above it."""
+        """The player alone, with the video embedded up to `embed_limit` and linked above it."""
         size = f"{self.width}×{self.height}"
         label = escape(f"{self.num_frames} frames of {size} at {self.fps} fps", quote=True)
         if self.unsaved is None and not self.path.is_file():
-            return f"<div>{escape(plain_line(str(self.path)))} is no longer there.</div>"
+            return f"<div>{escape(plain_line(str(self.path)))} no longer exists.</div>"
         if self.unsaved is None and self.path.stat().st_size > self.embed_limit:
             source = escape(url_quote(_relative(self.path).as_posix()), quote=True)
         else:
             source = "data:video/mp4;base64," + b64encode(self._bytes()).decode()
-        shown = min(max(self.width, 288), 720)  # the tiny model's clips are shown larger
+        shown = min(max(self.width, 288), 720)  # the embedded model's small clips are enlarged
         return (
             f'<video class="cogmagic-video" controls autoplay loop muted playsinline'
             f' aria-label="{label}" title="{label}" poster="{self._poster()}"'
@@ -113,7 +113,7 @@ class Video:
         )
 
     def _poster(self) -> str:
-        """The middle frame as a JPEG data URL, for where the video itself is not shown."""
+        """The middle frame as a JPEG data URL, for viewers that do not show the video."""
         from PIL import Image
 
         frames = self.frames()
@@ -131,7 +131,7 @@ class Video:
 
 
 def _relative(path: Path) -> Path:
-    """`path` as seen from the working directory, where a notebook's links start."""
+    """`path` relative to the working directory, from which a notebook's links start."""
     with suppress(ValueError):
         return path.resolve().relative_to(Path.cwd())
     return path

@@ -81,7 +81,7 @@ def test_arguments_of_another_kind_are_one_line() -> None:
             cogmagic.CogMagicError, match=r"tier 5|policy None|model=None|Machine\.of"
         ):
             cogmagic.plan(**({"machine": machine} | options))
-    with pytest.raises(RequestError, match="5 is no card's name"):
+    with pytest.raises(RequestError, match="5 is not the name of a card"):
         Machine.of(5)  # type: ignore[arg-type]
 
 

@@ -53,7 +53,7 @@ def test_the_same_seed_makes_the_same_frames(one: Kernel, toy: Path, there: Path
     [
         ("--stepps 3", "RequestError", "Did you mean '--steps'?"),
         ("--truncate --tier balanced", "TierError", "there is none to use"),
-        ("--save nowhere/", "OutputError", "Make it first."),
+        ("--save nowhere/", "OutputError", "Create it first."),
     ],
 )
 def test_errors_are_sent_as_one_line(

@@ -118,7 +118,7 @@ def test_a_word_that_is_no_card_is_not_one(typed: str) -> None:
 
 
 def test_a_size_that_the_card_does_not_have() -> None:
-    with pytest.raises(RequestError, match=r"No 'RTX 3060 8GB' is known, but .*12\.0 GiB"):
+    with pytest.raises(RequestError, match=r"Unknown variant 'RTX 3060 8GB'\. Known: .*12\.0 GiB"):
         find_card("RTX 3060 8GB")
     with pytest.raises(RequestError, match=r"'A100 40GB' .* 'A100 80GB'"):
         find_card("A100 64GB")
@@ -146,7 +146,7 @@ def test_another_chip_of_the_same_number_is_not_taken_for_it(driver: str) -> Non
 def test_counts_with_and_without_spaces() -> None:
     assert [c.name for c in parse_gpus("2x4090+3 × rtx3060")] == ["RTX 4090"] * 2 + ["RTX 3060"] * 3
     for text in ("9" * 5000 + "x T4", "16x T4 + T4"):
-        with pytest.raises(RequestError, match="must be 1 to 16"):
+        with pytest.raises(RequestError, match="1 to 16"):
             parse_gpus(text)
 
 

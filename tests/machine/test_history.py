@@ -164,7 +164,7 @@ def test_a_lock_that_is_never_let_go_does_not_hang_a_kernel(
 ) -> None:
     import fcntl
 
-    monkeypatch.setattr("cogmagic._machine.history._WAIT", 0.05)
+    monkeypatch.setattr("cogmagic._machine.history._LOCK_SECONDS", 0.05)
     history = History(tmp_path)
     history.path.write_text((json.dumps(ROW) + "\n") * 500)
     with history.path.with_suffix(".lock").open("w") as other:

@@ -26,7 +26,7 @@ from tests.helpers.nvml import FakeNvml
     [
         ({"gpus": "RTX 3600"}, "Unknown card 'RTX 3600'. Did you mean 'RTX 30"),
         ({"gpus": ""}, "Unknown card ''"),
-        ({"gpus": "0x T4"}, "0 cards, but it must be 1 to 16"),
+        ({"gpus": "0x T4"}, "0 cards; a machine has 1 to 16"),
         ({"gpus": "65x T4"}, "65 cards"),
         ({"gpus": "T4", "vram": 80}, "--vram 80 is more than T4 has. Nearest: --vram 15."),
         ({"vram": -1}, "--vram -1 is out of range (0.5 to 4096 GiB)"),
@@ -89,7 +89,7 @@ def test_gpus_are_chosen_by_index_or_uuid(nvml: FakeNvml, monkeypatch: pytest.Mo
             Machine.detect(gpus=(name,))
     with pytest.raises(RequestError, match="'GPU-' names 2 GPUs"):
         Machine.detect(gpus=("GPU-",))
-    with pytest.raises(RequestError, match="There is none to use; leave it out"):
+    with pytest.raises(RequestError, match="No GPU can be used; leave --gpus out"):
         selected((), ("0",))
 
 
@@ -163,7 +163,7 @@ def test_a_history_that_is_set_aside_is_told_once(
     monkeypatch.setattr("cogmagic._machine.experience.driver_version", lambda: "580.95")
     machine = Machine.of("RTX 4090")
     History(tmp_path).path.write_text("not ours")
-    with pytest.warns(UserWarning, match="history of runs was unreadable"):
+    with pytest.warns(UserWarning, match="run history was unreadable"):
         first = with_experience(machine, machine.gpus[0], tmp_path)
     assert (first.past, first.driver, first.cache_folder) == ((), "580.95", tmp_path)
     with_experience(machine, machine.gpus[0], tmp_path)  # not again

@@ -71,11 +71,11 @@ def test_processes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         kernel.wait()
     assert found[0].name == f"the kernel of train.ipynb, process {kernel.pid}"
     assert [str(h) for h in found[1:]] == ["process 4194305 (n/a)"]
-    assert vram_users_line(found).startswith("VRAM is still held by the kernel of train.ipynb")
+    assert vram_users_line(found).startswith("VRAM is still in use by the kernel of train.ipynb")
 
 
 def test_a_long_list_is_cut() -> None:
     assert vram_users_line([VramUser(f"p{i}", 2**30) for i in range(7)], 2) == (
-        "VRAM is still held by p0 (1.00 GiB), p1 (1.00 GiB) and 5 more."
+        "VRAM is still in use by p0 (1.00 GiB), p1 (1.00 GiB) and 5 more."
     )
     assert vram_users_line([]) == ""

@@ -24,8 +24,8 @@ def test_short_names_and_hub_ids() -> None:
         ("./nowhere", CheckpointError, "No folder at ./nowhere"),
         ("/no/such/folder", CheckpointError, "No folder"),
         ("", RequestError, "Unknown model ''"),
-        ("~nobody-at-all/x", CheckpointError, "no usable path"),
-        ("x" * 5000, CheckpointError, "no usable path"),
+        ("~nobody-at-all/x", CheckpointError, "not a usable path"),
+        ("x" * 5000, CheckpointError, "not a usable path"),
     ],
 )
 def test_names_that_are_nothing(name: str, error: type[Exception], says: str) -> None:

@@ -45,9 +45,9 @@ def test_refused_default_keeps_the_value_before(
 
 def test_default_gpus_apply_to_this_machine_only(shell: Any, capsys: Any) -> None:
     shell.run("%config CogMagic.gpus = '3'")
-    with pytest.raises(RequestError, match="there is no GPU '3'"):
+    with pytest.raises(RequestError, match="this machine has no GPU '3'"):
         shell.run("%cogvideo plan")
-    with pytest.raises(RequestError, match=r"There is none to use; leave it out\."):
+    with pytest.raises(RequestError, match=r"No GPU can be used; leave --gpus out\."):
         shell.run("%%cogvideo\na red circle")
     shell.run("%cogvideo plan --model 5b --gpu 'RTX 3060'")  # the default is not of that machine
     shell.run("%cogvideo plan --model 5b --gpu 'RTX 3090 + RTX 3060' --gpus 1")

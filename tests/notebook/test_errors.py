@@ -64,10 +64,10 @@ def test_empty_prompt_is_refused(shell: Any, cwd: Path) -> None:
     [
         ("fox.avi", "--save fox.avi: the file must end in .mp4, or be a folder."),
         ("there", "--save there: the file must end in .mp4"),
-        ("missing/fox.mp4", "there is no folder missing. Make it first."),
-        ("missing/", "there is no folder missing. Make it first."),
-        ("there.mp4", "there.mp4 is there already. Choose another name, or add --overwrite."),
-        ("there.mp4/fox.mp4", "there is no folder there.mp4."),
+        ("missing/fox.mp4", "the folder missing does not exist. Create it first."),
+        ("missing/", "the folder missing does not exist. Create it first."),
+        ("there.mp4", "there.mp4 already exists. Choose another name, or add --overwrite."),
+        ("there.mp4/fox.mp4", "the folder there.mp4 does not exist."),
         ("/proc/fox.mp4", "/proc cannot be written"),
     ],
 )

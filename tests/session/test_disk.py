@@ -53,7 +53,7 @@ def test_a_disk_that_is_too_full_is_said_before_the_run(
 ) -> None:
     (small_disk / "full").write_bytes(b"x" * 36_000)
     said: list[Progress] = []
-    with pytest.raises(OutputError, match=r"MB left, and the video may take"):
+    with pytest.raises(OutputError, match=r"MB free, but the video may take"):
         cogmagic.generate(PROMPT, model=str(toy), save=small_disk, on_progress=said.append, **CLIP)
     assert said == []
     assert [p.name for p in small_disk.iterdir()] == ["full"]
@@ -125,7 +125,7 @@ def test_a_disk_that_refuses_costs_no_video(
     saved = shell.run_line_magic("cogvideo", "save there.mp4")
     assert saved.path == cwd / "there.mp4"
     assert len(saved.frames()) == 9
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists"):
         shell.run_line_magic("cogvideo", "save there.mp4")
     with pytest.raises(cogmagic.RequestError, match="Where to"):
         shell.run_line_magic("cogvideo", "save")

@@ -35,14 +35,14 @@ def test_default_names_never_collide(cwd: Path) -> None:
     [
         ("clip.avi", "must end in .mp4"),
         ("clip", "must end in .mp4, or be a folder"),
-        ("missing/clip.mp4", "there is no folder missing"),
-        ("missing/", "there is no folder missing"),
-        ("edge.mp4", "is there already"),
-        ("edge.mp4/x.mp4", "there is no folder"),
+        ("missing/clip.mp4", "the folder missing does not exist"),
+        ("missing/", "the folder missing does not exist"),
+        ("edge.mp4", "already exists"),
+        ("edge.mp4/x.mp4", "does not exist"),
         ("/proc/x.mp4", "/proc cannot be written"),
-        ("~nobody-at-all/x.mp4", "is no usable path"),
-        ("x" * 300 + ".mp4", "is no usable path"),
-        ("a\0b.mp4", "is no usable path"),
+        ("~nobody-at-all/x.mp4", "is not a usable path"),
+        ("x" * 300 + ".mp4", "is not a usable path"),
+        ("a\0b.mp4", "is not a usable path"),
     ],
 )
 def test_places_that_cannot_be_written(video: Video, save: str, says: str) -> None:
@@ -64,7 +64,7 @@ def test_overwriting_only_when_asked(video: Video, frames: np.ndarray) -> None:
 def test_a_file_that_appears_meanwhile_is_not_replaced(cwd: Path) -> None:
     target = OutputFile.claim("a.mp4", 1)
     (cwd / "a.mp4").write_text("mine")
-    with pytest.raises(OutputError, match="appeared"):
+    with pytest.raises(OutputError, match="was created by another program"):
         target.commit()
     target.drop()
     assert (cwd / "a.mp4").read_text() == "mine"
@@ -142,6 +142,6 @@ def test_too_little_room_is_said_before_the_run(cwd: Path, monkeypatch: pytest.M
     target = OutputFile.claim("a.mp4", 1)
     check_disk_space(target, request)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(OutputError, match=r"has 0.0 MB left, and the video may take 0\.\d MB"):
+    with pytest.raises(OutputError, match=r"has 0.0 MB free, but the video may take 0\.\d MB"):
         check_disk_space(target, request)
     target.drop()

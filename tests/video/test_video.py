@@ -28,7 +28,7 @@ def test_the_repr_is_small_and_what_changes_is_in_one_element(video: Video) -> N
     assert "<b>" not in stripped
     assert len(bundle["text/plain"]) < 300
     video.path.unlink()
-    assert "no longer there" in video.player_html()
+    assert "no longer exists" in video.player_html()
 
 
 def test_a_video_is_saved_elsewhere(video: Video, tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_video_is_saved_elsewhere(video: Video, tmp_path: Path) -> None:
     copy = video.save(tmp_path / "other" / "b.mp4")
     assert copy.path.read_bytes() == video.path.read_bytes()
     assert copy.path.name == "b.mp4"
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists"):
         video.save(copy.path)
     assert video.save(copy.path, overwrite=True) == copy
     video.path.unlink()

@@ -51,7 +51,8 @@ def _problem(repo_id: str, error: Exception) -> CogMagicError | None:
         return repository
     if constants.is_offline_mode():
         return CheckpointError(
-            f"{repo_id} is not whole in the cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE is"
+            f"{repo_id} is incomplete in the cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE"
+            " is"
             " set. Unset it and restart the kernel to download, or give --model a folder."
         )
     return _network_problem(repo_id, error) or _disk_problem(repo_id, error)
@@ -74,11 +75,11 @@ def _repository_problem(repo_id: str, error: Exception) -> CheckpointError | Non
         )
     if isinstance(error, RepositoryNotFoundError):
         return CheckpointError(
-            f"The hub has no model {repo_id}, and there is no folder of that name. If it is"
+            f"The hub has no model {repo_id}, and no folder has that name. If it is"
             " private, run `hf auth login` in a terminal."
         )
     if isinstance(error, HFValidationError):
-        return CheckpointError(f"{repo_id} is not a hub id (owner/name), and there is no folder.")
+        return CheckpointError(f"{repo_id} is neither a hub id (owner/name) nor a folder.")
     if isinstance(error, JSONDecodeError | FileMetadataError):
         return CheckpointError(
             f"{repo_id} cannot be fetched: {constants.ENDPOINT} does not answer as a Hugging Face"
@@ -105,7 +106,7 @@ def _network_problem(repo_id: str, error: Exception) -> CheckpointError | None:
     if last is None:
         return None
     return CheckpointError(
-        f"{repo_id} cannot be fetched: {constants.ENDPOINT} is out of reach"
+        f"{repo_id} cannot be fetched: {constants.ENDPOINT} cannot be reached"
         f" ({type(last).__name__}: {first_line(last)}). Check the network, and {_RETRY}"
     )
 
@@ -115,9 +116,10 @@ def _disk_problem(repo_id: str, error: Exception) -> OutputError:
 
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return OutputError(
-            f"The disk of {CACHE} filled up while downloading {repo_id}. Free some, and {_RETRY}"
+            f"The disk of {CACHE} filled up while downloading {repo_id}. Free some space, and"
+            f" {_RETRY}"
         )
     return OutputError(
-        f"{repo_id} cannot be put into {CACHE} ({type(error).__name__}: {first_line(error)})."
-        " Set HF_HOME to a folder that can be written and restart the kernel."
+        f"{repo_id} cannot be written to {CACHE} ({type(error).__name__}: {first_line(error)})."
+        " Set HF_HOME to a writable folder and restart the kernel."
     )

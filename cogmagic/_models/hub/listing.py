@@ -72,7 +72,7 @@ class Listing:
                 f"{self.repo_id} has its {component} only as pickled weights (.bin), which cogmagic"
                 " never loads: they can run code. Use a copy saved with safe_serialization=True."
             )
-        return f"{self.repo_id} is incomplete: the hub has no {path} of it."
+        return f"{self.repo_id} is incomplete: {path} is missing on the hub."
 
 
 def read_listing(repo_id: str) -> Listing:

@@ -160,7 +160,9 @@ def test_a_cache_that_cannot_be_written(
 
     (tmp_path / "file").touch()
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(OutputError, match=r"cannot be put into .*Set HF_HOME to a folder"):
+    with pytest.raises(
+        OutputError, match=r"cannot be written to .*Set HF_HOME to a writable folder"
+    ):
         download(identify(original, REPO), silent)
 
 
@@ -170,7 +172,7 @@ def test_offline(hub: Hub, original: Path, offline: Callable[[], None]) -> None:
     offline()
     for attempt in (lambda: find_model("someone/else"), lambda: download(model, silent)):
         with pytest.raises(
-            CheckpointError, match=r"not whole in the cache .* HF_HUB_OFFLINE is set"
+            CheckpointError, match=r"incomplete in the cache .* HF_HUB_OFFLINE is set"
         ):
             attempt()
 

@@ -52,7 +52,7 @@ def test_a_connection_that_never_works_is_given_up(
 ) -> None:
     monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01, 0.01))
     hub.repositories[REPO].cut_after = {SHARD: 0}
-    with pytest.raises(CheckpointError, match=r"out of reach .*resumes where it stopped"):
+    with pytest.raises(CheckpointError, match=r"cannot be reached .*resumes where it stopped"):
         download(find_model(REPO), silent)
     assert len(hub.gets(SHARD)) == 3
 

@@ -18,7 +18,10 @@ from tests.helpers.toy import PROMPT
 
 def test_missing_gpu_is_an_error_beside_its_field(panel: Panel) -> None:
     panel.fields.inputs["prompt"].value = PROMPT
-    for typed, message in (("7", "there is no GPU &#x27;7&#x27;"), ("0,", "name GPUs by index")):
+    for typed, message in (
+        ("7", "this machine has no GPU &#x27;7&#x27;"),
+        ("0,", "name GPUs by index"),
+    ):
         panel.fields.inputs["gpus"].value = typed
         assert message in panel.fields.errors["gpus"].value
         assert panel.hint.value.startswith('<span class="cogmagic-error">GPUs: ')

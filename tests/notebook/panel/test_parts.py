@@ -29,4 +29,4 @@ def test_large_video_is_embedded_and_huge_one_is_named(
     assert "too large" in player(video)
     assert video.path.name in player(video)
     video.path.unlink()
-    assert "no longer there" in player(video)
+    assert "no longer exists" in player(video)
