@@ -131,11 +131,11 @@ def _plan_training(
 ) -> ValidationPlan:
     from cogmagic._planning.precision import dtype_for
     from cogmagic.training.accelerate_run import zero_stage_now
-    from cogmagic.training.plan import described
+    from cogmagic.training.plan import plan_described_validation
 
     found = find_model(model)
     request = Request.of(prompt, found, **known_options(options), **_stand_in(found, options))
-    return described(
+    return plan_described_validation(
         request,
         here,
         dtype_for(request, here),

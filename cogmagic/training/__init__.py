@@ -1,4 +1,4 @@
-"""Videos from a model while it trains, in any loop of accelerate's, with DeepSpeed or without.
+"""Videos from a model while it trains, in any accelerate loop, with DeepSpeed or without.
 
     from cogmagic.training import validation
 
@@ -22,6 +22,7 @@ from cogmagic._models.catalog import DTYPES, Dtype
 from cogmagic._progress import OnProgress, silent
 from cogmagic.training.accelerate_run import check_pipeline, raw_transformer, training_run_of
 from cogmagic.training.borrowed import BorrowedPipeline, describe
+from cogmagic.training.make_video import VideoMaker
 from cogmagic.training.plan import check_training_tier
 from cogmagic.training.preserved import evaluation_mode, restored_random_state
 from cogmagic.training.validation_run import Validation
@@ -43,37 +44,38 @@ def validation(
     """Make videos with a pipeline whose transformer is being trained.
 
     Args:
-        pipe: a CogVideoX pipeline around the parts that are trained with; nothing is loaded, and
-            nothing of it is freed.
-        accelerator: the loop's own.
-        folder: where the videos go; made when it is not there.
-        tier: ``model``, the text encoder whole on the device while it encodes, or ``sequential``,
-            layer by layer; what fits when it is left out. None other than that under DeepSpeed.
-        dtype: what to compute in; by default what mixed precision does, or the transformer's own.
+        pipe: a CogVideoX pipeline of the components that you train with; nothing is loaded, and
+            none of its components is freed.
+        accelerator: the training loop's.
+        folder: where the videos are written; created if missing.
+        tier: ``model``, with the whole text encoder on the device while it encodes, or
+            ``sequential``, layer by layer; by default, the first that fits. None under DeepSpeed.
+        dtype: the precision to compute in; by default that of mixed precision, or else the
+            transformer's own.
         timeout: seconds to wait for the other processes.
         on_progress: called with a `Progress` at every step of this process.
 
     Raises:
         TrainingError: for what would harm the training, before anything moves.
-        TierError: for a tier that is not to be had.
-        RequestError: for a dtype that there is not.
+        TierError: for a tier that a validation does not have.
+        RequestError: for an unknown dtype.
     """
-    engine = training_run_of(accelerator)
+    run = training_run_of(accelerator)
     check_pipeline(pipe)
-    check_training_tier(tier, deepspeed=engine.deepspeed)
+    check_training_tier(tier, deepspeed=run.deepspeed)
     if dtype is not None and dtype not in DTYPES:
         raise RequestError(f"Unknown dtype {dtype!r}. Choose from: {', '.join(DTYPES)}.")
-    transformer = raw_transformer(pipe, accelerator, engine)
-    wanted: Any = dtype or engine.dtype or str(transformer.dtype).removeprefix("torch.")
-    adopted = BorrowedPipeline(pipe, transformer, engine.device, wanted, engine=engine.deepspeed)
+    transformer = raw_transformer(pipe, accelerator, run)
+    compute: Any = dtype or run.dtype or str(transformer.dtype).removeprefix("torch.")
+    borrowed = BorrowedPipeline(pipe, transformer, run, compute)
     with ExitStack() as around:
         configs = Path(around.enter_context(tempfile.TemporaryDirectory()))
         model = describe(pipe, transformer, configs)
+        maker = VideoMaker(pipe, accelerator, run, on_progress or silent)
         v = Validation(
-            adopted, accelerator, engine, model, configs, Path(folder).expanduser(), tier, wanted,
-            timeout, on_progress or silent,
-        )  # fmt: skip
-        around.callback(v.let_go)
+            borrowed, maker, accelerator, model, configs, Path(folder).expanduser(), tier, timeout
+        )
+        around.callback(v.close)
         around.enter_context(restored_random_state())
-        around.enter_context(evaluation_mode(adopted.modules()))
+        around.enter_context(evaluation_mode(borrowed.modules()))
         yield v

@@ -1,4 +1,4 @@
-"""What trains: how accelerate has set it up, what it owns, and whether every process is here."""
+"""The training run as accelerate has set it up, and checks of the pipeline that it trains."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TrainingRun:
     device: torch.device
     """Where this process trains."""
     dtype: Dtype | None = None
-    """What mixed precision computes in; None where it is off."""
+    """The precision of mixed precision; None where it is off."""
     processes: int = 1
     rank: int = 0
     zero_stage: int | None = None
@@ -50,30 +50,30 @@ class TrainingRun:
 
     @property
     def gathers(self) -> bool:
-        """Whether a forward pass needs every process: the weights are in pieces all over them."""
+        """Whether a forward pass needs every process, because each holds a part of the weights."""
         return self.zero_stage == 3
 
-    def mine(self, count: int) -> range:
-        """Which of so many samples this process makes."""
+    def share(self, count: int) -> range:
+        """Indices of the samples that this process makes, of `count`."""
         return range(count) if self.gathers else range(self.rank, count, self.processes)
 
 
 def training_run_of(accelerator: Any) -> TrainingRun:
-    """How `accelerator` trains.
+    """The training run of `accelerator`.
 
     Raises:
-        TrainingError: for a way to train in which the transformer cannot be run from outside.
+        TrainingError: for a kind of training in which the transformer cannot run outside of it.
     """
     state = accelerator.state
     kind = state.distributed_type.name
     if kind in _SHARDED:
         raise TrainingError(
-            f"Validation under {kind} is not known to work; under DeepSpeed, on several processes"
-            " and on one it is."
+            f"Validation under {kind} is not supported. Supported are DeepSpeed, several processes"
+            " (DDP) and one process."
         )
     plugin = state.deepspeed_plugin if kind == "DEEPSPEED" else None
     device = accelerator.device
-    if device.type == "cuda" and device.index is None:  # on one GPU it is not numbered
+    if device.type == "cuda" and device.index is None:  # accelerate gives no index on one GPU
         import torch
 
         device = torch.device("cuda", torch.cuda.current_device())
@@ -87,7 +87,7 @@ def training_run_of(accelerator: Any) -> TrainingRun:
 
 
 def zero_stage_now() -> int | None:
-    """The stage of a DeepSpeed run in this process, None without one; no state is created."""
+    """The ZeRO stage of a DeepSpeed run in this process, or None; creates no accelerate state."""
     states = sys.modules.get("accelerate.state")
     if states is not None and states.is_initialized():
         plugin = states.AcceleratorState._shared_state.get("deepspeed_plugins")
@@ -102,10 +102,10 @@ def zero_stage_now() -> int | None:
 
 
 def raw_transformer(pipe: Any, accelerator: Any, engine: TrainingRun) -> nn.Module:
-    """The pipeline's transformer without what `accelerator.prepare` has put around it.
+    """The pipeline's transformer without the wrappers of `accelerator.prepare`.
 
     Raises:
-        TrainingError: under DeepSpeed, when the transformer is not the one that the engine trains.
+        TrainingError: under DeepSpeed, when the transformer is not the one that it trains.
     """
     raw = _unwrapped(pipe.transformer)
     trained = [_unwrapped(model) for model in accelerator._models]
@@ -121,15 +121,15 @@ _WRAPPERS = ("DistributedDataParallel", "DeepSpeedEngine", "OptimizedModule")
 
 
 def _unwrapped(model: Any) -> nn.Module:
-    """As accelerate's ``unwrap_model``, which brings in DeepSpeed wherever that is installed."""
+    """`model` without wrappers; accelerate's ``unwrap_model`` may import DeepSpeed."""
     while type(model).__name__ in _WRAPPERS:
         model = getattr(model, "_orig_mod", None) or model.module
-    found: nn.Module = model
-    return found
+    module: nn.Module = model
+    return module
 
 
 def release_gathered(accelerator: Any) -> None:
-    """ZeRO-3 keeps weights whole after a forward pass, until the next step of the optimizer."""
+    """Partition weights again, which ZeRO-3 keeps whole from a forward pass to the next step."""
     for model in accelerator._models:
         partition = getattr(model, "empty_partition_cache", None)
         if partition is not None:
@@ -137,7 +137,7 @@ def release_gathered(accelerator: Any) -> None:
 
 
 def check_pipeline(pipe: Any) -> None:
-    """Refuse what is no CogVideoX pipeline, and one that something else places already.
+    """Refuse what is no CogVideoX pipeline, and pipelines that are placed by something else.
 
     Raises:
         TrainingError: with what to call first.
@@ -146,8 +146,9 @@ def check_pipeline(pipe: Any) -> None:
 
     if not type(pipe).__name__.startswith("CogVideoX") or not hasattr(pipe, "transformer"):
         raise TrainingError(
-            f"{type(pipe).__name__} is no CogVideoX pipeline. Build one from the parts that you"
-            " train with: CogVideoXPipeline(tokenizer, text_encoder, vae, transformer, scheduler)."
+            f"{type(pipe).__name__} is no CogVideoX pipeline. Build one from the components that"
+            " you train with:"
+            " CogVideoXPipeline(tokenizer, text_encoder, vae, transformer, scheduler)."
         )
     if len(set((getattr(pipe, "hf_device_map", None) or {}).values())) > 1:
         raise TrainingError("The pipeline is spread over GPUs: call pipe.reset_device_map() first.")
@@ -163,14 +164,14 @@ def check_pipeline(pipe: Any) -> None:
             hooks = getattr(getattr(part, "_diffusers_hook", None), "hooks", {})
             if "group_offloading" in hooks or _offloads(getattr(part, "_hf_hook", None)):
                 raise TrainingError(
-                    f"The {name} is offloaded by a hook, which would take weights from under the"
+                    f"The {name} is offloaded by a hook, which would move weights during the"
                     " training. Call pipe.remove_all_hooks(), and leave enable_…_offload out:"
                     " validation places what it needs."
                 )
 
 
 def _offloads(hook: Any) -> bool:
-    inner = getattr(hook, "hooks", (hook,))  # a sequence of them
+    inner = getattr(hook, "hooks", (hook,))  # SequentialHook holds several
     return any(
         type(h).__name__ in ("CpuOffload", "UserCpuOffloadHook")
         or (type(h).__name__ == "AlignDevicesHook" and h.offload)

@@ -1,4 +1,4 @@
-"""How a validation inside a training run is placed, and what it needs on top of the training."""
+"""The plan of a validation: its tier, and the VRAM that it needs on top of the training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
     "TrainingTier",
     "ValidationPlan",
     "check_training_tier",
-    "described",
+    "plan_described_validation",
     "plan_validation",
 ]
 
@@ -30,22 +30,25 @@ TrainingTier = Literal["none", "deepspeed", "model", "sequential"]
 
 
 TRAINING_TIERS = ("model", "sequential")
-"""What may be asked for by hand."""
+"""The tiers that can be chosen by hand."""
 
 
-_LIVE = 1_000_000_000
+_LIVE_PARAMETERS = 1_000_000_000
 """Parameters that ZeRO-3 keeps whole at a time (DeepSpeed's ``stage3_max_live_parameters``)."""
 
 
-_RULE = (
+_DEEPSPEED_RULE = (
     "DeepSpeed owns the transformer's memory, so nothing is offloaded: every other component is"
     " moved to the device by hand"
 )
 
 
+_WHOLE_FITS = "the text encoder fits beside the training"
+
+
 @dataclass(frozen=True)
 class ValidationPlan:
-    """What a validation will do to memory. Bytes."""
+    """The memory that a validation will need, in bytes."""
 
     request: Request
     """The one that needs most."""
@@ -54,36 +57,36 @@ class ValidationPlan:
     dtype: Dtype
     where: str
     needs: Mapping[str, int]
-    """Per phase, what comes on top of what training holds; empty where nothing is predicted."""
+    """VRAM of each phase on top of the training's; empty where nothing is predicted."""
     free: int | None
-    """What training leaves free on the device; None where unknown."""
+    """VRAM that training leaves free on the device; None where unknown."""
     zero_stage: int | None = None
 
     @property
     def peak(self) -> int:
-        """What must be free, the allocator's overhead included."""
+        """VRAM that must be free, the allocator's overhead included."""
         return reserved_bytes(self.needs) if self.needs else 0
 
     @property
     def missing(self) -> int:
-        """By how much it does not fit."""
+        """VRAM that is lacking; 0 where it fits."""
         return max(self.peak - self.free, 0) if self.free is not None else 0
 
     @property
     def fits(self) -> bool:
-        """Whether it is predicted to run."""
+        """Whether the validation is predicted to fit."""
         return not self.missing
 
     def __str__(self) -> str:
         r = self.request
-        told = f"{r.num_frames} frames of {r.size}, {self.dtype}, on {self.where}"
-        lines = [f"tier     {self.tier}: {self.reason}", f"request  {told}"]
+        clip = f"{r.num_frames} frames of {r.size}, {self.dtype}, on {self.where}"
+        lines = [f"tier     {self.tier}: {self.reason}", f"request  {clip}"]
         if self.needs:
             phases = ", ".join(f"{name} {gib(n)}" for name, n in self.needs.items())
-            lines.append(f"on top   {gib(self.peak)} of {gib(self.free)} that are free ({phases})")
+            lines.append(f"on top   {gib(self.peak)} of {gib(self.free)} free VRAM ({phases})")
         if self.zero_stage == 3:
             lines.append(
-                "samples  every process runs all of them: each holds a piece of the weights"
+                "samples  every process runs all of them: each holds a part of the weights"
             )
         lines.append("VAE      slicing and tiling on")
         return "\n".join(lines)
@@ -91,18 +94,18 @@ class ValidationPlan:
     __repr__ = __str__
 
     def check(self) -> ValidationPlan:
-        """Itself, if it fits.
+        """Return this plan if it fits.
 
         Raises:
-            TrainingError: with the numbers.
+            TrainingError: with the numbers, if it does not.
         """
         if self.fits:
             return self
         phase = max(self.needs, key=lambda name: self.needs[name])
         raise TrainingError(
-            f"Validation needs {gib(self.peak)} on top of the training, in {phase}, and"
-            f" {gib(self.free)} are free on {self.where}. It would need less with fewer"
-            " num_frames or a smaller size; with prompt_embeds given it needs no text encoder."
+            f"Validation needs {gib(self.peak)} of VRAM on top of the training (phase {phase}), but"
+            f" {gib(self.free)} are free on {self.where}. Use fewer num_frames or a smaller size;"
+            " with prompt_embeds no text encoder is needed."
         )
 
 
@@ -118,48 +121,46 @@ def plan_validation(
     zero_stage: int | None = None,
     tier: str | None = None,
 ) -> ValidationPlan:
-    """Choose how the components beside the transformer come to the device.
+    """Choose how the components beside the transformer are moved to the device.
 
-    The text encoder is there only while prompts are encoded, the VAE while frames are made.
+    The text encoder is there only while prompts are encoded, the VAE while frames are generated.
 
     Args:
         request: the one that needs most.
-        foot: its; None where memory is not planned, on a CPU.
-        moved: bytes of each component that has to come to the device.
-        dtype: what validation computes in.
+        foot: its footprint; None on a CPU, where memory is not planned.
+        moved: bytes of each component that has to be moved to the device.
+        dtype: the precision in which validation computes.
         where: the device, in words.
         free: bytes that training leaves free there.
-        text: whether there are prompts to encode.
+        text: whether prompts have to be encoded.
         zero_stage: DeepSpeed's, None without it.
-        tier: ``model`` or ``sequential``; the first that fits when it is left out.
+        tier: ``model`` or ``sequential``; by default, the first that fits.
 
     Raises:
         TierError: for a tier that does not exist, or any under DeepSpeed.
     """
     check_training_tier(tier, deepspeed=zero_stage is not None)
     tier = None if tier == "auto" else tier
-    gathered = _LIVE * ITEM[dtype] if zero_stage == 3 else 0
+    gathered = _LIVE_PARAMETERS * ITEM[dtype] if zero_stage == 3 else 0
 
     def planned(name: TrainingTier, reason: str) -> ValidationPlan:
-        needs = {}
-        if foot is not None:
-            needs = _needs(foot, moved, gathered, text=text, whole=name != "sequential")
+        needs = _needs(foot, moved, gathered, text=text, whole=name != "sequential")
         return ValidationPlan(request, name, reason, dtype, where, needs, free, zero_stage)
 
     if zero_stage is not None:
-        return planned("deepspeed", f"ZeRO-{zero_stage}: {_RULE}")
+        return planned("deepspeed", f"ZeRO-{zero_stage}: {_DEEPSPEED_RULE}")
     if foot is None:
-        return planned("none", "on the CPU nothing has to move")
+        return planned("none", "nothing has to move on the CPU")
     if tier == "sequential":
-        return planned("sequential", "asked for")
-    whole = planned("model", "asked for" if tier else "the text encoder fits beside the training")
+        return planned("sequential", "as requested")
+    whole = planned("model", "as requested" if tier else _WHOLE_FITS)
     if tier is not None or whole.fits or not text:
         return whole
     lacking = f"the text encoder lacks {gib(whole.missing)} beside the training"
-    return planned("sequential", f"{lacking}: it comes layer by layer")
+    return planned("sequential", f"{lacking}, so it is moved layer by layer")
 
 
-def described(
+def plan_described_validation(
     request: Request,
     machine: Machine,
     dtype: Dtype,
@@ -168,12 +169,12 @@ def described(
     zero_stage: int | None = None,
     tier: str | None = None,
 ) -> ValidationPlan:
-    """The plan for a machine on which training is thought to go on, its components in host memory.
+    """The plan on a described machine, for a training whose other components are in host memory.
 
     Args:
-        request: what validation makes.
-        machine: with what is free beside the training.
-        dtype: what validation computes in.
+        request: what validation generates.
+        machine: with the VRAM that is free beside the training.
+        dtype: the precision in which validation computes.
         folder: the checkpoint, for an architecture outside the catalogue.
         zero_stage: DeepSpeed's, None without it.
         tier: as `plan_validation` takes it.
@@ -196,28 +197,39 @@ def described(
 
 
 def check_training_tier(tier: str | None, *, deepspeed: bool) -> None:
-    """Refuse a tier that a validation cannot have.
+    """Refuse a tier that a validation does not have.
 
     Raises:
-        TierError: with what there is.
+        TierError: naming the tiers that it has.
     """
     if tier is None or tier == "auto":
         return
     if deepspeed:
         raise TierError(
-            f"--tier {tier} under DeepSpeed: its engine has the transformer's memory partitioned"
-            " among the processes, and offload hooks would move it away. Leave the tier out."
+            f"--tier {tier} does not work under DeepSpeed, which has partitioned the transformer's"
+            " memory among the processes: offload hooks would move it away. Leave the tier out."
         )
     if tier not in TRAINING_TIERS:
         raise TierError(
-            f"No tier {tier!r} in a validation.{did_you_mean(tier, TRAINING_TIERS)}"
+            f"A validation has no tier {tier!r}.{did_you_mean(tier, TRAINING_TIERS)}"
             f" Choose from: {', '.join(TRAINING_TIERS)}."
         )
 
 
 def _needs(
-    foot: Footprint, moved: Mapping[str, int], gathered: int, *, text: bool, whole: bool
+    foot: Footprint | None, moved: Mapping[str, int], gathered: int, *, text: bool, whole: bool
 ) -> dict[str, int]:
+    """VRAM of each phase on top of the training's; nothing without a footprint.
+
+    Args:
+        foot: the request's footprint.
+        moved: bytes of each component that has to be moved to the device.
+        gathered: bytes that ZeRO-3 gathers.
+        text: whether prompts have to be encoded.
+        whole: whether the text encoder is moved as a whole, not layer by layer.
+    """
+    if foot is None:
+        return {}
     encoder, vae = moved.get("text_encoder", 0), moved.get("vae", 0)
     transformer = moved.get("transformer", 0)
     encode = encoder + foot.encode.peak if whole else foot.encode.leaf_peak

@@ -1,4 +1,4 @@
-"""What training relies on, kept aside while something else runs and put back as it was."""
+"""State that training relies on, restored after something else has run."""
 
 from __future__ import annotations
 
@@ -15,28 +15,27 @@ __all__ = ["evaluation_mode", "restored_attributes", "restored_random_state"]
 
 @contextmanager
 def restored_random_state() -> Iterator[None]:
-    """The states of Python's, NumPy's and torch's generators, on every device, are kept."""
+    """Restore the states of Python's, NumPy's and torch's generators, on every device."""
     import numpy as np
     import torch
 
-    python, numpy, host = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    python, numpy = random.getstate(), np.random.get_state()
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    # fork_rng cannot save the generator of MPS.
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(host)
-        if gpus:
-            torch.cuda.set_rng_state_all(gpus)
-        if mps is not None:
-            torch.mps.set_rng_state(mps)
+    with torch.random.fork_rng(gpus):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+            if mps is not None:
+                torch.mps.set_rng_state(mps)
 
 
 @contextmanager
 def evaluation_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """All in evaluation mode, each part back in its own mode afterwards."""
+    """Put all modules into evaluation mode; restore the mode of each submodule afterwards."""
     parts = [part for module in modules for part in module.modules()]
     modes = [part.training for part in parts]
     try:
@@ -49,9 +48,9 @@ def evaluation_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def restored_attributes(*wanted: tuple[Any, str]) -> Iterator[None]:
-    """Attributes that a run changes are put back."""
+def restored_attributes(*attributes: tuple[Any, str]) -> Iterator[None]:
+    """Restore the attributes, each given as (owner, name)."""
     with ExitStack() as undo:
-        for owner, name in wanted:
+        for owner, name in attributes:
             undo.callback(setattr, owner, name, getattr(owner, name))
         yield

@@ -12,11 +12,11 @@ __all__ = ["log_videos"]
 
 
 _WIDTH = 360
-"""Pixels to which a clip is made smaller for TensorBoard, which keeps it inside its event file."""
+"""Width in pixels of clips for TensorBoard, which stores them in its event file."""
 
 
 def log_videos(trackers: Iterable[Any], videos: Sequence[Video], step: int) -> None:
-    """Show videos in each tracker that can; the others are passed over."""
+    """Log videos to each tracker that can show them; skip the others."""
     for tracker in trackers:
         if tracker.name == "tensorboard":
             for i, video in enumerate(videos):

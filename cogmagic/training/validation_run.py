@@ -1,4 +1,4 @@
-"""The videos of one validation: checked, planned, made by whichever process, told to all."""
+"""The videos of one validation: checked, planned, made by the processes, shared with all."""
 
 from __future__ import annotations
 
@@ -14,25 +14,18 @@ from cogmagic._errors import OutputError, RequestError, TrainingError
 from cogmagic._footprint.footprint import footprint
 from cogmagic._machine.failures import drop_tracebacks
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.memory import Peaks
-from cogmagic._models.catalog import Dtype, Model
-from cogmagic._models.request import Request
-from cogmagic._pipeline.generate import generate_frames
-from cogmagic._progress import Clock, OnProgress
-from cogmagic._version import __version__
-from cogmagic._video.mp4 import write_mp4
-from cogmagic._video.output_file import OutputFile
-from cogmagic._video.report import Report, metadata
+from cogmagic._models.catalog import Model
 from cogmagic._video.video import Video
-from cogmagic.training.accelerate_run import TrainingRun, release_gathered
+from cogmagic.training.accelerate_run import release_gathered
 from cogmagic.training.borrowed import BorrowedPipeline
-from cogmagic.training.meeting import listen, meet, tell
+from cogmagic.training.make_video import VideoMaker
 from cogmagic.training.plan import ValidationPlan, plan_validation
-from cogmagic.training.samples import Sample, samples_of
+from cogmagic.training.prompts import PromptEncoder
+from cogmagic.training.rendezvous import collect, publish, rendezvous
+from cogmagic.training.samples import ValidationSample, samples_of
 from cogmagic.training.trackers import log_videos
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 __all__ = ["Validation"]
@@ -43,229 +36,177 @@ class Validation:
 
     def __init__(
         self,
-        adopted: BorrowedPipeline,
+        borrowed: BorrowedPipeline,
+        maker: VideoMaker,
         accelerator: Any,
-        engine: TrainingRun,
         model: Model,
         configs: Path,
         folder: Path,
         tier: str | None,
-        dtype: Dtype,
         timeout: float,
-        on_progress: OnProgress,
     ) -> None:
-        self._adopted, self._accelerator, self._engine = adopted, accelerator, engine
+        self._borrowed, self._maker, self._accelerator = borrowed, maker, accelerator
+        self._run = borrowed.run
         self._model, self._configs, self._folder = model, configs, folder
-        self._tier, self._dtype, self._timeout = tier, dtype, timeout
-        self._on_progress = on_progress
-        self._met = self._closed = False
-        self._unwritten: list[Exception] = []
+        self._tier, self._timeout = tier, timeout
+        self._prompts = PromptEncoder(borrowed.pipe, borrowed.device, borrowed.dtype)
+        self._started = self._closed = False
 
     def plan(self, requests: Sequence[str | Mapping[str, Any]]) -> ValidationPlan:
-        """What making these would do to memory; nothing moves."""
+        """The memory that making these videos would need; nothing moves."""
         return self._plan(self._samples(requests))
 
     def generate(
         self, requests: Sequence[str | Mapping[str, Any]], *, step: int = 0, overwrite: bool = True
     ) -> list[Video]:
-        """Make and write a video of each request; all of them, in every process.
+        """Make and write a video of each request; every process gets all of them.
 
         Args:
             requests: prompts, or options as `cogmagic.generate` takes them, among them ``prompt``;
-                ``prompt_embeds`` [1, tokens, width] and ``negative_prompt_embeds`` save the text
-                encoder. The seed of each is its place among them unless it is given, so that
-                validations are comparable.
+                with ``prompt_embeds`` [1, tokens, width] and ``negative_prompt_embeds`` the text
+                encoder is not needed. The seed of each is its place in the list unless it is given,
+                so that validations can be compared.
             step: goes into the names, ``step-000100-0.mp4``, and to the trackers.
             overwrite: whether files of an earlier run of the same step may be replaced.
 
         Raises:
             RequestError: for a request that the model cannot fulfil, before anything moves.
-            TrainingError: when it does not fit, or not every process has come.
+            TrainingError: when it does not fit, or a process is missing or has failed.
         """
         try:
             samples = self._samples(requests)
             plan = self._plan(samples).check()
-            names = self._names(len(samples), step, overwrite=overwrite)
+            paths = self._paths(len(samples), step, overwrite=overwrite)
         except Exception as error:
-            with suppress(TrainingError):  # what is wrong here comes first
-                meet(self._engine, self._timeout, refused=str(error) or type(error).__name__)
+            with suppress(TrainingError):  # this process's own error is the one to raise
+                refusal = str(error) or type(error).__name__
+                rendezvous(self._run, self._timeout, refusal=refusal)
             raise
-        meet(self._engine, self._timeout, about=_digest(samples, step))
-        self._met = True
-        videos = self._shared(samples, plan, names)
+        rendezvous(self._run, self._timeout, about=_digest(samples, step))
+        self._started = True
+        videos = self._make_all(samples, plan, paths)
         if self._accelerator.is_main_process:
             try:
                 log_videos(self._accelerator.trackers, videos, step)
-            except Exception as error:  # the videos are there, and the training goes on
-                warnings.warn(f"A tracker did not take the videos: {error}", stacklevel=2)
+            except Exception as error:  # the videos are written, and the training goes on
+                warnings.warn(f"A tracker did not accept the videos: {error}", stacklevel=2)
         return videos
 
-    def _samples(self, requests: object) -> list[Sample]:
+    def close(self) -> None:
+        """End the validation; release what a forward pass has left, if all processes have made one.
+
+        In one process alone, the next step would gather more than in the others.
+        """
+        self._closed = True
+        if self._started:
+            release_gathered(self._accelerator)
+
+    def _samples(self, requests: object) -> list[ValidationSample]:
         if self._closed:
             raise TrainingError("This validation has ended: make videos inside the with block.")
-        return samples_of(requests, self._model, self._adopted)
+        return samples_of(requests, self._model, self._borrowed)
 
-    def _names(self, count: int, step: int, *, overwrite: bool) -> list[Path]:
-        """The files to be written, in a folder that is there."""
+    def _paths(self, count: int, step: int, *, overwrite: bool) -> list[Path]:
+        """The files to write; their folder is created."""
         if not isinstance(step, int):
             raise RequestError(f"step={step!r:.40} is not a whole number.")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"{self._folder} cannot be made ({error.strerror}). Give another folder=."
+                f"{self._folder} cannot be made ({error.strerror}). Pass another folder=."
             ) from None
         paths = [self._folder / f"step-{step:06d}-{i}.mp4" for i in range(count)]
-        if not overwrite and (there := [path for path in paths if path.exists()]):
+        if not overwrite and (existing := [path for path in paths if path.exists()]):
             raise OutputError(
-                f"{there[0]} is there already. Give another step=, or overwrite=True."
+                f"{existing[0]} already exists. Pass another step=, or overwrite=True."
             )
         return paths
 
-    def _shared(
-        self, samples: Sequence[Sample], plan: ValidationPlan, paths: Sequence[Path]
+    def _plan(self, samples: Sequence[ValidationSample]) -> ValidationPlan:
+        device, dtype = self._run.device, self._borrowed.dtype_name
+        requests = [sample.request for sample in samples]
+        largest = max(requests, key=lambda r: r.width * r.height * r.num_frames)
+        gpus = Machine.detect().gpus if device.type == "cuda" else ()
+        gpu = next((g for g in gpus if g.index == (device.index or 0)), None)
+        return plan_validation(
+            largest,
+            footprint(largest, dtype, self._configs) if gpu else None,
+            self._borrowed.bytes_to_move(),
+            dtype=dtype,
+            where=f"{gpu.name} ({device})" if gpu else str(device),
+            free=gpu.available if gpu else None,
+            text=any(self._embeds(sample) is None for sample in samples),
+            zero_stage=self._run.zero_stage,
+            tier=self._tier,
+        )
+
+    def _embeds(self, sample: ValidationSample) -> tuple[torch.Tensor, ...] | None:
+        """The sample's prompt embeddings from the caller or the cache, or None."""
+        return sample.embeds or self._prompts.cached(sample.request)
+
+    def _make_all(
+        self, samples: Sequence[ValidationSample], plan: ValidationPlan, paths: Sequence[Path]
     ) -> list[Video]:
-        """All videos, those of this process and of the others; or the failure of any."""
-        engine, made = self._engine, dict[int, Video]()
+        """The videos of all processes, or the failure of any."""
+        run, made = self._run, dict[int, Video]()
         try:
             self._make_mine(samples, plan, paths, made)
-            if self._unwritten:
-                raise self._unwritten.pop()
+            if self._maker.write_errors:
+                raise self._maker.write_errors.pop()
         except BaseException as error:
-            failure = f"{type(error).__name__}: {error}"
-            tell(engine, (failure, {}))
+            publish(run, (f"{type(error).__name__}: {error}", {}))
             drop_tracebacks(error)
-            # What goes on alone would wait for the others in the training. Under ZeRO-3 they may
-            # wait for this process.
-            if isinstance(error, Exception) and not (engine.gathers and len(made) < len(samples)):
-                listen(engine)
+            # Returning at once, this process would wait for the others inside the training. Under
+            # ZeRO-3 they may be waiting for this process.
+            if isinstance(error, Exception) and not (run.gathers and len(made) < len(samples)):
+                collect(run)
             raise
-        tell(engine, ("", {i: _plain(video) for i, video in made.items()}))
-        told = listen(engine)
-        if others := [f"process {rank} ({said})" for rank, (said, _) in enumerate(told) if said]:
-            raise TrainingError(f"The validation failed in {', '.join(others)}.")
-        for _, theirs in told:
+        publish(run, ("", {i: _picklable(video) for i, video in made.items()}))
+        outcomes = collect(run)
+        failures = [f"process {rank} ({why})" for rank, (why, _) in enumerate(outcomes) if why]
+        if failures:
+            raise TrainingError(f"The validation failed in {', '.join(failures)}.")
+        for _, theirs in outcomes:
             made |= theirs
         return [made[i] for i in sorted(made)]
 
     def _make_mine(
         self,
-        samples: Sequence[Sample],
+        samples: Sequence[ValidationSample],
         plan: ValidationPlan,
         paths: Sequence[Path],
         made: dict[int, Video],
     ) -> None:
+        """Make this process's share of the videos; `made` gets each as soon as it is written."""
         import torch
 
         with torch.no_grad():
             embeds = self._encode(samples, plan)
-            with self._adopted.making():
-                for i in self._engine.mine(len(samples)):
-                    made[i] = self._make(samples[i].request, embeds[i], plan, paths[i])
-
-    def let_go(self) -> None:
-        """Give back what a forward pass has left, if all processes have made one.
-
-        In one process alone it would gather more at the next step than the others.
-        """
-        self._closed = True
-        if self._met:
-            release_gathered(self._accelerator)
-
-    def _plan(self, samples: Sequence[Sample]) -> ValidationPlan:
-        adopted, device = self._adopted, self._engine.device
-        most = max(samples, key=lambda s: s.request.width * s.request.height * s.request.num_frames)
-        gpus = Machine.detect().gpus if device.type == "cuda" else ()
-        gpu = next((g for g in gpus if g.index == (device.index or 0)), None)
-        foot = footprint(most.request, self._dtype, self._configs) if gpu else None
-        return plan_validation(
-            most.request,
-            foot,
-            adopted.moved(),
-            dtype=self._dtype,
-            where=f"{gpu.name} ({device})" if gpu else str(device),
-            free=gpu.available if gpu else None,
-            text=any(s.embeds is None and adopted.embeds(s.request) is None for s in samples),
-            zero_stage=self._engine.zero_stage,
-            tier=self._tier,
-        )
+            with self._borrowed.generating():
+                for i in self._run.share(len(samples)):
+                    made[i] = self._maker.make(samples[i].request, embeds[i], plan, paths[i])
 
     def _encode(
-        self, samples: Sequence[Sample], plan: ValidationPlan
+        self, samples: Sequence[ValidationSample], plan: ValidationPlan
     ) -> list[tuple[torch.Tensor, ...]]:
-        found = [s.embeds or self._adopted.embeds(s.request) for s in samples]
-        if None in found:
-            with self._adopted.encoding(layerwise=plan.tier == "sequential"):
-                found = [
-                    e or self._adopted.encode(s.request)
-                    for e, s in zip(found, samples, strict=True)
+        """The embeddings of all samples; the text encoder moves only if one is missing."""
+        embeds = [self._embeds(sample) for sample in samples]
+        if None in embeds:
+            with self._borrowed.encoding(layerwise=plan.tier == "sequential"):
+                embeds = [
+                    known or self._prompts.encode(sample.request)
+                    for known, sample in zip(embeds, samples, strict=True)
                 ]
-        return [tuple(t.to(self._adopted.dtype) for t in e) for e in found if e is not None]
-
-    def _make(
-        self,
-        request: Request,
-        embeds: tuple[torch.Tensor, ...],
-        plan: ValidationPlan,
-        path: Path,
-    ) -> Video:
-        writes = not self._engine.gathers or self._accelerator.is_main_process
-        target = OutputFile.claim(path, request.seed, overwrite=True) if writes else None
-        clock, measured = Clock(self._on_progress), Peaks(Machine.detect())
-        clock.at_end = measured.close
-        try:
-            frames = generate_frames(self._adopted.pipe, request, clock, embeddings=embeds)
-            clock.phase("save")
-            report = self._report(plan, clock, measured, frames)
-            video = Video(
-                path=target.path if target else path.resolve(), prompt=request.prompt,
-                model=request.model.name, width=request.width, height=request.height,
-                num_frames=len(frames), fps=request.fps, seed=request.seed, report=report,
-            )  # fmt: skip
-            if target:
-                self._write(target, request, video, frames)
-            clock.end()
-        finally:
-            if target:
-                target.drop()
-        return video
-
-    def _write(
-        self, target: OutputFile, request: Request, video: Video, frames: np.ndarray[Any, Any]
-    ) -> None:
-        try:
-            write_mp4(target.part, frames, video.fps, metadata(request, video.report))
-            target.commit()
-        except Exception as error:
-            if not self._engine.gathers:
-                raise
-            self._unwritten.append(error)  # the others need this process for the next sample
-
-    def _report(
-        self, plan: ValidationPlan, clock: Clock, measured: Peaks, frames: np.ndarray[Any, Any]
-    ) -> Report:
-        return Report(
-            tier=plan.tier,
-            reason=plan.reason,
-            device=plan.where,
-            dtype=plan.dtype,
-            peak_allocated=measured.allocated,
-            peak_reserved=measured.reserved,
-            peak_phases=dict(measured.phases),
-            peak_ram=measured.ram,
-            step_seconds=clock.step_seconds("denoise"),
-            seconds=clock.seconds,
-            frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
-            versions={"cogmagic": __version__},
-        )
+        return [tuple(t.to(self._borrowed.dtype) for t in e) for e in embeds if e is not None]
 
 
-def _digest(samples: Sequence[Sample], step: int) -> str:
-    """The same in processes that were given the same."""
-    wishes = [(r.prompt, r.size, r.num_frames, r.seed) for r in (s.request for s in samples)]
-    return hashlib.sha256(repr((step, wishes)).encode()).hexdigest()
+def _digest(samples: Sequence[ValidationSample], step: int) -> str:
+    """A digest that is the same in processes with the same requests."""
+    about = [(r.prompt, r.size, r.num_frames, r.seed) for r in (s.request for s in samples)]
+    return hashlib.sha256(repr((step, about)).encode()).hexdigest()
 
 
-def _plain(video: Video) -> Video:
-    """With mappings that can be pickled."""
+def _picklable(video: Video) -> Video:
+    """The video with a copy of the mappings, which the clock goes on changing."""
     return replace(video, report=replace(video.report, seconds=dict(video.report.seconds)))

@@ -69,8 +69,8 @@ def test_layer_by_layer_gives_the_same_embeddings(
     for layerwise in (False, True):
         with validation(pipe, accelerator, folder=tmp_path) as v:
             samples = v._samples([SMALL | {"prompt": "a blue square"}])
-            with v._adopted.encoding(layerwise=layerwise), torch.no_grad():
-                v._adopted._texts().clear()
-                found.append(v._adopted.encode(samples[0].request)[0])
+            with v._borrowed.encoding(layerwise=layerwise), torch.no_grad():
+                v._prompts.cache.clear()
+                found.append(v._prompts.encode(samples[0].request)[0])
         assert not any(hasattr(m, "_hf_hook") for m in pipe.text_encoder.modules())
     assert torch.equal(*found)

@@ -58,8 +58,8 @@ def test_training_goes_on_after_a_failure_in_validation(tmp_path: Path, zero: st
 @deepspeed
 def test_a_validation_in_one_process_alone_is_told_and_does_not_hang(tmp_path: Path) -> None:
     main, other = train(tmp_path, 2, zero="3", validate="main")
-    assert "Process 1 of 2 did not come to the validation within 5 s" in main["notes"][0]
-    assert "is_main_process: ZeRO-3 keeps a piece of each weight" in main["notes"][0]
+    assert "Process 1 of 2 did not reach the validation within 5 s" in main["notes"][0]
+    assert "is_main_process: ZeRO-3 keeps a part of each weight" in main["notes"][0]
     assert len(main["losses"]) == len(other["losses"]) == 4
     assert (len(main["notes"]), other["notes"]) == (1, [])
     assert main["videos"] == other["videos"]  # the next time all come, and it works

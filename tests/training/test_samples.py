@@ -19,15 +19,15 @@ def test_what_is_asked_for_is_checked_before_anything_is_written(
     folder = tmp_path / "videos"
     with validation(pipe, accelerator, folder=folder) as v:
         for wish, said in (
-            ([], "no request"),
+            ([], "has no request"),
             ("a fox", "list of requests"),
             ([{"prompt": "a fox", "num_frames": 10}], "Nearest: --num-frames 9 or 17"),
             ([{"prompt": "a fox", "guidence_scale": 3}], "guidance_scale"),
             (["very " * 100 + "long"], "reads 64"),
-            ([{"prompt_embeds": torch.zeros(1, 64, 64)}], "give both, or guidance_scale=1"),
+            ([{"prompt_embeds": torch.zeros(1, 64, 64)}], "pass both, or guidance_scale=1"),
             (
                 [{"prompt": "a fox", "negative_prompt_embeds": torch.zeros(1)}],
-                "give both, or neither",
+                "pass both, or neither",
             ),
             ([{"prompt_embeds": torch.zeros(2, 5), "guidance_scale": 1}], r"not \(2, 5\)"),
             ([{"prompt_embeds": [1], "guidance_scale": 1}], "not list"),
@@ -62,6 +62,6 @@ def test_embeddings_that_are_given_need_no_text_encoder(
     named = dict(zip(("prompt_embeds", "negative_prompt_embeds"), embeds, strict=True))
     with validation(pipe, accelerator, folder=tmp_path) as v:
         (given,) = v.generate([SMALL | named | {"seed": 5}], step=1)
-        with pytest.raises(RequestError, match="no text encoder: give prompt_embeds"):
+        with pytest.raises(RequestError, match="no text encoder: pass prompt_embeds"):
             v.generate(["a red circle"])
     assert given.report.frames_sha256 == text.report.frames_sha256

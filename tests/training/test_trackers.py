@@ -22,9 +22,7 @@ def test_a_tracker_that_fails_loses_no_video(
     with validation(pipe, accelerator, folder=tmp_path) as v:
         with pytest.warns(UserWarning, match="A tracker did not take the videos"):
             (video,) = v.generate([SMALL | {"prompt": "a red circle"}])
-        with pytest.raises(
-            OutputError, match=r"is there already\. Give another step=, or overwrite"
-        ):
+        with pytest.raises(OutputError, match=r"already exists\. Pass another step=, or overwrite"):
             v.generate([SMALL | {"prompt": "a red circle"}], overwrite=False)
     assert video.path.is_file()
 

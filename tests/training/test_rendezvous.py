@@ -39,7 +39,7 @@ def test_files_that_are_there_are_refused_by_all_of_zero_3(tmp_path: Path) -> No
     (tmp_path / "videos" / "step-000001-0.mp4").touch()
     for told in train(tmp_path, 2, zero="3", validate="keep"):
         assert len(told["losses"]) == 4
-        assert "is there already. Give another step=" in told["notes"][0]
+        assert "already exists. Pass another step=" in told["notes"][0]
         assert len(told["videos"]) == 3
 
 

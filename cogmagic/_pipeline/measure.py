@@ -1,0 +1,53 @@
+"""The measured facts of a run, as its report and its video state them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._machine.memory import Peaks
+from cogmagic._models.request import Request
+from cogmagic._progress import Clock
+from cogmagic._video.report import Report
+from cogmagic._video.video import Video
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["video_of", "with_measurements"]
+
+
+def with_measurements(
+    report: Report, clock: Clock, peaks: Peaks, frames: np.ndarray[Any, Any]
+) -> Report:
+    """The report with peaks, seconds and the digest of the frames.
+
+    The clock goes on adding to `seconds`: saving is a phase, too.
+    """
+    return replace(
+        report,
+        peak_allocated=peaks.allocated,
+        peak_reserved=peaks.reserved,
+        peak_phases=dict(peaks.phases),
+        peak_ram=peaks.ram,
+        step_seconds=clock.step_seconds("denoise"),
+        seconds=clock.seconds,
+        frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
+    )
+
+
+def video_of(path: Path, request: Request, report: Report, num_frames: int) -> Video:
+    """The video of a request, written to `path` or about to be."""
+    return Video(
+        path=path,
+        prompt=request.prompt,
+        model=request.model.name,
+        width=request.width,
+        height=request.height,
+        num_frames=num_frames,
+        fps=request.fps,
+        seed=request.seed,
+        report=report,
+    )
