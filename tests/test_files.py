@@ -9,6 +9,6 @@ import pytest
 from cogmagic._files import cache_folder
 
 
-def test_the_folder_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COGMAGIC_CACHE", "/somewhere/else")
     assert cache_folder() == Path("/somewhere/else")

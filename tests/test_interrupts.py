@@ -18,7 +18,7 @@ def press() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def test_deferred_it_is_raised_when_the_inside_is_over() -> None:
+def test_deferred_interrupt_is_raised_after_the_block() -> None:
     before, reached = signal.getsignal(signal.SIGINT), []
 
     def importing() -> None:
@@ -33,7 +33,7 @@ def test_deferred_it_is_raised_when_the_inside_is_over() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_deferred_an_error_goes_first() -> None:
+def test_error_in_the_block_precedes_the_deferred_interrupt() -> None:
     def importing() -> None:
         with interrupts_deferred():
             press()
@@ -43,14 +43,14 @@ def test_deferred_an_error_goes_first() -> None:
         importing()
 
 
-def test_held_it_is_ignored() -> None:
+def test_ignored_interrupt_has_no_effect() -> None:
     before = signal.getsignal(signal.SIGINT)
     with interrupts_ignored():
         press()
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_once_it_interrupts_and_then_leaves_tidying_up_alone() -> None:
+def test_second_interrupt_does_not_disturb_the_clean_up() -> None:
     before, stop, tidied = signal.getsignal(signal.SIGINT), threading.Event(), []
 
     def run() -> None:
@@ -68,7 +68,7 @@ def test_once_it_interrupts_and_then_leaves_tidying_up_alone() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_press_that_was_lost_does_not_make_the_run_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_works_again_after_one_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cogmagic._interrupts._REPEAT_AFTER", 0.0)
 
     def run() -> None:
@@ -81,7 +81,7 @@ def test_a_press_that_was_lost_does_not_make_the_run_deaf(monkeypatch: pytest.Mo
         run()
 
 
-def test_in_a_destructor_it_waits_for_the_next_block() -> None:
+def test_interrupt_in_a_destructor_stops_at_the_next_block() -> None:
     """Raised there, it would be printed and forgotten."""
 
     class Gone:
@@ -95,7 +95,7 @@ def test_in_a_destructor_it_waits_for_the_next_block() -> None:
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
-def test_where_interrupts_are_off_they_stay_off(handler: Any) -> None:
+def test_disabled_interrupts_stay_disabled(handler: Any) -> None:
     before = signal.signal(signal.SIGINT, handler)
     try:
         with interrupts_once(threading.Event()):
@@ -104,7 +104,7 @@ def test_where_interrupts_are_off_they_stay_off(handler: Any) -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_somebody_elses_handler_is_put_back() -> None:
+def test_foreign_signal_handler_is_restored() -> None:
     """Such as that of a cell that awaits, which would let the run go on to its end."""
 
     def other(*_: object) -> None:
@@ -120,7 +120,7 @@ def test_somebody_elses_handler_is_put_back() -> None:
 
 
 @pytest.mark.parametrize("context", [interrupts_deferred, interrupts_ignored])
-def test_other_threads_leave_the_signal_alone(context: type) -> None:
+def test_other_threads_do_not_touch_the_signal_handler(context: type) -> None:
     seen: list[object] = []
 
     def inside() -> None:
@@ -133,7 +133,7 @@ def test_other_threads_leave_the_signal_alone(context: type) -> None:
     assert seen == [signal.getsignal(signal.SIGINT)]
 
 
-def test_a_second_press_while_freeing_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_interrupt_during_clean_up_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cogmagic._machine.failures.empty_cache", press)
     with pytest.raises(Cancelled):
         run_releasing_tensors(press)

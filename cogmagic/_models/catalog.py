@@ -25,7 +25,6 @@ __all__ = [
     "Stored",
     "Task",
     "catalogued",
-    "latent_frames",
     "unknown_model",
 ]
 
@@ -196,11 +195,6 @@ MODELS: tuple[Model, ...] = (
         architecture=Architecture(32, 42, 48, patch_size_t=2), stored=Stored("float32"),
     ),
 )  # fmt: skip
-
-
-def latent_frames(num_frames: int) -> int:
-    """Latent frames of a clip: the VAE takes the first frame alone and then four at a time."""
-    return (num_frames - 1) // 4 + 1
 
 
 def catalogued(name: str) -> Model | None:

@@ -14,6 +14,7 @@ __all__ = [
     "POSITION_SIZES",
     "WEIGHTED_COMPONENTS",
     "Configs",
+    "latent_frames",
     "padded_frames",
     "spatial_scale",
     "video_tokens",
@@ -60,6 +61,11 @@ that rotary positions do not depend on) may differ between checkpoints of one mo
 
 POSITION_SIZES = ("sample_height", "sample_width", "sample_frames")
 """Keys that determine memory, too, where the transformer stores a table of positions."""
+
+
+def latent_frames(num_frames: int) -> int:
+    """Latent frames of a clip: the VAE takes the first frame alone and then four at a time."""
+    return (num_frames - 1) // 4 + 1
 
 
 def padded_frames(frames: int, patch_size_t: int | None) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models import rules
 from cogmagic._models.aliases import ALIASES, full_names
-from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler, latent_frames
+from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
+from cogmagic._models.family import latent_frames
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import ANY_INPUT, INPUTS
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cogmagic._footprint.footprint import Footprint
-from cogmagic._models.catalog import Dtype, latent_frames
-from cogmagic._models.family import video_tokens
+from cogmagic._models.catalog import Dtype
+from cogmagic._models.family import latent_frames, video_tokens
 from cogmagic._models.request import Request
 from cogmagic._tiers.pace import mapped, stored
 from cogmagic._units import GIB

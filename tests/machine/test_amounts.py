@@ -25,7 +25,7 @@ def test_amounts_are_read_as_gib(amount: object) -> None:
         *((bad, "is not an amount in GiB") for bad in ("", "gb", None, True, [1], math.nan)),
     ],
 )
-def test_an_impossible_amount_is_refused_with_the_nearest(amount: object, message: str) -> None:
+def test_impossible_amount_is_refused_with_the_nearest(amount: object, message: str) -> None:
     with pytest.raises(RequestError) as refusal:
         gib_bytes(amount, "--vram")
     assert message in str(refusal.value)
@@ -53,7 +53,7 @@ def test_vram_limit_below_1024_is_gib(value: float) -> None:
         (math.inf, "vram_limit=inf is neither GiB nor bytes."),
     ],
 )
-def test_an_ambiguous_or_impossible_vram_limit_is_refused(value: object, message: str) -> None:
+def test_ambiguous_or_impossible_vram_limit_is_refused(value: object, message: str) -> None:
     with pytest.raises(RequestError) as refusal:
         vram_limit_bytes(value)
     assert message in str(refusal.value)

@@ -12,7 +12,7 @@ from cogmagic._units import GIB
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda c: c.name)
-def test_every_card_is_found_by_its_own_name_and_its_drivers(card: object) -> None:
+def test_every_card_is_found_by_its_name_and_its_driver_name(card: object) -> None:
     assert find_card(card.name) == card  # type: ignore[attr-defined]
     driver = "NVIDIA " + card.name.replace(" Laptop", " Laptop GPU")  # type: ignore[attr-defined]
     found = card_for(driver, card.vram)  # type: ignore[attr-defined]
@@ -20,7 +20,7 @@ def test_every_card_is_found_by_its_own_name_and_its_drivers(card: object) -> No
     assert (found.tflops_16, found.capability) == (card.tflops_16, card.capability)  # type: ignore[attr-defined]
 
 
-def test_an_rtx_pro_with_and_without_its_generation() -> None:
+def test_rtx_pro_is_found_with_and_without_its_generation() -> None:
     for name in (
         "RTX PRO 6000",
         "rtx pro 6000 blackwell",
@@ -51,7 +51,7 @@ def test_an_rtx_pro_with_and_without_its_generation() -> None:
         ("H100 SXM", "H100 SXM 80GB"),
     ],
 )
-def test_names_that_people_type(typed: str, name: str) -> None:
+def test_typed_name_finds_the_card(typed: str, name: str) -> None:
     assert find_card(typed).name == name
 
 
@@ -72,17 +72,17 @@ def test_names_that_people_type(typed: str, name: str) -> None:
         ("NVIDIA L40S", 45, "L40S"),
     ],
 )
-def test_names_that_drivers_tell(driver: str, gib: float, name: str) -> None:
+def test_driver_name_finds_the_card(driver: str, gib: float, name: str) -> None:
     found = card_for(driver, round(gib * GIB))
     assert found is not None
     assert found.name == name
 
 
-def test_an_unknown_driver_name_is_no_card() -> None:
+def test_unknown_driver_name_finds_no_card() -> None:
     assert card_for("Moore Threads S80", 16 * GIB) is None
 
 
-def test_several_cards() -> None:
+def test_several_cards_are_parsed() -> None:
     assert [c.name for c in parse_gpus("2x A100 40GB")] == ["A100 40GB"] * 2
     assert [c.name for c in parse_gpus("RTX 3090 + 2 x t4")] == ["RTX 3090", "T4", "T4"]
     machine = Machine.of("2x RTX 3060", ram=32)
@@ -104,20 +104,20 @@ def test_several_cards() -> None:
         ("H100 SXM5", "H100 SXM 80GB"),
     ],
 )
-def test_sizes_and_drivers_names_may_be_typed(typed: str, name: str) -> None:
+def test_typed_size_or_driver_name_finds_the_card(typed: str, name: str) -> None:
     assert find_card(typed).name == name
 
 
 @pytest.mark.parametrize(
     "typed", ["rtx", "Ti", "laptop", "ada", "super", "24GB", "RTX 5090 Laptop"]
 )
-def test_a_word_that_is_no_card_is_not_one(typed: str) -> None:
+def test_words_without_a_model_number_find_no_card(typed: str) -> None:
     with pytest.raises(RequestError, match="Unknown card") as error:
         find_card(typed)
     assert "\n" not in str(error.value)
 
 
-def test_a_size_that_the_card_does_not_have() -> None:
+def test_unknown_variant_lists_the_known_ones() -> None:
     with pytest.raises(RequestError, match=r"Unknown variant 'RTX 3060 8GB'\. Known: .*12\.0 GiB"):
         find_card("RTX 3060 8GB")
     with pytest.raises(RequestError, match=r"'A100 40GB' .* 'A100 80GB'"):
@@ -139,11 +139,11 @@ def test_a_size_that_the_card_does_not_have() -> None:
         "Quadro RTX 6000",  # Turing, not Ada
     ],
 )
-def test_another_chip_of_the_same_number_is_not_taken_for_it(driver: str) -> None:
+def test_other_chip_of_the_same_number_is_no_match(driver: str) -> None:
     assert card_for(driver, 16 * GIB) is None
 
 
-def test_counts_with_and_without_spaces() -> None:
+def test_card_count_is_parsed_with_and_without_spaces() -> None:
     assert [c.name for c in parse_gpus("2x4090+3 × rtx3060")] == ["RTX 4090"] * 2 + ["RTX 3060"] * 3
     for text in ("9" * 5000 + "x T4", "16x T4 + T4"):
         with pytest.raises(RequestError, match="1 to 16"):
@@ -151,7 +151,7 @@ def test_counts_with_and_without_spaces() -> None:
 
 
 @given(st.text(max_size=40), st.none() | st.integers(0, 2**60))
-def test_any_text_gives_a_card_or_one_line(text: str, total: int | None) -> None:
+def test_any_text_gives_a_card_or_a_one_line_error(text: str, total: int | None) -> None:
     card_for(text, total)
     try:
         told = f"{len(parse_gpus(text))} cards"

@@ -9,7 +9,7 @@ from cogmagic._units import GIB
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda c: c.name)
-def test_rates_are_those_of_the_generation(card: Card) -> None:
+def test_card_figures_are_plausible(card: Card) -> None:
     assert 2 <= card.vram / GIB <= 192
     assert 100 < card.bandwidth < 10_000
     assert 3 <= card.pcie[0] <= 5
@@ -18,5 +18,5 @@ def test_rates_are_those_of_the_generation(card: Card) -> None:
     assert 5e9 < card.host_rate < 54e9
 
 
-def test_the_link_of_an_h100_is_as_measured() -> None:
+def test_h100_link_rate_matches_the_measurement() -> None:
     assert find_card("H100 SXM").host_rate == pytest.approx(53e9, rel=0.01)

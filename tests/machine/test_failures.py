@@ -23,12 +23,14 @@ from tests.helpers.shortages import short
         (OutOfMemoryError("ours, explained already"), False, False),
     ],
 )
-def test_whose_memory_ran_out(failure: Exception, device: bool, host: bool) -> None:
+def test_out_of_memory_errors_are_told_apart_by_device_and_host(
+    failure: Exception, device: bool, host: bool
+) -> None:
     assert is_device_shortage(failure) == device
     assert is_shortage(failure) == (device or host)
 
 
-def test_a_gpu_that_has_failed_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unrecoverable_gpu_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with")
 
@@ -40,7 +42,7 @@ def test_a_gpu_that_has_failed_is_told_apart(monkeypatch: pytest.MonkeyPatch) ->
         run_releasing_tensors(broken)
 
 
-def test_an_error_on_a_sound_gpu_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_error_on_a_working_gpu_is_raised_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong() -> None:
         raise RuntimeError("shapes do not match")
 
@@ -52,7 +54,7 @@ def test_an_error_on_a_sound_gpu_stays_what_it_is(monkeypatch: pytest.MonkeyPatc
         run_releasing_tensors(wrong)
 
 
-def test_memory_that_ran_out_outside_the_run_is_explained() -> None:
+def test_out_of_memory_error_suggests_options() -> None:
     def short() -> None:
         raise MemoryError
 

@@ -15,7 +15,7 @@ from cogmagic._machine.gpu import gpu_names
         ("", None), ("0,", None), ([], None), (1.5, None), ([True], None), (False, None),
     ],
 )  # fmt: skip
-def test_names_of_gpus(given: object, names: tuple[str, ...] | None) -> None:
+def test_gpu_names_are_parsed(given: object, names: tuple[str, ...] | None) -> None:
     if names is None:
         with pytest.raises(RequestError, match="name GPUs by index or UUID, as --gpus 0,2"):
             gpu_names(given)

@@ -17,7 +17,7 @@ from cogmagic._machine.history import History, history_table
 from tests.helpers.past_runs import RUN
 
 
-def test_runs_come_back_in_order_and_can_be_forgotten(tmp_path: Path) -> None:
+def test_runs_are_read_in_order_and_can_be_deleted(tmp_path: Path) -> None:
     history = History(tmp_path / "new" / "folder")
     assert history.read() == ()
     runs = [replace(RUN, num_frames=n) for n in (9, 17, 25)]
@@ -28,7 +28,7 @@ def test_runs_come_back_in_order_and_can_be_forgotten(tmp_path: Path) -> None:
     assert history.read() == ()
 
 
-def test_only_the_newest_500_are_kept(tmp_path: Path) -> None:
+def test_only_the_newest_500_runs_are_stored(tmp_path: Path) -> None:
     history = History(tmp_path)
     for n in range(505):
         history.add(replace(RUN, num_frames=n))
@@ -36,7 +36,7 @@ def test_only_the_newest_500_are_kept(tmp_path: Path) -> None:
     assert (len(kept), kept[0].num_frames, kept[-1].num_frames) == (500, 5, 504)
 
 
-def test_kernels_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_writers_lose_no_run(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from cogmagic._machine.history import History
@@ -50,7 +50,7 @@ for _ in range(40):
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00garbage", b"not json\n", b'{"a": 1}\n', b"[]\n"])
-def test_a_foreign_file_is_set_aside_and_told(tmp_path: Path, content: bytes) -> None:
+def test_foreign_file_is_moved_aside_with_a_note(tmp_path: Path, content: bytes) -> None:
     history = History(tmp_path)
     history.path.write_bytes(content)
     assert history.read() == ()
@@ -60,7 +60,7 @@ def test_a_foreign_file_is_set_aside_and_told(tmp_path: Path, content: bytes) ->
     assert History(tmp_path).read() == (RUN,)
 
 
-def test_a_line_cut_short_costs_that_line_only(tmp_path: Path) -> None:
+def test_truncated_line_is_skipped(tmp_path: Path) -> None:
     history = History(tmp_path)
     history.add(RUN)
     with history.path.open("a") as file:
@@ -69,14 +69,14 @@ def test_a_line_cut_short_costs_that_line_only(tmp_path: Path) -> None:
     assert history.read() == (RUN, RUN)
 
 
-def test_a_folder_that_cannot_be_is_no_error(tmp_path: Path) -> None:
+def test_impossible_folder_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     history = History(tmp_path / "file")
     history.add(RUN)
     assert (history.read(), history.clear()) == ((), 0)
 
 
-def test_the_table_shows_measured_and_predicted() -> None:
+def test_table_shows_measured_and_predicted_figures() -> None:
     text = history_table([RUN, replace(RUN, out_of_memory=True, measured_step=None)])
     assert "1.00, 2.00" in text
     assert "out of memory" in text
@@ -100,21 +100,21 @@ ROW = {"v": 1, **asdict(RUN)}
         json.dumps(ROW | {"limit": True}),
     ],
 )
-def test_a_line_that_is_nonsense_costs_that_line_only(tmp_path: Path, line: str) -> None:
+def test_invalid_line_is_skipped(tmp_path: Path, line: str) -> None:
     history = History(tmp_path)
     history.path.write_text(json.dumps(ROW) + "\n" + line + "\n")
     assert history.read() == (RUN,)
     assert history_table(history.read())
 
 
-def test_a_run_is_kept_after_a_line_that_was_cut(tmp_path: Path) -> None:
+def test_run_after_a_truncated_line_is_stored(tmp_path: Path) -> None:
     history = History(tmp_path)
     history.path.write_text(json.dumps(ROW) + "\n" + '{"v": 1, "wh')
     history.add(RUN)
     assert history.read() == (RUN, RUN)
 
 
-def test_lines_of_an_earlier_version_are_read_and_new_facts_kept(tmp_path: Path) -> None:
+def test_lines_with_fewer_or_more_fields_are_read(tmp_path: Path) -> None:
     history = History(tmp_path)
     old = {k: v for k, v in ROW.items() if k not in {"driver", "batch", "limit"}}
     history.path.write_text(json.dumps(old | {"of a later version": 1}) + "\n")
@@ -123,14 +123,14 @@ def test_lines_of_an_earlier_version_are_read_and_new_facts_kept(tmp_path: Path)
     assert history.read() == (RUN, full)
 
 
-def test_a_run_with_impossible_figures_is_not_kept(tmp_path: Path) -> None:
+def test_run_with_impossible_figures_is_not_stored(tmp_path: Path) -> None:
     history = History(tmp_path)
     for amount in (math.nan, math.inf, -1.0, 0.0):
         history.add(replace(RUN, measured_step=amount))
     assert not history.path.exists()
 
 
-def test_a_giant_file_is_set_aside(tmp_path: Path) -> None:
+def test_oversized_file_is_moved_aside(tmp_path: Path) -> None:
     history = History(tmp_path)
     history.path.write_bytes(b"x" * 5_000_001)
     assert history.read() == ()
@@ -138,7 +138,7 @@ def test_a_giant_file_is_set_aside(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_pipe_in_place_of_the_file_does_not_block(tmp_path: Path) -> None:
     history = History(tmp_path)
     os.mkfifo(history.path)
     assert history.read() == ()
@@ -146,7 +146,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_stays_one(tmp_path: Path) -> None:
+def test_symbolic_link_is_preserved(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     target = tmp_path / "elsewhere" / "runs"
     target.write_text((json.dumps(ROW) + "\n") * 500)
@@ -159,7 +159,7 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="fcntl")
-def test_a_lock_that_is_never_let_go_does_not_hang_a_kernel(
+def test_lock_that_is_never_released_does_not_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fcntl
@@ -178,7 +178,7 @@ def test_a_lock_that_is_never_let_go_does_not_hang_a_kernel(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
-def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+def test_unwritable_folder_is_no_error(tmp_path: Path) -> None:
     history = History(tmp_path)
     history.add(RUN)
     history.path.write_text("not ours")
@@ -192,7 +192,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_what_cannot_be_set_aside_is_told_all_the_same(
+def test_file_that_cannot_be_moved_aside_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -208,7 +208,7 @@ def test_what_cannot_be_set_aside_is_told_all_the_same(
     assert history.path.read_text() == "not ours"
 
 
-def test_the_table_of_any_clock_and_name() -> None:
+def test_table_shows_any_date_and_name() -> None:
     odd = [replace(RUN, when=w, model="someone/with-a-long-name-5b") for w in (-1e17, 1e17)]
     for line in history_table(odd).splitlines():
         assert len(line) <= 100

@@ -34,19 +34,19 @@ from tests.helpers.nvml import FakeNvml
         ({"gpus": "T4", "ram": 0}, "--ram 0"),
     ],
 )
-def test_machines_that_cannot_be(arguments: dict[str, object], says: str) -> None:
+def test_impossible_machine_is_refused(arguments: dict[str, object], says: str) -> None:
     with pytest.raises(RequestError) as error:
         Machine.of(**arguments)  # type: ignore[arg-type]
     assert says in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_an_amount_without_a_name() -> None:
+def test_vram_without_a_card_is_a_generic_gpu() -> None:
     (gpu,) = Machine.of(vram=10).gpus
     assert (gpu.total, gpu.name) == (10 * GIB, "GPU of 10 GiB")
 
 
-def test_a_cards_nominal_size_is_all_it_has() -> None:
+def test_nominal_size_of_a_card_is_accepted() -> None:
     (gpu,) = Machine.of("RTX 4090", vram=24).gpus
     assert gpu.total == find_card("RTX 4090").vram
     with pytest.raises(RequestError) as error:
@@ -55,21 +55,23 @@ def test_a_cards_nominal_size_is_all_it_has() -> None:
     assert Machine.of("RTX 4090", vram=23.9).gpus[0].total is not None
 
 
-def test_the_pace_is_the_roomiest_gpus() -> None:
+def test_rates_are_those_of_the_roomiest_gpu() -> None:
     mixed, alone = Machine.of("RTX 3060 + RTX 3090"), Machine.of("RTX 3090")
     assert mixed.roomiest is not None
     assert (mixed.roomiest.name, mixed.rates) == ("RTX 3090", alone.rates)
 
 
 @given(st.floats(0.5, 4096))
-def test_any_amount_leaves_something_free(vram: float) -> None:
+def test_described_gpu_has_free_memory(vram: float) -> None:
     (gpu,) = Machine.of(vram=vram).gpus
     assert gpu.free is not None
     assert gpu.total is not None
     assert 0 < gpu.free < gpu.total
 
 
-def test_gpus_are_chosen_by_index_or_uuid(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_selected_by_index_or_uuid(
+    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
     )
@@ -93,7 +95,9 @@ def test_gpus_are_chosen_by_index_or_uuid(nvml: FakeNvml, monkeypatch: pytest.Mo
         selected((), ("0",))
 
 
-def test_a_cpu_build_of_torch_beside_a_gpu(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_build_of_torch_beside_a_gpu_is_noted(
+    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0+cpu"))
     machine = Machine.detect()
     assert (machine.device, machine.gpus) == ("cpu", ())
@@ -102,7 +106,7 @@ def test_a_cpu_build_of_torch_beside_a_gpu(nvml: FakeNvml, monkeypatch: pytest.M
     assert "\n" not in cpu_only_note((Gpu(0, "H100"),), TorchBuild())
 
 
-def test_a_driver_that_torch_cannot_start() -> None:
+def test_driver_that_is_too_old_for_torch_is_noted() -> None:
     """CI's torch has no CUDA, which is what an outdated driver looks like to it."""
     machine = checked_by_torch(Machine((Gpu(0, "GTX 970"),), device="cuda"))
     assert (machine.device, machine.gpus) == ("cpu", ())
@@ -110,7 +114,7 @@ def test_a_driver_that_torch_cannot_start() -> None:
     assert checked_by_torch(Machine(device="mps")).device == "cpu"
 
 
-def test_detecting_imports_no_torch_and_reads_its_build() -> None:
+def test_detect_reads_the_torch_build_without_importing_torch() -> None:
     code = (
         "import sys, cogmagic; m = cogmagic.Machine.detect(); print(m.ram.total > 0);"
         "from cogmagic._machine.torch_build import torch_build; print(torch_build().version);"
@@ -123,13 +127,13 @@ def test_detecting_imports_no_torch_and_reads_its_build() -> None:
     assert torch_build() == TorchBuild(torch.__version__, torch.version.cuda, torch.version.hip)
 
 
-def test_a_run_on_one_gpu_uses_the_roomiest() -> None:
+def test_roomiest_gpu_is_chosen() -> None:
     gpus = (Gpu(0, "A", free=4 * GIB), Gpu(1, "B", free=40 * GIB), Gpu(2, "C", free=40 * GIB))
     assert Machine(gpus, device="cuda").roomiest is gpus[1]
     assert Machine().roomiest is None
 
 
-def test_the_next_run_uses_the_same_gpu_unless_another_has_more_room() -> None:
+def test_gpu_in_use_is_chosen_among_equals() -> None:
     def roomiest(free: float) -> int:
         """Of two, when the second has this kernel's context and so many GiB free."""
         gpus = Gpu(0, "A", free=24 * GIB), Gpu(1, "B", free=round(free * GIB), reserved=0)
@@ -142,7 +146,7 @@ def test_the_next_run_uses_the_same_gpu_unless_another_has_more_room() -> None:
     assert roomiest(22.9) == 0
 
 
-def test_a_driver_that_does_not_start_is_said_and_asked_again(
+def test_driver_that_does_not_start_is_noted_and_asked_again(
     nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -153,9 +157,7 @@ def test_a_driver_that_does_not_start_is_said_and_asked_again(
     assert "2 NVIDIA GPU(s) seen, but the CUDA driver does not start" in str(Machine.detect().note)
 
 
-def test_a_history_that_is_set_aside_is_told_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damaged_history_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cogmagic._machine.history import History
 
     with_experience = Machine.with_experience

@@ -9,7 +9,7 @@ from cogmagic._units import GIB
 from tests.helpers.files import write
 
 
-def test_the_tightest_limit_of_cgroup_version_2(tmp_path: Path) -> None:
+def test_tightest_cgroup_v2_limit_applies(tmp_path: Path) -> None:
     write(
         tmp_path,
         {
@@ -26,7 +26,7 @@ def test_the_tightest_limit_of_cgroup_version_2(tmp_path: Path) -> None:
     assert cgroup_memory(tmp_path, tmp_path / "membership") == (8 * GIB, 2 * GIB)
 
 
-def test_the_limit_of_a_container_under_cgroup_version_1(tmp_path: Path) -> None:
+def test_cgroup_v1_limit_of_a_container_applies(tmp_path: Path) -> None:
     """The membership names the host's path, which the container does not see."""
     write(
         tmp_path,
@@ -40,13 +40,13 @@ def test_the_limit_of_a_container_under_cgroup_version_1(tmp_path: Path) -> None
     assert cgroup_memory(tmp_path, tmp_path / "membership") == (12 * GIB, 3 * GIB)
 
 
-def test_no_limit_at_all(tmp_path: Path) -> None:
+def test_no_cgroup_limit_is_none(tmp_path: Path) -> None:
     assert cgroup_memory(tmp_path, tmp_path / "nothing") is None
     write(tmp_path, {"membership": "0::/\n", "memory.max": "max\n", "memory.current": "1\n"})
     assert cgroup_memory(tmp_path, tmp_path / "membership") is None
 
 
-def test_host_ram_is_read() -> None:
+def test_host_ram_is_read_from_the_system() -> None:
     ram = host_ram()
     assert ram.total is not None
     assert ram.available is not None

@@ -16,7 +16,7 @@ compare = script("compare")
 TIERS = compare.rows()
 
 
-def test_a_probe_of_a_gpu_that_others_keep_busy_is_not_believed() -> None:
+def test_probe_of_a_busy_gpu_is_recognised() -> None:
     from cogmagic._machine.rates import Rates, disturbed
 
     datasheet = Machine.of("H100 SXM").rates
@@ -31,7 +31,7 @@ def test_a_probe_of_a_gpu_that_others_keep_busy_is_not_believed() -> None:
     "damage",
     ['{"GPU": [{"compute": 0}]}', "[" * 100_000, '{"GPU": {"disk": 1}}', '{"GPU": null}', "é"],
 )
-def test_damaged_rates_are_as_none(tmp_path: Path, damage: str) -> None:
+def test_damaged_rates_file_is_ignored(tmp_path: Path, damage: str) -> None:
     from cogmagic import Gpu
     from cogmagic._machine.rates import Rates, probed_rates, store_probe
 
@@ -51,7 +51,7 @@ def test_damaged_rates_are_as_none(tmp_path: Path, damage: str) -> None:
     assert probed_rates(gpu, tmp_path) == rates
 
 
-def test_rates_are_the_middle_of_the_last_five_probes_with_this_software(tmp_path: Path) -> None:
+def test_rates_are_the_median_of_the_last_five_probes_with_this_software(tmp_path: Path) -> None:
     from cogmagic import Gpu
     from cogmagic._machine.rates import Rates, probed_rates, store_probe
 

@@ -11,7 +11,7 @@ from cogmagic._units import GIB
 from tests.helpers.files import write
 
 
-def test_amd_gpus_from_sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_amd_gpus_are_read_from_sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for n, used in ((0, 2), (1, 4)):
         write(
             tmp_path,

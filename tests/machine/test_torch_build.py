@@ -21,7 +21,7 @@ from cogmagic._machine.torch_build import built_for
         ((9, 4), ["gfx942"], True),
     ],
 )
-def test_which_gpus_a_build_of_torch_serves(
+def test_torch_build_supports_the_gpus_of_its_architectures(
     capability: tuple[int, int] | None, architectures: list[str], usable: bool
 ) -> None:
     assert built_for(capability, architectures) is usable

@@ -22,7 +22,7 @@ from cogmagic._machine.vram_users import (
 )
 
 
-def test_variables_are_named_with_their_bytes() -> None:
+def test_variables_are_listed_with_their_bytes() -> None:
     shared = torch.zeros(1000)
     layer = torch.nn.Linear(10, 10, bias=False)
     layer(torch.ones(1, 10)).sum().backward()
@@ -48,13 +48,13 @@ def test_variables_are_named_with_their_bytes() -> None:
     assert vram_users((), names) == []
 
 
-def test_a_container_that_holds_itself_ends() -> None:
+def test_recursive_container_does_not_hang() -> None:
     names: dict[str, Any] = {"loop": [torch.zeros(1)]}
     names["loop"].append(names["loop"])
     assert [h.nbytes for h in variables(names, "cpu")] == [4]
 
 
-def test_processes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_are_named_by_notebook_or_program(monkeypatch: pytest.MonkeyPatch) -> None:
     env = os.environ | {"JPY_SESSION_NAME": "/home/x/train.ipynb"}
     code = "import time; print('up', flush=True); time.sleep(60)"
     kernel = subprocess.Popen(
@@ -74,7 +74,7 @@ def test_processes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert vram_users_line(found).startswith("VRAM is still in use by the kernel of train.ipynb")
 
 
-def test_a_long_list_is_cut() -> None:
+def test_long_list_of_users_is_shortened() -> None:
     assert vram_users_line([VramUser(f"p{i}", 2**30) for i in range(7)], 2) == (
         "VRAM is still in use by p0 (1.00 GiB), p1 (1.00 GiB) and 5 more."
     )

@@ -36,19 +36,19 @@ def test_aliases_mean_their_full_names(size: Any) -> None:
         ({"size": "96x96", "height": 96}, ("size='96x96'", "height=96")),
     ],
 )
-def test_an_alias_beside_its_full_name_is_refused(options: Any, names: tuple[str, str]) -> None:
+def test_alias_beside_its_full_name_is_refused(options: Any, names: tuple[str, str]) -> None:
     with pytest.raises(RequestError) as refusal:
         Request.of("a fox", "tiny", **options)
     assert all(name in str(refusal.value) for name in names)
 
 
-def test_none_counts_as_left_out() -> None:
+def test_option_that_is_none_counts_as_left_out() -> None:
     assert full_names({"steps": None, "num_inference_steps": 6}) == {"num_inference_steps": 6}
     assert full_names({"steps": 6, "num_inference_steps": None}) == {"num_inference_steps": 6}
 
 
 @pytest.mark.parametrize("size", ["720", "720x", "axb", "1x2x3", 720, (720,), (7, 4.5), (True, 1)])
-def test_what_is_no_size_is_refused(size: object) -> None:
+def test_malformed_size_is_refused(size: object) -> None:
     with pytest.raises(RequestError, match="is not a size like 720x480"):
         parse_size(size)
 

@@ -23,7 +23,7 @@ def broken(toy: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS if not m.embedded], ids=lambda m: m.name)
-def test_a_local_copy_of_a_known_model_is_recognised(model: object, broken: Path) -> None:
+def test_local_copy_of_a_listed_model_is_recognised(model: object, broken: Path) -> None:
     assert isinstance(model, type(MODELS[0]))
     a = model.architecture
     config = json.loads((broken / "transformer" / "config.json").read_text())
@@ -44,7 +44,7 @@ def test_a_local_copy_of_a_known_model_is_recognised(model: object, broken: Path
     assert found.source == str(broken)
 
 
-def test_a_folder_that_is_no_pipeline(tmp_path: Path) -> None:
+def test_folder_without_a_pipeline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no model_index\.json"):
         find_model(str(tmp_path))
     (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
@@ -64,14 +64,14 @@ def test_a_folder_that_is_no_pipeline(tmp_path: Path) -> None:
         ("scheduler/scheduler_config.json", "scheduler/scheduler_config.json is missing"),
     ],
 )
-def test_a_file_that_is_missing(broken: Path, file: str, says: str) -> None:
+def test_missing_file_is_named(broken: Path, file: str, says: str) -> None:
     (broken / file).unlink()
     with pytest.raises(CheckpointError) as error:
         check_folder(broken)
     assert says in str(error.value)
 
 
-def test_a_weight_file_that_was_cut_short(broken: Path) -> None:
+def test_truncated_weight_file_is_refused(broken: Path) -> None:
     file = broken / "transformer" / "diffusion_pytorch_model.safetensors"
     whole = file.read_bytes()
     file.write_bytes(whole[:-1000])
@@ -83,7 +83,7 @@ def test_a_weight_file_that_was_cut_short(broken: Path) -> None:
 
 
 @pytest.mark.parametrize("header", [b"[]", b'{"a": 1}', b'{"a": {"data_offsets": [5, 2]}}', b"{"])
-def test_a_weight_file_with_a_header_of_another_kind(broken: Path, header: bytes) -> None:
+def test_weight_file_with_an_invalid_header_is_refused(broken: Path, header: bytes) -> None:
     file = broken / "vae" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(100))
     with pytest.raises(CheckpointError, match="invalid JSON in header"):
@@ -91,7 +91,7 @@ def test_a_weight_file_with_a_header_of_another_kind(broken: Path, header: bytes
 
 
 @pytest.mark.parametrize("files", ["[1]", '{"a": 5}', '{"a": "../../secret.safetensors"}'])
-def test_an_index_that_names_no_files(broken: Path, files: str) -> None:
+def test_index_without_file_names_is_refused(broken: Path, files: str) -> None:
     index = broken / "vae" / "diffusion_pytorch_model.safetensors.index.json"
     index.write_text(f'{{"weight_map": {files}}}')
     with pytest.raises(CheckpointError, match="names no files of weights"):
@@ -115,7 +115,7 @@ def test_an_index_that_names_no_files(broken: Path, files: str) -> None:
         ("text_encoder", {"d_model": "64"}, "no CogVideoX can be built"),
     ],
 )
-def test_configurations_that_are_damaged(
+def test_damaged_configuration_is_one_line(
     broken: Path, part: str, changes: dict[str, object] | None, says: str
 ) -> None:
     file = broken / part / "config.json"
@@ -126,7 +126,7 @@ def test_configurations_that_are_damaged(
     assert "\n" not in str(error.value)
 
 
-def test_a_shard_that_is_missing(broken: Path) -> None:
+def test_missing_shard_is_named(broken: Path) -> None:
     base = broken / "transformer"
     index = {"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}
     (base / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
@@ -142,7 +142,7 @@ def test_pickled_weights_are_refused(broken: Path) -> None:
         check_folder(broken)
 
 
-def test_a_component_with_code_of_its_own_is_refused(broken: Path) -> None:
+def test_component_of_a_custom_class_is_refused(broken: Path) -> None:
     index = json.loads((broken / "model_index.json").read_text())
     index["transformer"] = ["my_module", "CogVideoXTransformer3DModel"]
     (broken / "model_index.json").write_text(json.dumps(index))

@@ -11,7 +11,7 @@ from cogmagic._models.find import find_model
 from tests.helpers.checkpoints import save_checkpoint
 
 
-def test_short_names_and_hub_ids() -> None:
+def test_models_are_found_by_short_name_and_hub_id() -> None:
     assert find_model("5b").source == "zai-org/CogVideoX-5b"
     assert find_model("THUDM/CogVideoX-5b").source == "THUDM/CogVideoX-5b"
     assert find_model("THUDM/CogVideoX-5b").name == "5b"
@@ -28,13 +28,17 @@ def test_short_names_and_hub_ids() -> None:
         ("x" * 5000, CheckpointError, "not a usable path"),
     ],
 )
-def test_names_that_are_nothing(name: str, error: type[Exception], says: str) -> None:
+def test_unknown_name_is_refused_with_the_nearest(
+    name: str, error: type[Exception], says: str
+) -> None:
     with pytest.raises(error) as raised:
         find_model(name)
     assert says in str(raised.value)
 
 
-def test_a_foreign_folder_takes_its_own_sizes(toy: Path, toy_i2v: Path, tmp_path: Path) -> None:
+def test_unlisted_checkpoint_takes_sizes_from_its_configuration(
+    toy: Path, toy_i2v: Path, tmp_path: Path
+) -> None:
     model = find_model(str(toy))
     assert (model.task, model.width, model.height, model.frames.default) == ("t2v", 96, 96, 17)
     assert model.max_tokens == 16

@@ -35,7 +35,7 @@ def wish(model: str, **options: Any) -> Request:
         ("1.5-5b-i2v", "1360x768", 81, 16, "bfloat16", "dpm", True),
     ],
 )
-def test_defaults_are_the_authors_own(
+def test_defaults_are_those_of_the_authors(
     model: str, size: str, frames: int, fps: int, dtype: str, scheduler: str, dynamic: bool
 ) -> None:
     r = wish(model)
@@ -44,7 +44,7 @@ def test_defaults_are_the_authors_own(
     assert (r.num_inference_steps, r.guidance_scale, r.model.max_tokens) == (50, 6.0, 226)
 
 
-def test_dynamic_guidance_goes_with_dpm_alone() -> None:
+def test_dynamic_guidance_needs_the_dpm_scheduler() -> None:
     assert not wish("5b", scheduler="ddim").use_dynamic_cfg
     assert not wish("2b", scheduler="dpm").use_dynamic_cfg
 
@@ -79,7 +79,7 @@ def test_dynamic_guidance_goes_with_dpm_alone() -> None:
         ("5b-i2v", {"image": 3}, "not int"),
     ],
 )
-def test_a_bad_wish_is_one_line_with_the_way_out(
+def test_invalid_option_is_one_line_with_the_nearest_value(
     model: str, options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(RequestError) as error:
@@ -88,7 +88,7 @@ def test_a_bad_wish_is_one_line_with_the_way_out(
     assert "\n" not in str(error.value)
 
 
-def test_unknown_options_from_python_name_the_nearest() -> None:
+def test_unknown_option_from_python_names_the_nearest() -> None:
     import cogmagic
 
     with pytest.raises(RequestError, match="Did you mean 'num_frames'"):
@@ -97,14 +97,15 @@ def test_unknown_options_from_python_name_the_nearest() -> None:
         cogmagic.generate(None)  # type: ignore[arg-type]
 
 
-def test_an_i2v_model_needs_an_image() -> None:
+def test_image_to_video_model_requires_an_image() -> None:
     with pytest.raises(RequestError, match="--image"):
         Request.of("a fox", BY_NAME["5b-i2v"])
 
 
-def test_images_in_every_form(tmp_path: Path) -> None:
+def test_image_may_be_a_path_bytes_a_pil_image_or_an_array(tmp_path: Path) -> None:
     IMAGE.save(tmp_path / "frame.png")
-    for image in (IMAGE, str(tmp_path / "frame.png"), np.zeros((48, 64, 3), np.uint8)):
+    path = tmp_path / "frame.png"
+    for image in (IMAGE, path, str(path), path.read_bytes(), np.zeros((48, 64, 3), np.uint8)):
         assert wish("5b-i2v", image=image).image.size == (64, 48)
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(RequestError, match="not an image"):
@@ -112,24 +113,24 @@ def test_images_in_every_form(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t"])
-def test_an_empty_prompt(text: str) -> None:
+def test_empty_prompt_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="empty"):
         Request.of(text, BY_NAME["tiny"])
 
 
-def test_a_seed_is_always_there() -> None:
+def test_seed_is_random_unless_given() -> None:
     assert wish("5b").seed != wish("5b").seed
     assert wish("5b", seed=2**64 - 1).seed == 2**64 - 1
 
 
-def test_hub_ids_of_both_organisations() -> None:
+def test_catalogue_knows_the_hub_ids_of_both_organisations() -> None:
     for name in ("5b", "zai-org/CogVideoX-5b", "THUDM/CogVideoX-5b", "thudm/cogvideox-5B"):
         assert catalogued(name) is BY_NAME["5b"]
     assert catalogued("6b") is None
 
 
 @given(st.sampled_from(MODELS), st.integers(-10, 5000), st.integers(-10, 5000))
-def test_the_nearest_size_is_legal(model: Any, width: int, height: int) -> None:
+def test_suggested_size_is_accepted(model: Any, width: int, height: int) -> None:
     """What an error offers must itself be accepted."""
     try:
         Request.of("x", model, width=width, height=height, image=_image(model))
@@ -141,7 +142,7 @@ def test_the_nearest_size_is_legal(model: Any, width: int, height: int) -> None:
 
 
 @given(st.sampled_from(MODELS), st.integers(-100, 1000))
-def test_the_nearest_frame_counts_are_legal(model: Any, count: int) -> None:
+def test_suggested_frame_counts_are_accepted(model: Any, count: int) -> None:
     try:
         Request.of("x", model, num_frames=count, image=_image(model))
     except RequestError as error:
@@ -164,7 +165,7 @@ def _image(model: Any) -> Any:
         ({"dtype": 5}, "dtype=5 is not text. Choose from: float16, bfloat16, float32."),
     ],
 )
-def test_values_of_another_kind(option: dict[str, Any], says: str) -> None:
+def test_option_of_a_wrong_type_is_refused(option: dict[str, Any], says: str) -> None:
     with pytest.raises(RequestError) as error:
         cogmagic.plan(model="5b", machine=Machine.of("RTX 4090"), **option)
     assert str(error.value) == says

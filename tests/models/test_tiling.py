@@ -15,6 +15,6 @@ def test_tiles_are_those_of_the_vae() -> None:
     assert (whole.tiles, whole.tiled) == ([(30, 45)], False)
 
 
-def test_an_odd_latent_frame_is_decoded_with_the_first_batch() -> None:
+def test_odd_latent_frame_is_decoded_with_the_first_batch() -> None:
     assert frame_batches(13) == [3, 2, 2, 2, 2, 2]
     assert frame_batches(1) == [1]

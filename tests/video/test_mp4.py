@@ -11,7 +11,7 @@ from cogmagic import Video
 from cogmagic._video.mp4 import read_metadata, write_mp4
 
 
-def test_the_file_is_h264_yuv420p_with_the_index_in_front(video: Video) -> None:
+def test_file_is_h264_yuv420p_with_faststart(video: Video) -> None:
     with av.open(str(video.path)) as file:
         stream = file.streams.video[0]
         assert (stream.codec.name, stream.format.name) == ("h264", "yuv420p")
@@ -20,13 +20,13 @@ def test_the_file_is_h264_yuv420p_with_the_index_in_front(video: Video) -> None:
     assert 0 < data.find(b"moov") < data.find(b"mdat")
 
 
-def test_frames_come_back_nearly_as_they_went_in(video: Video, frames: np.ndarray) -> None:
+def test_decoded_frames_are_close_to_the_originals(video: Video, frames: np.ndarray) -> None:
     back = video.frames()
     assert (back.shape, back.dtype) == ((9, 64, 96, 3), np.uint8)
     assert np.abs(back.astype(int) - frames).mean() < 6  # colours are stored at half resolution
 
 
-def test_the_file_says_how_it_was_made(tmp_path: Path, frames: np.ndarray) -> None:
+def test_metadata_is_read_back_from_the_file(tmp_path: Path, frames: np.ndarray) -> None:
     prompt = 'quote " backslash \\ emoji 🦊 nul \0 newline \n عربي <script>'
     write_mp4(tmp_path / "a.mp4", frames, 8, {"prompt": prompt, "seed": 2**64 - 1})
     assert read_metadata(tmp_path / "a.mp4") == {"prompt": prompt, "seed": 2**64 - 1}

@@ -19,7 +19,7 @@ from cogmagic._video.mp4 import write_mp4
 from cogmagic._video.output_file import OutputFile, check_disk_space
 
 
-def test_default_names_never_collide(cwd: Path) -> None:
+def test_default_names_do_not_collide(cwd: Path) -> None:
     first = OutputFile.claim(None, 7)
     first.part.write_bytes(b"1")
     first.commit()
@@ -45,7 +45,7 @@ def test_default_names_never_collide(cwd: Path) -> None:
         ("a\0b.mp4", "is not a usable path"),
     ],
 )
-def test_places_that_cannot_be_written(video: Video, save: str, says: str) -> None:
+def test_unwritable_path_is_refused(video: Video, save: str, says: str) -> None:
     before = sorted(video.path.parent.iterdir())
     with pytest.raises(OutputError) as error:
         OutputFile.claim(save, 1)
@@ -53,7 +53,7 @@ def test_places_that_cannot_be_written(video: Video, save: str, says: str) -> No
     assert sorted(video.path.parent.iterdir()) == before
 
 
-def test_overwriting_only_when_asked(video: Video, frames: np.ndarray) -> None:
+def test_file_is_overwritten_only_if_asked(video: Video, frames: np.ndarray) -> None:
     target = OutputFile.claim(video.path, 1, overwrite=True)
     assert video.path.stat().st_size > 0  # the old file is there until the new one is whole
     write_mp4(target.part, frames[:1], 8, {})
@@ -61,7 +61,7 @@ def test_overwriting_only_when_asked(video: Video, frames: np.ndarray) -> None:
     assert len(video.frames()) == 1
 
 
-def test_a_file_that_appears_meanwhile_is_not_replaced(cwd: Path) -> None:
+def test_file_created_during_the_run_is_not_replaced(cwd: Path) -> None:
     target = OutputFile.claim("a.mp4", 1)
     (cwd / "a.mp4").write_text("mine")
     with pytest.raises(OutputError, match="was created by another program"):
@@ -71,7 +71,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(cwd: Path) -> None:
     assert len(list(cwd.iterdir())) == 1
 
 
-def test_a_folder_gets_the_default_name(cwd: Path) -> None:
+def test_folder_gets_a_file_with_the_default_name(cwd: Path) -> None:
     (cwd / "clips").mkdir()
     for save in ("clips", "clips/"):
         target = OutputFile.claim(save, 5)
@@ -80,7 +80,7 @@ def test_a_folder_gets_the_default_name(cwd: Path) -> None:
         target.drop()
 
 
-def test_permissions_are_those_of_any_new_file(cwd: Path) -> None:
+def test_file_has_the_permissions_of_any_new_file(cwd: Path) -> None:
     target = OutputFile.claim("a.mp4", 1)
     target.commit()
     (cwd / "b").touch()
@@ -88,7 +88,7 @@ def test_permissions_are_those_of_any_new_file(cwd: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small disk")
-def test_a_disk_that_fills_up_is_said(tmp_path: Path) -> None:
+def test_disk_that_fills_up_is_an_output_error(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
@@ -105,7 +105,7 @@ def test_a_disk_that_fills_up_is_said(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_what_a_killed_kernel_left_is_cleared_and_what_is_being_written_is_not(cwd: Path) -> None:
+def test_leftovers_of_killed_kernels_are_removed_and_files_in_use_are_not(cwd: Path) -> None:
     code = (
         "import os, signal; from cogmagic._video.output_file import OutputFile;"
         "t = OutputFile.claim('a.mp4', 1); print(t.part, flush=True); os.kill(os.getpid(), 9)"
@@ -123,7 +123,9 @@ def test_what_a_killed_kernel_left_is_cleared_and_what_is_being_written_is_not(c
     assert [p.name for p in cwd.iterdir()] == [".mine.part.mp4"]
 
 
-def test_a_folder_that_became_read_only_is_said(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_that_became_read_only_is_an_output_error(
+    cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = OutputFile.claim("a.mp4", 1)
 
     def refuse(*_: object) -> None:
@@ -137,7 +139,9 @@ def test_a_folder_that_became_read_only_is_said(cwd: Path, monkeypatch: pytest.M
     assert list(cwd.iterdir()) == []
 
 
-def test_too_little_room_is_said_before_the_run(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_is_refused_before_the_run(
+    cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request = Request.of("x", find_model("tiny"))
     target = OutputFile.claim("a.mp4", 1)
     check_disk_space(target, request)

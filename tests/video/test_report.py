@@ -7,5 +7,5 @@ import json
 from cogmagic import Video
 
 
-def test_the_report_serialises(video: Video) -> None:
+def test_report_serialises_to_json(video: Video) -> None:
     assert json.loads(json.dumps(video.report.facts()))["tier"] == "none"

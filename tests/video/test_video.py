@@ -11,7 +11,7 @@ import pytest
 from cogmagic import OutputError, Video
 
 
-def test_the_player_embeds_small_files_and_links_large_ones(video: Video) -> None:
+def test_player_embeds_small_files_and_links_large_ones(video: Video) -> None:
     html = video.player_html()
     assert 'src="data:video/mp4;base64,' in html
     assert 'poster="data:image/jpeg;base64,' in html
@@ -20,7 +20,7 @@ def test_the_player_embeds_small_files_and_links_large_ones(video: Video) -> Non
     assert "video/mp4" not in linked
 
 
-def test_the_repr_is_small_and_what_changes_is_in_one_element(video: Video) -> None:
+def test_repr_is_small_with_volatile_text_in_one_element(video: Video) -> None:
     bundle = video._repr_mimebundle_()
     stripped = re.sub(r'(?s)<div class="cogmagic-volatile".*?</div>', "", bundle["text/html"])
     assert "seed 3" in bundle["text/html"]
@@ -31,7 +31,7 @@ def test_the_repr_is_small_and_what_changes_is_in_one_element(video: Video) -> N
     assert "no longer exists" in video.player_html()
 
 
-def test_a_video_is_saved_elsewhere(video: Video, tmp_path: Path) -> None:
+def test_video_can_be_saved_to_another_path(video: Video, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     copy = video.save(tmp_path / "other" / "b.mp4")
     assert copy.path.read_bytes() == video.path.read_bytes()
@@ -45,7 +45,7 @@ def test_a_video_is_saved_elsewhere(video: Video, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.glob("*.mp4")) == []
 
 
-def test_a_video_that_is_only_in_memory(video: Video, tmp_path: Path) -> None:
+def test_video_in_memory_can_be_shown_and_saved(video: Video, tmp_path: Path) -> None:
     unsaved = replace(video, path=tmp_path / "never.mp4", unsaved=video.path.read_bytes())
     assert (unsaved.frames() == video.frames()).all()
     assert "base64" in unsaved.player_html()

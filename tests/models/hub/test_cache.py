@@ -21,7 +21,9 @@ from tests.helpers.hub import NEEDED, REPO, SHARD, kernel, parts, same, stop_at
 from tests.helpers.hub_server import Hub, Repository
 
 
-def test_other_programs_find_the_checkpoint(hub: Hub, offline: Callable[[], None]) -> None:
+def test_checkpoint_is_stored_as_the_hub_client_stores_it(
+    hub: Hub, offline: Callable[[], None]
+) -> None:
     from diffusers import CogVideoXPipeline
 
     download(find_model(REPO), silent)
@@ -29,7 +31,9 @@ def test_other_programs_find_the_checkpoint(hub: Hub, offline: Callable[[], None
     assert CogVideoXPipeline.from_pretrained(REPO).vae is not None
 
 
-def test_an_old_version_is_not_mixed_in(hub: Hub, repository: Repository, tmp_path: Path) -> None:
+def test_new_commit_is_not_mixed_with_old_files(
+    hub: Hub, repository: Repository, tmp_path: Path
+) -> None:
     model = find_model(REPO)
     with pytest.raises(Cancelled):
         download(model, stop_at(0.5))
@@ -44,7 +48,9 @@ def test_an_old_version_is_not_mixed_in(hub: Hub, repository: Repository, tmp_pa
     assert not old.exists()  # of no use any more
 
 
-def test_a_new_commit_with_the_same_weights_fetches_none(hub: Hub, repository: Repository) -> None:
+def test_new_commit_with_the_same_weights_fetches_no_weights(
+    hub: Hub, repository: Repository
+) -> None:
     download(find_model(REPO), silent)
     repository.commit = "2" * 40
     (repository.folder / "model_index.json").write_text(
@@ -55,7 +61,7 @@ def test_a_new_commit_with_the_same_weights_fetches_none(hub: Hub, repository: R
     assert [r.split()[2] for r in hub.gets()] == ["model_index.json"]
 
 
-def test_a_partial_copy_is_completed(hub: Hub, original: Path) -> None:
+def test_incomplete_checkpoint_is_completed(hub: Hub, original: Path) -> None:
     from huggingface_hub import snapshot_download
 
     snapshot_download(REPO, allow_patterns=["vae/*", "text_encoder/*", "README.md"])
@@ -66,7 +72,7 @@ def test_a_partial_copy_is_completed(hub: Hub, original: Path) -> None:
     assert not [r for r in hub.gets() if " vae/" in r or " text_encoder/" in r]
 
 
-def test_a_copy_by_another_program_is_used(hub: Hub, original: Path) -> None:
+def test_checkpoint_of_the_hub_client_is_used(hub: Hub, original: Path) -> None:
     from huggingface_hub import snapshot_download
 
     snapshot_download(REPO, ignore_patterns=["*.png", "transformer/diffusion_pytorch_model.saf*s"])
@@ -76,9 +82,7 @@ def test_a_copy_by_another_program_is_used(hub: Hub, original: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["short", "header", "config"])
-def test_what_was_damaged_in_the_cache_is_fetched_again(
-    hub: Hub, original: Path, damage: str
-) -> None:
+def test_damaged_file_in_the_cache_is_fetched_again(hub: Hub, original: Path, damage: str) -> None:
     model = find_model(REPO)
     folder = download(model, silent)
     name = "vae/config.json" if damage == "config" else SHARD
@@ -101,7 +105,7 @@ def test_what_was_damaged_in_the_cache_is_fetched_again(
 
 @pytest.mark.parametrize("name", ["5b", "zai-org/CogVideoX-5b", "thudm/cogvideox-5b"])
 @pytest.mark.parametrize("owner", ["zai-org", "THUDM"])
-def test_a_known_model_is_found_under_either_organisation(
+def test_cached_model_is_used_under_either_organisation(
     hub: Hub, original: Path, name: str, owner: str
 ) -> None:
     cached = f"{owner}/CogVideoX-5b"
@@ -112,7 +116,7 @@ def test_a_known_model_is_found_under_either_organisation(
     assert not hub.requests
 
 
-def test_a_finetune_is_not_taken_for_the_model_that_it_was_made_from(
+def test_finetune_is_not_mistaken_for_its_base_model(
     hub: Hub, original: Path, repository: Repository
 ) -> None:
     base = "THUDM/CogVideoX-5b"
@@ -127,7 +131,7 @@ def test_a_finetune_is_not_taken_for_the_model_that_it_was_made_from(
     assert local_folder(model) is None
 
 
-def test_content_that_another_repository_has_is_not_fetched_again(hub: Hub, original: Path) -> None:
+def test_content_of_another_repository_is_reused(hub: Hub, original: Path) -> None:
     download(find_model(REPO), silent)
     hub.repositories["someone/copy"] = Repository(original)
     hub.requests.clear()
@@ -136,7 +140,7 @@ def test_content_that_another_repository_has_is_not_fetched_again(hub: Hub, orig
     assert not hub.gets(".safetensors ")
 
 
-def test_without_symlinks_nothing_is_there_twice(
+def test_without_symlinks_each_file_is_stored_once(
     hub: Hub, original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -153,7 +157,7 @@ def test_without_symlinks_nothing_is_there_twice(
     assert same(download(model, silent), original)
 
 
-def test_a_cache_that_cannot_be_written(
+def test_unwritable_cache_is_refused_with_advice(
     hub: Hub, original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -166,7 +170,9 @@ def test_a_cache_that_cannot_be_written(
         download(identify(original, REPO), silent)
 
 
-def test_offline(hub: Hub, original: Path, offline: Callable[[], None]) -> None:
+def test_offline_run_uses_the_cache_or_is_refused(
+    hub: Hub, original: Path, offline: Callable[[], None]
+) -> None:
     model = identify(original, REPO)
     fetch_tokenizer(model)  # a beginning is here
     offline()
@@ -177,7 +183,9 @@ def test_offline(hub: Hub, original: Path, offline: Callable[[], None]) -> None:
             attempt()
 
 
-def test_kernels_that_download_at_once(hub: Hub, original: Path, tmp_path: Path) -> None:
+def test_concurrent_kernels_download_each_file_once(
+    hub: Hub, original: Path, tmp_path: Path
+) -> None:
     hub.repositories[REPO].seconds_per_chunk = 0.01
     kernels = [kernel(hub, tmp_path) for _ in range(3)]
     outs = [k.communicate(timeout=60) for k in kernels]
@@ -192,7 +200,7 @@ def test_kernels_that_download_at_once(hub: Hub, original: Path, tmp_path: Path)
     assert not parts(tmp_path)
 
 
-def test_where_locks_do_not_work_the_cache_is_still_right(
+def test_cache_is_intact_on_file_systems_without_locks(
     hub: Hub, original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some network file systems grant a lock to everybody."""
@@ -221,7 +229,7 @@ def test_where_locks_do_not_work_the_cache_is_still_right(
     assert same(folder, original)
 
 
-def test_a_plan_counts_what_is_still_to_come(
+def test_plan_counts_the_bytes_that_are_not_cached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants

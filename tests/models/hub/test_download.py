@@ -21,7 +21,7 @@ from tests.helpers.hub_server import Hub, Repository, etag
 from tests.helpers.toy import PROMPT, QUICK
 
 
-def test_the_needed_files_and_no_others(hub: Hub, original: Path) -> None:
+def test_download_fetches_only_the_files_that_a_pipeline_needs(hub: Hub, original: Path) -> None:
     told: list[Progress] = []
     folder = download(find_model(REPO), told.append)
     assert files(folder) == NEEDED
@@ -38,7 +38,7 @@ def test_the_needed_files_and_no_others(hub: Hub, original: Path) -> None:
     assert weights == list(range(len(NEEDED) - 4, len(NEEDED)))  # after everything small
 
 
-def test_the_cell_downloads_and_then_works_offline(
+def test_cell_downloads_once_and_then_works_offline(
     hub: Hub, shell: Any, offline: Callable[[], None]
 ) -> None:
     cell = f"%%cogvideo --model {REPO} --frames 9 --steps 2 --seed 1 --out {{}}\n{PROMPT}"
@@ -52,14 +52,14 @@ def test_the_cell_downloads_and_then_works_offline(
     assert len(hub.requests) == asked
 
 
-def test_a_long_prompt_fails_before_any_weights(hub: Hub, cwd: Path) -> None:
+def test_long_prompt_is_refused_before_weights_are_fetched(hub: Hub, cwd: Path) -> None:
     with pytest.raises(RequestError, match="it would ignore"):
         cogmagic.generate("red circle " * 20, model=REPO, **QUICK)
     assert hub.gets("tokenizer.json")
     assert not hub.gets(".safetensors ")
 
 
-def test_planning_fetches_configurations_only(hub: Hub) -> None:
+def test_plan_fetches_configurations_only(hub: Hub) -> None:
     found = cogmagic.plan(model=REPO, machine=cogmagic.Machine.of("RTX 3060"))
     assert found.fits
     assert found.peak_allocated
@@ -72,7 +72,7 @@ def test_planning_fetches_configurations_only(hub: Hub) -> None:
     ]
 
 
-def test_an_unknown_finetune_is_identified_by_its_configs(
+def test_unlisted_finetune_is_identified_by_its_configurations(
     hub: Hub, offline: Callable[[], None]
 ) -> None:
     model = find_model(REPO)
@@ -82,7 +82,7 @@ def test_an_unknown_finetune_is_identified_by_its_configs(
     assert find_model(REPO) == model  # from the cache
 
 
-def test_an_old_name_that_the_hub_redirects(hub: Hub, original: Path) -> None:
+def test_redirected_repository_name_is_followed(hub: Hub, original: Path) -> None:
     hub.repositories["zai-org/CogVideoX-5b"] = Repository(original)
     hub.moved["THUDM/CogVideoX-5b"] = "zai-org/CogVideoX-5b"
     model = find_model("THUDM/CogVideoX-5b")
@@ -91,7 +91,7 @@ def test_an_old_name_that_the_hub_redirects(hub: Hub, original: Path) -> None:
     assert cached_folder(model) == folder
 
 
-def test_the_servers_etags_are_git_s_and_sha256(original: Path) -> None:
+def test_fake_hub_sends_git_and_sha256_etags(original: Path) -> None:
     weights = original / SHARD
     assert etag(weights) == hashlib.sha256(weights.read_bytes()).hexdigest()
     git = shutil.which("git")

@@ -17,7 +17,7 @@ from tests.helpers.hub import REPO, SHARD, kernel
 from tests.helpers.hub_server import Hub, Repository
 
 
-def test_a_full_disk_is_refused_before_any_weights(hub: Hub) -> None:
+def test_full_disk_is_refused_before_weights_are_fetched(hub: Hub) -> None:
     hub.repositories[REPO].claimed = {SHARD: 10**15}
     with pytest.raises(OutputError, match=r"needs 1000000\.\d GB of disk .* has \d+\.\d GB free"):
         download(find_model(REPO), silent)
@@ -32,7 +32,9 @@ def test_a_full_disk_is_refused_before_any_weights(hub: Hub) -> None:
         (500, "answered 500. Wait a little"),
     ],
 )
-def test_a_hub_that_refuses(hub: Hub, original: Path, status: int, says: str) -> None:
+def test_http_error_of_the_hub_is_one_line_with_advice(
+    hub: Hub, original: Path, status: int, says: str
+) -> None:
     hub.repositories[REPO].status = status
     if status == 401:
         del hub.repositories[REPO]
@@ -47,7 +49,9 @@ def test_a_hub_that_refuses(hub: Hub, original: Path, status: int, says: str) ->
         assert "\n" not in str(raised.value)
 
 
-def test_a_hub_that_is_not_there(hub: Hub, original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_hub_is_one_line_with_advice(
+    hub: Hub, original: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
@@ -57,19 +61,21 @@ def test_a_hub_that_is_not_there(hub: Hub, original: Path, monkeypatch: pytest.M
         find_model(REPO)
 
 
-def test_a_name_that_no_repository_can_have(hub: Hub) -> None:
+def test_invalid_repository_name_is_refused_without_a_request(hub: Hub) -> None:
     with pytest.raises(CheckpointError, match=r"^a--b/c is neither a hub id"):
         find_model("a--b/c")
     assert not hub.requests
 
 
-def test_a_login_page_is_not_a_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_page_instead_of_the_hub_is_recognised(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tests.helpers.hub_server.json.dumps", lambda _: "<html>Sign in</html>")
     with pytest.raises(CheckpointError, match="does not answer as a Hugging Face hub does"):
         find_model(REPO)
 
 
-def test_a_repository_of_another_kind(hub: Hub, repository: Repository) -> None:
+def test_repository_without_a_pipeline_is_refused(hub: Hub, repository: Repository) -> None:
     index = json.loads((repository.folder / "model_index.json").read_text())
     index["_class_name"] = "StableDiffusionPipeline"
     (repository.folder / "model_index.json").write_text(json.dumps(index))
@@ -97,7 +103,7 @@ def _cache() -> Path:
         ("notes.txt", "is missing on the hub"),
     ],
 )
-def test_a_repository_without_safetensors(
+def test_repository_without_safetensors_is_refused(
     hub: Hub, repository: Repository, instead: str, says: str
 ) -> None:
     vae = repository.folder / "vae"
@@ -107,14 +113,14 @@ def test_a_repository_without_safetensors(
     assert not hub.gets(".safetensors ")
 
 
-def test_an_index_cannot_name_files_elsewhere(hub: Hub, repository: Repository) -> None:
+def test_index_that_names_files_elsewhere_is_refused(hub: Hub, repository: Repository) -> None:
     index = repository.folder / "transformer/diffusion_pytorch_model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "../../../../escaped.safetensors"}}))
     with pytest.raises(CheckpointError):
         download(find_model(REPO), silent)
 
 
-def test_nothing_heavy_is_loaded_to_refuse_a_name(hub: Hub, tmp_path: Path) -> None:
+def test_unknown_name_is_refused_without_importing_torch(hub: Hub, tmp_path: Path) -> None:
     out, errors = kernel(hub, tmp_path, "no/such").communicate(timeout=30)
     assert out.startswith("CheckpointError The hub has no model no/such")
     assert errors == ""

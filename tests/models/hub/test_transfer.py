@@ -20,7 +20,7 @@ from tests.helpers.hub_server import Hub, Repository
 from tests.helpers.toy import PROMPT, QUICK
 
 
-def test_a_broken_connection_goes_on_where_it_broke(
+def test_download_resumes_after_a_broken_connection(
     hub: Hub, original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01,))
@@ -33,7 +33,7 @@ def test_a_broken_connection_goes_on_where_it_broke(
     assert len(starts) >= 3
 
 
-def test_a_connection_that_falls_silent_is_taken_up_again(
+def test_download_resumes_after_a_read_timeout(
     hub: Hub, original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -47,7 +47,7 @@ def test_a_connection_that_falls_silent_is_taken_up_again(
     assert [r.split()[3] for r in hub.gets(SHARD)] == ["0-", "1000-"]
 
 
-def test_a_connection_that_never_works_is_given_up(
+def test_download_fails_after_repeated_broken_connections(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01, 0.01))
@@ -58,7 +58,7 @@ def test_a_connection_that_never_works_is_given_up(
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_stopped_download_is_resumed(
+def test_interrupted_download_is_resumed_by_the_next_run(
     hub: Hub, original: Path, tmp_path: Path, ranges: bool
 ) -> None:
     hub.repositories[REPO].ranges = ranges
@@ -80,7 +80,7 @@ def test_a_stopped_download_is_resumed(
     assert not parts(tmp_path)
 
 
-def test_stopping_a_run_while_it_downloads(hub: Hub, cwd: Path, session: Any) -> None:
+def test_run_can_be_cancelled_while_it_downloads(hub: Hub, cwd: Path, session: Any) -> None:
     before = set(cwd.iterdir())
     with pytest.raises(Cancelled):
         cogmagic.generate(PROMPT, model=REPO, on_progress=stop_at(0.5), **QUICK)
@@ -91,14 +91,16 @@ def test_stopping_a_run_while_it_downloads(hub: Hub, cwd: Path, session: Any) ->
     assert video.path.is_file()
 
 
-def test_the_token_is_shown_to_the_hub_alone(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_is_sent_to_the_hub_only(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     hub.tokens = {"hub": set(), "cdn": set()}
     download(find_model(REPO), silent)
     assert hub.tokens == {"hub": {"Bearer hf_secret"}, "cdn": {None}}
 
 
-def test_damage_on_the_way_is_noticed(hub: Hub, original: Path, tmp_path: Path) -> None:
+def test_corrupted_download_is_refused_and_removed(
+    hub: Hub, original: Path, tmp_path: Path
+) -> None:
     hub.repositories[REPO].corrupt = {SHARD}
     model = find_model(REPO)
     with pytest.raises(CheckpointError, match="arrived damaged"):
@@ -108,7 +110,7 @@ def test_damage_on_the_way_is_noticed(hub: Hub, original: Path, tmp_path: Path) 
     assert same(download(model, silent), original)
 
 
-def test_an_interrupt_keeps_what_is_here(hub: Hub, original: Path, tmp_path: Path) -> None:
+def test_interrupt_leaves_the_partial_file(hub: Hub, original: Path, tmp_path: Path) -> None:
     hub.repositories[REPO].seconds_per_chunk = 0.2
     process = kernel(hub, tmp_path)
     assert process.stdout
@@ -129,7 +131,7 @@ def test_an_interrupt_keeps_what_is_here(hub: Hub, original: Path, tmp_path: Pat
     assert hub.gets(".safetensors ")[1].endswith(f" {len(kept)}-")
 
 
-def test_a_killed_kernel_leaves_no_lock(hub: Hub, original: Path, tmp_path: Path) -> None:
+def test_killed_kernel_leaves_no_lock(hub: Hub, original: Path, tmp_path: Path) -> None:
     hub.repositories[REPO].seconds_per_chunk = 0.05
     process = kernel(hub, tmp_path)
     assert process.stdout
