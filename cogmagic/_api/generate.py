@@ -1,4 +1,4 @@
-"""The verb that makes a video."""
+"""`generate`: a prompt becomes a video."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cogmagic._footprint.savings import Savings
-from cogmagic._machine.gpu import gpu_names
-from cogmagic._models.find import find_model
-from cogmagic._models.request import Request, known_options
+from cogmagic._errors import RequestError
+from cogmagic._models.request import Request
 from cogmagic._pipeline.preview import OnPreview
-from cogmagic._planning.options import Placing, check_keep
+from cogmagic._planning.options import MemoryOptions, memory_options
 from cogmagic._progress import OnProgress, silent
-from cogmagic._session.session import session
+from cogmagic._session.session import Output, session
 from cogmagic._video.video import Video
 
-__all__ = ["generate"]
+__all__ = ["generate", "request_of"]
 
 
 def generate(
-    prompt: str,
+    prompt: str | Request,
     *,
     model: str = "tiny",
     tier: str | None = None,
     policy: str = "auto",
-    vram_limit: int | None = None,
+    vram_limit: float | None = None,
     gpus: str | int | Sequence[str | int] | None = None,
     compile: bool = False,  # noqa: A002 - torch's word
     lean_decode: bool = False,
@@ -38,24 +36,25 @@ def generate(
     on_preview: OnPreview | None = None,
     **options: Any,
 ) -> Video:
-    """Make a video and return where it is and how it was made.
+    """Make a video; returns its file and how it was made.
 
     In a notebook a live line shows the progress; elsewhere pass `on_progress`.
 
     Args:
-        prompt: what the video should show.
+        prompt: what the video should show; or a `Request`, which has the model and all `options`.
         model: short name, hub id or folder.
-        tier: placement; the fastest that is predicted to fit when it is left out.
+        tier: the offload tier; by default the fastest that is predicted to fit.
         policy: ``auto``, or ``rule`` for the published rule of thumb.
-        vram_limit: bytes that the run may take of a GPU, its CUDA context included.
-        gpus: the GPUs that may be used, by torch's index or by UUID, as ``"0,2"`` or ``[0, 2]``; of
-            those, a run on one takes the one with most room.
+        vram_limit: VRAM that this kernel may take of a GPU, its CUDA context and other tensors
+            included: GiB below 1024, bytes from 2**29 (0.5 GiB); anything between is an error.
+        gpus: the GPUs that may be used, by torch's index or by UUID, as ``"0,2"`` or ``[0, 2]``; a
+            run on one GPU uses the one of them with most free VRAM.
         compile: compile the transformer's blocks: half a minute once, then faster steps.
         lean_decode: decode with fewer tensors alive at once; the same frames.
         guidance_halves: denoise with the prompt and without it one after the other.
         fp8: keep the linear layers of the transformer's blocks in 8 bits; another picture.
-        keep: what stays after the run: ``hot``, the weights on the GPU, in tiers that hold them
-            there; ``warm``, the weights in host memory; ``cold``, nothing.
+        keep: where the weights stay after the run: ``hot``, on the GPU, in tiers that hold them
+            there; ``warm``, in host memory; ``cold``, nowhere.
         save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
             directory.
         overwrite: whether an existing file may be replaced.
@@ -73,14 +72,44 @@ def generate(
     """
     from cogmagic._api.live_line import LiveLine, in_notebook
 
-    request = Request.of(prompt, find_model(model), **known_options(options))
-    savings = Savings.of(lean_decode=lean_decode, guidance_halves=guidance_halves, fp8=fp8)
-    placing = Placing(tier, policy, vram_limit, gpu_names(gpus), compile, savings, check_keep(keep))
-    wish: dict[str, Any] = {"placing": placing, "save": save, "overwrite": overwrite}
-    wish["on_preview"] = on_preview
+    memory = MemoryOptions.of(
+        tier=tier,
+        policy=policy,
+        vram_limit=vram_limit,
+        gpus=gpus,
+        compile=compile,
+        lean_decode=lean_decode,
+        guidance_halves=guidance_halves,
+        fp8=fp8,
+        keep=keep,
+        **memory_options(options),
+    )
+    request = request_of(prompt, model, options)
     if on_progress is not None or not in_notebook():
-        return session().generate(request, **wish, on_progress=on_progress or silent)
+        output = Output(save, overwrite, on_progress or silent, on_preview)
+        return session().generate(request, memory, output)
     with LiveLine() as live:
-        video = session().generate(request, **wish, on_progress=live)
+        video = session().generate(request, memory, Output(save, overwrite, live, on_preview))
         live.finish(video.facts_line())
     return video
+
+
+def request_of(prompt: str | Request, model: str, options: dict[str, Any]) -> Request:
+    """The request of a prompt with options, or the one that was passed in its place.
+
+    Args:
+        prompt: what the video should show, or a whole request.
+        model: short name, hub id or folder.
+        options: as `Request.of` takes them.
+
+    Raises:
+        RequestError: for options beside a request, which has its own.
+    """
+    if not isinstance(prompt, Request):
+        return Request.of(prompt, model, **options)
+    if options:
+        raise RequestError(
+            f"The Request has its own {next(iter(options))}: pass no options beside it, or change"
+            " it with dataclasses.replace."
+        )
+    return prompt

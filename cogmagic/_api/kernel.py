@@ -1,4 +1,4 @@
-"""The verbs about this kernel: what it holds, what it did, and letting go."""
+"""The functions about this kernel: status, history, release, cancel, unsaved and models."""
 
 from __future__ import annotations
 
@@ -17,71 +17,71 @@ __all__ = ["cancel", "history", "models", "release", "status", "unsaved"]
 
 
 def history(*, clear: bool = False) -> str:
-    """What past runs were predicted to need and needed, as a table; `clear` forgets them."""
+    """Past runs with predicted and measured memory and time, as a table; `clear` deletes them."""
     from cogmagic._machine.history import History, history_table
     from cogmagic._machine.rates import delete_probes
 
-    kept = History()
+    past = History()
     if clear:
-        delete_probes(kept.path.parent)
-        return f"Forgot {kept.clear()} runs ({kept.path})."
-    rows = kept.read()
-    told = f"{kept.note}\n" if kept.note else ""
-    return told + (history_table(rows) if rows else f"No runs yet ({kept.path}).")
+        delete_probes(past.path.parent)
+        return f"Deleted {past.clear()} runs ({past.path})."
+    rows = past.read()
+    note = f"{past.note}\n" if past.note else ""
+    return note + (history_table(rows) if rows else f"No runs yet ({past.path}).")
 
 
 def status() -> Status:
-    """VRAM per GPU, host memory and what this kernel holds, now."""
-    held = session().loaded
+    """VRAM per GPU, host memory and the loaded pipeline, now."""
+    loaded = session().loaded
     return Status(
         machine=Machine.detect(),
-        loaded=f"{held.model.name} ({held.dtype})" if held else None,
-        loaded_bytes=held.nbytes if held else 0,
-        hot_bytes=sum(session().held.weights_on_gpus().values()),
+        loaded=f"{loaded.model.name} ({loaded.dtype})" if loaded else None,
+        loaded_bytes=loaded.nbytes if loaded else 0,
+        hot_bytes=sum(session().slot.weights_on_gpus().values()),
     )
 
 
 def release(*, prompts: bool = False) -> str:
-    """Let go of the pipeline that this kernel holds; what was freed, and who holds VRAM still.
+    """Release the loaded pipeline; returns what was freed, and what still uses VRAM.
 
     Args:
-        prompts: also forget the embeddings of past prompts, which are kept on disk.
+        prompts: also delete the cached prompt embeddings.
     """
     from cogmagic._machine.memory import empty_cache
     from cogmagic._machine.vram_users import vram_users, vram_users_line
 
-    hot = sum(session().held.weights_on_gpus().values())
+    hot = sum(session().slot.weights_on_gpus().values())
     freed = {"RAM": session().release(), "VRAM": hot}
-    with suppress(RuntimeError):  # what a lost GPU says to everything
+    with suppress(RuntimeError):  # a lost GPU raises on every call
         empty_cache()
     amounts = " and ".join(f"{gib(n)} of {kind}" for kind, n in freed.items() if n)
-    said = f"Freed {amounts}." if amounts else "Nothing was loaded."
+    outcome = f"Freed {amounts}." if amounts else "Nothing was loaded."
     if prompts:
         from cogmagic._pipeline.prompt_cache import PromptCache
 
-        said = f"{said[:-1]}; forgot {PromptCache.clear()} prompts."
-    return " ".join(filter(None, (said, vram_users_line(vram_users(Machine.detect().gpus)))))
+        outcome = f"{outcome[:-1]}; deleted {PromptCache.clear()} cached prompts."
+    return " ".join(filter(None, (outcome, vram_users_line(vram_users(Machine.detect().gpus)))))
 
 
 def cancel() -> str:
-    """Stop the run that is going on in another thread, at its next block; what came of it."""
+    """Stop the run in another thread at its next block; returns what happened, in words."""
     return "Stopping." if session().cancel() else "Nothing is running."
 
 
 def unsaved() -> Video:
-    """The last video that could not be written where it was to go; its `Video.save` writes it.
+    """The last video that could not be written; its `Video.save` writes it elsewhere.
 
     Raises:
-        OutputError: when there is none.
+        OutputError: when every video was written.
     """
     video = session().unsaved
     if video is None:
-        raise OutputError("There is no unsaved video: each is where its line under the cell says.")
+        raise OutputError("No unsaved video: every file is at the path in the line under its cell.")
     return video
 
 
 def models() -> Models:
-    """The family, and which members are on this machine."""
+    """The models of the family, and which are on this machine."""
     from cogmagic._models.catalog import MODELS
 
     return Models({m.name: _is_here(m) for m in MODELS})

@@ -1,32 +1,19 @@
-"""One table of options: the cell magic, its help, its completion, and every other door."""
+"""The table of options: the cell magic, its help, its completion, and every other interface."""
 
 from __future__ import annotations
 
-import argparse
-import shlex
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from keyword import iskeyword
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._machine.amounts import gib_bytes
+from cogmagic._models.aliases import parse_size
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
-from cogmagic._planning.options import KEEPS, POLICIES
-from cogmagic._tiers.needs import TIERS
+from cogmagic._pipeline.storage import STORAGES
+from cogmagic._planning.options import KEEPS, POLICIES, tier_names
 from cogmagic._units import GIB
 
-__all__ = [
-    "OPTIONS",
-    "PLAN_OPTIONS",
-    "Option",
-    "Parser",
-    "parse_gib",
-    "parse_line",
-    "parse_size",
-    "split_line",
-    "without_run_options",
-]
+__all__ = ["PLAN_OPTIONS", "Option", "cell_options", "without_run_options"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +26,8 @@ class Option:
     metavar: str | None = None
     """None for a switch."""
     kind: Any = str
+    convert: Callable[[str, str], Any] | None = None
+    """The value of a text; takes the option's flag as well, for its errors."""
     choices: tuple[str, ...] | None = None
     """The only values; checked by what they are for, not by the parser."""
     suggestions: tuple[str, ...] = ()
@@ -58,35 +47,14 @@ class Option:
         return self.name.replace("-", "_")
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) of ``720x480``."""
-    width, cross, height = text.lower().replace("×", "x").partition("x")
-    if not (cross and width.strip().isdigit() and height.strip().isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size like 720x480")
-    return int(width), int(height)
-
-
-def gib_number(text: str) -> float:
-    """The number of ``10``, ``10.5``, ``10GiB`` or ``10 GB``, all read as GiB."""
-    number = text.strip().lower().removesuffix("gib").removesuffix("gb").removesuffix("g")
-    try:
-        return float(number)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an amount in GiB like 10") from None
-
-
-def parse_gib(text: str) -> int:
-    """Bytes of an amount as `gib_number` reads it."""
-    amount = gib_number(text)
-    if not 0.5 <= amount <= 4096:  # also refuses nan
-        raise argparse.ArgumentTypeError(f"{text} GiB is not an amount from 0.5 to 4096")
-    return round(amount * GIB)
+def _gib(text: str, flag: str) -> float:
+    return gib_bytes(text, flag) / GIB
 
 
 _MODEL, _OUTPUT, _MEMORY = "Generation", "Output", "Memory"
 
 
-OPTIONS: tuple[Option, ...] = (
+_OPTIONS: tuple[Option, ...] = (
     Option(
         "model",
         "short name, hub id or folder",
@@ -94,7 +62,13 @@ OPTIONS: tuple[Option, ...] = (
         "NAME",
         suggestions=tuple(m.name for m in MODELS),
     ),
-    Option("size", "width and height in pixels, as 720x480", _MODEL, "WxH", parse_size),
+    Option(
+        "size",
+        "width and height in pixels, as 720x480",
+        _MODEL,
+        "WxH",
+        convert=lambda size, _: parse_size(size),
+    ),
     Option(
         "num-frames",
         "frames to make; each model has its rule",
@@ -116,13 +90,6 @@ OPTIONS: tuple[Option, ...] = (
     Option("truncate", "cut a prompt that is longer than the model reads", _MODEL),
     Option("dtype", "precision of the weights", _MEMORY, "NAME", choices=DTYPES),
     Option(
-        "tier",
-        "placement; auto takes the fastest that fits",
-        _MEMORY,
-        "NAME",
-        choices=("auto", *TIERS),
-    ),
-    Option(
         "policy",
         "how auto chooses: by prediction, or by the published rule of thumb",
         _MEMORY,
@@ -130,7 +97,7 @@ OPTIONS: tuple[Option, ...] = (
         choices=POLICIES,
     ),
     Option("gpus", "use these GPUs alone: indices or UUIDs, as 0,2", _MEMORY, "LIST"),
-    Option("vram-limit", "GiB of VRAM that the run may take", _MEMORY, "GIB", parse_gib),
+    Option("vram-limit", "GiB of VRAM that the run may take", _MEMORY, "GIB", convert=gib_bytes),
     Option(
         "compile",
         "compile the transformer: longer once, then faster steps",
@@ -139,7 +106,6 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("lean-decode", "decode with less memory; the same frames", _MEMORY),
     Option("guidance-halves", "one prompt after the other: less memory", _MEMORY),
-    Option("fp8", "transformer in 8 bits: less memory, another picture", _MEMORY),
     Option(
         "keep",
         "what stays after the run: weights on the GPU, in RAM, or nothing",
@@ -164,119 +130,28 @@ _PLAN = "Planning for another machine"
 
 PLAN_OPTIONS: tuple[Option, ...] = (
     Option("gpu", 'a card, as "RTX 3060" or "2x A100 40GB"', _PLAN, "NAME"),
-    Option("vram", "GiB of VRAM of that card, or of any", _PLAN, "GIB", gib_number),
-    Option("ram", "GiB of host memory", _PLAN, "GIB", gib_number),
+    Option("vram", "GiB of VRAM of that card, or of any", _PLAN, "GIB", convert=_gib),
+    Option("ram", "GiB of host memory", _PLAN, "GIB", convert=_gib),
     Option("which-gpu", "list the cards that can do it, and how fast", _PLAN),
     Option("json", "print the plan as JSON", _PLAN),
 )
 
 
+def cell_options() -> tuple[Option, ...]:
+    """Every option of a cell; tiers and weight storages are read from their registries now."""
+    tier = Option(
+        "tier",
+        "where the components are; auto takes the fastest tier that fits",
+        _MEMORY,
+        "NAME",
+        choices=tier_names(),
+    )
+    storages = (Option(s.flag[2:], s.help, _MEMORY) for s in STORAGES.values())
+    at = {"policy": (tier,), "keep": tuple(storages)}
+    return tuple(row for o in _OPTIONS for row in (*at.get(o.name, ()), o))
+
+
 def without_run_options(options: dict[str, Any]) -> dict[str, Any]:
     """Those of `options` that `cogmagic.plan` takes; a run's own are left out."""
-    of_runs = {option.dest for option in OPTIONS if not option.plans}
+    of_runs = {option.dest for option in _OPTIONS if not option.plans}
     return {name: value for name, value in options.items() if name not in of_runs}
-
-
-class Parser(argparse.ArgumentParser):
-    """An argparse parser whose errors are one line that names the nearest valid spelling."""
-
-    def __init__(self, prog: str, options: Sequence[Option] = OPTIONS) -> None:
-        usage = prog.replace("%", "%%") + " [options]"  # argparse formats it
-        super().__init__(prog=prog, add_help=False, allow_abbrev=False, usage=usage)
-        self._flags = [f for o in options for f in o.flags]
-        # IPython refuses a cell magic without a body, so help is asked for on the line.
-        self._see = f"{prog.replace('%%', '%')} --help"
-        for group in dict.fromkeys(o.group for o in options):
-            section = self.add_argument_group(group)
-            for o in (o for o in options if o.group == group):
-                if o.metavar is None:
-                    section.add_argument(
-                        *o.flags,
-                        dest=o.dest,
-                        action=_Once,
-                        nargs=0,
-                        const=True,
-                        default=False,
-                        help=o.help,
-                    )
-                else:
-                    section.add_argument(
-                        *o.flags,
-                        dest=o.dest,
-                        action=_Once,
-                        metavar=o.metavar,
-                        type=o.kind,
-                        help=_with_choices(o),
-                    )
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of exiting the kernel."""
-        prefix = "unrecognized arguments: "
-        if message.startswith(prefix):
-            rest = message.removeprefix(prefix)
-            word = (rest.split() or [rest])[0]
-            if word.startswith("-"):
-                near = did_you_mean(word.partition("=")[0], self._flags)
-                raise RequestError(f"Unknown option {word}.{near} All of them: {self._see}")
-            raise RequestError(
-                f"{word!r} is not an option; the prompt goes into the cell's body. See {self._see}"
-            )
-        raise RequestError(f"{message[:1].upper()}{message[1:]}. See {self._see}")
-
-
-def _with_choices(option: Option) -> str:
-    return f"{option.help}: {', '.join(option.choices)}" if option.choices else option.help
-
-
-class _Once(argparse.Action):
-    """Stores a value, and refuses the same option twice."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        seen: set[str] = getattr(namespace, "_seen", set())
-        if self.dest in seen:
-            parser.error(f"{option_string} is given twice")
-        if values == [] and self.nargs != 0:  # some versions of argparse lose a value of "--"
-            parser.error(f"argument {option_string}: expected one argument")
-        namespace._seen = seen | {self.dest}
-        setattr(namespace, self.dest, self.const if self.nargs == 0 else values)
-
-
-def split_line(line: str) -> list[str]:
-    """Words of a magic's line: quotes group, backslashes stay (Windows paths).
-
-    Raises:
-        RequestError: when a quote is not closed.
-    """
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
-    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
-    try:
-        return list(lexer)
-    except ValueError:
-        raise RequestError(f"A quote is not closed in: {line.strip()}") from None
-
-
-def parse_line(line: str, prog: str, options: Sequence[Option] = OPTIONS) -> dict[str, Any]:
-    """The options given on a magic's line, by Python name; what was left out is not there.
-
-    Raises:
-        RequestError: one line, with the nearest valid spelling or value.
-    """
-    given = vars(Parser(prog, options).parse_args(split_line(line)))
-    seen: set[str] = given.pop("_seen", set())
-    found = {k: v for k, v in given.items() if k in seen}
-    if "size" in found:
-        found["width"], found["height"] = found.pop("size")
-    _check_out(found.get("out"))
-    return found
-
-
-def _check_out(out: str | None) -> None:
-    if out is not None and (iskeyword(out) or not out.isidentifier()):
-        hint = f" To name the file: --save {out}" if Path(out).suffix else ""
-        raise RequestError(f"--out {out}: that is not a variable's name.{hint}")

@@ -1,4 +1,4 @@
-"""The verbs that only look ahead: what a request would need, here or on a described machine."""
+"""`plan` and `which_gpu`: what a request would need, on this machine or on a described one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from cogmagic._api.generate import request_of
 from cogmagic._errors import RequestError
-from cogmagic._footprint.savings import Savings
 from cogmagic._machine.gpu import gpu_names
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import catalogued
 from cogmagic._models.find import configs_folder, find_model, local_folder
-from cogmagic._models.request import ANY_IMAGE, Request, known_options
+from cogmagic._models.inputs import placeholders
+from cogmagic._models.request import Request
+from cogmagic._planning.options import Available, MemoryOptions, memory_options
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan as choose
 from cogmagic._session.session import session
@@ -29,21 +31,25 @@ _ANY_PROMPT = "any prompt"  # a plan does not depend on the words
 
 
 @overload
-def plan(prompt: str = ..., *, context: Literal["training"], **options: Any) -> ValidationPlan: ...
+def plan(
+    prompt: str | Request = ..., *, context: Literal["training"], **options: Any
+) -> ValidationPlan: ...
 
 
 @overload
-def plan(prompt: str = ..., *, context: Literal["notebook"] = ..., **options: Any) -> Plan: ...
+def plan(
+    prompt: str | Request = ..., *, context: Literal["notebook"] = ..., **options: Any
+) -> Plan: ...
 
 
 def plan(
-    prompt: str = _ANY_PROMPT,
+    prompt: str | Request = _ANY_PROMPT,
     *,
     context: str = "notebook",
     model: str = "tiny",
     tier: str | None = None,
     policy: str = "auto",
-    vram_limit: int | None = None,
+    vram_limit: float | None = None,
     gpus: str | int | Sequence[str | int] | None = None,
     machine: Machine | None = None,
     ram: float | None = None,
@@ -58,88 +64,88 @@ def plan(
     Takes the options of `generate`; `machine` is this one unless another is described, as
     ``Machine.of("RTX 3060")``; `ram` is another amount of host memory, in GiB. With
     ``context="training"``, what a validation inside a training run would do and need on top of it;
-    `zero_stage` is that of the DeepSpeed run that this process is in unless it is given.
+    `zero_stage` is that of this process's DeepSpeed run unless it is given.
     """
     if not isinstance(machine, Machine | None):
         raise RequestError(
-            f"machine={machine!r:.80} is no Machine. For a card: machine=Machine.of('RTX 3060')."
+            f"machine={machine!r:.80} is not a Machine. For a card: machine=Machine.of('RTX 3060')."
         )
-    named = gpu_names(gpus)
-    machine = machine.only(named) if machine else None
+    names = gpu_names(gpus)
     if context == "training":
-        here = _with_ram(machine or Machine.detect(gpus=named), ram)
-        return _plan_training(prompt, model, tier, here, zero_stage, options)
+        here = machine.only(names) if machine else Machine.detect(gpus=names)
+        request = _request(prompt, model, options)
+        return _plan_training(request, tier, _with_ram(here, ram), zero_stage)
     if context != "notebook":
         raise RequestError(f"Unknown context {context!r}. Choose from: notebook, training.")
-    if known_options(options).get("image") is None:
-        options.pop("image", None)
-    found = find_model(model)
-    request = Request.of(prompt, found, **options, **_stand_in(found, options))
-    here = _with_ram(machine or session().held.without(Machine.detect(gpus=named)), ram)
-    download = 0
-    text, loaded, savings = (
-        True,
-        False,
-        Savings.of(lean_decode=lean_decode, guidance_halves=guidance_halves, fp8=fp8),
-    )
-    files = local_folder(found) if machine is None else None
-    if files is not None:
-        text, loaded = _held(request, here, files, fp8=fp8, known=prompt != _ANY_PROMPT)
-    elif machine is None:
-        from cogmagic._models.hub.disk import bytes_to_download, disk_for_downloads
-
-        download, here = bytes_to_download(found), replace(here, disk=disk_for_downloads())
-    return choose(
-        request,
-        here,
-        download=download,
+    memory = MemoryOptions.of(
         tier=tier,
         policy=policy,
         vram_limit=vram_limit,
-        folder=None if catalogued(model) else configs_folder(found),
-        text=text,
-        savings=savings,
-        loaded=loaded,
+        gpus=gpus,
+        lean_decode=lean_decode,
+        guidance_halves=guidance_halves,
+        fp8=fp8,
+        **memory_options(options),
     )
+    request = _request(prompt, model, options)
+    if machine is not None:
+        available = Available(folder=_configs(request))
+        return choose(request, _with_ram(machine.only(names), ram), memory, available)
+    here = _with_ram(session().slot.without(Machine.detect(gpus=names)), ram)
+    here, available = _available(request, here, memory)
+    return choose(request, here, memory, available)
+
+
+def _request(prompt: str | Request, model: str, options: dict[str, Any]) -> Request:
+    """The request to plan; placeholders stand in for inputs that are not given."""
+    if isinstance(prompt, Request):
+        return request_of(prompt, model, options)
+    found = find_model(model)
+    return Request.of(prompt, found, **options | placeholders(found.task, options))
+
+
+def _configs(request: Request) -> Path | None:
+    """The folder with the configurations of a model outside the catalogue."""
+    return None if catalogued(request.model.source) else configs_folder(request.model)
 
 
 def _with_ram(machine: Machine, ram: float | None) -> Machine:
     return machine if ram is None else replace(machine, ram=Machine.of(ram=ram).ram)
 
 
-def _held(
-    request: Request, machine: Machine, files: Path, *, fp8: bool, known: bool
-) -> tuple[bool, bool]:
-    """Whether this kernel would still have to encode a known prompt, and has the weights."""
+def _available(
+    request: Request, machine: Machine, memory: MemoryOptions
+) -> tuple[Machine, Available]:
+    """What this kernel has already for a request, and the machine with its free disk."""
     from cogmagic._pipeline.prompt_cache import PromptCache
     from cogmagic._planning.precision import dtype_for
 
-    dtype, gpu, held = dtype_for(request, machine), machine.roomiest, session().held
-    device = gpu.name if gpu else machine.device
+    available, files = Available(folder=_configs(request)), local_folder(request.model)
+    if files is None:
+        from cogmagic._models.hub.disk import bytes_to_download, disk_for_downloads
+
+        download = bytes_to_download(request.model)
+        return replace(machine, disk=disk_for_downloads()), replace(available, download=download)
+    dtype, gpu, slot = dtype_for(request, machine), machine.roomiest, session().slot
+    texts = PromptCache(request, files, dtype, gpu.name if gpu else machine.device)
     # A pipeline that stays placed keeps its text encoder, needed or not.
-    kept = known and held.hot.key is None and PromptCache(request, files, dtype, device).present
-    return not kept, held.has(files, dtype, fp8=fp8)
+    cached = request.prompt != _ANY_PROMPT and slot.hot.key is None and texts.present
+    loaded = slot.has(files, dtype, memory.savings.storage)
+    return machine, replace(available, prompts_cached=cached, weights_loaded=loaded)
 
 
 def _plan_training(
-    prompt: str,
-    model: str,
-    tier: str | None,
-    here: Machine,
-    zero_stage: int | None,
-    options: dict[str, Any],
+    request: Request, tier: str | None, here: Machine, zero_stage: int | None
 ) -> ValidationPlan:
     from cogmagic._planning.precision import dtype_for
     from cogmagic.training.accelerate_run import zero_stage_now
     from cogmagic.training.plan import plan_described_validation
 
-    found = find_model(model)
-    request = Request.of(prompt, found, **known_options(options), **_stand_in(found, options))
     return plan_described_validation(
         request,
         here,
         dtype_for(request, here),
-        folder=None if catalogued(model) else configs_folder(found),
+        folder=_configs(request),
         zero_stage=zero_stage_now() if zero_stage is None else zero_stage,
         tier=tier,
     )
@@ -158,11 +164,6 @@ def which_gpu(*, ram: float | None = None, **options: Any) -> str:
 
     plan(**options, machine=Machine.of("H200"))  # what is wrong with the request itself
     return _cards_that_can(on, tuple(card.name for card in CARDS))
-
-
-def _stand_in(model: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """Any first frame where a plan for an image-to-video model was asked without one."""
-    return {"image": ANY_IMAGE} if model.task == "i2v" and "image" not in options else {}
 
 
 def _cards_that_can(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> str:

@@ -10,10 +10,11 @@ from cogmagic._errors import RequestError
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._pipeline.storage import STORAGES, Storage
 
-__all__ = ["NO_SAVINGS", "Savings"]
+__all__ = ["NO_SAVINGS", "SAVINGS", "Savings"]
 
 
-_SWITCHES = ("lean_decode", "guidance_halves")
+SAVINGS = ("lean_decode", "guidance_halves")
+"""The savings that are switches; the others are weight storages."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,8 @@ class Savings:
         if len(storages) > 1:
             flags = " and ".join(STORAGES[name].flag for name in storages)
             raise RequestError(f"{flags} exclude each other. Use one of them.")
-        switches = {name: options.get(name) is True for name in _SWITCHES}
+        switches = {name: options.get(name) is True for name in SAVINGS}
         return cls(**switches, storage="".join(storages))
-
-    @property
-    def fp8(self) -> bool:
-        """Whether the transformer's linear layers are in fp8."""
-        return self.storage == "fp8"
 
     @property
     def weights(self) -> Storage | None:
@@ -57,7 +53,7 @@ class Savings:
     @property
     def names(self) -> tuple[str, ...]:
         """Those that are on, by their Python names."""
-        switches = tuple(name for name in _SWITCHES if getattr(self, name))
+        switches = tuple(name for name in SAVINGS if getattr(self, name))
         return (*switches, *([self.storage] if self.storage else []))
 
     @property
@@ -77,7 +73,7 @@ class Savings:
 
     def more(self) -> Iterator[Savings]:
         """These and further ones, the fewest first; those that change the picture come last."""
-        off = [name for name in _SWITCHES if not getattr(self, name)]
+        off = [name for name in SAVINGS if not getattr(self, name)]
         sets = [names for count in range(len(off) + 1) for names in combinations(off, count)]
         storages = [self.storage] if self.storage else ["", *STORAGES]
         for storage in storages:

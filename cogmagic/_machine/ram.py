@@ -19,6 +19,8 @@ class Ram:
     total: int | None = None
     available: int | None = None
     source: str = "described"
+    swap: int = 0
+    """Free swap, which takes what does not fit host memory before a process is killed."""
     mine: int = 0
     """Private memory of this process, without mapped files."""
 
@@ -39,13 +41,13 @@ def host_ram() -> Ram:
     """Host memory of the container if it has a limit, else of the machine."""
     import psutil
 
-    memory = psutil.virtual_memory()
+    memory, swap = psutil.virtual_memory(), int(psutil.swap_memory().free)
     total, available = int(memory.total), int(memory.available)
     limit = cgroup_memory(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
     if limit is None or limit[0] >= total:
-        return Ram(total, available, "machine", own_ram())
+        return Ram(total, available, "machine", swap, own_ram())
     maximum, used = limit
-    return Ram(maximum, min(available, max(maximum - used, 0)), "container", own_ram())
+    return Ram(maximum, min(available, max(maximum - used, 0)), "container", swap, own_ram())
 
 
 def trim() -> None:

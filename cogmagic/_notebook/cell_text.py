@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from cogmagic._api.options import OPTIONS
+from cogmagic._api.options import cell_options
 from cogmagic._units import GIB
 
 __all__ = ["as_cell"]
@@ -19,7 +19,7 @@ def as_cell(prompt: str, options: dict[str, Any]) -> str:
     if given.get("vram_limit"):
         given["vram_limit"] = f"{given['vram_limit'] / GIB:g}"
     words = ["%%cogvideo"]
-    for option in OPTIONS:
+    for option in cell_options():
         value = given.get(option.dest)
         if value is None or value is False or value == "":
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cogmagic._api.options import OPTIONS, Option
+from cogmagic._api.options import Option, cell_options
 from cogmagic._notebook.verbs import VERBS
 
 __all__ = ["complete", "matcher"]
@@ -26,7 +26,7 @@ def complete(line: str) -> tuple[str, list[str]] | None:
 
 def _offers(before: list[str]) -> Sequence[str]:
     """What may follow these words; nothing where it is for other completers, such as a path."""
-    options: Sequence[Option] = OPTIONS
+    options: Sequence[Option] = cell_options()
     if before[0] == "%cogvideo":
         if len(before) == 1:
             return tuple(VERBS)

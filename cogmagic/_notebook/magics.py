@@ -8,7 +8,8 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Bool, Float, TraitError, Unicode, validate
 
-from cogmagic._api.options import OPTIONS, parse_line
+from cogmagic._api.options import cell_options
+from cogmagic._api.parser import parse_line
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._html import MARK
 from cogmagic._machine.amounts import gib_bytes
@@ -56,7 +57,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     @validate("tier", "policy", "keep")  # type: ignore[untyped-decorator]
     def _check_choice(self, proposal: dict[str, Any]) -> str:
         name, value = str(proposal["trait"].name), str(proposal["value"])
-        choices = next(option.choices or () for option in OPTIONS if option.name == name)
+        choices = next(option.choices or () for option in cell_options() if option.name == name)
         if value not in choices:
             raise TraitError(  # the only error after which traitlets restores the old value
                 f"Unknown {name} {value!r}.{did_you_mean(value, choices)}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cogmagic._api.options import PLAN_OPTIONS, Parser
+from cogmagic._api.options import PLAN_OPTIONS
+from cogmagic._api.parser import Parser
 from cogmagic._models.catalog import MODELS
 from cogmagic._notebook.verbs import VERBS, Verb
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cogmagic._api.options import OPTIONS, PLAN_OPTIONS, Option, parse_line, without_run_options
+from cogmagic._api.options import PLAN_OPTIONS, Option, cell_options, without_run_options
+from cogmagic._api.parser import parse_line
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._machine.machine import Machine
-from cogmagic._planning.plan import as_json
+from cogmagic._planning.plan_json import as_json
 
 __all__ = ["VERBS", "Kernel", "Verb", "plan_text", "run_verb"]
 
@@ -107,7 +108,7 @@ def _models(_: Kernel, __: str) -> Any:
 
 
 def _plan_options() -> tuple[Option, ...]:
-    return (*OPTIONS, *PLAN_OPTIONS)
+    return (*cell_options(), *PLAN_OPTIONS)
 
 
 def _plan(kernel: Kernel, line: str) -> str:
@@ -153,7 +154,7 @@ _TABLE = (
         'and the chosen tier; with --gpu "RTX 3060" or --which-gpu, for\n'
         "another machine",
         _plan,
-        argument="OPTIONS",
+        argument="cell_options()",
         options=_plan_options,
     ),
     Verb(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._errors import RequestError, TierError
+from cogmagic._errors import RequestError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,18 +21,12 @@ _RECOMPILE_LIMIT = 64
 """Input shapes per kernel for which code may exist; torch's default of 8 is soon used up."""
 
 
-def check_compiler(device: str, tier: str) -> None:
-    """Refuse to compile where that is impossible.
+def check_compiler(device: str) -> None:
+    """Refuse to compile for `device` where this machine has no compiler.
 
     Raises:
-        RequestError: without a compiler on this machine.
-        TierError: for a tier whose layers are onloaded one by one.
+        RequestError: with the package to install.
     """
-    if tier == "sequential":
-        raise TierError(
-            "--compile does not work with tier 'sequential', which onloads layers one by one."
-            " Use --tier stream, or leave out --compile."
-        )
     names = ("CXX", "g++", "c++", "clang++") if device == "cpu" else ("CC", "gcc", "cc", "clang")
     if not any(shutil.which(os.environ.get(name, name)) for name in names):
         language = "C++" if device == "cpu" else "C"

@@ -1,156 +1,140 @@
-"""Every tier for a request on a machine: predicted, corrected by past runs, fitting or not."""
+"""Every tier for a request on a machine: predicted, corrected by past runs, and checked for fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from cogmagic._footprint.configs import configs_of, same
 from cogmagic._footprint.footprint import footprint, text_encoder_bytes
-from cogmagic._footprint.savings import NO_SAVINGS, Savings
+from cogmagic._footprint.savings import Savings
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.correction import Situation, memory_correction, speed_correction
-from cogmagic._planning.plan import Candidate
-from cogmagic._tiers.balanced import orders
-from cogmagic._tiers.needs import Needs, Tier, needs, reserved_bytes
-from cogmagic._units import GIB
+from cogmagic._planning.options import Available
+from cogmagic._tiers.base import Fit, Phases, Tier, Variant
+from cogmagic._tiers.needs import Needs, predict, reserved_bytes, without_text, workspace
+from cogmagic._tiers.registry import TIERS
+from cogmagic._tiers.workload import Workload
 
 __all__ = ["PREDICTIONS", "candidates_for", "ordered", "slower"]
 
-
-_SIMPLEST: tuple[Tier, ...] = (
-    "none",
-    "balanced",
-    "model",
-    "stream",
-    "staged",
-    "sequential",
-)
-"""Which of equally fast tiers is taken: the first."""
-
-
 _TIE, _MOMENT = 1.02, 0.5
-"""Times that differ by a smaller share, or by fewer seconds, are equal."""
-
-
-_SPARE = GIB
-"""Left beside the blocks that stay in `stream`; see `_sparing`."""
-
-
+"""Times that differ by a smaller ratio, or by fewer seconds, count as equal."""
 PREDICTIONS = "predictions 1.5"
-"""To be raised when predictions change: past runs are then no measure of them any more."""
+"""To be raised when predictions change: past runs then no longer measure them."""
 
 
 def candidates_for(
-    request: Request,
-    machine: Machine,
-    dtype: Dtype,
-    folder: Path | None,
-    text: bool,
-    savings: Savings = NO_SAVINGS,
-    loaded: bool = False,
+    request: Request, machine: Machine, dtype: Dtype, savings: Savings, available: Available
 ) -> tuple[Candidate, ...]:
-    """Every tier that `machine` can do, the fastest first and of equals the simplest.
+    """Every tier that `machine` can do: the fastest first, and of equals the simplest.
 
     Args:
         request: what to generate.
-        machine: what is there and what is free.
-        dtype: what the weights are loaded in.
-        folder: the checkpoint, for an architecture outside the catalogue.
-        text: whether the prompts are still to be encoded.
-        savings: what is done to need less.
-        loaded: whether the weights are in host memory.
+        machine: its GPUs and memory, as they are now.
+        dtype: the dtype in which the weights are loaded.
+        savings: the options that need less memory.
+        available: what this machine has already.
     """
-    if machine.device != "cuda" and folder is not None and same(configs_of(folder)) is None:
+    folder, on_gpu = available.folder, machine.device == "cuda"
+    if not on_gpu and folder is not None and same(configs_of(folder)) is None:
         return ()  # nothing to choose there, and a foreign architecture takes seconds to trace
-    gpu, wanted = (
-        machine.roomiest,
-        footprint(request, dtype, folder, halves=savings.guidance_halves, lean=savings.lean_decode),
-    )
-    known = machine.device == "cuda" and dtype != "float32"  # whose rate nobody has looked up
-    rates = machine.rates if known else None
-    kept = 0
+    work = _workload(request, machine, dtype, savings, available)
+    correct = _corrections(request, machine, dtype)
+    candidates = []
+    for tier in TIERS.values():
+        if (tier.offloads and not on_gpu) or not tier.accepts(savings):
+            continue
+        trial = _Trial(tier, work, machine, correct(tier))
+        variant = tier.choose(work, machine, trial.assess)
+        if variant is not None:
+            candidates.append(trial.candidate(variant))
+    return ordered(candidates)
+
+
+def _workload(
+    request: Request, machine: Machine, dtype: Dtype, savings: Savings, available: Available
+) -> Workload:
+    halves, folder = savings.guidance_halves, available.folder
+    files = footprint(request, dtype, folder, halves=halves, lean=savings.lean_decode)
+    extra = 0
     if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
-        lean = text_encoder_bytes(request, "bfloat16", folder)
-        kept = 2 * (wanted.text_encoder.weights - lean)
-    found = []
-    learnt = _learnt(request, machine, dtype)
-    for tier in _SIMPLEST:
-        if machine.device != "cuda" and tier != "none":
-            continue
-        if tier == "balanced" and (savings.fp8 or savings.lean_decode):
-            continue
-        tried = partial(
-            needs,
-            tier,
-            request,
-            wanted,
-            rates,
-            capability=gpu.capability if gpu else None,
-            dtype=dtype,
-            kept_float32=kept,
-            ram=machine.ram.for_me,
-            text=text,
-            savings=savings,
-            copies=machine.device == "cuda",
-            reads=not loaded or tier in ("staged", "balanced"),
-        )
-        if tier == "balanced":
-            found += _spread(tried, learnt(tier), machine, dtype)
-            continue
-        most, correct = wanted.transformer.blocks if tier == "stream" else 0, learnt(tier)
-        for resident in range(most, -1, -1):  # as many as fit, or none
-            need = tried(resident_blocks=resident)
-            corrected = correct(need)
-            candidate = _fitted(need, corrected, machine)
-            spared = _sparing(corrected) if 0 < resident < most else corrected
-            if not _fitted(need, spared, machine).missing_vram:
-                break
-        found.append(candidate)
-    return ordered(found)
-
-
-def _sparing(need: Needs) -> Needs:
-    """With room for the allocator to keep the blocks that come and go apart from the activations.
-
-    With reserved memory at the cap, steps took 1.23 times as long on an H100, and with this room
-    1.02 to 1.04 (docs/benchmarks, streaming): it seems that the allocator otherwise gives memory
-    back and asks for it anew at every block.
-    """
-    return replace(need, gpus=tuple({**g, "denoise": g["denoise"] + _SPARE} for g in need.gpus))
-
-
-def _spread(
-    tried: Callable[..., Needs],
-    correct: _Correct,
-    machine: Machine,
-    dtype: Dtype,
-) -> list[Candidate]:
-    """`balanced` on the GPUs that leave most room beside it; none where there are not two."""
-    found: list[tuple[int, Candidate]] = []
-    for count in (2, 3):
-        for order in orders(machine, dtype, count):
-            need = replace(tried(gpus=count), order=order)
-            corrected = correct(need)
-            candidate = _fitted(need, corrected, machine)
-            found.append((_least_left(corrected, machine), candidate))
-    best = max(found, key=lambda pair: (-pair[1].missing_vram, pair[0]), default=None)
-    return [best[1]] if best else []
-
-
-def _least_left(need: Needs, machine: Machine) -> int:
-    """Bytes that stay free on the fullest GPU of `balanced`, as far as they tell."""
-    rooms = {g.index: g.room for g in machine.gpus}
-    left = (
-        (rooms[i] or 0) - reserved_bytes(phases)
-        for i, phases in zip(need.order, need.gpus, strict=True)
+        plain = text_encoder_bytes(request, "bfloat16", folder)
+        extra = 2 * (files.text_encoder.weights - plain)
+    stored, gpu = savings.shrunk(files), machine.roomiest
+    # The speed of GPUs in float32 is not in the table of cards.
+    known = machine.device == "cuda" and dtype != "float32"
+    return Workload(
+        request=request,
+        dtype=dtype,
+        files=files,
+        stored=stored,
+        active=without_text(stored) if available.prompts_cached else stored,
+        overhead=workspace(gpu.capability if gpu else None),
+        rates=machine.rates if known else None,
+        ram=machine.ram.for_me,
+        float32_extra=extra,
+        converted=bool(savings.storage),
+        copies=machine.device == "cuda",
+        loaded=available.weights_loaded,
+        lean_decode=savings.lean_decode,
+        passes=2 if halves and request.guided else 1,
     )
-    return min(left)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One tier's predictions for one workload on one machine."""
+
+    tier: Tier
+    work: Workload
+    machine: Machine
+    correct: _Correct
+
+    def assess(self, variant: Variant, *, headroom: int = 0) -> Fit:
+        """How a variant fits, with `headroom` bytes added to denoising."""
+        needs = self.correct(predict(self.tier, self.work, variant))
+        if self.machine.device != "cuda":
+            return Fit(0, 0)
+        pairs = _on_gpus(needs, self.machine)
+        taken = [(g, reserved_bytes(_with_headroom(phases, headroom))) for g, phases in pairs]
+        return Fit(
+            missing=max(_missing(g, nbytes) for g, nbytes in taken),
+            left=min((g.room or 0) - nbytes for g, nbytes in taken),
+        )
+
+    def candidate(self, variant: Variant) -> Candidate:
+        """The candidate in a variant."""
+        traced = predict(self.tier, self.work, variant)
+        needs, ram = self.correct(traced), self.machine.ram.for_me
+        missing_ram = max(needs.peak_ram - ram, 0) if ram is not None else 0
+        if self.machine.device != "cuda":
+            return Candidate(needs, traced, None, 0, missing_ram)
+        taken = [(g, reserved_bytes(phases)) for g, phases in _on_gpus(needs, self.machine)]
+        missing = max(_missing(g, nbytes) for g, nbytes in taken)
+        peak = max(nbytes + g.context_to_come for g, nbytes in taken)
+        return Candidate(needs, traced, peak, missing, missing_ram)
+
+
+def _on_gpus(needs: Needs, machine: Machine) -> list[tuple[Gpu, Phases]]:
+    """Each GPU in use, with its phases."""
+    gpus = [machine.roomiest] if machine.roomiest else []
+    if needs.variant.order:
+        gpus = [g for index in needs.variant.order for g in machine.gpus if g.index == index]
+    return list(zip(gpus, needs.gpus, strict=False))
+
+
+def _with_headroom(phases: Phases, nbytes: int) -> Phases:
+    return {**phases, "denoise": phases["denoise"] + nbytes} if nbytes else phases
+
+
+def _missing(gpu: Gpu, nbytes: int) -> int:
+    return 0 if gpu.room is None else max(nbytes - gpu.room, 0)
 
 
 def slower(seconds: float, other: float) -> bool:
@@ -160,26 +144,26 @@ def slower(seconds: float, other: float) -> bool:
 
 def ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """The fastest first; of those that are about as fast, the simplest."""
-    left, found = list(candidates), []
+    left, names, sorted_ = list(candidates), list(TIERS), []
     while left:
         fastest = min(c.seconds or 0.0 for c in left)
         tied = [c for c in left if not slower(c.seconds or 0.0, fastest)]
-        found.append(min(tied, key=lambda c: _SIMPLEST.index(c.tier)))
-        left.remove(found[-1])
-    return tuple(found)
+        sorted_.append(min(tied, key=lambda c: names.index(c.tier)))
+        left.remove(sorted_[-1])
+    return tuple(sorted_)
 
 
 _Correct = Callable[[Needs], Needs]
 
 
-def _learnt(request: Request, machine: Machine, dtype: Dtype) -> Callable[[Tier], _Correct]:
-    """What moves each tier's prediction toward what past runs on this card took.
+def _corrections(request: Request, machine: Machine, dtype: Dtype) -> Callable[[Tier], _Correct]:
+    """The correction of each tier's prediction toward what past runs on this card took.
 
-    Memory is learnt for each tier. Speed is the card's, for all tiers alike: if only the tier that
-    was run learnt that the card is slow, the others would seem fast.
+    Memory is learned for each tier. Speed is the card's, for all tiers alike: if only the tier that
+    was run learned that the card is slow, the others would seem fast.
     """
     gpu = machine.roomiest
-    alike = Situation(
+    situation = Situation(
         card=gpu.name if gpu else "",
         model=request.model.name,
         dtype=dtype,
@@ -189,41 +173,23 @@ def _learnt(request: Request, machine: Machine, dtype: Dtype) -> Callable[[Tier]
         driver=machine.driver,
     )
     rates = machine.rates.source if machine.rates else ""
-    speed = speed_correction(machine.past, replace(alike, rates=rates)).factor
+    speed = speed_correction(machine.past, replace(situation, rates=rates)).factor
 
     def of(tier: Tier) -> _Correct:
-        memory = memory_correction(machine.past, replace(alike, tier=tier)).factor
+        memory = memory_correction(machine.past, replace(situation, tier=tier.name)).factor
         return partial(_corrected, memory=memory, speed=speed, steps=request.num_inference_steps)
 
     return of
 
 
-def _corrected(need: Needs, *, memory: float, speed: float, steps: int) -> Needs:
-    step, total = need.step_seconds, need.seconds
+def _corrected(needs: Needs, *, memory: float, speed: float, steps: int) -> Needs:
+    step, total = needs.step_seconds, needs.seconds
     if step is not None and total is not None:
         total += steps * step * (speed - 1)
         step *= speed
     return replace(
-        need,
-        gpus=tuple({k: round(v * memory) for k, v in phases.items()} for phases in need.gpus),
+        needs,
+        gpus=tuple({k: round(v * memory) for k, v in phases.items()} for phases in needs.gpus),
         step_seconds=step,
         seconds=total,
     )
-
-
-def _fitted(traced: Needs, need: Needs, machine: Machine) -> Candidate:
-    ram = machine.ram.for_me
-    short = max(need.peak_ram - ram, 0) if ram is not None else 0
-    if machine.device != "cuda":
-        return Candidate(need, traced, None, 0, short)
-    gpus = [machine.roomiest] if machine.roomiest else []
-    if need.order:
-        gpus = [g for index in need.order for g in machine.gpus if g.index == index]
-    takes = [(g, reserved_bytes(phases)) for g, phases in zip(gpus, need.gpus, strict=False)]
-    missing = max(_missing(g, taken) for g, taken in takes)
-    most = max(taken + g.context_to_come for g, taken in takes)
-    return Candidate(need, traced, most, missing, short)
-
-
-def _missing(gpu: Gpu, taken: int) -> int:
-    return 0 if gpu.room is None else max(taken - gpu.room, 0)

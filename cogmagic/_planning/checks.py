@@ -1,82 +1,56 @@
-"""What a machine cannot do at all, told before anything is loaded."""
+"""Refusals of what a machine cannot do at all, before anything is loaded or downloaded."""
 
 from __future__ import annotations
 
-from cogmagic._errors import RequestError, TierError, did_you_mean
-from cogmagic._footprint.savings import Savings
+from cogmagic._errors import RequestError, TierError
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
-from cogmagic._tiers.needs import TIERS, Tier
-from cogmagic._units import GIB
+from cogmagic._planning.options import MemoryOptions
+from cogmagic._tiers.base import Tier
 
-__all__ = ["check_limit", "check_savings", "check_spread", "check_tier"]
-
-
-_LEAST_LIMIT = GIB // 2
+__all__ = ["check_options", "check_savings"]
 
 
-def check_limit(limit: object) -> None:
-    """Refuse a limit that is no number of bytes.
+def check_options(options: MemoryOptions, machine: Machine) -> None:
+    """Refuse a tier or an option that `machine` cannot do, and a compiler that is missing.
 
     Raises:
-        RequestError: for it.
+        RequestError: when the weight storage does not work on this device, or without a compiler.
+        TierError: for a tier that does not work there or with the other options.
     """
-    if limit is None or (isinstance(limit, int) and limit >= _LEAST_LIMIT):
-        return
-    hint = " In a cell, --vram-limit takes GiB." if isinstance(limit, int | float) else ""
-    raise RequestError(
-        f"vram_limit={limit!r} is no whole number of bytes from {_LEAST_LIMIT:,} (0.5 GiB): for"
-        f" 10 GiB it is vram_limit=10 * 2**30.{hint}"
-    )
+    tier = options.forced
+    if tier and (refusal := tier.refusal(machine)):
+        raise TierError(refusal)
+    check_savings(options, tier, machine)
+    if options.compile:
+        from cogmagic._pipeline.compile import check_compiler
+
+        if tier and (refusal := compile_refusal(tier)):
+            raise TierError(refusal)
+        check_compiler(machine.device)
 
 
-def check_savings(savings: Savings, tier: str | None, machine: Machine) -> None:
-    """Refuse savings that cannot be made.
+def check_savings(options: MemoryOptions, tier: Tier | None, machine: Machine) -> None:
+    """Refuse options that cannot be combined with `tier` or do not work on this device.
 
     Raises:
-        RequestError: when the storage of weights does not work on this device.
-        TierError: for ``balanced``, whose loader places whole components with hooks of its own.
+        RequestError: when the weight storage does not work on this device.
+        TierError: for a tier that does not work with them.
     """
-    storage = savings.weights
+    storage = options.savings.weights
     if storage and (refusal := storage.refusal(machine.device)):
         raise RequestError(refusal)
-    if tier == "balanced" and (savings.fp8 or savings.lean_decode):
+    if tier and not tier.accepts(options.savings):
         raise TierError(
-            f"Tier 'balanced' does not work with {savings.flags}."
+            f"Tier {tier.name!r} does not work with {options.savings.flags}."
             " Use --tier stream, or leave that out."
         )
 
 
-def check_tier(tier: str | None, machine: Machine) -> Tier | None:
-    """The tier that was asked for by name, or None for ``auto``.
-
-    Raises:
-        TierError: when it does not exist or `machine` cannot do it.
-    """
-    if tier is None or tier == "auto":
-        return None
-    found: Tier | None = next((t for t in TIERS if t == tier), None)
-    if found is None:
-        raise TierError(
-            f"Unknown tier {tier!r:.80}.{did_you_mean(str(tier), TIERS)}"
-            f" Choose from: auto, {', '.join(TIERS)}."
-        )
-    if found == "balanced":
-        check_spread(len(machine.gpus))
-    if machine.device == "mps" and found in ("sequential", "stream"):
-        raise TierError(f"Tier {found!r} does not work on MPS. Use --tier none.")
-    return found
-
-
-def check_spread(count: int, dtype: Dtype | None = None) -> None:
-    """Refuse `balanced` on fewer than two GPUs (that compute in `dtype`).
-
-    Raises:
-        TierError: for it.
-    """
-    if count < 2:
-        able = f" that can compute in {dtype}" if dtype else ""
-        raise TierError(
-            f"Tier 'balanced' spreads components over several GPUs, but there is"
-            f" {count or 'none'} to use{able}. Use --tier auto."
-        )
+def compile_refusal(tier: Tier) -> str:
+    """Why the blocks of a pipeline in `tier` cannot be compiled; empty if they can."""
+    if tier.compiles:
+        return ""
+    return (
+        f"--compile does not work with tier {tier.name!r}, which loads layer by layer."
+        " Use --tier stream, or leave out --compile."
+    )

@@ -1,68 +1,144 @@
-"""How a person wants a run placed, and what may be chosen."""
+"""What a person chooses about memory, and what is on this machine already: the planner's inputs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-from cogmagic._errors import RequestError, did_you_mean
-from cogmagic._footprint.savings import NO_SAVINGS, Savings
+from cogmagic._errors import RequestError, TierError, did_you_mean
+from cogmagic._footprint.savings import NO_SAVINGS, SAVINGS, Savings
+from cogmagic._machine.amounts import vram_limit_bytes
+from cogmagic._machine.gpu import gpu_names
+from cogmagic._pipeline.storage import STORAGES
+from cogmagic._tiers.base import Tier
+from cogmagic._tiers.registry import TIERS
 
-__all__ = ["KEEPS", "POLICIES", "Placing", "Policy", "check_keep"]
+__all__ = [
+    "DEFAULTS",
+    "KEEPS",
+    "NOTHING_HERE",
+    "POLICIES",
+    "Available",
+    "MemoryOptions",
+    "Policy",
+    "memory_options",
+    "tier_names",
+]
+
+Policy = Literal["auto", "rule"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+KEEPS = ("hot", "warm", "cold")
+
+
+def memory_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that `MemoryOptions.of` takes, taken out of `options`."""
+    names = (*(f.name for f in fields(MemoryOptions)), *SAVINGS, *STORAGES)
+    return {name: options.pop(name) for name in names if name in options}
+
+
+def tier_names() -> tuple[str, ...]:
+    """What ``--tier`` takes: ``auto``, and the name of every tier."""
+    return ("auto", *TIERS)
 
 
 @dataclass(frozen=True)
-class Placing:
-    """How the person wants the run placed."""
+class MemoryOptions:
+    """What a person chooses about memory and speed; every name in it is a valid one.
+
+    Raises:
+        RequestError: for a `keep` that does not exist.
+        TierError: for a tier or a policy that does not exist.
+    """
 
     tier: str | None = None
-    """A tier to take whatever its prospects; None or ``auto`` to choose by `policy`."""
+    """A tier to use whatever is predicted; None or ``auto`` to choose by `policy`."""
     policy: str = "auto"
+    """``auto``, the fastest tier predicted to fit, or ``rule``, the published thresholds."""
     vram_limit: int | None = None
-    """Bytes that the run may take of a GPU, its CUDA context included."""
+    """Bytes that this kernel may take of a GPU, its CUDA context and all its tensors included."""
     gpus: tuple[str, ...] = ()
-    """Indices or UUIDs of the GPUs that may be used; all if none is named."""
+    """Indices or UUIDs of the GPUs that may be used; empty for all."""
     compile: bool = False
     """Whether the transformer's blocks are compiled."""
     savings: Savings = NO_SAVINGS
-    """What is done to need less memory."""
+    """Options that need less memory, each at a price."""
     keep: str = "warm"
-    """What stays after the run: ``hot``, ``warm`` or ``cold``."""
+    """Where the weights stay after the run: ``hot``, ``warm`` or ``cold``."""
+
+    def __post_init__(self) -> None:
+        _check_name("tier", self.tier or "auto", tier_names(), TierError)
+        _check_name("policy", self.policy, POLICIES, TierError)
+        _check_name("keep", self.keep, KEEPS, RequestError)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        vram_limit: object = None,
+        gpus: str | int | Sequence[str | int] | None = None,
+        **options: Any,
+    ) -> MemoryOptions:
+        """The options as `cogmagic.generate` takes them.
+
+        Args:
+            vram_limit: GiB below 1024, else bytes.
+            gpus: torch's indices or UUIDs, as ``"0,2"`` or ``[0, 2]``.
+            **options: the other fields, and the savings by name.
+        """
+        plain = {f.name: options.pop(f.name) for f in fields(cls) if f.name in options}
+        return cls(
+            vram_limit=vram_limit_bytes(vram_limit),
+            gpus=gpu_names(gpus),
+            savings=Savings.of(**options),
+            **plain,
+        )
 
     @property
-    def options(self) -> tuple[str, ...]:
-        """What changes the work, not its place: another pace, other memory, other frames."""
+    def forced(self) -> Tier | None:
+        """The tier that was asked for by name."""
+        return None if self.tier in (None, "auto") else TIERS[str(self.tier)]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The options that change a run's memory, speed or frames beyond its tier."""
         return (*(["compile"] if self.compile else []), *self.savings.names)
 
     @property
     def plain(self) -> bool:
-        """Whether the run says something about other runs in its tier."""
-        return not self.options
+        """True if no option changed memory or speed, so measurements may be learned from."""
+        return not self.names
 
     @property
     def cautious(self) -> bool:
         """Whether a run that is predicted not to fit is refused rather than tried."""
-        return self.tier in (None, "auto") and self.policy == "auto"
+        return self.forced is None and self.policy == "auto"
 
 
-KEEPS = ("hot", "warm", "cold")
-
-
-def check_keep(keep: object) -> str:
-    """What is to stay after a run.
-
-    Raises:
-        RequestError: for any other word.
-    """
-    if keep not in KEEPS:
-        raise RequestError(
-            f"Unknown keep {keep!r:.80}.{did_you_mean(str(keep), KEEPS)}"
-            f" Choose from: {', '.join(KEEPS)}."
+def _check_name(
+    option: str, name: object, choices: Sequence[str], error: type[RequestError | TierError]
+) -> None:
+    if name not in choices:
+        raise error(
+            f"Unknown {option} {name!r:.80}.{did_you_mean(str(name), choices)}"
+            f" Choose from: {', '.join(choices)}."
         )
-    return str(keep)
 
 
-Policy = Literal["auto", "rule"]
+@dataclass(frozen=True)
+class Available:
+    """What this machine has already for a request."""
+
+    folder: Path | None = None
+    """The checkpoint's folder, for an architecture outside the catalogue."""
+    download: int = 0
+    """Bytes of the checkpoint that are still to be downloaded."""
+    prompts_cached: bool = False
+    """Whether the prompt embeddings are cached, so that the text encoder is not needed."""
+    weights_loaded: bool = False
+    """Whether the weights are in host memory, so that most tiers read no file."""
 
 
-POLICIES: tuple[Policy, ...] = get_args(Policy)
+NOTHING_HERE = Available()
+DEFAULTS = MemoryOptions()

@@ -1,24 +1,22 @@
-"""Which tier a request gets on a machine, and why. Pure: nothing is read, nothing is loaded."""
+"""The planner: a request and a machine become a plan. Pure: nothing is read, nothing is loaded."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from cogmagic._errors import TierError, did_you_mean
-from cogmagic._footprint.savings import NO_SAVINGS, Savings
+from cogmagic._errors import TierError
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, ordered
-from cogmagic._planning.checks import check_limit, check_savings, check_spread, check_tier
-from cogmagic._planning.options import POLICIES
-from cogmagic._planning.plan import Candidate, Plan
+from cogmagic._planning.checks import check_options, check_savings
+from cogmagic._planning.options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
+from cogmagic._planning.plan import Plan
 from cogmagic._planning.precision import dtype_for, picture_risk, unmeasured
 from cogmagic._planning.rule import rule_of_thumb
 from cogmagic._planning.suggestions import changes_for
-from cogmagic._tiers.balanced import usable
-from cogmagic._tiers.needs import Tier
+from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib
 
 __all__ = ["plan"]
@@ -27,60 +25,35 @@ __all__ = ["plan"]
 def plan(
     request: Request,
     machine: Machine,
-    *,
-    tier: str | None = None,
-    policy: str = "auto",
-    vram_limit: int | None = None,
-    folder: Path | None = None,
-    download: int = 0,
-    text: bool = True,
-    savings: Savings = NO_SAVINGS,
-    loaded: bool = False,
+    options: MemoryOptions = DEFAULTS,
+    available: Available = NOTHING_HERE,
 ) -> Plan:
     """Choose the tier for `request` on `machine`, or check the one that was asked for.
 
     Args:
         request: what to generate.
-        machine: what is there and what is free now.
-        tier: a tier to take whatever its prospects; None or ``auto`` to choose.
-        policy: ``auto``, the fastest tier predicted to fit, or ``rule``, the published thresholds.
-        vram_limit: bytes that this kernel may take of a GPU, its context and all its tensors.
-        folder: the checkpoint; needed for an architecture outside the catalogue.
-        download: bytes of it that are still to come from the hub.
-        text: whether the prompts are still to be encoded.
-        savings: what is done to need less memory.
-        loaded: whether the weights are in host memory, so that most tiers read no file.
+        machine: its GPUs and memory, as they are now.
+        options: what the person chose about memory.
+        available: what the machine has already.
 
     Raises:
-        TierError: when `tier` or `policy` does not exist or this machine cannot do it.
+        TierError: when this machine cannot do the tier that was asked for.
         RequestError: when the GPU cannot compute in the dtype.
     """
-    check_limit(vram_limit)
-    where, machine = _where(machine, vram_limit), machine.limited_to(vram_limit)
+    where, machine = _where(machine, options.vram_limit), machine.limited_to(options.vram_limit)
+    check_options(options, machine)
     rule, rule_reason = rule_of_thumb(machine)
-    forced = check_tier(tier, machine)
-    check_savings(savings, tier, machine)
-    if policy not in POLICIES:
-        raise TierError(
-            f"Unknown policy {policy!r:.80}.{did_you_mean(str(policy), POLICIES)}"
-            f" Choose from: {', '.join(POLICIES)}."
-        )
-    if policy == "rule" and forced is None:
-        check_savings(savings, rule, machine)
+    named = options.forced or (TIERS[rule] if options.policy == "rule" else None)
+    check_savings(options, named, machine)
     dtype = dtype_for(request, machine)
-    if (forced or (rule if policy == "rule" else None)) == "balanced":
-        check_spread(len(usable(machine, dtype)), dtype)
-    candidates = candidates_for(request, machine, dtype, folder, text, savings, loaded)
-    lacking = max(download - machine.disk, 0) if machine.disk is not None else 0
-    if lacking:
-        candidates = tuple(replace(c, missing_disk=lacking) for c in candidates)
-    chosen, reason = _choice(candidates, machine)
-    if policy == "rule":
-        chosen, reason = rule, f"the rule: {rule_reason}"
-    if forced is not None:
-        chosen, reason = forced, f"asked for; {'the rule' if policy == 'rule' else 'the planner'}"
-        reason += f" says {rule if policy == 'rule' else _choice(candidates, machine)[0]}"
-    found = Plan(
+    if named and (refusal := named.refusal(machine, dtype)):
+        raise TierError(refusal)
+    candidates = candidates_for(request, machine, dtype, options.savings, available)
+    missing_disk = max(available.download - machine.disk, 0) if machine.disk is not None else 0
+    if missing_disk:
+        candidates = tuple(replace(c, missing_disk=missing_disk) for c in candidates)
+    chosen, reason = _chosen(candidates, machine, options, (rule, rule_reason))
+    first = Plan(
         request=request,
         candidates=candidates,
         tier=chosen,
@@ -90,50 +63,67 @@ def plan(
         rule=rule,
         rule_reason=rule_reason,
         where=where,
+        options=options,
+        available=available,
+        swap=machine.ram.swap,
         gpu=machine.roomiest.index if machine.roomiest else None,
-        download=download,
-        text=text,
-        loaded=loaded,
-        savings=savings,
         warnings=tuple(filter(None, (picture_risk(request, dtype), unmeasured(machine)))),
-        times=_times(machine, dtype),
+        times=_source_of_times(machine, dtype),
     )
-    if machine.device != "cuda" and found.fits:
-        return found
-    changes = changes_for(found, machine, folder)
-    return replace(found, changes=changes)
+    if machine.device != "cuda" and first.fits:
+        return first
+    return replace(first, changes=changes_for(first, machine))
 
 
-def _choice(candidates: tuple[Candidate, ...], machine: Machine) -> tuple[Tier, str]:
+def _chosen(
+    candidates: tuple[Candidate, ...],
+    machine: Machine,
+    options: MemoryOptions,
+    rule: tuple[str, str],
+) -> tuple[str, str]:
+    """The tier's name, and why."""
+    by_rule = options.policy == "rule"
+    if options.forced is None and by_rule:
+        return rule[0], f"published rule: {rule[1]}"
+    if options.forced is None:
+        return _fastest(candidates, machine)
+    other = TIERS[rule[0] if by_rule else _fastest(candidates, machine)[0]].title
+    chooser = "the rule" if by_rule else "the planner"
+    return options.forced.name, f"requested; {chooser} would choose {other}"
+
+
+def _fastest(candidates: tuple[Candidate, ...], machine: Machine) -> tuple[str, str]:
+    """The fastest tier that is predicted to fit, or the one that comes closest, and why."""
     gpu = machine.roomiest
     if machine.device != "cuda" and all(c.fits for c in candidates):
         return rule_of_thumb(machine)
     if gpu is not None and gpu.available is None:
-        return "sequential", f"{gpu.name} does not tell its free VRAM: the tier that needs least"
+        return "sequential", f"{gpu.name} does not report its free VRAM: the tier that needs least"
     fitting = [c for c in candidates if c.fits]
     if not fitting:
-        least = min(candidates, key=lambda c: c.lacking)
-        return least.tier, f"nothing fits: {least.tier}, which needs least, {least.reason}"
+        least = min(candidates, key=lambda c: c.missing)
+        title = least.placement.title
+        return least.tier, f"no tier fits: {title}, which comes closest, {least.reason}"
     best = ordered(fitting)[0]
     faster = [c for c in candidates[: candidates.index(best)] if not c.fits]
     if best.seconds is None:
-        return best.tier, f"the simplest that fits, in {gib(best.peak_vram)} of VRAM"
+        return best.tier, f"the simplest tier that fits, in {gib(best.peak_vram)} of VRAM"
     if not faster:
-        return best.tier, f"the fastest, and its {gib(best.peak_vram)} of VRAM fit"
-    others = ", ".join(f"{c.tier} {c.reason}" for c in faster)
-    return best.tier, f"the fastest that fits in {gib(best.peak_vram)} of VRAM; {others}"
+        return best.tier, f"the fastest tier, and its {gib(best.peak_vram)} of VRAM fit"
+    others = ", ".join(f"{c.placement.title} {c.reason}" for c in faster)
+    return best.tier, f"the fastest tier that fits, in {gib(best.peak_vram)} of VRAM; {others}"
 
 
-def _times(machine: Machine, dtype: Dtype) -> str:
+def _source_of_times(machine: Machine, dtype: Dtype) -> str:
     if machine.device != "cuda":
         return ""
     if dtype == "float32":
-        return "unknown: the pace of GPUs in float32 was not looked up"
+        return "unknown: the table of GPUs has no speed for float32"
     if machine.rates is None:
         return "unknown: this GPU is in no table, and has not been probed yet"
     source = machine.rates.source
-    said = "a probe of this GPU" if source == "probe" else source
-    return f"from {said}" + (", and past runs" if machine.past else "")
+    origin = "a probe of this GPU" if source == "probe" else source
+    return f"from {origin}" + (", and past runs" if machine.past else "")
 
 
 def _where(machine: Machine, limit: int | None) -> str:

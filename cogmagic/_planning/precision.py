@@ -1,4 +1,4 @@
-"""In which precision a request is computed, and what that puts at risk."""
+"""The dtype of a request on a machine, and its risks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["dtype_for", "picture_risk", "unmeasured"]
 
 
 def picture_risk(request: Request, dtype: Dtype) -> str:
-    """What may happen to the picture in a precision that the model was not trained in, if any."""
+    """The risk to the picture in a dtype that the model was not trained in; empty without any."""
     if dtype != "float16" or request.model.dtype != "bfloat16":
         return ""
     return f"{request.model.name} was trained in bfloat16: in float16 the picture may be black"
 
 
 def unmeasured(machine: Machine) -> str:
-    """What of a plan for `machine` rests on no measurement of its kind, if anything."""
+    """A warning where no card of this generation was measured; empty where one was."""
     gpu = machine.roomiest
     if machine.device != "cuda" or gpu is None or not _before_ampere(gpu):
         return ""
-    return f"{gpu.name} is older than Ampere, of which no card was measured: memory may differ"
+    return f"{gpu.name} is older than Ampere, and no such card was measured: its memory may differ"
 
 
 def _before_ampere(gpu: Gpu) -> bool:
@@ -31,7 +31,7 @@ def _before_ampere(gpu: Gpu) -> bool:
 
 
 def dtype_for(request: Request, machine: Machine) -> Dtype:
-    """What the weights are loaded in.
+    """The dtype in which the weights are loaded.
 
     Raises:
         RequestError: for bfloat16 on a GPU without it (before Ampere).

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 
 from cogmagic._machine.machine import Machine
-from cogmagic._tiers.needs import Tier
 from cogmagic._units import GIB
 
 __all__ = ["rule_of_thumb"]
 
 
-def rule_of_thumb(machine: Machine) -> tuple[Tier, str]:
-    """The published rule as it stands, and the sentence that explains it.
+def rule_of_thumb(machine: Machine) -> tuple[str, str]:
+    """The tier that the published rule chooses, and why.
 
     It goes by the free VRAM, rounded up to whole GiB, of the one GPU: under 16 sequential, 16 to 24
     model offload, over 24 none; on several GPUs all offload is off and components are balanced.
     Without a GPU, and on MPS, it is silent. Source: "Zai org CogVideo CPU Offload Strategy"
-    (2026-02-10), which reads it out of zai-org/CogVideo.
+    (2026-02-10), which derives it from zai-org/CogVideo.
     """
     if machine.device != "cuda" or not machine.gpus:
         where = "on MPS" if machine.device == "mps" else "no GPU"
@@ -26,11 +25,11 @@ def rule_of_thumb(machine: Machine) -> tuple[Tier, str]:
         return "balanced", f"{len(machine.gpus)} GPUs: components are spread, all offload is off"
     gpu = machine.gpus[0]
     if gpu.available is None:
-        return "sequential", f"{gpu.name} does not tell its free VRAM: the safe end of the rule"
+        return "sequential", f"{gpu.name} does not report its free VRAM: the safe end of the rule"
     free = math.ceil(gpu.available / GIB)
-    said = f"{gpu.available / GIB:.1f} GiB of VRAM available, which counts as {free}"
+    amount = f"{gpu.available / GIB:.1f} GiB of VRAM available, which counts as {free}"
     if free < 16:
-        return "sequential", f"{said}: under 16"
+        return "sequential", f"{amount}: under 16"
     if free <= 24:
-        return "model", f"{said}: 16 to 24"
-    return "none", f"{said}: over 24"
+        return "model", f"{amount}: 16 to 24"
+    return "none", f"{amount}: over 24"

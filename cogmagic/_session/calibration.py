@@ -1,4 +1,4 @@
-"""What a kernel learns of its GPU: a probe before the first run, and what each run took."""
+"""GPU calibration: a probe before the first run, and the record of each run for predictions."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from cogmagic._tiers.needs import allocatable
 from cogmagic._units import GIB
 from cogmagic._video.report import Report
 
-__all__ = ["learn", "look", "ready"]
+__all__ = ["calibrated", "detect", "record_run"]
 
 
 _probed: set[str] = set()
-"""The GPUs that this kernel has measured."""
+"""The GPUs that this kernel has probed, by UUID."""
 
 
-def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
-    """Set torch's allocator up, and measure a GPU on the first run of each of the first kernels.
+def calibrated(machine: Machine, gpus: Sequence[str]) -> Machine:
+    """The machine with its GPU probed, on the first run of each of the first kernels.
+
+    Also sets torch's allocator up.
 
     Args:
         machine: as detected.
-        gpus: the GPUs that were named, if any.
+        gpus: indices or UUIDs of the GPUs that may be used; empty for all.
     """
     if machine.device != "cuda":
         return machine
@@ -41,38 +43,38 @@ def ready(machine: Machine, gpus: Sequence[str]) -> Machine:
     gpu = machine.roomiest
     if gpu is None:
         return machine
-    name, known = gpu.uuid or gpu.name, machine.rates.probes if machine.rates else 0
-    if known >= PROBES or (known and name in _probed):
+    name, count = gpu.uuid or gpu.name, machine.rates.probes if machine.rates else 0
+    if count >= PROBES or (count and name in _probed):
         return machine
     if gpu.available is not None and gpu.available < GIB:
         return machine
     try:
-        with torch.random.fork_rng([gpu.index]):  # the kernel's random numbers are not ours to draw
+        with torch.random.fork_rng([gpu.index]):  # the kernel's random numbers stay as they are
             rates = probe(torch.device("cuda", gpu.index))
-    except RuntimeError:  # another process took the memory meanwhile: the run itself will tell
+    except RuntimeError:  # another process took the memory; the run itself will fail or not
         empty_cache()
         return machine
     empty_cache()
-    if disturbed(rates, machine.rates):  # a GPU that others keep busy is probed again next time
+    if disturbed(rates, machine.rates):  # others keep the GPU busy: it is probed again next time
         return machine
     _probed.add(name)
     store_probe(gpu, rates, History().path.parent, machine.software)
-    found = checked_by_torch(Machine.detect(gpus=gpus))
-    if found.rates is None or not found.rates.probes:  # a cache folder that cannot be written
-        return replace(found, rates=rates)
-    return found
+    probed = checked_by_torch(Machine.detect(gpus=gpus))
+    if probed.rates is None or not probed.rates.probes:  # the cache folder is not writable
+        return replace(probed, rates=rates)
+    return probed
 
 
-def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
-    """Keep what a run on a GPU took, for the next prediction; no report is one that ran out.
+def record_run(machine: Machine, plan: Plan, report: Report | None) -> None:
+    """Record what a run on a GPU took, for later predictions; without a report, it ran out of VRAM.
 
-    Of that it is known only that what there was did not do, and it teaches something only where the
-    plan had said that it would.
+    Running out only proves that more than the available VRAM was needed, so it is recorded only if
+    the plan was predicted to fit.
     """
-    gpu, candidate, r = machine.roomiest, chosen.chosen, chosen.request
+    gpu, candidate, r = machine.roomiest, plan.chosen, plan.request
     if machine.device != "cuda" or gpu is None or candidate is None:
         return
-    if report is None and (candidate.missing_vram or chosen.tier == "balanced"):
+    if report is None and (candidate.missing_vram or plan.placement.several_gpus):
         return
     from cogmagic._machine.history import History, PastRun
 
@@ -88,8 +90,8 @@ def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
             model=r.model.name,
             size=r.size,
             num_frames=r.num_frames,
-            dtype=chosen.dtype,
-            tier=chosen.tier,
+            dtype=plan.dtype,
+            tier=plan.tier,
             predicted_allocated=traced.peak_allocated,
             measured_allocated=report.own_peak if report else None,
             predicted_step=traced.step_seconds,
@@ -100,6 +102,6 @@ def learn(machine: Machine, chosen: Plan, report: Report | None) -> None:
     )
 
 
-def look(gpus: Sequence[str] = ()) -> Machine:
+def detect(gpus: Sequence[str] = ()) -> Machine:
     """This machine now, as this torch can use it, with those GPUs or all."""
-    return ready(checked_by_torch(Machine.detect(gpus=gpus)), gpus)
+    return calibrated(checked_by_torch(Machine.detect(gpus=gpus)), gpus)

@@ -1,4 +1,4 @@
-"""Memory that ran out: whose, and why, told apart."""
+"""Diagnosis of out-of-memory errors: which memory ran out, and why."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["Shortage", "cause_of"]
 Kind = Literal["device", "fragmented", "others", "attention", "host"]
 
 
-_NOTICED = GIB // 4
-"""Bytes that others must have taken meanwhile to be named as the cause."""
+_TAKEN_BY_OTHERS = GIB // 4
+"""Bytes that other processes must have taken since planning to be named as the cause."""
 
 
 _UNITS = {"B": 1, "bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -31,8 +31,8 @@ class Shortage:
     """Why memory ran out."""
 
     kind: Kind
-    said: str
-    """For people, as a clause."""
+    text: str
+    """The cause as a clause."""
 
     @property
     def of_host(self) -> bool:
@@ -44,46 +44,46 @@ def cause_of(failure: BaseException, plan: Plan, before: Machine, now: Machine) 
     """Why memory ran out in a run.
 
     Args:
-        failure: the error, for which `is_shortage` holds.
+        failure: an error for which `is_shortage` is true.
         plan: of the run.
         before: the machine when the run was planned.
-        now: the machine after the run has let go of its memory.
+        now: the machine after the run has freed its memory.
     """
     words = str(failure).splitlines()[0][:160] if str(failure) else ""
-    said = f" ({words})" if words else ""
+    quoted = f" ({words})" if words else ""
     if not is_device_shortage(failure):
         left = gib(now.ram.available)
-        return Shortage("host", f"host memory ran out{said}, {left} are free now")
+        return Shortage("host", f"host memory ran out{quoted}, {left} are free now")
     asked, cached = _amount(failure, "allocate"), _amount(failure, "unallocated")
     whole = _attention_bytes(plan)
     if asked and abs(asked - whole) < whole / 50:
         advice = "" if plan.dtype == "float16" else ". Try --dtype float16"
         return Shortage(
             "attention",
-            f"{gib(asked)} were asked for at once: attention without a fused kernel, which torch"
+            f"{gib(asked)} were requested at once: attention without a fused kernel, which torch"
             f" falls back to where the GPU has none for {plan.dtype}{advice}",
         )
     taken = _taken(before, now)
-    if taken >= _NOTICED and _too_little_left(plan, now):
-        return Shortage("others", f"others have taken {gib(taken)} of VRAM since it was planned")
+    if taken >= _TAKEN_BY_OTHERS and _too_little_left(plan, now):
+        return Shortage("others", f"other processes have taken {gib(taken)} of VRAM since planning")
     if asked and cached and cached >= asked:
         return Shortage(
             "fragmented",
-            f"VRAM was in pieces: {gib(asked)} were asked for and {gib(cached)} were held unused",
+            f"VRAM was fragmented: {gib(asked)} requested, {gib(cached)} reserved but unused",
         )
-    return Shortage("device", f"VRAM ran out{said}")
+    return Shortage("device", f"VRAM ran out{quoted}")
 
 
 def _amount(failure: BaseException, word: str) -> int | None:
-    """Bytes that torch's message gives, such as of "Tried to allocate 35.31 GiB"."""
+    """Bytes in torch's message, such as "Tried to allocate 35.31 GiB"."""
     amount = r"([\d.]+) (bytes|[KMG]iB|B)"
     pattern = rf"allocate {amount}" if word == "allocate" else rf"{amount} is reserved by PyTorch"
-    found = re.search(pattern, str(failure))
-    return round(float(found[1]) * _UNITS[found[2]]) if found else None
+    match = re.search(pattern, str(failure))
+    return round(float(match[1]) * _UNITS[match[2]]) if match else None
 
 
 def _attention_bytes(plan: Plan) -> int:
-    """The matrix of attention of one block in 16 bits: 35.31 GiB in 2b, 56.50 GiB in 5b.
+    """Bytes of one block's attention matrix: 35.31 GiB in 2b and 56.50 GiB in 5b, in 16 bits.
 
     batch × heads × tokens² × bytes of a number; a patch covers 16 × 16 pixels, and in CogVideoX
     1.5 two latent frames.
@@ -92,20 +92,20 @@ def _attention_bytes(plan: Plan) -> int:
     patch = model.architecture.patch_size_t
     frames = padded_frames(request.latent_frames, patch)
     clip = frames, request.height // 8, request.width // 8
-    batch = 2 if request.guidance_scale > 1.0 and not plan.savings.guidance_halves else 1
+    batch = 2 if request.guided and not plan.options.savings.guidance_halves else 1
     tokens = model.max_tokens + video_tokens(clip, patch_size_t=patch)
     width = 4 if plan.dtype == "float32" else 2
     return int(batch * model.architecture.num_attention_heads * tokens**2 * width)
 
 
 def _too_little_left(plan: Plan, now: Machine) -> bool:
-    """Whether the plan would not fit any more; if it would, a limit of ours ended the run."""
+    """Whether the plan no longer fits; if it does, a limit of this process ended the run."""
     left = [gpu.available for gpu in now.gpus if gpu.available is not None]
     return plan.peak_vram is None or not left or max(left) < plan.peak_vram
 
 
 def _taken(before: Machine, now: Machine) -> int:
-    """Bytes of VRAM that others use now and did not use before."""
+    """Bytes of VRAM that other processes use now and did not use before."""
     then = {g.index: g for g in before.gpus}
     grown = 0
     for gpu in now.gpus:

@@ -1,4 +1,4 @@
-"""What to try when memory ran out: the next plan that needs less of what ran out."""
+"""The plan to try next after memory ran out: the next one that needs less of it."""
 
 from __future__ import annotations
 
@@ -6,96 +6,98 @@ from dataclasses import replace
 
 from cogmagic._errors import OutOfMemoryError
 from cogmagic._machine.machine import Machine
+from cogmagic._planning.options import MemoryOptions
 from cogmagic._planning.plan import Plan
-from cogmagic._planning.planner import plan
 from cogmagic._session.diagnosis import Shortage
-from cogmagic._session.first_plan import would_be_killed
-from cogmagic._session.prepare import Prepared
+from cogmagic._session.first_plan import planned
+from cogmagic._session.prepare import Job
+from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib
 
 __all__ = ["cheaper", "ran_out"]
 
+_REDUCTION = 0.9
+"""The next plan may need at most this share of the failed one's predicted memory."""
 
-_LESS = 0.9
-"""The next plan is to need at most this part of what the one before it was said to need."""
 
+def cheaper(
+    job: Job, failed: Plan, cause: Shortage, now: Machine, *, loaded: bool = False
+) -> Plan | None:
+    """The next plan to try with the same request, or None.
 
-def cheaper(job: Prepared, failed: Plan, cause: Shortage, now: Machine) -> Plan | None:
-    """The next plan to try with the same request, or None where there is none.
-
-    It is the fastest that is said to need less; where what is free now is too little for any, the
-    one that needs least, once.
+    It is the fastest that is predicted to need less; where too little is free now for any, the one
+    that needs least, once.
 
     Args:
-        job: what to make, placed as the person wants it; who asked for a tier gets no other.
+        job: what to make; with a tier that was asked for, no other is tried.
         failed: the plan that ran out.
-        cause: of what, and why.
+        cause: which memory ran out, and why.
         now: the machine after that.
+        loaded: whether the weights are in host memory.
     """
-    if not job.placing.cautious or cause.kind == "attention" or failed.tier == "balanced":
+    options = job.options
+    if not options.cautious or cause.kind == "attention" or failed.placement.several_gpus:
         return None
     if now.device != "cuda":
-        return _planned(job, now, "staged") if cause.of_host and failed.tier == "none" else None
-    limit, machine = job.placing.vram_limit, now
+        return _from_files(job, failed, cause, now)
+    machine = now
     if cause.of_host:
         machine = _with_less_ram(now, failed.peak_ram)
     elif failed.peak_vram is not None:
-        held = now.roomiest.allocated if now.roomiest else None  # a limit counts that as well
-        less = round(failed.peak_vram * _LESS) + (held or 0)
-        limit = min(less, limit or less)
-    found = _planned(job, machine, None, limit)
-    if not found.fits:
-        found = _planned(job, machine, found.tier, limit)  # tried all the same
-        if would_be_killed(found):
+        allocated = now.roomiest.allocated if now.roomiest else None  # a limit counts that as well
+        less = round(failed.peak_vram * _REDUCTION) + (allocated or 0)
+        options = replace(options, vram_limit=min(less, options.vram_limit or less))
+    following = _following(job, machine, options, loaded=loaded)
+    if not following.fits:  # the one that comes closest is tried anyway
+        forced = replace(options, tier=following.tier)
+        following = _following(job, machine, forced, loaded=loaded)
+        if following.refusal:
             return None
-    if job.placing.compile and found.tier == "sequential":  # its layers come one by one
+    if options.compile and not following.placement.compiles:
         return None
-    if not _needs_less(found, failed, cause):
-        return None
-    return found
+    return following if _needs_less(following, failed, cause) else None
 
 
-def _planned(job: Prepared, machine: Machine, tier: str | None, limit: int | None = None) -> Plan:
-    found = plan(
-        job.request,
-        machine,
-        tier=tier,
-        text=job.kept is None,
-        vram_limit=limit,
-        folder=job.folder,
-        savings=job.placing.savings,
-    )
-    return replace(found, reason="the next that needs less")
+def _from_files(job: Job, failed: Plan, cause: Shortage, now: Machine) -> Plan | None:
+    """Without a GPU, host memory is saved by a tier that leaves the weights in the files."""
+    if not cause.of_host or failed.placement.weights == "files":
+        return None
+    tier = next(tier.name for tier in TIERS.values() if tier.weights == "files")
+    return _following(job, now, replace(job.options, tier=tier), loaded=False)
+
+
+def _following(job: Job, machine: Machine, options: MemoryOptions, *, loaded: bool) -> Plan:
+    following = planned(job, machine, options, loaded=loaded)
+    return replace(following, reason="the next tier that needs less memory")
 
 
 def _with_less_ram(machine: Machine, peak: int | None) -> Machine:
     if peak is None or machine.ram.available is None:
         return machine
-    most = max(round(peak * _LESS) - machine.ram.mine, 0)
+    most = max(round(peak * _REDUCTION) - machine.ram.mine, 0)
     ram = replace(machine.ram, available=min(machine.ram.available, most))
     return replace(machine, ram=ram)
 
 
-def _needs_less(found: Plan, failed: Plan, cause: Shortage) -> bool:
-    one, other = (
-        (found.peak_ram, failed.peak_ram) if cause.of_host else (found.peak_vram, failed.peak_vram)
-    )
+def _needs_less(following: Plan, failed: Plan, cause: Shortage) -> bool:
+    plans = (following, failed)
+    one, other = (p.peak_ram if cause.of_host else p.peak_vram for p in plans)
     return one is not None and other is not None and one < other
 
 
 def ran_out(failed: list[tuple[Plan, Shortage]]) -> OutOfMemoryError:
     """The error at the end: what was tried, why it failed, and what would need less."""
-    plan_, cause = failed[-1]
-    r = plan_.request
-    tried = ", then in ".join(_tried(p, c) for p, c in failed)
-    said = f"{r.model.name} at {r.size} with {r.num_frames} frames ran out of memory in {tried}."
+    last, cause = failed[-1]
+    r = last.request
+    attempts = ", then in ".join(_attempt(p, c) for p, c in failed)
+    text = f"{r.model.name} at {r.size} with {r.num_frames} frames ran out of memory in {attempts}."
     if cause.kind == "attention":
-        return OutOfMemoryError(said)
-    ways = "; or with ".join(plan_.changes) or "a smaller --size or fewer --num-frames"
-    return OutOfMemoryError(f"{said} It would need less with {ways}.")
+        return OutOfMemoryError(text)
+    changes = "; or with ".join(last.changes) or "a smaller --size or fewer --num-frames"
+    return OutOfMemoryError(f"{text} It would need less with {changes}.")
 
 
-def _tried(plan_: Plan, cause: Shortage) -> str:
-    peak = plan_.peak_ram if cause.of_host else plan_.peak_vram
-    said = f" (said to need {gib(peak)})" if peak is not None else ""
-    return f"tier {plan_.tier}{said}, where {cause.said}"
+def _attempt(plan: Plan, cause: Shortage) -> str:
+    peak = plan.peak_ram if cause.of_host else plan.peak_vram
+    predicted = f" ({gib(peak)} predicted)" if peak is not None else ""
+    return f"{plan.placement.title}{predicted}: {cause.text}"

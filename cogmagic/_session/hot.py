@@ -1,4 +1,4 @@
-"""A pipeline that stays placed between runs, where that was asked for and the tier allows it."""
+"""The placement that a pipeline keeps between runs with ``keep="hot"``, if its tier allows it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,20 @@ from typing import Any
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
-from cogmagic._tiers.place import modules
+from cogmagic._tiers.hooks import modules
 from cogmagic._units import GIB
 
-__all__ = ["HOT_TIERS", "Hot", "on_gpus"]
-
-
-HOT_TIERS = ("none", "balanced")
-"""The tiers in which the weights stay on the GPU while they run; the others bring them in turn."""
+__all__ = ["Hot", "on_gpus"]
 
 
 class Hot:
-    """What is placed now: nothing, or one pipeline, known by a key."""
+    """The current placement: none, or that of one pipeline, identified by a key."""
 
     def __init__(self) -> None:
         self.key: object = None
-        """What makes a placement the same as another; None where nothing is placed."""
+        """Equal for equal placements; None where nothing is placed."""
         self.nbytes: dict[int, int] = {}
-        """Per GPU, the bytes of its weights."""
+        """Bytes of its weights on each GPU."""
         self._undo = ExitStack()
 
     @contextmanager
@@ -39,13 +35,13 @@ class Hot:
         *,
         stay: bool,
     ) -> Iterator[None]:
-        """`pipe` placed by `place`, or as it was left by the run before, if `key` is the same.
+        """`pipe` placed by `place`, or as the previous run left it if `key` is the same.
 
         Args:
-            key: what makes a placement the same as another.
-            pipe: what is placed.
-            place: places it; leaving the context takes it off again.
-            stay: whether it stays when all goes well; it never does after an error.
+            key: equal for equal placements.
+            pipe: the pipeline.
+            place: places it while its context lasts.
+            stay: whether it stays placed after success; it never does after an error.
         """
         stays = False
         try:
@@ -60,14 +56,14 @@ class Hot:
                 self.cool()
 
     def cool(self) -> None:
-        """Take off what is placed."""
+        """Undo the placement."""
         with interrupts_ignored():
             self.key, self.nbytes = None, {}
             undo, self._undo = self._undo, ExitStack()
             undo.close()
 
     def without(self, machine: Machine) -> Machine:
-        """The machine as it would be if nothing stayed: what stays can be taken off for a run."""
+        """`machine` as it would be without the placement, which a run can undo."""
         if not self.nbytes:
             return machine
         gpus = tuple(
@@ -78,9 +74,9 @@ class Hot:
 
 
 def _preferring(gpus: tuple[Gpu, ...], indices: set[int]) -> tuple[Gpu, ...]:
-    """The GPUs, of which the only one with weights is the roomiest unless another is by much.
+    """The GPUs, with the one that has the weights preferred unless another has much more free VRAM.
 
-    Its CUDA context makes it seem the less roomy one, and the weights would move with each run.
+    Its CUDA context makes it seem the fuller one, and the weights would move with each run.
     """
     mine = next((g.available for g in gpus if {g.index} == indices), None)
     if mine is None:
@@ -98,11 +94,11 @@ def on_gpus(pipe: Any) -> dict[int, int]:
     """Bytes of weights on each GPU; tied ones count once."""
     seen: dict[tuple[int, int], int] = {}
     for module in modules(pipe):
-        for part in module.modules():  # parameters() would spell out a thousand names
+        for part in module.modules():  # parameters() would build a thousand names
             for tensor in (*part._parameters.values(), *part._buffers.values()):
                 if tensor is not None and tensor.device.type in ("cuda", "mps"):
                     seen[tensor.device.index or 0, tensor.data_ptr()] = tensor.nbytes
-    found: dict[int, int] = {}
+    totals: dict[int, int] = {}
     for (index, _), nbytes in seen.items():
-        found[index] = found.get(index, 0) + nbytes
-    return found
+        totals[index] = totals.get(index, 0) + nbytes
+    return totals

@@ -1,81 +1,106 @@
-"""Everything that can refuse a request, cheapest first, up to the checkpoint's files."""
+"""The checks of a request, cheapest first, up to the checkpoint's files on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cogmagic._errors import TierError
 from cogmagic._machine.machine import Machine
+from cogmagic._models.catalog import catalogued
 from cogmagic._models.checkpoint import check_folder
-from cogmagic._models.find import local_folder
+from cogmagic._models.find import configs_folder, local_folder
 from cogmagic._models.request import Request
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._pipeline.prompt_cache import PromptCache
-from cogmagic._planning.checks import check_savings, check_tier
-from cogmagic._planning.options import Placing
+from cogmagic._planning.checks import check_options
+from cogmagic._planning.options import Available, MemoryOptions
+from cogmagic._planning.planner import plan
 from cogmagic._planning.precision import dtype_for
 from cogmagic._progress import Clock
+from cogmagic._session.slot import PipelineSlot
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Job", "prepare"]
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A request that nothing stands against but memory."""
+class Job:
+    """A checked request whose checkpoint is on disk."""
 
     request: Request
-    placing: Placing
+    options: MemoryOptions
     folder: Path
     """The checkpoint."""
     texts: PromptCache
-    """Where embeddings of the prompts are kept."""
-    kept: tuple[torch.Tensor, ...] | None
-    """Those of the prompts, if they were encoded before."""
+    """The cache of its prompt embeddings."""
+    embeddings: tuple[torch.Tensor, ...] | None
+    """The cached embeddings of its prompts; None if they must be encoded."""
     show: OnPreview | None = None
-    """Is given previews of the video while it forms."""
+    """Receives previews of the video while it forms."""
 
 
-def prepare(
-    request: Request, placing: Placing, clock: Clock, now: Callable[[Placing], Machine]
-) -> Prepared:
-    """Check the request against the machine, bring in the libraries, and have the checkpoint here.
+def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: PipelineSlot) -> Job:
+    """Check the request, download its checkpoint if it is planned to fit, and import the libraries.
 
     Args:
-        request: what to make.
-        placing: how the person wants it placed.
-        clock: is told of the phases.
-        now: the machine as it is to a run that is placed so, once torch is here.
+        request: what to generate.
+        options: what the person chose about memory.
+        clock: receives the phases.
+        slot: the pipeline that this kernel holds, whose memory a run may use.
 
     Raises:
-        CogMagicError: one line, with numbers and the way out.
+        CogMagicError: one line, with numbers and what to type next.
     """
     from cogmagic._pipeline.libraries import import_libraries
     from cogmagic._pipeline.tokenizer import check_prompts
 
-    # A tier or dtype that cannot be: before torch comes in.
-    seen = Machine.detect(gpus=placing.gpus).limited_to(placing.vram_limit)
-    check_tier(placing.tier, seen)
-    check_savings(placing.savings, placing.tier, seen)
-    dtype_for(request, seen)
+    # What this machine cannot do at all, before torch is imported.
+    machine = Machine.detect(gpus=options.gpus)
+    check_options(options, machine)
+    dtype_for(request, machine)
     folder = local_folder(request.model)
+    if folder is None:
+        _refuse_before_download(request, options, slot.without(machine))
     import_libraries(request.model.task)
     if folder is None:
-        from cogmagic._models.hub.download import download, fetch_tokenizer
-
-        clock.phase("download", note=request.model.source)
-        check_prompts(request, fetch_tokenizer(request.model))
-        folder = download(request.model, clock.tell)
-        check_folder(folder)
+        folder = _downloaded(request, clock)
     else:
         check_prompts(request, folder)
     clock.phase("load", note=request.model.name)
-    machine = now(placing)
+    machine = slot.look(options)
     gpu = machine.roomiest
     device = gpu.name if gpu else machine.device
     texts = PromptCache(request, folder, dtype_for(request, machine), device)
-    return Prepared(request, placing, folder, texts, texts.read())
+    return Job(request, options, folder, texts, texts.read())
+
+
+def _refuse_before_download(request: Request, options: MemoryOptions, machine: Machine) -> None:
+    """Plan with what is known without the weights.
+
+    Raises:
+        TierError: when the plan's run must not be tried.
+    """
+    from cogmagic._models.hub.disk import bytes_to_download, disk_for_downloads
+
+    model = request.model
+    configs = None if catalogued(model.source) else configs_folder(model)
+    available = Available(folder=configs, download=bytes_to_download(model))
+    first = plan(request, replace(machine, disk=disk_for_downloads()), options, available)
+    if first.refusal:
+        raise TierError(first.refusal)
+
+
+def _downloaded(request: Request, clock: Clock) -> Path:
+    """The checkpoint's folder, downloaded after the prompts were checked by its tokenizer."""
+    from cogmagic._models.hub.download import download, fetch_tokenizer
+    from cogmagic._pipeline.tokenizer import check_prompts
+
+    clock.phase("download", note=request.model.source)
+    check_prompts(request, fetch_tokenizer(request.model))
+    folder = download(request.model, clock.tell)
+    check_folder(folder)
+    return folder

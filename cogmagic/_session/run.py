@@ -1,17 +1,16 @@
-"""One run of a plan: place the pipeline, make the frames, take it off again, say what it took."""
+"""One run of a plan: place the pipeline, make the frames, take it off the GPU, report."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.memory import Peaks, allocator_limited
-from cogmagic._models.request import Request
 from cogmagic._pipeline.cancel import checked_between_blocks
 from cogmagic._pipeline.compile import compiled
 from cogmagic._pipeline.generate import generate_frames
@@ -20,10 +19,12 @@ from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.precision import picture_risk
 from cogmagic._progress import Clock
+from cogmagic._session.hot import Hot
 from cogmagic._session.loaded import Loaded
-from cogmagic._session.prepare import Prepared
+from cogmagic._session.prepare import Job
+from cogmagic._session.slot import placement_key
+from cogmagic._tiers.base import Placement, Source
 from cogmagic._tiers.place import placed
-from cogmagic._tiers.staged import Source
 from cogmagic._version import __version__
 from cogmagic._video.report import Report
 
@@ -31,139 +32,154 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["Place", "compiling", "run", "saving"]
-
-
-Place = Callable[[], AbstractContextManager[None]]
-"""Places a pipeline for as long as the context lasts."""
-
+__all__ = ["Run"]
 
 _VERSIONS = ("torch", "diffusers", "transformers", "accelerate")
 
 
-def run(
-    job: Prepared,
-    machine: Machine,
-    chosen: Plan,
-    loaded: Loaded,
-    clock: Clock,
-    place: Callable[[Place], AbstractContextManager[None]],
-) -> tuple[np.ndarray[Any, Any], Report]:
-    """The frames (uint8 RGB, frames × height × width × 3) and what they took.
+@dataclass(frozen=True)
+class Run:
+    """One run of a plan on a loaded pipeline."""
 
-    Args:
-        job: what to make.
-        machine: where.
-        chosen: how.
-        loaded: the pipeline.
-        clock: is told of phases and steps, and may stop the run.
-        place: is given what places the pipeline, and has it placed while its context lasts.
-    """
-    import torch
+    job: Job
+    machine: Machine
+    plan: Plan
+    loaded: Loaded
+    clock: Clock
+    """Receives phases and steps, and may stop the run."""
 
-    request, placing = job.request, job.placing
-    gpu = machine.roomiest
-    device = torch.device(machine.device, gpu.index) if gpu else torch.device(machine.device)
-    needs = chosen.chosen.needs if chosen.chosen else None
+    def frames(self, hot: Hot) -> tuple[np.ndarray[Any, Any], Report]:
+        """The frames (uint8 RGB, frames × height × width × 3) and the report.
+
+        Args:
+            hot: the pipeline's placement between runs: used if it is what the plan needs, else
+                replaced.
+        """
+        import torch
+
+        job, pipe, clock = self.job, self.loaded.pipe, self.clock
+        held, measured = self._tensors_before(), Peaks(self.machine)
+        clock.at_end = measured.close
+        stay = self.plan.options.keep == "hot" and self.plan.placement.on_gpu
+        key = placement_key(job.folder, self.plan, self.machine)
+        with (
+            allocator_limited(self.machine, job.options.vram_limit),
+            self._compiled() if job.options.compile else nullcontext(),
+            hot.placed(key, pipe, self._placed, stay=stay),
+            self._saving(),
+            checked_between_blocks(pipe, self._device, clock.check),
+            torch.no_grad(),
+        ):
+            frames = generate_frames(
+                pipe,
+                job.request,
+                clock,
+                embeddings=job.embeddings,
+                on_encoded=job.texts.write,
+                on_preview=job.show,
+            )
+            clock.end()
+        digest = hashlib.sha256(frames.tobytes()).hexdigest()
+        return frames, self._report(measured, held, digest)
+
+    @property
+    def _device(self) -> torch.device:
+        import torch
+
+        gpu, kind = self.machine.roomiest, self.machine.device
+        return torch.device(kind, gpu.index) if gpu else torch.device(kind)
 
     @contextmanager
-    def anew() -> Iterator[None]:
-        streams, host = chosen.tier == "stream", None
-        if streams or (needs and needs.copies):
-            host = loaded.to_host(clock, device, required=streams)
-        with placed(
-            loaded.pipe,
-            chosen.tier,
-            device,
-            resident=needs.resident_blocks if needs else 0,
-            locked=host.locked if host else (),
-            text=chosen.text,
-            source=Source(job.folder, chosen.dtype, chosen.savings.fp8, loaded.files),
-            check=clock.check,
-        ):
+    def _placed(self) -> Iterator[None]:
+        """The pipeline placed in the plan's tier."""
+        plan, loaded, pinned = self.plan, self.loaded, None
+        needs = plan.chosen.needs if plan.chosen else None
+        if plan.placement.requires_copies or (needs and needs.copies):
+            required = plan.placement.requires_copies
+            pinned = loaded.pin(self.clock, self._device, required=required)
+        storage = plan.options.savings.storage
+        placement = Placement(
+            self._device,
+            plan.variant,
+            pinned=pinned.locked if pinned else (),
+            encodes=not plan.available.prompts_cached,
+            source=Source(self.job.folder, plan.dtype, storage, loaded.files),
+            check=self.clock.check,
+        )
+        with placed(loaded.pipe, plan.placement, placement):
             yield
 
-    # What was there when it was planned and is there still; weights that stay placed are not in it.
-    held = {
-        g.index: min(g.allocated, torch.cuda.memory_allocated(g.index))
-        for g in machine.gpus
-        if g.allocated
-    }
-    measured = Peaks(machine)
-    clock.at_end = measured.close
-    with (
-        allocator_limited(machine, placing.vram_limit),
-        compiling(loaded.pipe, request, clock) if placing.compile else nullcontext(),
-        place(anew),
-        saving(loaded.pipe, chosen.savings),
-        checked_between_blocks(loaded.pipe, device, clock.check),
-        torch.no_grad(),
-    ):
-        frames = generate_frames(
-            loaded.pipe,
-            request,
-            clock,
-            embeddings=job.kept,
-            on_encoded=job.texts.write,
-            on_preview=job.show,
+    @contextmanager
+    def _compiled(self) -> Iterator[None]:
+        """The transformer's blocks compiled; the clock shows when code is generated."""
+        clock, steps = self.clock, self.job.request.num_inference_steps
+
+        def compiling(begins: bool) -> None:
+            if begins:
+                clock.phase("compile")
+            else:
+                clock.phase("denoise", steps)
+
+        with compiled(self.loaded.pipe.transformer, compiling):
+            yield
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        """The savings that change the placed pipeline."""
+        pipe, savings = self.loaded.pipe, self.plan.options.savings
+        with ExitStack() as stack:
+            if savings.lean_decode:
+                stack.enter_context(lean_decoding(pipe.vae))
+            if savings.guidance_halves:
+                stack.enter_context(guidance_halves(pipe.transformer))
+            yield
+
+    def _tensors_before(self) -> dict[int, int]:
+        """Per GPU, bytes of the kernel's other tensors: allocated at planning time and still.
+
+        Weights that stay placed are not among them.
+        """
+        import torch
+
+        return {
+            g.index: min(g.allocated, torch.cuda.memory_allocated(g.index))
+            for g in self.machine.gpus
+            if g.allocated
+        }
+
+    def _report(self, measured: Peaks, held: Mapping[int, int], digest: str) -> Report:
+        plan, folder, device_map = self.plan, self.job.folder, self.loaded.pipe.hf_device_map or {}
+        refusal = self.loaded.pinned.refused if self.loaded.pinned else ""
+        unpinned = f"{refusal}: copying them takes longer" if refusal else ""
+        remarks = (plan.reason, unpinned, picture_risk(self.job.request, plan.dtype))
+        return Report(
+            tier=plan.tier,
+            reason="; ".join(filter(None, remarks)),
+            options=plan.options.names,
+            device=_device_names(self.machine, self._device, device_map),
+            dtype=plan.dtype,
+            device_map=dict(device_map),
+            peak_allocated=measured.allocated,
+            held_before=held,
+            peak_reserved=measured.reserved,
+            peak_phases=dict(measured.phases),
+            peak_ram=measured.ram,
+            step_seconds=self.clock.step_seconds("denoise"),
+            seconds=self.clock.seconds,  # the clock adds "save" when that is over
+            predicted={
+                "peak_allocated": plan.peak_allocated,
+                "peak_ram": plan.peak_ram,
+                "step_seconds": plan.step_seconds,
+                "seconds": plan.seconds,
+            },
+            frames_sha256=digest,
+            revision=folder.name if folder.parent.name == "snapshots" else None,
+            versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
         )
-        clock.end()
-    refusal = loaded.host.refused if loaded.host else ""
-    refused = f"{refusal}: copying them takes longer" if refusal else ""
-    said = (chosen.reason, refused, picture_risk(request, chosen.dtype))
-    return frames, Report(
-        tier=chosen.tier,
-        reason="; ".join(filter(None, said)),
-        options=placing.options,
-        device=_where(machine, device, loaded.pipe.hf_device_map or {}),
-        dtype=chosen.dtype,
-        device_map=dict(loaded.pipe.hf_device_map or {}),
-        peak_allocated=measured.allocated,
-        held_before=held,
-        peak_reserved=measured.reserved,
-        peak_phases=dict(measured.phases),
-        peak_ram=measured.ram,
-        step_seconds=clock.step_seconds("denoise"),
-        seconds=clock.seconds,  # the clock adds "save" when that is over
-        predicted={
-            "peak_allocated": chosen.peak_allocated,
-            "peak_ram": chosen.peak_ram,
-            "step_seconds": chosen.step_seconds,
-            "seconds": chosen.seconds,
-        },
-        frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
-        revision=job.folder.name if job.folder.parent.name == "snapshots" else None,
-        versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
-    )
 
 
-def _where(machine: Machine, device: torch.device, spread: Mapping[str, int]) -> str:
+def _device_names(machine: Machine, device: torch.device, device_map: Mapping[str, int]) -> str:
     """The GPUs that the pipeline is on, or the device."""
-    wanted = set(spread.values()) or {device.index}
-    gpus = [g for g in machine.gpus if g.index in wanted]
+    indices = set(device_map.values()) or {device.index}
+    gpus = [g for g in machine.gpus if g.index in indices]
     return " + ".join(f"{g.name} ({device.type}:{g.index})" for g in gpus) or machine.device
-
-
-@contextmanager
-def compiling(pipe: Any, request: Request, clock: Clock) -> Iterator[None]:
-    """The transformer's blocks compiled; the clock shows when code is made."""
-
-    def first(begins: bool) -> None:
-        if begins:
-            clock.phase("compile")
-        else:
-            clock.phase("denoise", request.num_inference_steps)
-
-    with compiled(pipe.transformer, first):
-        yield
-
-
-@contextmanager
-def saving(pipe: Any, savings: Savings) -> Iterator[None]:
-    """The savings that are made while running; `pipe` is placed already."""
-    with ExitStack() as stack:
-        if savings.lean_decode:
-            stack.enter_context(lean_decoding(pipe.vae))
-        if savings.guidance_halves:
-            stack.enter_context(guidance_halves(pipe.transformer))
-        yield

@@ -1,4 +1,4 @@
-"""Where a module's weights stand in host memory, to give a device copies and to drop those."""
+"""The original tensors of modules, from which a device gets copies that are dropped later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["HostCopy"]
 
 
 class HostCopy:
-    """Remembers each parameter and buffer of some modules as it stands in host memory."""
+    """Each parameter and buffer of some modules, as it is in host memory."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self._parameters: list[tuple[nn.Module, str, nn.Parameter, torch.Tensor]] = []
@@ -43,7 +43,7 @@ class HostCopy:
             sub._buffers[name] = _to(host, device, dtype)
 
     def restore(self, module: Any = None) -> Any:
-        """Make the modules hold their host tensors again, dropping whatever they held instead.
+        """Give the modules their host tensors back, dropping what they have instead.
 
         Takes and returns an ignored module, as accelerate's ``ModelHook.init_hook`` does.
         """

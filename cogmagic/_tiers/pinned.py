@@ -1,8 +1,8 @@
-"""Weights as copies in host memory, page-locked in place, from which a GPU can stream.
+"""Weights as page-locked (pinned) copies in host memory, from which a GPU can stream.
 
-A page-locked range is one that the device reads by itself, at the link's full rate and while the
-host does other things. CUDA registers memory that is there already: no second copy, and tensors in
-it count as pinned, so diffusers' hooks use them as they are.
+A GPU reads page-locked memory by itself, at the link's full rate, while the host does other things.
+CUDA registers existing memory, without a second copy; tensors in it count as pinned, so diffusers'
+hooks use them as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["HostWeights"]
+__all__ = ["PinnedWeights"]
 
 
 _ALIGNMENT = 64
@@ -27,23 +27,23 @@ _ALIGNMENT = 64
 _THREADS = 4
 
 
-class HostWeights:
+class PinnedWeights:
     """One block of host memory per module, with all its parameters in it.
 
-    The parameters are the modules' own, moved: what they were before, mapped files mostly, is let
-    go. The order of use is: make, `fill`, `lock`, and `unlock` before the memory goes; that is also
-    done when the object is collected. Modules that come first are page-locked first, should the
-    driver refuse to lock all.
+    The modules' own parameters are moved into it; their previous memory, mostly mapped files, is
+    freed. Create it, `fill` it, `lock` it, and `unlock` it before the memory is freed; garbage
+    collection unlocks it, too. The first modules are page-locked first, in case the driver refuses
+    to lock all.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._modules = list(modules)
         self._blocks = [torch.empty(_size(m), dtype=torch.uint8) for m in modules]
         self._locked: list[int] = []
-        """Addresses that are registered; shared with the finalizer."""
+        """Registered addresses; shared with the finalizer."""
         self._finalizer = weakref.finalize(self, _unregister, self._locked, self._blocks)
         self.refused: str = ""
-        """Why the memory is not page-locked, in the driver's words; empty if that was not so."""
+        """Why some of the memory is not page-locked; empty if all of it is."""
 
     @property
     def nbytes(self) -> int:
@@ -55,11 +55,11 @@ class HostWeights:
         """The modules whose memory is page-locked."""
         return tuple(self._modules[: len(self._locked)])
 
-    def fill(self, tell: Callable[[int, int], None]) -> None:
+    def fill(self, report: Callable[[int, int], None]) -> None:
         """Copy the parameters in, several at once, which also reads their files several at once.
 
         Args:
-            tell: called with the bytes that are here and those of all.
+            report: called with the bytes copied so far and the total.
         """
         total, done = self.nbytes, 0
         work = []
@@ -74,10 +74,10 @@ class HostWeights:
         try:
             for size in threads.map(_moved, work):
                 done += size
-                tell(min(done, total), total)
-        finally:  # who stops here waits for the tensors that are on their way, not for all
+                report(min(done, total), total)
+        finally:  # an interrupt waits for the running copies, not for all
             threads.shutdown(cancel_futures=True)
-        tell(total, total)
+        report(total, total)
 
     def lock(self, device: torch.device) -> None:
         """Page-lock all blocks, or as many as the driver allows, for `device`, if it is a GPU."""
@@ -99,12 +99,12 @@ class HostWeights:
             self._locked.append(block.data_ptr())
 
     def unlock(self) -> None:
-        """Give back what was page-locked, each range once."""
+        """Unlock the page-locked ranges, each once."""
         _unregister(self._locked, self._blocks)
 
 
 def _forget_error() -> None:
-    """CUDA reports a refusal once more at the next launch, as if that had failed."""
+    """Clear the error of a refused registration, which CUDA would report at the next launch."""
     with suppress(RuntimeError):
         torch.zeros(1, device="cuda").add_(1)
 

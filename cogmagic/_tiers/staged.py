@@ -1,76 +1,112 @@
-"""Staging: each component goes from its files to the device when it is called, and then is gone.
+"""Tier ``staged``: each component loaded from its files onto the GPU when it is called.
 
-Host memory never holds a component: what the pipeline is made of is empty modules, which take the
-parameters of a component that the libraries load straight onto the device.
+Host memory never has a component: the pipeline consists of empty modules, which take the parameters
+of a component that the libraries load straight onto the device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import CheckpointError
-from cogmagic._machine.failures import is_host_shortage
-from cogmagic._models.catalog import Dtype
+from cogmagic._footprint.footprint import Footprint
+from cogmagic._machine.machine import Machine
+from cogmagic._models.catalog import Dtype, Model, Task
 from cogmagic._models.checkpoint import fingerprint
-from cogmagic._models.family import WEIGHTED_COMPONENTS
-from cogmagic._pipeline.cancel import checked_between_operations
-from cogmagic._pipeline.load import load_component
-from cogmagic._tiers.host_copy import HostCopy
-from cogmagic._tiers.turns import Turns
+from cogmagic._models.family import WEIGHTED_COMPONENTS, latent_frames, video_tokens
+from cogmagic._models.request import Request
+from cogmagic._tiers.base import Phases, Placement, Source, Tier, Variant
+from cogmagic._tiers.host_memory import PROCESS, HostMemory, passing_through
+from cogmagic._tiers.pace import stored_as_files
+from cogmagic._tiers.workload import Workload
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Source", "stage"]
+    from cogmagic._tiers.host_copy import HostCopy
+
+__all__ = ["Staged"]
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where components come from, and how they are kept."""
+class Staged(Tier):
+    """One whole component at a time, from its files to the GPU, and dropped after its phase."""
 
-    folder: Path
-    dtype: Dtype
-    fp8: bool
-    """Whether the transformer's linear layers are in fp8."""
-    files: tuple[tuple[str, int, int], ...]
-    """Names, sizes and times of the folder's files when the run began."""
+    name = "staged"
+    title = "staged loading"
+    meaning = "each component from its files to the GPU when it is needed, then gone"
+    weights = "files"
+
+    def phases(self, f: Footprint, overhead: int, variant: Variant) -> tuple[Phases, ...]:
+        """One component at a time, and none beside it."""
+        vae = f.vae.weights
+        image = vae + f.encode_image.peak if f.encode_image else 0
+        return (
+            {
+                "load": 0,
+                "encode": f.text_encoder.weights + f.encode.peak + overhead,
+                "denoise": max(f.transformer.weights + f.denoise.peak, image) + overhead,
+                "decode": vae + f.decode.peak + overhead,
+            },
+        )
+
+    def host_memory(self, work: Workload) -> HostMemory:
+        """The loaders' buffers, or the position tables that exist while the transformer is built.
+
+        Weights that a storage converts are first converted to the run's dtype, whole, in host
+        memory, unless the files have that dtype.
+        """
+        converts = work.converted and not stored_as_files(work.request, work.dtype)
+        extra = 2 * work.stored.transformer.weights if converts else 0
+        loading = passing_through(work, extra=extra)
+        return HostMemory(max(loading.peak, PROCESS + _position_tables(work.request)))
+
+    def load(
+        self, folder: Path, task: Task, dtype: Dtype, machine: Machine, variant: Variant
+    ) -> Any:
+        """A pipeline of empty modules."""
+        from cogmagic._pipeline.load import load
+
+        return load(folder, task, dtype, empty=True)
+
+    def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
+        """Have each empty component filled when it is called, and emptied when another is."""
+        from accelerate.hooks import ModelHook, add_hook_to_module
+
+        from cogmagic._tiers.host_copy import HostCopy
+        from cogmagic._tiers.residency import Residency
+
+        source = placement.source
+        assert source is not None  # noqa: S101 - every run gives one
+        residency = Residency(undo)
+        for name in WEIGHTED_COMPONENTS:
+            module = getattr(pipe, name)
+            if module is None:
+                continue
+            hook = ModelHook()
+            hook.execution_device = placement.device  # where the pipeline puts its tensors
+            add_hook_to_module(module, hook)
+            called = [module.encoder, module.decoder] if name == "vae" else [module]
+            load = partial(_fill, module, name, source, placement.device, placement.check)
+            residency.add(called, load, HostCopy([module]).restore)
 
 
-def stage(
-    pipe: Any,
-    source: Source,
-    device: torch.device,
-    undo: ExitStack,
-    check: Callable[[], None] = lambda: None,
-) -> None:
-    """Have the components of `pipe`, which are empty modules, take turns on `device`.
+def _position_tables(request: Request) -> int:
+    """Bytes of the position tables that exist while the transformer is built.
 
-    Args:
-        pipe: its components are empty.
-        source: where their parameters come from.
-        device: where they compute.
-        undo: gets a callback for each thing done.
-        check: called between the tensors of a component that comes; raises when the run is to end.
+    Two tables of float64 at the native size, whatever is loaded afterwards
+    (diffusers' ``CogVideoXPatchEmbed``).
     """
-    from accelerate.hooks import ModelHook, add_hook_to_module
-
-    turns = Turns(undo)
-    for name in WEIGHTED_COMPONENTS:
-        module = getattr(pipe, name)
-        if module is None:
-            continue
-        hook = ModelHook()
-        hook.execution_device = device  # where the pipeline, which asks for it, puts its tensors
-        add_hook_to_module(module, hook)
-        called = [module.encoder, module.decoder] if name == "vae" else [module]
-        come = partial(_fill, module, name, source, device, check)
-        turns.add(called, come, HostCopy([module]).restore)
+    model: Model = request.model
+    if model.architecture.rotary and not model.architecture.learned_positions:
+        return 0
+    latents = latent_frames(model.frames.default), model.height // 8, model.width // 8
+    tokens = model.max_tokens + video_tokens(latents)
+    return 2 * 8 * tokens * model.architecture.num_attention_heads * 64
 
 
 def _fill(
@@ -87,6 +123,9 @@ def _fill(
     """
     from safetensors import SafetensorError
 
+    from cogmagic._machine.failures import is_host_shortage
+    from cogmagic._pipeline.cancel import checked_between_operations
+
     if fingerprint(source.folder) != source.files:
         raise CheckpointError(f"The files of {source.folder} changed during the run. Run it again.")
     try:
@@ -98,20 +137,23 @@ def _fill(
         raise CheckpointError(
             f"The {name} could not be read from {source.folder}: {error} Is its disk still there?"
         ) from None
-    for mine, other in zip(module.modules(), loaded.modules(), strict=True):
-        mine._parameters.update(other._parameters)
-        mine._buffers.update(other._buffers)
+    for empty, full in zip(module.modules(), loaded.modules(), strict=True):
+        empty._parameters.update(full._parameters)
+        empty._buffers.update(full._buffers)
 
 
 def _loaded(name: str, source: Source, device: torch.device) -> Any:
     import torch
 
-    if source.fp8 and name == "transformer":
+    from cogmagic._pipeline.load import load_component
+    from cogmagic._tiers.host_copy import HostCopy
+
+    if source.storage and name == "transformer":
         from cogmagic._pipeline.storage import STORAGES
 
-        # Whole it might not fit: mapped from its files, and narrowed on the device layer by layer.
+        # It might not fit whole: it is mapped from its files and converted layer by layer.
         loaded = load_component(source.folder, name, source.dtype, torch.device("cpu"))
-        STORAGES["fp8"].store(loaded, device, stay=True)
+        STORAGES[source.storage].store(loaded, device, stay=True)
         HostCopy([loaded]).onload(device)
         return loaded
     return load_component(source.folder, name, source.dtype, device)

@@ -1,89 +1,159 @@
-"""Streaming: weights come from page-locked host memory while the blocks before them compute.
+"""Tier ``stream``: weights copied from page-locked host memory while earlier blocks compute.
 
-The transformer goes block by block and the text encoder leaf by leaf through diffusers' group
-offloading. The transformer's other parts, and blocks for which there is room, stay while denoising:
-every so many blocks one, so that each copy has the longer to arrive. The VAE comes when it is
-called.
+The transformer is streamed block by block and the text encoder leaf by leaf through diffusers'
+group offloading. The transformer's other parts, and as many blocks as fit, stay on the GPU while
+denoising; they are spread evenly, which gives each copy the most time to arrive. The VAE is loaded
+when it is called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from bisect import bisect
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._tiers.host_copy import HostCopy
-from cogmagic._tiers.turns import Turns
+from cogmagic._footprint.footprint import Footprint
+from cogmagic._machine.machine import Machine
+from cogmagic._machine.rates import Rates
+from cogmagic._tiers.base import Assess, Phases, Placement, Tier, Variant
+from cogmagic._tiers.host_memory import HostMemory
+from cogmagic._tiers.pace import Pace
+from cogmagic._tiers.workload import Workload
+from cogmagic._units import GIB
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-__all__ = ["forget_stream", "stream", "stream_indices"]
+    from cogmagic._tiers.host_copy import HostCopy
+
+__all__ = ["Stream", "stream_indices"]
+
+_HEADROOM = GIB
+"""VRAM left beside the blocks that stay, so that the allocator keeps the blocks that come and go
+apart from the activations. With reserved memory at the cap, steps took 1.23 times as long on an
+H100, and with this headroom 1.02 to 1.04 (docs/benchmarks, streaming): it seems that the allocator
+otherwise returns memory and asks for it again at every block."""
+_HIDDEN_COPIES = 0.33
+"""What hidden copies add to a step, as a share of the time that they take: on an H100 0.05 to
+0.07 s for the 10.4 GiB of 5b, compiled (1.44 s a step) or not (1.87 s), and 0.15 s where they come
+twice in 7.95 s (docs/benchmarks/stream.jsonl)."""
 
 
-_HOOKS = ("lazy_prefetch_group_offloading", "layer_execution_tracker", "group_offloading")
+class Stream(Tier):
+    """The transformer and the text encoder streamed, the VAE on the GPU when it is called."""
 
+    name = "stream"
+    title = "streaming"
+    meaning = "blocks copied from page-locked memory while others compute"
+    devices = frozenset({"cuda", "cpu"})
+    requires_copies = True
 
-def stream(
-    pipe: Any,
-    device: torch.device,
-    resident: int,
-    undo: ExitStack,
-    locked: Collection[nn.Module] = (),
-) -> None:
-    """Stream `pipe` to `device`; what is put there by this module itself, `undo` takes away.
+    def choose(self, work: Workload, machine: Machine, assess: Assess) -> Variant | None:
+        """With as many blocks on the GPU as fit, or none."""
+        most = work.files.transformer.blocks
+        if not assess(Variant(most)).missing:
+            return Variant(most)
 
-    Args:
-        pipe: its weights are in host memory.
-        device: where it computes.
-        resident: how many of the transformer's blocks stay while denoising.
-        undo: gets a callback for each thing done.
-        locked: the components with page-locked weights, whose copies run beside the computation.
-    """
-    import torch
-    from diffusers.hooks import apply_group_offloading
+        def too_many(resident: int) -> bool:
+            return assess(Variant(resident), headroom=_HEADROOM).missing > 0
 
-    def offload(module: nn.Module, kind: str, *, ahead: bool, **how: Any) -> None:
-        apply_group_offloading(
-            module,
-            offload_type=kind,
-            onload_device=device,
-            offload_device=torch.device("cpu"),
-            use_stream=ahead,
-            non_blocking=ahead,
-            **how,
+        # More blocks never need less memory, so what fits comes before what does not.
+        return Variant(bisect(range(1, most), False, key=too_many))
+
+    def phases(self, f: Footprint, overhead: int, variant: Variant) -> tuple[Phases, ...]:
+        """The text encoder's leaves, then the transformer's blocks, two at a time, then the VAE.
+
+        While one computes, the next arrives. The transformer's other parts and its resident blocks
+        are on the GPU while denoising.
+        """
+        vae, transformer = f.vae.weights, f.transformer
+        outside = transformer.weights - transformer.blocks * transformer.block
+        count = min(variant.resident_blocks + 2, transformer.blocks)
+        image = vae + f.encode_image.peak if f.encode_image else 0
+        denoise = outside + count * transformer.block + f.denoise.peak
+        return (
+            {
+                "load": 0,
+                "encode": f.encode.leaf_peak + f.text_encoder.largest_leaf + overhead,
+                "denoise": max(denoise, image) + overhead,
+                "decode": vae + f.decode.peak + overhead,
+            },
         )
 
-    undo.callback(_settle, device)
-    if pipe.text_encoder is not None:
-        # T5's embedding is in its encoder a second time, by another name that never runs.
-        ahead = pipe.text_encoder in locked
-        offload(pipe.text_encoder.encoder, "leaf_level", ahead=ahead)
-    transformer, vae = pipe.transformer, pipe.vae
+    def pace(self, work: Workload, rates: Rates, variant: Variant, host: HostMemory) -> Pace:
+        """Copies hide behind computation, but for a share of them."""
+        f, plain = work.active, super().pace(work, rates, variant, host)
+        text, transformer, resident = f.text_encoder, f.transformer, variant.resident_blocks
+        share = 1 - min(resident / max(transformer.blocks, 1), 1.0)
+        copies = work.passes * share * transformer.weights / rates.locked
+        streamed = transformer.block * max(transformer.blocks - resident, 0)
+        return replace(
+            plain,
+            onload=f.vae.weights + transformer.weights - streamed,
+            encode=plain.encode + work.prompts * text.weights / rates.locked,
+            step=max(plain.step + _HIDDEN_COPIES * copies, copies),
+        )
+
+    def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
+        """Hook the pipeline for streaming."""
+        device, pinned = placement.device, placement.pinned
+        undo.callback(_wait_for_copies, device)
+        if pipe.text_encoder is not None:
+            # T5's embedding is in its encoder a second time, by another name that never runs.
+            ahead = pipe.text_encoder in pinned
+            _group_offload(pipe.text_encoder.encoder, "leaf_level", device, ahead=ahead)
+        _stream_transformer(pipe, placement, undo)
+
+
+def _stream_transformer(pipe: Any, placement: Placement, undo: ExitStack) -> None:
+    import torch
+
+    from cogmagic._tiers.host_copy import HostCopy
+    from cogmagic._tiers.residency import Residency
+
+    transformer, vae, device = pipe.transformer, pipe.vae, placement.device
     blocks, parts = transformer.transformer_blocks, transformer._modules
-    streamed = stream_indices(len(blocks), resident)
-    stays = [b for i, b in enumerate(blocks) if i not in streamed]
-    stays += [part for part in transformer.children() if part is not blocks]
-    # diffusers offloads what it finds: for this moment, the blocks that are to be streamed. It
-    # would send the other parts, too, with each step, and their buffers twice. But only where it
-    # finds another part does it fetch each block ahead, so there is one without weights.
+    streamed = stream_indices(len(blocks), placement.variant.resident_blocks)
+    resident = [b for i, b in enumerate(blocks) if i not in streamed]
+    resident += [part for part in transformer.children() if part is not blocks]
+    # diffusers offloads every child it sees: for this moment, the blocks that are to be streamed.
+    # It would send the other parts, too, with each step, and their buffers twice. But only beside
+    # another part does it fetch each block ahead, so there is one without weights.
     undo.callback(setattr, transformer, "_modules", parts)
     transformer._modules = {
         "transformer_blocks": torch.nn.ModuleList([blocks[i] for i in sorted(streamed)]),
         "other": torch.nn.Identity(),
     }
     try:
-        offload(transformer, "block_level", ahead=transformer in locked, num_blocks_per_group=1)
+        ahead = transformer in placement.pinned
+        _group_offload(transformer, "block_level", device, ahead=ahead, num_blocks_per_group=1)
     finally:
         transformer._modules = parts
-    turns = Turns(undo)
+    residency = Residency(undo)
     for called, home in (
-        ([transformer], HostCopy(stays)),
+        ([transformer], HostCopy(resident)),
         ([vae.encoder, vae.decoder], HostCopy([vae])),
     ):
-        turns.add(called, partial(home.onload, device), home.restore)
+        residency.add(called, partial(home.onload, device), home.restore)
+
+
+def _group_offload(
+    module: Any, kind: str, device: torch.device, *, ahead: bool, **options: Any
+) -> None:
+    import torch
+    from diffusers.hooks import apply_group_offloading
+
+    apply_group_offloading(
+        module,
+        offload_type=kind,
+        onload_device=device,
+        offload_device=torch.device("cpu"),
+        use_stream=ahead,
+        non_blocking=ahead,
+        **options,
+    )
 
 
 def stream_indices(count: int, resident: int) -> frozenset[int]:
@@ -92,22 +162,8 @@ def stream_indices(count: int, resident: int) -> frozenset[int]:
     return frozenset(i for i in range(count) if (i + 1) * streamed // count > i * streamed // count)
 
 
-def forget_stream(module: nn.Module) -> None:
-    """Remove diffusers' hooks of streaming from `module` and all its submodules."""
-    for sub in module.modules():
-        registry = getattr(sub, "_diffusers_hook", None)
-        if registry is None:
-            continue
-        for name in _HOOKS:
-            registry.remove_hook(name, recurse=False)
-        if not registry.hooks:
-            del sub._diffusers_hook
-            if getattr(sub.__dict__.get("forward"), "__func__", None) is type(sub).forward:
-                del sub.__dict__["forward"]
-
-
-def _settle(device: torch.device) -> None:
-    """Let copies that are under way arrive before what they read or write goes."""
+def _wait_for_copies(device: torch.device) -> None:
+    """Let running copies end before the memory that they read or write is freed."""
     import torch
 
     if device.type == "cuda":

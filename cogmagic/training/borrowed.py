@@ -14,8 +14,8 @@ from cogmagic._models.catalog import Dtype, Model
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.identify import identify
 from cogmagic._pipeline.libraries import torch_dtype
+from cogmagic._tiers.hooks import unhook
 from cogmagic._tiers.host_copy import HostCopy
-from cogmagic._tiers.place import unhook
 from cogmagic.training.accelerate_run import TrainingRun
 from cogmagic.training.preserved import restored_attributes
 

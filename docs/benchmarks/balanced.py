@@ -25,7 +25,7 @@ from stream import facts
 
 import cogmagic
 from cogmagic._session.session import session
-from cogmagic._tiers.balanced import offloaded
+from cogmagic._tiers.device_map import misplaced
 from cogmagic._units import GIB
 
 HERE = Path(__file__).parent
@@ -89,7 +89,12 @@ class Bench:
         auto = cogmagic.plan(**self.options, **given)
         needs = next(c.needs for c in auto.candidates if c.tier == tier)
         row: dict[str, Any] = {"model": self.name, "tier": tier, "what": what, "limit": limit}
-        row |= {"available": free, "order": needs.order, "auto": auto.tier, "why": auto.reason}
+        row |= {
+            "available": free,
+            "order": needs.variant.order,
+            "auto": auto.tier,
+            "why": auto.reason,
+        }
         row |= {"rule": auto.rule, "seen": []}
 
         def look(progress: cogmagic.Progress) -> None:
@@ -102,7 +107,7 @@ class Bench:
                 save=Path(folder) / "clip.mp4", on_progress=look,
             )  # fmt: skip
         report = video.report
-        order = needs.order or tuple(report.peak_allocated)
+        order = needs.variant.order or tuple(report.peak_allocated)
         planned = dict(zip(order, (max(g.values()) for g in needs.gpus), strict=False))
         row |= {"planned": planned, "peaks": dict(report.peak_allocated)}
         row |= {"reserved": dict(report.peak_reserved), "device_map": dict(report.device_map)}
@@ -126,7 +131,7 @@ def seen(row: dict[str, Any]) -> list[str]:
     pipe = loaded.pipe
     found = [f"slicing {pipe.vae.use_slicing}", f"tiling {pipe.vae.use_tiling}"]
     if row["tier"] == "balanced":
-        found.append(offloaded(pipe, dict(pipe.hf_device_map)) or "no hook offloads")
+        found.append(misplaced(pipe, dict(pipe.hf_device_map)) or "no hook offloads")
     return found
 
 

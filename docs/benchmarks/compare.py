@@ -23,6 +23,7 @@ from cogmagic import Machine
 from cogmagic._machine.rates import Rates
 from cogmagic._models.find import find_model
 from cogmagic._models.request import Request
+from cogmagic._planning.options import MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan
 from cogmagic._units import GIB
@@ -65,7 +66,7 @@ def replanned(row: dict[str, Any]) -> Plan:
     machine = Machine.of("2x H100 SXM" if row["tier"] == "balanced" else "H100 SXM")
     if "rates" in row:  # as probed on that host, which decides over layers that come one by one
         machine = replace(machine, rates=Rates(**row["rates"]))
-    return plan(request, machine, tier=row["tier"])
+    return plan(request, machine, MemoryOptions(tier=row["tier"]))
 
 
 def pairs(row: dict[str, Any]) -> dict[str, Pair]:

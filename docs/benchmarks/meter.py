@@ -131,7 +131,7 @@ def asked() -> dict[str, float]:
         "machine": Machine.detect_hardware,
         "ram": host_ram,
         "vitals": lambda: vitals(gpu),
-        "weights": session().held.weights_on_gpus,
+        "weights": session().slot.weights_on_gpus,
     }.items():
         began = time.perf_counter()
         for _ in range(20):

@@ -23,7 +23,7 @@ from stream import facts
 
 import cogmagic
 from cogmagic._pipeline.prompt_cache import PromptCache
-from cogmagic._session import session as _session
+from cogmagic._session import save as _save
 from cogmagic._units import GIB
 
 HERE = Path(__file__).parent
@@ -61,13 +61,13 @@ class Bench:
         self.base: dict[str, Any] = {}
         self.frames: Any = None
         self.plain: Any = None
-        write = _session.write_mp4
+        write = _save.write_mp4
 
         def kept(part: Any, frames: Any, *rest: Any) -> None:
             self.frames = frames
             write(part, frames, *rest)
 
-        _session.write_mp4 = kept
+        _save.write_mp4 = kept
 
     def least(self, found: Any) -> float:
         """GiB that are predicted to be needed at least: with no block staying."""

@@ -33,24 +33,27 @@ import cogmagic
 from cogmagic._machine.nvml import gpu_processes
 from cogmagic._tiers import host_copy as _host_copy
 from cogmagic._tiers import pinned as _host
-from cogmagic._tiers import place as _apply
+from cogmagic._tiers import residency as _residency
 from cogmagic._tiers import staged as _staged
 from cogmagic._tiers import stream as _stream
-from cogmagic._tiers import turns as _turns
+from cogmagic._tiers.model import ModelOffload
+from cogmagic._tiers.sequential import SequentialOffload
+from cogmagic._tiers.staged import Staged
+from cogmagic._tiers.stream import Stream
 
 MIB = 2**20
 TIERS = ("none", "model", "stream", "staged", "sequential")
 PHASES = ("load", "encode", "denoise", "decode", "save")
-_COPY, _TURNS = _host_copy.HostCopy, _turns.Turns
+_COPY, _RESIDENCY = _host_copy.HostCopy, _residency.Residency
 PLACES: dict[str, list[tuple[Any, str]]] = {
     "none": [(_COPY, "onload"), (_COPY, "restore")],
-    "model": [(_apply._APPLY, "model"), (_COPY, "restore")],
-    "sequential": [(_apply._APPLY, "sequential"), (_COPY, "restore")],
+    "model": [(ModelOffload, "place"), (_COPY, "restore")],
+    "sequential": [(SequentialOffload, "place"), (_COPY, "restore")],
     "stream": [
-        (_apply, "stream"), (_stream, "stream_indices"), (_host, "_moved"), (_TURNS, "add"),
-        (_host.HostWeights, "lock"), (_COPY, "onload"), (_COPY, "restore"),
+        (Stream, "place"), (_stream, "stream_indices"), (_host, "_moved"), (_RESIDENCY, "add"),
+        (_host.PinnedWeights, "lock"), (_COPY, "onload"), (_COPY, "restore"),
     ],
-    "staged": [(_apply, "stage"), (_staged, "_fill"), (_TURNS, "add"), (_COPY, "restore")],
+    "staged": [(Staged, "place"), (_staged, "_fill"), (_RESIDENCY, "add"), (_COPY, "restore")],
 }  # fmt: skip
 """Per tier, the steps that place a pipeline, where they are looked up."""
 SIZES = ((96, 96, 9), (96, 96, 17), (64, 96, 9), (96, 64, 17))

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import cogmagic
 from cogmagic import CogMagicError, Machine
-from cogmagic._api.options import OPTIONS, PLAN_OPTIONS, parse_line
+from cogmagic._api.options import PLAN_OPTIONS, cell_options
+from cogmagic._api.parser import parse_line
 
-FLAGS = [flag for option in (*OPTIONS, *PLAN_OPTIONS) for flag in option.flags]
+FLAGS = [flag for option in (*cell_options(), *PLAN_OPTIONS) for flag in option.flags]
 VALUES = [
     "5b", "2b", "tiny", "1.5-5b", "1.5-5b-i2v", "720x480", "480×720", "0x0", "-1", "0", "1", "49",
     "50", "1e9", "nan", "inf", "6.0", "dpm", "ddim", "none", "stream", "staged", "auto", "rule",
@@ -34,7 +35,7 @@ lines = st.lists(words, max_size=8).map(" ".join)
 @example(line="--out=--", plan=False)
 @given(lines, st.booleans())
 def test_any_line_is_parsed_or_refused_in_one_line(line: str, plan: bool) -> None:
-    options = (*OPTIONS, *PLAN_OPTIONS) if plan else OPTIONS
+    options = (*cell_options(), *PLAN_OPTIONS) if plan else cell_options()
     try:
         found = parse_line(line, "%%cogvideo", options)
     except CogMagicError as error:

@@ -51,16 +51,19 @@ def test_the_plan_as_json_and_the_cards_that_do(shell: Any, capsys: Any) -> None
     ("line", "says"),
     [
         ('plan --gpu "RTX 3600"', "Unknown card"),
-        ("plan --vram lots", "'lots' is not an amount in GiB like 10"),
+        ("plan --vram lots", "--vram 'lots' is not an amount in GiB"),
         ("plan --vram -3", "--vram -3 is out of range"),
         ("plan --vram 48 --gpu 4090", "--vram 48 is more than RTX 4090 has. Nearest: --vram 24."),
-        ("plan --vram-limit 0", "not an amount from 0.5 to 4096"),
+        ("plan --vram-limit 0", "--vram-limit 0 is out of range (0.5 to 4096 GiB)."),
         ("plan --policy rulr", "Did you mean 'rule'?"),
         ("plan --which-gpu --gpu T4", "Leave out --gpu, --gpus and --vram"),
         ("plan --which-gpu --gpus 0", "Leave out --gpu, --gpus and --vram"),
         ("plan --model 2b --gpu T4 --dtype bfloat16", "Leave --dtype out: 2b is made for float16."),
-        ('plan --model 5b --gpu "T4 + 3090" --tier balanced', "there is 1 to use that can compute"),
-        ('plan --model 5b --gpu "T4 + 3090" --policy rule', "there is 1 to use that can compute"),
+        (
+            'plan --model 5b --gpu "T4 + 3090" --tier balanced',
+            "this machine has 1 that can compute",
+        ),
+        ('plan --model 5b --gpu "T4 + 3090" --policy rule', "this machine has 1 that can compute"),
         ("history --forget", "takes no option but --clear"),
     ],
 )
@@ -102,22 +105,23 @@ def test_other_memory_for_this_machine_leaves_its_disk(shell: Any, capsys: Any) 
 
 
 def test_a_plan_here_knows_what_is_kept(cwd: Path, capsys: Any) -> None:
+    from cogmagic._planning.options import NOTHING_HERE, Available
     from cogmagic._session.session import session
 
     options: dict[str, Any] = {"num_inference_steps": 1, "num_frames": 9}
     try:
         before = cogmagic.plan(RED, **options)
-        assert (before.text, before.loaded) == (True, False)
+        assert before.available == NOTHING_HERE
         report = cogmagic.generate(RED, **options).report
         assert 0.2 * GIB < (report.peak_ram or 0) < 20 * GIB
         assert (report.own_peak, report.held_before) == (None, {})
         after = cogmagic.plan(RED, **options)
-        assert (after.text, after.loaded) == (False, True)
+        assert after.available == Available(prompts_cached=True, weights_loaded=True)
         assert "in host memory from an earlier run" in str(after)
-        assert cogmagic.plan(**options).text  # of which prompt?
-        assert not cogmagic.plan(RED, fp8=True, **options).loaded  # those would be others
+        assert not cogmagic.plan(**options).available.prompts_cached  # of which prompt?
+        assert not cogmagic.plan(RED, fp8=True, **options).available.weights_loaded
         described = cogmagic.plan(RED, machine=Machine.of("RTX 4090"), **options)
-        assert (described.text, described.loaded) == (True, False)
+        assert described.available == NOTHING_HERE
     finally:
         session().release()
 

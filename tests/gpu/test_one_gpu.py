@@ -223,7 +223,7 @@ def test_what_is_kept_hot_stays_until_it_is_released(
     weights = session.loaded.pipe.transformer.proj_out.weight
     where, held = weights.data_ptr(), allocated() - before
     assert weights.is_cuda
-    assert 0 <= held - sum(session.held.hot.nbytes.values()) < MIB
+    assert 0 <= held - sum(session.slot.hot.nbytes.values()) < MIB
     assert first.report.kept == "weights stay on the GPU"
     assert "GiB on the GPU" in str(cogmagic.status())
     second = cogmagic.generate(PROMPT, **wish)

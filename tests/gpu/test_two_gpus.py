@@ -12,7 +12,7 @@ import torch
 import cogmagic
 from cogmagic import Machine, Progress, TierError
 from cogmagic._session.session import Session
-from cogmagic._tiers.balanced import offloaded
+from cogmagic._tiers.device_map import misplaced
 from cogmagic._units import MIB
 from tests.helpers.toy import PROMPT
 
@@ -35,7 +35,7 @@ def test_balanced_is_spread_without_offload_and_leaves_nothing(
     def look(progress: Progress) -> None:
         if progress.phase == "denoise" and session.loaded:
             pipe = session.loaded.pipe
-            wrong.append(offloaded(pipe, dict(pipe.hf_device_map)))
+            wrong.append(misplaced(pipe, dict(pipe.hf_device_map)))
             assert pipe.vae.use_slicing
             assert pipe.vae.use_tiling
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cogmagic._tiers.place import modules
+from cogmagic._tiers.hooks import modules
 
 
 def traces(pipe: Any) -> list[str]:

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cogmagic import Gpu, Machine, Request
 from cogmagic._machine.history import PastRun
 from cogmagic._models.catalog import catalogued
 from cogmagic._models.find import find_model
-from cogmagic._planning.options import Placing
-from cogmagic._session.prepare import Prepared
+from cogmagic._planning import planner
+from cogmagic._planning.options import DEFAULTS, Available, MemoryOptions
+from cogmagic._planning.plan import Plan
+from cogmagic._session.prepare import Job
 from cogmagic._units import GIB
 from tests.helpers.toy import PROMPT
 
-ANYHOW = Placing()
 
-
-def job(placing: Placing = ANYHOW) -> Prepared:
+def job(options: MemoryOptions = DEFAULTS) -> Job:
     request = Request.of(PROMPT, find_model("5b"))
-    return Prepared(request, placing, None, None, None)  # type: ignore[arg-type]
+    return Job(request, options, None, None, None)  # type: ignore[arg-type]
+
+
+def plan(
+    request: Request,
+    machine: Machine,
+    *,
+    folder: Path | None = None,
+    download: int = 0,
+    prompts_cached: bool = False,
+    weights_loaded: bool = False,
+    **options: Any,
+) -> Plan:
+    """The planner's plan, with the fields of `MemoryOptions` and `Available` as keywords."""
+    available = Available(folder, download, prompts_cached, weights_loaded)
+    return planner.plan(request, machine, MemoryOptions(**options), available)
 
 
 def machine(*free: float) -> Machine:

@@ -9,10 +9,12 @@ import pytest
 
 from cogmagic import Machine, Request
 from cogmagic._footprint.footprint import footprint
-from cogmagic._footprint.savings import Savings
 from cogmagic._machine.gpu import context_bytes
 from cogmagic._models.catalog import catalogued
-from cogmagic._tiers.needs import Needs, needs, reserved_bytes
+from cogmagic._tiers.base import Variant
+from cogmagic._tiers.needs import Needs, predict, reserved_bytes, workspace
+from cogmagic._tiers.registry import TIERS
+from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB
 from tests.helpers.benchmarks import BENCHMARKS
 
@@ -29,14 +31,14 @@ def test_streams_take_what_is_predicted(row: dict[str, Any]) -> None:
     assert model is not None
     request, machine = Request.of("any", model), Machine.of("H100 SXM")
     halves = bool(row["halves"])
-    wanted = footprint(request, "bfloat16", halves=halves)
+    foot = footprint(request, "bfloat16", halves=halves)
 
     def stream(resident: int) -> Needs:
-        return needs(
-            "stream", request, wanted, machine.rates,
-            capability=(9, 0), dtype="bfloat16", resident_blocks=resident,
-            savings=Savings(guidance_halves=halves),
+        work = Workload(
+            request, "bfloat16", files=foot, stored=foot, active=foot, overhead=workspace((9, 0)),
+            rates=machine.rates, ram=None, passes=2 if halves else 1,
         )  # fmt: skip
+        return predict(TIERS["stream"], work, Variant(resident))
 
     def takes(resident: int) -> int:
         phases = stream(resident).gpus[0]

@@ -8,9 +8,8 @@ import pytest
 
 from cogmagic import Machine
 from cogmagic._models.catalog import MODELS, Model
-from cogmagic._planning.planner import plan
 from tests.helpers.benchmarks import script
-from tests.helpers.plans import five
+from tests.helpers.plans import five, plan
 
 compare = script("compare")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cogmagic import RequestError
-from cogmagic._api.options import OPTIONS
+from cogmagic._api.options import cell_options
 from cogmagic._html import MARK, VOLATILE
 from cogmagic._notebook.verbs import VERBS
 from cogmagic._session.session import session as current
@@ -34,7 +34,7 @@ def test_every_way_to_ask_shows_the_manual(shell: Any, source: str) -> None:
     text = printed(shell, source)
     assert "usage: %%cogvideo [options]" in text
     assert "\n    %%cogvideo --seed 7\n" in text
-    for option in OPTIONS:
+    for option in cell_options():
         assert all(flag in text for flag in option.flags)
     assert all(f"%cogvideo {verb}" in text for verb in VERBS)
 

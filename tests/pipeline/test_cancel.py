@@ -13,7 +13,7 @@ from cogmagic import Cancelled, Progress
 from cogmagic._pipeline.cancel import checked_between_operations
 from cogmagic._pipeline.load import load
 from cogmagic._session.session import Session
-from cogmagic._tiers.place import placed
+from tests.helpers.placing import placed
 from tests.helpers.toy import PROMPT, QUICK
 
 

@@ -28,7 +28,7 @@ def test_compiled_blocks_draw_the_same_and_leave_nothing(
         frames.append(found)
         write_mp4(path, found, *rest)
 
-    monkeypatch.setattr("cogmagic._session.session.write_mp4", write)
+    monkeypatch.setattr("cogmagic._session.save.write_mp4", write)
     cogmagic.generate(PROMPT, **(options | {"compile": False}))
     _compile._COMPILED.clear()
     seen: list[str] = []

@@ -125,9 +125,13 @@ def _candidate(c: Any) -> dict[str, Any]:
         "seconds": _rounded(c.seconds),
         "step": _rounded(c.step_seconds),
         "lacks": [c.missing_vram, c.missing_ram, c.missing_disk],
-        "resident": c.needs.resident_blocks,
-        "order": list(c.needs.order),
+        "resident": _variant(c).resident_blocks,
+        "order": list(_variant(c).order),
     }
+
+
+def _variant(c: Any) -> Any:
+    return getattr(c.needs, "variant", c.needs)  # earlier checkouts have its fields there
 
 
 def _rounded(value: float | None) -> float | None:

@@ -7,11 +7,10 @@ import pytest
 import cogmagic
 from cogmagic import Machine, Request, TierError
 from cogmagic._models.catalog import MODELS
-from cogmagic._planning.planner import plan
-from tests.helpers.plans import machine
+from tests.helpers.plans import machine, plan
 
 
-def test_savings_and_tiers_that_do_not_go_together() -> None:
+def test_a_tier_is_refused_with_savings_that_it_does_not_support() -> None:
     two = Machine.of("2x RTX 3060")
     with pytest.raises(cogmagic.TierError, match="'balanced' does not work with --fp8"):
         cogmagic.plan(model="5b", machine=two, tier="balanced", fp8=True)
@@ -25,13 +24,13 @@ TINY = MODELS[0]
 @pytest.mark.parametrize(
     ("tier", "where", "says"),
     [
-        ("balanced", machine(40.0), "there is 1 to use. Use --tier auto"),
-        ("balanced", machine(), "there is none to use. Use --tier auto"),
+        ("balanced", machine(40.0), "this machine has 1. Use --tier auto"),
+        ("balanced", machine(), "this machine has none. Use --tier auto"),
         ("sequental", machine(), "Did you mean 'sequential'?"),
         ("sequential", Machine(device="mps"), "does not work on MPS"),
     ],
 )
-def test_a_tier_that_cannot_be(tier: str, where: Machine, says: str) -> None:
+def test_a_tier_that_the_machine_cannot_do_is_refused(tier: str, where: Machine, says: str) -> None:
     with pytest.raises(TierError) as error:
         plan(Request.of("a circle", TINY), where, tier=tier)
     assert says in str(error.value)

@@ -8,8 +8,7 @@ import pytest
 
 from cogmagic import Machine
 from cogmagic._machine.history import PastRun
-from cogmagic._planning.planner import plan
-from tests.helpers.plans import five, ran
+from tests.helpers.plans import five, plan, ran
 
 
 def test_past_runs_correct_the_next_prediction() -> None:

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
+import cogmagic
 from cogmagic import Machine, RequestError
 from cogmagic._machine.gpu import context_bytes
-from cogmagic._planning.planner import plan
 from cogmagic._units import GIB
-from tests.helpers.plans import five
+from tests.helpers.plans import five, plan
 
 
-def test_a_limit_by_hand_is_kept_to() -> None:
+def test_a_vram_limit_changes_the_tier() -> None:
     machine = Machine.of("RTX 4090")
     assert plan(five(), machine).tier == "model"
     assert plan(five(), machine, vram_limit=10 * GIB).tier == "stream"
 
 
-def test_a_limit_counts_the_tensors_that_are_there() -> None:
+def test_a_vram_limit_counts_the_kernels_other_tensors() -> None:
     machine = Machine.of("RTX 4090")
     (gpu,) = machine.gpus
     held = replace(gpu, reserved=6 * GIB, allocated=6 * GIB, free=(gpu.free or 0) - 6 * GIB)
@@ -32,7 +32,7 @@ def test_a_limit_counts_the_tensors_that_are_there() -> None:
     assert (found.peak_vram or 0) <= 10 * GIB
 
 
-def test_the_gpu_with_most_room_under_the_limit_is_taken() -> None:
+def test_the_gpu_with_most_vram_under_the_limit_is_chosen() -> None:
     first, second = Machine.of("2x A100 40GB").gpus
     mine = replace(first, free=GIB, reserved=36 * GIB, allocated=18 * GIB)  # 19 GiB available
     full = replace(second, free=17 * GIB)
@@ -42,7 +42,7 @@ def test_the_gpu_with_most_room_under_the_limit_is_taken() -> None:
     assert (found.gpu, found.fits) == (1, True)
 
 
-def test_a_limit_is_what_is_left_beside_context_and_tensors() -> None:
+def test_a_vram_limit_includes_the_context_and_other_tensors() -> None:
     (gpu,) = Machine.of("RTX 4090").gpus
     started = replace(gpu, reserved=6 * GIB, allocated=4 * GIB, allowed=10 * GIB)
     assert started.available == 6 * GIB - context_bytes()
@@ -53,7 +53,17 @@ def test_a_limit_is_what_is_left_beside_context_and_tensors() -> None:
     assert twice.gpus[0].allowed == 10 * GIB
 
 
-@pytest.mark.parametrize("limit", [10, 0, -5, 1.5e9, float("nan"), "10", True])
-def test_a_limit_that_is_none(limit: Any) -> None:
-    with pytest.raises(RequestError, match="no whole number of bytes"):
-        plan(five(), Machine.of("RTX 4090"), vram_limit=limit)
+@pytest.mark.parametrize("limit", [2000, 0, -5, 1e8, float("nan"), "10", True])
+def test_a_bad_vram_limit_is_refused(limit: Any) -> None:
+    with pytest.raises(RequestError, match="vram_limit="):
+        cogmagic.plan(model="5b", machine=Machine.of("RTX 4090"), vram_limit=limit)
+
+
+def test_a_vram_limit_below_1024_is_in_gib() -> None:
+    machine = Machine.of("RTX 4090")
+    plans = [
+        cogmagic.plan(model="5b", machine=machine, seed=1, vram_limit=limit)
+        for limit in (10, 10.0, 10 * GIB)
+    ]
+    assert plans[0].options.vram_limit == 10 * GIB
+    assert plans[0] == plans[1] == plans[2]

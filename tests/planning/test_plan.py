@@ -6,7 +6,7 @@ import json
 
 import cogmagic
 from cogmagic import Machine
-from cogmagic._planning.plan import as_json
+from cogmagic._planning.plan_json import as_json
 
 
 def test_candidates_have_what_the_plan_has() -> None:

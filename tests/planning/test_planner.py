@@ -10,10 +10,9 @@ import pytest
 import cogmagic
 from cogmagic import Machine, Request
 from cogmagic._models.catalog import MODELS, catalogued
-from cogmagic._planning.planner import plan
 from cogmagic._units import GIB
 from tests.helpers.benchmarks import script
-from tests.helpers.plans import five, machine
+from tests.helpers.plans import five, machine, plan
 from tests.helpers.toy import PROMPT
 
 
@@ -21,9 +20,9 @@ def test_a_plan_without_the_encoder_needs_less() -> None:
     model = catalogued("5b")
     assert model is not None
     request, machine = Request.of(PROMPT, model), Machine.of("RTX 4000 Ada")
-    with_text, without = (plan(request, machine, text=text) for text in (True, False))
+    with_text, without = (plan(request, machine, prompts_cached=cached) for cached in (False, True))
     assert (with_text.tier, without.tier) == ("model", "none")
-    assert "its encoder is not needed" in str(without)
+    assert "the text encoder is not needed" in str(without)
 
 
 def test_fp8_makes_room() -> None:
@@ -51,7 +50,7 @@ TINY = MODELS[0]
 def test_a_forced_tier_is_taken_and_the_rule_still_told() -> None:
     chosen = plan(Request.of("a circle", TINY), machine(40.0), tier="sequential")
     assert (chosen.tier, chosen.rule) == ("sequential", "none")
-    assert "the planner says none" in chosen.reason
+    assert "the planner would choose no offload" in chosen.reason
     assert "40.0 GiB" in chosen.rule_reason
     assert plan(Request.of("a circle", TINY), machine(40.0), tier="auto").tier == "none"
 
@@ -120,7 +119,7 @@ def test_what_the_files_hold_counts(tmp_path: Path) -> None:
 
 def test_weights_that_are_in_host_memory_are_not_read_again() -> None:
     machine = Machine.of("RTX 4090")
-    cold, warm = (plan(five(), machine, loaded=loaded) for loaded in (False, True))
+    cold, warm = (plan(five(), machine, weights_loaded=loaded) for loaded in (False, True))
     times = [{c.tier: c.seconds or 0 for c in p.candidates} for p in (cold, warm)]
     assert times[0]["model"] - times[1]["model"] == pytest.approx(20, abs=2)  # 20 GiB at 1 GiB/s
     assert times[0]["staged"] == times[1]["staged"]
@@ -131,7 +130,7 @@ def test_what_is_to_come_from_the_hub_must_fit_on_the_disk() -> None:
     machine = replace(Machine.of("RTX 4090"), disk=10 * GIB)
     short = plan(five(), machine, download=21_500_000_000)
     assert not short.fits
-    assert short.reason.startswith("nothing fits: ")
+    assert short.reason.startswith("no tier fits: ")
     assert short.reason.endswith("lacks 10.03 GiB of disk")
     assert "download 21.5 GB from the hub, first" in str(short)
     assert plan(five(), machine, download=10**9).fits
@@ -163,7 +162,7 @@ def test_a_cpu_without_enough_memory_is_told_so() -> None:
     assert model is not None
     found = plan(five(), Machine.of(ram=16))
     assert not found.fits
-    assert found.reason.startswith("nothing fits: none, which needs least, lacks ")
+    assert found.reason.startswith("no tier fits: no offload, which comes closest, lacks ")
     assert plan(five(), Machine.of(ram=64)).fits
 
 
@@ -172,7 +171,9 @@ def test_a_stream_keeps_as_many_blocks_as_fit() -> None:
     kept = []
     for limit in (5.7, 6, 8, 12, 16, 24):
         found = plan(five(), machine, vram_limit=round(limit * GIB))
-        kept.append(next(c for c in found.candidates if c.tier == "stream").needs.resident_blocks)
+        kept.append(
+            next(c for c in found.candidates if c.tier == "stream").needs.variant.resident_blocks
+        )
     assert kept == sorted(kept)
     assert kept[0] < 4
     assert 10 < kept[3] < 42

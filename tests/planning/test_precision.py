@@ -6,8 +6,7 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, RequestError
-from cogmagic._planning.planner import plan
-from tests.helpers.plans import five
+from tests.helpers.plans import five, plan
 
 
 def test_a_gpu_without_bfloat16() -> None:
@@ -33,5 +32,5 @@ def test_the_pace_in_32_bits_is_not_known() -> None:
     assert found.fits
     assert found.step_seconds is None
     assert "n/a" in str(found)
-    assert found.reason.startswith("the simplest that fits")
+    assert found.reason.startswith("the simplest tier that fits")
     assert found.times.startswith("unknown: ")

@@ -17,12 +17,11 @@ import cogmagic
 from cogmagic import Gpu, Machine, Request, TierError
 from cogmagic._models.catalog import MODELS
 from cogmagic._pipeline.load import load
-from cogmagic._planning.planner import plan
 from cogmagic._planning.rule import rule_of_thumb
-from cogmagic._tiers.balanced import load_balanced
-from cogmagic._tiers.place import placed
+from cogmagic._tiers.device_map import load_balanced
 from cogmagic._units import GIB
-from tests.helpers.plans import five, machine
+from tests.helpers.placing import placed
+from tests.helpers.plans import five, machine, plan
 
 ROWS = [
     # one GPU, under 16 GB: each layer to the GPU when it is used
@@ -81,7 +80,7 @@ def test_a_row_of_the_rule(
     assert (plan.tier, plan.rule) == (tier, tier)
     if tier == "balanced":
         assert plan.chosen is not None
-        pipe = load_balanced(toy, "t2v", "float32", machine, plan.chosen.needs.order)
+        pipe = load_balanced(toy, "t2v", "float32", machine, plan.chosen.needs.variant.order)
     else:
         pipe = load(toy, "t2v", "float32")
         device = torch.device("cpu" if tier == "none" else "meta")  # a GPU, to the recorded calls
@@ -140,7 +139,7 @@ def test_mps_and_unknown_memory() -> None:
     assert rule_of_thumb(Machine(device="mps")) == ("none", "on MPS: nothing is offloaded")
     tier, why = rule_of_thumb(Machine((Gpu(0, "Odd card"),), device="cuda"))
     assert tier == "sequential"
-    assert "does not tell" in why
+    assert "does not report" in why
 
 
 def test_the_rule_on_request() -> None:
@@ -148,7 +147,7 @@ def test_the_rule_on_request() -> None:
     chosen = plan(request, machine(18.0), policy="rule")
     assert (chosen.tier, plan(request, machine(18.0)).tier) == ("model", "none")
     text = str(chosen)
-    assert "tier     model: one whole component on the GPU at a time" in text
+    assert "tier     model (model offload): one whole component on the GPU at a time" in text
     assert "18.0 GiB of VRAM available, which counts as 18: 16 to 24" in text
     assert "float32 on GPU0" in text
     with pytest.raises(TierError, match="Did you mean 'rule'"):

@@ -11,12 +11,11 @@ import pytest
 import cogmagic
 from cogmagic import Machine, Request
 from cogmagic._models.catalog import catalogued
-from cogmagic._planning.planner import plan
 from cogmagic._units import GIB
-from tests.helpers.plans import five
+from tests.helpers.plans import five, plan
 
 
-def test_a_lack_of_disk_is_not_cured_by_savings() -> None:
+def test_no_savings_are_suggested_for_a_full_disk() -> None:
     model = catalogued("5b")
     assert model is not None
     machine = replace(Machine.of("H100 SXM"), disk=GIB)
@@ -25,7 +24,7 @@ def test_a_lack_of_disk_is_not_cured_by_savings() -> None:
     assert not any(change.startswith("--") for change in found.changes)
 
 
-def test_a_plan_that_does_not_fit_says_what_would() -> None:
+def test_a_plan_that_does_not_fit_suggests_options_that_make_it_fit() -> None:
     small = Machine.of(vram=3.6)
     found = cogmagic.plan(model="5b", machine=small)
     assert not found.fits
@@ -33,13 +32,14 @@ def test_a_plan_that_does_not_fit_says_what_would() -> None:
     assert cogmagic.plan(model="5b", machine=small, lean_decode=True, guidance_halves=True).fits
 
 
-def test_nothing_fits_says_by_how_much_and_what_would() -> None:
+def test_a_plan_that_fits_no_tier_names_the_shortfall_and_what_would_help() -> None:
     found = plan(five(), Machine.of(vram=4))
     assert not found.fits
-    assert found.reason.startswith("nothing fits: sequential, which needs least, lacks ")
-    assert any("GiB of VRAM more: sequential, " in change for change in found.changes)
-    assert "--lean-decode: sequential, 37 min (the same picture; decoding takes longer)" in (
-        found.changes
+    assert found.reason.startswith("no tier fits: sequential offload, which comes closest, lacks ")
+    assert any("GiB more VRAM: sequential offload, " in change for change in found.changes)
+    assert (
+        "--lean-decode: sequential offload, 37 min (the same picture; decoding takes longer)"
+        in (found.changes)
     )
     model = catalogued("1.5-5b")
     assert model is not None
@@ -51,16 +51,16 @@ def test_nothing_fits_says_by_how_much_and_what_would() -> None:
     assert not plan(Request.of("any", model, num_frames=fewer + 16), card).fits
 
 
-def test_a_tier_that_does_not_fit_names_the_one_that_does() -> None:
+def test_a_requested_tier_that_does_not_fit_leads_to_the_one_that_does() -> None:
     machine = Machine.of(vram=25)
     for options in ({"policy": "rule"}, {"tier": "none"}):
         found = cogmagic.plan(model="1.5-5b", machine=machine, **options)
         assert not found.fits
         (change,) = found.changes
-        assert change.startswith("--tier auto --policy auto: model, ")
+        assert change.startswith("--tier auto --policy auto: model offload, ")
 
 
-def test_there_is_nothing_to_halve_without_guidance() -> None:
+def test_guidance_halves_are_not_suggested_without_guidance() -> None:
     for scale, offered in ((6.0, True), (1.0, False)):
         found = cogmagic.plan(model="1.5-5b", machine=Machine.of(vram=5), guidance_scale=scale)
         assert any("halves" in change for change in found.changes) is offered
@@ -68,7 +68,7 @@ def test_there_is_nothing_to_halve_without_guidance() -> None:
 
 @pytest.mark.parametrize("vram", [1.9, 3.3, 5.3, 6.6, 9.1, 12.7, 15.2, 18.9, 21.4, 24.6])
 @pytest.mark.parametrize("name", ["2b", "5b", "1.5-5b"])
-def test_what_is_said_to_help_helps(name: str, vram: float) -> None:
+def test_suggested_changes_make_the_plan_fit(name: str, vram: float) -> None:
     found = cogmagic.plan(model=name, machine=Machine.of(vram=vram, ram=64))
     assert found.changes or found.candidates[0].tier == found.tier
     for change in found.changes:
@@ -84,5 +84,5 @@ def test_what_is_said_to_help_helps(name: str, vram: float) -> None:
             else:
                 room += float(part.split()[0])
         after = cogmagic.plan(model=name, machine=Machine.of(vram=room, ram=64), **options)
-        tier = re.split(r"[ ,]", then)[0]
-        assert next(c for c in after.candidates if c.tier == tier).fits
+        title = re.split(r" \(|,", then)[0]
+        assert next(c for c in after.candidates if c.placement.title == title).fits

@@ -9,10 +9,9 @@ import pytest
 
 from cogmagic import Machine
 from cogmagic._machine.torch_build import TorchBuild
-from cogmagic._planning.planner import plan
 from cogmagic._units import GIB
 from tests.helpers.nvml import FakeNvml
-from tests.helpers.plans import five
+from tests.helpers.plans import five, plan
 
 
 def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
@@ -68,7 +67,7 @@ def test_a_run_is_learnt_with_its_software_and_without_other_tensors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cogmagic._machine.history import History
-    from cogmagic._session.calibration import learn
+    from cogmagic._session.calibration import record_run
     from cogmagic._video.report import Report
 
     monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path))
@@ -83,7 +82,7 @@ def test_a_run_is_learnt_with_its_software_and_without_other_tensors(
         peak_allocated={0: 20 * GIB, 1: 9 * GIB},  # the second is not used by the run
         held_before={0: 6 * GIB, 1: 9 * GIB},
     )
-    learn(machine, before, report)
+    record_run(machine, before, report)
     (row,) = History().read()
     assert row.measured_allocated == 14 * GIB
     assert row.driver == "580.95.05"
@@ -95,32 +94,32 @@ def test_running_out_is_evidence_where_it_should_have_fitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cogmagic._machine.history import History
-    from cogmagic._session.calibration import learn
+    from cogmagic._session.calibration import record_run
 
     monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path))
     machine = Machine.of("RTX 4090")
     before = plan(five(), machine)
-    learn(machine, before, None)
+    record_run(machine, before, None)
     (row,) = History().read()
     assert row.out_of_memory
     after = plan(five(), replace(machine, past=(row,)))
     assert not next(c for c in after.candidates if c.tier == "model").fits
     assert after.tier == "stream"
     under = plan(five(), machine, tier="none", vram_limit=10 * GIB)  # was known not to fit
-    learn(machine.limited_to(10 * GIB), under, None)
+    record_run(machine.limited_to(10 * GIB), under, None)
     assert plan(five(), replace(machine, past=History().read()[1:])).tier == "model"
 
 
 def test_only_a_surprise_is_a_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cogmagic._machine.failures import is_device_shortage, is_shortage
     from cogmagic._machine.history import History
-    from cogmagic._session.calibration import learn
+    from cogmagic._session.calibration import record_run
 
     assert is_shortage(MemoryError())
     assert not is_device_shortage(MemoryError())
     assert is_device_shortage(RuntimeError("CUDA error: out of memory"))
     small = Machine.of(vram=5)
-    learn(small, plan(five(), small, tier="sequential"), None)  # was said not to fit
+    record_run(small, plan(five(), small, tier="sequential"), None)  # was said not to fit
     two = Machine.of("RTX 3090 + RTX 3060")
-    learn(two, plan(five(), two, tier="balanced"), None)  # of which card?
+    record_run(two, plan(five(), two, tier="balanced"), None)  # of which card?
     assert History().read() == ()

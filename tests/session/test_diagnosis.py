@@ -11,9 +11,9 @@ from cogmagic import Machine, Request
 from cogmagic._footprint.savings import Savings
 from cogmagic._models.find import find_model
 from cogmagic._planning.plan import Plan
-from cogmagic._planning.planner import plan
 from cogmagic._session.diagnosis import cause_of
 from cogmagic._units import GIB
+from tests.helpers.plans import plan
 from tests.helpers.shortages import short
 
 
@@ -33,8 +33,8 @@ def planned(model: str = "5b", **options: Any) -> Plan:
 def test_attention_without_a_fused_kernel_is_recognised(model: str, asked: str) -> None:
     found = cause_of(short(asked), planned(model), HERE, HERE)
     assert found.kind == "attention"
-    assert asked in found.said
-    assert "float16" in found.said
+    assert asked in found.text
+    assert "float16" in found.text
 
 
 def test_attention_of_each_half_of_the_guidance_and_in_other_dtypes() -> None:
@@ -43,19 +43,19 @@ def test_attention_of_each_half_of_the_guidance_and_in_other_dtypes() -> None:
     single = replace(planned("5b"), dtype="float32")
     assert cause_of(short("113.01 GiB"), single, HERE, HERE).kind == "attention"
     half = replace(planned("5b"), dtype="float16")
-    assert "Try" not in cause_of(short("56.50 GiB"), half, HERE, HERE).said
+    assert "Try" not in cause_of(short("56.50 GiB"), half, HERE, HERE).text
 
 
 def test_memory_in_pieces() -> None:
     found = cause_of(short("1.00 GiB", "1.50 GiB"), planned(), HERE, HERE)
     assert found.kind == "fragmented"
-    assert found.said.endswith("1.00 GiB were asked for and 1.50 GiB were held unused")
+    assert found.text.endswith("1.00 GiB requested, 1.50 GiB reserved but unused")
 
 
 def test_memory_that_others_have_taken() -> None:
     found = cause_of(short(), planned(), HERE, machine(free=4 * GIB, reserved=0, allocated=0))
     assert found.kind == "others"
-    assert "taken 7.00 GiB" in found.said
+    assert "taken 7.00 GiB" in found.text
 
 
 def test_others_that_leave_enough_are_not_the_cause() -> None:
@@ -74,11 +74,11 @@ def test_host_memory() -> None:
     found = cause_of(MemoryError(), planned(), HERE, HERE)
     assert found.kind == "host"
     assert found.of_host
-    assert "32.00 GiB of them" not in found.said
-    assert "32.00 GiB" in found.said
+    assert "32.00 GiB of them" not in found.text
+    assert "32.00 GiB" in found.text
 
 
 def test_a_message_in_other_words_is_still_a_shortage() -> None:
     found = cause_of(RuntimeError("CUDA error: out of memory"), planned(), HERE, HERE)
     assert found.kind == "device"
-    assert "CUDA error: out of memory" in found.said
+    assert "CUDA error: out of memory" in found.text

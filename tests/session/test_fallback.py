@@ -10,13 +10,12 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, Plan, Progress
-from cogmagic._planning.options import Placing
-from cogmagic._planning.planner import plan
+from cogmagic._planning.options import MemoryOptions
 from cogmagic._session.diagnosis import Shortage
 from cogmagic._session.fallback import cheaper, ran_out
 from cogmagic._session.session import Session
 from cogmagic._units import GIB
-from tests.helpers.plans import ANYHOW, job
+from tests.helpers.plans import DEFAULTS, job, plan
 from tests.helpers.toy import PROMPT, QUICK
 
 VRAM = Shortage("device", "VRAM ran out")
@@ -24,7 +23,7 @@ VRAM = Shortage("device", "VRAM ran out")
 HOST = Shortage("host", "host memory ran out")
 
 
-def chain(machine: Machine, cause: Shortage, placing: Placing = ANYHOW) -> list[Plan]:
+def chain(machine: Machine, cause: Shortage, placing: MemoryOptions = DEFAULTS) -> list[Plan]:
     """The plans that are tried when each runs out."""
     wish = job(placing)
     found = [plan(wish.request, machine, vram_limit=placing.vram_limit)]
@@ -62,17 +61,17 @@ def test_what_others_have_taken_meanwhile_is_not_planned_with() -> None:
 @pytest.mark.parametrize(
     ("placing", "cause"),
     [
-        (Placing(tier="none"), VRAM),
-        (Placing(policy="rule"), VRAM),
-        (Placing(), Shortage("attention", "56.50 GiB were asked for at once")),
+        (MemoryOptions(tier="none"), VRAM),
+        (MemoryOptions(policy="rule"), VRAM),
+        (MemoryOptions(), Shortage("attention", "56.50 GiB were asked for at once")),
     ],
 )
-def test_who_asked_for_a_tier_gets_no_other(placing: Placing, cause: Shortage) -> None:
+def test_who_asked_for_a_tier_gets_no_other(placing: MemoryOptions, cause: Shortage) -> None:
     assert len(chain(Machine.of("RTX 4090", ram=64), cause, placing)) == 1
 
 
 def test_a_limit_holds_for_every_plan() -> None:
-    plans = chain(Machine.of("A100 80GB", ram=64), VRAM, Placing(vram_limit=10 * GIB))
+    plans = chain(Machine.of("A100 80GB", ram=64), VRAM, MemoryOptions(vram_limit=10 * GIB))
     assert all((p.peak_vram or 0) <= 10 * GIB for p in plans)
     assert len(plans) > 1
 

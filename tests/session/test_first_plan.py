@@ -9,15 +9,14 @@ import pytest
 
 from cogmagic import Machine, TierError
 from cogmagic._machine.ram import Ram
-from cogmagic._planning.options import Placing
-from cogmagic._planning.planner import plan
+from cogmagic._planning.options import MemoryOptions
 from cogmagic._session.first_plan import first_plan
 from cogmagic._units import GIB
-from tests.helpers.plans import five, job
+from tests.helpers.plans import five, job, plan
 
 
 def test_a_named_tier_that_would_end_the_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    wish, swap = job(Placing(tier="stream")), SimpleNamespace(free=0)
+    wish, swap = job(MemoryOptions(tier="stream")), SimpleNamespace(free=0)
     monkeypatch.setattr("psutil.swap_memory", lambda: swap)
     with pytest.raises(TierError) as error:
         first_plan(wish, Machine.of("RTX 4090", ram=12), lambda _: False)
@@ -26,7 +25,7 @@ def test_a_named_tier_that_would_end_the_kernel_is_refused(monkeypatch: pytest.M
     swap.free = 16 * GIB
     assert first_plan(wish, Machine.of("RTX 4090", ram=12), lambda _: False).tier == "stream"
     swap.free = 0  # VRAM that runs out is an error, and may be tried
-    wish = job(Placing(tier="none"))
+    wish = job(MemoryOptions(tier="none"))
     assert first_plan(wish, Machine.of("RTX 3060", ram=64), lambda _: False).tier == "none"
 
 

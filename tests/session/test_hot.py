@@ -88,7 +88,7 @@ def test_an_error_takes_it_off(
     with pytest.raises((cogmagic.Cancelled, ValueError, cogmagic.OutOfMemoryError)):
         make(toy, on_progress=fail)
     assert placings[-1] == "off"
-    assert session.held.hot.key is None
+    assert session.slot.hot.key is None
     make(toy)
 
 
@@ -104,7 +104,7 @@ def test_a_stop_before_and_after_the_run_takes_it_off(
     with pytest.raises(cogmagic.Cancelled, match="GPU is free again"):
         make(toy, on_progress=stop)
     assert placings == ["none", "off"]
-    assert session.held.hot.key is None
+    assert session.slot.hot.key is None
     assert session.loaded is not None
 
 
@@ -129,7 +129,7 @@ def test_a_disk_that_refuses_takes_it_off(
 def test_short_ram_takes_it_off(
     toy: Path, cwd: Path, session: Session, placings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cogmagic._session.holder.host_ram", lambda: cogmagic.Ram(8 * GIB, GIB))
+    monkeypatch.setattr("cogmagic._session.slot.host_ram", lambda: cogmagic.Ram(8 * GIB, GIB))
     make(toy)
     assert placings == ["none", "off"]
     assert session.loaded is None
@@ -199,7 +199,7 @@ def test_status_and_release_say_where_it_is(
     assert held() == "5b (bfloat16), without its weights"  # `staged`
 
     make(toy)
-    monkeypatch.setattr(session.held, "weights_on_gpus", lambda: {0: 19 * GIB})
+    monkeypatch.setattr(session.slot, "weights_on_gpus", lambda: {0: 19 * GIB})
     assert str(cogmagic.status()).endswith("in RAM and 19.00 GiB on the GPU")
     assert "of RAM and 19.00 GiB of VRAM." in cogmagic.release()
     assert cogmagic.status().loaded is None

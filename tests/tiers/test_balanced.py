@@ -10,11 +10,10 @@ import pytest
 
 from cogmagic import Gpu, Machine, Request, TierError
 from cogmagic._models.catalog import catalogued
-from cogmagic._planning.planner import plan
-from cogmagic._tiers.balanced import check_balanced, check_map
+from cogmagic._tiers.device_map import check_assignment, check_map
 from cogmagic._tiers.needs import Needs
 from cogmagic._units import GIB
-from tests.helpers.plans import five
+from tests.helpers.plans import five, plan
 
 
 def test_sixteen_cards_take_no_longer_than_two() -> None:
@@ -32,7 +31,7 @@ def test_balanced_as_diffusers_assigns() -> None:
     first, second = needs.gpus
     assert set(first) == {"load", "encode"}  # T5 in float16 is the largest
     assert set(second) == {"load", "denoise", "decode"}
-    assert needs.order == (0, 1)
+    assert needs.variant.order == (0, 1)
 
 
 def spread_over(gpus: str, **changes: int) -> Needs:
@@ -61,14 +60,14 @@ def gpus(*free: int) -> Machine:
 
 
 def test_balanced_is_what_diffusers_would_do_or_refused(toy: Path) -> None:
-    where = check_balanced(toy, "float32", gpus(GIB, GIB), (1, 0))
+    where = check_assignment(toy, "float32", gpus(GIB, GIB), (1, 0))
     largest = max(where, key=lambda name: sum(f.stat().st_size for f in (toy / name).iterdir()))
     assert where.pop(largest) == 1
     assert set(where.values()) == {0}
-    three = check_balanced(toy, "float32", gpus(GIB, GIB, GIB), (2, 0, 1))
+    three = check_assignment(toy, "float32", gpus(GIB, GIB, GIB), (2, 0, 1))
     assert sorted(three.values()) == [0, 1, 2]
     with pytest.raises(TierError, match=r"on GPU 1, where 0\.0 GiB are available") as error:
-        check_balanced(toy, "float32", gpus(GIB, 1000), (0, 1))
+        check_assignment(toy, "float32", gpus(GIB, 1000), (0, 1))
     assert "cannot place the" in str(error.value)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from cogmagic._tiers.hooks import modules
 from cogmagic._tiers.host_copy import HostCopy
-from cogmagic._tiers.place import modules
 from tests.helpers.pipelines import tensors
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import cogmagic
 from cogmagic._session.session import Session
+from cogmagic._tiers.hooks import modules
 from cogmagic._tiers.host_copy import HostCopy
-from cogmagic._tiers.place import modules
 from tests.helpers.toy import PROMPT
 
 

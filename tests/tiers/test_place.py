@@ -10,8 +10,8 @@ import torch
 
 import cogmagic
 from cogmagic._session.session import Session
-from cogmagic._tiers.place import placed
 from tests.helpers.pipelines import tensors, traces
+from tests.helpers.placing import placed
 from tests.helpers.toy import PROMPT
 
 

@@ -11,7 +11,7 @@ import pytest
 import cogmagic
 from cogmagic._session import session as session_module
 from cogmagic._session.session import Session
-from cogmagic._tiers.place import modules
+from cogmagic._tiers.hooks import modules
 from tests.helpers.toy import run
 
 

@@ -12,9 +12,9 @@ import cogmagic
 from cogmagic._machine.ram import Ram
 from cogmagic._pipeline.load import load
 from cogmagic._session.session import Session
-from cogmagic._tiers.place import placed
 from cogmagic._tiers.stream import stream_indices
 from tests.helpers.pipelines import tensors, traces
+from tests.helpers.placing import placed
 from tests.helpers.toy import PROMPT
 
 
@@ -24,7 +24,7 @@ def test_the_pipeline_computes_on_the_device_with_every_block_staying(toy: Path)
 
     pipe, cpu = load(toy, "t2v", "float32"), torch.device("cpu")
     count = len(pipe.transformer.transformer_blocks)
-    with placed(pipe, "stream", cpu, resident=count, text=False):
+    with placed(pipe, "stream", cpu, resident=count, encodes=False):
         assert _get_group_onload_device(pipe.transformer) == cpu
         assert pipe.text_encoder is None
 

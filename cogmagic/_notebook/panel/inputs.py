@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from cogmagic._api.options import OPTIONS
+from cogmagic._api.options import cell_options
 from cogmagic._models.catalog import MODELS
 from cogmagic._units import GIB
 
@@ -58,7 +58,7 @@ class Input:
 
 def make_inputs() -> dict[str, Input]:
     """A new widget for the prompt and for each option of the panel, by Python name."""
-    options = {option.dest: option for option in OPTIONS}
+    options = {option.dest: option for option in cell_options()}
 
     def choice(name: str, label: str, *, empty: str | None = None, **traits: Any) -> Input:
         """A dropdown with the choices of the option, after `empty`, which stands for None."""

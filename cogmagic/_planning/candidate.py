@@ -1,0 +1,94 @@
+"""One tier as it would run a request: what it takes, and what the machine lacks for it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from cogmagic._tiers.base import Tier
+from cogmagic._tiers.needs import Needs
+from cogmagic._tiers.registry import TIERS
+from cogmagic._units import GIB, gib
+
+__all__ = ["Candidate"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One tier as it would run a request. Bytes and seconds."""
+
+    needs: Needs
+    """As predicted, corrected by past runs."""
+    traced: Needs
+    """As predicted before that correction; new runs are compared with it."""
+    peak_vram: int | None
+    """VRAM that must be free or cached: the allocator's share and, if it does not exist yet, the
+    CUDA context; None where nothing is placed on a GPU."""
+    missing_vram: int = 0
+    missing_ram: int = 0
+    missing_disk: int = 0
+    """On the disk of the hub's cache, for the rest of the download."""
+
+    @property
+    def tier(self) -> str:
+        """The tier's name."""
+        return self.needs.tier
+
+    @property
+    def placement(self) -> Tier:
+        """The tier."""
+        return TIERS[self.needs.tier]
+
+    @property
+    def peak_allocated(self) -> int | None:
+        """Most bytes of tensors at once on one GPU, as ``max_memory_allocated`` reports it."""
+        return None if self.peak_vram is None else self.needs.peak_allocated
+
+    @property
+    def peak_ram(self) -> int:
+        """Most host memory of the process's own, without memory-mapped files."""
+        return self.needs.peak_ram
+
+    @property
+    def seconds(self) -> float | None:
+        """The whole run, or None where the device's speed is unknown."""
+        return self.needs.seconds
+
+    @property
+    def step_seconds(self) -> float | None:
+        """One denoising step, or None where the device's speed is unknown."""
+        return self.needs.step_seconds
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is predicted to run."""
+        return not self.missing
+
+    @property
+    def missing(self) -> int:
+        """Everything that is missing, in bytes, to compare by."""
+        return self.missing_vram + self.missing_ram + self.missing_disk
+
+    @property
+    def shortfall(self) -> str:
+        """What is missing, such as ``5.10 GiB of VRAM and 2.00 GiB of RAM``; empty if it fits."""
+        return " and ".join(f"{amount} of {kind}" for kind, amount in self._amounts())
+
+    @property
+    def addition(self) -> str:
+        """What would have to be added, such as ``5.10 GiB more VRAM``; empty if it fits."""
+        return " and ".join(f"{amount} more {kind}" for kind, amount in self._amounts())
+
+    @property
+    def reason(self) -> str:
+        """``fits``, or what it lacks."""
+        return "fits" if self.fits else f"lacks {self.shortfall}"
+
+    def _amounts(self) -> list[tuple[str, str]]:
+        missing = {"VRAM": self.missing_vram, "RAM": self.missing_ram, "disk": self.missing_disk}
+        return [(kind, _rounded_up(nbytes)) for kind, nbytes in missing.items() if nbytes]
+
+
+def _rounded_up(nbytes: int) -> str:
+    """GiB rounded up, so that adding as much is enough."""
+    return gib(math.ceil(nbytes / GIB * 100) * GIB // 100)

@@ -1,0 +1,52 @@
+"""Writing a finished video, and keeping it in memory where the disk refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._errors import OutputError
+from cogmagic._machine.memory import empty_cache
+from cogmagic._session.slot import PipelineSlot
+from cogmagic._video.mp4 import write_mp4
+from cogmagic._video.output_file import OutputFile
+from cogmagic._video.video import Video
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["save_video"]
+
+
+def save_video(
+    video: Video,
+    frames: np.ndarray[Any, Any],
+    facts: dict[str, Any],
+    output: OutputFile,
+    slot: PipelineSlot,
+) -> tuple[Video, OutputError] | None:
+    """Write the file; where that fails, the video with its bytes in memory, and the error to raise.
+
+    Args:
+        video: the finished video.
+        frames: uint8 RGB, frames × height × width × 3.
+        facts: the file's metadata.
+        output: the file.
+        slot: emptied if writing fails, since memory may have been the cause.
+    """
+    try:
+        write_mp4(output.part, frames, video.fps, facts)
+        output.commit()
+    except Exception as error:  # whatever it is, the frames took long to make
+        cause = str(error) or type(error).__name__
+        problem = cause if isinstance(error, OutputError) else f"Saving failed: {cause}."
+    else:
+        return None
+    slot.drop()
+    empty_cache()
+    data = BytesIO()
+    write_mp4(data, frames, video.fps, facts)
+    return replace(video, unsaved=data.getvalue()), OutputError(
+        f"{problem} The video is kept in memory: %cogvideo save PATH writes it elsewhere."
+    )

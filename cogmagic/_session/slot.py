@@ -1,0 +1,134 @@
+"""The kernel's one pipeline: in host memory, and perhaps on a GPU as well."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from cogmagic._interrupts import interrupts_ignored
+from cogmagic._machine.machine import Machine
+from cogmagic._machine.memory import empty_cache
+from cogmagic._machine.ram import host_ram
+from cogmagic._models.catalog import Model
+from cogmagic._models.checkpoint import fingerprint
+from cogmagic._planning.options import MemoryOptions
+from cogmagic._planning.plan import Plan
+from cogmagic._session.calibration import detect
+from cogmagic._session.hot import Hot, on_gpus
+from cogmagic._session.loaded import Loaded
+from cogmagic._tiers.host_memory import PROCESS, RESERVE
+from cogmagic._units import gib
+
+__all__ = ["PipelineSlot", "placement_key"]
+
+
+class PipelineSlot:
+    """Holds at most one loaded pipeline, and keeps it placed between runs where that was chosen."""
+
+    def __init__(self) -> None:
+        self.loaded: Loaded | None = None
+        self.hot = Hot()
+        """The pipeline's placement between runs."""
+
+    def look(self, options: MemoryOptions) -> Machine:
+        """This machine as a run with `options` may use it now, as if the slot were empty."""
+        gc.collect()  # unreferenced tensors are not in the way
+        return self.without(detect(options.gpus)).limited_to(options.vram_limit)
+
+    def without(self, machine: Machine) -> Machine:
+        """`machine` as it would be if the slot were empty: all that a run can use.
+
+        Everything else that the notebook has in host memory stays there.
+        """
+        own = self.loaded.private if self.loaded else 0
+        return self.hot.without(replace(machine, ram=machine.ram.reusing(PROCESS + own)))
+
+    def has(self, folder: Path, dtype: str, storage: str) -> bool:
+        """Whether the weights of a checkpoint are in host memory, as a run needs them."""
+        here = self.loaded
+        if here is None or here.weights != "host":
+            return False
+        return here.key == (folder, dtype, storage, fingerprint(folder))
+
+    def load(
+        self, model: Model, folder: Path, plan: Plan, machine: Machine, check: Callable[[], None]
+    ) -> Loaded:
+        """The pipeline that a plan needs: the loaded one, or a new one in its place.
+
+        Args:
+            model: whose pipeline it is.
+            folder: its checkpoint.
+            plan: how it is to run.
+            machine: where.
+            check: called between the tensors as they are loaded; raises when the run is to end.
+        """
+        from cogmagic._pipeline.cancel import checked_between_operations
+
+        if self.loaded and self.hot.key == placement_key(folder, plan, machine):
+            return self.loaded
+        self.hot.cool()
+        if self.loaded and self.loaded.serves(plan, folder):
+            return self.loaded
+        # May refuse: before the loaded pipeline is dropped.
+        plan.placement.check_load(folder, plan.dtype, machine, plan.variant)
+        self.drop()
+        with checked_between_operations(check):
+            self.loaded = Loaded.of(model, plan, folder, machine)
+        return self.loaded
+
+    def keep(self, plan: Plan) -> str:
+        """Decide where the weights stay for the next run, in words; empty for the default."""
+        left, weights = host_ram().available, plan.placement.weights
+        if weights == "gpus" and self.hot.key is None:
+            outcome = "weights were on the GPUs only: not kept"
+        elif plan.options.keep == "cold":
+            outcome = "weights not kept, as requested"
+        elif weights == "files":
+            return "weights went from the files to the GPU: not kept"
+        elif weights == "host" and left is not None and left < RESERVE:
+            outcome = f"weights not kept: {gib(left)} of RAM left"
+        elif self.hot.nbytes:
+            empty_cache()  # of what the run itself took
+            return "weights stay on the GPU"
+        else:
+            return ""
+        self.drop()
+        empty_cache()
+        return outcome
+
+    def cool(self) -> None:
+        """Leave none of the weights on the GPU."""
+        with interrupts_ignored(), suppress(RuntimeError):  # a lost GPU raises on every call
+            self.hot.cool()
+            if self.loaded and self.loaded.weights == "gpus":
+                self.drop()
+                empty_cache()
+
+    def drop(self) -> int:
+        """Drop the pipeline; returns the bytes of weights that it had in host memory."""
+        self.hot.cool()
+        freed = self.loaded.unpin() if self.loaded else 0
+        self.loaded = None
+        gc.collect()
+        return freed
+
+    def weights_on_gpus(self) -> dict[int, int]:
+        """Bytes of the pipeline's weights on each GPU, now; may be called from any thread."""
+        loaded = self.loaded
+        try:
+            return on_gpus(loaded.pipe) if loaded else {}
+        except (RuntimeError, AttributeError):  # it is being placed at this moment
+            return {}
+
+
+def placement_key(folder: Path, plan: Plan, machine: Machine) -> object:
+    """A value that is the same for two runs which place the pipeline alike."""
+    by_loader = plan.placement.weights == "gpus"  # always with the text encoder
+    gpus = machine.gpus if by_loader else (machine.roomiest,)
+    where = machine.device, tuple(g.index for g in gpus if g)
+    encodes = by_loader or not plan.available.prompts_cached
+    how = plan.tier, plan.dtype, encodes, plan.options.savings.storage
+    return folder, fingerprint(folder), where, how

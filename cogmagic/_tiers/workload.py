@@ -1,0 +1,49 @@
+"""A request as the tiers see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cogmagic._footprint.footprint import Footprint
+from cogmagic._machine.rates import Rates
+from cogmagic._models.catalog import Dtype
+from cogmagic._models.request import Request
+
+__all__ = ["Workload"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A request as the tiers see it: its footprint, and what decides its memory and speed."""
+
+    request: Request
+    dtype: Dtype
+    """The dtype in which the weights are loaded."""
+    files: Footprint
+    """The footprint with the weights as the files store them, in `dtype`."""
+    stored: Footprint
+    """The footprint with the weights as they are stored in memory."""
+    active: Footprint
+    """`stored`, without the text encoder if the prompt embeddings are cached."""
+    overhead: int
+    """Bytes of cuBLAS's workspace and of the scheduler's tensors."""
+    rates: Rates | None
+    """The device's speed; None where it is unknown."""
+    ram: int | None
+    """Host memory available to this process, in bytes; None where it is unknown."""
+    float32_extra: int = 0
+    """Bytes that the loader adds to the text encoder by keeping parts of it in float32."""
+    converted: bool = False
+    """Whether the transformer's weights are converted after loading, for example to fp8."""
+    copies: bool = True
+    """Whether weights become copies in host memory where they fit, as on a machine with CUDA."""
+    loaded: bool = False
+    """Whether the weights are in host memory already."""
+    lean_decode: bool = False
+    passes: int = 1
+    """How often each step needs the transformer's weights."""
+
+    @property
+    def prompts(self) -> int:
+        """Prompts to encode: the negative one only with guidance."""
+        return 2 if self.request.guided else 1
