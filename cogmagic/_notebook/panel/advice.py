@@ -51,7 +51,7 @@ def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
         if fields.inputs["tier"].value != "auto" and isinstance(error, CogMagicError):
             return Advice(refusal=fields.show_errors({"tier": text}))
         return Advice(html=error_html(text), refusal="No plan can be made.")
-    refusal, has_prompt = _refusal(made, fields), bool(fields.prompt().strip())
+    refusal, has_prompt = _refusal(made), bool(fields.prompt().strip())
     return Advice(
         plan=made,
         html=recommendation(made),
@@ -76,12 +76,10 @@ def _token_count(fields: Fields) -> str | None:
     return f"<div>{count} of {model.max_tokens} tokens{cut}</div>"
 
 
-def _refusal(plan: Plan, fields: Fields) -> str:
-    """Why no run of this plan may be tried; empty if one may."""
-    chosen, entered = plan.chosen, fields.entered()
-    if plan.fits or chosen is None:
-        return ""
-    asked = entered["tier"] != "auto" or entered["policy"] == "rule"
-    if asked and not (chosen.missing_ram or chosen.missing_disk):
-        return ""
-    return f"{plan.request.model.name} does not fit: {chosen.tier} {chosen.reason}."
+def _refusal(plan: Plan) -> str:
+    """Why no run of this plan may be tried, without the command line's advice; empty if one may."""
+    candidate = plan.chosen
+    if not plan.refusal or candidate is None:
+        return plan.refusal
+    tier = candidate.placement.title
+    return f"{plan.request.model.name} does not fit: {tier} {candidate.reason}."
