@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing may load from a hub in tests
+# Tensors of toy size take more than twice the time on two threads, and xdist has a process a core.
+# Here, so that kernels and other processes inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell that starts the tests in the background has them ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["COGMAGIC_CACHE"] = tempfile.mkdtemp(prefix="cogmagic-tests-")
@@ -24,9 +28,7 @@ from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text-to-video checkpoint with random weights."""
-    folder = save_checkpoint(tmp_path_factory.mktemp("toy") / "t2v")
-    gc.freeze()  # half a million objects of the libraries, which every collection would walk
-    return folder
+    return save_checkpoint(tmp_path_factory.mktemp("toy") / "t2v")
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +75,21 @@ def shell(cwd: Path) -> Iterator[Any]:
     shell.run("%unload_ext cogmagic")
     atexit.unregister(shell.atexit_operations)  # it keeps the shell alive, and takes a second
     Shell.clear_instance()
+
+
+_modules = 0
+"""How many were imported when their objects were last set aside."""
+
+
+@pytest.fixture(autouse=True)
+def libraries_frozen() -> Iterator[None]:
+    """Set the objects of imported libraries aside: every collection would walk half a million."""
+    yield
+    global _modules
+    if len(sys.modules) > _modules + 20:
+        gc.collect()
+        gc.freeze()
+        _modules = len(sys.modules)
 
 
 @pytest.fixture(autouse=True)

@@ -54,7 +54,7 @@ def save_checkpoint(folder: Path, *, i2v: bool = False, v15: bool = False, layer
         **patches,
     )
     vae = AutoencoderKLCogVideoX(
-        block_out_channels=(8, 8, 8, 8),
+        block_out_channels=(4, 4, 4, 4),
         latent_channels=4,
         layers_per_block=1,
         norm_num_groups=2,

@@ -53,7 +53,7 @@ def stored(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The generated notebook, run once, as Jupyter would store it."""
     path = tmp_path_factory.mktemp("stored") / "generated.ipynb"
     notebook = generated(toy)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": path.parent}}).execute()
+    NotebookClient(notebook, timeout=3000, resources={"metadata": {"path": path.parent}}).execute()
     nbformat.write(notebook, path)
     return path
 
@@ -100,15 +100,29 @@ def compared_by_nbval(notebook: NotebookNode) -> dict[int, NotebookNode]:
     return compared
 
 
-def nbval(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run nbval on a notebook as a person would, in a folder of its own."""
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what the kernel of each notebook sends."""
+    return tmp_path_factory.mktemp("recordings")
+
+
+def nbval(path: Path, folder: Path, recording: Path) -> subprocess.CompletedProcess[str]:
+    """Run nbval on a notebook as a person would, in a folder of its own.
+
+    The first time a kernel runs the cells; later its recorded messages are compared.
+    """
     copy = folder / path.name
     if copy != path:
         copy.write_bytes(path.read_bytes())
-    options = ["--nbval", "--nbval-sanitize-with", str(SANITIZE), "--nbval-cell-timeout", "300"]
+    options = ["--nbval", "--nbval-sanitize-with", str(SANITIZE), "--nbval-cell-timeout", "3000"]
     plain = ["-q", "--color=no", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+    plain += ["-p", "tests.helpers.nbval_replay"]
     # With CI set pytest repeats each failure whole in its summary, which would be counted twice.
-    environment = {k: v for k, v in os.environ.items() if k != "CI"} | {"HF_HUB_OFFLINE": "1"}
+    environment = {k: v for k, v in os.environ.items() if k != "CI"} | {
+        "HF_HUB_OFFLINE": "1",
+        "COGMAGIC_RECORDING": str(recording),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *plain, str(copy)],
         cwd=folder,
@@ -119,7 +133,7 @@ def nbval(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_notebook_gives_what_is_stored_in_it(
-    notebook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    notebook: Path, tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     read = nbformat.read(notebook, as_version=4)
     compared = compared_by_nbval(read)
@@ -127,7 +141,7 @@ def test_a_notebook_gives_what_is_stored_in_it(
     assert compared
     with capsys.disabled():
         print(f"\n{notebook.name}: {len(compared)} of {count} code cells compared")  # noqa: T201
-    run = nbval(notebook, tmp_path)
+    run = nbval(notebook, tmp_path, recordings / f"{notebook.stem}.pickle")
     assert run.returncode == 0, run.stdout
     assert f"{count} passed" in run.stdout
     assert not re.search(r"skipped|xfailed|xpassed|deselected", run.stdout)
@@ -160,7 +174,7 @@ def not_shown(output: NotebookNode) -> bool:
     return found
 
 
-def test_changed_facts_are_noticed(notebook: Path, tmp_path: Path) -> None:
+def test_changed_facts_are_noticed(notebook: Path, tmp_path: Path, recordings: Path) -> None:
     read = nbformat.read(notebook, as_version=4)
     changed: dict[int, str] = {}
     cells = compared_by_nbval(read)
@@ -173,7 +187,7 @@ def test_changed_facts_are_noticed(notebook: Path, tmp_path: Path) -> None:
     assert "printed_otherwise" in changed.values()
     assert ("shown_otherwise" in changed.values()) == (videos > 0)
     nbformat.write(read, tmp_path / "changed.ipynb")
-    run = nbval(tmp_path / "changed.ipynb", tmp_path)
+    run = nbval(tmp_path / "changed.ipynb", tmp_path, recordings / f"{notebook.stem}.pickle")
     assert run.returncode == 1, run.stdout
     failed = re.findall(r"^FAILED .*::Cell (\d+)", run.stdout, re.MULTILINE)
     assert sorted(map(int, failed)) == sorted(changed), run.stdout
