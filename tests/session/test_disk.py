@@ -127,7 +127,7 @@ def test_a_disk_that_refuses_costs_no_video(
     assert len(saved.frames()) == 9
     with pytest.raises(OutputError, match="already exists"):
         shell.run_line_magic("cogvideo", "save there.mp4")
-    with pytest.raises(cogmagic.RequestError, match="Where to"):
+    with pytest.raises(cogmagic.RequestError, match="No path to save to"):
         shell.run_line_magic("cogvideo", "save")
 
 
