@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
 
 from cogmagic._api.status import Models, Status
 from cogmagic._errors import CogMagicError, OutputError
 from cogmagic._machine.machine import Machine
+from cogmagic._models.catalog import MODELS, Model
 from cogmagic._models.find import local_folder
 from cogmagic._session.session import session
 from cogmagic._units import gib
@@ -82,13 +83,12 @@ def unsaved() -> Video:
 
 def models() -> Models:
     """The models of the family, and which are on this machine."""
-    from cogmagic._models.catalog import MODELS
-
-    return Models({m.name: _is_here(m) for m in MODELS})
+    return Models({m.name: _folder(m) for m in MODELS})
 
 
-def _is_here(model: Any) -> bool:
+def _folder(model: Model) -> Path | None:
+    """The model's checkpoint on this machine; None where it is missing or damaged."""
     try:
-        return local_folder(model) is not None
+        return local_folder(model)
     except CogMagicError:
-        return False
+        return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from cogmagic._html import MARK, VOLATILE
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.memory import allocator_option
-from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.catalog import MODELS, Model, catalogued, unknown_model
 from cogmagic._units import gib
 
 __all__ = ["Models", "Status"]
@@ -69,11 +70,34 @@ def _gpu(gpu: Gpu) -> str:
 
 
 @dataclass(frozen=True)
-class Models:
-    """The models as a table, with which of them are downloaded."""
+class LocalModel:
+    """A model of the family, and where it is on this machine."""
 
-    present: dict[str, bool]
-    """Whether the weights are on this machine, by the short name of the model."""
+    name: str
+    folder: Path | None
+    """The checkpoint, as ``from_pretrained`` takes it; None where it is not downloaded."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models as a table, with which of them are downloaded.
+
+    ``cogmagic.models()["tiny"].folder`` is the embedded model's checkpoint.
+    """
+
+    folders: dict[str, Path | None]
+    """The checkpoint on this machine by the short name of the model, or None."""
+
+    def __getitem__(self, name: str) -> LocalModel:
+        """The model of that short name or hub id.
+
+        Raises:
+            RequestError: for a name outside the catalogue.
+        """
+        model = catalogued(name)
+        if model is None:
+            raise unknown_model(name)
+        return LocalModel(model.name, self.folders.get(model.name))
 
     def __str__(self) -> str:
         head = ("model", "task", "size", "frames", "fps", "dtype", "local", "download", "hub id")
@@ -86,7 +110,7 @@ class Models:
     def _row(self, m: Model) -> tuple[str, ...]:
         size = f"{m.width}x{m.height}"
         weight = f"{m.download_bytes / 1e9:.1f} GB" if m.download_bytes else "none"
-        local = "yes" if self.present.get(m.name) else "no"
+        local = "yes" if self.folders.get(m.name) else "no"
         return (m.name, m.task, size, m.frames.rule(), str(m.fps), m.dtype, local, weight, m.source)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:

@@ -43,6 +43,14 @@ _DEEPSPEED_RULE = (
 )
 
 
+_TIER_NAMES: dict[TrainingTier, str] = {
+    "none": "no offload",
+    "deepspeed": "DeepSpeed",
+    "model": "model offload",
+    "sequential": "sequential offload",
+}
+
+
 _WHOLE_FITS = "the text encoder fits beside the training"
 
 
@@ -80,7 +88,7 @@ class ValidationPlan:
     def __str__(self) -> str:
         r = self.request
         clip = f"{r.num_frames} frames of {r.size}, {self.dtype}, on {self.where}"
-        lines = [f"tier     {self.tier}: {self.reason}", f"request  {clip}"]
+        lines = [f"tier     {_TIER_NAMES[self.tier]}: {self.reason}", f"request  {clip}"]
         if self.needs:
             phases = ", ".join(f"{name} {gib(n)}" for name, n in self.needs.items())
             lines.append(f"on top   {gib(self.peak)} of {gib(self.free)} free VRAM ({phases})")

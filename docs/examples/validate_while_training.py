@@ -10,8 +10,6 @@ put your own model and batches in.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from accelerate import Accelerator
 from diffusers import CogVideoXPipeline
@@ -19,7 +17,7 @@ from diffusers import CogVideoXPipeline
 import cogmagic
 from cogmagic.training import validation
 
-EMBEDDED = Path(cogmagic.__file__).parent / "models" / "tiny"
+EMBEDDED = cogmagic.models()["tiny"].folder
 accelerator = Accelerator()
 pipe = CogVideoXPipeline.from_pretrained(EMBEDDED, use_safetensors=True)
 pipe.vae.requires_grad_(False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import cogmagic
 from cogmagic._session.session import Session
 from tests.helpers.toy import PROMPT, QUICK
@@ -15,4 +17,10 @@ def test_status_and_release(toy: Path, cwd: Path, session: Session) -> None:
     assert "t2v (float32)" in str(cogmagic.status())
     assert cogmagic.release().startswith("Freed")
     assert cogmagic.release() == "Nothing was loaded."
-    assert "5b-i2v" in str(cogmagic.models())
+    models = cogmagic.models()
+    assert "5b-i2v" in str(models)
+    embedded = models["tiny"].folder
+    assert embedded is not None
+    assert (embedded / "model_index.json").is_file()
+    with pytest.raises(cogmagic.RequestError, match="Unknown model 'tine'"):
+        models["tine"]
