@@ -1,4 +1,4 @@
-"""Which configurations are in the table, and which are traced."""
+"""Configurations that are in the table, and those that are traced."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cogmagic._models.identify import identify
 from tests.helpers.footprints import model_named, wish
 
 
-def test_the_table_is_of_the_embedded_models_configurations() -> None:
+def test_table_matches_the_embedded_models_configurations() -> None:
     assert same(configs_of(embedded_folder())) == "tiny"
     assert table()["models"]["tiny"]["configs"] == decisive(configs_of(embedded_folder()))
 
 
-def test_a_folder_of_a_known_model_is_read_off_the_table(
+def test_folder_of_a_known_model_uses_the_table(
     tmp_path: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for part, config in script.published(model_named("5b")).items():
@@ -34,7 +34,7 @@ def test_a_folder_of_a_known_model_is_read_off_the_table(
 
 
 @pytest.mark.parametrize("kind", ["toy", "toy_i2v"])
-def test_another_folder_is_traced(kind: str, request: pytest.FixtureRequest) -> None:
+def test_other_architectures_are_traced(kind: str, request: pytest.FixtureRequest) -> None:
     from PIL import Image
 
     folder = request.getfixturevalue(kind)
@@ -52,7 +52,7 @@ def test_another_folder_is_traced(kind: str, request: pytest.FixtureRequest) -> 
         footprint(wanted, "float16")
 
 
-def test_an_unknown_model_with_a_known_name_is_not_taken_for_it() -> None:
+def test_other_architecture_with_a_known_name_is_not_mistaken_for_it() -> None:
     model = model_named("5b")
     other = replace(model, architecture=replace(model.architecture, num_layers=7))
     with pytest.raises(ValueError, match="name its folder"):

@@ -39,7 +39,7 @@ def sample() -> list[Any]:
 
 
 @pytest.mark.parametrize(("shape", "guidance", "dtype"), sample())
-def test_lines_between_kept_points_are_near_fresh_traces(
+def test_lines_between_stored_points_are_close_to_fresh_traces(
     script: ModuleType, shape: tuple[Any, ...], guidance: float, dtype: Dtype
 ) -> None:
     request = wish(*shape, guidance_scale=guidance)
@@ -56,7 +56,7 @@ def test_lines_between_kept_points_are_near_fresh_traces(
             assert found.operations == pytest.approx(traced.operations, rel=1e-9)
 
 
-def test_lines_go_through_points_and_round_up() -> None:
+def test_lines_pass_through_points_and_round_up() -> None:
     curve = Curve((10, 20, 40), (100, 205, 305), (110, 205, 305), (7, 17, 37))
     assert [curve(x).peak for x in (10, 15, 20, 30, 40, 44)] == [100, 153, 205, 255, 305, 325]
     assert curve(10) == Peak(100, 110, 7)

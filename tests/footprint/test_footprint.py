@@ -15,7 +15,7 @@ from cogmagic._units import GIB
 from tests.helpers.footprints import model_named, wish
 
 
-def test_a_known_model_needs_no_torch_and_no_time() -> None:
+def test_known_model_takes_milliseconds_and_no_torch() -> None:
     code = """
 import sys, time
 from cogmagic import Request
@@ -44,14 +44,14 @@ print(time.perf_counter() - began, "torch" in sys.modules, "diffusers" in sys.mo
         ("1.5-5b-i2v", "transformer", 5_571_594_880),
     ],
 )
-def test_weights_are_those_of_the_published_files(name: str, part: str, parameters: int) -> None:
+def test_weights_equal_those_of_the_published_files(name: str, part: str, parameters: int) -> None:
     model = model_named(name)
     request = wish(name, model.width, model.height, model.frames.default)
     assert getattr(footprint(request, "bfloat16"), part).weights == 2 * parameters
     assert getattr(footprint(request, "float32"), part).weights == 4 * parameters
 
 
-def test_t5_in_float16_keeps_some_in_float32_and_2b_keeps_its_positions_in_float64() -> None:
+def test_t5_in_float16_keeps_some_weights_in_float32_and_2b_its_positions() -> None:
     parts = footprint(wish("2b", 720, 480, 49), "float16")
     assert parts.text_encoder.weights / GIB == pytest.approx(10.745, abs=1e-3)
     assert parts.transformer.weights == 2 * 1_693_783_872 + 8 * 17_776 * 1920
@@ -59,7 +59,7 @@ def test_t5_in_float16_keeps_some_in_float32_and_2b_keeps_its_positions_in_float
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_weights_are_what_the_loader_loads(dtype: Dtype) -> None:
+def test_weights_equal_those_that_the_loader_loads(dtype: Dtype) -> None:
     from cogmagic._pipeline.load import load
 
     pipe = load(embedded_folder(), "t2v", dtype)

@@ -14,7 +14,7 @@ from tests.helpers.footprints import configs_for, model_named, near, wish
 
 
 @pytest.mark.parametrize("learned", [False, True])
-def test_stored_positions_are_in_the_loaders_dtype(tmp_path: Path, learned: bool) -> None:
+def test_stored_positions_have_the_loaders_dtype(tmp_path: Path, learned: bool) -> None:
     import torch
     from diffusers import CogVideoXTransformer3DModel
 
@@ -39,7 +39,7 @@ def test_stored_positions_are_in_the_loaders_dtype(tmp_path: Path, learned: bool
 @pytest.mark.parametrize(
     "shape", [("5b", 400, 272, 9), ("tiny", 208, 176, 33), ("tiny", 96, 96, 17)]
 )
-def test_what_is_put_together_is_the_whole_pass(script: ModuleType, shape: tuple[Any, ...]) -> None:
+def test_footprint_of_parts_equals_whole_passes(script: ModuleType, shape: tuple[Any, ...]) -> None:
     request = wish(*shape)
     ours = footprint(request, request.model.dtype)
     for phase, (peak, operations) in script.naive(request).items():
@@ -47,7 +47,7 @@ def test_what_is_put_together_is_the_whole_pass(script: ModuleType, shape: tuple
         assert getattr(ours, phase).operations == pytest.approx(operations, rel=1e-9)
 
 
-def test_lean_decoding_is_what_its_passes_are() -> None:
+def test_lean_footprint_matches_a_traced_lean_decode() -> None:
     """On the meta device the picture and the strips count, too, which go to host memory."""
     import torch
 
@@ -69,7 +69,7 @@ def test_lean_decoding_is_what_its_passes_are() -> None:
     assert work.peak < 0.7 * footprint(request, "bfloat16").decode.peak
 
 
-def test_a_few_blocks_stand_for_all(script: ModuleType) -> None:
+def test_few_traced_blocks_give_the_figures_of_all(script: ModuleType) -> None:
     import torch
 
     from cogmagic._footprint.passes import step

@@ -31,7 +31,7 @@ def frames(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.parametrize("saving", ["lean_decode", "guidance_halves", "fp8"])
-def test_savings_give_the_same_frames_in_every_tier(
+def test_each_saving_gives_equal_frames_in_every_tier(
     toy: Path, cwd: Path, session: Session, frames: list[Any], saving: str
 ) -> None:
     run(toy)
@@ -43,7 +43,7 @@ def test_savings_give_the_same_frames_in_every_tier(
     assert off == 0 if saving == "lean_decode" else off <= (2 if saving != "fp8" else 255)
 
 
-def test_savings_are_told_and_are_no_measure_of_the_tier(
+def test_savings_are_reported_and_not_recorded_for_the_tier(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt: list[Any] = []

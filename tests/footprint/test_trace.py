@@ -1,4 +1,4 @@
-"""What a trace counts."""
+"""Bytes and operations that a trace counts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cogmagic._footprint.curves import Peak
 
 
 class TestTrace:
-    """What counts and what does not, on tensors of known sizes."""
+    """On tensors of known sizes."""
 
     def test_storages_count_and_views_do_not(self) -> None:
         import torch
@@ -28,7 +28,7 @@ class TestTrace:
             torch.empty(1, device="meta")
         assert trace.peak() == Peak(2048, 2048, 2048)
 
-    def test_a_block_is_512_bytes(self) -> None:
+    def test_sizes_are_rounded_to_blocks_of_512_bytes(self) -> None:
         import torch
         from torch import nn
 
@@ -39,7 +39,7 @@ class TestTrace:
             assert trace.live == 512 * 4
         assert len(held) == 3
 
-    def test_a_leafs_weights_are_there_while_it_runs(self) -> None:
+    def test_weights_of_a_leaf_count_while_it_runs(self) -> None:
         import torch
         from torch import nn
 
@@ -54,7 +54,7 @@ class TestTrace:
         assert trace.peak() == Peak(everything, everything + weights, everything)
         assert trace.operations == 2 * 2 * 128 * 256
 
-    def test_what_is_free_before_a_leaf_is_mapped_anew_after_it(self) -> None:
+    def test_memory_freed_before_a_leaf_is_mapped_again(self) -> None:
         import torch
         from torch import nn
 
@@ -67,7 +67,7 @@ class TestTrace:
         assert trace.peak().peak == 3 * 1024
         assert trace.peak().mapped == 5 * 1024  # the input, and each layer's output
 
-    def test_a_strided_input_is_copied_for_a_kernel(self) -> None:
+    def test_strided_input_counts_as_copied_for_a_kernel(self) -> None:
         import torch
         import torch.nn.functional as F  # noqa: N812
         from torch import nn
@@ -82,7 +82,7 @@ class TestTrace:
             F.layer_norm(x.transpose(0, 1), (64,))
         assert trace.peak().peak - plain == x.numel() * 4
 
-    def test_attention_keeps_no_scores(self) -> None:
+    def test_attention_stores_no_scores(self) -> None:
         import torch
         import torch.nn.functional as F  # noqa: N812
         from torch import nn

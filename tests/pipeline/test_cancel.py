@@ -1,4 +1,4 @@
-"""Runs and loads that are cancelled."""
+"""Cancelling runs and loads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.toy import PROMPT, QUICK
 
 
 @pytest.mark.parametrize("phase", ["load", "encode", "denoise", "decode", "save"])
-def test_a_run_in_a_thread_is_cancelled_in_any_phase(
+def test_run_in_a_thread_is_cancelled_in_every_phase(
     toy: Path, cwd: Path, session: Session, phase: str
 ) -> None:
     reached, go_on = threading.Event(), threading.Event()
@@ -51,7 +51,7 @@ def test_a_run_in_a_thread_is_cancelled_in_any_phase(
 
 
 @pytest.mark.parametrize("tier", ["none", "stream", "staged"])
-def test_a_load_is_cancelled_between_two_tensors(
+def test_load_is_cancelled_between_two_tensors(
     toy: Path, cwd: Path, session: Session, tier: str
 ) -> None:
     def cancel(progress: Progress) -> None:
@@ -64,7 +64,7 @@ def test_a_load_is_cancelled_between_two_tensors(
     assert cogmagic.generate(PROMPT, model=str(toy), tier=tier, **QUICK).path.is_file()
 
 
-def test_who_checks_between_tensors_is_asked_until_it_raises(toy: Path) -> None:
+def test_check_between_operations_is_not_called_again_once_it_raises(toy: Path) -> None:
     asked = 0
 
     def check() -> None:

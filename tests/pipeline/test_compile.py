@@ -1,4 +1,4 @@
-"""Compiled blocks."""
+"""Compiled transformer blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.toy import PROMPT
 
 
 @pytest.mark.parametrize("tier", ["none", "model", "stream"])
-def test_compiled_blocks_draw_the_same_and_leave_nothing(
+def test_compiled_blocks_give_near_frames_and_are_restored(
     toy: Path, cwd: Path, session: Session, tier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {
@@ -44,7 +44,7 @@ def test_compiled_blocks_draw_the_same_and_leave_nothing(
     assert traces(session.loaded.pipe) == []
 
 
-def test_compiling_without_a_compiler_or_layer_by_layer(
+def test_compile_is_refused_without_a_compiler_and_with_sequential_offload(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(cogmagic.TierError, match="--compile does not work with tier 'sequential'"):

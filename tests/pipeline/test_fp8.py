@@ -10,7 +10,7 @@ from cogmagic._pipeline.storage.base import narrowable_linears
 from cogmagic._pipeline.storage.fp8 import fp8_linear
 
 
-def test_fp8_weights_are_near_and_small(toy: Path) -> None:
+def test_fp8_weights_are_one_byte_each_and_close(toy: Path) -> None:
     wide, narrow = load(toy, "t2v", "float32"), load(toy, "t2v", "float32")
     STORAGES["fp8"].store(narrow.transformer)
     mine = list(narrowable_linears(wide.transformer.transformer_blocks))

@@ -13,7 +13,7 @@ from cogmagic._session.session import Session
 from tests.helpers.toy import PROMPT, QUICK
 
 
-def test_a_clip_larger_than_a_tile(toy: Path, cwd: Path, session: Session) -> None:
+def test_clip_larger_than_a_tile_is_decoded(toy: Path, cwd: Path, session: Session) -> None:
     told: list[Progress] = []
     video = cogmagic.generate(
         PROMPT, model=str(toy), width=240, height=160, on_progress=told.append, **QUICK
@@ -22,7 +22,7 @@ def test_a_clip_larger_than_a_tile(toy: Path, cwd: Path, session: Session) -> No
     assert (told[-2].phase, told[-2].done, told[-2].total) == ("decode", 6, 6)
 
 
-def test_cogvideox_1_5_padding_is_not_in_the_video(tmp_path: Path, session: Session) -> None:
+def test_padding_of_cogvideox_1_5_is_cut_off(tmp_path: Path, session: Session) -> None:
     from tests.helpers.checkpoints import save_checkpoint
 
     folder = save_checkpoint(tmp_path / "v15", v15=True)
@@ -33,7 +33,7 @@ def test_cogvideox_1_5_padding_is_not_in_the_video(tmp_path: Path, session: Sess
 
 
 @pytest.mark.parametrize(("width", "height"), [(96, 160), (160, 96)])
-def test_cogvideox_1_5_in_sizes_beyond_its_configured_grid(
+def test_cogvideox_1_5_generates_sizes_beyond_its_configured_grid(
     tmp_path: Path, session: Session, width: int, height: int
 ) -> None:
     from tests.helpers.checkpoints import save_checkpoint
@@ -44,7 +44,7 @@ def test_cogvideox_1_5_in_sizes_beyond_its_configured_grid(
     assert video.frames().shape == (17, height, width, 3)
 
 
-def test_latents_out_and_decoded_here_equal_the_pipelines_own_frames(
+def test_frames_equal_those_of_the_pipelines_own_call(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     """The split into phases changes nothing: diffusers' own call gives the same pixels."""

@@ -11,7 +11,7 @@ from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.load import load
 
 
-def test_every_step_is_halved_though_diffusers_puts_forward_back(toy: Path) -> None:
+def test_every_step_runs_in_halves_although_diffusers_restores_forward(toy: Path) -> None:
     """As its prefetching does after the first step (`LazyPrefetchGroupOffloadingHook`)."""
     from diffusers.hooks import HookRegistry, ModelHook
 

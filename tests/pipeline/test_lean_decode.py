@@ -1,4 +1,4 @@
-"""Lean decoding: the same picture, the same calls, fewer bytes, and a VAE that is as it was."""
+"""Lean decoding: the same picture and calls, fewer bytes, and a VAE that is restored."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def state(vae: Any) -> list[dict[str, Any]]:
         (3, (6, 5), torch.bfloat16),  # one tile
     ],
 )
-def test_the_embedded_model_decodes_to_the_same_bits(
+def test_embedded_model_decodes_to_the_same_bits(
     tiny: Any, frames: int, size: tuple[int, int], dtype: torch.dtype
 ) -> None:
     z = latents(frames, size, dtype)
@@ -116,13 +116,11 @@ def test_the_embedded_model_decodes_to_the_same_bits(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_the_published_architecture_decodes_to_the_same_bits(
-    narrow: Any, dtype: torch.dtype
-) -> None:
+def test_published_architecture_decodes_to_the_same_bits(narrow: Any, dtype: torch.dtype) -> None:
     same(narrow.to(dtype), latents(5, (4, 8), dtype))
 
 
-def test_without_tiling_and_in_batches(tiny: Any) -> None:
+def test_untiled_and_batched_decoding_gives_the_same_bits(tiny: Any) -> None:
     vae, z = tiny.float(), latents(3, (7, 6), torch.float32, batch=2)
     same(vae, z)
     vae.use_tiling = vae.use_slicing = False
@@ -131,7 +129,7 @@ def test_without_tiling_and_in_batches(tiny: Any) -> None:
     vae.enable_tiling()
 
 
-def test_a_tuple_and_gradients(tiny: Any) -> None:
+def test_decode_returns_a_tuple_and_no_gradients(tiny: Any) -> None:
     vae, z = tiny.float(), latents(1, (8, 5), torch.float32)
     plain = decoded(vae, z)[0]
     with lean_decoding(vae):
@@ -139,7 +137,7 @@ def test_a_tuple_and_gradients(tiny: Any) -> None:
         assert isinstance(vae._decode(z, return_dict=False), tuple)
 
 
-def test_the_latents_are_left_alone(tiny: Any) -> None:
+def test_latents_are_not_changed(tiny: Any) -> None:
     vae, z = tiny.float(), latents(3, (8, 5), torch.float32)
     before = z.clone()
     with lean_decoding(vae):
@@ -147,7 +145,7 @@ def test_the_latents_are_left_alone(tiny: Any) -> None:
     assert torch.equal(z, before)
 
 
-def test_the_vae_is_as_it_was(tiny: Any) -> None:
+def test_vae_is_restored(tiny: Any) -> None:
     vae, z = tiny.bfloat16(), latents(5, (6, 6), torch.bfloat16)
     before = state(vae)
     with lean_decoding(vae):
@@ -157,7 +155,7 @@ def test_the_vae_is_as_it_was(tiny: Any) -> None:
 
 
 @pytest.mark.parametrize("after", [1, 3])
-def test_the_vae_is_as_it_was_after_an_exception(tiny: Any, after: int) -> None:
+def test_vae_is_restored_after_an_exception(tiny: Any, after: int) -> None:
     vae, z = tiny.bfloat16(), latents(5, (6, 6), torch.bfloat16)
     plain = decoded(vae, z)[0]
     before, calls = state(vae), 0
@@ -176,7 +174,7 @@ def test_the_vae_is_as_it_was_after_an_exception(tiny: Any, after: int) -> None:
     assert torch.equal(decoded(vae, z, lean_decoding(vae))[0], plain)
 
 
-def test_each_layer_is_called_as_often(narrow: Any) -> None:
+def test_every_layer_is_called_as_often_as_before(narrow: Any) -> None:
     vae, z = narrow.float(), latents(3, (4, 6), torch.float32)
     calls: dict[str, int] = {}
 
@@ -198,7 +196,7 @@ def test_each_layer_is_called_as_often(narrow: Any) -> None:
     assert set(calls.values()) == {1}
 
 
-def test_with_weights_that_come_leaf_by_leaf(tiny: Any) -> None:
+def test_sequential_offload_works_with_lean_decoding(tiny: Any) -> None:
     """As sequential offload has them."""
     from accelerate import cpu_offload
     from accelerate.hooks import remove_hook_from_module
@@ -248,25 +246,39 @@ def activated(vae: Any) -> Callable[[], None]:
     return undo
 
 
-@pytest.mark.parametrize("change", [hooked, replaced, padded, activated])
-def test_another_decoder_is_left_alone(tiny: Any, change: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (hooked, r"decoder\.mid_block has hooks"),
+        (replaced, r"forward of the VAE's decoder\.up_blocks\.0\.resnets\.0 is replaced"),
+        (padded, r"decoder\.conv_in pads with"),
+        (activated, r"decoder\.mid_block\.resnets\.0 has another activation"),
+    ],
+)
+def test_another_decoder_is_left_alone_with_a_warning(
+    tiny: Any, change: Callable[..., Any], difference: str
+) -> None:
     vae = tiny.float()
     undo = change(vae)
     try:
         before = state(vae)
-        with lean_decoding(vae):
+        warned = pytest.warns(UserWarning, match=rf"--lean-decode was left out: .*{difference}")
+        with warned, lean_decoding(vae):
             assert state(vae) == before
     finally:
         undo()
-    with lean_decoding(torch.nn.Linear(1, 1)):
+    with (
+        pytest.warns(UserWarning, match="the VAE is a Linear"),
+        lean_decoding(torch.nn.Linear(1, 1)),
+    ):
         pass
 
 
-def test_nested(tiny: Any) -> None:
+def test_nested_contexts_restore_the_vae(tiny: Any) -> None:
     vae, z = tiny.float(), latents(1, (8, 5), torch.float32)
     before, plain = state(vae), decoded(vae, z)[0]
     with lean_decoding(vae):
-        with lean_decoding(vae):
+        with pytest.warns(UserWarning, match="_decode is replaced"), lean_decoding(vae):
             pass
         assert torch.equal(decoded(vae, z)[0], plain)
     assert state(vae) == before
@@ -283,7 +295,7 @@ def peak(vae: Any, within: Any) -> float:
         return trace.peak().peak / GIB
 
 
-def test_the_peak_is_lower() -> None:
+def test_peak_is_lower() -> None:
     """For the published VAE and its tiles; the weights would be 0.4 GiB more."""
     vae = empty_component("vae", table()["models"]["5b"]["configs"]["vae"], "bfloat16")
     plain = peak(vae, nullcontext())
@@ -291,7 +303,7 @@ def test_the_peak_is_lower() -> None:
     assert peak(vae, lean_decoding(vae)) < 0.57 * plain
 
 
-def test_nothing_of_a_tile_is_left_for_the_next(tiny: Any) -> None:
+def test_memory_of_a_tile_is_freed_before_the_next(tiny: Any) -> None:
     """Counted on the meta device, where a whole clip can be traced, too."""
     vae = empty_component("vae", dict(tiny.config), "bfloat16")
     vae.enable_tiling(48, 40)

@@ -1,4 +1,4 @@
-"""The picture of latents while a video forms."""
+"""Previews while a video forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cogmagic._session.session import Session
 
 
 @pytest.mark.parametrize("tier", ["none", "model", "stream", "staged", "sequential"])
-def test_previews_come_in_every_tier_and_change_nothing(
+def test_previews_are_shown_in_every_tier_and_change_no_frame(
     toy: Path, cwd: Path, session: Session, tier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_preview, "_TIME_SHARE", 1.0)
@@ -30,7 +30,7 @@ def test_previews_come_in_every_tier_and_change_nothing(
     assert seen[0].dtype == np.uint8
 
 
-def test_the_last_preview_is_like_the_video(cwd: Path, session: Session) -> None:
+def test_last_preview_resembles_the_video(cwd: Path, session: Session) -> None:
     """Of a trained model: the embedded one."""
     seen: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +44,7 @@ def test_the_last_preview_is_like_the_video(cwd: Path, session: Session) -> None
     assert np.corrcoef(guess[..., 0].ravel(), small[..., 0].ravel())[0, 1] > 0.8
 
 
-def test_previews_take_no_more_than_their_share(
+def test_previews_take_no_more_than_their_share_of_time(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_preview, "_TIME_SHARE", 0.0)
@@ -54,7 +54,7 @@ def test_previews_take_no_more_than_their_share(
 
 
 @pytest.mark.parametrize("where", ["_fitted", "_colours"])
-def test_a_preview_that_cannot_be_made_ends_no_run(
+def test_failing_preview_does_not_end_the_run(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def fail(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Cached prompt embeddings: the same prompt again needs no text encoder."""
+"""Cached prompt embeddings: a repeated prompt skips the text encoder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.toy import PROMPT
 
 
 @pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
-def test_the_same_prompt_again_needs_no_encoder(
+def test_repeated_prompt_needs_no_text_encoder(
     toy: Path, cwd: Path, session: Session, tier: str
 ) -> None:
     options: dict[str, Any] = {"model": str(toy), "seed": 3, "num_inference_steps": 1}
@@ -38,7 +38,7 @@ def test_the_same_prompt_again_needs_no_encoder(
     assert cogmagic.release(prompts=True).endswith("forgot 3 prompts.")
 
 
-def test_a_damaged_embedding_is_made_anew(
+def test_damaged_embeddings_are_encoded_again(
     toy: Path, cwd: Path, session: Session, own_cache: Path
 ) -> None:
     options: dict[str, Any] = {"model": str(toy), "seed": 3, "num_inference_steps": 1}
@@ -51,7 +51,7 @@ def test_a_damaged_embedding_is_made_anew(
     assert "encode" not in cogmagic.generate(PROMPT, **options).report.seconds
 
 
-def test_a_full_disk_leaves_nothing_half_written(
+def test_full_disk_leaves_no_partial_file(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, target: Path) -> Path:
@@ -74,7 +74,7 @@ def texts(tmp_path: Path, prompt: str = PROMPT, **options: Any) -> PromptCache:
     return PromptCache(Request.of(prompt, model, **options), tmp_path, "float32", "cpu")
 
 
-def test_what_decides_an_embedding_is_in_its_name(tmp_path: Path) -> None:
+def test_file_name_depends_on_all_that_determines_embeddings(tmp_path: Path) -> None:
     kept = texts(tmp_path)
     assert kept.read() is None
     kept.write([torch.ones(1, 4, 2), torch.zeros(1, 4, 2)])
@@ -91,7 +91,7 @@ def test_what_decides_an_embedding_is_in_its_name(tmp_path: Path) -> None:
     assert texts(tmp_path).read() is None
 
 
-def test_damage_and_a_folder_that_cannot_be_written(
+def test_damaged_files_and_unwritable_folders_are_no_error(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = texts(tmp_path)
@@ -106,7 +106,7 @@ def test_damage_and_a_folder_that_cannot_be_written(
     assert kept.read() is None
 
 
-def test_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_least_recently_used_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cogmagic._pipeline.prompt_cache._MAX_BYTES", 13_000)
     found = [texts(tmp_path, f"prompt {i}", guidance_scale=1.0) for i in range(4)]
     for age, kept in enumerate(found[:3]):

@@ -11,7 +11,7 @@ from cogmagic import RequestError
 from cogmagic._session.session import Session
 
 
-def test_a_long_prompt_names_the_words_that_would_be_ignored(
+def test_long_prompt_is_refused_with_the_words_that_would_be_ignored(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     prompt = "a red circle moves right " * 3 + "on the blue square"

@@ -15,7 +15,7 @@ from cogmagic.training import validation
 from tests.helpers.training import SMALL
 
 
-def test_no_copy_of_the_weights_stays_in_mixed_precision(pipe: Any, tmp_path: Path) -> None:
+def test_mixed_precision_keeps_no_copy_of_the_weights(pipe: Any, tmp_path: Path) -> None:
     accelerator = Accelerator(cpu=True, mixed_precision="bf16")
     model = accelerator.prepare(pipe.transformer)
     casts: list[int] = []
@@ -36,7 +36,7 @@ def test_no_copy_of_the_weights_stays_in_mixed_precision(pipe: Any, tmp_path: Pa
     GradientState._reset_state()
 
 
-def test_a_pipeline_with_hooks_is_refused(accelerator: Any, pipe: Any) -> None:
+def test_pipeline_with_offload_hooks_is_refused(accelerator: Any, pipe: Any) -> None:
     from accelerate import cpu_offload
 
     cpu_offload(pipe.text_encoder, torch.device("cpu"))
@@ -46,7 +46,7 @@ def test_a_pipeline_with_hooks_is_refused(accelerator: Any, pipe: Any) -> None:
         validation(pipe, accelerator).__enter__()
 
 
-def test_what_is_no_pipeline_is_refused(accelerator: Any, pipe: Any) -> None:
+def test_other_objects_than_pipelines_are_refused(accelerator: Any, pipe: Any) -> None:
     with pytest.raises(TrainingError, match="is no CogVideoX pipeline"):
         validation(pipe.transformer, accelerator).__enter__()
 
@@ -62,7 +62,7 @@ def test_prompts_are_encoded_once(accelerator: Any, pipe: Any, tmp_path: Path) -
     assert len(calls) == 2  # the prompt and the empty one
 
 
-def test_layer_by_layer_gives_the_same_embeddings(
+def test_encoding_layer_by_layer_gives_the_same_embeddings(
     accelerator: Any, pipe: Any, tmp_path: Path
 ) -> None:
     found = []

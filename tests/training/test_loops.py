@@ -25,7 +25,7 @@ from tests.helpers.training import deepspeed, train
     ],
     ids=lambda value: "-".join(value.values()) or "plain" if isinstance(value, dict) else None,
 )
-def test_training_goes_on_as_if_nothing_had_been(
+def test_validation_does_not_change_the_training(
     tmp_path: Path, processes: int, options: dict[str, str]
 ) -> None:
     """To the last bit, and nothing that it relies on has moved."""
@@ -45,7 +45,7 @@ def test_training_goes_on_as_if_nothing_had_been(
 
 
 @pytest.mark.parametrize("zero", [None, pytest.param("3", marks=deepspeed)])
-def test_training_goes_on_after_a_failure_in_validation(tmp_path: Path, zero: str | None) -> None:
+def test_failed_validation_does_not_change_the_training(tmp_path: Path, zero: str | None) -> None:
     options = {"zero": zero} if zero else {}
     alone = train(tmp_path, 2, **options)
     for before, after in zip(alone, train(tmp_path, 2, **options, validate="raise"), strict=True):
@@ -56,7 +56,7 @@ def test_training_goes_on_after_a_failure_in_validation(tmp_path: Path, zero: st
 
 
 @deepspeed
-def test_a_validation_in_one_process_alone_is_told_and_does_not_hang(tmp_path: Path) -> None:
+def test_validation_in_one_process_alone_is_refused_without_hanging(tmp_path: Path) -> None:
     main, other = train(tmp_path, 2, zero="3", validate="main")
     assert "Process 1 of 2 did not reach the validation within 5 s" in main["notes"][0]
     assert "is_main_process: ZeRO-3 keeps a part of each weight" in main["notes"][0]
@@ -67,7 +67,7 @@ def test_a_validation_in_one_process_alone_is_told_and_does_not_hang(tmp_path: P
 
 
 @pytest.mark.parametrize("engine", ["", pytest.param("deepspeed", marks=deepspeed)])
-def test_the_example_runs(tmp_path: Path, engine: str) -> None:
+def test_example_script_runs(tmp_path: Path, engine: str) -> None:
     examples = ROOT / "docs" / "examples"
     options = ["--num_processes=1", "--num_machines=1", "--mixed_precision=no"]
     if engine:

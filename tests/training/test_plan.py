@@ -11,17 +11,17 @@ from cogmagic import RequestError, TierError, TrainingError
 from cogmagic.training import validation
 
 
-def test_a_tier_in_a_validation(accelerator: Any, pipe: Any) -> None:
+def test_tier_that_a_validation_does_not_have_is_refused(accelerator: Any, pipe: Any) -> None:
     with pytest.raises(TierError, match="Choose from: model, sequential"):
         validation(pipe, accelerator, tier="balanced").__enter__()
 
 
-def test_a_dtype_that_there_is_not(accelerator: Any, pipe: Any) -> None:
+def test_unknown_dtype_is_refused(accelerator: Any, pipe: Any) -> None:
     with pytest.raises(RequestError, match="Choose from: float16, bfloat16, float32"):
         validation(pipe, accelerator, dtype="fp8").__enter__()  # type: ignore[arg-type]
 
 
-def test_the_plan_of_a_validation() -> None:
+def test_plan_on_described_machines() -> None:
     machine = cogmagic.Machine.of("RTX 4090")
     found = cogmagic.plan(model="5b", context="training", machine=machine)
     assert found.tier == "model"

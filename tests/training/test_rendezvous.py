@@ -1,4 +1,4 @@
-"""Processes that disagree or fail, told to the others."""
+"""Processes that disagree or fail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.training import deepspeed, train
 
 
-def test_a_failure_in_one_process_is_told_to_the_others(tmp_path: Path) -> None:
+def test_failure_in_one_process_is_raised_in_the_others(tmp_path: Path) -> None:
     main, other = train(tmp_path, 2, validate="raise-one")
     assert main["notes"] == ["RuntimeError: injected"] * 2
     said = "TrainingError: The validation failed in process 0 (RuntimeError: injected)."
@@ -19,7 +19,7 @@ def test_a_failure_in_one_process_is_told_to_the_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zero", [None, pytest.param("3", marks=deepspeed)])
-def test_what_one_process_refuses_is_told_to_the_others(tmp_path: Path, zero: str | None) -> None:
+def test_refusal_in_one_process_is_raised_in_the_others(tmp_path: Path, zero: str | None) -> None:
     options = {"zero": zero} if zero else {}
     main, other = train(tmp_path, 2, **options, validate="refuse-one")
     (told,), (refused,) = main["notes"], other["notes"]
@@ -34,7 +34,7 @@ def test_what_one_process_refuses_is_told_to_the_others(tmp_path: Path, zero: st
 
 
 @deepspeed
-def test_files_that_are_there_are_refused_by_all_of_zero_3(tmp_path: Path) -> None:
+def test_existing_files_are_refused_by_all_processes_of_zero_3(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "step-000001-0.mp4").touch()
     for told in train(tmp_path, 2, zero="3", validate="keep"):
@@ -43,7 +43,7 @@ def test_files_that_are_there_are_refused_by_all_of_zero_3(tmp_path: Path) -> No
         assert len(told["videos"]) == 3
 
 
-def test_other_requests_in_one_process_are_told(tmp_path: Path) -> None:
+def test_different_requests_in_one_process_are_refused(tmp_path: Path) -> None:
     for rank, told in enumerate(train(tmp_path, 2, validate="other-one")):
         assert told["notes"][0].startswith(f"TrainingError: Process {1 - rank} was given other")
         assert len(told["videos"]) == 3

@@ -13,7 +13,7 @@ from cogmagic.training import validation
 from tests.helpers.training import SMALL
 
 
-def test_what_is_asked_for_is_checked_before_anything_is_written(
+def test_requests_are_checked_before_anything_is_written(
     accelerator: Any, pipe: Any, tmp_path: Path
 ) -> None:
     folder = tmp_path / "videos"
@@ -50,9 +50,7 @@ def test_what_is_asked_for_is_checked_before_anything_is_written(
         v.generate(["a fox"])
 
 
-def test_embeddings_that_are_given_need_no_text_encoder(
-    accelerator: Any, pipe: Any, tmp_path: Path
-) -> None:
+def test_given_embeddings_need_no_text_encoder(accelerator: Any, pipe: Any, tmp_path: Path) -> None:
     to = {"max_sequence_length": 64, "dtype": torch.float32}
     with torch.no_grad():
         embeds = pipe.encode_prompt("a red circle", "", True, **to)

@@ -1,4 +1,4 @@
-"""Videos in trackers."""
+"""Videos in accelerate's trackers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cogmagic.training import validation
 from tests.helpers.training import SMALL
 
 
-def test_a_tracker_that_fails_loses_no_video(
+def test_failing_tracker_loses_no_video(
     accelerator: Any, pipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accelerator, "trackers", [SimpleNamespace(name="tensorboard")])
@@ -27,7 +27,7 @@ def test_a_tracker_that_fails_loses_no_video(
     assert video.path.is_file()
 
 
-def test_tensorboard_shows_the_videos(pipe: Any, tmp_path: Path) -> None:
+def test_tensorboard_gets_the_videos(pipe: Any, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=tmp_path)

@@ -13,7 +13,7 @@ from cogmagic.training import validation
 from tests.helpers.training import SMALL
 
 
-def test_a_failure_leaves_no_tensor_behind(accelerator: Any, pipe: Any, tmp_path: Path) -> None:
+def test_failure_keeps_no_tensor_alive(accelerator: Any, pipe: Any, tmp_path: Path) -> None:
     seen: list[Any] = []
 
     def look(module: Any, args: Any, kwargs: Any) -> None:
