@@ -64,14 +64,14 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "size",
-        "width and height in pixels, as 720x480",
+        "width and height in pixels, such as 720x480",
         _MODEL,
         "WxH",
         convert=lambda size, _: parse_size(size),
     ),
     Option(
         "num-frames",
-        "frames to make; each model has its rule",
+        "number of frames; each model has its own rule",
         _MODEL,
         "N",
         int,
@@ -79,11 +79,15 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option("num-inference-steps", "denoising steps", _MODEL, "N", int, aliases=("--steps",)),
     Option(
-        "guidance-scale", "how closely to follow the prompt; 1 is no guidance", _MODEL, "G", float
+        "guidance-scale",
+        "how closely the video follows the prompt; 1 is no guidance",
+        _MODEL,
+        "G",
+        float,
     ),
     Option("negative-prompt", "what the video should not show", _MODEL, "TEXT"),
-    Option("seed", "start of the random numbers; a random one if left out", _MODEL, "N", int),
-    Option("scheduler", "how noise is removed", _MODEL, "NAME", choices=SCHEDULERS),
+    Option("seed", "seed of the random numbers; a random one by default", _MODEL, "N", int),
+    Option("scheduler", "denoising scheduler", _MODEL, "NAME", choices=SCHEDULERS),
     Option(
         "image", "first frame, for image-to-video: a path or a variable", _MODEL, "NAME-or-PATH"
     ),
@@ -96,32 +100,30 @@ _OPTIONS: tuple[Option, ...] = (
         "NAME",
         choices=POLICIES,
     ),
-    Option("gpus", "use these GPUs alone: indices or UUIDs, as 0,2", _MEMORY, "LIST"),
-    Option("vram-limit", "GiB of VRAM that the run may take", _MEMORY, "GIB", convert=gib_bytes),
+    Option("gpus", "GPUs to use, by index or UUID, such as 0,2", _MEMORY, "LIST"),
+    Option(
+        "vram-limit", "GiB of VRAM that this kernel may take", _MEMORY, "GIB", convert=gib_bytes
+    ),
     Option(
         "compile",
-        "compile the transformer: longer once, then faster steps",
+        "compile the transformer: slower once, then faster steps",
         _MEMORY,
-        plans=False,
     ),
     Option("lean-decode", "decode with less memory; the same frames", _MEMORY),
-    Option("guidance-halves", "one prompt after the other: less memory", _MEMORY),
+    Option("guidance-halves", "denoise with and without the prompt in turn: less memory", _MEMORY),
     Option(
         "keep",
-        "what stays after the run: weights on the GPU, in RAM, or nothing",
+        "where weights stay after the run: on the GPU, in RAM, or nowhere",
         _MEMORY,
         "NAME",
         choices=KEEPS,
-        plans=False,
     ),
     Option("fps", "frames per second of the file", _OUTPUT, "N", int),
-    Option(
-        "out", "variable that receives the Video", _OUTPUT, "NAME", aliases=("-o",), plans=False
-    ),
+    Option("out", "variable for the Video", _OUTPUT, "NAME", aliases=("-o",), plans=False),
     Option("save", "file (.mp4) or folder to write to", _OUTPUT, "PATH", plans=False),
     Option("overwrite", "replace the file that --save names", _OUTPUT, plans=False),
-    Option("dry-run", "show the plan, run nothing", _OUTPUT, plans=False),
-    Option("help", "show this and stop", _OUTPUT, aliases=("-h",), plans=False),
+    Option("dry-run", "print the plan and run nothing", _OUTPUT, plans=False),
+    Option("help", "print this manual", _OUTPUT, aliases=("-h",), plans=False),
 )
 
 
@@ -129,10 +131,10 @@ _PLAN = "Planning for another machine"
 
 
 PLAN_OPTIONS: tuple[Option, ...] = (
-    Option("gpu", 'a card, as "RTX 3060" or "2x A100 40GB"', _PLAN, "NAME"),
-    Option("vram", "GiB of VRAM of that card, or of any", _PLAN, "GIB", convert=_gib),
+    Option("gpu", 'GPU model, such as "RTX 3060" or "2x A100 40GB"', _PLAN, "NAME"),
+    Option("vram", "GiB of VRAM of that GPU, or of any GPU", _PLAN, "GIB", convert=_gib),
     Option("ram", "GiB of host memory", _PLAN, "GIB", convert=_gib),
-    Option("which-gpu", "list the cards that can do it, and how fast", _PLAN),
+    Option("which-gpu", "list the GPU models that can run this, and how fast", _PLAN),
     Option("json", "print the plan as JSON", _PLAN),
 )
 

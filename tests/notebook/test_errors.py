@@ -125,7 +125,7 @@ def test_short_errors_off_shows_the_traceback(
         shell.run(f"%%cogvideo --model 5b --tier modle --dry-run\n{PROMPT}")
     shown = capsys.readouterr().out
     assert shown.startswith("Traceback (most recent call last):\n")
-    assert "checks.py" in shown
+    assert "options.py" in shown
     assert (
         shown.rstrip()
         .splitlines()[-1]

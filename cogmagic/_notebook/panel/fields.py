@@ -14,7 +14,7 @@ from cogmagic._models.catalog import Model
 from cogmagic._models.find import find_model
 from cogmagic._notebook.panel.checks import field_errors
 from cogmagic._notebook.panel.first_frame import FirstFrame
-from cogmagic._notebook.panel.inputs import SWITCHES, any_seed, make_inputs
+from cogmagic._notebook.panel.inputs import any_seed, make_inputs, switches
 from cogmagic._notebook.panel.parts import error_html, show_html
 
 __all__ = ["Fields"]
@@ -75,7 +75,8 @@ class Fields:
         """The form; options that are rarely changed are folded away."""
         shown = {*_TOP, *_GRID, "seed", "image"}
         rest = [name for name in self.inputs if name not in shown]
-        more = w.VBox([self._grid(n for n in rest if n not in SWITCHES), self._grid(SWITCHES)])
+        checkboxes = switches()
+        more = w.VBox([self._grid(n for n in rest if n not in checkboxes), self._grid(checkboxes)])
         folded = w.Accordion([more], titles=("More options",))
         top, bottom = self._rows(_TOP), self._rows(["seed"])
         return w.VBox([*top, self._first_frame_row, self._grid(_GRID), *bottom, folded])

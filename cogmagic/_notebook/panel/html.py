@@ -7,6 +7,7 @@ from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib, seconds
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ def recommendation(plan: Plan) -> str:
         inner = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         rows.append(f'<tr{chosen}><th scope="row">{c.tier}</th>{inner}</tr>')
     table = f'<table class="cogmagic-table"><tr>{heads}</tr>{"".join(rows)}</table>' * bool(rows)
+    wanted = "Faster with" if plan.fits else "It would fit with"
     notes = [
-        f"The published rule says {plan.rule} ({plan.rule_reason}).",
-        *(f"It would change with {change}." for change in plan.changes),
+        f"The published rule says {TIERS[plan.rule].title} ({plan.rule_reason}).",
+        *(f"{wanted} {change}." for change in plan.changes),
         *(f"{warning}." for warning in plan.warnings),
     ]
     lines = "".join(f"<div>{escape(note)}</div>" for note in notes)
-    return f"<div><b>{plan.tier}</b>: {escape(plan.reason)}.</div>{table}{lines}"
+    title = plan.placement.title
+    return f"<div><b>{title.capitalize()}</b>: {escape(plan.reason)}.</div>{table}{lines}"
 
 
 def download_note(plan: Plan) -> str:

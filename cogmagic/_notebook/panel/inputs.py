@@ -11,19 +11,14 @@ import ipywidgets as w
 
 from cogmagic._api.options import cell_options
 from cogmagic._models.catalog import MODELS
+from cogmagic._pipeline.storage import STORAGES
 from cogmagic._units import GIB
 
-__all__ = ["SWITCHES", "Input", "any_seed", "make_inputs"]
+__all__ = ["Input", "any_seed", "make_inputs", "switches"]
 
 
-SWITCHES = {
-    "compile": "Compile the transformer",
-    "lean_decode": "Lean decode",
-    "guidance_halves": "Guidance in halves",
-    "fp8": "8-bit transformer (fp8)",
-    "truncate": "Truncate a long prompt",
-    "overwrite": "Overwrite the file",
-}
+_NO_INPUT = ("dry-run", "help")
+"""Switches of a cell that the panel does not have."""
 
 
 _MODEL_DTYPE = "the model's"
@@ -92,11 +87,22 @@ def make_inputs() -> dict[str, Input]:
         "save": _input(w.Text, "Save to", empty="", placeholder="file.mp4 or folder"),
         "image": _input(w.Text, "First frame", empty="", placeholder="path or variable"),
     }
-    for name, label in SWITCHES.items():
+    for name in switches():
+        label = (
+            f"{name} weights"
+            if name in STORAGES
+            else options[name].name.replace("-", " ").capitalize()
+        )
         inputs[name] = Input(w.Checkbox(description=label, indent=False))
     for name, field in inputs.items():
         field.widget.tooltip = options[name].help if name in options else ""
     return inputs
+
+
+def switches() -> tuple[str, ...]:
+    """The options that the panel shows as checkboxes."""
+    options = (o for o in cell_options() if o.metavar is None and o.name not in _NO_INPUT)
+    return tuple(option.dest for option in options)
 
 
 def any_seed() -> str:

@@ -30,7 +30,7 @@ def panel_on(cwd: Path, session: Session) -> Iterator[Callable[..., Panel]]:
     def make(machine: dict[str, Machine], download: int = 0) -> Panel:
         def plan(prompt: str, **options: Any) -> Plan:
             made = cogmagic.plan(prompt, **options, machine=machine["now"])
-            return replace(made, download=download)
+            return replace(made, available=replace(made.available, download=download))
 
         panels.append(Panel({}, lambda: Reading(machine["now"].gpus), plan=plan))
         return panels[-1]
