@@ -7,15 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
-from typing import Literal, get_args
+from typing import Literal
 
-__all__ = ["PHASES", "Clock", "OnProgress", "Phase", "Progress", "silent"]
+__all__ = ["Clock", "OnProgress", "Progress", "silent"]
 
 
 Phase = Literal["download", "load", "encode", "compile", "denoise", "decode", "save"]
-
-
-PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class Clock:
         if self._stopped():
             raise KeyboardInterrupt
 
-    def tell(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """Report progress, unless the run has been stopped."""
         self.check()
         self._on_progress(progress)
@@ -95,7 +92,7 @@ class Clock:
         """End the phase before, and begin this one."""
         self.end()
         self._phase, self._started, self._first = phase, time.monotonic(), 0.0
-        self.tell(Progress(phase, 0, total, note=note))
+        self.report(Progress(phase, 0, total, note=note))
 
     def step(self, done: int, total: int) -> None:
         """Report that step `done` (from 1) of `total` has ended."""
@@ -104,7 +101,7 @@ class Clock:
         if done == 1:
             self._first = elapsed
         self.step_ends.setdefault(self._phase, []).append(elapsed)
-        self.tell(Progress(self._phase, done, total, elapsed, self._first))
+        self.report(Progress(self._phase, done, total, elapsed, self._first))
 
     def end(self) -> None:
         """End the current phase, if any."""

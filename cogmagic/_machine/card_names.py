@@ -27,7 +27,7 @@ _FORMS = frozenset({"sxm", "pcie", "nvl"})
 _NOISE = _FORMS | {
     "hbm2", "hbm2e", "hbm3", "hbm3e", "with", "design", "workstation", "server", "edition",
 }  # fmt: skip
-"""Words of drivers' names that tell no cards apart."""
+"""Words of drivers' names that distinguish no cards."""
 
 
 _COUNTED = re.compile(r"\s*(\d+)\s*[x×]\s*(.+)|\s*(\d{1,2})\s+([a-z].+)", re.I)
@@ -110,7 +110,7 @@ def card_for(name: str, total: int | None) -> Card | None:
 
     Args:
         name: as NVML reports it.
-        total: bytes that NVML reports, to tell variants apart; None where unknown.
+        total: bytes that NVML reports, to distinguish variants; None where unknown.
     """
     words = _words(name)
     if "mig" in words:

@@ -1,4 +1,4 @@
-"""What earlier runs and probes on this machine tell of a GPU: its rates and the run history."""
+"""Experience with a GPU: its rates by earlier probes, and the run history."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cogmagic._machine.history import History, PastRun
 from cogmagic._machine.nvml import driver_version
 from cogmagic._machine.rates import Rates, datasheet_rates, probed_rates
 
-__all__ = ["Experience", "card_rates", "read_experience", "software"]
+__all__ = ["card_rates", "read_experience", "software"]
 
 
 @dataclass(frozen=True)

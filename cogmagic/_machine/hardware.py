@@ -17,7 +17,7 @@ from cogmagic._machine.ram import Ram, host_ram
 from cogmagic._machine.rocm import amd_gpus
 from cogmagic._machine.torch_build import cpu_only_note, torch_build
 
-__all__ = ["DeviceType", "Hardware", "read_hardware"]
+__all__ = ["DeviceType", "read_hardware"]
 
 
 DeviceType = Literal["cuda", "mps", "cpu"]

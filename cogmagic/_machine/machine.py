@@ -1,4 +1,4 @@
-"""The machine as a value: GPUs, host memory, disk, and what earlier runs tell of its speed."""
+"""The machine as a value: GPUs, host memory, disk, rates and past runs."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ class Machine:
         Raises:
             RequestError: for unknown cards and impossible amounts.
         """
-        found, cards = described_gpus(gpus, vram)
+        described, cards = described_gpus(gpus, vram)
         host = None if ram is None else gib_bytes(ram, "--ram")
-        machine = cls(found, Ram(host, host), "cuda" if found else "cpu")
+        machine = cls(described, Ram(host, host), "cuda" if described else "cpu")
         best = machine.roomiest
         return replace(machine, rates=datasheet_rates(cards[best.index])) if best else machine
 

@@ -47,7 +47,7 @@ def find_model(name: str) -> Model:
     if _HUB_ID.fullmatch(name):
         from cogmagic._models.hub.download import fetch_configs
 
-        return identify(fetch_configs(name), name, whole=False)
+        return identify(fetch_configs(name), name, has_weights=False)
     raise unknown_model(name)
 
 

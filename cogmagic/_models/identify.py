@@ -19,7 +19,7 @@ _DTYPES: dict[str, Dtype] = {"F32": "float32", "F16": "float16", "BF16": "bfloat
 """safetensors' names of the precisions that a pipeline is loaded in."""
 
 
-def identify(folder: Path, source: str, *, whole: bool = True) -> Model:
+def identify(folder: Path, source: str, *, has_weights: bool = True) -> Model:
     """The model that a folder's configurations describe.
 
     An architecture of the catalogue takes the catalogue's rules; any other takes the native size
@@ -28,12 +28,12 @@ def identify(folder: Path, source: str, *, whole: bool = True) -> Model:
     Args:
         folder: the checkpoint, or its configurations alone.
         source: the model's `Model.source`.
-        whole: whether the weights are in the folder, too.
+        has_weights: whether the weights are in the folder, too.
 
     Raises:
-        CheckpointError: when the folder is not a CogVideoX pipeline, or not a whole one.
+        CheckpointError: when the folder is not a CogVideoX pipeline, or an incomplete one.
     """
-    if whole:
+    if has_weights:
         check_folder(folder)
     else:
         check_index(folder, source)
@@ -42,7 +42,7 @@ def identify(folder: Path, source: str, *, whole: bool = True) -> Model:
     architecture = _architecture(config)
     alike = (m for m in MODELS if (m.architecture, m.max_tokens) == (architecture, tokens))
     model = next(alike, None) or _foreign(folder, source, config, architecture)
-    stored = _stored(folder) if whole else model.stored
+    stored = _stored(folder) if has_weights else model.stored
     return replace(model, source=source, also=(), stored=stored)  # alike, but other weights
 
 

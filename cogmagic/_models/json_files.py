@@ -44,7 +44,8 @@ class Config(dict[str, Any]):
         value = self.get(name, default)
         if type(value) is not int or not 1 <= value <= most:
             raise CheckpointError(
-                f"{self._path} says {name} {value!r:.40}, but a CogVideoX has 1 to {most:,}."
+                f"{self._path} sets {name} to {value!r:.40}, but CogVideoX models have 1 to"
+                f" {most:,}."
                 " Download or copy it again."
             )
         return value

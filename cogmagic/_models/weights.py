@@ -1,4 +1,4 @@
-"""Weight files of a checkpoint: their names, and whether they are whole.
+"""Weight files of a checkpoint: their names, and whether they are intact.
 
 Files are judged by safetensors' own reader, which checks a header and the file's length against
 it. No weights are read and torch is not imported.

@@ -119,7 +119,7 @@ class Loaded:
 
             def report(done: int, total: int) -> None:
                 spent = time.monotonic() - began
-                clock.tell(Progress("load", done, total, spent, note=self.model.name))
+                clock.report(Progress("load", done, total, spent, note=self.model.name))
 
             parts = (self.pipe.transformer, self.pipe.vae, self.pipe.text_encoder)
             pinned = PinnedWeights(parts)  # in the order in which page-locking them gains most

@@ -101,6 +101,6 @@ def _downloaded(request: Request, clock: Clock) -> Path:
 
     clock.phase("download", note=request.model.source)
     check_prompts(request, fetch_tokenizer(request.model))
-    folder = download(request.model, clock.tell)
+    folder = download(request.model, clock.report)
     check_folder(folder)
     return folder

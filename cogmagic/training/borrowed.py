@@ -44,7 +44,7 @@ def describe(pipe: Any, transformer: Any, folder: Path) -> Model:
         if name != "tokenizer" and part is not None:
             save = getattr(part, "save_config", None) or part.config.save_pretrained
             save(folder / name)
-    return identify(folder, str(folder), whole=False)
+    return identify(folder, str(folder), has_weights=False)
 
 
 class BorrowedPipeline:

@@ -101,10 +101,14 @@ def test_index_without_file_names_is_refused(broken: Path, files: str) -> None:
 @pytest.mark.parametrize(
     ("part", "changes", "says"),
     [
-        ("transformer", {"in_channels": "abc"}, "says in_channels 'abc', but a CogVideoX has 1 to"),
-        ("transformer", {"num_layers": 0}, "says num_layers 0"),
-        ("transformer", {"sample_frames": 10**7}, "says sample_frames 10000000"),
-        ("transformer", {"patch_size_t": [1]}, r"says patch_size_t \[1\]"),
+        (
+            "transformer",
+            {"in_channels": "abc"},
+            "sets in_channels to 'abc', but CogVideoX models have 1 to",
+        ),
+        ("transformer", {"num_layers": 0}, "sets num_layers to 0"),
+        ("transformer", {"sample_frames": 10**7}, "sets sample_frames to 10000000"),
+        ("transformer", {"patch_size_t": [1]}, r"sets patch_size_t to \[1\]"),
         ("transformer", {"patch_size": 0}, "no CogVideoX can be built"),
         ("transformer", {"activation_fn": "nope"}, "no CogVideoX can be built"),
         ("vae", {"layers_per_block": 10**30}, "has layers_per_block 1000000"),

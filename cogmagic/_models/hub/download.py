@@ -24,13 +24,13 @@ __all__ = ["cached_folder", "download", "fetch_configs", "fetch_tokenizer"]
 
 
 def fetch_configs(repo_id: str) -> Path:
-    """Fetch the configurations that tell what a repository holds, and return their folder.
+    """Fetch the configurations, which identify a repository's model, and return their folder.
 
-    A whole checkpoint in the cache is taken as it is. Otherwise the hub is asked; where it cannot
+    A complete checkpoint in the cache is used as it is. Otherwise the hub is asked; where it cannot
     be reached, the configurations that an earlier run fetched are used.
     """
     cached = main_snapshot(repo_id)
-    if cached is not None and _is_whole(cached):
+    if cached is not None and _is_complete(cached):
         return cached
     try:
         with explained(repo_id):
@@ -51,10 +51,10 @@ def fetch_tokenizer(model: Model) -> Path:
 
 
 def cached_folder(model: Model) -> Path | None:
-    """The whole checkpoint in the local cache, under any of the model's ids, or None."""
+    """The complete checkpoint in the local cache, under any of the model's ids, or None."""
     for repo_id in (model.source, *model.also):
         folder = main_snapshot(repo_id)
-        if folder is None or not _is_whole(folder):
+        if folder is None or not _is_complete(folder):
             continue
         # The client's own check would ask for every file of the repository, pictures included.
         files = (p for p in folder.rglob("*") if p.is_file())
@@ -89,7 +89,7 @@ def _fetch_weights(files: list[HubFile], total: int, on_progress: OnProgress) ->
     missing = {f.path: f.size - f.present() for f in files}
     start = done = total - sum(missing.values())
 
-    def tell(file: HubFile, size: int) -> None:
+    def on_bytes(file: HubFile, size: int) -> None:
         nonlocal done
         missing[file.path] = file.size - size
         done = max(done, total - sum(missing.values()))
@@ -98,7 +98,7 @@ def _fetch_weights(files: list[HubFile], total: int, on_progress: OnProgress) ->
 
     on_progress(Progress("download", start, total, start=start))
     for file in files:
-        fetch(file, tell)
+        fetch(file, on_bytes)
 
 
 def _fetch_small(listing: Listing, paths: list[str]) -> Path:
@@ -111,7 +111,7 @@ def _fetch_small(listing: Listing, paths: list[str]) -> Path:
     return listing.folder
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     try:
         check_folder(folder)
     except CheckpointError:

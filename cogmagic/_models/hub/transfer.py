@@ -63,13 +63,13 @@ class HubFile:
         repository = repository_folder(self.repo_id)
         return repository.parent / ".locks" / repository.name / f"{self.etag}.lock"
 
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the cache has all of its bytes."""
         return intact_weights(self.blob, self.size)
 
     def present(self) -> int:
         """How many of its bytes are in the cache already."""
-        if self.whole() or _twin(self):
+        if self.is_complete() or _twin(self):
             return self.size
         partial = max(file_size(self.blob), file_size(self.part))
         return partial if partial < self.size else 0  # full length, yet not intact: start over
@@ -89,8 +89,8 @@ def hub_file(repo_id: str, path: str, commit: str) -> HubFile:
     return HubFile(repo_id, path, commit, url, metadata.etag, int(metadata.size))
 
 
-def fetch(file: HubFile, tell: Callable[[HubFile, int], None]) -> None:
-    """Bring a file into the cache; `tell` is called with the number of its bytes in the cache.
+def fetch(file: HubFile, on_bytes: Callable[[HubFile, int], None]) -> None:
+    """Bring a file into the cache; `on_bytes` is called with the number of its bytes in the cache.
 
     Raises:
         CheckpointError: when its content is not what the hub announced.
@@ -98,21 +98,21 @@ def fetch(file: HubFile, tell: Callable[[HubFile, int], None]) -> None:
     from huggingface_hub import hf_hub_download
 
     pointer = repository_folder(file.repo_id) / "snapshots" / file.commit / file.path
-    with _locked(file, tell):
+    with _locked(file, on_bytes):
         if not intact(pointer, file.size):  # else another kernel fetched it while this one waited
             pointer.unlink(missing_ok=True)  # perhaps a copy of a truncated blob
-            if not file.whole():
+            if not file.is_complete():
                 _reuse(file)
-            if not file.whole():
-                _complete(file, tell)
+            if not file.is_complete():
+                _complete(file, on_bytes)
     linked = Path(hf_hub_download(file.repo_id, file.path, revision=file.commit))
     if not linked.is_symlink():  # Windows: the client made a copy, and one is enough
         file.blob.unlink(missing_ok=True)
-    tell(file, file.size)
+    on_bytes(file, file.size)
 
 
 @contextmanager
-def _locked(file: HubFile, tell: Callable[[HubFile, int], None]) -> Iterator[None]:
+def _locked(file: HubFile, on_bytes: Callable[[HubFile, int], None]) -> Iterator[None]:
     """Hold the file's lock; while another kernel holds it, report that kernel's progress."""
     from filelock import Timeout
     from huggingface_hub.utils import WeakFileLock
@@ -124,7 +124,7 @@ def _locked(file: HubFile, tell: Callable[[HubFile, int], None]) -> Iterator[Non
                 stack.enter_context(WeakFileLock(file.lock, timeout=0.5))
                 break
             except Timeout:
-                tell(file, min(file_size(file.part), file.size))
+                on_bytes(file, min(file_size(file.part), file.size))
         yield
 
 
@@ -136,7 +136,7 @@ def _reuse(file: HubFile) -> None:
     file.blob.parent.mkdir(parents=True, exist_ok=True)
     if file_size(file.part) < file_size(file.blob) < file.size:  # truncated: it is resumed
         file.blob.replace(file.part)
-    elif not file.whole():
+    elif not file.is_complete():
         file.blob.unlink(missing_ok=True)
     twin = _twin(file)
     if twin is not None:
@@ -152,7 +152,7 @@ def _twin(file: HubFile) -> Path | None:
     return next((b for b in blobs if b != file.blob and intact_weights(b, file.size)), None)
 
 
-def _complete(file: HubFile, tell: Callable[[HubFile, int], None]) -> None:
+def _complete(file: HubFile, on_bytes: Callable[[HubFile, int], None]) -> None:
     """Fetch the rest of the ``.part`` file and, if its content is right, make it the blob."""
     if file_size(file.part) > file.size:
         file.part.unlink(missing_ok=True)
@@ -163,10 +163,10 @@ def _complete(file: HubFile, tell: Callable[[HubFile, int], None]) -> None:
     with file.part.open("r+b") as out:
         while chunk := out.read(_CHUNK):
             digest.update(chunk)
-        tell(file, out.tell())
+        on_bytes(file, out.tell())
         failures = 0
         while out.tell() < file.size:
-            failures = _attempt(file, out, digest, failures, tell)
+            failures = _attempt(file, out, digest, failures, on_bytes)
     with suppress(FileNotFoundError):  # on such a file system another kernel was first
         _accept(file, digest.hexdigest())
 
@@ -179,7 +179,8 @@ def _accept(file: HubFile, sha256: str) -> None:
         return
     file.part.unlink()
     raise CheckpointError(
-        f"{file.path} of {file.repo_id} arrived damaged (not what its checksum or header says) and"
+        f"{file.path} of {file.repo_id} arrived damaged (it does not match its checksum or header)"
+        " and"
         " has been removed. Run it again."
     )
 
@@ -189,7 +190,7 @@ def _attempt(
     out: IO[bytes],
     digest: Any,
     failures: int,
-    tell: Callable[[HubFile, int], None],
+    on_bytes: Callable[[HubFile, int], None],
 ) -> int:
     """Receive until the end or a broken connection; return how often it broke in a row."""
     from huggingface_hub.errors import HfHubHTTPError, HTTPError
@@ -199,7 +200,7 @@ def _attempt(
         for chunk in _stream(file, before):
             out.write(chunk)
             digest.update(chunk)
-            tell(file, out.tell())
+            on_bytes(file, out.tell())
     except HfHubHTTPError:
         raise
     except HTTPError:
