@@ -9,6 +9,7 @@ import pytest
 from IPython.core.error import UsageError
 
 from cogmagic import CogMagicError, OutputError, RequestError, TierError
+from cogmagic._planning.options import tier_names
 from cogmagic._session.session import session as current
 from tests.helpers.cells import PROMPT, cell
 
@@ -126,8 +127,4 @@ def test_short_errors_off_shows_the_traceback(
     shown = capsys.readouterr().out
     assert shown.startswith("Traceback (most recent call last):\n")
     assert "options.py" in shown
-    assert (
-        shown.rstrip()
-        .splitlines()[-1]
-        .endswith("Choose from: auto, none, model, stream, staged, sequential, balanced.")
-    )
+    assert shown.rstrip().endswith(f"Choose from: {', '.join(tier_names())}.")
