@@ -40,7 +40,7 @@ def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
 
     grid = grid_of(request, configs)
     tiles = sampled_tiles(grid.tiles)
-    image = request.model.task == "i2v"
+    image = request.model.takes("image")
     images = [(h * grid.scale, w * grid.scale) for h, w in tiles] if image else []
     batches = (2, 1) if request.guided else (1,)  # 1 is for guidance in halves
     key = json.dumps([configs, dtype, tiles, grid.size, images, batches], default=str)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cogmagic._errors import RequestError
-from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
@@ -21,13 +20,9 @@ def picture_risk(request: Request, dtype: Dtype) -> str:
 def unmeasured(machine: Machine) -> str:
     """A warning where no card of this generation was measured; empty where one was."""
     gpu = machine.roomiest
-    if machine.device != "cuda" or gpu is None or not _before_ampere(gpu):
+    if machine.device != "cuda" or gpu is None or gpu.bf16 is not False:
         return ""
     return f"{gpu.name} is older than Ampere, and no such card was measured: its memory may differ"
-
-
-def _before_ampere(gpu: Gpu) -> bool:
-    return gpu.capability is not None and gpu.capability < (8, 0)
 
 
 def dtype_for(request: Request, machine: Machine) -> Dtype:
@@ -40,8 +35,8 @@ def dtype_for(request: Request, machine: Machine) -> Dtype:
     default: Dtype = "float32" if machine.device == "cpu" else request.model.dtype
     dtype = request.dtype or default
     gpu = machine.roomiest
-    if machine.device == "cuda" and gpu and _before_ampere(gpu) and dtype == "bfloat16":
-        new = (g for g in machine.gpus if g.capability and not _before_ampere(g))
+    if machine.device == "cuda" and gpu and gpu.bf16 is False and dtype == "bfloat16":
+        new = (g for g in machine.gpus if g.bf16)
         trained = request.model.dtype == "bfloat16"
         way = "--model 2b, or try --dtype float16, with which the picture may be black"
         if not trained:

@@ -104,11 +104,7 @@ class Balanced(Tier):
 
 def usable(machine: Machine, dtype: Dtype) -> tuple[Gpu, ...]:
     """The GPUs that can compute in `dtype`."""
-    return tuple(
-        g
-        for g in machine.gpus
-        if dtype != "bfloat16" or g.capability is None or g.capability >= (8, 0)
-    )
+    return tuple(g for g in machine.gpus if dtype != "bfloat16" or g.bf16 is not False)
 
 
 def orders(machine: Machine, dtype: Dtype, count: int) -> Sequence[tuple[int, ...]]:

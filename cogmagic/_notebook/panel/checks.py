@@ -48,7 +48,7 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
         errors[names[-1]] = _error(partial(request, "any prompt", **given))
     errors["gpus"] = _error(lambda: Machine.detect_hardware().only(gpu_names(options["gpus"])))
     errors["vram_limit"] = _limit_error(options["vram_limit"])
-    if model.task == "i2v":
+    if model.takes("image"):
         errors["image"] = _image_error(model, options["image"])
     errors = {name: error for name, error in errors.items() if error}
     if not errors and prompt.strip() and (error := _error(partial(request, prompt))):

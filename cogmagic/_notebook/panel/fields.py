@@ -114,7 +114,7 @@ class Fields:
         """The same, with the first frame by the name of its variable."""
         values = {name: field.read() for name, field in self._inputs.items() if name != "prompt"}
         model = self.model()
-        if model is None or model.task == "t2v":
+        if model is None or not model.takes("image"):
             values["image"] = None
         return values
 
@@ -134,7 +134,7 @@ class Fields:
         if isinstance(model, CogMagicError):
             return self.show_errors({"model": str(model)})
         errors = field_errors(model, self.prompt(), self.options())
-        if self.first_frame.error and model.task == "i2v":
+        if self.first_frame.error and model.takes("image"):
             errors["image"] = self.first_frame.error
         return self.show_errors(errors)
 
@@ -177,7 +177,7 @@ class Fields:
 
     def _enter_model_defaults(self) -> None:
         model = self.model()
-        shown = model is not None and model.task == "i2v"
+        shown = model is not None and model.takes("image")
         self._first_frame_row.layout.display = "" if shown else "none"
         if model is None:
             return
