@@ -1,4 +1,4 @@
-"""Ctrl-C at the wrong moment: during an import, while tidying up, twice, in a thread."""
+"""Ctrl-C at the wrong moment: during an import or clean-up, twice, in a thread."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_interrupt_works_again_after_one_was_lost(monkeypatch: pytest.MonkeyPatc
 
 
 def test_interrupt_in_a_destructor_stops_at_the_next_block() -> None:
-    """Raised there, it would be printed and forgotten."""
+    """Raised there, it would be printed and dropped."""
 
     class Gone:
         def __del__(self) -> None:

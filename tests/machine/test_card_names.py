@@ -15,9 +15,9 @@ from cogmagic._units import GIB
 def test_every_card_is_found_by_its_name_and_its_driver_name(card: object) -> None:
     assert find_card(card.name) == card  # type: ignore[attr-defined]
     driver = "NVIDIA " + card.name.replace(" Laptop", " Laptop GPU")  # type: ignore[attr-defined]
-    found = card_for(driver, card.vram)  # type: ignore[attr-defined]
-    assert found is not None
-    assert (found.tflops_16, found.capability) == (card.tflops_16, card.capability)  # type: ignore[attr-defined]
+    match = card_for(driver, card.vram)  # type: ignore[attr-defined]
+    assert match is not None
+    assert (match.tflops_16, match.capability) == (card.tflops_16, card.capability)  # type: ignore[attr-defined]
 
 
 def test_rtx_pro_is_found_with_and_without_its_generation() -> None:
@@ -28,9 +28,9 @@ def test_rtx_pro_is_found_with_and_without_its_generation() -> None:
         "NVIDIA RTX PRO 6000 Blackwell Server Edition",
     ):
         assert find_card(name).name == "RTX PRO 6000 Blackwell"
-    found = card_for("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 97887 * 2**20)
-    assert found is not None
-    assert found.name == "RTX PRO 6000 Blackwell"
+    match = card_for("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 97887 * 2**20)
+    assert match is not None
+    assert match.name == "RTX PRO 6000 Blackwell"
     assert (
         card_for("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", 97887 * 2**20) is None
     )
@@ -73,9 +73,9 @@ def test_typed_name_finds_the_card(typed: str, name: str) -> None:
     ],
 )
 def test_driver_name_finds_the_card(driver: str, gib: float, name: str) -> None:
-    found = card_for(driver, round(gib * GIB))
-    assert found is not None
-    assert found.name == name
+    match = card_for(driver, round(gib * GIB))
+    assert match is not None
+    assert match.name == name
 
 
 def test_unknown_driver_name_finds_no_card() -> None:
@@ -96,7 +96,7 @@ def test_several_cards_are_parsed() -> None:
     [
         ("RTX 3090 24GB", "RTX 3090"),
         ("RTX 3060 12 GB", "RTX 3060"),
-        ("T4 16GB", "T4"),  # the driver says 15 GiB
+        ("T4 16GB", "T4"),  # the driver reports 15 GiB
         ("L40S 48GB", "L40S"),
         ("H100 94GB", "H100 NVL 94GB"),
         ("NVIDIA A100-SXM4-40GB", "A100 40GB"),
@@ -154,7 +154,7 @@ def test_card_count_is_parsed_with_and_without_spaces() -> None:
 def test_any_text_gives_a_card_or_a_one_line_error(text: str, total: int | None) -> None:
     card_for(text, total)
     try:
-        told = f"{len(parse_gpus(text))} cards"
+        answer = f"{len(parse_gpus(text))} cards"
     except RequestError as error:
-        told = str(error)
-    assert len(told.splitlines()) == 1
+        answer = str(error)
+    assert len(answer.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Errors that mean that memory ran out, and a GPU that has failed."""
+"""Out-of-memory errors, and a GPU in an unrecoverable state."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ def test_only_the_newest_500_runs_are_stored(tmp_path: Path) -> None:
     history = History(tmp_path)
     for n in range(505):
         history.add(replace(RUN, num_frames=n))
-    kept = history.read()
-    assert (len(kept), kept[0].num_frames, kept[-1].num_frames) == (500, 5, 504)
+    stored = history.read()
+    assert (len(stored), stored[0].num_frames, stored[-1].num_frames) == (500, 5, 504)
 
 
 def test_concurrent_writers_lose_no_run(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_pipe_in_place_of_the_file_does_not_block(tmp_path: Path) -> None:
     assert "not a file" in history.note
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need rights on Windows")
 def test_symbolic_link_is_preserved(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     target = tmp_path / "elsewhere" / "runs"

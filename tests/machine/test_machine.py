@@ -22,7 +22,7 @@ from tests.helpers.nvml import FakeNvml
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ({"gpus": "RTX 3600"}, "Unknown card 'RTX 3600'. Did you mean 'RTX 30"),
         ({"gpus": ""}, "Unknown card ''"),
@@ -34,10 +34,10 @@ from tests.helpers.nvml import FakeNvml
         ({"gpus": "T4", "ram": 0}, "--ram 0"),
     ],
 )
-def test_impossible_machine_is_refused(arguments: dict[str, object], says: str) -> None:
+def test_impossible_machine_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(RequestError) as error:
         Machine.of(**arguments)  # type: ignore[arg-type]
-    assert says in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -75,17 +75,17 @@ def test_gpus_are_selected_by_index_or_uuid(
     monkeypatch.setattr(
         "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
     )
-    whole = Machine.detect()
-    assert [g.name for g in whole.gpus] == ["H100", "RTX 3060"]
-    assert whole.driver == "580.95.05"
-    assert whole.versions == f"torch {version('torch')}, diffusers {version('diffusers')}"
-    for name in ("1", str(whole.gpus[1].uuid), str(whole.gpus[1].uuid)[:8].upper()):
+    detected = Machine.detect()
+    assert [g.name for g in detected.gpus] == ["H100", "RTX 3060"]
+    assert detected.driver == "580.95.05"
+    assert detected.versions == f"torch {version('torch')}, diffusers {version('diffusers')}"
+    for name in ("1", str(detected.gpus[1].uuid), str(detected.gpus[1].uuid)[:8].upper()):
         machine = Machine.detect(gpus=(name,))
         assert [(g.index, g.name) for g in machine.gpus] == [(1, "RTX 3060")]
         assert machine.rates is not None
-        assert whole.rates is not None
-        assert machine.rates.compute < whole.rates.compute  # those of the other card
-    assert Machine.detect(gpus=("0", "1")).gpus == whole.gpus
+        assert detected.rates is not None
+        assert machine.rates.compute < detected.rates.compute  # those of the other card
+    assert Machine.detect(gpus=("0", "1")).gpus == detected.gpus
     for name in ("2", "GPU-f", "x"):
         with pytest.raises(RequestError, match=rf"no GPU '{name}'. Choose from 0 \(H100\), 1 \("):
             Machine.detect(gpus=(name,))
@@ -137,9 +137,9 @@ def test_gpu_in_use_is_chosen_among_equals() -> None:
     def roomiest(free: float) -> int:
         """Of two, when the second has this kernel's context and so many GiB free."""
         gpus = Gpu(0, "A", free=24 * GIB), Gpu(1, "B", free=round(free * GIB), reserved=0)
-        found = Machine(gpus, device="cuda").roomiest
-        assert found is not None
-        return found.index
+        chosen = Machine(gpus, device="cuda").roomiest
+        assert chosen is not None
+        return chosen.index
 
     assert roomiest(23.3) == 1
     assert roomiest(23.2) == 1  # of which libraries took some

@@ -40,10 +40,10 @@ def test_damaged_rates_file_is_ignored(tmp_path: Path, damage: str) -> None:
     store_probe(gpu, rates, tmp_path)
     assert probed_rates(gpu, tmp_path) == rates
     (file,) = tmp_path.iterdir()
-    [(key, [whole])] = json.loads(file.read_text()).items()
+    [(key, [sound])] = json.loads(file.read_text()).items()
     for name in ("disk", "locked", "decode", "tensor", "mapping"):
         for value in (0, None, "x", True, float("nan"), 1e300):
-            file.write_text(json.dumps({key: [whole | {name: value}]}))
+            file.write_text(json.dumps({key: [sound | {name: value}]}))
             assert probed_rates(gpu, tmp_path) is None
     file.write_text(damage.replace("GPU", key))
     assert probed_rates(gpu, tmp_path) is None
@@ -58,10 +58,10 @@ def test_rates_are_the_median_of_the_last_five_probes_with_this_software(tmp_pat
     gpu, other = Gpu(0, "GPU", uuid="GPU-1"), Gpu(1, "GPU", uuid="GPU-2")
     for n, pace in enumerate((9.0, 1.0, 5.0, 2.0, 3.0, 4.0)):
         store_probe(gpu, Rates(pace * 1e13, 1e13, tensor=pace * 1e-4), tmp_path, "torch 2")
-        found = probed_rates(gpu, tmp_path, "torch 2")
-        assert found is not None
-        assert found.probes == min(n + 1, 5)
-    assert (found.compute, found.tensor, found.source) == (3e13, pytest.approx(3e-4), "probe")
+        median = probed_rates(gpu, tmp_path, "torch 2")
+        assert median is not None
+        assert median.probes == min(n + 1, 5)
+    assert (median.compute, median.tensor, median.source) == (3e13, pytest.approx(3e-4), "probe")
     assert probed_rates(other, tmp_path, "torch 2") is None
     store_probe(other, Rates(1e13, 1e13), tmp_path, "torch 2")
     assert probed_rates(gpu, tmp_path, "torch 3") is None
@@ -69,7 +69,7 @@ def test_rates_are_the_median_of_the_last_five_probes_with_this_software(tmp_pat
     newer = probed_rates(gpu, tmp_path, "torch 3")
     assert newer is not None
     assert newer.compute == 7e13
-    assert probed_rates(gpu, tmp_path, "torch 2") == found  # another environment's
+    assert probed_rates(gpu, tmp_path, "torch 2") == median  # another environment's
     for version in (4, 5):
         store_probe(gpu, Rates(7e13, 1e13), tmp_path, f"torch {version}")
     assert probed_rates(gpu, tmp_path, "torch 2") is None  # gone

@@ -1,4 +1,4 @@
-"""Which GPUs a build of torch serves."""
+"""GPUs that a build of torch supports."""
 
 from __future__ import annotations
 

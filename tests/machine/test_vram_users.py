@@ -1,4 +1,4 @@
-"""Who holds memory: variables by name, processes by what they are."""
+"""Users of VRAM: variables by name, processes by notebook or program."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_variables_are_listed_with_their_bytes() -> None:
         "other": torch.zeros(10, device="meta"),
         "text": "x" * 100,
     }
-    found = [(h.name, h.nbytes) for h in variables(names, "cpu")]
-    assert found == [
+    users = [(h.name, h.nbytes) for h in variables(names, "cpu")]
+    assert users == [
         ("your variable one", 4000),
         ("your variable Out[12]", 40),
         ("your variable layer", 800),
@@ -65,13 +65,13 @@ def test_processes_are_named_by_notebook_or_program(monkeypatch: pytest.MonkeyPa
     seen = [(os.getpid(), 1), (kernel.pid, 2 * 2**30), (2**22 + 1, None)]
     monkeypatch.setattr(_nvml, "gpu_processes", lambda _: seen)
     try:
-        found = other_processes(Gpu(0, "any", uuid="GPU-1"))
+        users = other_processes(Gpu(0, "any", uuid="GPU-1"))
     finally:
         kernel.kill()
         kernel.wait()
-    assert found[0].name == f"the kernel of train.ipynb, process {kernel.pid}"
-    assert [str(h) for h in found[1:]] == ["process 4194305 (n/a)"]
-    assert vram_users_line(found).startswith("VRAM is still in use by the kernel of train.ipynb")
+    assert users[0].name == f"the kernel of train.ipynb, process {kernel.pid}"
+    assert [str(h) for h in users[1:]] == ["process 4194305 (n/a)"]
+    assert vram_users_line(users).startswith("VRAM is still in use by the kernel of train.ipynb")
 
 
 def test_long_list_of_users_is_shortened() -> None:

@@ -39,9 +39,13 @@ def test_local_copy_of_a_listed_model_is_recognised(model: object, broken: Path)
         "sample_width": 300,
     }
     (broken / "transformer" / "config.json").write_text(json.dumps(config))
-    found = identify(broken, str(broken))
-    assert (found.name, found.width, found.height) == (model.name, model.width, model.height)
-    assert found.source == str(broken)
+    identified = identify(broken, str(broken))
+    assert (identified.name, identified.width, identified.height) == (
+        model.name,
+        model.width,
+        model.height,
+    )
+    assert identified.source == str(broken)
 
 
 def test_folder_without_a_pipeline_is_refused(tmp_path: Path) -> None:
@@ -56,7 +60,7 @@ def test_folder_without_a_pipeline_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "says"),
+    ("file", "message"),
     [
         ("vae/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors is"),
         ("text_encoder/config.json", "text_encoder/config.json is missing"),
@@ -64,11 +68,11 @@ def test_folder_without_a_pipeline_is_refused(tmp_path: Path) -> None:
         ("scheduler/scheduler_config.json", "scheduler/scheduler_config.json is missing"),
     ],
 )
-def test_missing_file_is_named(broken: Path, file: str, says: str) -> None:
+def test_missing_file_is_named(broken: Path, file: str, message: str) -> None:
     (broken / file).unlink()
     with pytest.raises(CheckpointError) as error:
         check_folder(broken)
-    assert says in str(error.value)
+    assert message in str(error.value)
 
 
 def test_truncated_weight_file_is_refused(broken: Path) -> None:
@@ -99,7 +103,7 @@ def test_index_without_file_names_is_refused(broken: Path, files: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "changes", "says"),
+    ("part", "changes", "message"),
     [
         (
             "transformer",
@@ -120,12 +124,12 @@ def test_index_without_file_names_is_refused(broken: Path, files: str) -> None:
     ],
 )
 def test_damaged_configuration_is_one_line(
-    broken: Path, part: str, changes: dict[str, object] | None, says: str
+    broken: Path, part: str, changes: dict[str, object] | None, message: str
 ) -> None:
     file = broken / part / "config.json"
     whole = json.loads(file.read_text())
     file.write_text("[]" if changes is None else json.dumps(whole | changes))
-    with pytest.raises(CheckpointError, match=says) as error:
+    with pytest.raises(CheckpointError, match=message) as error:
         cogmagic.plan(model=str(broken), machine=cogmagic.Machine.of("RTX 3060"))
     assert "\n" not in str(error.value)
 

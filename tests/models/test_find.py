@@ -18,7 +18,7 @@ def test_models_are_found_by_short_name_and_hub_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "says"),
+    ("name", "error", "message"),
     [
         ("5bb", RequestError, "Did you mean '5b'?"),
         ("./nowhere", CheckpointError, "No folder at ./nowhere"),
@@ -29,11 +29,11 @@ def test_models_are_found_by_short_name_and_hub_id() -> None:
     ],
 )
 def test_unknown_name_is_refused_with_the_nearest(
-    name: str, error: type[Exception], says: str
+    name: str, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error) as raised:
         find_model(name)
-    assert says in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_unlisted_checkpoint_takes_sizes_from_its_configuration(

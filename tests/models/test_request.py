@@ -1,4 +1,4 @@
-"""Every rule of the family, and the line that says the nearest legal value."""
+"""Rules of the family: each error names the nearest legal value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BY_NAME = {m.name: m for m in MODELS}
 IMAGE = Image.new("RGB", (64, 48), "white")
 
 
-def wish(model: str, **options: Any) -> Request:
+def request(model: str, **options: Any) -> Request:
     if BY_NAME[model].task == "i2v":
         options.setdefault("image", IMAGE)
     return Request.of("a fox in the snow", BY_NAME[model], **options)
@@ -38,19 +38,19 @@ def wish(model: str, **options: Any) -> Request:
 def test_defaults_are_those_of_the_authors(
     model: str, size: str, frames: int, fps: int, dtype: str, scheduler: str, dynamic: bool
 ) -> None:
-    r = wish(model)
+    r = request(model)
     assert (r.size, r.num_frames, r.fps, r.model.dtype) == (size, frames, fps, dtype)
     assert (r.scheduler, r.use_dynamic_cfg) == (scheduler, dynamic)
     assert (r.num_inference_steps, r.guidance_scale, r.model.max_tokens) == (50, 6.0, 226)
 
 
 def test_dynamic_guidance_needs_the_dpm_scheduler() -> None:
-    assert not wish("5b", scheduler="ddim").use_dynamic_cfg
-    assert not wish("2b", scheduler="dpm").use_dynamic_cfg
+    assert not request("5b", scheduler="ddim").use_dynamic_cfg
+    assert not request("2b", scheduler="dpm").use_dynamic_cfg
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "says"),
+    ("model", "options", "message"),
     [
         ("5b", {"num_frames": 50}, "8N+1, 9 to 49). Nearest: --num-frames 49."),
         ("5b", {"num_frames": 44}, "Nearest: --num-frames 41 or 49."),
@@ -80,11 +80,11 @@ def test_dynamic_guidance_needs_the_dpm_scheduler() -> None:
     ],
 )
 def test_invalid_option_is_one_line_with_the_nearest_value(
-    model: str, options: dict[str, Any], says: str
+    model: str, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(RequestError) as error:
-        wish(model, **options)
-    assert says in str(error.value)
+        request(model, **options)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -106,10 +106,10 @@ def test_image_may_be_a_path_bytes_a_pil_image_or_an_array(tmp_path: Path) -> No
     IMAGE.save(tmp_path / "frame.png")
     path = tmp_path / "frame.png"
     for image in (IMAGE, path, str(path), path.read_bytes(), np.zeros((48, 64, 3), np.uint8)):
-        assert wish("5b-i2v", image=image).image.size == (64, 48)
+        assert request("5b-i2v", image=image).image.size == (64, 48)
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(RequestError, match="not an image"):
-        wish("5b-i2v", image=str(tmp_path / "text.png"))
+        request("5b-i2v", image=str(tmp_path / "text.png"))
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t"])
@@ -119,8 +119,8 @@ def test_empty_prompt_is_refused(text: str) -> None:
 
 
 def test_seed_is_random_unless_given() -> None:
-    assert wish("5b").seed != wish("5b").seed
-    assert wish("5b", seed=2**64 - 1).seed == 2**64 - 1
+    assert request("5b").seed != request("5b").seed
+    assert request("5b", seed=2**64 - 1).seed == 2**64 - 1
 
 
 def test_catalogue_knows_the_hub_ids_of_both_organisations() -> None:
@@ -135,9 +135,9 @@ def test_suggested_size_is_accepted(model: Any, width: int, height: int) -> None
     try:
         Request.of("x", model, width=width, height=height, image=_image(model))
     except RequestError as error:
-        found = str(error).partition("--size ")[2].split()
-        if found:
-            w, h = (int(n) for n in found[0].split("x"))
+        words = str(error).partition("--size ")[2].split()
+        if words:
+            w, h = (int(n) for n in words[0].split("x"))
             assert Request.of("x", model, width=w, height=h, image=_image(model)).width == w
 
 
@@ -156,7 +156,7 @@ def _image(model: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("option", "says"),
+    ("option", "message"),
     [
         ({"width": "720"}, "width='720' is not a whole number."),
         ({"height": 480.0}, "height=480.0 is not a whole number."),
@@ -165,7 +165,7 @@ def _image(model: Any) -> Any:
         ({"dtype": 5}, "dtype=5 is not text. Choose from: float16, bfloat16, float32."),
     ],
 )
-def test_option_of_a_wrong_type_is_refused(option: dict[str, Any], says: str) -> None:
+def test_option_of_a_wrong_type_is_refused(option: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError) as error:
         cogmagic.plan(model="5b", machine=Machine.of("RTX 4090"), **option)
-    assert str(error.value) == says
+    assert str(error.value) == message

@@ -11,8 +11,8 @@ def test_tiles_are_those_of_the_vae() -> None:
     grid = TileGrid.of_config(272, 400, published)
     assert grid.tiles == [(30, 45), (30, 14), (9, 45), (9, 14)]
     assert grid.tiled
-    whole = TileGrid.of_config(240, 360, published)
-    assert (whole.tiles, whole.tiled) == ([(30, 45)], False)
+    untiled = TileGrid.of_config(240, 360, published)
+    assert (untiled.tiles, untiled.tiled) == ([(30, 45)], False)
 
 
 def test_odd_latent_frame_is_decoded_with_the_first_batch() -> None:

@@ -1,4 +1,4 @@
-"""The output file: claimed, written whole or not at all."""
+"""The output file: claimed before the run, written atomically."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_default_names_do_not_collide(cwd: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("save", "says"),
+    ("save", "message"),
     [
         ("clip.avi", "must end in .mp4"),
         ("clip", "must end in .mp4, or be a folder"),
@@ -45,17 +45,17 @@ def test_default_names_do_not_collide(cwd: Path) -> None:
         ("a\0b.mp4", "is not a usable path"),
     ],
 )
-def test_unwritable_path_is_refused(video: Video, save: str, says: str) -> None:
+def test_unwritable_path_is_refused(video: Video, save: str, message: str) -> None:
     before = sorted(video.path.parent.iterdir())
     with pytest.raises(OutputError) as error:
         OutputFile.claim(save, 1)
-    assert says in str(error.value)
+    assert message in str(error.value)
     assert sorted(video.path.parent.iterdir()) == before
 
 
 def test_file_is_overwritten_only_if_asked(video: Video, frames: np.ndarray) -> None:
     target = OutputFile.claim(video.path, 1, overwrite=True)
-    assert video.path.stat().st_size > 0  # the old file is there until the new one is whole
+    assert video.path.stat().st_size > 0  # the old file stays until the new one is complete
     write_mp4(target.part, frames[:1], 8, {})
     target.commit()
     assert len(video.frames()) == 1

@@ -14,7 +14,7 @@ from tests.helpers.hub_server import Hub, Repository, serving
 
 @pytest.fixture(scope="module")
 def original(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy checkpoint as a repository of the hub: in shards, with all that lies about there."""
+    """The toy checkpoint as a hub repository: in shards, beside files that no pipeline needs."""
     folder = Path(shutil.copytree(toy, tmp_path_factory.mktemp("hub") / "repository"))
     shard(folder / "transformer")
     second_copies = (

@@ -1,4 +1,4 @@
-"""What the cache of the hub has already, and several processes that share it."""
+"""The hub's cache: reused files, damage, and processes that share it."""
 
 from __future__ import annotations
 
@@ -235,12 +235,12 @@ def test_plan_counts_the_bytes_that_are_not_cached(
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    whole = cogmagic.plan(model="2b").download
+    complete = cogmagic.plan(model="2b").download
     blobs = tmp_path / "models--zai-org--CogVideoX-2b" / "blobs"
     blobs.mkdir(parents=True)
     with (blobs / ("a" * 64)).open("wb") as file:
         file.truncate(9 * 10**9)  # takes no room
     with (blobs / f"{'b' * 64}.cogmagic.part").open("wb") as file:
         file.truncate(10**9)
-    assert whole > 13e9
-    assert cogmagic.plan(model="2b").download == whole - 10**10
+    assert complete > 13e9
+    assert cogmagic.plan(model="2b").download == complete - 10**10

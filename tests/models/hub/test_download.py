@@ -22,17 +22,17 @@ from tests.helpers.toy import PROMPT, QUICK
 
 
 def test_download_fetches_only_the_files_that_a_pipeline_needs(hub: Hub, original: Path) -> None:
-    told: list[Progress] = []
-    folder = download(find_model(REPO), told.append)
+    progress: list[Progress] = []
+    folder = download(find_model(REPO), progress.append)
     assert files(folder) == NEEDED
     assert same(folder, original)
     total = sum((original / f).stat().st_size for f in NEEDED)
-    assert {p.total for p in told} == {total}
-    done = [p.done for p in told]
+    assert {p.total for p in progress} == {total}
+    done = [p.done for p in progress]
     assert done == sorted(done)
     assert done[0] == sum((original / f).stat().st_size for f in NEEDED if "safet" not in f[-11:])
     assert done[-1] == total
-    assert told[-1].note == REPO
+    assert progress[-1].note == REPO
     assert len(hub.gets()) == len(NEEDED)  # each once
     weights = [i for i, r in enumerate(hub.gets()) if ".safetensors " in r]
     assert weights == list(range(len(NEEDED) - 4, len(NEEDED)))  # after everything small
@@ -60,9 +60,9 @@ def test_long_prompt_is_refused_before_weights_are_fetched(hub: Hub, cwd: Path) 
 
 
 def test_plan_fetches_configurations_only(hub: Hub) -> None:
-    found = cogmagic.plan(model=REPO, machine=cogmagic.Machine.of("RTX 3060"))
-    assert found.fits
-    assert found.peak_allocated
+    plan = cogmagic.plan(model=REPO, machine=cogmagic.Machine.of("RTX 3060"))
+    assert plan.fits
+    assert plan.peak_allocated
     assert sorted(r.split()[2] for r in hub.gets()) == [
         "model_index.json",
         "scheduler/scheduler_config.json",

@@ -1,4 +1,4 @@
-"""A hub that refuses, lies or is not there: one line each."""
+"""One-line errors of a hub that refuses, answers wrongly or cannot be reached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_full_disk_is_refused_before_weights_are_fetched(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "says"),
+    ("status", "message"),
     [
         (403, "someone/finetune is gated: accept its terms at http"),
         (401, "The hub has no model someone/finetune, and no folder has that name"),
@@ -33,7 +33,7 @@ def test_full_disk_is_refused_before_weights_are_fetched(hub: Hub) -> None:
     ],
 )
 def test_http_error_of_the_hub_is_one_line_with_advice(
-    hub: Hub, original: Path, status: int, says: str
+    hub: Hub, original: Path, status: int, message: str
 ) -> None:
     hub.repositories[REPO].status = status
     if status == 401:
@@ -45,7 +45,7 @@ def test_http_error_of_the_hub_is_one_line_with_advice(
     ):
         with pytest.raises(CheckpointError) as raised:
             attempt()
-        assert says in str(raised.value)
+        assert message in str(raised.value)
         assert "\n" not in str(raised.value)
 
 
@@ -97,18 +97,18 @@ def _cache() -> Path:
 
 
 @pytest.mark.parametrize(
-    ("instead", "says"),
+    ("instead", "message"),
     [
         ("diffusion_pytorch_model.bin", "only as pickled weights"),
         ("notes.txt", "is missing on the hub"),
     ],
 )
 def test_repository_without_safetensors_is_refused(
-    hub: Hub, repository: Repository, instead: str, says: str
+    hub: Hub, repository: Repository, instead: str, message: str
 ) -> None:
     vae = repository.folder / "vae"
     (vae / "diffusion_pytorch_model.safetensors").rename(vae / instead)
-    with pytest.raises(CheckpointError, match=says):
+    with pytest.raises(CheckpointError, match=message):
         download(find_model(REPO), silent)
     assert not hub.gets(".safetensors ")
 

@@ -66,16 +66,16 @@ def test_interrupted_download_is_resumed_by_the_next_run(
     with pytest.raises(Cancelled):
         download(model, stop_at(0.5))
     (part,) = parts(tmp_path)
-    kept = part.stat().st_size
-    assert kept > 0
+    partial = part.stat().st_size
+    assert partial > 0
     assert cached_folder(model) is None
     hub.requests.clear()
-    told: list[Progress] = []
-    folder = download(model, told.append)
-    assert told[0].done > 0.5 * (told[0].total or 0)
-    assert {p.start for p in told} == {told[0].done}
-    assert [p.done for p in told] == sorted(p.done for p in told)
-    assert hub.gets(".safetensors ")[0].endswith(f" {kept}-")
+    progress: list[Progress] = []
+    folder = download(model, progress.append)
+    assert progress[0].done > 0.5 * (progress[0].total or 0)
+    assert {p.start for p in progress} == {progress[0].done}
+    assert [p.done for p in progress] == sorted(p.done for p in progress)
+    assert hub.gets(".safetensors ")[0].endswith(f" {partial}-")
     assert same(folder, original)
     assert not parts(tmp_path)
 
@@ -119,16 +119,16 @@ def test_interrupt_leaves_the_partial_file(hub: Hub, original: Path, tmp_path: P
     process.send_signal(signal.SIGINT)
     stopped = time.monotonic()
     out, errors = process.communicate(timeout=20)
-    assert time.monotonic() - stopped < 6  # the whole takes 13
+    assert time.monotonic() - stopped < 6  # the complete download takes 13
     assert out.splitlines()[-1] == "interrupted"
     assert (process.returncode, errors) == (0, "")
     (part,) = parts(tmp_path)
-    kept = part.read_bytes()
-    assert kept
-    assert kept == (original / hub.gets()[-1].split()[2]).read_bytes()[: len(kept)]
+    partial = part.read_bytes()
+    assert partial
+    assert partial == (original / hub.gets()[-1].split()[2]).read_bytes()[: len(partial)]
     hub.repositories[REPO].seconds_per_chunk = 0
     assert same(download(find_model(REPO), silent), original)
-    assert hub.gets(".safetensors ")[1].endswith(f" {len(kept)}-")
+    assert hub.gets(".safetensors ")[1].endswith(f" {len(partial)}-")
 
 
 def test_killed_kernel_leaves_no_lock(hub: Hub, original: Path, tmp_path: Path) -> None:
