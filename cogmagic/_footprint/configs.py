@@ -75,9 +75,9 @@ def decisive(configs: Configs) -> Configs:
 
 def same(configs: Configs) -> str | None:
     """The name of the stored model whose decisive configuration is the same, or None."""
-    wanted = decisive(configs)
+    key = decisive(configs)
     for name, model in table()["models"].items():
-        if model["configs"] == wanted:
+        if model["configs"] == key:
             return str(name)
     return None
 

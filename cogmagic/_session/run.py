@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from cogmagic._pipeline.compile import compiled
 from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.lean_decode import lean_decoding
+from cogmagic._pipeline.measure import with_measurements
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.precision import picture_risk
 from cogmagic._progress import Clock
@@ -79,8 +79,7 @@ class Run:
                 on_preview=job.show,
             )
             clock.end()
-        digest = hashlib.sha256(frames.tobytes()).hexdigest()
-        return frames, self._report(measured, held, digest)
+        return frames, with_measurements(self._report(held), clock, measured, frames)
 
     @property
     def _device(self) -> torch.device:
@@ -147,7 +146,8 @@ class Run:
             if g.allocated
         }
 
-    def _report(self, measured: Peaks, held: Mapping[int, int], digest: str) -> Report:
+    def _report(self, held: Mapping[int, int]) -> Report:
+        """The report without the measured facts."""
         plan, folder, device_map = self.plan, self.job.folder, self.loaded.pipe.hf_device_map or {}
         refusal = self.loaded.pinned.refused if self.loaded.pinned else ""
         unpinned = f"{refusal}: copying them takes longer" if refusal else ""
@@ -159,20 +159,13 @@ class Run:
             device=_device_names(self.machine, self._device, device_map),
             dtype=plan.dtype,
             device_map=dict(device_map),
-            peak_allocated=measured.allocated,
             held_before=held,
-            peak_reserved=measured.reserved,
-            peak_phases=dict(measured.phases),
-            peak_ram=measured.ram,
-            step_seconds=self.clock.step_seconds("denoise"),
-            seconds=self.clock.seconds,  # the clock adds "save" when that is over
             predicted={
                 "peak_allocated": plan.peak_allocated,
                 "peak_ram": plan.peak_ram,
                 "step_seconds": plan.step_seconds,
                 "seconds": plan.seconds,
             },
-            frames_sha256=digest,
             revision=folder.name if folder.parent.name == "snapshots" else None,
             versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
         )

@@ -10,6 +10,7 @@ from cogmagic._errors import BusyError
 from cogmagic._interrupts import interrupts_deferred, interrupts_once
 from cogmagic._machine.failures import run_releasing_tensors
 from cogmagic._models.request import Request
+from cogmagic._pipeline.measure import video_of
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.options import DEFAULTS, MemoryOptions
 from cogmagic._progress import Clock, OnProgress, silent
@@ -137,17 +138,7 @@ class Session:
             job = replace(job, show=output.on_preview)
             frames, report = frames_of(job, self.slot, clock)
             clock.phase("save")
-            video = Video(
-                path=file.path,
-                prompt=request.prompt,
-                model=request.model.name,
-                width=request.width,
-                height=request.height,
-                num_frames=len(frames),
-                fps=request.fps,
-                seed=request.seed,
-                report=report,
-            )
+            video = video_of(file.path, request, report, len(frames))
             failure = save_video(video, frames, metadata(request, report), file, self.slot)
             if failure is not None:
                 self.unsaved, error = failure
