@@ -39,14 +39,13 @@ def run_releasing_tensors(run: Callable[[], Result]) -> Result:
         failure = error
     with interrupts_ignored():  # people press twice
         if isinstance(failure, KeyboardInterrupt):
-            failure = Cancelled("Stopped; the GPU is free again.")
+            failure = Cancelled("Stopped. The run's memory has been freed.")
         elif is_shortage(failure):
             failure = _out_of_memory(failure)
         elif reason := _lost_gpu(failure):
             failure = DeviceError(
                 f"The GPU is in an unrecoverable state ({reason}). Restart the kernel; if it"
-                " happens"
-                " again, check nvidia-smi and the system log."
+                " happens again, check nvidia-smi and the system log."
             )
         else:
             drop_tracebacks(failure)
@@ -82,8 +81,8 @@ def _lost_gpu(failure: BaseException) -> str:
 
 def _out_of_memory(failure: BaseException) -> OutOfMemoryError:
     return OutOfMemoryError(
-        f"Memory ran out ({first_line(failure)}). Use --tier sequential if it was another, a"
-        " smaller --size or fewer --num-frames."
+        f"Memory ran out ({first_line(failure)}). Use --tier sequential if the run used another,"
+        " a smaller --size or fewer --num-frames."
     )
 
 

@@ -45,14 +45,10 @@ def parse_size(size: object) -> tuple[int, int]:
     Raises:
         RequestError: for anything else.
     """
-    sides: list[object] = []
     if isinstance(size, str):
-        words = size.lower().replace("×", "x").split("x")
-        sides = [int(w) for w in words if w.strip().isdecimal()] if len(words) == 2 else []
-    elif isinstance(size, tuple | list):
-        sides = [s for s in size if isinstance(s, int) and not isinstance(s, bool)]
-        sides = sides if len(sides) == len(size) else []
-    if len(sides) != 2:
-        raise RequestError(f"size={size!r:.80} is not a size like 720x480.")
-    width, height = sides
-    return int(str(width)), int(str(height))
+        width, _, height = (s.strip() for s in size.lower().replace("×", "x").partition("x"))
+        if all(s.isdecimal() and len(s) < 10 for s in (width, height)):
+            return int(width), int(height)
+    elif isinstance(size, tuple | list) and len(size) == 2 and all(type(s) is int for s in size):
+        return size[0], size[1]
+    raise RequestError(f"size={size!r:.80} is not a size like 720x480.")

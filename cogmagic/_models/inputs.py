@@ -18,7 +18,7 @@ __all__ = ["ANY_INPUT", "INPUTS", "Input", "as_picture", "inputs_of", "placehold
 
 
 ANY_INPUT = object()
-"""Stands for an input where only a plan is made, which does not depend on it."""
+"""Placeholder of an input for a plan, which does not depend on the input's content."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Input:
     """One kind of input: the models that take it, its words, and its conversion."""
 
     task: str
-    """`Model.task` of the models that take it, and cannot run without it."""
+    """`Model.task` of the models that require it."""
     noun: str
     """What it is, for messages: ``a first frame``."""
     purpose: str
@@ -38,7 +38,7 @@ class Input:
 
 
 def as_picture(image: Any) -> Any:
-    """An RGB ``PIL.Image.Image``, turned as its EXIF data says.
+    """An RGB ``PIL.Image.Image``, rotated by its EXIF orientation.
 
     Args:
         image: a path, the bytes of an image file, a PIL image, or a uint8 array of height × width
@@ -94,5 +94,5 @@ def inputs_of(task: str) -> dict[str, Input]:
 
 
 def placeholders(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """`ANY_INPUT` for every input that a plan for models of a task is asked for without."""
+    """`ANY_INPUT` for every input that models of a task take and `options` lack."""
     return {name: ANY_INPUT for name in inputs_of(task) if options.get(name) is None}

@@ -45,7 +45,6 @@ class Config(dict[str, Any]):
         if type(value) is not int or not 1 <= value <= most:
             raise CheckpointError(
                 f"{self._path} sets {name} to {value!r:.40}, but CogVideoX models have 1 to"
-                f" {most:,}."
-                " Download or copy it again."
+                f" {most:,}. Download or copy it again."
             )
         return value

@@ -12,12 +12,9 @@ from cogmagic._models.aliases import ALIASES, full_names
 from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
 from cogmagic._models.family import latent_frames
 from cogmagic._models.find import find_model
-from cogmagic._models.inputs import ANY_INPUT, INPUTS
+from cogmagic._models.inputs import INPUTS
 
-__all__ = ["ANY_IMAGE", "Request", "known_options"]
-
-
-ANY_IMAGE = ANY_INPUT
+__all__ = ["Request", "known_options"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ def test_an_interrupt_stops_the_cell_and_the_kernel_goes_on(
 
     ran = one.wait(sent, stop)
     error = failed(ran, "Cancelled")
-    assert error["evalue"] == "Stopped; the GPU is free again."
+    assert error["evalue"] == "Stopped. The run's memory has been freed."
     assert ran.of("stream") == []
     last = ran.of("update_display_data")[-1]["data"]["text/plain"]
     assert last.startswith(f"{MARK}stopped: denoise · ")

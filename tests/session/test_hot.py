@@ -101,7 +101,7 @@ def test_a_stop_before_and_after_the_run_takes_it_off(
             raise KeyboardInterrupt
 
     make(toy)
-    with pytest.raises(cogmagic.Cancelled, match="GPU is free again"):
+    with pytest.raises(cogmagic.Cancelled, match="memory has been freed"):
         make(toy, on_progress=stop)
     assert placings == ["none", "off"]
     assert session.slot.hot.key is None

@@ -40,8 +40,7 @@ def check_disk_space(repo_id: str, needed: int) -> None:
         raise OutputError(
             f"{repo_id} needs {needed / 1e9:.1f} GB of disk (and {_MARGIN / 1e9:.1f} GB to spare),"
             f" but {cache} has {free / 1e9:.1f} GB free. Free some space, or set HF_HOME to a"
-            " larger disk"
-            " and restart the kernel."
+            " larger disk and restart the kernel."
         )
 
 

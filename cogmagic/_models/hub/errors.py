@@ -52,8 +52,7 @@ def _problem(repo_id: str, error: Exception) -> CogMagicError | None:
     if constants.is_offline_mode():
         return CheckpointError(
             f"{repo_id} is incomplete in the cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE"
-            " is"
-            " set. Unset it and restart the kernel to download, or give --model a folder."
+            " is set. Unset it and restart the kernel to download, or give --model a folder."
         )
     return _network_problem(repo_id, error) or _disk_problem(repo_id, error)
 

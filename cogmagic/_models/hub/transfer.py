@@ -180,8 +180,7 @@ def _accept(file: HubFile, sha256: str) -> None:
     file.part.unlink()
     raise CheckpointError(
         f"{file.path} of {file.repo_id} arrived damaged (it does not match its checksum or header)"
-        " and"
-        " has been removed. Run it again."
+        " and has been removed. Run it again."
     )
 
 
