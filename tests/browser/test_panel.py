@@ -190,9 +190,9 @@ def serious(page: Any) -> list[str]:
     """The serious and critical violations that axe-core reports for the panel."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, context=".cogmagic-panel").response["violations"]
+    violations = Axe().run(page, context=".cogmagic-panel").response["violations"]
     return [
         f"{v['id']}: {v['help']}: {[n['html'][:150] for n in v['nodes']][:3]}"
-        for v in found
+        for v in violations
         if v["impact"] in ("serious", "critical")
     ]

@@ -33,10 +33,10 @@ def recommendation(plan: Plan) -> str:
         inner = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         rows.append(f'<tr{chosen}><th scope="row">{c.tier}</th>{inner}</tr>')
     table = f'<table class="cogmagic-table"><tr>{heads}</tr>{"".join(rows)}</table>' * bool(rows)
-    wanted = "Faster with" if plan.fits else "It would fit with"
+    prefix = "Faster with" if plan.fits else "It would fit with"
     notes = [
         f"The published rule says {TIERS[plan.rule].title} ({plan.rule_reason}).",
-        *(f"{wanted} {change}." for change in plan.changes),
+        *(f"{prefix} {change}." for change in plan.changes),
         *(f"{warning}." for warning in plan.warnings),
     ]
     lines = "".join(f"<div>{escape(note)}</div>" for note in notes)

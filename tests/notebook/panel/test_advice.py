@@ -1,4 +1,4 @@
-"""Whether the panel's Generate is on, and what it says beside it."""
+"""Whether Generate is on, and the line below it: the reason, or the download."""
 
 from __future__ import annotations
 
@@ -64,3 +64,14 @@ def test_only_ram_and_disk_stop_a_tier_that_was_asked_for(
     panel.refresh()
     assert panel.generate.disabled
     assert "GiB of RAM" in hint(panel)
+
+
+def test_compile_without_a_tier_for_it_switches_generate_off(
+    panel_on: Callable[..., Panel],
+) -> None:
+    panel = panel_on({"now": Machine.of("RTX 3090", ram=64)})
+    panel.fields.enter(PROMPT, {"model": "5b", "tier": "sequential", "compile": True})
+    assert panel.generate.disabled
+    assert "compile" in hint(panel)
+    panel.fields.inputs["compile"].value = False
+    assert not panel.generate.disabled
