@@ -45,7 +45,7 @@ def described_gpus(
     described = []
     for index, card in enumerate(cards):
         total = amount or card.vram
-        name = card.name if gpus is not None else f"GPU of {vram:g} GiB"
+        name = card.name if gpus is not None else f"GPU of {total / GIB:g} GiB"
         free = total - _DRIVER_AND_DESKTOP
         described.append(Gpu(index, name, total=total, free=free, capability=card.capability))
     return tuple(described), cards

@@ -1,4 +1,4 @@
-"""Failures of a run: out-of-memory recognised, and tensors released that a traceback keeps."""
+"""Failures of a run: out of memory recognised, tensors released that tracebacks keep alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the installed torch can use the GPUs that NVML reports, as torch's CUDA runtime says."""
+"""The check of NVML's GPUs against the installed torch, by torch's CUDA runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model of the family a checkpoint folder holds, by its configurations."""
+"""The model of a checkpoint folder, identified by its configurations."""
 
 from __future__ import annotations
 

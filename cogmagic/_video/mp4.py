@@ -1,4 +1,4 @@
-"""H.264 files with how they were made as metadata: written and read."""
+"""H.264 files: written with metadata on how the video was made, and read back."""
 
 from __future__ import annotations
 

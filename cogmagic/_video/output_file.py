@@ -1,4 +1,4 @@
-"""The output file of a video: checked before the run, written atomically, never half-written."""
+"""The output file of a video: checked and reserved before the run, written atomically."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class OutputFile:
         self.part.unlink(missing_ok=True)
 
     def drop(self) -> None:
-        """Remove the temporary file, if it is still there."""
+        """Remove the temporary file, if it still exists."""
         self._locked.close()
         with suppress(OSError):
             self.part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A finished video: an mp4 with how it was made, and its display under a cell."""
+"""A finished video: its file, its report, and its display under a cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disk space for downloads: what is free, what a model still needs."""
+"""Disk space for downloads: free bytes, and the bytes that a model still needs."""
 
 from __future__ import annotations
 

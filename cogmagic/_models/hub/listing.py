@@ -1,4 +1,4 @@
-"""Which files a hub repository holds at one commit, and which of them cogmagic fetches."""
+"""The files of a hub repository at one commit, and those that cogmagic fetches."""
 
 from __future__ import annotations
 
