@@ -89,8 +89,10 @@ def ran_out(failed: list[tuple[Plan, Shortage]]) -> OutOfMemoryError:
     """The error at the end: what was tried, why it failed, and what would need less."""
     last, cause = failed[-1]
     r = last.request
-    attempts = ", then in ".join(_attempt(p, c) for p, c in failed)
-    text = f"{r.model.name} at {r.size} with {r.num_frames} frames ran out of memory in {attempts}."
+    attempts = ", then with ".join(_attempt(p, c) for p, c in failed)
+    text = (
+        f"{r.model.name} at {r.size} with {r.num_frames} frames ran out of memory with {attempts}."
+    )
     if cause.kind == "attention":
         return OutOfMemoryError(text)
     changes = "; or with ".join(last.changes) or "a smaller --size or fewer --num-frames"

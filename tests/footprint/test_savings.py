@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cogmagic
-from cogmagic._session import session as session_module
+from cogmagic._session import attempts, save
 from cogmagic._session.session import Session
 from tests.helpers.toy import run
 
@@ -20,13 +20,13 @@ TIERS = ("none", "model", "stream", "staged", "sequential")
 def frames(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What is written, clip by clip."""
     kept: list[Any] = []
-    write = session_module.write_mp4
+    write = save.write_mp4
 
     def keep(part: Any, clip: Any, *rest: Any) -> None:
         kept.append(clip.astype(np.int16))
         write(part, clip, *rest)
 
-    monkeypatch.setattr(session_module, "write_mp4", keep)
+    monkeypatch.setattr(save, "write_mp4", keep)
     return kept
 
 
@@ -46,13 +46,13 @@ def test_each_saving_gives_equal_frames_in_every_tier(
 def test_savings_are_reported_and_not_recorded_for_the_tier(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learnt: list[Any] = []
-    monkeypatch.setattr(session_module, "learn", lambda *given: learnt.append(given[2]))
+    recorded: list[Any] = []
+    monkeypatch.setattr(attempts, "record_run", lambda *given: recorded.append(given[2]))
     assert run(toy).report.options == ()
     video = run(toy, fp8=True, guidance_halves=True)
     assert video.report.options == ("guidance_halves", "fp8")
     assert "--guidance-halves · --fp8" in video.facts_line()
-    assert len(learnt) == 1
+    assert len(recorded) == 1
 
     def runs_out(*_: Any) -> None:
         raise RuntimeError("CUDA out of memory")
@@ -60,4 +60,4 @@ def test_savings_are_reported_and_not_recorded_for_the_tier(
     monkeypatch.setattr("cogmagic._pipeline.generate._decode", runs_out)
     with pytest.raises(cogmagic.OutOfMemoryError):
         run(toy, lean_decode=True)
-    assert len(learnt) == 1
+    assert len(recorded) == 1

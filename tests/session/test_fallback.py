@@ -23,13 +23,13 @@ VRAM = Shortage("device", "VRAM ran out")
 HOST = Shortage("host", "host memory ran out")
 
 
-def chain(machine: Machine, cause: Shortage, placing: MemoryOptions = DEFAULTS) -> list[Plan]:
+def chain(machine: Machine, cause: Shortage, options: MemoryOptions = DEFAULTS) -> list[Plan]:
     """The plans that are tried when each runs out."""
-    wish = job(placing)
-    found = [plan(wish.request, machine, vram_limit=placing.vram_limit)]
-    while (following := cheaper(wish, found[-1], cause, machine)) is not None:
-        found.append(following)
-    return found
+    task = job(options)
+    plans = [plan(task.request, machine, vram_limit=options.vram_limit)]
+    while (following := cheaper(task, plans[-1], cause, machine)) is not None:
+        plans.append(following)
+    return plans
 
 
 def test_each_plan_needs_less_vram_than_the_one_before() -> None:
@@ -48,7 +48,7 @@ def test_each_plan_needs_less_ram_than_the_one_before() -> None:
     assert all(after < before for before, after in pairwise(peaks))
 
 
-def test_what_others_have_taken_meanwhile_is_not_planned_with() -> None:
+def test_the_next_plan_fits_the_vram_that_others_left() -> None:
     machine = Machine.of("RTX 4090", ram=64)
     first = plan(job().request, machine)
     gpu = replace(machine.gpus[0], free=8 * GIB)
@@ -59,18 +59,18 @@ def test_what_others_have_taken_meanwhile_is_not_planned_with() -> None:
 
 
 @pytest.mark.parametrize(
-    ("placing", "cause"),
+    ("options", "cause"),
     [
         (MemoryOptions(tier="none"), VRAM),
         (MemoryOptions(policy="rule"), VRAM),
-        (MemoryOptions(), Shortage("attention", "56.50 GiB were asked for at once")),
+        (MemoryOptions(), Shortage("attention", "56.50 GiB were requested at once")),
     ],
 )
-def test_who_asked_for_a_tier_gets_no_other(placing: MemoryOptions, cause: Shortage) -> None:
-    assert len(chain(Machine.of("RTX 4090", ram=64), cause, placing)) == 1
+def test_a_requested_tier_is_not_replaced(options: MemoryOptions, cause: Shortage) -> None:
+    assert len(chain(Machine.of("RTX 4090", ram=64), cause, options)) == 1
 
 
-def test_a_limit_holds_for_every_plan() -> None:
+def test_every_plan_keeps_to_the_vram_limit() -> None:
     plans = chain(Machine.of("A100 80GB", ram=64), VRAM, MemoryOptions(vram_limit=10 * GIB))
     assert all((p.peak_vram or 0) <= 10 * GIB for p in plans)
     assert len(plans) > 1
@@ -78,10 +78,10 @@ def test_a_limit_holds_for_every_plan() -> None:
 
 def test_the_error_at_the_end_names_what_was_tried() -> None:
     plans = chain(Machine.of("RTX 3060", ram=64), VRAM)
-    said = str(ran_out([(p, VRAM) for p in plans]))
-    assert said.startswith("5b at 720x480 with 49 frames ran out of memory in tier ")
-    assert said.count("VRAM ran out") == len(plans)
-    assert "It would need less with " in said
+    text = str(ran_out([(p, VRAM) for p in plans]))
+    assert text.startswith("5b at 720x480 with 49 frames ran out of memory with streaming (")
+    assert text.count("VRAM ran out") == len(plans)
+    assert "It would need less with " in text
 
 
 def test_the_next_plan_makes_the_same_video(toy: Path, cwd: Path, session: Session) -> None:
@@ -98,6 +98,6 @@ def test_the_next_plan_makes_the_same_video(toy: Path, cwd: Path, session: Sessi
     video = cogmagic.generate(PROMPT, model=str(toy), on_progress=fail_once, **QUICK)
     assert video.report.tier == "staged"
     assert video.report.frames_sha256 == plain.report.frames_sha256
-    assert "in none host memory ran out" in video.facts_line()
-    assert "t2v, staged after none ran out of memory" in notes
+    assert "with no offload host memory ran out" in video.facts_line()
+    assert "t2v, staged loading after no offload ran out of memory" in notes
     assert video.report.seconds["failed"] > 0

@@ -44,13 +44,13 @@ def spread_over(gpus: str, **changes: int) -> Needs:
 
 def test_balanced_takes_the_gpus_that_leave_most_room() -> None:
     small = spread_over("2x RTX 3090 + RTX 3060")
-    assert small.order == (0, 1)  # the third would be the fullest
+    assert small.variant.order == (0, 1)  # the third would be the fullest
     assert [sorted(set(g) - {"load"}) for g in small.gpus] == [["denoise"], ["decode", "encode"]]
     even = spread_over("3x RTX 3090")
     assert [sorted(set(g) - {"load"}) for g in even.gpus] == [["denoise"], ["encode"], ["decode"]]
     busy = spread_over("3x RTX 3090", free=6 * GIB)
-    assert busy.order == (0, 1)
-    assert spread_over("2x RTX 3090 + V100 16GB").order == (0, 1)  # bfloat16
+    assert busy.variant.order == (0, 1)
+    assert spread_over("2x RTX 3090 + V100 16GB").variant.order == (0, 1)  # bfloat16
     alone = plan(five(), Machine.of("RTX 3090 + V100 16GB"))
     assert "balanced" not in {c.tier for c in alone.candidates}
 
