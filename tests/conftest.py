@@ -24,6 +24,28 @@ os.environ["COGMAGIC_CACHE"] = tempfile.mkdtemp(prefix="cogmagic-tests-")
 
 from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what it depends on
 
+SLOW = ("browser", "kernels", "notebooks", "training")
+"""Folders whose tests start other processes, or take seconds each for another reason."""
+TOGETHER = ("browser", "kernels", "training")
+"""Folders in which the tests of a file share what is costly to start."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m deselects, and before xdist reads its groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark by folder; xdist takes what is slow first, so that no worker is left with it alone."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in SLOW:
+            item.add_marker("slow")
+        if folder == "gpu":
+            item.add_marker("gpu")
+        if folder in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if folder == "notebooks" and isinstance(item, pytest.Function) and "[" in item.name:
+            item.add_marker(pytest.mark.xdist_group(item.name.partition("[")[2]))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -17,9 +17,8 @@ def test_training_on_a_gpu_goes_on(tmp_path: Path, processes: int, options: dict
     """Its backward passes are not deterministic to the last bit."""
     if processes > torch.cuda.device_count():
         pytest.skip(f"needs {processes} GPUs")
-    alone = train(tmp_path, processes, **options)
-    validated = train(tmp_path, processes, **options, validate="yes")
-    for before, after in zip(alone, validated, strict=True):
+    trained = train(tmp_path, processes, "alone,validated", **options)
+    for before, after in zip(trained["alone"], trained["validated"], strict=True):
         assert after["losses"] == pytest.approx(before["losses"], rel=1e-3)
         assert after["differences"] == []
         assert max(after["grew"]) < 2**20, after["grew"]  # less: the libraries' workspaces go

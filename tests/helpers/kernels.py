@@ -14,7 +14,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager, start_new_kernel
 
 PROMPT = "a red circle moves to the right"
-PATIENCE = 120.0
+PATIENCE = 600.0
 """Seconds after which a test gives up: only a hang takes that long."""
 
 

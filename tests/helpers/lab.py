@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 60
+PATIENCE = 300
 """Seconds after which a wait gives up: only a hang takes that long."""
 FLAGS = (
     "--no-sandbox",

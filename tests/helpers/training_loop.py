@@ -1,8 +1,10 @@
 """A training loop of the embedded transformer, run by tests/training under every launcher.
 
-    python training_loop.py OUT KEY=VALUE...
+    python training_loop.py FOLDER SCENARIO,SCENARIO... KEY=VALUE...
 
-Writes what happened to OUT-<rank>.json: the losses, and what differed after a validation.
+Trains anew for each scenario (``alone`` is without validations) and writes what happened to
+FOLDER/SCENARIO/RANK.json: the losses, and what differed after a validation. The scenarios of one
+launch share the time that importing torch, diffusers and DeepSpeed takes.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs
 from diffusers import CogVideoXPipeline
 
@@ -33,10 +36,17 @@ REQUESTS = [
 
 
 def main() -> None:
-    out, options = sys.argv[1], dict(pair.split("=") for pair in sys.argv[2:])
-    told = Loop(options).run(Path(out).parent)
+    out, scenarios, *pairs = sys.argv[1:]
+    options = dict(pair.split("=") for pair in pairs)
     rank = os.environ.get("RANK", "0")
-    Path(f"{out}-{rank}.json").write_text(json.dumps(told))
+    for scenario in scenarios.split(","):
+        folder = Path(out) / scenario
+        folder.mkdir(exist_ok=True)
+        told = Loop(options | {"validate": scenario}).run(folder)
+        (folder / f"{rank}.json").write_text(json.dumps(told))
+        gc.collect()
+        AcceleratorState._reset_state()
+        GradientState._reset_state()
     # Past the libraries' own end: under ZeRO-3 on CPUs it aborts now and then, without a validation
     # as well ("terminate called without an active exception").
     sys.stdout.flush()
@@ -93,7 +103,7 @@ class Loop:
         losses, differences, notes, videos, grew = [], [], [], [], []
         for step in range(4):
             losses.append(self.step())
-            if self.options.get("validate") and step in (1, 2):
+            if self.options["validate"] != "alone" and step in (1, 2):
                 before, held = self.state(), allocated()
                 try:
                     videos = self.validate(folder, step)

@@ -1,4 +1,4 @@
-"""One kernel for the tests of a module, and its folder."""
+"""One kernel for all tests that need no fresh one, and its folder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from tests.helpers.kernels import Kernel, kernel
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("notebook")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def one(folder: Path) -> Iterator[Kernel]:
     with kernel(folder) as started:
         yield started

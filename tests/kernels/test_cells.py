@@ -52,7 +52,7 @@ def test_the_same_seed_makes_the_same_frames(one: Kernel, toy: Path, there: Path
     ("options", "name", "says"),
     [
         ("--stepps 3", "RequestError", "Did you mean '--steps'?"),
-        ("--truncate --tier balanced", "TierError", "there is none to use"),
+        ("--truncate --tier balanced", "TierError", "but this machine has none"),
         ("--save nowhere/", "OutputError", "Create it first."),
     ],
 )

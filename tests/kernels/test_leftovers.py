@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.kernels import Kernel, cell, failed
+from tests.helpers.kernels import Kernel, cell, failed, kernel
 
 TENSORS = """
 import gc, sys
@@ -72,25 +72,26 @@ def test_unloading_leaves_no_thread_and_no_magic(one: Kernel, toy: Path, there: 
     assert one.run("%cogvideo status").reply["status"] == "ok"
 
 
-def test_modules_that_are_reloaded_leave_nothing_behind(
-    one: Kernel, toy: Path, there: Path
-) -> None:
+def test_reloaded_modules_leave_no_thread_and_no_pipeline(tmp_path: Path, toy: Path) -> None:
     count = "len(__import__('threading').enumerate())"
-    one.run("%load_ext autoreload\n%autoreload 2\nimport os, sys, time, cogmagic")
-    one.run(cell(toy, "--steps 1"))
-    threads = one.value(count)
-    touched = one.run(
-        "import pkgutil\n"
-        "for _, name, package in pkgutil.walk_packages(cogmagic.__path__, 'cogmagic.'):\n"
-        "    if name in sys.modules and not package:\n"
-        "        os.utime(sys.modules[name].__file__, (time.time() + 5,) * 2)\n"
-        "        print(name)"
-    )
-    assert "cogmagic._session.session\n" in touched.text
-    again = one.run(cell(toy, "--steps 1"))
-    assert again.reply["status"] == "ok", again.reply
-    assert "Error" not in again.text
-    assert one.value(count) == threads
-    one.run("%cogvideo release\n%unload_ext cogmagic")
-    alive = "sum(type(o).__name__ == 'CogVideoXPipeline' for o in __import__('gc').get_objects())"
-    assert one.value(alive) == "0"
+    with kernel(tmp_path) as own:
+        own.run("%load_ext autoreload\n%autoreload 2\nimport os, sys, time, cogmagic")
+        own.run(cell(toy, "--steps 1"))
+        threads = own.value(count)
+        touched = own.run(
+            "import pkgutil\n"
+            "for _, name, package in pkgutil.walk_packages(cogmagic.__path__, 'cogmagic.'):\n"
+            "    if name in sys.modules and not package:\n"
+            "        os.utime(sys.modules[name].__file__, (time.time() + 5,) * 2)\n"
+            "        print(name)"
+        )
+        assert "cogmagic._session.session\n" in touched.text
+        again = own.run(cell(toy, "--steps 1"))
+        assert again.reply["status"] == "ok", again.reply
+        assert "Error" not in again.text
+        assert own.value(count) == threads
+        own.run("%cogvideo release\n%unload_ext cogmagic")
+        alive = (
+            "sum(type(o).__name__ == 'CogVideoXPipeline' for o in __import__('gc').get_objects())"
+        )
+        assert own.value(alive) == "0"

@@ -5,12 +5,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.benchmarks import ROOT
-from tests.helpers.training import deepspeed, train
+from tests.helpers.training import Trained, deepspeed, train
+
+Loops = Callable[..., tuple[Path, Trained]]
+
+
+@pytest.fixture(scope="module")
+def loops(tmp_path_factory: pytest.TempPathFactory) -> Loops:
+    """Folder and results of training loops, launched once for all tests that look at them."""
+    done: dict[str, tuple[Path, Trained]] = {}
+
+    def launched(processes: int, **options: str) -> tuple[Path, Trained]:
+        name = "-".join([str(processes), *options.values()])
+        if name not in done:
+            scenarios = ["alone", "validated"]
+            scenarios += ["raise"] if name in ("2", "2-3") else []
+            scenarios += ["main"] if name == "2-3" else []
+            folder = tmp_path_factory.mktemp("loops")
+            done[name] = folder, train(folder, processes, ",".join(scenarios), **options)
+        return done[name]
+
+    return launched
 
 
 @pytest.mark.parametrize(
@@ -26,12 +47,12 @@ from tests.helpers.training import deepspeed, train
     ids=lambda value: "-".join(value.values()) or "plain" if isinstance(value, dict) else None,
 )
 def test_validation_does_not_change_the_training(
-    tmp_path: Path, processes: int, options: dict[str, str]
+    loops: Loops, processes: int, options: dict[str, str]
 ) -> None:
     """To the last bit, and nothing that it relies on has moved."""
-    alone = train(tmp_path, processes, **options)
-    validated = train(tmp_path, processes, **options, validate="yes")
-    for before, after in zip(alone, validated, strict=True):
+    folder, trained = loops(processes, **options)
+    validated = trained["validated"]
+    for before, after in zip(trained["alone"], validated, strict=True):
         assert after["losses"] == before["losses"]
         assert after["differences"] == []
         assert after["notes"] == []
@@ -41,23 +62,22 @@ def test_validation_does_not_change_the_training(
     assert {v["tier"] for v in videos} == {"deepspeed" if "zero" in options else "none"}
     assert all(Path(v["path"]).is_file() for v in videos)
     assert videos[0]["sha"] != videos[2]["sha"]  # the same prompt, another seed
-    assert len(list((tmp_path / "videos").iterdir())) == 6
+    assert len(list((folder / "validated" / "videos").iterdir())) == 6
 
 
 @pytest.mark.parametrize("zero", [None, pytest.param("3", marks=deepspeed)])
-def test_failed_validation_does_not_change_the_training(tmp_path: Path, zero: str | None) -> None:
-    options = {"zero": zero} if zero else {}
-    alone = train(tmp_path, 2, **options)
-    for before, after in zip(alone, train(tmp_path, 2, **options, validate="raise"), strict=True):
+def test_failed_validation_does_not_change_the_training(loops: Loops, zero: str | None) -> None:
+    folder, trained = loops(2, **({"zero": zero} if zero else {}))
+    for before, after in zip(trained["alone"], trained["raise"], strict=True):
         assert after["notes"] == ["RuntimeError: injected"] * 2
         assert after["losses"] == before["losses"]
         assert after["differences"] == []
-    assert list((tmp_path / "videos").iterdir()) == []
+    assert list((folder / "raise" / "videos").iterdir()) == []
 
 
 @deepspeed
-def test_validation_in_one_process_alone_is_refused_without_hanging(tmp_path: Path) -> None:
-    main, other = train(tmp_path, 2, zero="3", validate="main")
+def test_validation_in_one_process_alone_is_refused_without_hanging(loops: Loops) -> None:
+    main, other = loops(2, zero="3")[1]["main"]
     assert "Process 1 of 2 did not reach the validation within 5 s" in main["notes"][0]
     assert "is_main_process: ZeRO-3 keeps a part of each weight" in main["notes"][0]
     assert len(main["losses"]) == len(other["losses"]) == 4

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.helpers.training import deepspeed, train
+from tests.helpers.training import Trained, deepspeed, train
 
 
-def test_failure_in_one_process_is_raised_in_the_others(tmp_path: Path) -> None:
-    main, other = train(tmp_path, 2, validate="raise-one")
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Two processes without DeepSpeed."""
+    return train(tmp_path_factory.mktemp("plain"), 2, "raise-one,refuse-one,other-one")
+
+
+@pytest.fixture(scope="module")
+def zero_3(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Two processes under ZeRO-3, in a folder that has one of the videos already."""
+    folder = tmp_path_factory.mktemp("zero-3")
+    (folder / "keep" / "videos").mkdir(parents=True)
+    (folder / "keep" / "videos" / "step-000001-0.mp4").touch()
+    return train(folder, 2, "refuse-one,keep", zero="3")
+
+
+def test_failure_in_one_process_is_raised_in_the_others(plain: Trained) -> None:
+    main, other = plain["raise-one"]
     assert main["notes"] == ["RuntimeError: injected"] * 2
     said = "TrainingError: The validation failed in process 0 (RuntimeError: injected)."
     assert other["notes"] == [said] * 2
@@ -18,10 +31,11 @@ def test_failure_in_one_process_is_raised_in_the_others(tmp_path: Path) -> None:
     assert main["differences"] == other["differences"] == []
 
 
-@pytest.mark.parametrize("zero", [None, pytest.param("3", marks=deepspeed)])
-def test_refusal_in_one_process_is_raised_in_the_others(tmp_path: Path, zero: str | None) -> None:
-    options = {"zero": zero} if zero else {}
-    main, other = train(tmp_path, 2, **options, validate="refuse-one")
+@pytest.mark.parametrize("launch", ["plain", pytest.param("zero_3", marks=deepspeed)])
+def test_refusal_in_one_process_is_raised_in_the_others(
+    launch: str, request: pytest.FixtureRequest
+) -> None:
+    main, other = request.getfixturevalue(launch)["refuse-one"]
     (told,), (refused,) = main["notes"], other["notes"]
     assert refused.startswith("RequestError: ")
     assert told == (
@@ -34,16 +48,14 @@ def test_refusal_in_one_process_is_raised_in_the_others(tmp_path: Path, zero: st
 
 
 @deepspeed
-def test_existing_files_are_refused_by_all_processes_of_zero_3(tmp_path: Path) -> None:
-    (tmp_path / "videos").mkdir()
-    (tmp_path / "videos" / "step-000001-0.mp4").touch()
-    for told in train(tmp_path, 2, zero="3", validate="keep"):
+def test_existing_files_are_refused_by_all_processes_of_zero_3(zero_3: Trained) -> None:
+    for told in zero_3["keep"]:
         assert len(told["losses"]) == 4
         assert "already exists. Pass another step=" in told["notes"][0]
         assert len(told["videos"]) == 3
 
 
-def test_different_requests_in_one_process_are_refused(tmp_path: Path) -> None:
-    for rank, told in enumerate(train(tmp_path, 2, validate="other-one")):
+def test_different_requests_in_one_process_are_refused(plain: Trained) -> None:
+    for rank, told in enumerate(plain["other-one"]):
         assert told["notes"][0].startswith(f"TrainingError: Process {1 - rank} was given other")
         assert len(told["videos"]) == 3
