@@ -24,7 +24,7 @@ os.environ["COGMAGIC_CACHE"] = tempfile.mkdtemp(prefix="cogmagic-tests-")
 
 from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what it depends on
 
-SLOW = ("browser", "kernels", "notebooks", "training")
+SLOW = ("browser", "gpu", "kernels", "notebooks", "training")
 """Folders whose tests start other processes, or take seconds each for another reason."""
 TOGETHER = ("browser", "kernels", "training")
 """Folders in which the tests of a file share what is costly to start."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -94,6 +95,7 @@ def test_any_request_is_planned_or_refused_in_one_line(options: dict[str, Any], 
         assert found.chosen.needs.peak_allocated > 0
 
 
+@pytest.mark.slow
 def test_none_of_that_loads_anything() -> None:
     program = (
         "import sys, tests.api.test_options as t\n"

@@ -33,6 +33,7 @@ def test_folder_of_a_known_model_uses_the_table(
     assert footprint(request, "bfloat16", tmp_path) == footprint(request, "bfloat16")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["toy", "toy_i2v"])
 def test_other_architectures_are_traced(kind: str, request: pytest.FixtureRequest) -> None:
     from PIL import Image

@@ -38,6 +38,7 @@ def sample() -> list[Any]:
     return cases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "guidance", "dtype"), sample())
 def test_lines_between_stored_points_are_close_to_fresh_traces(
     script: ModuleType, shape: tuple[Any, ...], guidance: float, dtype: Dtype

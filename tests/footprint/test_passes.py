@@ -36,6 +36,7 @@ def test_stored_positions_have_the_loaders_dtype(tmp_path: Path, learned: bool) 
     assert len(list(built.named_buffers())) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape", [("5b", 400, 272, 9), ("tiny", 208, 176, 33), ("tiny", 96, 96, 17)]
 )
@@ -47,6 +48,7 @@ def test_footprint_of_parts_equals_whole_passes(script: ModuleType, shape: tuple
         assert getattr(ours, phase).operations == pytest.approx(operations, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_lean_footprint_matches_a_traced_lean_decode() -> None:
     """On the meta device the picture and the strips count, too, which go to host memory."""
     import torch

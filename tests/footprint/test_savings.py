@@ -30,6 +30,7 @@ def frames(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saving", ["lean_decode", "guidance_halves", "fp8"])
 def test_each_saving_gives_equal_frames_in_every_tier(
     toy: Path, cwd: Path, session: Session, frames: list[Any], saving: str

@@ -15,6 +15,7 @@ from tests.helpers.pipelines import traces
 from tests.helpers.toy import PROMPT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tier", ["none", "model", "stream"])
 def test_compiled_blocks_give_near_frames_and_are_restored(
     toy: Path, cwd: Path, session: Session, tier: str, monkeypatch: pytest.MonkeyPatch

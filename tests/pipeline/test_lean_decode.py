@@ -19,6 +19,7 @@ from cogmagic._pipeline.generate import decoder_calls
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._units import GIB
 
+pytestmark = pytest.mark.slow
 PORTRAIT, LANDSCAPE = (9, 5), (6, 8)
 
 

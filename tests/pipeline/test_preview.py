@@ -13,6 +13,7 @@ from cogmagic._pipeline import preview as _preview
 from cogmagic._session.session import Session
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tier", ["none", "model", "stream", "staged", "sequential"])
 def test_previews_are_shown_in_every_tier_and_change_no_frame(
     toy: Path, cwd: Path, session: Session, tier: str, monkeypatch: pytest.MonkeyPatch
@@ -30,6 +31,7 @@ def test_previews_are_shown_in_every_tier_and_change_no_frame(
     assert seen[0].dtype == np.uint8
 
 
+@pytest.mark.slow
 def test_last_preview_resembles_the_video(cwd: Path, session: Session) -> None:
     """Of a trained model: the embedded one."""
     seen: list[Any] = []

@@ -88,6 +88,7 @@ except cogmagic.OutputError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="root could write there all the same")
 def test_a_folder_that_becomes_read_only_in_mid_run(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
@@ -99,6 +100,7 @@ def test_a_folder_that_becomes_read_only_in_mid_run(tmp_path: Path) -> None:
     assert second == "9"
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_video_that_does_not_play() -> None:
     script = ROOT / "docs" / "benchmarks" / "kill.py"
     command = [sys.executable, str(script), "--times", "4", "--seed", "7"]

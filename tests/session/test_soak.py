@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.benchmarks import ROOT
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind(toy: Path, tmp_path: Path) -> None:
     script = ROOT / "docs" / "benchmarks" / "soak.py"
     other = tmp_path / "other"
