@@ -48,5 +48,5 @@ def test_what_the_notebook_itself_has_in_host_memory_is_no_room() -> None:
     assert model is not None
     held.loaded = Loaded(pipe, model, "bfloat16", Path(), (), nbytes=20 * GIB, own=8 * GIB)
     assert held.without(machine).ram.for_me == 28 * GIB + PROCESS  # the rest is mapped files
-    held.loaded.host = SimpleNamespace(nbytes=20 * GIB)  # type: ignore[assignment]
+    held.loaded.pinned = SimpleNamespace(nbytes=20 * GIB)  # type: ignore[assignment]
     assert held.without(machine).ram.for_me == 31 * GIB  # all that this process has

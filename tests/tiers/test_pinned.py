@@ -18,7 +18,7 @@ def test_weights_become_copies_of_their_own(toy: Path, cwd: Path, session: Sessi
         on_progress=seen.append,
     )  # fmt: skip
     assert session.loaded is not None
-    host = session.loaded.host
+    host = session.loaded.pinned
     assert host is not None
     assert host.locked == ()  # there is no CUDA to lock for
     weights = HostCopy(modules(session.loaded.pipe)).nbytes
@@ -28,4 +28,4 @@ def test_weights_become_copies_of_their_own(toy: Path, cwd: Path, session: Sessi
     for tier in ("model", "sequential", "none"):
         again = cogmagic.generate(PROMPT, model=str(toy), tier=tier, seed=3, num_inference_steps=2)
     assert again.report.frames_sha256 == video.report.frames_sha256
-    assert session.loaded.host is host
+    assert session.loaded.pinned is host

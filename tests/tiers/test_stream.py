@@ -48,8 +48,8 @@ def test_a_stream_from_too_little_memory_is_refused(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cogmagic._session.loaded.host_ram", lambda: Ram(2**30, 2**29, mine=2**28))
-    with pytest.raises(cogmagic.TierError, match=r"RAM for copies .* there are 0.75 GiB"):
+    with pytest.raises(cogmagic.TierError, match=r"RAM for copies .* 0.75 GiB are available"):
         cogmagic.generate(PROMPT, model=str(toy), tier="stream", seed=3, num_inference_steps=1)
     assert session.loaded is not None
-    assert session.loaded.host is None
+    assert session.loaded.pinned is None
     cogmagic.generate(PROMPT, model=str(toy), tier="sequential", seed=3, num_inference_steps=1)
