@@ -194,7 +194,7 @@ def test_a_refusal_to_page_lock_is_told_and_nothing_else_fails(
     expected = cogmagic.generate(PROMPT, model=str(toy), seed=3, num_inference_steps=2)
     loaded = session_module.session().loaded
     assert loaded is not None
-    host = loaded.host
+    host = loaded.pinned
     assert host is not None
     assert len(host.locked) == 3
     host.unlock()
