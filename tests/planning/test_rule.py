@@ -63,7 +63,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             made.append(f"device_map={options.pop('device_map')}")
             assert set(options.pop("max_memory")) == {0, 1}
             pipe = from_pretrained(cls, *args, **options)
-            pipe.hf_device_map = {"vae": 0, "transformer": 1, "text_encoder": 1}  # as here by size
+            pipe.hf_device_map = {"transformer": 0, "vae": 1, "text_encoder": 1}  # as here by size
             return pipe
         return from_pretrained(cls, *args, **options)
 
