@@ -89,6 +89,7 @@ def test_panel_from_the_first_reading_to_release(lab: str, cwd: Path) -> None:
         field(page, "Width").press("Tab")
         page.wait_for_selector(".cogmagic-error:has-text('multiples of 16')")
         enter(page, "Model", "tiny")
+        page.wait_for_selector(".cogmagic-hint:has-text('Enter a prompt.')")
         generate = page.locator(".cogmagic-generate")
         assert generate.is_disabled()
         assert described_by(page, generate) == "Enter a prompt."
