@@ -26,7 +26,7 @@ def allocated() -> int:
     return torch.cuda.memory_allocated(0)
 
 
-def test_gpus_are_found_in_torch_order_without_a_context() -> None:
+def test_gpus_are_detected_in_torchs_order_without_a_cuda_context() -> None:
     code = """
 import json, sys, cogmagic, pynvml
 first = cogmagic.Machine.detect()
@@ -48,7 +48,7 @@ print(json.dumps([facts(first), facts(second), there, facts(third), first.note])
 
 
 @pytest.mark.parametrize("tier", ["none", "model", "stream", "staged", "sequential"])
-def test_the_gpu_is_empty_after_a_run(toy: Path, cwd: Path, session: Session, tier: str) -> None:
+def test_gpu_is_empty_after_a_run(toy: Path, cwd: Path, session: Session, tier: str) -> None:
     torch.zeros(1, device="cuda")
     before = allocated()
     video = cogmagic.generate(PROMPT, model=str(toy), tier=tier, seed=1, num_inference_steps=2)
@@ -62,7 +62,7 @@ def test_the_gpu_is_empty_after_a_run(toy: Path, cwd: Path, session: Session, ti
 @pytest.mark.parametrize("tier", ["none", "model", "stream", "staged", "sequential"])
 @pytest.mark.parametrize("phase", ["encode", "denoise", "decode"])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
-def test_the_gpu_is_empty_after_a_failure(
+def test_gpu_is_empty_after_a_failed_run(
     toy: Path, cwd: Path, session: Session, tier: str, phase: str, stop: Any
 ) -> None:
     torch.zeros(1, device="cuda")
@@ -77,7 +77,7 @@ def test_the_gpu_is_empty_after_a_failure(
     assert allocated() - before < MIB
 
 
-def test_a_real_shortage_is_one_line_and_leaves_nothing(
+def test_real_out_of_memory_is_a_one_line_error_and_leaves_the_gpu_empty(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     torch.zeros(1, device="cuda")
@@ -93,7 +93,7 @@ def test_a_real_shortage_is_one_line_and_leaves_nothing(
     assert allocated() - before < MIB
 
 
-def test_a_limit_holds_the_allocator_and_is_put_back(
+def test_vram_limit_applies_to_the_allocator_during_the_run_only(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     """With a tensor of the kernel's own, which the allocator counts, too."""
@@ -122,7 +122,7 @@ def test_a_limit_holds_the_allocator_and_is_put_back(
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-def test_the_kernels_own_tensors_are_not_learnt_as_the_models(
+def test_other_tensors_of_the_kernel_are_not_recorded_for_the_model(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     wish: dict[str, Any] = {"model": str(toy), "tier": "none", "seed": 1, "gpus": 0}
@@ -139,7 +139,7 @@ def test_the_kernels_own_tensors_are_not_learnt_as_the_models(
     assert alone.peak_ram > GIB // 4
 
 
-def test_a_gpu_is_probed_wherever_new_tensors_go(toy: Path, cwd: Path, session: Session) -> None:
+def test_gpu_is_probed_whatever_the_default_device(toy: Path, cwd: Path, session: Session) -> None:
     wish: dict[str, Any] = {"model": str(toy), "gpus": 0, "seed": 1, "num_inference_steps": 2}
     torch.zeros(1, device="cuda")
     drawn = torch.cuda.get_rng_state(0)
@@ -154,7 +154,7 @@ def test_a_gpu_is_probed_wherever_new_tensors_go(toy: Path, cwd: Path, session: 
     assert torch.equal(torch.cuda.get_rng_state(0), drawn)
 
 
-def test_the_same_seed_gives_the_same_frames_in_every_tier(
+def test_equal_seeds_give_equal_frames_in_every_tier(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     digests = {
@@ -166,7 +166,7 @@ def test_the_same_seed_gives_the_same_frames_in_every_tier(
     assert len(digests) == 1
 
 
-def test_streamed_blocks_are_fetched_ahead(toy: Path, cwd: Path, session: Session) -> None:
+def test_streamed_blocks_are_prefetched(toy: Path, cwd: Path, session: Session) -> None:
     ahead: list[bool] = []
 
     def look(progress: Progress) -> None:
@@ -187,7 +187,7 @@ def test_streamed_blocks_are_fetched_ahead(toy: Path, cwd: Path, session: Sessio
     assert all(ahead)
 
 
-def test_a_refusal_to_page_lock_is_told_and_nothing_else_fails(
+def test_refused_page_lock_is_reported_and_the_run_succeeds(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     """Memory that is registered already is refused for real, and CUDA tells it once more later."""
@@ -212,9 +212,7 @@ def test_a_refusal_to_page_lock_is_told_and_nothing_else_fails(
         runtime.cudaHostUnregister(block.data_ptr())
 
 
-def test_what_is_kept_hot_stays_until_it_is_released(
-    toy: Path, cwd: Path, session: Session
-) -> None:
+def test_hot_weights_stay_on_the_gpu_until_release(toy: Path, cwd: Path, session: Session) -> None:
     before = allocated()
     wish: dict[str, Any] = {"model": str(toy), "tier": "none", "seed": 3}
     wish |= {"num_inference_steps": 2, "keep": "hot"}
@@ -238,7 +236,7 @@ def test_what_is_kept_hot_stays_until_it_is_released(
 
 @pytest.mark.parametrize("phase", ["load", "denoise", "save"])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
-def test_what_is_kept_hot_goes_with_a_failure(
+def test_hot_weights_leave_the_gpu_after_a_failed_run(
     toy: Path, cwd: Path, session: Session, phase: str, stop: Any
 ) -> None:
     torch.zeros(1, device="cuda")

@@ -13,7 +13,9 @@ from tests.helpers.training import train
 @pytest.mark.gpu
 @pytest.mark.parametrize("options", [{}, {"mixed": "bf16"}, {"zero": "2"}, {"zero": "3"}], ids=str)
 @pytest.mark.parametrize("processes", [1, 2])
-def test_training_on_a_gpu_goes_on(tmp_path: Path, processes: int, options: dict[str, str]) -> None:
+def test_validation_on_a_gpu_does_not_change_the_training(
+    tmp_path: Path, processes: int, options: dict[str, str]
+) -> None:
     """Its backward passes are not deterministic to the last bit."""
     if processes > torch.cuda.device_count():
         pytest.skip(f"needs {processes} GPUs")

@@ -26,7 +26,7 @@ def allocated() -> list[int]:
     return [torch.cuda.memory_allocated(i) for i in range(torch.cuda.device_count())]
 
 
-def test_balanced_is_spread_without_offload_and_leaves_nothing(
+def test_balanced_run_uses_both_gpus_without_offload_and_leaves_them_empty(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     before = allocated()
@@ -52,7 +52,7 @@ def test_balanced_is_spread_without_offload_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("phase", ["load", "encode", "denoise", "decode"])
-def test_both_gpus_are_empty_after_a_failure(
+def test_both_gpus_are_empty_after_a_failed_run(
     toy: Path, cwd: Path, session: Session, phase: str
 ) -> None:
     before = allocated()
@@ -66,7 +66,7 @@ def test_both_gpus_are_empty_after_a_failure(
     assert max(a - b for a, b in zip(allocated(), before, strict=True)) < MIB
 
 
-def test_what_is_hot_on_both_goes_with_release(toy: Path, cwd: Path, session: Session) -> None:
+def test_release_removes_hot_weights_from_both_gpus(toy: Path, cwd: Path, session: Session) -> None:
     before = allocated()
     options = {"model": str(toy), "tier": "balanced", "seed": 1, "num_inference_steps": 2}
     first = cogmagic.generate(PROMPT, keep="hot", **options)
@@ -77,7 +77,7 @@ def test_what_is_hot_on_both_goes_with_release(toy: Path, cwd: Path, session: Se
     assert max(a - b for a, b in zip(allocated(), before, strict=True)) < MIB
 
 
-def test_a_gpu_that_is_full_is_passed_over(toy: Path, cwd: Path, session: Session) -> None:
+def test_full_gpu_is_not_used(toy: Path, cwd: Path, session: Session) -> None:
     free, _ = torch.cuda.mem_get_info(0)
     held = torch.empty(free - 16 * MIB, dtype=torch.uint8, device="cuda:0")
     try:
@@ -93,14 +93,14 @@ def test_a_gpu_that_is_full_is_passed_over(toy: Path, cwd: Path, session: Sessio
         torch.cuda.empty_cache()  # for other processes
 
 
-def test_both_gpus_are_in_status(toy: Path, cwd: Path, session: Session) -> None:
+def test_status_lists_both_gpus(toy: Path, cwd: Path, session: Session) -> None:
     assert len(Machine.detect().gpus) == torch.cuda.device_count()
     shown = str(cogmagic.status())
     assert "GPU 0" in shown
     assert "GPU 1" in shown
 
 
-def test_later_runs_take_no_further_gpu(toy: Path, cwd: Path, session: Session) -> None:
+def test_later_runs_stay_on_the_gpu_of_the_first(toy: Path, cwd: Path, session: Session) -> None:
     """In a fresh kernel: its CUDA context must not make a GPU seem the less roomy one."""
     code = f"""
 import cogmagic, torch
@@ -116,7 +116,7 @@ for _ in range(3):
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_the_gpu_that_is_named_is_used(toy: Path, cwd: Path, session: Session, index: int) -> None:
+def test_selected_gpu_is_used(toy: Path, cwd: Path, session: Session, index: int) -> None:
     uuid = Machine.detect().gpus[index].uuid
     torch.cuda.reset_peak_memory_stats(1 - index)
     before = allocated()[1 - index]

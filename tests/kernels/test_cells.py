@@ -13,7 +13,7 @@ from cogmagic._html import MARK, VOLATILE
 from tests.helpers.kernels import PROMPT, Kernel, cell, failed
 
 
-def test_a_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, there: Path) -> None:
+def test_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, there: Path) -> None:
     ran = one.run(cell(toy, "--steps 3 --seed 7 --out fox"))
     assert ran.reply["status"] == "ok"
     kinds = [m["msg_type"] for m in ran.messages]
@@ -39,7 +39,7 @@ def test_a_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, the
     assert one.value("fox.frames().shape, fox.frames().dtype") == "(9, 32, 48, 3) uint8"
 
 
-def test_the_same_seed_makes_the_same_frames(one: Kernel, toy: Path, there: Path) -> None:
+def test_equal_seeds_give_equal_frames(one: Kernel, toy: Path, there: Path) -> None:
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         assert one.run(cell(toy, f"--steps 2 --seed {seed} --out {name}")).of("error") == []
     digest = "[v.report.frames_sha256 for v in (a, b, c)]"
@@ -65,14 +65,14 @@ def test_errors_are_sent_as_one_line(
     assert list(there.iterdir()) == []
 
 
-def test_an_error_turns_the_live_line_red(one: Kernel, toy: Path, there: Path) -> None:
+def test_error_turns_the_live_line_red(one: Kernel, toy: Path, there: Path) -> None:
     ran = one.run(cell(toy, "--save nowhere/"))
     last = ran.of("update_display_data")[-1]["data"]
     assert last["text/plain"].startswith(f"{MARK}failed: ")
     assert 'style="color:' in last["text/html"]
 
 
-def test_the_kernel_is_the_one_that_was_asked_for(one: Kernel) -> None:
+def test_kernel_runs_the_requested_ipykernel(one: Kernel) -> None:
     asked = os.environ.get("COGMAGIC_TEST_IPYKERNEL")
     path = one.value("__import__('ipykernel').__file__")
     assert path.startswith(asked or sys.prefix)

@@ -12,7 +12,7 @@ from cogmagic._html import MARK
 from tests.helpers.kernels import PROMPT, Kernel, cell, failed, kernel
 
 
-def test_an_interrupt_stops_the_cell_and_the_kernel_goes_on(
+def test_interrupt_stops_the_cell_and_the_kernel_stays_usable(
     one: Kernel, toy: Path, there: Path
 ) -> None:
     sent = one.send(cell(toy, "--steps 1000 --out never"))
@@ -55,7 +55,7 @@ s.Clock.phase = hold
 
 
 @pytest.mark.parametrize("phase", ["load", "encode", "denoise", "decode", "save"])
-def test_an_interrupt_in_any_phase_frees_all(
+def test_interrupt_in_every_phase_leaves_no_file_and_no_name(
     one: Kernel, toy: Path, there: Path, phase: str
 ) -> None:
     assert one.run("%cogvideo release --prompts").reply["status"] == "ok"
@@ -81,7 +81,9 @@ def test_an_interrupt_in_any_phase_frees_all(
     assert one.run(cell(toy, "--steps 1")).reply["status"] == "ok"
 
 
-def test_an_interrupt_during_the_first_import_breaks_nothing(toy: Path, tmp_path: Path) -> None:
+def test_interrupt_during_the_first_import_leaves_the_kernel_usable(
+    toy: Path, tmp_path: Path
+) -> None:
     interrupted = []
     with kernel(tmp_path) as fresh:
         assert fresh.value("'torch' in __import__('sys').modules") == "False"
@@ -97,7 +99,7 @@ def test_an_interrupt_during_the_first_import_breaks_nothing(toy: Path, tmp_path
         assert fresh.run(cell(toy, "--steps 1")).reply["status"] == "ok"
 
 
-def test_a_cell_that_awaits_is_stopped_as_well(one: Kernel, toy: Path, there: Path) -> None:
+def test_interrupt_stops_a_cell_that_uses_await(one: Kernel, toy: Path, there: Path) -> None:
     sent = one.send(
         "import asyncio, cogmagic\nawait asyncio.sleep(0)\n"
         f"cogmagic.generate({PROMPT!r}, model={str(toy)!r}, num_inference_steps=1000, seed=1,"

@@ -19,7 +19,7 @@ def tensors():
 """
 
 
-def test_the_live_lines_thread_ends(one: Kernel, toy: Path, there: Path) -> None:
+def test_thread_of_the_live_line_ends(one: Kernel, toy: Path, there: Path) -> None:
     names = "sorted(t.name for t in __import__('threading').enumerate())"
     one.run(cell(toy, "--steps 1"))
     one.run(cell(toy, "--steps 1 --save missing/"))
@@ -27,7 +27,7 @@ def test_the_live_lines_thread_ends(one: Kernel, toy: Path, there: Path) -> None
 
 
 @pytest.mark.parametrize("how", ["error", "interrupt"])
-def test_a_failed_run_keeps_no_tensor_alive(
+def test_failed_run_keeps_no_tensor_alive(
     toy: Path, tmp_path: Path, one: Kernel, there: Path, how: str
 ) -> None:
     one.run(TENSORS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.helpers.kernels import PROMPT, Kernel, cell, failed, kernel
 
 
-def test_the_panel_runs_while_other_cells_do(one: Kernel, toy: Path, there: Path) -> None:
+def test_panel_generates_while_other_cells_run(one: Kernel, toy: Path, there: Path) -> None:
     """The buttons by comm messages, as a front end sends them."""
     assert (
         one.run("%cogvideo panel\nfrom cogmagic._notebook.panel.widget import the_panel").reply[
@@ -59,7 +59,7 @@ def test_the_panel_runs_while_other_cells_do(one: Kernel, toy: Path, there: Path
     )
 
 
-def test_a_kernel_with_a_panel_shuts_down_at_once(tmp_path: Path, toy: Path) -> None:
+def test_kernel_with_a_panel_shuts_down_at_once(tmp_path: Path, toy: Path) -> None:
     with kernel(tmp_path) as own:
         own.run("import cogmagic\ndisplay(cogmagic.panel())")
         own.run(cell(toy, "--steps 1"))

@@ -21,7 +21,7 @@ REAL = [m for m in MODELS if not m.embedded]
 @pytest.mark.parametrize(
     "row", CAPS, ids=lambda r: f"{r['model']}-{r['tier']}-{r['limit'] / GIB:.1f}"
 )
-def test_what_is_said_to_fit_under_a_cap_did_run(row: dict[str, Any]) -> None:
+def test_tiers_predicted_to_fit_under_a_limit_did_run(row: dict[str, Any]) -> None:
     machine = Machine.of("H100 SXM")
     found = cogmagic.plan(model=row["model"], machine=machine, vram_limit=row["limit"])
     candidate = next(c for c in found.candidates if c.tier == row["tier"])
@@ -33,7 +33,7 @@ def test_what_is_said_to_fit_under_a_cap_did_run(row: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("size", [5, 6, 8, 10, 12, 16, 20, 24, 32])
 @pytest.mark.parametrize("model", REAL, ids=lambda m: m.name)
-def test_what_is_chosen_under_a_cap_ran_and_what_is_faster_did_not(model: Model, size: int) -> None:
+def test_chosen_tier_ran_under_the_limit_and_faster_tiers_did_not(model: Model, size: int) -> None:
     machine = Machine.of("H100 SXM")
     found = cogmagic.plan(model=model.name, machine=machine, vram_limit=size * GIB)
     rows = [r for r in CAPS if (r["model"], r["limit"]) == (model.name, size * GIB)]

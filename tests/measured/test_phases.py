@@ -24,7 +24,7 @@ def measured() -> list[Any]:
 
 
 @pytest.mark.parametrize("row", measured())
-def test_phases_are_near_what_was_measured(row: dict[str, Any]) -> None:
+def test_predicted_peak_of_each_phase_matches_measured_runs(row: dict[str, Any]) -> None:
     width, height = map(int, row["size"].split("x"))
     ours = footprint(wish(row["model"], width, height, row["num_frames"]), row["dtype"])
     text, transformer, vae = (

@@ -26,7 +26,7 @@ STREAMED = [json.loads(x) for x in (BENCHMARKS / "stream.jsonl").read_text().spl
     [r for r in STREAMED if r["tier"] == "stream" and "error" not in r and not r["compile"]],
     ids=lambda r: f"{r['model']}-{r['limit']}",
 )
-def test_streams_take_what_is_predicted(row: dict[str, Any]) -> None:
+def test_predictions_of_streamed_runs_match_measured_runs(row: dict[str, Any]) -> None:
     model = catalogued(row["model"])
     assert model is not None
     request, machine = Request.of("any", model), Machine.of("H100 SXM")

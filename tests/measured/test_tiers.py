@@ -18,14 +18,14 @@ TIERS = compare.rows()
 
 
 @pytest.mark.parametrize("row", TIERS, ids=lambda r: f"{r['model']}-{r['run']}")
-def test_peaks_and_host_memory_are_as_measured(row: dict[str, Any]) -> None:
+def test_predicted_peak_vram_and_ram_match_measured_runs(row: dict[str, Any]) -> None:
     pairs = compare.pairs(row)
     assert -0.02 <= pairs["allocated"].off <= 0.05
     assert abs(pairs["ram"].off) <= 0.10
 
 
 @pytest.mark.parametrize("row", TIERS, ids=lambda r: f"{r['model']}-{r['run']}")
-def test_the_pace_is_as_measured(row: dict[str, Any]) -> None:
+def test_predicted_step_time_matches_measured_runs(row: dict[str, Any]) -> None:
     assert abs(compare.pairs(row)["step"].off) <= 0.20
 
 
@@ -34,7 +34,7 @@ REAL = [m for m in MODELS if not m.embedded]
 
 @pytest.mark.parametrize("tier", ["none", "model", "stream", "staged", "sequential"])
 @pytest.mark.parametrize("model", REAL, ids=lambda m: m.name)
-def test_the_rows_are_of_every_model_and_tier(model: Model, tier: str) -> None:
+def test_every_model_and_tier_has_measured_rows(model: Model, tier: str) -> None:
     rows = [r for r in TIERS if (r["model"], r["tier"]) == (model.name, tier)]
     clips = {(r["size"], r["num_frames"]) for r in rows}
     assert (f"{model.width}x{model.height}", model.frames.default) in clips
@@ -42,11 +42,11 @@ def test_the_rows_are_of_every_model_and_tier(model: Model, tier: str) -> None:
     assert all("rates" in r for r in rows)  # as probed there
 
 
-def test_balanced_is_among_the_rows() -> None:
+def test_balanced_has_measured_rows() -> None:
     assert "balanced" in {r["tier"] for r in TIERS}
 
 
-def test_an_a100_is_as_fast_as_published() -> None:
+def test_predicted_time_on_an_a100_matches_the_published_one() -> None:
     found = plan(five(), Machine.of("A100 80GB"))
     assert found.step_seconds is not None
     assert 50 * found.step_seconds == pytest.approx(180, rel=0.15)  # zai-org/CogVideo, README

@@ -132,7 +132,7 @@ def nbval(path: Path, folder: Path, recording: Path) -> subprocess.CompletedProc
     )
 
 
-def test_a_notebook_gives_what_is_stored_in_it(
+def test_notebook_reproduces_its_stored_outputs(
     notebook: Path, tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     read = nbformat.read(notebook, as_version=4)
@@ -174,7 +174,9 @@ def not_shown(output: NotebookNode) -> bool:
     return found
 
 
-def test_changed_facts_are_noticed(notebook: Path, tmp_path: Path, recordings: Path) -> None:
+def test_comparison_notices_changed_outputs(
+    notebook: Path, tmp_path: Path, recordings: Path
+) -> None:
     read = nbformat.read(notebook, as_version=4)
     changed: dict[int, str] = {}
     cells = compared_by_nbval(read)
@@ -194,7 +196,7 @@ def test_changed_facts_are_noticed(notebook: Path, tmp_path: Path, recordings: P
     assert run.stdout.count("Cell outputs differ") == len(changed)
 
 
-def test_the_sanitiser_folds_what_is_marked_and_nothing_else() -> None:
+def test_sanitizer_replaces_marked_text_only() -> None:
     div = f'<div class="{VOLATILE}" style="color:red"><pre>one\ntwo</pre></div>'
     assert clean(f"<p>fact</p>{div}<p>fact</p>{div}") == "<p>fact</p>VOLATILE" * 2
     assert clean(f"fact\n{MARK}one\n{MARK}two\nfact {MARK}") == f"fact\nVOLATILEfact {MARK}"
