@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing may load from a hub in tests
 # Tensors of toy size take more than twice the time on two threads, and xdist has a process a core.
@@ -21,6 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell that starts the tests in the background has them ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["COGMAGIC_CACHE"] = tempfile.mkdtemp(prefix="cogmagic-tests-")
+
+settings.register_profile("any machine", deadline=None)  # an example may wait for a busy core
+settings.load_profile("any machine")
 
 from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what it depends on
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cogmagic._html import MARK, VOLATILE
-from tests.helpers.kernels import PROMPT, Kernel, cell, failed
+from tests.helpers.kernels import PATIENCE, PROMPT, Kernel, cell, failed
 
 
 def test_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, there: Path) -> None:
@@ -81,6 +81,6 @@ def test_kernel_runs_the_requested_ipykernel(one: Kernel) -> None:
 def test_completion_reaches_the_front_end(one: Kernel) -> None:
     line = "%%cogvideo --tier mo"
     one.client.complete(f"{line}\n{PROMPT}", len(line))
-    content = one.client.get_shell_msg(timeout=60)["content"]
+    content = one.client.get_shell_msg(timeout=PATIENCE)["content"]
     assert content["matches"] == ["model"]
     assert line[content["cursor_start"] : content["cursor_end"]] == "mo"

@@ -49,7 +49,7 @@ def hold(clock, phase, *rest, **more):
     before(clock, phase, *rest, **more)
     if phase == "{phase}":
         print("holding", flush=True)
-        time.sleep(60)
+        time.sleep(600)
 s.Clock.phase = hold
 """
 
@@ -72,7 +72,7 @@ def test_interrupt_in_every_phase_leaves_no_file_and_no_name(
         sent = one.send(cell(toy, "--steps 2 --out never"))
         queued = one.send("print('queued')")
         failed(one.wait(sent, stop), "Cancelled")
-        assert time.monotonic() - stopped[0] < 30
+        assert time.monotonic() - stopped[0] < 300
         assert one.reply(queued)["status"] == "aborted"
     finally:
         one.run("s.Clock.phase = before")

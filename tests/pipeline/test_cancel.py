@@ -27,7 +27,7 @@ def test_run_in_a_thread_is_cancelled_in_every_phase(
     def hold(progress: Progress) -> None:
         if progress.phase == phase:
             reached.set()
-            go_on.wait(60)
+            go_on.wait(600)
 
     def work() -> None:
         try:
@@ -37,10 +37,10 @@ def test_run_in_a_thread_is_cancelled_in_every_phase(
 
     thread = threading.Thread(target=work)
     thread.start()
-    reached.wait(60)
+    reached.wait(600)
     assert cogmagic.cancel() == "Stopping."
     go_on.set()
-    thread.join(60)
+    thread.join(600)
     if phase == "save":  # nothing comes after it that could be spared
         assert ended == []
         return

@@ -94,21 +94,21 @@ def test_one_generation_at_a_time(toy: Path, cwd: Path, session: Session) -> Non
 
     def hold(progress: Progress) -> None:
         running.set()
-        finish.wait(30)
+        finish.wait(300)
 
     first = threading.Thread(
         target=lambda: cogmagic.generate(PROMPT, model=str(toy), on_progress=hold, **QUICK)
     )
     first.start()
     try:
-        assert running.wait(30)
+        assert running.wait(300)
         with pytest.raises(BusyError, match="a red circle"):
             cogmagic.generate(PROMPT, model=str(toy))
         with pytest.raises(BusyError):
             cogmagic.release()
     finally:
         finish.set()
-        first.join(60)
+        first.join(600)
     assert len(list(cwd.glob("*.mp4"))) == 1
 
 

@@ -188,7 +188,7 @@ def test_concurrent_kernels_download_each_file_once(
 ) -> None:
     hub.repositories[REPO].seconds_per_chunk = 0.01
     kernels = [kernel(hub, tmp_path) for _ in range(3)]
-    outs = [k.communicate(timeout=60) for k in kernels]
+    outs = [k.communicate(timeout=600) for k in kernels]
     total = sum((original / f).stat().st_size for f in NEEDED)
     for process, (out, errors) in zip(kernels, outs, strict=True):
         assert (process.returncode, errors) == (0, "")

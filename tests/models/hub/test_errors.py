@@ -121,6 +121,6 @@ def test_index_that_names_files_elsewhere_is_refused(hub: Hub, repository: Repos
 
 
 def test_unknown_name_is_refused_without_importing_torch(hub: Hub, tmp_path: Path) -> None:
-    out, errors = kernel(hub, tmp_path, "no/such").communicate(timeout=30)
+    out, errors = kernel(hub, tmp_path, "no/such").communicate(timeout=300)
     assert out.startswith("CheckpointError The hub has no model no/such")
     assert errors == ""

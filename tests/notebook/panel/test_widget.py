@@ -22,7 +22,7 @@ from tests.helpers.toy import PROMPT
 def wait(panel: Panel) -> None:
     job = panel._job
     if job is not None:
-        job.join(60)
+        job.join(600)
 
 
 def start(panel: Panel, model: Path | str = "tiny", **values: Any) -> None:
@@ -99,7 +99,7 @@ def test_second_run_is_refused_and_the_first_is_cancelled(
 ) -> None:
     start(panel, toy, num_inference_steps=900)
     assert panel.generate.disabled
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while "denoise" not in panel.run.status.value and time.monotonic() < until:
         time.sleep(0.01)
     with pytest.raises(cogmagic.BusyError):
