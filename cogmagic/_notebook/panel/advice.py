@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cogmagic._api.options import without_run_options
 from cogmagic._errors import CogMagicError
 from cogmagic._notebook.panel.fields import Fields
-from cogmagic._notebook.panel.html import download_note, recommendation
+from cogmagic._notebook.panel.html import recommendation, run_note
 from cogmagic._notebook.panel.parts import error_html
 from cogmagic._planning.plan import Plan
 from cogmagic._session.session import session
@@ -26,7 +26,7 @@ class Advice:
     refusal: str = ""
     """The error because of which Generate is off."""
     note: str = ""
-    """What is still to be entered, or what Generate begins with: a download."""
+    """What is still to be entered, or what Generate risks and downloads."""
     ready: bool = False
     """Whether Generate is on."""
     tokens: str | None = ""
@@ -56,7 +56,7 @@ def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
         plan=made,
         html=recommendation(made),
         refusal=refusal,
-        note=download_note(made) if has_prompt else "Enter a prompt.",
+        note=run_note(made) if has_prompt else "Enter a prompt.",
         ready=has_prompt and not refusal,
         tokens=tokens,
     )

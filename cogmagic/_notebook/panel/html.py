@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cogmagic._notebook.panel.sampler import Reading
     from cogmagic._planning.plan import Plan
 
-__all__ = ["animated", "bars", "download_note", "recommendation"]
+__all__ = ["animated", "bars", "recommendation", "run_note"]
 
 
 _HEADS = ("tier", "VRAM", "RAM", "s/step", "fits")
@@ -40,16 +40,23 @@ def recommendation(plan: Plan) -> str:
         *(f"{warning}." for warning in plan.warnings),
     ]
     lines = "".join(f"<div>{escape(note)}</div>" for note in notes)
-    title = plan.placement.title
-    return f"<div><b>{title.capitalize()}</b>: {escape(plan.reason)}.</div>{table}{lines}"
+    title = f"<b>{plan.placement.title.capitalize()}</b>: "
+    reason = escape(plan.reason)
+    if plan.options.cautious and not plan.fits:  # the reason names the tier already
+        title, reason = "", reason[:1].upper() + reason[1:]
+    return f"<div>{title}{reason}.</div>{table}{lines}"
 
 
-def download_note(plan: Plan) -> str:
-    """The download with which a run of this plan begins, as a sentence; empty without one."""
-    if not plan.download:
-        return ""
-    size = f"{plan.download / 1e9:.1f} GB"
-    return f"Generate downloads {size} from {plan.request.model.source} first."
+def run_note(plan: Plan) -> str:
+    """What a person should know before a run of this plan: its risk and its download."""
+    notes = []
+    if plan.chosen and not plan.fits:
+        tier = f"{plan.placement.title}, which {plan.chosen.reason}"
+        notes.append(f"Generate tries {tier}, anyway.")
+    if plan.download:
+        size = f"{plan.download / 1e9:.1f} GB"
+        notes.append(f"Generate downloads {size} from {plan.request.model.source} first.")
+    return " ".join(notes)
 
 
 def bars(reading: Reading, plan: Plan | None, peaks: Mapping[int, int]) -> dict[str, Any]:

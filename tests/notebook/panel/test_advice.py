@@ -60,6 +60,7 @@ def test_only_ram_and_disk_stop_a_tier_that_was_asked_for(
     assert panel._plan is not None
     assert not panel._plan.fits
     assert not panel.generate.disabled
+    assert hint(panel).endswith(" GiB of VRAM, anyway.")
     machine["now"] = Machine.of("RTX 3060", ram=1)
     panel.refresh()
     assert panel.generate.disabled
