@@ -14,6 +14,7 @@ from cogmagic._api.status import Status
 from cogmagic._session import run as run_module
 from cogmagic._session.hot import Hot
 from cogmagic._session.session import Session
+from cogmagic._tiers.base import Placement, Tier
 from cogmagic._units import GIB
 from tests.helpers.toy import PROMPT, QUICK
 
@@ -25,8 +26,8 @@ def placings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     original = run_module.placed
 
     class Watched:
-        def __init__(self, pipe: Any, tier: str, device: Any, **how: Any) -> None:
-            self.tier, self.context = tier, original(pipe, tier, device, **how)  # type: ignore[arg-type]
+        def __init__(self, pipe: Any, tier: Tier, placement: Placement) -> None:
+            self.tier, self.context = tier.name, original(pipe, tier, placement)
 
         def __enter__(self) -> None:
             told.append(self.tier)
