@@ -11,7 +11,7 @@ import pytest
 from cogmagic._footprint.curves import Curve, Peak
 from cogmagic._footprint.footprint import footprint
 from cogmagic._models.catalog import DTYPES, MODELS, Dtype
-from tests.helpers.footprints import afresh, near, wish
+from tests.helpers.footprints import fresh_footprint, near, request_for
 
 
 def sample() -> list[Any]:
@@ -43,18 +43,18 @@ def sample() -> list[Any]:
 def test_lines_between_stored_points_are_close_to_fresh_traces(
     script: ModuleType, shape: tuple[Any, ...], guidance: float, dtype: Dtype
 ) -> None:
-    request = wish(*shape, guidance_scale=guidance)
+    request = request_for(*shape, guidance_scale=guidance)
     lean = dtype == "float16"
-    ours = footprint(request, dtype, lean=lean)
-    true = afresh(script, request, dtype, lean=lean)
+    stored = footprint(request, dtype, lean=lean)
+    fresh = fresh_footprint(script, request, dtype, lean=lean)
     for name in ("text_encoder", "transformer", "vae", "tokens", "encode"):
-        assert getattr(ours, name) == getattr(true, name)
+        assert getattr(stored, name) == getattr(fresh, name)
     for phase in ("denoise", "decode", "encode_image"):
-        found, traced = getattr(ours, phase), getattr(true, phase)
-        assert (found is None) == (traced is None)
-        if found is not None:
-            near(found, Peak(traced.peak, traced.leaf_peak))
-            assert found.operations == pytest.approx(traced.operations, rel=1e-9)
+        predicted, traced = getattr(stored, phase), getattr(fresh, phase)
+        assert (predicted is None) == (traced is None)
+        if predicted is not None:
+            near(predicted, Peak(traced.peak, traced.leaf_peak))
+            assert predicted.operations == pytest.approx(traced.operations, rel=1e-9)
 
 
 def test_lines_pass_through_points_and_round_up() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from cogmagic._footprint.configs import table
 from cogmagic._footprint.footprint import footprint
-from tests.helpers.footprints import configs_for, model_named, near, wish
+from tests.helpers.footprints import configs_for, model_named, near, request_for
 
 
 @pytest.mark.parametrize("learned", [False, True])
@@ -41,7 +41,7 @@ def test_stored_positions_have_the_loaders_dtype(tmp_path: Path, learned: bool) 
     "shape", [("5b", 400, 272, 9), ("tiny", 208, 176, 33), ("tiny", 96, 96, 17)]
 )
 def test_footprint_of_parts_equals_whole_passes(script: ModuleType, shape: tuple[Any, ...]) -> None:
-    request = wish(*shape)
+    request = request_for(*shape)
     ours = footprint(request, request.model.dtype)
     for phase, (peak, operations) in script.naive(request).items():
         near(getattr(ours, phase), peak)
@@ -57,7 +57,7 @@ def test_lean_footprint_matches_a_traced_lean_decode() -> None:
     from cogmagic._pipeline.empty import empty_component
     from cogmagic._pipeline.lean_decode import lean_decoding
 
-    request = wish("tiny", 208, 176, 33)
+    request = request_for("tiny", 208, 176, 33)
     configs = table()["models"]["tiny"]["configs"]
     vae = empty_component("vae", configs["vae"], "bfloat16")
     vae.enable_tiling()

@@ -18,16 +18,16 @@ TIERS = ("none", "model", "stream", "staged", "sequential")
 
 @pytest.fixture
 def frames(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is written, clip by clip."""
-    kept: list[Any] = []
+    """The frames of each video that is written."""
+    clips: list[Any] = []
     write = save.write_mp4
 
     def keep(part: Any, clip: Any, *rest: Any) -> None:
-        kept.append(clip.astype(np.int16))
+        clips.append(clip.astype(np.int16))
         write(part, clip, *rest)
 
     monkeypatch.setattr(save, "write_mp4", keep)
-    return kept
+    return clips
 
 
 @pytest.mark.slow

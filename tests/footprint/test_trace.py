@@ -35,9 +35,9 @@ class TestTrace:
         from cogmagic._footprint.trace import traced
 
         with traced(nn.Identity()) as trace:
-            held = [torch.empty(n, dtype=torch.uint8, device="meta") for n in (1, 512, 513)]
+            tensors = [torch.empty(n, dtype=torch.uint8, device="meta") for n in (1, 512, 513)]
             assert trace.live == 512 * 4
-        assert len(held) == 3
+        assert len(tensors) == 3
 
     def test_weights_of_a_leaf_count_while_it_runs(self) -> None:
         import torch

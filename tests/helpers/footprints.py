@@ -20,7 +20,7 @@ def model_named(name: str) -> Model:
     return found
 
 
-def wish(name: str, width: int, height: int, frames: int, **more: Any) -> Request:
+def request_for(name: str, width: int, height: int, frames: int, **more: Any) -> Request:
     from PIL import Image
 
     model = model_named(name)
@@ -33,7 +33,9 @@ def configs_for(script: ModuleType, model: Model) -> dict[str, Any]:
     return {p: known | script.published(model)[p] for p, known in script.defaults().items()}
 
 
-def afresh(script: ModuleType, request: Request, dtype: Dtype, *, lean: bool = False) -> Footprint:
+def fresh_footprint(
+    script: ModuleType, request: Request, dtype: Dtype, *, lean: bool = False
+) -> Footprint:
     """The footprint from traces at just this request's sizes."""
     from cogmagic._footprint.passes import profile
 

@@ -31,7 +31,7 @@ def train(folder: Path, processes: int, scenarios: str, **options: str) -> Train
         options: mixed precision, DeepSpeed's stage, a wrapped transformer.
 
     Returns:
-        By scenario, what each process tells.
+        The reports of the processes, by scenario.
     """
     command = [str(LOOP), str(folder), scenarios, *(f"{k}={v}" for k, v in options.items())]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -10,7 +10,7 @@ import pytest
 from cogmagic._footprint.footprint import footprint
 from cogmagic._footprint.work import Work
 from tests.helpers.benchmarks import BENCHMARKS
-from tests.helpers.footprints import wish
+from tests.helpers.footprints import request_for
 
 # What cuBLAS takes on an H100, as seen there after everything else was freed.
 WORKSPACE = 33 * 2**20
@@ -26,7 +26,7 @@ def measured() -> list[Any]:
 @pytest.mark.parametrize("row", measured())
 def test_predicted_peak_of_each_phase_matches_measured_runs(row: dict[str, Any]) -> None:
     width, height = map(int, row["size"].split("x"))
-    ours = footprint(wish(row["model"], width, height, row["num_frames"]), row["dtype"])
+    ours = footprint(request_for(row["model"], width, height, row["num_frames"]), row["dtype"])
     text, transformer, vae = (
         part.weights for part in (ours.text_encoder, ours.transformer, ours.vae)
     )

@@ -24,14 +24,14 @@ def test_run_in_a_thread_is_cancelled_in_every_phase(
     reached, go_on = threading.Event(), threading.Event()
     ended: list[BaseException] = []
 
-    def hold(progress: Progress) -> None:
+    def pause(progress: Progress) -> None:
         if progress.phase == phase:
             reached.set()
             go_on.wait(600)
 
     def work() -> None:
         try:
-            cogmagic.generate(PROMPT, model=str(toy), on_progress=hold, **QUICK)
+            cogmagic.generate(PROMPT, model=str(toy), on_progress=pause, **QUICK)
         except BaseException as error:
             ended.append(error)
 
@@ -65,22 +65,22 @@ def test_load_is_cancelled_between_two_tensors(
 
 
 def test_check_between_operations_is_not_called_again_once_it_raises(toy: Path) -> None:
-    asked = 0
+    calls = 0
 
     def check() -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 100:
+        nonlocal calls
+        calls += 1
+        if calls == 100:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), checked_between_operations(check):
         load(toy, "t2v", "float32")
-    assert asked == 100
+    assert calls == 100
     pipe = load(toy, "t2v", "float32")
     before = [p.data_ptr() for p in pipe.transformer.parameters()]
-    asked = 0
+    calls = 0
     cpu = torch.device("cpu")
     with pytest.raises(KeyboardInterrupt), placed(pipe, "none", cpu, check=check):
         pass
-    assert asked == 100
+    assert calls == 100
     assert [p.data_ptr() for p in pipe.transformer.parameters()] == before

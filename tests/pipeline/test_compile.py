@@ -25,9 +25,9 @@ def test_compiled_blocks_give_near_frames_and_are_restored(
     }  # fmt: skip
     frames: list[Any] = []
 
-    def write(path: Path, found: Any, *rest: Any) -> None:
-        frames.append(found)
-        write_mp4(path, found, *rest)
+    def write(path: Path, clip: Any, *rest: Any) -> None:
+        frames.append(clip)
+        write_mp4(path, clip, *rest)
 
     monkeypatch.setattr("cogmagic._session.save.write_mp4", write)
     cogmagic.generate(PROMPT, **(options | {"compile": False}))

@@ -16,9 +16,9 @@ def test_fp8_weights_are_one_byte_each_and_close(toy: Path) -> None:
     mine = list(narrowable_linears(wide.transformer.transformer_blocks))
     theirs = [m for m in narrow.transformer.modules() if isinstance(m, fp8_linear())]
     assert len(mine) == len(theirs) == 6 * len(wide.transformer.transformer_blocks)
-    for linear, kept in zip(mine, theirs, strict=True):
-        assert kept.weight.element_size() == 1
-        off = (kept.weight.float() * kept.scale - linear.weight).abs()
+    for linear, narrow_linear in zip(mine, theirs, strict=True):
+        assert narrow_linear.weight.element_size() == 1
+        off = (narrow_linear.weight.float() * narrow_linear.scale - linear.weight).abs()
         largest = linear.weight.abs().amax(dim=1, keepdim=True)
         # Half a step of three bits of mantissa, or of the smallest numbers of the format.
         assert (off <= linear.weight.abs() / 16 * 1.001 + largest / 448 * 2**-9).all()

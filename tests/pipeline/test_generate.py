@@ -14,12 +14,12 @@ from tests.helpers.toy import PROMPT, QUICK
 
 
 def test_clip_larger_than_a_tile_is_decoded(toy: Path, cwd: Path, session: Session) -> None:
-    told: list[Progress] = []
+    progress: list[Progress] = []
     video = cogmagic.generate(
-        PROMPT, model=str(toy), width=240, height=160, on_progress=told.append, **QUICK
+        PROMPT, model=str(toy), width=240, height=160, on_progress=progress.append, **QUICK
     )
     assert video.frames().shape == (9, 160, 240, 3)
-    assert (told[-2].phase, told[-2].done, told[-2].total) == ("decode", 6, 6)
+    assert (progress[-2].phase, progress[-2].done, progress[-2].total) == ("decode", 6, 6)
 
 
 def test_padding_of_cogvideox_1_5_is_cut_off(tmp_path: Path, session: Session) -> None:
@@ -39,8 +39,8 @@ def test_cogvideox_1_5_generates_sizes_beyond_its_configured_grid(
     from tests.helpers.checkpoints import save_checkpoint
 
     folder = save_checkpoint(tmp_path / "v15", v15=True)  # its configuration says 96×96
-    wish = {"model": str(folder), "save": tmp_path, **QUICK, "num_frames": 17}
-    video = cogmagic.generate(PROMPT, width=width, height=height, **wish)
+    options = {"model": str(folder), "save": tmp_path, **QUICK, "num_frames": 17}
+    video = cogmagic.generate(PROMPT, width=width, height=height, **options)
     assert video.frames().shape == (17, height, width, 3)
 
 

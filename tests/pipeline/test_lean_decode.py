@@ -84,14 +84,14 @@ def same(vae: Any, z: torch.Tensor, **options: Any) -> None:
 
 def state(vae: Any) -> list[dict[str, Any]]:
     """Everything that hangs on the modules, by what it is and not by what it is worth."""
-    kept = []
+    states = []
     for module in vae.modules():
         known = dict(vars(module))
         for name, value in known.items():
             if isinstance(value, dict):
                 known[name] = {key: id(item) for key, item in value.items()}
-        kept.append(known)
-    return kept
+        states.append(known)
+    return states
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ def test_previews_are_shown_in_every_tier_and_change_no_frame(
 ) -> None:
     monkeypatch.setattr(_preview, "_TIME_SHARE", 1.0)
     seen: list[Any] = []
-    wish: dict[str, Any] = {"model": str(toy), "tier": tier, "seed": 3, "num_inference_steps": 3}
-    plain = cogmagic.generate("a red circle", **wish)
-    shown = cogmagic.generate("a red circle", on_preview=seen.append, **wish)
+    options: dict[str, Any] = {"model": str(toy), "tier": tier, "seed": 3, "num_inference_steps": 3}
+    plain = cogmagic.generate("a red circle", **options)
+    shown = cogmagic.generate("a red circle", on_preview=seen.append, **options)
     assert shown.report.frames_sha256 == plain.report.frames_sha256
     assert len(seen) == 3
     frames, height, width, colours = seen[0].shape

@@ -58,13 +58,13 @@ def test_full_disk_leaves_no_partial_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    kept = texts(tmp_path)
-    kept.write([torch.ones(1, 4, 2)] * 2)
-    assert kept.read() is None
+    cache = cache_for(tmp_path)
+    cache.write([torch.ones(1, 4, 2)] * 2)
+    assert cache.read() is None
     assert list((own_cache / "prompts-v1").iterdir()) == []
 
 
-def texts(tmp_path: Path, prompt: str = PROMPT, **options: Any) -> PromptCache:
+def cache_for(tmp_path: Path, prompt: str = PROMPT, **options: Any) -> PromptCache:
     model = catalogued("tiny")
     assert model is not None
     for part in ("text_encoder", "tokenizer"):
@@ -75,44 +75,44 @@ def texts(tmp_path: Path, prompt: str = PROMPT, **options: Any) -> PromptCache:
 
 
 def test_file_name_depends_on_all_that_determines_embeddings(tmp_path: Path) -> None:
-    kept = texts(tmp_path)
-    assert kept.read() is None
-    kept.write([torch.ones(1, 4, 2), torch.zeros(1, 4, 2)])
-    assert kept.read() is not None
-    assert texts(tmp_path, "another").read() is None
-    assert texts(tmp_path, negative_prompt="dark").read() is None
-    assert texts(tmp_path, guidance_scale=1.0).read() is not None  # the prompt alone
+    cache = cache_for(tmp_path)
+    assert cache.read() is None
+    cache.write([torch.ones(1, 4, 2), torch.zeros(1, 4, 2)])
+    assert cache.read() is not None
+    assert cache_for(tmp_path, "another").read() is None
+    assert cache_for(tmp_path, negative_prompt="dark").read() is None
+    assert cache_for(tmp_path, guidance_scale=1.0).read() is not None  # the prompt alone
     model = catalogued("tiny")
     assert model is not None
     request = Request.of(PROMPT, model)
     assert PromptCache(request, tmp_path, "bfloat16", "cpu").read() is None
     assert PromptCache(request, tmp_path, "float32", "H100").read() is None
     os.utime(tmp_path / "text_encoder" / "file", (1, 1))  # trained anew
-    assert texts(tmp_path).read() is None
+    assert cache_for(tmp_path).read() is None
 
 
 def test_damaged_files_and_unwritable_folders_are_no_error(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = texts(tmp_path)
-    kept.write([torch.ones(1, 4, 2)] * 2)
+    cache = cache_for(tmp_path)
+    cache.write([torch.ones(1, 4, 2)] * 2)
     for file in (own_cache / "prompts-v1").iterdir():
         file.write_bytes(b"cut short")
-    assert kept.read() is None
+    assert cache.read() is None
     (tmp_path / "a file").touch()
     monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path / "a file"))
-    kept = texts(tmp_path)
-    kept.write([torch.ones(1, 4, 2)] * 2)
-    assert kept.read() is None
+    cache = cache_for(tmp_path)
+    cache.write([torch.ones(1, 4, 2)] * 2)
+    assert cache.read() is None
 
 
 def test_least_recently_used_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cogmagic._pipeline.prompt_cache._MAX_BYTES", 13_000)
-    found = [texts(tmp_path, f"prompt {i}", guidance_scale=1.0) for i in range(4)]
-    for age, kept in enumerate(found[:3]):
-        kept.write([torch.ones(1, 1000)])  # 4 kB each
-        (file,) = kept._files
+    caches = [cache_for(tmp_path, f"prompt {i}", guidance_scale=1.0) for i in range(4)]
+    for age, cache in enumerate(caches[:3]):
+        cache.write([torch.ones(1, 1000)])  # 4 kB each
+        (file,) = cache._files
         os.utime(file, (1000 + age, 1000 + age))
-    found[0].read()
-    found[3].write([torch.ones(1, 1000)])
-    assert [kept.read() is not None for kept in found] == [True, False, True, True]
+    caches[0].read()
+    caches[3].write([torch.ones(1, 1000)])
+    assert [cache.read() is not None for cache in caches] == [True, False, True, True]

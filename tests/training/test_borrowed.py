@@ -65,12 +65,12 @@ def test_prompts_are_encoded_once(accelerator: Any, pipe: Any, tmp_path: Path) -
 def test_encoding_layer_by_layer_gives_the_same_embeddings(
     accelerator: Any, pipe: Any, tmp_path: Path
 ) -> None:
-    found = []
+    embeddings = []
     for layerwise in (False, True):
         with validation(pipe, accelerator, folder=tmp_path) as v:
             samples = v._samples([SMALL | {"prompt": "a blue square"}])
             with v._borrowed.encoding(layerwise=layerwise), torch.no_grad():
                 v._prompts.cache.clear()
-                found.append(v._prompts.encode(samples[0].request)[0])
+                embeddings.append(v._prompts.encode(samples[0].request)[0])
         assert not any(hasattr(m, "_hf_hook") for m in pipe.text_encoder.modules())
-    assert torch.equal(*found)
+    assert torch.equal(*embeddings)

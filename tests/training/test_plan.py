@@ -23,9 +23,9 @@ def test_unknown_dtype_is_refused(accelerator: Any, pipe: Any) -> None:
 
 def test_plan_on_described_machines() -> None:
     machine = cogmagic.Machine.of("RTX 4090")
-    found = cogmagic.plan(model="5b", context="training", machine=machine)
-    assert found.tier == "model"
-    assert found.needs["encode"] > 8 * 2**30
+    whole = cogmagic.plan(model="5b", context="training", machine=machine)
+    assert whole.tier == "model"
+    assert whole.needs["encode"] > 8 * 2**30
     busy = cogmagic.Machine.of("RTX 4090", vram=9.5)
     assert cogmagic.plan(model="5b", context="training", machine=busy).tier == "sequential"
     full = cogmagic.Machine.of("RTX 4090", vram=2.0)

@@ -18,7 +18,7 @@ def test_requests_are_checked_before_anything_is_written(
 ) -> None:
     folder = tmp_path / "videos"
     with validation(pipe, accelerator, folder=folder) as v:
-        for wish, said in (
+        for requests, message in (
             ([], "has no request"),
             ("a fox", "list of requests"),
             ([{"prompt": "a fox", "num_frames": 10}], "Nearest: --num-frames 9 or 17"),
@@ -34,8 +34,8 @@ def test_requests_are_checked_before_anything_is_written(
             ([{"prompt": "a fox", "dtype": "bfloat16"}], r"validation\(dtype=...\)"),
             ([5], "Request 0 is 5"),
         ):
-            with pytest.raises(RequestError, match=said) as error:
-                v.generate(wish)
+            with pytest.raises(RequestError, match=message) as error:
+                v.generate(requests)
             assert "\n" not in str(error.value)
         with pytest.raises(RequestError, match="step='10' is not a whole number"):
             v.generate(["a fox"], step="10")
