@@ -30,7 +30,7 @@ class HostCopy:
     def nbytes(self) -> int:
         """Bytes of all distinct tensors."""
         tensors = [host for *_, host in self._parameters] + [host for *_, host in self._buffers]
-        return sum({t.data_ptr(): t.numel() * t.element_size() for t in tensors}.values())
+        return sum({t.data_ptr(): t.nbytes for t in tensors}.values())
 
     def onload(self, device: torch.device, dtype: torch.dtype | None = None) -> None:
         """Give `device` a copy of everything, floating point in `dtype` if one is given."""

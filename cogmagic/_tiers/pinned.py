@@ -66,7 +66,7 @@ class PinnedWeights:
         for module, block in zip(self._modules, self._blocks, strict=True):
             start = 0
             for parameter in module.parameters():
-                size = parameter.numel() * parameter.element_size()
+                size = parameter.nbytes
                 view = block[start : start + size].view(parameter.dtype).view(parameter.shape)
                 work.append((parameter, view, size))
                 start += _aligned(size)
@@ -125,7 +125,7 @@ def _moved(item: tuple[nn.Parameter, torch.Tensor, int]) -> int:
 
 
 def _size(module: nn.Module) -> int:
-    return max(sum(_aligned(p.numel() * p.element_size()) for p in module.parameters()), 1)
+    return max(sum(_aligned(p.nbytes) for p in module.parameters()), 1)
 
 
 def _aligned(nbytes: int) -> int:
