@@ -42,8 +42,8 @@ def main() -> None:
     for scenario in scenarios.split(","):
         folder = Path(out) / scenario
         folder.mkdir(exist_ok=True)
-        told = Loop(options | {"validate": scenario}).run(folder)
-        (folder / f"{rank}.json").write_text(json.dumps(told))
+        report = Loop(options | {"validate": scenario}).run(folder)
+        (folder / f"{rank}.json").write_text(json.dumps(report))
         gc.collect()
         AcceleratorState._reset_state()
         GradientState._reset_state()
@@ -113,8 +113,8 @@ class Loop:
                 grew.append(allocated() - held)
                 differences += [k for k in before if before[k] != after[k]]
         self.accelerator.wait_for_everyone()
-        told = {"losses": losses, "differences": differences, "grew": grew}
-        return told | {"notes": notes, "videos": videos}
+        report = {"losses": losses, "differences": differences, "grew": grew}
+        return report | {"notes": notes, "videos": videos}
 
     def step(self) -> float:
         config = self.model.config
@@ -176,30 +176,30 @@ class Loop:
         return f"{p.dtype} {p.device} {p.requires_grad} {where}"
 
     def state(self) -> dict[str, str]:
-        """All that training relies on."""
+        """All state that training relies on."""
         parts = {n: m for n, m in self.pipe.components.items() if isinstance(m, torch.nn.Module)}
-        found = {
+        state = {
             f"{name}.{key}": self.tensor(p)
             for name, module in parts.items()
             for key, p in (*module.named_parameters(), *module.named_buffers())
         }
-        found |= {
+        state |= {
             f"{name}.{key} mode": str(sub.training)
             for name, module in parts.items()
             for key, sub in module.named_modules()
         }
-        found["torch"] = digest(torch.get_rng_state().tolist())
-        found["numpy"] = digest(np.random.get_state(legacy=False))
-        found["python"] = digest(random.getstate())
-        found["attributes"] = str([sorted(m.__dict__) for m in parts.values()])
-        found["pipe"] = (
+        state["torch"] = digest(torch.get_rng_state().tolist())
+        state["numpy"] = digest(np.random.get_state(legacy=False))
+        state["python"] = digest(random.getstate())
+        state["attributes"] = str([sorted(m.__dict__) for m in parts.values()])
+        state["pipe"] = (
             f"{self.pipe.config} {self.pipe.scheduler.config} {self.pipe.vae.use_tiling}"
         )
-        found["config"] = str(self.model.config)
-        found["bar"] = str(getattr(self.pipe, "_progress_bar_config", {}))
+        state["config"] = str(self.model.config)
+        state["bar"] = str(getattr(self.pipe, "_progress_bar_config", {}))
         if torch.cuda.is_available():
-            found["cuda"] = digest(torch.cuda.get_rng_state().tolist())
-        return found
+            state["cuda"] = digest(torch.cuda.get_rng_state().tolist())
+        return state
 
 
 if __name__ == "__main__":

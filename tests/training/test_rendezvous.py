@@ -25,8 +25,8 @@ def zero_3(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def test_failure_in_one_process_is_raised_in_the_others(plain: Trained) -> None:
     main, other = plain["raise-one"]
     assert main["notes"] == ["RuntimeError: injected"] * 2
-    said = "TrainingError: The validation failed in process 0 (RuntimeError: injected)."
-    assert other["notes"] == [said] * 2
+    failure = "TrainingError: The validation failed in process 0 (RuntimeError: injected)."
+    assert other["notes"] == [failure] * 2
     assert main["losses"] == other["losses"]
     assert main["differences"] == other["differences"] == []
 
@@ -36,9 +36,9 @@ def test_refusal_in_one_process_is_raised_in_the_others(
     launch: str, request: pytest.FixtureRequest
 ) -> None:
     main, other = request.getfixturevalue(launch)["refuse-one"]
-    (told,), (refused,) = main["notes"], other["notes"]
+    (raised,), (refused,) = main["notes"], other["notes"]
     assert refused.startswith("RequestError: ")
-    assert told == (
+    assert raised == (
         f"TrainingError: The validation was refused in process 1 ({refused.partition(': ')[2]})."
     )
     assert len(main["losses"]) == len(other["losses"]) == 4
@@ -49,13 +49,13 @@ def test_refusal_in_one_process_is_raised_in_the_others(
 
 @deepspeed
 def test_existing_files_are_refused_by_all_processes_of_zero_3(zero_3: Trained) -> None:
-    for told in zero_3["keep"]:
-        assert len(told["losses"]) == 4
-        assert "already exists. Pass another step=" in told["notes"][0]
-        assert len(told["videos"]) == 3
+    for report in zero_3["keep"]:
+        assert len(report["losses"]) == 4
+        assert "already exists. Pass another step=" in report["notes"][0]
+        assert len(report["videos"]) == 3
 
 
 def test_different_requests_in_one_process_are_refused(plain: Trained) -> None:
-    for rank, told in enumerate(plain["other-one"]):
-        assert told["notes"][0].startswith(f"TrainingError: Process {1 - rank} was given other")
-        assert len(told["videos"]) == 3
+    for rank, report in enumerate(plain["other-one"]):
+        assert report["notes"][0].startswith(f"TrainingError: Process {1 - rank} was given other")
+        assert len(report["videos"]) == 3
