@@ -22,11 +22,12 @@ _REPEAT_AFTER = 5.0
 
 
 @contextmanager
-def interrupts_once(stop: threading.Event) -> Iterator[None]:
+def interrupts_once(stop: threading.Event, repeat_after: float = _REPEAT_AFTER) -> Iterator[None]:
     """Interrupt the block at the first SIGINT; a second one must not interrupt its clean-up.
 
     Args:
         stop: set as well, so that the run ends at its next block even if the error is lost.
+        repeat_after: seconds after which a press counts again.
     """
     handler = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
@@ -38,7 +39,7 @@ def interrupts_once(stop: threading.Event) -> Iterator[None]:
     def press(_: int, frame: FrameType | None) -> None:
         nonlocal pressed
         now = time.monotonic()
-        if now - pressed < _REPEAT_AFTER:
+        if now - pressed < repeat_after:
             return
         pressed = now
         stop.set()

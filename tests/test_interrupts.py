@@ -68,11 +68,9 @@ def test_second_interrupt_does_not_disturb_the_clean_up() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_interrupt_works_again_after_one_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cogmagic._interrupts._REPEAT_AFTER", 0.0)
-
+def test_interrupt_works_again_after_one_was_lost() -> None:
     def run() -> None:
-        with interrupts_once(threading.Event()):
+        with interrupts_once(threading.Event(), repeat_after=0.0):
             with suppress(KeyboardInterrupt):
                 press()
             press()

@@ -62,7 +62,8 @@ class PastRun:
 class History:
     """The file of past runs. A file that cannot be read or written is never an error."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, lock_seconds: float = _LOCK_SECONDS) -> None:
+        self._lock_seconds = lock_seconds
         self.path = (folder or cache_folder()) / f"history-v{_VERSION}.jsonl"
         self.note = ""
         """What was wrong with the file and where it was moved; empty if nothing."""
@@ -132,7 +133,7 @@ class History:
     def _locked(self) -> Iterator[bool]:
         """Lock the history against other kernels; yields whether that was possible."""
         with self.path.with_suffix(".lock").open("a+b") as file:
-            end = time.monotonic() + _LOCK_SECONDS
+            end = time.monotonic() + self._lock_seconds
             locked = try_lock(file.fileno())
             while locked is False and time.monotonic() < end:
                 time.sleep(0.01)

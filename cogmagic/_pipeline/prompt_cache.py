@@ -75,8 +75,13 @@ class PromptCache:
                 return None
         return tuple(embeddings)
 
-    def write(self, embeddings: list[torch.Tensor]) -> None:
-        """Store the embeddings; a folder that cannot be written is no error."""
+    def write(self, embeddings: list[torch.Tensor], max_bytes: int = _MAX_BYTES) -> None:
+        """Store the embeddings; a folder that cannot be written is no error.
+
+        Args:
+            embeddings: one for each prompt.
+            max_bytes: the size to which the least recently used files are then removed.
+        """
         from safetensors.torch import save
 
         with suppress(OSError):
@@ -84,7 +89,7 @@ class PromptCache:
             for file, embeds in zip(self._files, embeddings, strict=True):
                 data = save({"embeds": embeds.detach().cpu().contiguous()})
                 write_atomically(file, data)
-            _trim()
+            _trim(max_bytes)
 
     @staticmethod
     def clear() -> int:
@@ -104,13 +109,13 @@ def _cached_files() -> Iterator[Path]:
     return _folder().glob("*.safetensors")
 
 
-def _trim() -> None:
+def _trim(max_bytes: int) -> None:
     """Remove the least recently used files until the rest is small enough."""
     stats = sorted(((f, f.stat()) for f in _cached_files()), key=lambda fs: -fs[1].st_mtime)
     total = 0
     for file, stat in stats:
         total += stat.st_size
-        if total > _MAX_BYTES:
+        if total > max_bytes:
             file.unlink()
 
 

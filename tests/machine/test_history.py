@@ -159,13 +159,10 @@ def test_symbolic_link_is_preserved(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="fcntl")
-def test_lock_that_is_never_released_does_not_block(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_that_is_never_released_does_not_block(tmp_path: Path) -> None:
     import fcntl
 
-    monkeypatch.setattr("cogmagic._machine.history._LOCK_SECONDS", 0.05)
-    history = History(tmp_path)
+    history = History(tmp_path, lock_seconds=0.05)
     history.path.write_text((json.dumps(ROW) + "\n") * 500)
     with history.path.with_suffix(".lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)

@@ -35,7 +35,7 @@ def test_repeated_prompt_needs_no_text_encoder(
     assert session.loaded.pipe.text_encoder is encoder
     cogmagic.generate("a blue square", tier=tier, **options)
     assert called
-    assert cogmagic.release(prompts=True).endswith("forgot 3 prompts.")
+    assert cogmagic.release(prompts=True).endswith("deleted 3 cached prompts.")
 
 
 def test_damaged_embeddings_are_encoded_again(
@@ -106,13 +106,12 @@ def test_damaged_files_and_unwritable_folders_are_no_error(
     assert cache.read() is None
 
 
-def test_least_recently_used_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cogmagic._pipeline.prompt_cache._MAX_BYTES", 13_000)
+def test_least_recently_used_go_first(tmp_path: Path) -> None:
     caches = [cache_for(tmp_path, f"prompt {i}", guidance_scale=1.0) for i in range(4)]
     for age, cache in enumerate(caches[:3]):
         cache.write([torch.ones(1, 1000)])  # 4 kB each
         (file,) = cache._files
         os.utime(file, (1000 + age, 1000 + age))
     caches[0].read()
-    caches[3].write([torch.ones(1, 1000)])
+    caches[3].write([torch.ones(1, 1000)], max_bytes=13_000)
     assert [cache.read() is not None for cache in caches] == [True, False, True, True]

@@ -75,15 +75,15 @@ class Peaks:
         self.bytes |= {i: max(n, self.bytes.get(i, 0)) for i, n in reserved.items()}
 
 
-def player(video: Video) -> str:
+def player(video: Video, limit: int = _PLAYER_LIMIT) -> str:
     """The HTML player of a video, embedded because a link would be relative to the page.
 
-    Nothing of it is stored in the notebook. A video over 64 MB is named instead.
+    Nothing of it is stored in the notebook. A video over `limit` bytes is named instead.
     """
     path = video.path
-    large = video.unsaved is None and path.is_file() and path.stat().st_size > _PLAYER_LIMIT
+    large = video.unsaved is None and path.is_file() and path.stat().st_size > limit
     if not large:
-        return replace(video, embed_limit=_PLAYER_LIMIT).player_html()
+        return replace(video, embed_limit=limit).player_html()
     size = f"{path.stat().st_size / 1e6:.0f} MB"
     return f"<div>{escape(plain_line(str(path)))} ({size}) is too large to play here.</div>"
 

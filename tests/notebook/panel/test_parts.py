@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 import cogmagic
 from cogmagic._notebook.panel.parts import Peaks, player
 from cogmagic._notebook.panel.widget import Panel
@@ -20,13 +18,10 @@ def test_peaks_are_the_highest_of_all_phases() -> None:
     assert peaks.bytes == {0: 7, 1: 2}
 
 
-def test_large_video_is_embedded_and_huge_one_is_named(
-    panel: Panel, toy: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_video_is_embedded_and_huge_one_is_named(panel: Panel, toy: Path, cwd: Path) -> None:
     video = cogmagic.generate(PROMPT, model=str(toy), num_inference_steps=1)
     assert 'src="data:video/mp4' in player(replace(video, embed_limit=0))
-    monkeypatch.setattr("cogmagic._notebook.panel.parts._PLAYER_LIMIT", 10)
-    assert "too large" in player(video)
-    assert video.path.name in player(video)
+    assert "too large" in player(video, limit=10)
+    assert video.path.name in player(video, limit=10)
     video.path.unlink()
     assert "no longer exists" in player(video)
