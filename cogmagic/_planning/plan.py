@@ -176,7 +176,7 @@ def table(plan: Plan) -> str:
         mark = "→" if candidate.tier == plan.tier else " "
         lines.append(mark + _row(candidate)[1:])
     title = "" if tier.title == tier.name else f" ({tier.title})"
-    help_ = "faster   with" if plan.fits else "to fit   add"
+    help_ = "faster   with" if plan.fits else "helps   "
     lines += [
         f"tier     {tier.name}{title}: {tier.meaning}",
         f"why      {plan.reason}",

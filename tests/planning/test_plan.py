@@ -21,3 +21,12 @@ def test_candidates_have_what_the_plan_has() -> None:
     assert reasons["none"].endswith(" GiB of VRAM")
     data = json.loads(as_json(found))["candidates"]
     assert [c["reason"] for c in data] == list(reasons.values())
+
+
+def test_table_labels_what_would_make_it_faster_or_fit() -> None:
+    fits = cogmagic.plan(model="5b", machine=Machine.of("RTX 4090"))
+    assert "\nfaster   with 1.51 GiB more VRAM: no offload\n" in str(fits)
+    too_small = cogmagic.plan(model="5b", machine=Machine.of(vram=4))
+    assert not too_small.fits
+    for change in too_small.changes:
+        assert f"\nhelps    {change}\n" in str(too_small)
