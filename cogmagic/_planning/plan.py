@@ -133,6 +133,8 @@ def _lacks_disk(plan: Plan) -> bool:
 
 def _does_not_fit(plan: Plan) -> str:
     r, reason = plan.request, plan.reason.removeprefix("no tier fits: ")
+    if plan.chosen and not plan.options.cautious:
+        reason = f"{plan.placement.title} {plan.chosen.reason}"
     text = f"{r.model.name} at {r.size} with {r.num_frames} frames does not fit: {reason}"
     text += f" ({plan.where})."
     if plan.changes:

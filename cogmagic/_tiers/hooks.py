@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
-__all__ = ["forget_hooks", "modules", "unhook"]
+__all__ = ["compute_on", "forget_hooks", "modules", "unhook"]
 
 _GROUP_OFFLOADING = (
     "lazy_prefetch_group_offloading",
@@ -32,6 +33,15 @@ def forget_hooks(pipe: Any) -> None:
     pipe._all_hooks = []
     for name in ("_offload_gpu_id", "_offload_device", "maybe_free_model_hooks"):
         pipe.__dict__.pop(name, None)
+
+
+def compute_on(module: nn.Module, device: torch.device) -> None:
+    """Have the pipeline, which asks the first hook that it meets, put its tensors on `device`."""
+    from accelerate.hooks import ModelHook, add_hook_to_module
+
+    hook = ModelHook()
+    hook.execution_device = device
+    add_hook_to_module(module, hook)
 
 
 def unhook(module: nn.Module) -> None:

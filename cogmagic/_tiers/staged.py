@@ -75,8 +75,7 @@ class Staged(Tier):
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
         """Have each empty component filled when it is called, and emptied when another is."""
-        from accelerate.hooks import ModelHook, add_hook_to_module
-
+        from cogmagic._tiers.hooks import compute_on
         from cogmagic._tiers.host_copy import HostCopy
         from cogmagic._tiers.residency import Residency
 
@@ -87,9 +86,7 @@ class Staged(Tier):
             module = getattr(pipe, name)
             if module is None:
                 continue
-            hook = ModelHook()
-            hook.execution_device = placement.device  # where the pipeline puts its tensors
-            add_hook_to_module(module, hook)
+            compute_on(module, placement.device)
             called = [module.encoder, module.decoder] if name == "vae" else [module]
             load = partial(_fill, module, name, source, placement.device, placement.check)
             residency.add(called, load, HostCopy([module]).restore)

@@ -23,7 +23,7 @@ def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
     import torch
 
     from cogmagic._machine import rates as _rates
-    from cogmagic._session import calibration as _experience
+    from cogmagic._session import calibration as calibration
 
     made: list[int] = []
 
@@ -35,26 +35,26 @@ def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
         "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
     )
     monkeypatch.setattr("cogmagic._machine.probe.probe", probe)
-    monkeypatch.setattr(_experience, "_probed", set())
-    monkeypatch.setattr(_experience, "use_expandable_segments", lambda: None)
-    monkeypatch.setattr(_experience, "checked_by_torch", lambda machine: machine)
+    monkeypatch.setattr(calibration, "_probed", set())
+    monkeypatch.setattr(calibration, "use_expandable_segments", lambda: None)
+    monkeypatch.setattr(calibration, "checked_by_torch", lambda machine: machine)
     monkeypatch.setattr(torch.random, "fork_rng", lambda _: nullcontext())
     for _ in range(2):
-        machine = _experience.ready(Machine.detect(), ())
+        machine = calibration.calibrated(Machine.detect(), ())
         assert machine.rates is not None
         assert (machine.rates.source, machine.rates.probes, len(made)) == ("probe", 1, 1)
     _rates.delete_probes(own_cache)
     assert Machine.detect().rates != machine.rates
-    again = _experience.ready(Machine.detect(), ())
+    again = calibration.calibrated(Machine.detect(), ())
     assert again.rates is not None
     assert (again.rates.probes, len(made)) == (1, 2)
     for kernel in range(6):
-        monkeypatch.setattr(_experience, "_probed", set())
-        _experience.ready(Machine.detect(), ())
+        monkeypatch.setattr(calibration, "_probed", set())
+        calibration.calibrated(Machine.detect(), ())
         assert len(made) == min(kernel + 3, 6)  # five are enough
     own_cache.joinpath("rates-v4.json").unlink()
     monkeypatch.setattr(_rates, "write_atomically", refuse)
-    unkept = _experience.ready(Machine.detect(), ())
+    unkept = calibration.calibrated(Machine.detect(), ())
     assert unkept.rates is not None
     assert unkept.rates.source == "probe"
 

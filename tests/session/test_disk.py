@@ -133,7 +133,7 @@ def test_a_disk_that_refuses_costs_no_video(
         shell.run_line_magic("cogvideo", "save")
 
 
-def test_without_an_unsaved_video_that_is_said(session: Session) -> None:
+def test_saving_without_an_unsaved_video_is_an_error(session: Session) -> None:
     session.unsaved = None
-    with pytest.raises(OutputError, match="no unsaved video"):
+    with pytest.raises(OutputError, match="No unsaved video"):
         cogmagic.unsaved()

@@ -116,7 +116,7 @@ def test_a_disk_that_refuses_takes_it_off(
         raise cogmagic.OutputError("The disk is full.")
 
     make(toy)
-    with pytest.raises(cogmagic.OutputError, match="no folder"):
+    with pytest.raises(cogmagic.OutputError, match="does not exist"):
         make(toy, save="nowhere/a.mp4")
     assert placings == ["none", "off"]
     make(toy)

@@ -14,6 +14,7 @@ import cogmagic
 from cogmagic import Machine, TierError
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._tiers.base import Phases, Placement, Tier, Variant
+from cogmagic._tiers.hooks import compute_on
 from cogmagic._tiers.host_copy import HostCopy
 from cogmagic._tiers.registry import TIERS
 from cogmagic._tiers.residency import Residency
@@ -41,6 +42,8 @@ class TextFirst(Tier):
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
         residency = Residency(undo)
+        for module in (pipe.text_encoder, pipe.transformer, pipe.vae):
+            compute_on(module, placement.device)
         second = [pipe.transformer, pipe.vae.encoder, pipe.vae.decoder]
         for called, home in (
             ([pipe.text_encoder], HostCopy([pipe.text_encoder])),
