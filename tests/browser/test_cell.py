@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbformat import v4
 
 from cogmagic._html import VOLATILE
 from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL, SAVE, browser_page, chromium, jupyterlab
+from tests.helpers.notebooks import notebook_of, read, write
 
 pytestmark = pytest.mark.browser
 
@@ -33,10 +32,9 @@ def lab(cwd: Path, toy: Path) -> Iterator[str]:
         "%config CogMagic.embed_limit_mb = 0",
         f"{link}\na red circle moves to the right",
     ]
-    notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    notebook = notebook_of(cells)
     (cwd / "work").mkdir()
-    nbformat.write(notebook, cwd / "work" / "demo.ipynb")
+    write(notebook, cwd / "work" / "demo.ipynb")
     with jupyterlab(cwd / "work", cwd) as address:
         yield address
 
@@ -70,7 +68,7 @@ def test_video_plays_in_jupyterlab(lab: str, page: Any, cwd: Path) -> None:
     assert all(line.startswith("none (") and " · seed 7 · c" in line for line in lines)
 
     page.evaluate(SAVE)
-    stored = nbformat.read(cwd / "work" / "demo.ipynb", as_version=4)
+    stored = read(cwd / "work" / "demo.ipynb")
     live, player = stored.cells[1].outputs
     assert lines[0] in live.data["text/plain"]  # the last update is stored, not the first
     assert "data:video/mp4;base64," in player.data["text/html"]

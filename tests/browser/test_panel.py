@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbformat import v4
 
 from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL, browser_page, chromium, jupyterlab
+from tests.helpers.notebooks import notebook_of, write
 
 pytestmark = pytest.mark.browser
 RUN_CELL = """i => {
@@ -34,10 +33,9 @@ def lab(cwd: Path) -> Iterator[str]:
             pytest.fail("Chromium is missing, which CI must have")
         pytest.skip("Chromium is missing on this machine")
     cells = ["%load_ext cogmagic\n%cogvideo panel", "print(6 * 7)"]
-    notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    notebook = notebook_of(cells)
     (cwd / "work").mkdir()
-    nbformat.write(notebook, cwd / "work" / "panel.ipynb")
+    write(notebook, cwd / "work" / "panel.ipynb")
     with jupyterlab(cwd / "work", cwd) as address:
         yield address
 

@@ -12,14 +12,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
-from nbformat import NotebookNode, v4
 
 from cogmagic._html import MARK, VOLATILE
 from tests.helpers.benchmarks import ROOT
+from tests.helpers.notebooks import notebook_of, read, write
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SANITIZE = ROOT / "notebooks" / "sanitize.cfg"
@@ -43,9 +45,7 @@ def generated(model: Path) -> NotebookNode:
         "%cogvideo status",
         "print(v.report.tier, v.report.frames_sha256)",
     ]
-    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in sources])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-    return notebook
+    return notebook_of(sources)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,10 @@ def stored(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The generated notebook, run once, as Jupyter would store it."""
     path = tmp_path_factory.mktemp("stored") / "generated.ipynb"
     notebook = generated(toy)
+    from nbclient import NotebookClient
+
     NotebookClient(notebook, timeout=3000, resources={"metadata": {"path": path.parent}}).execute()
-    nbformat.write(notebook, path)
+    write(notebook, path)
     return path
 
 
@@ -135,9 +137,9 @@ def nbval(path: Path, folder: Path, recording: Path) -> subprocess.CompletedProc
 def test_notebook_reproduces_its_stored_outputs(
     notebook: Path, tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    read = nbformat.read(notebook, as_version=4)
-    compared = compared_by_nbval(read)
-    count = sum(c.cell_type == "code" for c in read.cells)
+    content = read(notebook)
+    compared = compared_by_nbval(content)
+    count = sum(c.cell_type == "code" for c in content.cells)
     assert compared
     with capsys.disabled():
         print(f"\n{notebook.name}: {len(compared)} of {count} code cells compared")  # noqa: T201
@@ -177,9 +179,9 @@ def not_shown(output: NotebookNode) -> bool:
 def test_comparison_notices_changed_outputs(
     notebook: Path, tmp_path: Path, recordings: Path
 ) -> None:
-    read = nbformat.read(notebook, as_version=4)
+    content = read(notebook)
     changed: dict[int, str] = {}
-    cells = compared_by_nbval(read)
+    cells = compared_by_nbval(content)
     videos = sum("<video" in str(cell.outputs) for cell in cells.values())
     for change in (shown_otherwise, printed_otherwise, not_shown):
         for number, cell in cells.items():
@@ -188,7 +190,7 @@ def test_comparison_notices_changed_outputs(
                 break
     assert "printed_otherwise" in changed.values()
     assert ("shown_otherwise" in changed.values()) == (videos > 0)
-    nbformat.write(read, tmp_path / "changed.ipynb")
+    write(content, tmp_path / "changed.ipynb")
     run = nbval(tmp_path / "changed.ipynb", tmp_path, recordings / f"{notebook.stem}.pickle")
     assert run.returncode == 1, run.stdout
     failed = re.findall(r"^FAILED .*::Cell (\d+)", run.stdout, re.MULTILINE)
