@@ -6,7 +6,7 @@ Figures are those of the models' cards and of the authors' own scripts (zai-org/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cogmagic._errors import RequestError, did_you_mean
@@ -121,7 +121,7 @@ class Model:
     num_inference_steps: int = 50
     guidance_scale: float = 6.0
     max_tokens: int = 226
-    download_bytes: int = 0
+    download_bytes: int = field(default=0, compare=False)
     """Approximate size of the download in bytes; 0 for models that need none."""
     also: tuple[str, ...] = ()
     """Other hub ids of the same checkpoint."""

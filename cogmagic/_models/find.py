@@ -47,7 +47,9 @@ def find_model(name: str) -> Model:
     if _HUB_ID.fullmatch(name):
         from cogmagic._models.hub.download import fetch_configs
 
-        return identify(fetch_configs(name), name, has_weights=False)
+        folder, size = fetch_configs(name)
+        model = identify(folder, name, has_weights=False)
+        return replace(model, download_bytes=size)
     raise unknown_model(name)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError
 from cogmagic._models.json_files import read_json
 
-__all__ = ["bytes_per_dtype", "damage", "weight_files"]
+__all__ = ["bytes_per_dtype", "damage", "weight_files", "weights_stem"]
 
 
 def weight_files(folder: Path, component: str) -> list[Path]:
@@ -38,8 +38,12 @@ def weight_files(folder: Path, component: str) -> list[Path]:
             f"{base} has only pickled weights (.bin), which cogmagic never loads: they can run"
             " code. Convert them with save_pretrained(..., safe_serialization=True)."
         )
-    stem = "model" if component == "text_encoder" else "diffusion_pytorch_model"
-    return [base / f"{stem}.safetensors"]
+    return [base / f"{weights_stem(component)}.safetensors"]
+
+
+def weights_stem(component: str) -> str:
+    """The name of a component's weights file, without its number and suffix."""
+    return "model" if component == "text_encoder" else "diffusion_pytorch_model"
 
 
 def damage(file: Path) -> str:

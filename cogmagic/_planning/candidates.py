@@ -41,9 +41,9 @@ def candidates_for(
         savings: the options that need less memory.
         available: what this machine has already.
     """
-    folder, on_gpu = available.folder, machine.device == "cuda"
-    if not on_gpu and folder is not None and same(configs_of(folder)) is None:
-        return ()  # nothing to choose there, and a foreign architecture takes seconds to trace
+    on_gpu = machine.device == "cuda"
+    if not on_gpu and not available.download and _is_foreign(available):
+        return ()  # nothing to choose there, and tracing takes seconds
     work = _workload(request, machine, dtype, savings, available)
     correct = _corrections(request, machine, dtype)
     candidates = []
@@ -55,6 +55,11 @@ def candidates_for(
         if variant is not None:
             candidates.append(trial.candidate(variant))
     return ordered(candidates)
+
+
+def _is_foreign(available: Available) -> bool:
+    """Whether the architecture is outside the catalogue and must be traced."""
+    return available.folder is not None and same(configs_of(available.folder)) is None
 
 
 def _workload(

@@ -23,24 +23,26 @@ from cogmagic._progress import OnProgress, Progress
 __all__ = ["cached_folder", "download", "fetch_configs", "fetch_tokenizer"]
 
 
-def fetch_configs(repo_id: str) -> Path:
-    """Fetch the configurations, which identify a repository's model, and return their folder.
+def fetch_configs(repo_id: str) -> tuple[Path, int]:
+    """Fetch the configurations, which identify a repository's model.
+
+    Returns their folder, and the bytes of the weights: 0 where the hub was not asked.
 
     A complete checkpoint in the cache is used as it is. Otherwise the hub is asked; where it cannot
     be reached, the configurations that an earlier run fetched are used.
     """
     cached = main_snapshot(repo_id)
     if cached is not None and _is_complete(cached):
-        return cached
+        return cached, 0
     try:
         with explained(repo_id):
             listing = read_listing(repo_id)
-            return _fetch_small(listing, listing.configs)
+            return _fetch_small(listing, listing.configs), listing.weights_size
     except CheckpointError:
         folder = main_snapshot(repo_id)
         if folder is None:
             raise
-        return folder
+        return folder, 0
 
 
 def fetch_tokenizer(model: Model) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from cogmagic._errors import CheckpointError
 from cogmagic._models.checkpoint import COMPONENT_CLASSES
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.hub.cache import intact, point_main_at, repository_folder
-from cogmagic._models.weights import weight_files
+from cogmagic._models.weights import weight_files, weights_stem
 
 __all__ = ["Listing", "is_small", "read_listing"]
 
@@ -46,6 +47,17 @@ class Listing:
     def small(self) -> list[str]:
         """The configurations, the tokenizer and the indexes of the weights."""
         return [p for p in self.sizes if is_small(p)]
+
+    @property
+    def weights_size(self) -> int:
+        """Bytes of the weights that a loader reads, by their names: shards where an index is."""
+        total = 0
+        for component in WEIGHTED_COMPONENTS:
+            stem = re.escape(f"{component}/{weights_stem(component)}")
+            sharded = f"{component}/{weights_stem(component)}.safetensors.index.json" in self.sizes
+            name = re.compile(stem + (r"-\d+-of-\d+" if sharded else "") + r"\.safetensors")
+            total += sum(size for path, size in self.sizes.items() if name.fullmatch(path))
+        return total
 
     def missing(self, paths: list[str]) -> list[str]:
         """Those of `paths` that are not in the cache, or not as the hub has them."""

@@ -59,10 +59,12 @@ def test_long_prompt_is_refused_before_weights_are_fetched(hub: Hub, cwd: Path) 
     assert not hub.gets(".safetensors ")
 
 
-def test_plan_fetches_configurations_only(hub: Hub) -> None:
+def test_plan_fetches_configurations_only_and_knows_the_download(hub: Hub, original: Path) -> None:
     plan = cogmagic.plan(model=REPO, machine=cogmagic.Machine.of("RTX 3060"))
     assert plan.fits
     assert plan.peak_allocated
+    weights = sum((original / f).stat().st_size for f in NEEDED if f.endswith(".safetensors"))
+    assert 0 < weights - cogmagic.plan(model=REPO).download < 10_000  # less the configurations
     assert sorted(r.split()[2] for r in hub.gets()) == [
         "model_index.json",
         "scheduler/scheduler_config.json",
