@@ -45,8 +45,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("gpu")
         if folder in TOGETHER:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        if folder == "notebooks" and isinstance(item, pytest.Function) and "[" in item.name:
-            item.add_marker(pytest.mark.xdist_group(item.name.partition("[")[2]))
+        if folder == "notebooks" and isinstance(item, pytest.Function):  # one recording for both
+            item.add_marker(pytest.mark.xdist_group(item.name.partition("[")[2].rstrip("]")))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
