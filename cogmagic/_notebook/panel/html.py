@@ -78,7 +78,7 @@ def bars(reading: Reading, plan: Plan | None, peaks: Mapping[int, int]) -> dict[
         ]
         need = plan.peak_ram if plan else None
         drawn.append({"label": "RAM", "total": ram.total, "parts": parts, "need": need})
-    no_gpu = reading.note or "No GPU: runs use the CPU, and no VRAM."
+    no_gpu = reading.note or "No GPU: runs use the CPU and need no VRAM."
     return {"bars": drawn, "note": "" if reading.gpus else no_gpu}
 
 
