@@ -51,9 +51,6 @@ _TIER_NAMES: dict[TrainingTier, str] = {
 }
 
 
-_WHOLE_FITS = "the text encoder fits beside the training"
-
-
 @dataclass(frozen=True)
 class ValidationPlan:
     """The memory that a validation will need, in bytes."""
@@ -161,7 +158,8 @@ def plan_validation(
         return planned("none", "nothing has to move on the CPU")
     if tier == "sequential":
         return planned("sequential", "as requested")
-    whole = planned("model", "as requested" if tier else _WHOLE_FITS)
+    reason = "as requested" if tier else "the text encoder fits beside the training"
+    whole = planned("model", reason)
     if tier is not None or whole.fits or not text:
         return whole
     lacking = f"the text encoder lacks {gib(whole.missing)} beside the training"
