@@ -41,8 +41,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in SLOW:
             item.add_marker("slow")
-        if folder == "gpu":
-            item.add_marker("gpu")
+        if folder in ("browser", "gpu"):
+            item.add_marker(folder)
         if folder in TOGETHER:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if folder == "notebooks" and isinstance(item, pytest.Function):  # one recording for both

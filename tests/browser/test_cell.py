@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cogmagic._html import VOLATILE
-from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL, SAVE, browser_page, chromium, jupyterlab
-from tests.helpers.notebooks import notebook_of, read, write
-
-pytestmark = pytest.mark.browser
+from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL, SAVE, browser_page
+from tests.helpers.notebooks import read
 
 
 @pytest.fixture
-def lab(cwd: Path, toy: Path) -> Iterator[str]:
+def lab(open_lab: Callable[[str, list[str]], str], toy: Path) -> str:
     """A JupyterLab on a folder with one notebook; its address."""
-    if chromium() is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is missing, which CI must have")
-        pytest.skip("Chromium is missing on this machine")
     make = f"%%cogvideo --model '{toy}' --frames 9 --steps 2 --seed 7 --fps 4 --out clip"
     link = make.replace("--out clip", "--save 'clip #1, 100%.mp4'")
     cells = [
@@ -32,11 +25,7 @@ def lab(cwd: Path, toy: Path) -> Iterator[str]:
         "%config CogMagic.embed_limit_mb = 0",
         f"{link}\na red circle moves to the right",
     ]
-    notebook = notebook_of(cells)
-    (cwd / "work").mkdir()
-    write(notebook, cwd / "work" / "demo.ipynb")
-    with jupyterlab(cwd / "work", cwd) as address:
-        yield address
+    return open_lab("demo.ipynb", cells)
 
 
 @pytest.fixture

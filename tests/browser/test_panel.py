@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL, browser_page, chromium, jupyterlab
-from tests.helpers.notebooks import notebook_of, write
+from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL, browser_page
 
-pytestmark = pytest.mark.browser
 RUN_CELL = """i => {
     const { content } = window.jupyterapp.shell.currentWidget;
     content.activeCellIndex = i;
@@ -27,17 +24,9 @@ WORDS = "() => [...document.querySelectorAll('.cogmagic-words')].map(e => e.text
 
 
 @pytest.fixture
-def lab(cwd: Path) -> Iterator[str]:
-    if chromium() is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is missing, which CI must have")
-        pytest.skip("Chromium is missing on this machine")
+def lab(open_lab: Callable[[str, list[str]], str]) -> str:
     cells = ["%load_ext cogmagic\n%cogvideo panel", "print(6 * 7)"]
-    notebook = notebook_of(cells)
-    (cwd / "work").mkdir()
-    write(notebook, cwd / "work" / "panel.ipynb")
-    with jupyterlab(cwd / "work", cwd) as address:
-        yield address
+    return open_lab("panel.ipynb", cells)
 
 
 def field(page: Any, label: str, kind: str = "input") -> Any:

@@ -19,8 +19,6 @@ from cogmagic._session.session import Session
 from cogmagic._units import GIB, MIB
 from tests.helpers.toy import PROMPT
 
-pytestmark = pytest.mark.gpu
-
 
 def allocated() -> int:
     return torch.cuda.memory_allocated(0)

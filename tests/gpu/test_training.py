@@ -10,7 +10,6 @@ import torch
 from tests.helpers.training import train
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize("options", [{}, {"mixed": "bf16"}, {"zero": "2"}, {"zero": "3"}], ids=str)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_validation_on_a_gpu_does_not_change_the_training(

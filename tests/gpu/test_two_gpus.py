@@ -16,10 +16,7 @@ from cogmagic._tiers.device_map import misplaced
 from cogmagic._units import MIB
 from tests.helpers.toy import PROMPT
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs"),
-]
+pytestmark = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 
 
 def allocated() -> list[int]:
