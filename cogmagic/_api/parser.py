@@ -108,14 +108,14 @@ def parse_line(line: str, prog: str, options: Sequence[Option] = ()) -> dict[str
     """
     given = vars(Parser(prog, options).parse_args(split_line(line)))
     seen: set[str] = given.pop("_seen", set())
-    found = {k: v for k, v in given.items() if k in seen}
+    values = {k: v for k, v in given.items() if k in seen}
     for option in options or cell_options():
-        if option.convert and option.dest in found:
-            found[option.dest] = option.convert(found[option.dest], option.flags[0])
-    if "size" in found:
-        found["width"], found["height"] = found.pop("size")
-    _check_out(found.get("out"))
-    return found
+        if option.convert and option.dest in values:
+            values[option.dest] = option.convert(values[option.dest], option.flags[0])
+    if "size" in values:
+        values["width"], values["height"] = values.pop("size")
+    _check_out(values.get("out"))
+    return values
 
 
 def _check_out(out: str | None) -> None:

@@ -100,8 +100,8 @@ def _request(prompt: str | Request, model: str, options: dict[str, Any]) -> Requ
     """The request to plan; placeholders stand in for inputs that are not given."""
     if isinstance(prompt, Request):
         return request_of(prompt, model, options)
-    found = find_model(model)
-    return Request.of(prompt, found, **options | placeholders(found.task, options))
+    named = find_model(model)
+    return Request.of(prompt, named, **options | placeholders(named.task, options))
 
 
 def _configs(request: Request) -> Path | None:
@@ -159,8 +159,8 @@ def which_gpu(*, ram: float | None = None, **options: Any) -> str:
     from cogmagic._machine.cards import CARDS
 
     def on(name: str) -> Plan:
-        found: Plan = plan(**options, machine=Machine.of(name, ram=ram))
-        return found
+        planned: Plan = plan(**options, machine=Machine.of(name, ram=ram))
+        return planned
 
     plan(**options, machine=Machine.of("H200"))  # what is wrong with the request itself
     return _cards_that_can(on, tuple(card.name for card in CARDS))
@@ -175,7 +175,7 @@ def _cards_that_can(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> 
     """
     from cogmagic._errors import CogMagicError
 
-    found, left_out = [], 0
+    able, left_out = [], 0
     for name in cards:
         try:
             plan = plan_for(name)
@@ -183,13 +183,13 @@ def _cards_that_can(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> 
             left_out += 1
             continue
         if plan.fits:
-            found.append((plan.seconds or 0.0, name, plan))
+            able.append((plan.seconds or 0.0, name, plan))
         else:
             left_out += 1
-    found.sort(key=lambda row: -row[0])
+    able.sort(key=lambda row: -row[0])
     form = "{:<26} {:<12} {:>10} {:>8} {:>8}"
     lines = [form.format("card", "tier", "VRAM", "s/step", "total")]
-    for total, name, plan in found:
+    for total, name, plan in able:
         step = seconds(plan.step_seconds)
         lines.append(form.format(name, plan.tier, gib(plan.peak_vram), step, seconds(total)))
     if left_out:

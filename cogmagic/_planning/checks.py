@@ -11,22 +11,18 @@ __all__ = ["check_options", "check_savings"]
 
 
 def check_options(options: MemoryOptions, machine: Machine) -> None:
-    """Refuse a tier or an option that `machine` cannot do, and a compiler that is missing.
+    """Refuse a tier or an option that `machine` cannot do.
 
     Raises:
-        RequestError: when the weight storage does not work on this device, or without a compiler.
+        RequestError: when the weight storage does not work on this device.
         TierError: for a tier that does not work there or with the other options.
     """
     tier = options.forced
     if tier and (refusal := tier.refusal(machine)):
         raise TierError(refusal)
     check_savings(options, tier, machine)
-    if options.compile:
-        from cogmagic._pipeline.compile import check_compiler
-
-        if tier and (refusal := compile_refusal(tier)):
-            raise TierError(refusal)
-        check_compiler(machine.device)
+    if options.compile and tier and (refusal := compile_refusal(tier)):
+        raise TierError(refusal)
 
 
 def check_savings(options: MemoryOptions, tier: Tier | None, machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""What past runs teach: by how much predictions of memory and time were off on a card. Pure."""
+"""Corrections of predicted memory and time by past runs on the same card. Pure."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ if TYPE_CHECKING:
 __all__ = ["Correction", "Situation", "memory_correction", "speed_correction"]
 
 
-_DOUBT = 2.0
-"""Weight of the belief that predictions are right: as much as two runs of the very same kind."""
+_PRIOR = 2.0
+"""Weight of the prior that predictions are exact: as much as two runs of the same kind."""
 
 
 _PULL = 0.125
-"""Of a logarithm: how far off a run must be to pull no harder (Huber's threshold)."""
+"""Huber's threshold, as a logarithm: runs that are further off pull no harder."""
 
 
 _NEAREST = 9
-"""Runs that count: an old or distant one no more once there are so many nearer."""
+"""How many of the nearest runs count."""
 
 
 _SUBSTANTIAL = 0.05
-"""Seconds a step from which a model's run says something of others: shorter ones are overhead."""
+"""Seconds a step from which a run is evidence for other models; shorter steps are overhead."""
 
 
 _MEMORY = (0.95, 2.0)
+"""The range of memory corrections."""
 
 
 _SPEED = (0.1, 10.0)
+"""The range of speed corrections."""
 
 
-_HALVES, _FADES = 0.5, 0.8
-"""What is left of an out-of-memory's lesson after a run of the same kind, and of another."""
+_REMAINS_SAME, _REMAINS_OTHER = 0.5, 0.8
+"""How much of an out-of-memory's evidence remains after a run of the same kind, and of another."""
 
 
 _Value = Callable[["PastRun"], tuple[float | None, float | None]]
@@ -47,7 +49,7 @@ _Value = Callable[["PastRun"], tuple[float | None, float | None]]
 
 @dataclass(frozen=True)
 class Situation:
-    """What is to run, for finding past runs like it. Empty text matches anything."""
+    """The run to predict, for finding past runs like it. Empty text matches anything."""
 
     card: str
     model: str = ""
@@ -56,11 +58,11 @@ class Situation:
     size: str = ""
     num_frames: int | None = None
     versions: str = ""
-    """As `Past.versions`: only releases of the same major and minor number are alike."""
+    """As `PastRun.versions`: only releases of the same major and minor number are alike."""
     driver: str = ""
-    """As `Past.driver`: only the same major number is alike."""
+    """As `PastRun.driver`: only the same major number is alike."""
     rates: str = ""
-    """As `Past.rates`: steps predicted from a datasheet are no measure of a probe."""
+    """As `PastRun.rates`: steps predicted from a datasheet say nothing about a probe's."""
 
 
 @dataclass(frozen=True)
@@ -74,33 +76,33 @@ class Correction:
 def memory_correction(rows: Sequence[PastRun], situation: Situation) -> Correction:
     """How much more memory than predicted runs like `situation` allocated.
 
-    What successful runs agree on (see `_agreed`), but at least what an out-of-memory of
-    the same model, dtype and tier proves: that more than was there was needed. Of that lesson's
-    logarithm each later success of the same kind leaves half and any other on the card 0.8, so that
-    a tier lost to a passing shortage is tried again. Within 0.95 and 2: a prediction is hardly
-    lowered, since too low a one ends the run.
+    The factor on which successful runs agree (see `_agreed`), but at least the one that an
+    out-of-memory of the same model, dtype and tier proves: more than the available VRAM was
+    needed. Each later success of the same kind halves the logarithm of that proof, and any other on
+    the card leaves 0.8 of it, so that a tier lost to a passing shortage is tried again. Within 0.95
+    and 2: a prediction is hardly lowered, since too low a one ends the run.
 
     Args:
-        rows: past runs in the order in which they were; their clocks are not looked at.
-        situation: what is to run.
+        rows: past runs, oldest first; their clocks are ignored.
+        situation: the run to predict.
     """
     alike = _alike(rows, situation)
     ran = [pair for pair in alike if not pair[1].out_of_memory]
     agreed, count = _agreed(ran, lambda p: (p.predicted_allocated, p.measured_allocated))
     floor, proofs = _proven(alike, situation)
-    # A lesson faded to less than 1 % leaves the word to those that ran, also below 1.
-    found = max(agreed, floor) if floor > 0.01 else agreed
-    return Correction(_within(found, _MEMORY), count + proofs)
+    # Evidence that has faded to less than 1 % no longer counts, so the runs may agree below 1.
+    log = max(agreed, floor) if floor > 0.01 else agreed
+    return Correction(_within(log, _MEMORY), count + proofs)
 
 
 def speed_correction(rows: Sequence[PastRun], situation: Situation) -> Correction:
     """How many times the predicted seconds a step took in runs like `situation`.
 
-    What they agree on (see `_agreed`), within 0.1 and 10.
+    The factor on which they agree (see `_agreed`), within 0.1 and 10.
 
     Args:
-        rows: past runs in the order in which they were.
-        situation: what is to run.
+        rows: past runs, oldest first.
+        situation: the run to predict.
     """
     alike = _alike(rows, situation)
     agreed, count = _agreed(alike, lambda p: (p.predicted_step, p.measured_step))
@@ -113,7 +115,7 @@ def _alike(rows: Sequence[PastRun], s: Situation) -> list[tuple[float, PastRun]]
     1 for the same model, dtype, tier and clip, 1/2 if only tier or clip are others, else 1/4.
     Powers of two, so that sums of them are exact.
     """
-    found = []
+    alike = []
     for row in rows:
         if row.card != s.card or not _same(row.rates, s.rates) or not _like_software(row, s):
             continue
@@ -122,8 +124,8 @@ def _alike(rows: Sequence[PastRun], s: Situation) -> list[tuple[float, PastRun]]
             continue
         clip = _same(row.size, s.size) and s.num_frames in (None, row.num_frames)
         weight = 0.25 if not model else 1.0 if clip and _same(row.tier, s.tier) else 0.5
-        found.append((weight, row))
-    return found
+        alike.append((weight, row))
+    return alike
 
 
 def _same(one: str, other: str) -> bool:
@@ -159,19 +161,19 @@ def _agreed(alike: Sequence[tuple[float, PastRun]], value: _Value) -> tuple[floa
     """
     known = [(w, log) for w, row in reversed(alike) if (log := _log(*value(row))) is not None]
     nearest = sorted(known, key=lambda pair: -pair[0])[:_NEAREST]
-    return _balance([*nearest, (_DOUBT, 0.0)]), len(nearest)
+    return _balance([*nearest, (_PRIOR, 0.0)]), len(nearest)
 
 
 def _proven(alike: Sequence[tuple[float, PastRun]], s: Situation) -> tuple[float, int]:
-    """The logarithm below which out-of-memory says the factor is not, and how many say so."""
+    """The logarithm that out-of-memory runs prove the factor to exceed, and how many prove it."""
     floor, proofs = 0.0, 0
     for _, row in alike:
         same = _same_kind(row, s)
         if not row.out_of_memory:
-            floor *= _HALVES if same else _FADES
+            floor *= _REMAINS_SAME if same else _REMAINS_OTHER
             continue
         log = _log(row.predicted_allocated, row.limit or row.measured_allocated)
-        if same and log is not None and log > 0:  # else it had not been expected to fit
+        if same and log is not None and log > 0:  # else it was not predicted to fit
             floor, proofs = max(floor, log), proofs + 1
     return floor, proofs
 
@@ -196,8 +198,8 @@ def _first_balance(pairs: Sequence[tuple[float, float]]) -> float:
     """The least place where they pull no more to the right."""
 
     def pull(place: float) -> float:
-        found = sum(w * min(max(value - place, -_PULL), _PULL) for w, value in pairs)
-        return round(found, 12)  # so that nothing is nothing
+        total = sum(w * min(max(value - place, -_PULL), _PULL) for w, value in pairs)
+        return round(total, 12)  # so that equal pulls cancel exactly
 
     # Pull falls from place to place, straight between those where some value begins to pull less.
     bends = sorted({value + side for _, value in pairs for side in (-_PULL, _PULL)})

@@ -12,6 +12,7 @@ from cogmagic._models.catalog import catalogued
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import configs_folder, local_folder
 from cogmagic._models.request import Request
+from cogmagic._pipeline.compile import check_compiler
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._planning.checks import check_options
@@ -61,6 +62,8 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
     # What this machine cannot do at all, before torch is imported.
     machine = Machine.detect(gpus=options.gpus)
     check_options(options, machine)
+    if options.compile:
+        check_compiler(machine.device)
     dtype_for(request, machine)
     folder = local_folder(request.model)
     if folder is None:

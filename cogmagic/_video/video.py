@@ -85,7 +85,7 @@ class Video:
         r = self.report
         return " · ".join(
             (
-                f"{r.tier} ({r.reason})",
+                f"tier {r.tier} ({r.reason})",
                 *(f"--{option.replace('_', '-')}" for option in r.options),
                 f"peak VRAM {gib(r.peak_vram)}",
                 f"{r.total_seconds:.1f} s",

@@ -54,7 +54,7 @@ def test_video_plays_in_jupyterlab(lab: str, page: Any, cwd: Path) -> None:
     # One line of facts per cell, in place of the live line.
     lines = [e.inner_text() for e in page.query_selector_all(f".{VOLATILE}")]
     assert len(lines) == 3
-    assert all(line.startswith("none (") and " · seed 7 · c" in line for line in lines)
+    assert all(line.startswith("tier none (") and " · seed 7 · c" in line for line in lines)
 
     page.evaluate(SAVE)
     stored = read(cwd / "work" / "demo.ipynb")

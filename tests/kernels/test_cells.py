@@ -31,7 +31,7 @@ def test_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, there
     phases = phases[phases[0] == "starting…" :]  # shown again if importing takes a while
     assert phases == ["load", "encode", "denoise", "decode", "save", "none"]
     assert "denoise · 3/3" in " ".join(lines)
-    assert lines[-1].startswith("none (no GPU: nothing is offloaded) · peak VRAM n/a · ")
+    assert lines[-1].startswith("tier none (no GPU: nothing is offloaded) · peak VRAM n/a · ")
     assert " · seed 7 · cogvideo-" in lines[-1]
     assert "<video" in player["data"]["text/html"]
     assert 'src="data:video/mp4;base64,' in player["data"]["text/html"]
