@@ -20,7 +20,7 @@ def test_failing_tracker_loses_no_video(
 ) -> None:
     monkeypatch.setattr(accelerator, "trackers", [SimpleNamespace(name="tensorboard")])
     with validation(pipe, accelerator, folder=tmp_path) as v:
-        with pytest.warns(UserWarning, match="A tracker did not take the videos"):
+        with pytest.warns(UserWarning, match="A tracker did not accept the videos"):
             (video,) = v.generate([SMALL | {"prompt": "a red circle"}])
         with pytest.raises(OutputError, match=r"already exists\. Pass another step=, or overwrite"):
             v.generate([SMALL | {"prompt": "a red circle"}], overwrite=False)
