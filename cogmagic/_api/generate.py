@@ -9,7 +9,7 @@ from typing import Any
 from cogmagic._errors import RequestError
 from cogmagic._models.request import Request
 from cogmagic._pipeline.preview import OnPreview
-from cogmagic._planning.options import MemoryOptions, memory_options
+from cogmagic._planning.memory_options import MemoryOptions, memory_options
 from cogmagic._progress import OnProgress, silent
 from cogmagic._session.session import Output, session
 from cogmagic._video.video import Video

@@ -48,7 +48,7 @@ def release(*, prompts: bool = False) -> str:
     Args:
         prompts: also delete the cached prompt embeddings.
     """
-    from cogmagic._machine.memory import empty_cache
+    from cogmagic._machine.allocator import empty_cache
     from cogmagic._machine.vram_users import vram_users, vram_users_line
 
     hot = sum(session().slot.weights_on_gpus().values())

@@ -10,7 +10,7 @@ from cogmagic._machine.amounts import gib_bytes
 from cogmagic._models.aliases import parse_size
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
 from cogmagic._pipeline.storage import STORAGES
-from cogmagic._planning.options import KEEPS, POLICIES, tier_names
+from cogmagic._planning.memory_options import KEEPS, POLICIES, tier_names
 from cogmagic._units import GIB
 
 __all__ = ["PLAN_OPTIONS", "Option", "cell_options", "without_run_options"]

@@ -15,7 +15,7 @@ from cogmagic._models.catalog import catalogued
 from cogmagic._models.find import configs_folder, find_model, local_folder
 from cogmagic._models.inputs import placeholders
 from cogmagic._models.request import Request
-from cogmagic._planning.options import Available, MemoryOptions, memory_options
+from cogmagic._planning.memory_options import Available, MemoryOptions, memory_options
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan as choose
 from cogmagic._session.session import session
@@ -118,7 +118,7 @@ def _available(
 ) -> tuple[Machine, Available]:
     """What this kernel has already for a request, and the machine with its free disk."""
     from cogmagic._pipeline.prompt_cache import PromptCache
-    from cogmagic._planning.precision import dtype_for
+    from cogmagic._planning.dtype import dtype_for
 
     available, files = Available(folder=_configs(request)), local_folder(request.model)
     if files is None:
@@ -137,9 +137,9 @@ def _available(
 def _plan_training(
     request: Request, tier: str | None, here: Machine, zero_stage: int | None
 ) -> ValidationPlan:
-    from cogmagic._planning.precision import dtype_for
-    from cogmagic.training.accelerate_run import zero_stage_now
+    from cogmagic._planning.dtype import dtype_for
     from cogmagic.training.plan import plan_described_validation
+    from cogmagic.training.training_run import zero_stage_now
 
     return plan_described_validation(
         request,

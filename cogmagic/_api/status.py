@@ -7,9 +7,9 @@ from html import escape
 from pathlib import Path
 
 from cogmagic._html import MARK, VOLATILE
+from cogmagic._machine.allocator import allocator_option
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.memory import allocator_option
 from cogmagic._models.catalog import MODELS, Model, catalogued, unknown_model
 from cogmagic._units import gib
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from cogmagic._errors import Cancelled, DeviceError, OutOfMemoryError, causes, first_line
 from cogmagic._interrupts import interrupts_ignored
-from cogmagic._machine.memory import empty_cache
+from cogmagic._machine.allocator import empty_cache
 
 __all__ = [
     "drop_tracebacks",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._machine.memory import Peaks
+from cogmagic._machine.allocator import Peaks
 from cogmagic._models.request import Request
 from cogmagic._progress import Clock
 from cogmagic._video.report import Report

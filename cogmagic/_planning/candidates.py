@@ -15,7 +15,7 @@ from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.correction import Situation, memory_correction, speed_correction
-from cogmagic._planning.options import Available
+from cogmagic._planning.memory_options import Available
 from cogmagic._tiers.base import Fit, Phases, Tier, Variant
 from cogmagic._tiers.needs import Needs, predict, reserved_bytes, without_text, workspace
 from cogmagic._tiers.registry import TIERS

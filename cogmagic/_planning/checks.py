@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cogmagic._errors import RequestError, TierError
 from cogmagic._machine.machine import Machine
-from cogmagic._planning.options import MemoryOptions
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._tiers.base import Tier
 
 __all__ = ["check_options", "check_savings"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
-from cogmagic._planning.options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
+from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._tiers.base import ONE_GPU, Tier, Variant
 from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib, seconds

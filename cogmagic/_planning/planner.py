@@ -11,10 +11,10 @@ from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, ordered
 from cogmagic._planning.checks import check_options, check_savings
-from cogmagic._planning.options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
+from cogmagic._planning.dtype import dtype_for, picture_risk, unmeasured
+from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._planning.plan import Plan
-from cogmagic._planning.precision import dtype_for, picture_risk, unmeasured
-from cogmagic._planning.rule import rule_of_thumb
+from cogmagic._planning.rule_of_thumb import rule_of_thumb
 from cogmagic._planning.suggestions import changes_for
 from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib

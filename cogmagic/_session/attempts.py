@@ -6,19 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._interrupts import interrupts_ignored
+from cogmagic._machine.allocator import empty_cache
 from cogmagic._machine.failures import drop_tracebacks, is_host_shortage, is_shortage
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.memory import empty_cache
+from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.plan import Plan
-from cogmagic._planning.precision import dtype_for
 from cogmagic._progress import Clock
 from cogmagic._session.calibration import record_run
 from cogmagic._session.diagnosis import Shortage, cause_of
 from cogmagic._session.fallback import cheaper, ran_out
 from cogmagic._session.first_plan import first_plan
+from cogmagic._session.pipeline_slot import PipelineSlot, placement_key
 from cogmagic._session.prepare import Job
 from cogmagic._session.run import Run
-from cogmagic._session.slot import PipelineSlot, placement_key
 from cogmagic._video.report import Report
 
 if TYPE_CHECKING:

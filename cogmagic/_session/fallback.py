@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cogmagic._errors import OutOfMemoryError
 from cogmagic._machine.machine import Machine
-from cogmagic._planning.options import MemoryOptions
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._session.diagnosis import Shortage
 from cogmagic._session.first_plan import planned

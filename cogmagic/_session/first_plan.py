@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cogmagic._errors import TierError
 from cogmagic._machine.machine import Machine
-from cogmagic._planning.options import Available, MemoryOptions
+from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan
 from cogmagic._session.prepare import Job

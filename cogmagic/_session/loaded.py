@@ -21,7 +21,7 @@ from cogmagic._units import GIB, gib
 if TYPE_CHECKING:
     import torch
 
-    from cogmagic._tiers.pinned import PinnedWeights
+    from cogmagic._tiers.pinned_weights import PinnedWeights
 
 __all__ = ["Loaded"]
 
@@ -103,7 +103,7 @@ class Loaded:
         Raises:
             TierError: when host memory is too small for them, which would end the kernel.
         """
-        from cogmagic._tiers.pinned import PinnedWeights
+        from cogmagic._tiers.pinned_weights import PinnedWeights
 
         if self.pinned is None:
             usable = host_ram().reusing(self.private + _OVERHEAD).for_me

@@ -16,11 +16,11 @@ from cogmagic._pipeline.compile import check_compiler
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._planning.checks import check_options
-from cogmagic._planning.options import Available, MemoryOptions
+from cogmagic._planning.dtype import dtype_for
+from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.planner import plan
-from cogmagic._planning.precision import dtype_for
 from cogmagic._progress import Clock
-from cogmagic._session.slot import PipelineSlot
+from cogmagic._session.pipeline_slot import PipelineSlot
 
 if TYPE_CHECKING:
     import torch

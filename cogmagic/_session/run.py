@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._machine.allocator import Peaks, allocator_limited
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.memory import Peaks, allocator_limited
-from cogmagic._pipeline.cancel import checked_between_blocks
 from cogmagic._pipeline.compile import compiled
 from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.measure import with_measurements
+from cogmagic._pipeline.stop_checks import checked_between_blocks
+from cogmagic._planning.dtype import picture_risk
 from cogmagic._planning.plan import Plan
-from cogmagic._planning.precision import picture_risk
 from cogmagic._progress import Clock
 from cogmagic._session.hot import Hot
 from cogmagic._session.loaded import Loaded
+from cogmagic._session.pipeline_slot import placement_key
 from cogmagic._session.prepare import Job
-from cogmagic._session.slot import placement_key
 from cogmagic._tiers.base import Placement, Source
 from cogmagic._tiers.place import placed
 from cogmagic._version import __version__

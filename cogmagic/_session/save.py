@@ -7,8 +7,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import OutputError
-from cogmagic._machine.memory import empty_cache
-from cogmagic._session.slot import PipelineSlot
+from cogmagic._machine.allocator import empty_cache
+from cogmagic._session.pipeline_slot import PipelineSlot
 from cogmagic._video.mp4 import write_mp4
 from cogmagic._video.output_file import OutputFile
 from cogmagic._video.video import Video

@@ -12,13 +12,13 @@ from cogmagic._machine.failures import run_releasing_tensors
 from cogmagic._models.request import Request
 from cogmagic._pipeline.measure import video_of
 from cogmagic._pipeline.preview import OnPreview
-from cogmagic._planning.options import DEFAULTS, MemoryOptions
+from cogmagic._planning.memory_options import DEFAULTS, MemoryOptions
 from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._session.attempts import frames_of
 from cogmagic._session.loaded import Loaded
+from cogmagic._session.pipeline_slot import PipelineSlot
 from cogmagic._session.prepare import prepare
 from cogmagic._session.save import save_video
-from cogmagic._session.slot import PipelineSlot
 from cogmagic._video.mp4 import check_encoder
 from cogmagic._video.output_file import OutputFile, check_disk_space
 from cogmagic._video.report import metadata

@@ -19,7 +19,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._machine.rates import Rates
 from cogmagic._models.catalog import Dtype, Task
 from cogmagic._tiers.host_memory import HostMemory, copies_or_files
-from cogmagic._tiers.pace import Pace, plain_pace
+from cogmagic._tiers.plain_pace import Pace, plain_pace
 from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cogmagic._models.request import Request
-from cogmagic._tiers.pace import stored_as_files, stored_dtype
+from cogmagic._tiers.weight_files import stored_as_files, stored_dtype
 from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB
 

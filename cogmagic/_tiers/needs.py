@@ -13,7 +13,7 @@ from cogmagic._footprint.curves import Part
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._footprint.work import Work
 from cogmagic._tiers.base import ONE_GPU, Phases, Tier, Variant
-from cogmagic._tiers.pace import on_disk
+from cogmagic._tiers.weight_files import on_disk
 from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB, MIB
 

@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from cogmagic._interrupts import interrupts_ignored
-from cogmagic._machine.memory import empty_cache
-from cogmagic._pipeline.cancel import checked_between_operations
+from cogmagic._machine.allocator import empty_cache
+from cogmagic._pipeline.stop_checks import checked_between_operations
 from cogmagic._tiers.base import Placement, Tier
 from cogmagic._tiers.hooks import forget_hooks, modules
 from cogmagic._tiers.host_copy import HostCopy

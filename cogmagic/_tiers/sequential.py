@@ -10,7 +10,8 @@ from cogmagic._footprint.footprint import Footprint
 from cogmagic._machine.rates import Rates
 from cogmagic._tiers.base import Phases, Placement, Tier, Variant
 from cogmagic._tiers.host_memory import HostMemory
-from cogmagic._tiers.pace import Pace, layer_seconds, stored_as_files
+from cogmagic._tiers.plain_pace import Pace, layer_seconds
+from cogmagic._tiers.weight_files import stored_as_files
 from cogmagic._tiers.workload import Workload
 
 if TYPE_CHECKING:

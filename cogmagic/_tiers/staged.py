@@ -21,7 +21,7 @@ from cogmagic._models.family import WEIGHTED_COMPONENTS, latent_frames, video_to
 from cogmagic._models.request import Request
 from cogmagic._tiers.base import Phases, Placement, Source, Tier, Variant
 from cogmagic._tiers.host_memory import PROCESS, HostMemory, passing_through
-from cogmagic._tiers.pace import stored_as_files
+from cogmagic._tiers.weight_files import stored_as_files
 from cogmagic._tiers.workload import Workload
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _fill(
     from safetensors import SafetensorError
 
     from cogmagic._machine.failures import is_host_shortage
-    from cogmagic._pipeline.cancel import checked_between_operations
+    from cogmagic._pipeline.stop_checks import checked_between_operations
 
     if fingerprint(source.folder) != source.files:
         raise CheckpointError(f"The files of {source.folder} changed during the run. Run it again.")

@@ -19,7 +19,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._machine.rates import Rates
 from cogmagic._tiers.base import Assess, Phases, Placement, Tier, Variant
 from cogmagic._tiers.host_memory import HostMemory
-from cogmagic._tiers.pace import Pace
+from cogmagic._tiers.plain_pace import Pace
 from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB
 

@@ -20,11 +20,11 @@ from typing import Any
 from cogmagic._errors import RequestError
 from cogmagic._models.catalog import DTYPES, Dtype
 from cogmagic._progress import OnProgress, silent
-from cogmagic.training.accelerate_run import check_pipeline, raw_transformer, training_run_of
 from cogmagic.training.borrowed import BorrowedPipeline, describe
 from cogmagic.training.make_video import VideoMaker
 from cogmagic.training.plan import check_training_tier
 from cogmagic.training.preserved import evaluation_mode, restored_random_state
+from cogmagic.training.training_run import check_pipeline, raw_transformer, training_run_of
 from cogmagic.training.validation_run import Validation
 
 __all__ = ["validation"]

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._interrupts import interrupts_ignored
-from cogmagic._machine.memory import empty_cache
+from cogmagic._machine.allocator import empty_cache
 from cogmagic._models.catalog import Dtype, Model
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.identify import identify
 from cogmagic._pipeline.libraries import torch_dtype
 from cogmagic._tiers.hooks import unhook
 from cogmagic._tiers.host_copy import HostCopy
-from cogmagic.training.accelerate_run import TrainingRun
 from cogmagic.training.preserved import restored_attributes
+from cogmagic.training.training_run import TrainingRun
 
 if TYPE_CHECKING:
     import torch

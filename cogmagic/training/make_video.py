@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._machine.allocator import Peaks
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.memory import Peaks
 from cogmagic._models.request import Request
 from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.measure import video_of, with_measurements
@@ -16,8 +16,8 @@ from cogmagic._video.mp4 import write_mp4
 from cogmagic._video.output_file import OutputFile
 from cogmagic._video.report import Report, metadata
 from cogmagic._video.video import Video
-from cogmagic.training.accelerate_run import TrainingRun
 from cogmagic.training.plan import ValidationPlan
+from cogmagic.training.training_run import TrainingRun
 
 if TYPE_CHECKING:
     import numpy as np

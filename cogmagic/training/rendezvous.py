@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from cogmagic._errors import TrainingError
-from cogmagic.training.accelerate_run import TrainingRun
+from cogmagic.training.training_run import TrainingRun
 
 __all__ = ["collect", "publish", "rendezvous"]
 

@@ -16,7 +16,6 @@ from cogmagic._machine.failures import drop_tracebacks
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Model
 from cogmagic._video.video import Video
-from cogmagic.training.accelerate_run import release_gathered
 from cogmagic.training.borrowed import BorrowedPipeline
 from cogmagic.training.make_video import VideoMaker
 from cogmagic.training.plan import ValidationPlan, plan_validation
@@ -24,6 +23,7 @@ from cogmagic.training.prompts import PromptEncoder
 from cogmagic.training.rendezvous import collect, publish, rendezvous
 from cogmagic.training.samples import ValidationSample, samples_of
 from cogmagic.training.trackers import log_videos
+from cogmagic.training.training_run import release_gathered
 
 if TYPE_CHECKING:
     import torch

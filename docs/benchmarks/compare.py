@@ -23,7 +23,7 @@ from cogmagic import Machine
 from cogmagic._machine.rates import Rates
 from cogmagic._models.find import find_model
 from cogmagic._models.request import Request
-from cogmagic._planning.options import MemoryOptions
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan
 from cogmagic._units import GIB

@@ -28,7 +28,7 @@ def main() -> None:
     import torch
 
     from cogmagic import Machine
-    from cogmagic._machine.memory import use_expandable_segments
+    from cogmagic._machine.allocator import use_expandable_segments
     from cogmagic._machine.probe import probe
     from cogmagic._pipeline.libraries import import_libraries
 

@@ -32,7 +32,7 @@ import psutil
 import cogmagic
 from cogmagic._machine.nvml import gpu_processes
 from cogmagic._tiers import host_copy as _host_copy
-from cogmagic._tiers import pinned as _host
+from cogmagic._tiers import pinned_weights as _host
 from cogmagic._tiers import residency as _residency
 from cogmagic._tiers import staged as _staged
 from cogmagic._tiers import stream as _stream

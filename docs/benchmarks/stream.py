@@ -26,7 +26,7 @@ from typing import Any
 import psutil
 
 import cogmagic
-from cogmagic._pipeline import cancel as _cancel
+from cogmagic._pipeline import stop_checks as _cancel
 from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._units import GIB
 

@@ -105,7 +105,7 @@ def test_other_memory_for_this_machine_leaves_its_disk(shell: Any, capsys: Any) 
 
 
 def test_a_plan_here_knows_what_is_kept(cwd: Path, capsys: Any) -> None:
-    from cogmagic._planning.options import NOTHING_HERE, Available
+    from cogmagic._planning.memory_options import NOTHING_HERE, Available
     from cogmagic._session.session import session
 
     options: dict[str, Any] = {"num_inference_steps": 1, "num_frames": 9}

@@ -11,7 +11,7 @@ from cogmagic._machine.history import PastRun
 from cogmagic._models.catalog import catalogued
 from cogmagic._models.find import find_model
 from cogmagic._planning import planner
-from cogmagic._planning.options import DEFAULTS, Available, MemoryOptions
+from cogmagic._planning.memory_options import DEFAULTS, Available, MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._session.prepare import Job
 from cogmagic._units import GIB

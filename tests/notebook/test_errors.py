@@ -9,7 +9,7 @@ import pytest
 from IPython.core.error import UsageError
 
 from cogmagic import CogMagicError, OutputError, RequestError, TierError
-from cogmagic._planning.options import tier_names
+from cogmagic._planning.memory_options import tier_names
 from cogmagic._session.session import session as current
 from tests.helpers.cells import PROMPT, cell
 

@@ -10,7 +10,7 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, Plan, Progress
-from cogmagic._planning.options import MemoryOptions
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._session.diagnosis import Shortage
 from cogmagic._session.fallback import cheaper, ran_out
 from cogmagic._session.session import Session

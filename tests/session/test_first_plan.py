@@ -8,7 +8,7 @@ import pytest
 
 from cogmagic import Machine, TierError
 from cogmagic._machine.ram import Ram
-from cogmagic._planning.options import MemoryOptions
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._session.first_plan import first_plan
 from cogmagic._units import GIB
 from tests.helpers.plans import five, job, plan

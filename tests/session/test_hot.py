@@ -130,7 +130,9 @@ def test_a_disk_that_refuses_takes_it_off(
 def test_short_ram_takes_it_off(
     toy: Path, cwd: Path, session: Session, placings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cogmagic._session.slot.host_ram", lambda: cogmagic.Ram(8 * GIB, GIB))
+    monkeypatch.setattr(
+        "cogmagic._session.pipeline_slot.host_ram", lambda: cogmagic.Ram(8 * GIB, GIB)
+    )
     make(toy)
     assert placings == ["none", "off"]
     assert session.loaded is None

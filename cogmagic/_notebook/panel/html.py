@@ -13,7 +13,7 @@ from cogmagic._units import gib, seconds
 if TYPE_CHECKING:
     import numpy as np
 
-    from cogmagic._notebook.panel.sampler import Reading
+    from cogmagic._notebook.panel.readings import Reading
     from cogmagic._planning.plan import Plan
 
 __all__ = ["animated", "bars", "recommendation", "run_note"]

@@ -1,41 +1,22 @@
-"""Small parts of the panel: its meter, its view, the peaks of a run, the player."""
+"""Small parts of the panel: its view, errors, the player."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as w
-import traitlets as t
 
 from cogmagic._errors import plain_line
 from cogmagic._html import MARK
 from cogmagic._video.video import Video
 
-__all__ = ["Meter", "Peaks", "View", "close", "error_html", "player", "show_html"]
-
-
-_STATIC = Path(__file__).parent / "static"
+__all__ = ["View", "close", "error_html", "player", "show_html"]
 
 
 _PLAYER_LIMIT = 64_000_000
 """Bytes up to which a video is sent to the page."""
-
-
-class Meter(anywidget.AnyWidget):
-    """The memory bars, and whether a page shows them."""
-
-    _esm = _STATIC / "meter.js"
-    _css = _STATIC / "panel.css"
-    reading = t.Dict().tag(sync=True)
-    visible = t.Bool(False).tag(sync=True)
-    """Set by the page."""
-    copied = t.Unicode().tag(sync=True)
-    """A number and a text, which the page puts on the clipboard."""
 
 
 class View(w.VBox):  # type: ignore[misc]  # it has no types
@@ -54,25 +35,6 @@ def show_html(place: w.HTML, html: str) -> None:
     """Show `html` in that widget; nothing is sent to the page where nothing changes."""
     if place.value != html:
         place.value = html
-
-
-class Peaks:
-    """Peak of reserved memory per GPU over a whole run; torch's counters restart at each phase."""
-
-    def __init__(self) -> None:
-        self.bytes: dict[int, int] = {}
-
-    def update(self) -> None:
-        """Include the current phase, from torch's counters."""
-        import torch
-
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            for i in range(torch.cuda.device_count()):
-                self.include({i: torch.cuda.max_memory_reserved(i)})
-
-    def include(self, reserved: Mapping[int, int]) -> None:
-        """Include these bytes per GPU."""
-        self.bytes |= {i: max(n, self.bytes.get(i, 0)) for i, n in reserved.items()}
 
 
 def player(video: Video, limit: int = _PLAYER_LIMIT) -> str:

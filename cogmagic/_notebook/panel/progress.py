@@ -11,7 +11,8 @@ import ipywidgets as w
 
 from cogmagic._api.live_line import describe
 from cogmagic._notebook.panel.html import animated
-from cogmagic._notebook.panel.parts import Peaks, error_html, show_html
+from cogmagic._notebook.panel.meter import Peaks
+from cogmagic._notebook.panel.parts import error_html, show_html
 from cogmagic._progress import Progress
 
 __all__ = ["RunDisplay"]

@@ -19,10 +19,11 @@ from cogmagic._errors import Cancelled, CogMagicError
 from cogmagic._notebook.panel.advice import advise
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.html import bars
-from cogmagic._notebook.panel.parts import Meter, View, close, show_html
+from cogmagic._notebook.panel.meter import Meter
+from cogmagic._notebook.panel.parts import View, close, show_html
 from cogmagic._notebook.panel.progress import RunDisplay
+from cogmagic._notebook.panel.readings import Reader, Reading, Sampler
 from cogmagic._notebook.panel.results import Results
-from cogmagic._notebook.panel.sampler import Reader, Reading, Sampler
 from cogmagic._planning.plan import Plan
 from cogmagic._progress import Progress
 from cogmagic._session.session import session

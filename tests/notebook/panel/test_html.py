@@ -7,7 +7,7 @@ from dataclasses import replace
 import cogmagic
 from cogmagic import Machine
 from cogmagic._notebook.panel.html import bars, recommendation
-from cogmagic._notebook.panel.sampler import Reading, Vitals
+from cogmagic._notebook.panel.readings import Reading, Vitals
 from cogmagic._units import GIB
 
 

@@ -23,7 +23,9 @@ from tests.helpers.toy import PROMPT, QUICK, run
 def test_weights_are_not_kept_when_ram_is_short(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cogmagic._session.slot.host_ram", lambda: cogmagic.Ram(8 * 2**30, 2**30))
+    monkeypatch.setattr(
+        "cogmagic._session.pipeline_slot.host_ram", lambda: cogmagic.Ram(8 * 2**30, 2**30)
+    )
     video = cogmagic.generate(PROMPT, model=str(toy), **QUICK)
     assert session.loaded is None
     assert "not kept: 1.00 GiB of RAM left" in video.facts_line()
@@ -36,7 +38,7 @@ def test_cold_keeps_nothing(toy: Path, cwd: Path, session: Session) -> None:
 
 
 def test_what_the_notebook_itself_has_in_host_memory_is_no_room() -> None:
-    from cogmagic._session.slot import PipelineSlot
+    from cogmagic._session.pipeline_slot import PipelineSlot
     from cogmagic._tiers.host_memory import PROCESS
 
     ram = Ram(total=32 * GIB, available=20 * GIB, mine=11 * GIB)

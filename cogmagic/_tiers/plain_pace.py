@@ -1,18 +1,14 @@
-"""Seconds of a run's parts, and the files' share in them. Pure arithmetic."""
+"""Seconds of a run's parts, as far as tiers share them. Pure arithmetic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from cogmagic._footprint.curves import Part
-from cogmagic._footprint.footprint import Footprint
-from cogmagic._footprint.work import ITEM
 from cogmagic._machine.rates import Rates
-from cogmagic._models.catalog import Dtype
-from cogmagic._models.request import Request
 from cogmagic._tiers.workload import Workload
 
-__all__ = ["Pace", "layer_seconds", "on_disk", "plain_pace", "stored_as_files", "stored_dtype"]
+__all__ = ["Pace", "layer_seconds", "plain_pace"]
 
 
 @dataclass(frozen=True)
@@ -45,24 +41,4 @@ def layer_seconds(part: Part, rates: Rates, *, locked: bool) -> float:
     rate = rates.locked if locked else rates.pageable
     return part.tensors * rates.tensor + (part.weights - part.spare) * (
         1 / rate + 1 / rates.mapping
-    )
-
-
-def stored_dtype(part: str, request: Request) -> Dtype:
-    """The dtype in which the files store a component."""
-    dtype: Dtype | None = getattr(request.model.stored, part)
-    return dtype or request.model.dtype
-
-
-def stored_as_files(request: Request, dtype: Dtype) -> bool:
-    """Whether the transformer's weights can stay memory-mapped files, with nothing converted."""
-    return stored_dtype("transformer", request) == dtype
-
-
-def on_disk(request: Request, f: Footprint, dtype: Dtype) -> float:
-    """Bytes of the files that hold the weights."""
-    parts = {"text_encoder": f.text_encoder, "transformer": f.transformer, "vae": f.vae}
-    return sum(
-        part.weights * ITEM[stored_dtype(name, request)] / ITEM[dtype]
-        for name, part in parts.items()
     )

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from cogmagic._interrupts import interrupts_ignored
+from cogmagic._machine.allocator import empty_cache
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.memory import empty_cache
 from cogmagic._machine.ram import host_ram
 from cogmagic._models.catalog import Model
 from cogmagic._models.checkpoint import fingerprint
-from cogmagic._planning.options import MemoryOptions
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._session.calibration import detect
 from cogmagic._session.hot import Hot, on_gpus
@@ -65,7 +65,7 @@ class PipelineSlot:
             machine: where.
             check: called between the tensors as they are loaded; raises when the run is to end.
         """
-        from cogmagic._pipeline.cancel import checked_between_operations
+        from cogmagic._pipeline.stop_checks import checked_between_operations
 
         if self.loaded and self.hot.key == placement_key(folder, plan, machine):
             return self.loaded

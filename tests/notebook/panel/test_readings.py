@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from cogmagic._notebook.panel.sampler import Reading, Sampler
+from cogmagic._notebook.panel.readings import Reading, Sampler
 
 
 def test_sampler_reads_while_active_and_ends_when_closed() -> None:

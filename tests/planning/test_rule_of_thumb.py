@@ -17,7 +17,7 @@ import cogmagic
 from cogmagic import Gpu, Machine, Request, TierError
 from cogmagic._models.catalog import MODELS
 from cogmagic._pipeline.load import load
-from cogmagic._planning.rule import rule_of_thumb
+from cogmagic._planning.rule_of_thumb import rule_of_thumb
 from cogmagic._tiers.device_map import load_balanced
 from cogmagic._units import GIB
 from tests.helpers.placing import placed

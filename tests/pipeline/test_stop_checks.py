@@ -10,8 +10,8 @@ import torch
 
 import cogmagic
 from cogmagic import Cancelled, Progress
-from cogmagic._pipeline.cancel import checked_between_operations
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.stop_checks import checked_between_operations
 from cogmagic._session.session import Session
 from tests.helpers.placing import placed
 from tests.helpers.toy import PROMPT, QUICK
