@@ -136,3 +136,12 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(_nvml, "_nvml", lambda: fake)
     monkeypatch.setattr(_nvml, "_driver_uuids", lambda *_: tuple(UUIDS))
     return fake
+
+
+@pytest.fixture
+def cuda_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch as built for CUDA, as far as its version tells."""
+    from cogmagic._machine import hardware
+    from cogmagic._machine.torch_build import TorchBuild
+
+    monkeypatch.setattr(hardware, "torch_build", lambda: TorchBuild("2.13.0", cuda="13.0"))

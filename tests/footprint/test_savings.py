@@ -55,10 +55,10 @@ def test_savings_are_reported_and_not_recorded_for_the_tier(
     assert "--guidance-halves · --fp8" in video.facts_line()
     assert len(recorded) == 1
 
-    def runs_out(*_: Any) -> None:
-        raise RuntimeError("CUDA out of memory")
+    def run_out(progress: cogmagic.Progress) -> None:
+        if progress.phase == "decode":
+            raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr("cogmagic._pipeline.generate._decode", runs_out)
     with pytest.raises(cogmagic.OutOfMemoryError):
-        run(toy, lean_decode=True)
+        run(toy, lean_decode=True, on_progress=run_out)
     assert len(recorded) == 1

@@ -24,7 +24,9 @@ WORDS = [
 MAX_TOKENS = 16
 
 
-def save_checkpoint(folder: Path, *, i2v: bool = False, v15: bool = False, layers: int = 2) -> Path:
+def save_checkpoint(
+    folder: Path, *, i2v: bool = False, v15: bool = False, layers: int = 2, channels: int = 4
+) -> Path:
     """Write a pipeline with random float16 weights: 96×96, 17 frames, tiles of 96×120."""
     import torch
     from diffusers import (
@@ -54,7 +56,7 @@ def save_checkpoint(folder: Path, *, i2v: bool = False, v15: bool = False, layer
         **patches,
     )
     vae = AutoencoderKLCogVideoX(
-        block_out_channels=(4, 4, 4, 4),
+        block_out_channels=(channels,) * 4,
         latent_channels=4,
         layers_per_block=1,
         norm_num_groups=2,

@@ -69,12 +69,7 @@ def test_described_gpu_has_free_memory(vram: float) -> None:
     assert 0 < gpu.free < gpu.total
 
 
-def test_gpus_are_selected_by_index_or_uuid(
-    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
-    )
+def test_gpus_are_selected_by_index_or_uuid(nvml: FakeNvml, cuda_build: None) -> None:
     detected = Machine.detect()
     assert [g.name for g in detected.gpus] == ["H100", "RTX 3060"]
     assert detected.driver == "580.95.05"
@@ -147,13 +142,10 @@ def test_gpu_in_use_is_chosen_among_equals() -> None:
 
 
 def test_driver_that_does_not_start_is_noted_and_asked_again(
-    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
+    nvml: FakeNvml, cuda_build: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(_nvml, "_driver_uuids", lambda *_: ())
-    monkeypatch.setattr(
-        "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
-    )
     assert "2 NVIDIA GPU(s) seen, but the CUDA driver does not start" in str(Machine.detect().note)
 
 

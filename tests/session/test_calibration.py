@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from cogmagic import Machine
-from cogmagic._machine.torch_build import TorchBuild
 from cogmagic._units import GIB
 from tests.helpers.nvml import FakeNvml
 from tests.helpers.plans import five, plan
 
 
 def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
-    nvml: FakeNvml, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    nvml: FakeNvml, cuda_build: None, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The order of events; what a probe measures is looked at on GPUs."""
     from contextlib import nullcontext
@@ -31,9 +30,6 @@ def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
         made.append(1)
         return _rates.Rates(4e14, 1e14, source="probe")
 
-    monkeypatch.setattr(
-        "cogmagic._machine.hardware.torch_build", lambda: TorchBuild("2.13.0", cuda="13.0")
-    )
     monkeypatch.setattr("cogmagic._machine.probe.probe", probe)
     monkeypatch.setattr(calibration, "_probed", set())
     monkeypatch.setattr(calibration, "use_expandable_segments", lambda: None)

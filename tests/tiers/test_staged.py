@@ -41,18 +41,15 @@ def is_empty(component: Any) -> bool:
     return all(p.is_meta for p in component.parameters())
 
 
-def test_staging_is_undone_when_a_run_fails(
-    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_staging_is_undone_when_a_run_fails(toy: Path, cwd: Path, session: Session) -> None:
     expected = run(toy, tier="staged").report.frames_sha256
 
-    def fails(*_: Any) -> None:
-        raise RuntimeError("mid-run")
+    def fail(progress: cogmagic.Progress) -> None:
+        if progress.phase == "decode":
+            raise RuntimeError("mid-run")
 
-    with monkeypatch.context() as patch:
-        patch.setattr("cogmagic._pipeline.generate._decode", fails)
-        with pytest.raises(RuntimeError, match="mid-run"):
-            run(toy, tier="staged")
+    with pytest.raises(RuntimeError, match="mid-run"):
+        run(toy, tier="staged", on_progress=fail)
     loaded = session_module.session().loaded
     assert loaded is not None
     assert all(is_empty(component) for component in modules(loaded.pipe))

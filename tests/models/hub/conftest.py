@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.checkpoints import save_checkpoint
 from tests.helpers.hub import REPO, shard
 from tests.helpers.hub_server import Hub, Repository, serving
 
 
 @pytest.fixture(scope="module")
-def original(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy checkpoint as a hub repository: in shards, beside files that no pipeline needs."""
-    folder = Path(shutil.copytree(toy, tmp_path_factory.mktemp("hub") / "repository"))
+    # With a VAE that takes several reads of the connection, so that it can break in between.
+    folder = save_checkpoint(tmp_path_factory.mktemp("hub") / "repository", channels=8)
     shard(folder / "transformer")
     second_copies = (
         "transformer/diffusion_pytorch_model.fp16.safetensors",

@@ -13,6 +13,7 @@ import cogmagic
 from cogmagic import CheckpointError, Progress
 from cogmagic._errors import Cancelled
 from cogmagic._models.find import find_model
+from cogmagic._models.hub import transfer
 from cogmagic._models.hub.download import cached_folder, download
 from cogmagic._progress import silent
 from tests.helpers.hub import REPO, SHARD, kernel, parts, same, stop_at
@@ -20,10 +21,13 @@ from tests.helpers.hub_server import Hub, Repository
 from tests.helpers.toy import PROMPT, QUICK
 
 
-def test_download_resumes_after_a_broken_connection(
-    hub: Hub, original: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01,))
+@pytest.fixture(autouse=True)
+def two_short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of minutes, after a broken connection."""
+    monkeypatch.setattr(transfer, "_PAUSES", (0.01, 0.01))
+
+
+def test_download_resumes_after_a_broken_connection(hub: Hub, original: Path) -> None:
     size = (original / SHARD).stat().st_size
     hub.repositories[REPO].cut_after = {SHARD: size // 3}
     folder = download(find_model(REPO), silent)
@@ -39,7 +43,6 @@ def test_download_resumes_after_a_read_timeout(
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
-    monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01,))
     hub.repositories[REPO] = Repository(
         original, cut_after={SHARD: 1000}, cuts=1, silent_seconds=1.0
     )
@@ -47,10 +50,7 @@ def test_download_resumes_after_a_read_timeout(
     assert [r.split()[3] for r in hub.gets(SHARD)] == ["0-", "1000-"]
 
 
-def test_download_fails_after_repeated_broken_connections(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cogmagic._models.hub.transfer._PAUSES", (0.01, 0.01))
+def test_download_fails_after_repeated_broken_connections(hub: Hub, tmp_path: Path) -> None:
     hub.repositories[REPO].cut_after = {SHARD: 0}
     with pytest.raises(CheckpointError, match=r"cannot be reached .*resumes where it stopped"):
         download(find_model(REPO), silent)
