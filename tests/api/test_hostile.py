@@ -25,6 +25,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_prompt_is_text_and_nothing_else(
     toy: Path, cwd: Path, session: Session, shell: Any, kind: str

@@ -28,6 +28,7 @@ def test_runs_are_read_in_order_and_can_be_deleted(tmp_path: Path) -> None:
     assert history.read() == ()
 
 
+@pytest.mark.slow
 def test_only_the_newest_500_runs_are_stored(tmp_path: Path) -> None:
     history = History(tmp_path)
     for n in range(505):

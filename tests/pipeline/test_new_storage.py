@@ -67,6 +67,7 @@ def test_a_new_storage_is_in_the_manual_completion_and_errors(rounded: Storage) 
         cogmagic.plan(fp8=True, rounded=True)
 
 
+@pytest.mark.slow
 def test_a_new_storage_makes_another_video(rounded: Storage, cwd: Path, session: Any) -> None:
     def digest(**options: Any) -> str:
         video = cogmagic.generate(

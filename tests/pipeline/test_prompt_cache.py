@@ -17,6 +17,7 @@ from cogmagic._session.session import Session
 from tests.helpers.toy import PROMPT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
 def test_repeated_prompt_needs_no_text_encoder(
     toy: Path, cwd: Path, session: Session, tier: str

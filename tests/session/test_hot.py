@@ -46,6 +46,7 @@ def make(toy: Path, **options: Any) -> str:
     return video.report.frames_sha256
 
 
+@pytest.mark.slow
 def test_the_same_again_is_not_placed_again(
     toy: Path, cwd: Path, session: Session, placings: list[str]
 ) -> None:
@@ -63,6 +64,7 @@ def test_the_same_again_is_not_placed_again(
     assert placings == ["none", "off", "none", "off", "none"]
 
 
+@pytest.mark.slow
 def test_anything_else_takes_it_off_first(
     toy: Path, cwd: Path, session: Session, placings: list[str]
 ) -> None:
@@ -148,6 +150,7 @@ def test_it_goes_with_the_extension(toy: Path, shell: Any, placings: list[str]) 
     shell.run("%load_ext cogmagic")
 
 
+@pytest.mark.slow
 def test_tiers_that_bring_weights_in_turn_keep_nothing_there(
     toy: Path, cwd: Path, session: Session, placings: list[str]
 ) -> None:

@@ -37,6 +37,7 @@ def live_tensors() -> int:
     return sum({t.data_ptr(): t.numel() * t.element_size() for t in alive}.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError, torch.OutOfMemoryError])
 @pytest.mark.parametrize(
     ("tier", "phase"),

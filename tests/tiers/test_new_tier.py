@@ -88,6 +88,7 @@ def test_a_new_tier_is_in_the_manual_completion_and_errors(text_first: Tier) -> 
         cogmagic.plan(tier="text-frist")
 
 
+@pytest.mark.slow
 def test_a_new_tier_makes_the_same_video(text_first: Tier, cwd: Path, session: Any) -> None:
     def digest(tier: str) -> str:
         video = cogmagic.generate(

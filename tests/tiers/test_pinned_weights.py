@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import cogmagic
 from cogmagic._session.session import Session
 from cogmagic._tiers.hooks import modules
@@ -11,6 +13,7 @@ from cogmagic._tiers.host_copy import HostCopy
 from tests.helpers.toy import PROMPT
 
 
+@pytest.mark.slow
 def test_weights_become_copies_of_their_own(toy: Path, cwd: Path, session: Session) -> None:
     seen: list[cogmagic.Progress] = []
     video = cogmagic.generate(

@@ -62,6 +62,7 @@ def test_placing_is_undone_when_the_run_or_a_step_of_it_fails(
         assert tensors(pipe) == before
 
 
+@pytest.mark.slow
 def test_same_seed_same_frames_in_every_tier(toy: Path, cwd: Path, session: Session) -> None:
     digests = {
         tier: cogmagic.generate(

@@ -38,6 +38,7 @@ def test_download_fetches_only_the_files_that_a_pipeline_needs(hub: Hub, origina
     assert weights == list(range(len(NEEDED) - 4, len(NEEDED)))  # after everything small
 
 
+@pytest.mark.slow
 def test_cell_downloads_once_and_then_works_offline(
     hub: Hub, shell: Any, offline: Callable[[], None]
 ) -> None:
@@ -59,6 +60,7 @@ def test_long_prompt_is_refused_before_weights_are_fetched(hub: Hub, cwd: Path) 
     assert not hub.gets(".safetensors ")
 
 
+@pytest.mark.slow
 def test_plan_fetches_configurations_only_and_knows_the_download(hub: Hub, original: Path) -> None:
     plan = cogmagic.plan(model=REPO, machine=cogmagic.Machine.of("RTX 3060"))
     assert plan.fits
