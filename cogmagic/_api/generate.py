@@ -14,13 +14,16 @@ from cogmagic._progress import OnProgress, silent
 from cogmagic._session.session import Output, session
 from cogmagic._video.video import Video
 
-__all__ = ["generate", "request_of"]
+__all__ = ["DEFAULT_MODEL", "generate", "request_of"]
+
+DEFAULT_MODEL = "tiny"
+"""The embedded model: it needs no download and no GPU."""
 
 
 def generate(
     prompt: str | Request,
     *,
-    model: str = "tiny",
+    model: str = DEFAULT_MODEL,
     tier: str | None = None,
     policy: str = "auto",
     vram_limit: float | None = None,
@@ -107,6 +110,8 @@ def request_of(prompt: str | Request, model: str, options: dict[str, Any]) -> Re
     """
     if not isinstance(prompt, Request):
         return Request.of(prompt, model, **options)
+    if model not in (DEFAULT_MODEL, prompt.model.name):
+        options = {"model": model, **options}
     if options:
         raise RequestError(
             f"The Request has its own {next(iter(options))}: pass no options beside it, or change"

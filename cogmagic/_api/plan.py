@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from cogmagic._api.generate import request_of
+from cogmagic._api.generate import DEFAULT_MODEL, request_of
 from cogmagic._errors import RequestError
 from cogmagic._machine.gpu import gpu_names
 from cogmagic._machine.machine import Machine
@@ -46,7 +46,7 @@ def plan(
     prompt: str | Request = _ANY_PROMPT,
     *,
     context: str = "notebook",
-    model: str = "tiny",
+    model: str = DEFAULT_MODEL,
     tier: str | None = None,
     policy: str = "auto",
     vram_limit: float | None = None,

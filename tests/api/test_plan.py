@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import cogmagic
-from cogmagic import Machine, RequestError
+from cogmagic import Machine, Request, RequestError
 from cogmagic._units import GIB
 
 RED = "a red circle moves to the right on a black background"
@@ -131,3 +131,14 @@ def test_only_the_host_memory_may_be_another(shell: Any, capsys: Any) -> None:
     shell.run("%cogvideo plan --model 2b --ram 4")
     shown = capsys.readouterr().out
     assert ("GiB of RAM" in shown) == (here.device == "cpu")
+
+
+def test_a_request_takes_the_place_of_the_prompt() -> None:
+    request = Request.of(RED, "5b", frames=9)
+    machine = Machine.of("RTX 4090")
+    plan = cogmagic.plan(request, machine=machine)
+    assert plan.request is request
+    assert plan == cogmagic.plan(RED, model="5b", frames=9, seed=request.seed, machine=machine)
+    for options in ({"frames": 17}, {"model": "2b"}):
+        with pytest.raises(RequestError, match=f"The Request has its own {next(iter(options))}"):
+            cogmagic.plan(request, machine=machine, **options)

@@ -29,7 +29,7 @@ def test_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, there
     lines = [u["data"]["text/plain"].removeprefix(MARK) for u in updates]
     phases = list(dict.fromkeys(line.split()[0] for line in lines))
     phases = phases[phases[0] == "starting…" :]  # shown again if importing takes a while
-    assert phases == ["load", "encode", "denoise", "decode", "save", "none"]
+    assert phases == ["load", "encode", "denoise", "decode", "save", "tier"]
     assert "denoise · 3/3" in " ".join(lines)
     assert lines[-1].startswith("tier none (no GPU: nothing is offloaded) · peak VRAM n/a · ")
     assert " · seed 7 · cogvideo-" in lines[-1]
