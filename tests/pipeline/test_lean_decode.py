@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -12,12 +11,9 @@ import pytest
 import torch
 
 from cogmagic._footprint.configs import table
-from cogmagic._footprint.trace import traced
 from cogmagic._models.find import embedded_folder
-from cogmagic._pipeline.empty import empty_component
 from cogmagic._pipeline.generate import decoder_calls
 from cogmagic._pipeline.lean_decode import lean_decoding
-from cogmagic._units import GIB
 
 pytestmark = pytest.mark.slow
 PORTRAIT, LANDSCAPE = (9, 5), (6, 8)
@@ -283,37 +279,3 @@ def test_nested_contexts_restore_the_vae(tiny: Any) -> None:
             pass
         assert torch.equal(decoded(vae, z)[0], plain)
     assert state(vae) == before
-
-
-def peak(vae: Any, within: Any) -> float:
-    """GiB beside the weights in a tile's passes over the first three latent frames and two more."""
-    with within, traced(vae) as trace:
-        cache = None
-        for count in (3, 2):
-            tile = torch.empty(1, 16, count, 30, 45, dtype=torch.bfloat16, device="meta")
-            out, cache = vae.decoder(tile, conv_cache=cache)
-            del out
-        return trace.peak().peak / GIB
-
-
-def test_peak_is_lower() -> None:
-    """For the published VAE and its tiles; the weights would be 0.4 GiB more."""
-    vae = empty_component("vae", table()["models"]["5b"]["configs"]["vae"], "bfloat16")
-    plain = peak(vae, nullcontext())
-    assert plain > 3.5
-    assert peak(vae, lean_decoding(vae)) < 0.57 * plain
-
-
-def test_memory_of_a_tile_is_freed_before_the_next(tiny: Any) -> None:
-    """Counted on the meta device, where a whole clip can be traced, too."""
-    vae = empty_component("vae", dict(tiny.config), "bfloat16")
-    vae.enable_tiling(48, 40)
-    peaks = []
-    gc.collect()
-    for size in (6, 6), (11, 6):
-        with lean_decoding(vae), traced(vae) as trace:
-            z = torch.empty(1, 16, 5, *size, dtype=torch.bfloat16, device="meta")
-            picture = vae.decode(z).sample
-            peaks.append(trace.peak().peak - 2 * picture.nbytes)
-            assert picture.shape == (1, 3, 17, 8 * size[0], 8 * size[1])
-    assert peaks[1] <= peaks[0]
