@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import RequestError
-from cogmagic._models.request import Request
+from cogmagic._models.request import Request, known_options
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.memory_options import MemoryOptions, memory_options
 from cogmagic._progress import OnProgress, silent
@@ -110,11 +110,11 @@ def request_of(prompt: str | Request, model: str, options: dict[str, Any]) -> Re
     """
     if not isinstance(prompt, Request):
         return Request.of(prompt, model, **options)
-    if model not in (DEFAULT_MODEL, prompt.model.name):
-        options = {"model": model, **options}
-    if options:
+    names = [*(["model"] if model not in (DEFAULT_MODEL, prompt.model.name) else [])]
+    names += known_options(options)
+    if names:
         raise RequestError(
-            f"The Request has its own {next(iter(options))}: pass no options beside it, or change"
-            " it with dataclasses.replace."
+            f"The Request has its own {names[0]}. Pass no options beside it; make another with"
+            " Request.of."
         )
-    return prompt
+    return prompt.checked()

@@ -17,7 +17,7 @@ from cogmagic._interrupts import interrupts_deferred, interrupts_ignored
 from cogmagic._progress import Progress
 from cogmagic._units import gib
 
-__all__ = ["LiveLine", "in_notebook"]
+__all__ = ["LiveLine", "describe", "in_notebook"]
 
 
 _TICK_SECONDS = 0.5

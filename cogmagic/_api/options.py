@@ -67,7 +67,7 @@ _OPTIONS: tuple[Option, ...] = (
         "width and height in pixels, such as 720x480",
         _MODEL,
         "WxH",
-        convert=lambda size, _: parse_size(size),
+        convert=parse_size,
     ),
     Option(
         "num-frames",

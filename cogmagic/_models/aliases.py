@@ -31,16 +31,20 @@ def full_names(options: Mapping[str, Any]) -> dict[str, Any]:
         for name in names:
             if named.get(name) is not None:
                 raise RequestError(
-                    f"{alias}={value!r:.40} and {name}={named[name]!r:.40} mean the same."
-                    " Leave one of them out."
+                    f"{alias}={value!r:.40} stands for {' and '.join(names)}, but"
+                    f" {name}={named[name]!r:.40} is given as well. Leave one of them out."
                 )
         values = parse_size(value) if alias == "size" else (value,)
         named |= zip(names, values, strict=True)
     return named
 
 
-def parse_size(size: object) -> tuple[int, int]:
+def parse_size(size: object, option: str = "size=") -> tuple[int, int]:
     """Width and height in pixels of ``"720x480"``, ``"720×480"`` or ``(720, 480)``.
+
+    Args:
+        size: the text or the pair.
+        option: the option as it is typed, for the error.
 
     Raises:
         RequestError: for anything else.
@@ -51,4 +55,5 @@ def parse_size(size: object) -> tuple[int, int]:
             return int(width), int(height)
     elif isinstance(size, tuple | list) and len(size) == 2 and all(type(s) is int for s in size):
         return size[0], size[1]
-    raise RequestError(f"size={size!r:.80} is not a size like 720x480.")
+    typed = option if option.endswith("=") else f"{option} "
+    raise RequestError(f"{typed}{size!r:.80} is not a size like 720x480.")

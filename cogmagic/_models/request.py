@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cogmagic._errors import RequestError, did_you_mean
@@ -91,6 +91,28 @@ class Request:
             truncate=truncate,
         )
 
+    def checked(self) -> Request:
+        """This request, with all rules applied to what ``dataclasses.replace`` may have changed.
+
+        Raises:
+            RequestError: with the nearest legal value, when the model cannot do it.
+        """
+        width, height = rules.size(self.model, self.width, self.height)
+        return replace(
+            self,
+            prompt=rules.text("prompt", self.prompt, required=True),
+            negative_prompt=rules.text("negative prompt", self.negative_prompt),
+            width=width,
+            height=height,
+            num_frames=rules.frame_count(self.model, self.num_frames),
+            num_inference_steps=rules.steps(self.model, self.num_inference_steps),
+            guidance_scale=rules.guidance(self.model, self.guidance_scale),
+            seed=rules.seed_or_random(self.seed),
+            scheduler=rules.choice("scheduler", self.scheduler, SCHEDULERS),
+            fps=rules.fps(self.model, self.fps),
+            dtype=rules.choice("dtype", self.dtype, DTYPES),
+        )
+
     @property
     def image(self) -> Any:
         """The first frame of an image-to-video model as a ``PIL.Image.Image``, or None."""
@@ -123,8 +145,7 @@ def known_options(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         RequestError: for an unknown one, with the nearest name, and for an alias beside its option.
     """
-    own = [name for name in Request.of.__kwdefaults__ or () if name != "others"]
-    names = [*own, *ALIASES, *INPUTS]
+    names = [*(Request.of.__kwdefaults__ or ()), *ALIASES, *INPUTS]
     for name in options:
         if name not in names:
             raise RequestError(

@@ -154,7 +154,7 @@ _TABLE = (
         'and the chosen tier; with --gpu "RTX 3060" or --which-gpu, for\n'
         "another machine",
         _plan,
-        argument="cell_options()",
+        argument="OPTIONS",
         options=_plan_options,
     ),
     Verb(

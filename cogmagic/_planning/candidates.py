@@ -15,7 +15,7 @@ from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.correction import Situation, memory_correction, speed_correction
-from cogmagic._planning.memory_options import Available
+from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._tiers.base import Fit, Phases, Tier, Variant
 from cogmagic._tiers.needs import Needs, predict, reserved_bytes, without_text, workspace
 from cogmagic._tiers.registry import TIERS
@@ -30,7 +30,7 @@ PREDICTIONS = "predictions 1.5"
 
 
 def candidates_for(
-    request: Request, machine: Machine, dtype: Dtype, savings: Savings, available: Available
+    request: Request, machine: Machine, dtype: Dtype, options: MemoryOptions, available: Available
 ) -> tuple[Candidate, ...]:
     """Every tier that `machine` can do: the fastest first, and of equals the simplest.
 
@@ -38,23 +38,29 @@ def candidates_for(
         request: what to generate.
         machine: its GPUs and memory, as they are now.
         dtype: the dtype in which the weights are loaded.
-        savings: the options that need less memory.
+        options: the options that change memory or speed; tiers that cannot take them are left out.
         available: what this machine has already.
     """
     on_gpu = machine.device == "cuda"
     if not on_gpu and not available.download and _is_foreign(available):
         return ()  # nothing to choose there, and tracing takes seconds
-    work = _workload(request, machine, dtype, savings, available)
+    work = _workload(request, machine, dtype, options.savings, available)
     correct = _corrections(request, machine, dtype)
     candidates = []
     for tier in TIERS.values():
-        if (tier.offloads and not on_gpu) or not tier.accepts(savings):
+        if (tier.offloads and not on_gpu) or not _is_possible(tier, machine, dtype, options):
             continue
         trial = _Trial(tier, work, machine, correct(tier))
         variant = tier.choose(work, machine, trial.assess)
         if variant is not None:
             candidates.append(trial.candidate(variant))
     return ordered(candidates)
+
+
+def _is_possible(tier: Tier, machine: Machine, dtype: Dtype, options: MemoryOptions) -> bool:
+    """Whether the machine can do the tier, with all the options."""
+    compiles = tier.compiles or not options.compile
+    return compiles and tier.accepts(options.savings) and not tier.refusal(machine, dtype)
 
 
 def _is_foreign(available: Available) -> bool:

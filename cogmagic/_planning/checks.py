@@ -7,7 +7,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._tiers.base import Tier
 
-__all__ = ["check_options", "check_savings"]
+__all__ = ["check_options", "check_savings", "compile_refusal"]
 
 
 def check_options(options: MemoryOptions, machine: Machine) -> None:

@@ -34,8 +34,13 @@ KEEPS = ("hot", "warm", "cold")
 
 def memory_options(options: dict[str, Any]) -> dict[str, Any]:
     """The options that `MemoryOptions.of` takes, taken out of `options`."""
-    names = (*(f.name for f in fields(MemoryOptions)), *SAVINGS, *STORAGES)
+    names = (*_field_names(), *SAVINGS, *STORAGES)
     return {name: options.pop(name) for name in names if name in options}
+
+
+def _field_names() -> tuple[str, ...]:
+    """The fields of `MemoryOptions` that are options by their own names."""
+    return tuple(f.name for f in fields(MemoryOptions) if f.name != "savings")
 
 
 def tier_names() -> tuple[str, ...]:
@@ -68,7 +73,7 @@ class MemoryOptions:
     """Where the weights stay after the run: ``hot``, ``warm`` or ``cold``."""
 
     def __post_init__(self) -> None:
-        _check_name("tier", self.tier or "auto", tier_names(), TierError)
+        _check_name("tier", "auto" if self.tier is None else self.tier, tier_names(), TierError)
         _check_name("policy", self.policy, POLICIES, TierError)
         _check_name("keep", self.keep, KEEPS, RequestError)
 
@@ -87,7 +92,7 @@ class MemoryOptions:
             gpus: torch's indices or UUIDs, as ``"0,2"`` or ``[0, 2]``.
             **options: the other fields, and the savings by name.
         """
-        plain = {f.name: options.pop(f.name) for f in fields(cls) if f.name in options}
+        plain = {name: options.pop(name) for name in _field_names() if name in options}
         return cls(
             vram_limit=vram_limit_bytes(vram_limit),
             gpus=gpu_names(gpus),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
+from cogmagic._planning.checks import compile_refusal
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._tiers.base import ONE_GPU, Tier, Variant
 from cogmagic._tiers.registry import TIERS
@@ -115,8 +116,6 @@ class Plan:
         is predicted to lack. Too little host memory would end the kernel, and too little disk the
         download, so these are always refused.
         """
-        from cogmagic._planning.checks import compile_refusal
-
         if not self.fits and (self.options.cautious or _lacks_disk(self)):
             return _does_not_fit(self)
         if problem := _would_be_killed(self):
@@ -132,11 +131,14 @@ def _lacks_disk(plan: Plan) -> bool:
 
 
 def _does_not_fit(plan: Plan) -> str:
-    r, reason = plan.request, plan.reason.removeprefix("no tier fits: ")
-    if plan.chosen and not plan.options.cautious:
-        reason = f"{plan.placement.title} {plan.chosen.reason}"
+    r, reason = plan.request, plan.placement.title
+    if plan.chosen is not None:
+        closest = ", which comes closest," if plan.options.cautious else ""
+        reason += f"{closest} {plan.chosen.reason}"
     text = f"{r.model.name} at {r.size} with {r.num_frames} frames does not fit: {reason}"
     text += f" ({plan.where})."
+    if _lacks_disk(plan):
+        return f"{text} Free some space, or set HF_HOME to a larger disk and restart the kernel."
     if plan.changes:
         text += f" It would fit with {'; or with '.join(plan.changes)}."
     if plan.chosen and plan.chosen.missing == plan.chosen.missing_vram:
@@ -150,7 +152,8 @@ def _would_be_killed(plan: Plan) -> str:
     A shortage within the prediction's error, or that fits the free swap, may be tried.
     """
     candidate = plan.chosen
-    if candidate is None and plan.device != "cuda":  # where tiers hardly differ
+    if candidate is None and plan.device != "cuda" and plan.placement.weights == "host":
+        # Without a GPU these tiers hardly differ.
         candidate = next(iter(plan.candidates), None)
     if candidate is None:
         return ""
@@ -158,7 +161,8 @@ def _would_be_killed(plan: Plan) -> str:
         return ""
     others = sorted(plan.candidates, key=lambda c: c.missing_vram)
     other = next((c.tier for c in others if not c.missing_ram), None)
-    advice = f"Use --tier {other}." if other else "End other kernels, or use --model 2b."
+    smaller = "" if plan.request.model.name == "2b" else ", or use --model 2b"
+    advice = f"Use --tier {other}." if other else f"End other kernels{smaller}."
     return (
         f"Tier {plan.tier!r} needs {gib(candidate.peak_ram)} of RAM,"
         f" {gib(candidate.missing_ram)} more than is available: the kernel would be killed."
@@ -184,6 +188,7 @@ def table(plan: Plan) -> str:
         f"why      {plan.reason}",
         f"rule     {plan.rule} ({plan.rule_reason})",
         *(f"{help_} {change}" for change in plan.changes),
+        *([f"refused  {plan.refusal}"] if plan.fits and plan.refusal else []),
         *(f"warning  {warning}" for warning in plan.warnings),
         f"model    {r.model.name} ({r.model.source}), {plan.dtype} on {plan.where}",
         f"request  {r.num_frames} frames of {r.size} at {r.fps} fps, "

@@ -48,7 +48,7 @@ def plan(
     dtype = dtype_for(request, machine)
     if named and (refusal := named.refusal(machine, dtype)):
         raise TierError(refusal)
-    candidates = candidates_for(request, machine, dtype, options.savings, available)
+    candidates = candidates_for(request, machine, dtype, options, available)
     missing_disk = max(available.download - machine.disk, 0) if machine.disk is not None else 0
     if missing_disk:
         candidates = tuple(replace(c, missing_disk=missing_disk) for c in candidates)

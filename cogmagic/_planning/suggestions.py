@@ -126,6 +126,6 @@ class _Search:
             request or plan.request,
             self.machine,
             plan.dtype,
-            savings or plan.options.savings,
+            replace(plan.options, savings=savings or plan.options.savings),
             plan.available,
         )

@@ -53,8 +53,6 @@ def cheaper(
         following = _following(job, machine, forced, loaded=loaded)
         if following.refusal:
             return None
-    if options.compile and not following.placement.compiles:
-        return None
     return following if _needs_less(following, failed, cause) else None
 
 

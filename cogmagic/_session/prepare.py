@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cogmagic._errors import TierError
 from cogmagic._machine.machine import Machine
+from cogmagic._machine.torch_check import checked_by_torch
 from cogmagic._models.catalog import catalogued
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import configs_folder, local_folder
@@ -66,10 +67,9 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
         check_compiler(machine.device)
     dtype_for(request, machine)
     folder = local_folder(request.model)
-    if folder is None:
-        _refuse_before_download(request, options, slot.without(machine))
     import_libraries(request.model.task)
     if folder is None:
+        _refuse_before_download(request, options, slot.without(checked_by_torch(machine)))
         folder = _downloaded(request, clock)
     else:
         check_prompts(request, folder)
@@ -85,13 +85,16 @@ def _refuse_before_download(request: Request, options: MemoryOptions, machine: M
     """Plan with what is known without the weights.
 
     Raises:
+        OutputError: when the download does not fit the disk.
         TierError: when the plan's run must not be tried.
     """
-    from cogmagic._models.hub.disk import bytes_to_download, disk_for_downloads
+    from cogmagic._models.hub.disk import bytes_to_download, check_disk_space, disk_for_downloads
 
     model = request.model
+    download = bytes_to_download(model)
+    check_disk_space(model.source, download)
     configs = None if catalogued(model.source) else configs_folder(model)
-    available = Available(folder=configs, download=bytes_to_download(model))
+    available = Available(folder=configs, download=download)
     first = plan(request, replace(machine, disk=disk_for_downloads()), options, available)
     if first.refusal:
         raise TierError(first.refusal)

@@ -43,11 +43,11 @@ class Balanced(Tier):
         """It takes two GPUs that compute in `dtype`."""
         count = len(machine.gpus) if dtype is None else len(usable(machine, dtype))
         if count >= 2:
-            return ""
+            return super().refusal(machine, dtype)
         able = f" that can compute in {dtype}" if dtype else ""
         return (
-            f"Tier {self.name!r} spreads components over several GPUs, but this machine has"
-            f" {count or 'none'}{able}. Use --tier auto."
+            f"Tier {self.name!r} spreads components over several GPUs, but"
+            f" {count or 'none'}{able} may be used. Use --tier auto."
         )
 
     def accepts(self, savings: Savings) -> bool:

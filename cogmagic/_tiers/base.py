@@ -1,7 +1,8 @@
 """The interface of a tier: where components are during a run, as a prediction and as an action.
 
-A tier is a file in this package and a line in `registry`. `phases` and `place` are all that it must
-define; everything else has the default of a tier whose weights wait in host memory.
+A tier is a file in this package and a line in `registry`. It must define its name, title
+and meaning, `phases` and `place`; the rest has the defaults of a tier whose weights wait in host
+memory.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._tiers.needs import reserved_bytes
+from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib
 
 __all__ = [
@@ -44,10 +45,10 @@ _DEEPSPEED_RULE = (
 
 
 _TIER_NAMES: dict[TrainingTier, str] = {
-    "none": "no offload",
     "deepspeed": "DeepSpeed",
-    "model": "model offload",
-    "sequential": "sequential offload",
+    "none": TIERS["none"].title,
+    "model": TIERS["model"].title,
+    "sequential": TIERS["sequential"].title,
 }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cogmagic
-from cogmagic import Machine, Request, RequestError
+from cogmagic import Machine, Request, RequestError, TierError
 from cogmagic._units import GIB
 
 RED = "a red circle moves to the right on a black background"
@@ -61,9 +62,12 @@ def test_the_plan_as_json_and_the_cards_that_do(shell: Any, capsys: Any) -> None
         ("plan --model 2b --gpu T4 --dtype bfloat16", "Leave --dtype out: 2b is made for float16."),
         (
             'plan --model 5b --gpu "T4 + 3090" --tier balanced',
-            "this machine has 1 that can compute",
+            "but 1 that can compute in bfloat16 may be used",
         ),
-        ('plan --model 5b --gpu "T4 + 3090" --policy rule', "this machine has 1 that can compute"),
+        (
+            'plan --model 5b --gpu "T4 + 3090" --policy rule',
+            "but 1 that can compute in bfloat16 may be used",
+        ),
         ("history --forget", "takes no option but --clear"),
     ],
 )
@@ -137,8 +141,21 @@ def test_a_request_takes_the_place_of_the_prompt() -> None:
     request = Request.of(RED, "5b", frames=9)
     machine = Machine.of("RTX 4090")
     plan = cogmagic.plan(request, machine=machine)
-    assert plan.request is request
+    assert plan.request == request
     assert plan == cogmagic.plan(RED, model="5b", frames=9, seed=request.seed, machine=machine)
-    for options in ({"frames": 17}, {"model": "2b"}):
-        with pytest.raises(RequestError, match=f"The Request has its own {next(iter(options))}"):
+    for options, name in (({"frames": 17}, "num_frames"), ({"model": "2b"}, "model")):
+        with pytest.raises(RequestError, match=f"The Request has its own {name}. Pass no options"):
             cogmagic.plan(request, machine=machine, **options)
+    with pytest.raises(RequestError, match="Unknown option 'foo'"):
+        cogmagic.plan(request, machine=machine, foo=1)
+    for wrong in ({"num_frames": -3}, {"scheduler": "foo"}, {"prompt": 3}):
+        with pytest.raises(RequestError):
+            cogmagic.plan(replace(request, **wrong), machine=machine)
+
+
+def test_unknown_options_are_refused_by_name() -> None:
+    with pytest.raises(RequestError, match="Unknown option 'savings'"):
+        cogmagic.plan(savings=1)
+    for tier in ("", 0, False):
+        with pytest.raises(TierError, match="Unknown tier"):
+            cogmagic.plan(tier=tier)  # type: ignore[call-overload]

@@ -24,8 +24,8 @@ TINY = MODELS[0]
 @pytest.mark.parametrize(
     ("tier", "where", "says"),
     [
-        ("balanced", machine(40.0), "this machine has 1. Use --tier auto"),
-        ("balanced", machine(), "this machine has none. Use --tier auto"),
+        ("balanced", machine(40.0), "but 1 may be used. Use --tier auto"),
+        ("balanced", machine(), "but none may be used. Use --tier auto"),
         ("sequental", machine(), "Did you mean 'sequential'?"),
         ("sequential", Machine(device="mps"), "does not work on MPS"),
     ],

@@ -178,3 +178,11 @@ def test_a_stream_keeps_as_many_blocks_as_fit() -> None:
     assert kept[0] < 4
     assert 10 < kept[3] < 42
     assert kept[-1] == 42
+
+
+def test_compiled_runs_are_planned_in_tiers_that_compile() -> None:
+    compiled = plan(five(), Machine.of("RTX 3060"), compile=True)
+    assert {c.tier for c in compiled.candidates} == {"none", "model", "stream", "staged"}
+    by_rule = plan(five(), Machine.of("RTX 3060"), compile=True, policy="rule")
+    assert "--compile does not work with tier 'sequential'" in by_rule.refusal
+    assert f"refused  {by_rule.refusal}" in str(by_rule)

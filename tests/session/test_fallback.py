@@ -15,7 +15,7 @@ from cogmagic._session.diagnosis import Shortage
 from cogmagic._session.fallback import cheaper, ran_out
 from cogmagic._session.session import Session
 from cogmagic._units import GIB
-from tests.helpers.plans import DEFAULTS, job, plan
+from tests.helpers.plans import DEFAULTS, five, job, plan
 from tests.helpers.toy import PROMPT, QUICK
 
 VRAM = Shortage("device", "VRAM ran out")
@@ -101,3 +101,15 @@ def test_the_next_plan_makes_the_same_video(toy: Path, cwd: Path, session: Sessi
     assert "with no offload host memory ran out" in video.facts_line()
     assert "t2v, staged loading after no offload ran out of memory" in notes
     assert video.report.seconds["failed"] > 0
+
+
+@pytest.mark.parametrize("card", ["RTX 3060", "RTX 4090", "V100 16GB"])
+def test_compiled_runs_end_with_the_plans_that_were_tried(card: str) -> None:
+    options = MemoryOptions(compile=True)
+    first = plan(five(dtype="float16"), Machine.of(card, ram=64), compile=True)
+    plans = [first]
+    task = replace(job(options), request=first.request)
+    while (following := cheaper(task, plans[-1], VRAM, Machine.of(card, ram=64))) is not None:
+        plans.append(following)
+    assert all(p.placement.compiles for p in plans)
+    assert str(ran_out([(p, VRAM) for p in plans])).count("VRAM ran out") == len(plans)

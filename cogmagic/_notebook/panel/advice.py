@@ -79,7 +79,7 @@ def _token_count(fields: Fields) -> str | None:
 def _refusal(plan: Plan) -> str:
     """Why no run of this plan may be tried, without the command line's advice; empty if one may."""
     candidate = plan.chosen
-    if not plan.refusal or plan.fits or candidate is None:  # or a compiler is missing
+    if not plan.refusal or plan.fits or candidate is None:
         return plan.refusal
     tier = candidate.placement.title
     return f"{plan.request.model.name} does not fit: {tier} {candidate.reason}."

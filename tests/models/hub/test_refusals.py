@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import cogmagic
-from cogmagic import CogMagicError, Machine, RequestError, TierError
+from cogmagic import CogMagicError, Machine, OutputError, RequestError, TierError
 from tests.helpers.hub import REPO
 from tests.helpers.hub_server import Hub, Repository
 from tests.helpers.toy import PROMPT, QUICK
@@ -24,6 +24,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Callable[[Machine], None]:
 
     def be(machine: Machine) -> None:
         monkeypatch.setattr(Machine, "detect", lambda *_, **__: machine)
+        monkeypatch.setattr("cogmagic._session.prepare.checked_by_torch", lambda here: here)
 
     return be
 
@@ -51,7 +52,7 @@ def refused(hub: Hub, error: type[CogMagicError], words: str, **options: Any) ->
         ({"vram_limit": 2000}, RequestError, "neither GiB"),
         ({"policy": "foo"}, TierError, "Unknown policy 'foo'"),
         ({"tier": "foo"}, TierError, "Unknown tier 'foo'"),
-        ({"tier": "balanced"}, TierError, "this machine has none"),
+        ({"tier": "balanced"}, TierError, "but none may be used"),
         ({"keep": "hott"}, RequestError, "Did you mean 'hot'"),
         ({"dtype": "fp16"}, RequestError, "Unknown dtype"),
         ({"compile": True, "tier": "sequential"}, TierError, "--compile does not work with tier"),
@@ -106,9 +107,13 @@ def test_too_little_disk_is_refused_before_download(
     five: Hub, cwd: Path, here: Callable[[Machine], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here(Machine.of("RTX 4090", ram=64))
-    monkeypatch.setattr("cogmagic._models.hub.disk.disk_for_downloads", lambda: 10**9)
-    refused(five, TierError, "lacks .* of disk", model=FIVE)
-    refused(five, TierError, "lacks .* of disk", model=FIVE, tier="stream")
+    monkeypatch.setattr("cogmagic._models.hub.disk._free", lambda _: 2 * 10**9)
+    for options in ({}, {"tier": "stream"}):
+        refused(five, OutputError, "needs 21.5 GB of disk .* HF_HOME", model=FIVE, **options)
+    plan = cogmagic.plan(model=FIVE)
+    assert not plan.fits
+    assert "GiB of disk" in plan.refusal
+    assert plan.refusal.endswith("set HF_HOME to a larger disk and restart the kernel.")
 
 
 def test_a_requested_tier_is_tried_although_vram_is_predicted_to_lack(
