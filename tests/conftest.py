@@ -34,21 +34,41 @@ TOGETHER = ("browser", "kernels", "training")
 """Folders in which the tests of a file share what is costly to start."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m deselects, and before xdist reads its groups
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark by folder, before -m deselects."""
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if folder in SLOW:
+        item.add_marker("slow")
+    if folder in ("browser", "gpu"):
+        item.add_marker(folder)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark by folder; xdist takes what is slow first, so that no worker is left with it alone."""
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in SLOW:
-            item.add_marker("slow")
-        if folder in ("browser", "gpu"):
-            item.add_marker(folder)
-        if folder in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        if folder == "notebooks" and isinstance(item, pytest.Function):  # one recording for both
-            item.add_marker(pytest.mark.xdist_group(item.name.partition("[")[2].rstrip("]")))
+    """Under xdist what is slow comes first, so that no worker is left with it alone."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give tests that share what is costly to start to one worker.
+
+    A scheduler of our own: under pytest 9.2 xdist 3.8 loses the groups of ``--dist loadgroup``.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, name = nodeid.partition("::")
+            folder = file.split("/")[1]
+            if folder in TOGETHER:
+                return file
+            if folder == "notebooks":  # one recording for both tests of a notebook
+                return file + name.partition("[")[2]
+            return nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
