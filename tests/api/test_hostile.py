@@ -27,7 +27,7 @@ HOSTILE = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_prompt_is_text_and_nothing_else(
+def test_prompts_that_are_not_text_are_refused(
     toy: Path, cwd: Path, session: Session, shell: Any, kind: str
 ) -> None:
     prompt = HOSTILE[kind]
@@ -55,9 +55,7 @@ def test_a_prompt_is_text_and_nothing_else(
     assert len(list(cwd.iterdir())) == 1
 
 
-def test_names_of_folders_and_files_are_text_as_well(
-    toy: Path, cwd: Path, session: Session
-) -> None:
+def test_folder_names_are_escaped(toy: Path, cwd: Path, session: Session) -> None:
     odd = "<b>\u202emodel\u061c"
     (cwd / odd).symlink_to(toy)
     told: list[str] = []
@@ -74,14 +72,14 @@ def test_names_of_folders_and_files_are_text_as_well(
 
 
 @pytest.mark.parametrize("field", ["prompt", "negative_prompt"])
-def test_half_a_character_is_refused(toy: Path, cwd: Path, session: Session, field: str) -> None:
+def test_unpaired_surrogate_is_refused(toy: Path, cwd: Path, session: Session, field: str) -> None:
     wish = {"prompt": "a fox", field: "a fox \ud83e", "model": str(toy)}
     with pytest.raises(RequestError, match=r"unpaired surrogate \(U\+D83E\) at position 6"):
         cogmagic.generate(**wish)
     assert list(cwd.iterdir()) == []
 
 
-def test_the_body_of_a_cell_is_literal(toy: Path, cwd: Path, session: Session, shell: Any) -> None:
+def test_cell_body_is_taken_literally(toy: Path, cwd: Path, session: Session, shell: Any) -> None:
     shell.user_ns["name"] = "swapped"
     body = "a fox {name} {{name}} $name %s <b>"
     shell.run(f"%%cogvideo --model {toy} --steps 1 --out clip\n{body}\n")

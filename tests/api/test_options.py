@@ -96,7 +96,7 @@ def test_any_request_is_planned_or_refused_in_one_line(options: dict[str, Any], 
 
 
 @pytest.mark.slow
-def test_none_of_that_loads_anything() -> None:
+def test_refused_input_loads_nothing() -> None:
     program = (
         "import sys, tests.api.test_options as t\n"
         "t.test_any_line_is_parsed_or_refused_in_one_line()\n"

@@ -31,7 +31,7 @@ print({"torch", "diffusers", "transformers", "numpy"} & set(sys.modules))
     assert done.stdout.startswith("set()")
 
 
-def test_the_plan_as_json_and_the_cards_that_do(shell: Any, capsys: Any) -> None:
+def test_plan_prints_json_and_lists_the_cards_that_fit(shell: Any, capsys: Any) -> None:
     shell.run('%cogvideo plan --model 5b --gpu "RTX 4090" --ram 32 --json')
     found = json.loads(capsys.readouterr().out)
     assert (found["tier"], found["rule"], found["fits"]) == ("model", "model", True)
@@ -78,7 +78,7 @@ def test_bad_input_is_one_line(shell: Any, line: str, says: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_arguments_of_another_kind_are_one_line() -> None:
+def test_wrong_argument_types_are_one_line_errors() -> None:
     machine = Machine.of("RTX 3060")
     wrong: tuple[dict[str, Any], ...] = (
         {"tier": 5}, {"policy": None}, {"model": None}, {"machine": "RTX 3060"},
@@ -92,23 +92,23 @@ def test_arguments_of_another_kind_are_one_line() -> None:
         Machine.of(5)  # type: ignore[arg-type]
 
 
-def test_amounts_with_a_unit(shell: Any, capsys: Any) -> None:
+def test_amounts_may_have_a_unit(shell: Any, capsys: Any) -> None:
     shell.run("%cogvideo plan --model 5b --vram 10GB --ram 32GiB")
     assert "GPU of 10 GiB" in capsys.readouterr().out
 
 
-def test_a_limit_for_this_machine_is_none_for_another(shell: Any, capsys: Any) -> None:
+def test_default_vram_limit_is_not_applied_to_another_machine(shell: Any, capsys: Any) -> None:
     shell.run("%config CogMagic.vram_limit = 8")
     shell.run('%cogvideo plan --model 5b --gpu "RTX 4090"')
     assert "limited to" not in capsys.readouterr().out
 
 
-def test_other_memory_for_this_machine_leaves_its_disk(shell: Any, capsys: Any) -> None:
+def test_ram_option_keeps_this_machines_disk(shell: Any, capsys: Any) -> None:
     shell.run("%cogvideo plan --model 5b --ram 64 --json")
     assert json.loads(capsys.readouterr().out)["download"] > 2e10
 
 
-def test_a_plan_here_knows_what_is_kept(cwd: Path, capsys: Any) -> None:
+def test_plan_here_knows_cached_prompts_and_loaded_weights(cwd: Path, capsys: Any) -> None:
     from cogmagic._planning.memory_options import NOTHING_HERE, Available
     from cogmagic._session.session import session
 
@@ -130,7 +130,7 @@ def test_a_plan_here_knows_what_is_kept(cwd: Path, capsys: Any) -> None:
         session().release()
 
 
-def test_only_the_host_memory_may_be_another(shell: Any, capsys: Any) -> None:
+def test_ram_option_changes_only_host_memory(shell: Any, capsys: Any) -> None:
     here = Machine.detect()
     shell.run("%cogvideo plan --model 2b --ram 4")
     shown = capsys.readouterr().out

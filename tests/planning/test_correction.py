@@ -27,7 +27,7 @@ def memory(*ratios: float, **changes: object) -> list[PastRun]:
     return [replace(base, predicted_allocated=10**6, measured_allocated=r * 10**6) for r in ratios]
 
 
-def test_runs_that_agree_decide_the_more_of_them_there_are() -> None:
+def test_more_agreeing_runs_have_more_weight() -> None:
     factors = [memory_correction(memory(*[1.1] * n), HERE).factor for n in (0, 1, 2, 3, 8)]
     assert factors == pytest.approx([1, 1.1 ** (1 / 3), 1.1**0.5, 1.1**0.6, 1.1**0.8])
     far = [speed_correction(runs(*[3] * n), HERE).factor for n in (1, 2, 3, 9)]
@@ -38,7 +38,7 @@ def test_runs_that_agree_decide_the_more_of_them_there_are() -> None:
     assert speed_correction(runs(*[0.001] * 9), HERE).factor == pytest.approx(0.1)
 
 
-def test_the_nearest_runs_count_most() -> None:
+def test_nearest_runs_count_most() -> None:
     kinds = ({}, {"tier": "none"}, {"num_frames": 9}, {"size": "640x384"}, {"model": "2b"})
     once = [memory_correction(memory(1.1, **kind), HERE).factor for kind in kinds]
     assert once == pytest.approx([1.1 ** (1 / 3), *[1.1 ** (1 / 5)] * 3, 1.1 ** (1 / 9)])
@@ -50,7 +50,7 @@ def test_the_nearest_runs_count_most() -> None:
 @pytest.mark.parametrize(
     "changes", [{"card": "Other"}, {"driver": "570.1"}, {"versions": "torch 2.12.0"}]
 )
-def test_another_card_and_other_software_teach_nothing(changes: dict[str, str]) -> None:
+def test_runs_of_another_card_or_other_software_are_ignored(changes: dict[str, str]) -> None:
     assert memory_correction(memory(*[1.5] * 9, **changes), HERE) == Correction(1.0, 0)
     unsaid = memory(*[1.5] * 9, versions="", driver="")
     assert memory_correction(unsaid, HERE).runs == 9
@@ -67,7 +67,7 @@ def short(limit: float) -> PastRun:
     )
 
 
-def test_running_out_of_memory_counts_at_once_and_fades() -> None:
+def test_out_of_memory_counts_at_once_and_fades() -> None:
     assert memory_correction([short(1.4)], HERE) == Correction(pytest.approx(1.4), 1)
     assert memory_correction([short(0.8)], HERE) == Correction(1.0, 0)  # as was to be expected
     assert memory_correction([short(1.2), short(1.4), short(1.1)], HERE).factor == (
@@ -92,7 +92,7 @@ RUNS = st.lists(st.tuples(RATIOS, KINDS), max_size=14).map(
 
 
 @given(st.lists(st.tuples(st.floats(0.8, 1.25), KINDS), max_size=14), RATIOS, st.integers(0, 14))
-def test_one_odd_run_among_many_moves_the_factor_no_further_than_the_others(
+def test_one_outlier_moves_the_factor_no_further_than_the_others(
     pairs: list[tuple[float, dict[str, str]]], odd: float, where: int
 ) -> None:
     past = [replace(runs(r)[0], **kind) for r, kind in pairs]  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def test_one_odd_run_among_many_moves_the_factor_no_further_than_the_others(
 
 
 @given(RUNS, st.integers(0, 13), st.floats(1, 100))
-def test_a_slower_run_never_makes_the_prediction_faster(
+def test_slower_run_never_makes_the_prediction_faster(
     past: list[PastRun], which: int, times: float
 ) -> None:
     slower = [
@@ -124,7 +124,7 @@ def test_a_slower_run_never_makes_the_prediction_faster(
         )
     )
 )
-def test_no_figures_whatever_break_a_correction(
+def test_corrections_survive_any_figures(
     figures: list[tuple[float | None, float | None, bool, float]],
 ) -> None:
     past = [

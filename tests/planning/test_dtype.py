@@ -9,7 +9,7 @@ from cogmagic import Machine, RequestError
 from tests.helpers.plans import five, plan
 
 
-def test_a_gpu_without_bfloat16() -> None:
+def test_bfloat16_is_refused_on_a_gpu_without_it() -> None:
     with pytest.raises(RequestError, match="T4 cannot compute in bfloat16") as error:
         plan(five(), Machine.of("T4"))
     assert "--dtype float16" in str(error.value)
@@ -27,7 +27,7 @@ def test_a_gpu_without_bfloat16() -> None:
     assert cogmagic.plan(model="5b", machine=Machine.of("T4 + RTX 3060"), gpus=1).fits
 
 
-def test_the_pace_in_32_bits_is_not_known() -> None:
+def test_seconds_in_float32_are_unknown() -> None:
     found = cogmagic.plan(model="5b", machine=Machine.of("A100 80GB"), dtype="float32")
     assert found.fits
     assert found.step_seconds is None

@@ -20,7 +20,7 @@ def test_plans_have_the_stored_figures() -> None:
     assert not changed, "\n".join(changed[:20])
 
 
-def test_the_stored_cases_reach_every_tier_and_outcome() -> None:
+def test_stored_cases_cover_every_tier_and_outcome() -> None:
     plans = [row["plan"] for row in stored()]
     chosen = {plan.get("tier") for plan in plans}
     assert {"none", "model", "stream", "staged", "sequential", "balanced"} <= chosen

@@ -60,7 +60,7 @@ def test_a_slow_card_does_not_make_untried_tiers_look_fast() -> None:
     assert gained == pytest.approx(50 * ((after.step_seconds or 0) - (before.step_seconds or 0)))
 
 
-def test_runs_of_a_toy_say_nothing_of_real_models() -> None:
+def test_runs_of_a_toy_do_not_correct_real_models() -> None:
     machine = Machine.of("RTX 4090")
     before = plan(five(), machine)
     toy = ran(before, 100, model="tiny", predicted_step=4e-5, measured_step=4e-3, tier="none")
@@ -68,7 +68,7 @@ def test_runs_of_a_toy_say_nothing_of_real_models() -> None:
     assert after.candidates == before.candidates
 
 
-def test_steps_predicted_from_a_datasheet_are_no_measure_of_a_probe() -> None:
+def test_datasheet_predictions_do_not_correct_probed_ones() -> None:
     machine = Machine.of("RTX 4090")
     before = plan(five(), machine)
     assert machine.rates is not None

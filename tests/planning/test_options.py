@@ -9,7 +9,7 @@ from cogmagic import RequestError
 from tests.helpers.toy import PROMPT
 
 
-def test_unknown_keep() -> None:
+def test_unknown_keep_is_refused() -> None:
     with pytest.raises(RequestError, match=r"Unknown keep 'worm'\. Did you mean 'warm'"):
         cogmagic.generate(PROMPT, keep="worm")
     with pytest.raises(RequestError, match=r"fp8='no' is not True or False\."):

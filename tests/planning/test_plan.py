@@ -9,7 +9,7 @@ from cogmagic import Machine
 from cogmagic._planning.plan_json import as_json
 
 
-def test_candidates_have_what_the_plan_has() -> None:
+def test_candidates_have_the_figures_of_the_plan() -> None:
     found = cogmagic.plan(model="5b", machine=Machine.of("RTX 3060"))
     amounts = ("peak_vram", "peak_allocated", "peak_ram", "seconds", "step_seconds", "fits")
     assert found.chosen is not None

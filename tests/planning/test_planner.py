@@ -16,7 +16,7 @@ from tests.helpers.plans import five, machine, plan
 from tests.helpers.toy import PROMPT
 
 
-def test_a_plan_without_the_encoder_needs_less() -> None:
+def test_plan_with_cached_prompts_needs_less() -> None:
     model = catalogued("5b")
     assert model is not None
     request, machine = Request.of(PROMPT, model), Machine.of("RTX 4000 Ada")
@@ -25,7 +25,7 @@ def test_a_plan_without_the_encoder_needs_less() -> None:
     assert "the text encoder is not needed" in str(without)
 
 
-def test_fp8_makes_room() -> None:
+def test_fp8_needs_less_vram() -> None:
     machine = Machine.of("RTX 4080", ram=64)
     plain, narrow = (
         cogmagic.plan(model="5b", machine=machine, tier="none", fp8=fp8) for fp8 in (False, True)
@@ -39,7 +39,7 @@ def test_fp8_makes_room() -> None:
     assert "savings  --fp8" in str(narrow)
 
 
-def test_where_host_memory_is_short_components_are_staged() -> None:
+def test_staged_loading_is_chosen_where_host_memory_is_short() -> None:
     found = cogmagic.plan(model="1.5-5b", machine=Machine.of("RTX 4090", ram=8))
     assert (found.tier, found.fits) == ("staged", True)
 
@@ -47,7 +47,7 @@ def test_where_host_memory_is_short_components_are_staged() -> None:
 TINY = MODELS[0]
 
 
-def test_a_forced_tier_is_taken_and_the_rule_still_told() -> None:
+def test_requested_tier_is_used_and_the_rule_still_shown() -> None:
     chosen = plan(Request.of("a circle", TINY), machine(40.0), tier="sequential")
     assert (chosen.tier, chosen.rule) == ("sequential", "none")
     assert "the planner would choose no offload" in chosen.reason
@@ -55,7 +55,7 @@ def test_a_forced_tier_is_taken_and_the_rule_still_told() -> None:
     assert plan(Request.of("a circle", TINY), machine(40.0), tier="auto").tier == "none"
 
 
-def test_the_fastest_that_fits_is_taken_and_of_equals_the_simplest() -> None:
+def test_fastest_fitting_tier_is_chosen_and_of_equals_the_simplest() -> None:
     tiers = {v: plan(five(), Machine.of(vram=v)).tier for v in (5, 6, 12, 16, 24, 32)}
     assert tiers == {
         5: "sequential",
@@ -69,7 +69,7 @@ def test_the_fastest_that_fits_is_taken_and_of_equals_the_simplest() -> None:
     assert plan(five(), Machine.of("2x RTX 4080")).tier == "balanced"
 
 
-def test_host_memory_counts() -> None:
+def test_too_little_host_memory_does_not_fit() -> None:
     model = catalogued("1.5-5b")
     assert model is not None
     found = plan(Request.of("any", model), Machine.of("RTX 4090", ram=1))
@@ -77,7 +77,7 @@ def test_host_memory_counts() -> None:
     assert "GiB of RAM" in found.reason
 
 
-def test_the_simplest_of_those_that_hardly_differ() -> None:
+def test_simplest_of_nearly_equal_tiers_is_chosen() -> None:
     for card in ("RTX 3060", "RTX 4090", "T4"):
         assert cogmagic.plan(machine=Machine.of(card, ram=16)).tier == "none"
     short = cogmagic.plan(
@@ -88,7 +88,7 @@ def test_the_simplest_of_those_that_hardly_differ() -> None:
 
 
 @pytest.mark.parametrize("card", ["P100", "GTX 1080 Ti", "RTX 3060", "H100 SXM"])
-def test_a_stream_is_never_slower_than_layer_by_layer(card: str) -> None:
+def test_streaming_is_never_predicted_slower_than_sequential_offload(card: str) -> None:
     found = cogmagic.plan(
         model="1.5-5b", machine=Machine.of(card), dtype="float16", num_frames=161, tier="stream"
     )
@@ -96,7 +96,7 @@ def test_a_stream_is_never_slower_than_layer_by_layer(card: str) -> None:
     assert seconds["stream"] < seconds["sequential"]
 
 
-def test_what_the_files_hold_counts(tmp_path: Path) -> None:
+def test_dtype_of_the_files_counts(tmp_path: Path) -> None:
     """A folder of 5b's architecture, whose transformer may be in other bits than the hub's."""
     from cogmagic._models.find import find_model
 
@@ -117,7 +117,7 @@ def test_what_the_files_hold_counts(tmp_path: Path) -> None:
     assert (found["F32"].seconds or 0) - (found["BF16"].seconds or 0) > 10  # twice the bytes
 
 
-def test_weights_that_are_in_host_memory_are_not_read_again() -> None:
+def test_loaded_weights_are_not_read_again() -> None:
     machine = Machine.of("RTX 4090")
     cold, warm = (plan(five(), machine, weights_loaded=loaded) for loaded in (False, True))
     times = [{c.tier: c.seconds or 0 for c in p.candidates} for p in (cold, warm)]
@@ -126,7 +126,7 @@ def test_weights_that_are_in_host_memory_are_not_read_again() -> None:
     assert times[0]["model"] < times[0]["staged"]
 
 
-def test_what_is_to_come_from_the_hub_must_fit_on_the_disk() -> None:
+def test_download_must_fit_the_disk() -> None:
     machine = replace(Machine.of("RTX 4090"), disk=10 * GIB)
     short = plan(five(), machine, download=21_500_000_000)
     assert not short.fits
@@ -136,7 +136,7 @@ def test_what_is_to_come_from_the_hub_must_fit_on_the_disk() -> None:
     assert plan(five(), machine, download=10**9).fits
 
 
-def test_weights_that_cannot_be_cached_are_read_at_each_step() -> None:
+def test_weights_larger_than_the_page_cache_are_read_at_each_step() -> None:
     roomy, short = (
         plan(five(), Machine.of("RTX 3060", ram=ram), tier="sequential") for ram in (32, 11)
     )
@@ -151,13 +151,13 @@ def test_weights_that_cannot_be_cached_are_read_at_each_step() -> None:
     assert both.step_seconds - short.step_seconds > 10.4  # twice a step
 
 
-def test_what_this_process_has_is_not_missing() -> None:
+def test_memory_of_this_process_is_not_missing() -> None:
     machine = Machine.of("RTX 4090", ram=1)
     assert not plan(five(), machine).fits
     assert plan(five(), replace(machine, ram=replace(machine.ram, mine=2 * GIB))).fits
 
 
-def test_a_cpu_without_enough_memory_is_told_so() -> None:
+def test_too_little_ram_on_a_cpu_does_not_fit() -> None:
     model = catalogued("5b")
     assert model is not None
     found = plan(five(), Machine.of(ram=16))
@@ -166,7 +166,7 @@ def test_a_cpu_without_enough_memory_is_told_so() -> None:
     assert plan(five(), Machine.of(ram=64)).fits
 
 
-def test_a_stream_keeps_as_many_blocks_as_fit() -> None:
+def test_streaming_keeps_as_many_blocks_as_fit() -> None:
     machine = Machine.of("H100 SXM")
     kept = []
     for limit in (5.7, 6, 8, 12, 16, 24):

@@ -72,7 +72,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(("gpus", "vram", "tier", "expected"), ROWS)
-def test_a_row_of_the_rule(
+def test_rule_row_chooses_the_tier_and_its_calls(
     gpus: str, vram: float | None, tier: str, expected: list[str], calls: list[str], toy: Path
 ) -> None:
     machine = Machine.of(gpus, vram=vram)
@@ -91,7 +91,7 @@ def test_a_row_of_the_rule(
     assert pipe.vae.use_tiling
 
 
-def test_the_row_of_deepspeed() -> None:
+def test_deepspeed_row_moves_components_by_hand() -> None:
     """That no hook is there while it makes videos, and what is moved: see tests/training."""
     for gpus in ("RTX 3060", "RTX 4090", "H100 SXM", "8x H100 SXM"):
         plan = cogmagic.plan(context="training", zero_stage=2, machine=Machine.of(gpus))
@@ -124,25 +124,25 @@ TINY = MODELS[0]
         ((24.1, 24.1, 24.1), "balanced"),
     ],
 )
-def test_the_rule(free: tuple[float, ...], tier: str) -> None:
+def test_rule_thresholds(free: tuple[float, ...], tier: str) -> None:
     assert rule_of_thumb(machine(*free))[0] == tier
 
 
-def test_what_this_kernel_has_cached_counts_as_available() -> None:
+def test_cached_vram_of_this_kernel_counts_as_available() -> None:
     gpu = Gpu(0, "GPU", total=24 * GIB, free=10 * GIB, reserved=12 * GIB, allocated=4 * GIB)
     assert gpu.available == 18 * GIB
     assert gpu.others == 2 * GIB
     assert rule_of_thumb(Machine((gpu,), device="cuda"))[0] == "model"
 
 
-def test_mps_and_unknown_memory() -> None:
+def test_rule_on_mps_and_with_unknown_vram() -> None:
     assert rule_of_thumb(Machine(device="mps")) == ("none", "on MPS: nothing is offloaded")
     tier, why = rule_of_thumb(Machine((Gpu(0, "Odd card"),), device="cuda"))
     assert tier == "sequential"
     assert "does not report" in why
 
 
-def test_the_rule_on_request() -> None:
+def test_rule_policy_uses_the_rule() -> None:
     request = Request.of("a circle", TINY, seed=1)
     chosen = plan(request, machine(18.0), policy="rule")
     assert (chosen.tier, plan(request, machine(18.0)).tier) == ("model", "none")
@@ -154,6 +154,6 @@ def test_the_rule_on_request() -> None:
         plan(request, machine(18.0), policy="rules")
 
 
-def test_the_rule_keeps_to_a_limit_too() -> None:
+def test_rule_keeps_to_the_vram_limit() -> None:
     found = plan(five(), Machine.of("RTX 4090"), policy="rule", vram_limit=8 * GIB)
     assert found.tier == "sequential"

@@ -13,7 +13,7 @@ from tests.helpers.nvml import FakeNvml
 from tests.helpers.plans import five, plan
 
 
-def test_a_gpu_is_probed_once_a_kernel_until_its_probes_are_forgotten(
+def test_gpu_is_probed_once_per_kernel_until_its_probes_are_deleted(
     nvml: FakeNvml, cuda_build: None, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The order of events; what a probe measures is looked at on GPUs."""
@@ -59,7 +59,7 @@ def refuse(*_: object) -> None:
     raise PermissionError
 
 
-def test_a_run_is_learnt_with_its_software_and_without_other_tensors(
+def test_run_is_recorded_with_its_software_and_without_other_tensors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cogmagic._machine.history import History
@@ -86,7 +86,7 @@ def test_a_run_is_learnt_with_its_software_and_without_other_tensors(
     assert plan(five(), replace(machine, past=(row,))).peak_allocated != before.peak_allocated
 
 
-def test_running_out_is_evidence_where_it_should_have_fitted(
+def test_out_of_memory_is_evidence_if_the_plan_was_predicted_to_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cogmagic._machine.history import History
@@ -106,7 +106,9 @@ def test_running_out_is_evidence_where_it_should_have_fitted(
     assert plan(five(), replace(machine, past=History().read()[1:])).tier == "model"
 
 
-def test_only_a_surprise_is_a_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oom_is_recorded_only_if_it_was_predicted_to_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from cogmagic._machine.failures import is_device_shortage, is_shortage
     from cogmagic._machine.history import History
     from cogmagic._session.calibration import record_run

@@ -30,14 +30,14 @@ def planned(model: str = "5b", **options: Any) -> Plan:
 
 
 @pytest.mark.parametrize(("model", "asked"), [("2b", "35.31 GiB"), ("5b", "56.50 GiB")])
-def test_attention_without_a_fused_kernel_is_recognised(model: str, asked: str) -> None:
+def test_attention_without_a_fused_kernel_is_diagnosed(model: str, asked: str) -> None:
     found = cause_of(short(asked), planned(model), HERE, HERE)
     assert found.kind == "attention"
     assert asked in found.text
     assert "float16" in found.text
 
 
-def test_attention_of_each_half_of_the_guidance_and_in_other_dtypes() -> None:
+def test_attention_is_diagnosed_with_guidance_halves_and_in_other_dtypes() -> None:
     halves = planned("5b", savings=Savings(guidance_halves=True))
     assert cause_of(short("28.25 GiB"), halves, HERE, HERE).kind == "attention"
     single = replace(planned("5b"), dtype="float32")
@@ -46,31 +46,31 @@ def test_attention_of_each_half_of_the_guidance_and_in_other_dtypes() -> None:
     assert "Try" not in cause_of(short("56.50 GiB"), half, HERE, HERE).text
 
 
-def test_memory_in_pieces() -> None:
+def test_fragmented_vram_is_diagnosed() -> None:
     found = cause_of(short("1.00 GiB", "1.50 GiB"), planned(), HERE, HERE)
     assert found.kind == "fragmented"
     assert found.text.endswith("1.00 GiB requested, 1.50 GiB reserved but unused")
 
 
-def test_memory_that_others_have_taken() -> None:
+def test_vram_taken_by_other_processes_is_diagnosed() -> None:
     found = cause_of(short(), planned(), HERE, machine(free=4 * GIB, reserved=0, allocated=0))
     assert found.kind == "others"
     assert "taken 7.00 GiB" in found.text
 
 
-def test_others_that_leave_enough_are_not_the_cause() -> None:
+def test_other_processes_that_leave_enough_vram_are_not_blamed() -> None:
     """The run then had a limit of its own, and that ended it."""
     then = machine(total=80 * GIB, free=79 * GIB, reserved=0, allocated=0)
     now = machine(total=80 * GIB, free=70 * GIB, reserved=0, allocated=0)
     assert cause_of(short(), planned(), then, now).kind == "device"
 
 
-def test_ones_own_context_is_not_another_process() -> None:
+def test_own_cuda_context_is_not_another_process() -> None:
     now = machine(free=round(10.4 * GIB), reserved=0, allocated=0)
     assert cause_of(short(), planned(), machine(), now).kind == "device"
 
 
-def test_host_memory() -> None:
+def test_host_memory_shortage_is_diagnosed() -> None:
     found = cause_of(MemoryError(), planned(), HERE, HERE)
     assert found.kind == "host"
     assert found.of_host
@@ -78,7 +78,7 @@ def test_host_memory() -> None:
     assert "32.00 GiB" in found.text
 
 
-def test_a_message_in_other_words_is_still_a_shortage() -> None:
+def test_unfamiliar_out_of_memory_message_is_still_a_shortage() -> None:
     found = cause_of(RuntimeError("CUDA error: out of memory"), planned(), HERE, HERE)
     assert found.kind == "device"
     assert "CUDA error: out of memory" in found.text

@@ -36,7 +36,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_disk_that_fills_up_while_the_video_is_written(
+def test_full_disk_while_writing_keeps_the_video_in_memory(
     toy: Path, small_disk: Path, tmp_path: Path, session: Session
 ) -> None:
     wish: dict[str, Any] = {"model": str(toy), "save": small_disk, "num_frames": 17} | CLIP
@@ -48,9 +48,7 @@ def test_a_disk_that_fills_up_while_the_video_is_written(
     assert saved.report.frames_sha256
 
 
-def test_a_disk_that_is_too_full_is_said_before_the_run(
-    toy: Path, small_disk: Path, session: Session
-) -> None:
+def test_full_disk_is_refused_before_the_run(toy: Path, small_disk: Path, session: Session) -> None:
     (small_disk / "full").write_bytes(b"x" * 36_000)
     said: list[Progress] = []
     with pytest.raises(OutputError, match=r"MB free, but the video may take"):
@@ -59,7 +57,9 @@ def test_a_disk_that_is_too_full_is_said_before_the_run(
     assert [p.name for p in small_disk.iterdir()] == ["full"]
 
 
-def test_a_folder_that_vanishes_in_mid_run(toy: Path, tmp_path: Path, session: Session) -> None:
+def test_folder_deleted_during_the_run_keeps_the_video_in_memory(
+    toy: Path, tmp_path: Path, session: Session
+) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
 
@@ -90,7 +90,7 @@ except cogmagic.OutputError as error:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="root could write there all the same")
-def test_a_folder_that_becomes_read_only_in_mid_run(tmp_path: Path) -> None:
+def test_folder_made_read_only_during_the_run_keeps_the_video_in_memory(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     bound = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
     command = [*(bound if os.geteuid() == 0 else []), sys.executable, "-c", READ_ONLY]
@@ -101,7 +101,7 @@ def test_a_folder_that_becomes_read_only_in_mid_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_leaves_no_video_that_does_not_play() -> None:
+def test_killed_process_leaves_no_unplayable_video() -> None:
     script = ROOT / "docs" / "benchmarks" / "kill.py"
     command = [sys.executable, str(script), "--times", "4", "--seed", "7"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -111,7 +111,7 @@ def test_a_killed_process_leaves_no_video_that_does_not_play() -> None:
     assert rows[-1]["videos"] >= 4
 
 
-def test_a_disk_that_refuses_costs_no_video(
+def test_write_error_loses_no_video(
     toy: Path, cwd: Path, session: Session, shell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:

@@ -32,7 +32,7 @@ def chain(machine: Machine, cause: Shortage, options: MemoryOptions = DEFAULTS) 
     return plans
 
 
-def test_each_plan_needs_less_vram_than_the_one_before() -> None:
+def test_each_fallback_needs_less_vram() -> None:
     plans = chain(Machine.of("RTX 4090", ram=64), VRAM)
     peaks = [p.peak_vram or 0 for p in plans]
     assert len(plans) >= 3
@@ -41,7 +41,7 @@ def test_each_plan_needs_less_vram_than_the_one_before() -> None:
     assert peaks[-1] <= least
 
 
-def test_each_plan_needs_less_ram_than_the_one_before() -> None:
+def test_each_fallback_needs_less_ram() -> None:
     plans = chain(Machine.of("RTX 4090", ram=64), HOST)
     peaks = [p.peak_ram or 0 for p in plans]
     assert len(plans) >= 2
@@ -76,7 +76,7 @@ def test_every_plan_keeps_to_the_vram_limit() -> None:
     assert len(plans) > 1
 
 
-def test_the_error_at_the_end_names_what_was_tried() -> None:
+def test_out_of_memory_error_names_every_attempt() -> None:
     plans = chain(Machine.of("RTX 3060", ram=64), VRAM)
     text = str(ran_out([(p, VRAM) for p in plans]))
     assert text.startswith("5b at 720x480 with 49 frames ran out of memory with streaming (")
@@ -84,7 +84,7 @@ def test_the_error_at_the_end_names_what_was_tried() -> None:
     assert "It would need less with " in text
 
 
-def test_the_next_plan_makes_the_same_video(toy: Path, cwd: Path, session: Session) -> None:
+def test_fallback_makes_the_same_video(toy: Path, cwd: Path, session: Session) -> None:
     plain = cogmagic.generate(PROMPT, model=str(toy), **QUICK)
     notes: list[str] = []
     failed: list[str] = []

@@ -14,7 +14,7 @@ from cogmagic._units import GIB
 from tests.helpers.plans import five, job, plan
 
 
-def test_a_named_tier_that_would_end_the_kernel_is_refused() -> None:
+def test_requested_tier_that_would_kill_the_kernel_is_refused() -> None:
     stream, machine = job(MemoryOptions(tier="stream")), Machine.of("RTX 4090", ram=12)
     with pytest.raises(TierError) as error:
         first_plan(stream, machine, lambda _: False)

@@ -47,7 +47,7 @@ def make(toy: Path, **options: Any) -> str:
 
 
 @pytest.mark.slow
-def test_the_same_again_is_not_placed_again(
+def test_hot_pipeline_is_not_placed_again_for_a_similar_run(
     toy: Path, cwd: Path, session: Session, placings: list[str]
 ) -> None:
     first = make(toy)
@@ -65,7 +65,7 @@ def test_the_same_again_is_not_placed_again(
 
 
 @pytest.mark.slow
-def test_anything_else_takes_it_off_first(
+def test_hot_pipeline_is_replaced_for_another_placement(
     toy: Path, cwd: Path, session: Session, placings: list[str]
 ) -> None:
     make(toy)
@@ -79,7 +79,7 @@ def test_anything_else_takes_it_off_first(
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError, MemoryError])
-def test_an_error_takes_it_off(
+def test_error_removes_the_hot_pipeline(
     toy: Path, cwd: Path, session: Session, placings: list[str], stop: type
 ) -> None:
     def fail(progress: Progress) -> None:
@@ -96,7 +96,7 @@ def test_an_error_takes_it_off(
 
 
 @pytest.mark.parametrize("phase", ["load", "save"])
-def test_a_stop_before_and_after_the_run_takes_it_off(
+def test_interrupt_before_or_after_the_run_removes_the_hot_pipeline(
     toy: Path, cwd: Path, session: Session, placings: list[str], phase: str
 ) -> None:
     def stop(progress: Progress) -> None:
@@ -111,7 +111,7 @@ def test_a_stop_before_and_after_the_run_takes_it_off(
     assert session.loaded is not None
 
 
-def test_a_disk_that_refuses_takes_it_off(
+def test_write_error_removes_the_hot_pipeline(
     toy: Path, cwd: Path, session: Session, placings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: Any) -> None:
@@ -129,7 +129,7 @@ def test_a_disk_that_refuses_takes_it_off(
     assert placings == ["off"]
 
 
-def test_short_ram_takes_it_off(
+def test_low_ram_removes_the_hot_pipeline(
     toy: Path, cwd: Path, session: Session, placings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -140,7 +140,9 @@ def test_short_ram_takes_it_off(
     assert session.loaded is None
 
 
-def test_it_goes_with_the_extension(toy: Path, shell: Any, placings: list[str]) -> None:
+def test_unloading_the_extension_removes_the_hot_pipeline(
+    toy: Path, shell: Any, placings: list[str]
+) -> None:
     shell.run("%config CogMagic.keep = 'hot'")
     for _ in range(2):
         shell.run_cell_magic("cogvideo", f"--model {toy} --num-frames 9 --steps 1 --seed 1", PROMPT)
@@ -151,7 +153,7 @@ def test_it_goes_with_the_extension(toy: Path, shell: Any, placings: list[str]) 
 
 
 @pytest.mark.slow
-def test_tiers_that_bring_weights_in_turn_keep_nothing_there(
+def test_offloading_tiers_keep_nothing_on_the_gpu(
     toy: Path, cwd: Path, session: Session, placings: list[str]
 ) -> None:
     for tier in ("model", "stream", "staged", "sequential"):
@@ -159,7 +161,7 @@ def test_tiers_that_bring_weights_in_turn_keep_nothing_there(
         assert placings[-2:] == [tier, "off"]
 
 
-def test_what_stays_counts_as_free() -> None:
+def test_hot_weights_count_as_free_vram() -> None:
     hot = Hot()
     gpu = replace(
         Machine.of("RTX 4090").gpus[0], free=2 * GIB, reserved=21 * GIB, allocated=20 * GIB
@@ -171,7 +173,7 @@ def test_what_stays_counts_as_free() -> None:
 
 
 @pytest.mark.parametrize("mine", [0, 1])
-def test_of_two_gpus_the_one_with_the_weights_is_taken_unless_the_other_is_much_roomier(
+def test_gpu_with_hot_weights_is_preferred_unless_another_has_much_more_vram(
     mine: int,
 ) -> None:
     machine, hot = Machine.of("2x RTX 4090"), Hot()
@@ -191,7 +193,7 @@ def test_of_two_gpus_the_one_with_the_weights_is_taken_unless_the_other_is_much_
     assert roomiest(GIB) == 1 - mine
 
 
-def test_status_and_release_say_where_it_is(
+def test_status_and_release_report_hot_weights(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def held(**where: int) -> str:

@@ -9,7 +9,7 @@ from cogmagic._session.session import Session
 from tests.helpers.toy import PROMPT, QUICK
 
 
-def test_weights_saved_anew_are_loaded_anew(tmp_path: Path, session: Session) -> None:
+def test_changed_weight_files_are_loaded_again(tmp_path: Path, session: Session) -> None:
     from tests.helpers.checkpoints import save_checkpoint
 
     folder = save_checkpoint(tmp_path / "model")

@@ -37,7 +37,7 @@ def test_cold_keeps_nothing(toy: Path, cwd: Path, session: Session) -> None:
     assert "as requested" in video.report.kept
 
 
-def test_what_the_notebook_itself_has_in_host_memory_is_no_room() -> None:
+def test_host_memory_of_the_notebook_is_not_counted_as_free() -> None:
     from cogmagic._session.pipeline_slot import PipelineSlot
     from cogmagic._tiers.host_memory import PROCESS
 

@@ -16,7 +16,7 @@ from cogmagic._session.session import Session
 from tests.helpers.toy import PROMPT, QUICK
 
 
-def test_phases_are_told_in_order_and_timed(toy: Path, cwd: Path, session: Session) -> None:
+def test_phases_are_reported_in_order_and_timed(toy: Path, cwd: Path, session: Session) -> None:
     told: list[Progress] = []
     video = cogmagic.generate(PROMPT, model=str(toy), on_progress=told.append, **QUICK)
     phases = list(dict.fromkeys(p.phase for p in told))
@@ -78,7 +78,7 @@ def test_nothing_is_left_after_a_failure_in_any_phase(
         RuntimeError("MPS backend out of memory"),
     ],
 )
-def test_every_kind_of_shortage_is_one_line(
+def test_every_kind_of_out_of_memory_is_a_one_line_error(
     toy: Path, cwd: Path, session: Session, shortage: Exception
 ) -> None:
     def fail(progress: Progress) -> None:
@@ -90,7 +90,7 @@ def test_every_kind_of_shortage_is_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_one_generation_at_a_time(toy: Path, cwd: Path, session: Session) -> None:
+def test_second_run_is_refused_while_one_is_running(toy: Path, cwd: Path, session: Session) -> None:
     running, finish = threading.Event(), threading.Event()
 
     def hold(progress: Progress) -> None:
@@ -113,7 +113,7 @@ def test_one_generation_at_a_time(toy: Path, cwd: Path, session: Session) -> Non
     assert len(list(cwd.glob("*.mp4"))) == 1
 
 
-def test_an_unwritable_place_is_refused_before_loading(
+def test_unwritable_folder_is_refused_before_loading(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     with pytest.raises(OutputError, match="does not exist"):

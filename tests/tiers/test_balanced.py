@@ -16,14 +16,14 @@ from cogmagic._units import GIB
 from tests.helpers.plans import five, plan
 
 
-def test_sixteen_cards_take_no_longer_than_two() -> None:
+def test_planning_for_sixteen_gpus_tries_few_orders() -> None:
     from cogmagic._tiers.balanced import orders
 
     for count, ways in ((2, 2), (3, 6)):
         assert len(orders(Machine.of("16x A100 40GB"), "bfloat16", count)) == ways
 
 
-def test_balanced_as_diffusers_assigns() -> None:
+def test_balanced_assigns_as_diffusers_does() -> None:
     model = catalogued("2b")
     assert model is not None
     found = plan(Request.of("any", model), Machine.of("2x T4"))
@@ -42,7 +42,7 @@ def spread_over(gpus: str, **changes: int) -> Needs:
     return next(c for c in found.candidates if c.tier == "balanced").needs
 
 
-def test_balanced_takes_the_gpus_that_leave_most_room() -> None:
+def test_balanced_uses_the_gpus_with_most_vram_left() -> None:
     small = spread_over("2x RTX 3090 + RTX 3060")
     assert small.variant.order == (0, 1)  # the third would be the fullest
     assert [sorted(set(g) - {"load"}) for g in small.gpus] == [["denoise"], ["decode", "encode"]]
@@ -59,7 +59,7 @@ def gpus(*free: int) -> Machine:
     return Machine(tuple(Gpu(i, "A card", free=f) for i, f in enumerate(free)), device="cuda")
 
 
-def test_balanced_is_what_diffusers_would_do_or_refused(toy: Path) -> None:
+def test_balanced_map_is_that_of_diffusers_or_refused(toy: Path) -> None:
     where = check_assignment(toy, "float32", gpus(GIB, GIB), (1, 0))
     largest = max(where, key=lambda name: sum(f.stat().st_size for f in (toy / name).iterdir()))
     assert where.pop(largest) == 1

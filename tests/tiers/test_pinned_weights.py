@@ -14,7 +14,7 @@ from tests.helpers.toy import PROMPT
 
 
 @pytest.mark.slow
-def test_weights_become_copies_of_their_own(toy: Path, cwd: Path, session: Session) -> None:
+def test_pinned_weights_are_private_copies(toy: Path, cwd: Path, session: Session) -> None:
     seen: list[cogmagic.Progress] = []
     video = cogmagic.generate(
         PROMPT, model=str(toy), tier="stream", seed=3, num_inference_steps=2,

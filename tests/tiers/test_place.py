@@ -16,7 +16,7 @@ from tests.helpers.toy import PROMPT
 
 
 @pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
-def test_placing_is_undone_completely(pipe: Any, tier: Any) -> None:
+def test_placement_is_undone_completely(pipe: Any, tier: Any) -> None:
     before = tensors(pipe)
     with placed(pipe, tier, torch.device("cpu")):
         assert bool(traces(pipe)) == (tier != "none")
@@ -25,7 +25,7 @@ def test_placing_is_undone_completely(pipe: Any, tier: Any) -> None:
 
 
 @pytest.mark.parametrize("tier", ["none", "model", "stream", "sequential"])
-def test_placing_is_undone_when_the_run_or_a_step_of_it_fails(
+def test_placement_is_undone_when_the_run_or_a_step_fails(
     pipe: Any, tier: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = tensors(pipe)

@@ -15,7 +15,7 @@ from cogmagic._tiers.hooks import modules
 from tests.helpers.toy import run
 
 
-def test_staging_keeps_nothing_in_host_memory_and_one_component_at_a_time(
+def test_staged_loading_keeps_one_component_and_nothing_in_host_memory(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     there: set[tuple[str, ...]] = set()
@@ -41,7 +41,7 @@ def is_empty(component: Any) -> bool:
     return all(p.is_meta for p in component.parameters())
 
 
-def test_staging_is_undone_when_a_run_fails(toy: Path, cwd: Path, session: Session) -> None:
+def test_staged_loading_is_undone_when_a_run_fails(toy: Path, cwd: Path, session: Session) -> None:
     expected = run(toy, tier="staged").report.frames_sha256
 
     def fail(progress: cogmagic.Progress) -> None:
@@ -56,7 +56,7 @@ def test_staging_is_undone_when_a_run_fails(toy: Path, cwd: Path, session: Sessi
     assert run(toy, tier="staged").report.frames_sha256 == expected
 
 
-def test_files_that_change_or_go_during_a_staged_run(
+def test_files_changed_during_a_staged_run_are_an_error(
     toy: Path, cwd: Path, session: Session, tmp_path: Path
 ) -> None:
     folder = tmp_path / "toy"

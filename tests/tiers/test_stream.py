@@ -18,7 +18,7 @@ from tests.helpers.placing import placed
 from tests.helpers.toy import PROMPT
 
 
-def test_the_pipeline_computes_on_the_device_with_every_block_staying(toy: Path) -> None:
+def test_pipeline_computes_on_the_device_with_every_block_resident(toy: Path) -> None:
     """With kept prompts, too, when nothing is streamed that could tell the device."""
     from diffusers.hooks.group_offloading import _get_group_onload_device
 
@@ -29,7 +29,7 @@ def test_the_pipeline_computes_on_the_device_with_every_block_staying(toy: Path)
         assert pipe.text_encoder is None
 
 
-def test_blocks_that_stay_are_spread_and_come_and_go(pipe: Any) -> None:
+def test_resident_blocks_are_spread_evenly_and_leave_after_denoising(pipe: Any) -> None:
     assert stream_indices(42, 0) == frozenset(range(42))
     assert stream_indices(42, 42) == frozenset()
     assert stream_indices(6, 3) == frozenset({1, 3, 5})
@@ -44,7 +44,7 @@ def test_blocks_that_stay_are_spread_and_come_and_go(pipe: Any) -> None:
     assert tensors(pipe) == before
 
 
-def test_a_stream_from_too_little_memory_is_refused(
+def test_streaming_from_too_little_host_memory_is_refused(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cogmagic._session.loaded.host_ram", lambda: Ram(2**30, 2**29, mine=2**28))
