@@ -52,7 +52,7 @@ def test_equal_seeds_give_equal_frames(one: Kernel, toy: Path, there: Path) -> N
     ("options", "name", "says"),
     [
         ("--stepps 3", "RequestError", "Did you mean '--steps'?"),
-        ("--truncate --tier balanced", "TierError", "but this machine has none"),
+        ("--truncate --tier balanced", "TierError", "but none may be used"),
         ("--save nowhere/", "OutputError", "Create it first."),
     ],
 )
