@@ -55,7 +55,7 @@ def generate(
         compile: compile the transformer's blocks: half a minute once, then faster steps.
         lean_decode: decode with fewer tensors alive at once; the same frames.
         guidance_halves: denoise with the prompt and without it one after the other.
-        fp8: keep the linear layers of the transformer's blocks in 8 bits; another picture.
+        fp8: store the linear layers of the transformer's blocks in 8 bits; another picture.
         keep: where the weights stay after the run: ``hot``, on the GPU, in tiers that hold them
             there; ``warm``, in host memory; ``cold``, nowhere.
         save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
@@ -67,7 +67,8 @@ def generate(
             there are no more previews, and the run goes on.
         **options: ``width``, ``height`` (pixels), ``num_frames``, ``num_inference_steps``,
             ``guidance_scale``, ``negative_prompt``, ``seed``, ``scheduler``, ``fps``, ``dtype``,
-            ``image``, ``truncate``; the model's own defaults where left out.
+            ``image``, ``truncate``, and the aliases ``size``, ``frames`` and ``steps``; by default
+            the model's own.
 
     Raises:
         CogMagicError: one line, with the numbers and what to type next.

@@ -29,12 +29,12 @@ class Option:
     convert: Callable[[str, str], Any] | None = None
     """The value of a text; takes the option's flag as well, for its errors."""
     choices: tuple[str, ...] | None = None
-    """The only values; checked by what they are for, not by the parser."""
+    """The only values; the code that uses them checks them, not the parser."""
     suggestions: tuple[str, ...] = ()
     """Offered by completion, but not the only values."""
     aliases: tuple[str, ...] = ()
     plans: bool = True
-    """Whether a plan takes it; False for what concerns a run or its file alone."""
+    """Whether a plan takes it; False for options that concern only a run or its file."""
 
     @property
     def flags(self) -> tuple[str, ...]:

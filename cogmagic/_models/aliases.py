@@ -21,7 +21,7 @@ def full_names(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options with every alias replaced by what it stands for; None counts as left out.
 
     Raises:
-        RequestError: for an alias beside its full name, and for a size that is none.
+        RequestError: for an alias beside its full name, and for a malformed size.
     """
     named = {name: value for name, value in options.items() if name not in ALIASES}
     for alias, names in ALIASES.items():

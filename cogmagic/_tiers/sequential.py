@@ -42,7 +42,7 @@ class SequentialOffload(Tier):
         )
 
     def pace(self, work: Workload, rates: Rates, variant: Variant, host: HostMemory) -> Pace:
-        """Every pass copies every layer, and maps the memory of every activation anew."""
+        """Every pass copies every layer and maps fresh memory for every activation."""
         f, plain, locked = work.active, super().pace(work, rates, variant, host), host.copies
         step = plain.step + work.passes * layer_seconds(f.transformer, rates, locked=locked)
         step += f.denoise.mapped / rates.mapping

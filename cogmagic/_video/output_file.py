@@ -49,7 +49,7 @@ class OutputFile:
         """
         try:
             return cls._claim(save, seed, overwrite)
-        except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a NUL
+        except (OSError, RuntimeError, TypeError, ValueError) as error:  # too long, ~nobody, a NUL
             raise OutputError(
                 f"--save {str(save)[:100]!r} is not a usable path ({error})."
             ) from None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cogmagic import Machine
-from cogmagic._machine.history import PastRun
+from tests.helpers.past_runs import RUN
 from tests.helpers.plans import five, plan, ran
 
 
@@ -16,15 +16,10 @@ def test_past_runs_correct_the_next_prediction() -> None:
     before = plan(five(), machine)
     assert before.step_seconds is not None
     assert before.peak_allocated is not None
-    run = PastRun(
-        when=0.0,
+    run = replace(
+        RUN,
         card="RTX 4090",
         versions="",
-        model="5b",
-        size="720x480",
-        num_frames=49,
-        dtype="bfloat16",
-        tier="model",
         predicted_allocated=before.peak_allocated,
         measured_allocated=round(before.peak_allocated * 1.1),
         predicted_step=before.step_seconds,

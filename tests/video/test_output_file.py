@@ -149,3 +149,8 @@ def test_too_little_disk_space_is_refused_before_the_run(
     with pytest.raises(OutputError, match=r"has 0.0 MB free, but the video may take 0\.\d MB"):
         check_disk_space(target, request)
     target.drop()
+
+
+def test_path_that_is_not_text_is_a_one_line_error(cwd: Path) -> None:
+    with pytest.raises(OutputError, match="--save '3' is not a usable path"):
+        OutputFile.claim(3, 1)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import pytest
 
 import cogmagic
 from cogmagic import CogMagicError, Machine, OutputError, RequestError, TierError
+from cogmagic._session.session import Session
 from tests.helpers.hub import REPO
 from tests.helpers.hub_server import Hub, Repository
 from tests.helpers.toy import PROMPT, QUICK
@@ -116,9 +117,18 @@ def test_too_little_disk_is_refused_before_download(
     assert plan.refusal.endswith("set HF_HOME to a larger disk and restart the kernel.")
 
 
-def test_a_requested_tier_is_tried_although_vram_is_predicted_to_lack(
-    here: Callable[[Machine], None],
+def test_a_requested_tier_is_downloaded_and_run_although_vram_is_predicted_to_lack(
+    five: Hub, cwd: Path, session: Session, here: Callable[[Machine], None]
 ) -> None:
+    here(Machine.of(vram=0.5, ram=64))
+    refused(five, TierError, "lacks .* of VRAM", model=REPO, **QUICK)
+    # The run itself asks torch, which has no GPU here, and so goes on on the CPU.
+    video = cogmagic.generate(PROMPT, model=REPO, tier="stream", **QUICK)
+    assert five.gets(".safetensors ")
+    assert video.report.tier == "stream"
+
+
+def test_a_plan_of_a_requested_tier_that_lacks_only_vram_is_not_refused() -> None:
     small = Machine.of(vram=2, ram=64)
     assert cogmagic.plan(model="5b", machine=small).refusal
     assert not cogmagic.plan(model="5b", machine=small, tier="stream").refusal
