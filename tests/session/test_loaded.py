@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import cogmagic
 from cogmagic._session.session import Session
 from tests.helpers.toy import PROMPT, QUICK
@@ -20,6 +22,7 @@ def test_changed_weight_files_are_loaded_again(tmp_path: Path, session: Session)
     assert first.report.frames_sha256 != second.report.frames_sha256
 
 
+@pytest.mark.slow
 def test_the_pipeline_is_reused_and_replaced(
     toy: Path, toy_i2v: Path, cwd: Path, session: Session
 ) -> None:

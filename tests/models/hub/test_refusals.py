@@ -117,6 +117,7 @@ def test_too_little_disk_is_refused_before_download(
     assert plan.refusal.endswith("set HF_HOME to a larger disk and restart the kernel.")
 
 
+@pytest.mark.slow
 def test_a_requested_tier_is_downloaded_and_run_although_vram_is_predicted_to_lack(
     five: Hub, cwd: Path, session: Session, here: Callable[[Machine], None]
 ) -> None:
