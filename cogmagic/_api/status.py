@@ -38,6 +38,8 @@ class Status:
             rows.append(("allocator", allocator_option()))
         ram = self.machine.ram
         limit = " (the container's limit)" if ram.source == "container" else ""
+        if ram.mappable is not None:
+            limit += f"; {gib(ram.mappable)} may still be mapped (ulimit -v or -d)"
         rows.append(("RAM", f"{gib(ram.available)} available of {gib(ram.total)}{limit}"))
         rows.append(("loaded", self._loaded()))
         if self.machine.note:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.nvml import nvidia_gpus, visible_note
+from cogmagic._machine.process_limits import cuda_addresses
 from cogmagic._machine.ram import Ram, host_ram
 from cogmagic._machine.rocm import amd_gpus
 from cogmagic._machine.torch_build import cpu_only_note, torch_build
@@ -36,18 +37,24 @@ class Hardware:
 
 def read_hardware() -> Hardware:
     """This machine's GPUs and host memory, now."""
-    build, ram = torch_build(), host_ram()
+    gpus, device, note = _devices()
+    return Hardware(gpus, host_ram(cuda_addresses(gpus)), device, note)
+
+
+def _devices() -> tuple[tuple[Gpu, ...], DeviceType, str | None]:
+    """The GPUs, the type of the device that computes, and a note about unusable GPUs."""
+    build = torch_build()
     if build.hip:
         gpus = _with_torch_counters(amd_gpus())
-        return Hardware(gpus, ram, "cuda" if gpus else "cpu")
+        return gpus, "cuda" if gpus else "cpu", None
     gpus = nvidia_gpus()
     if gpus and build.cuda is None:
-        return Hardware((), ram, "cpu", cpu_only_note(gpus, build))
+        return (), "cpu", cpu_only_note(gpus, build)
     gpus = _with_torch_counters(gpus)
     if gpus:
-        return Hardware(gpus, ram, "cuda")
+        return gpus, "cuda", None
     mps = sys.platform == "darwin" and platform.machine() == "arm64"
-    return Hardware((), ram, "mps" if mps else "cpu", visible_note())
+    return (), "mps" if mps else "cpu", visible_note()
 
 
 def _with_torch_counters(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:

@@ -28,6 +28,8 @@ class Candidate:
     missing_ram: int = 0
     missing_disk: int = 0
     """On the disk of the hub's cache, for the rest of the download."""
+    missing_addresses: int = 0
+    """Of what the process may map, files included (``ulimit -v``)."""
 
     @property
     def tier(self) -> str:
@@ -67,7 +69,8 @@ class Candidate:
     @property
     def missing(self) -> int:
         """Everything that is missing, in bytes, to compare by."""
-        return self.missing_vram + self.missing_ram + self.missing_disk
+        memory = self.missing_vram + max(self.missing_ram, self.missing_addresses)
+        return memory + self.missing_disk
 
     @property
     def shortfall(self) -> str:
@@ -85,7 +88,12 @@ class Candidate:
         return "fits" if self.fits else f"lacks {self.shortfall}"
 
     def _amounts(self) -> list[tuple[str, str]]:
-        missing = {"VRAM": self.missing_vram, "RAM": self.missing_ram, "disk": self.missing_disk}
+        missing = {
+            "VRAM": self.missing_vram,
+            "RAM": self.missing_ram,
+            "address space (ulimit -v)": self.missing_addresses,
+            "disk": self.missing_disk,
+        }
         return [(kind, _rounded_up(nbytes)) for kind, nbytes in missing.items() if nbytes]
 
 

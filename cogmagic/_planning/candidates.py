@@ -89,6 +89,7 @@ def _workload(
         overhead=workspace(gpu.capability if gpu else None),
         rates=machine.rates if known else None,
         ram=machine.ram.for_me,
+        addresses=machine.ram.addresses,
         float32_extra=extra,
         converted=bool(savings.storage),
         copies=machine.device == "cuda",
@@ -115,21 +116,29 @@ class _Trial:
         pairs = _on_gpus(needs, self.machine)
         taken = [(g, reserved_bytes(_with_headroom(phases, headroom))) for g, phases in pairs]
         return Fit(
-            missing=max(_missing(g, nbytes) for g, nbytes in taken),
+            missing=max(_lacking(nbytes, g.room) for g, nbytes in taken),
             left=min((g.room or 0) - nbytes for g, nbytes in taken),
         )
 
     def candidate(self, variant: Variant) -> Candidate:
         """The candidate in a variant."""
         traced = predict(self.tier, self.work, variant)
-        needs, ram = self.correct(traced), self.machine.ram.for_me
-        missing_ram = max(needs.peak_ram - ram, 0) if ram is not None else 0
+        needs, ram = self.correct(traced), self.machine.ram
+        short = Candidate(
+            needs,
+            traced,
+            peak_vram=None,
+            missing_ram=_lacking(needs.peak_ram, ram.for_me),
+            missing_addresses=_lacking(needs.peak_ram + needs.mapped, ram.addresses),
+        )
         if self.machine.device != "cuda":
-            return Candidate(needs, traced, None, 0, missing_ram)
+            return short
         taken = [(g, reserved_bytes(phases)) for g, phases in _on_gpus(needs, self.machine)]
-        missing = max(_missing(g, nbytes) for g, nbytes in taken)
-        peak = max(nbytes + g.context_to_come for g, nbytes in taken)
-        return Candidate(needs, traced, peak, missing, missing_ram)
+        return replace(
+            short,
+            peak_vram=max(nbytes + g.context_to_come for g, nbytes in taken),
+            missing_vram=max(_lacking(nbytes, g.room) for g, nbytes in taken),
+        )
 
 
 def _on_gpus(needs: Needs, machine: Machine) -> list[tuple[Gpu, Phases]]:
@@ -144,8 +153,8 @@ def _with_headroom(phases: Phases, nbytes: int) -> Phases:
     return {**phases, "denoise": phases["denoise"] + nbytes} if nbytes else phases
 
 
-def _missing(gpu: Gpu, nbytes: int) -> int:
-    return 0 if gpu.room is None else max(nbytes - gpu.room, 0)
+def _lacking(nbytes: int, most: int | None) -> int:
+    return 0 if most is None else max(nbytes - most, 0)
 
 
 def slower(seconds: float, other: float) -> bool:

@@ -58,4 +58,5 @@ def _candidate(c: Candidate) -> dict[str, Any]:
         "missing_vram": c.missing_vram,
         "missing_ram": c.missing_ram,
         "missing_disk": c.missing_disk,
+        "missing_addresses": c.missing_addresses,
     }

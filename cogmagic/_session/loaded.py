@@ -106,7 +106,7 @@ class Loaded:
         from cogmagic._tiers.pinned_weights import PinnedWeights
 
         if self.pinned is None:
-            usable = host_ram().reusing(self.private + _OVERHEAD).for_me
+            usable = host_ram().reusing(self.private + _OVERHEAD).for_copies
             needed = self.nbytes + _OVERHEAD
             if usable is not None and usable < needed:
                 if not required:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cogmagic._models.request import Request
-from cogmagic._tiers.weight_files import stored_as_files, stored_dtype
+from cogmagic._tiers.weight_files import file_bytes, stored_as_files, stored_dtype
 from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB
 
@@ -27,6 +27,8 @@ class HostMemory:
     """Bytes of the process's own, memory-mapped files not counted."""
     copies: bool = False
     """Whether the weights in it are copies, which CUDA can page-lock."""
+    mapped: int = 0
+    """Bytes of files that are memory-mapped beside it, which only limits on addresses count."""
 
 
 def process(request: Request) -> int:
@@ -46,15 +48,21 @@ def copies_or_files(work: Workload, *, required: bool) -> HostMemory:
     """
     f, base = work.stored, process(work.request)
     weights = f.text_encoder.weights + f.transformer.weights + f.vae.weights
+    mapped = 0 if work.loaded else sum(file_bytes(work.request, work.files, work.dtype).values())
     fits = work.copies and (work.ram is None or work.ram >= base + weights + RESERVE)
+    fits = fits and (work.addresses is None or work.addresses >= base + weights + mapped)
     if required or fits:
-        return HostMemory(base + weights, copies=True)
-    return HostMemory(base + _converted(work))
+        return HostMemory(base + weights, copies=True, mapped=mapped)
+    return HostMemory(base + _converted(work), mapped=mapped)
 
 
 def passing_through(work: Workload, *, extra: int = 0) -> HostMemory:
-    """The memory of a tier whose weights go from the files to the GPU, with `extra` bytes."""
-    return HostMemory(process(work.request) + _LOADING + extra)
+    """The memory of a tier whose weights go from the files to the GPU, with `extra` bytes.
+
+    The files of one component at a time are mapped.
+    """
+    mapped = max(file_bytes(work.request, work.files, work.dtype).values())
+    return HostMemory(process(work.request) + _LOADING + extra, mapped=mapped)
 
 
 def _converted(work: Workload) -> int:

@@ -37,6 +37,8 @@ class Needs:
     """The tier's choices."""
     copies: bool = False
     """Whether the weights are copies in host memory, not memory-mapped files."""
+    mapped: int = 0
+    """Bytes of memory-mapped files beside `peak_ram`, which only limits on addresses count."""
 
     @property
     def peak_allocated(self) -> int:
@@ -51,12 +53,15 @@ def predict(tier: Tier, work: Workload, variant: Variant) -> Needs:
     if work.lean_decode:
         phases = tuple({_LEAN.get(name, name): n for name, n in p.items()} for p in phases)
     host = tier.host_memory(work)
+    needs = Needs(
+        tier.name, phases, host.peak, None, None, variant, copies=host.copies, mapped=host.mapped
+    )
     if work.rates is None:
-        return Needs(tier.name, phases, host.peak, None, None, variant, host.copies)
+        return needs
     step, total = tier.seconds(replace(work, active=active), work.rates, variant, host)
     if tier.weights != "host" or not work.loaded:
         total += on_disk(work.request, work.files, work.dtype) / work.rates.disk
-    return Needs(tier.name, phases, host.peak, step, total, variant, host.copies)
+    return replace(needs, step_seconds=step, seconds=total)
 
 
 def without_text(f: Footprint) -> Footprint:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ class Staged(Tier):
         converts = work.converted and not stored_as_files(work.request, work.dtype)
         extra = 2 * work.stored.transformer.weights if converts else 0
         loading = passing_through(work, extra=extra)
-        return HostMemory(max(loading.peak, PROCESS + _position_tables(work.request)))
+        return replace(loading, peak=max(loading.peak, PROCESS + _position_tables(work.request)))
 
     def load(
         self, folder: Path, task: Task, dtype: Dtype, machine: Machine, variant: Variant

@@ -7,7 +7,7 @@ from cogmagic._footprint.work import ITEM
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 
-__all__ = ["on_disk", "stored_as_files", "stored_dtype"]
+__all__ = ["file_bytes", "on_disk", "stored_as_files", "stored_dtype"]
 
 
 def stored_dtype(part: str, request: Request) -> Dtype:
@@ -23,8 +23,13 @@ def stored_as_files(request: Request, dtype: Dtype) -> bool:
 
 def on_disk(request: Request, f: Footprint, dtype: Dtype) -> float:
     """Bytes of the files that hold the weights."""
+    return sum(file_bytes(request, f, dtype).values())
+
+
+def file_bytes(request: Request, f: Footprint, dtype: Dtype) -> dict[str, int]:
+    """Bytes of the files that hold each component's weights."""
     parts = {"text_encoder": f.text_encoder, "transformer": f.transformer, "vae": f.vae}
-    return sum(
-        part.weights * ITEM[stored_dtype(name, request)] / ITEM[dtype]
+    return {
+        name: round(part.weights * ITEM[stored_dtype(name, request)] / ITEM[dtype])
         for name, part in parts.items()
-    )
+    }

@@ -31,6 +31,8 @@ class Workload:
     """The device's speed; None where it is unknown."""
     ram: int | None
     """Host memory available to this process, in bytes; None where it is unknown."""
+    addresses: int | None = None
+    """Bytes that this process may map, memory and files together; None without a limit."""
     float32_extra: int = 0
     """Bytes that the loader adds to the text encoder by keeping parts of it in float32."""
     converted: bool = False

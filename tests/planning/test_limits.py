@@ -67,3 +67,30 @@ def test_a_vram_limit_below_1024_is_in_gib() -> None:
     ]
     assert plans[0].options.vram_limit == 10 * GIB
     assert plans[0] == plans[1] == plans[2]
+
+
+def test_mapped_weights_count_under_a_limit_on_addresses() -> None:
+    """As `ulimit -v` sets it: copies and files together, then files alone, then one component's."""
+    machine = Machine.of("RTX 4090", ram=64)
+
+    def limited(gib: int) -> cogmagic.Plan:
+        return plan(five(), replace(machine, ram=replace(machine.ram, mappable=gib * GIB)))
+
+    copies, files, one = limited(60), limited(40), limited(20)
+    assert (copies.tier, files.tier, one.tier) == ("model", "model", "staged")
+    assert (copies.chosen and copies.chosen.needs.copies) is True
+    assert (files.chosen and files.chosen.needs.copies) is False
+    lacking = next(c for c in one.candidates if c.tier == "model")
+    weights = lacking.needs.mapped
+    assert 19 * GIB < weights < 21 * GIB  # of the text encoder, the transformer and the VAE
+    assert lacking.missing_addresses == lacking.peak_ram + weights - 20 * GIB
+    assert "1.90 GiB of address space (ulimit -v)" in lacking.reason
+    refused = limited(4)
+    assert "GiB more address space (ulimit -v)" in refused.refusal
+    assert "\n" not in refused.refusal
+
+
+def test_weights_that_are_mapped_already_count_no_more() -> None:
+    machine = Machine.of("RTX 4090", ram=64)
+    machine = replace(machine, ram=replace(machine.ram, mappable=4 * GIB))
+    assert plan(five(), machine, weights_loaded=True).tier == "model"

@@ -1,0 +1,183 @@
+"""Memory limits of this process's control groups, versions 1 and 2, as files of the kernel.
+
+The files are described in the kernel's ``admin-guide/cgroup-v2.rst`` and
+``admin-guide/cgroup-v1/memory.rst``; ``/proc/self/mountinfo`` in proc(5) and cgroup_namespaces(7).
+Every ancestor may set a limit, and some may be hidden from a container. Whatever is missing,
+malformed or not readable sets none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+__all__ = ["GroupMemory", "group_memory"]
+
+
+@dataclass(frozen=True)
+class GroupMemory:
+    """The limits of a group, or of several together, in bytes; None without a limit."""
+
+    limit: int | None = None
+    """The smallest limit of any group."""
+    left: int | None = None
+    """What the group that is nearest to its limit can still take."""
+    swap: int | None = None
+    """Swap that the groups can still take when their memory is full."""
+
+
+@dataclass(frozen=True)
+class _Mount:
+    """A mounted hierarchy of control groups."""
+
+    version: int
+    root: PurePosixPath
+    """The group that is visible at `point`, by the same paths as in ``/proc/self/cgroup``."""
+    point: Path
+
+
+_UNLIMITED = 2**62
+
+
+_RECLAIMABLE = "active_file", "inactive_file", "slab_reclaimable"
+"""Entries of ``memory.stat`` that the kernel frees before it kills a process: page cache in use and
+not in use, and caches of its own. Dirty pages are among them, because they are written back first,
+as in the kernel's ``MemAvailable``. Pages of tmpfs and locked pages are in neither list."""
+
+
+def group_memory(root: Path = Path("/"), *, own: int = 0) -> GroupMemory:
+    """The limits of all groups of this process together.
+
+    Args:
+        root: of the file system with ``proc/self`` and the mounted hierarchies.
+        own: bytes of this process, as what a group uses where its usage cannot be read.
+    """
+    read = {1: _version_1, 2: _version_2}
+    groups = [read[version](folder, own) for version, folder in _groups(root)]
+    return GroupMemory(
+        _least(g.limit for g in groups),
+        _least(g.left for g in groups),
+        _least(g.swap for g in groups),
+    )
+
+
+def _version_2(folder: Path, own: int) -> GroupMemory:
+    """The limits of one group.
+
+    ``memory.high`` counts as a limit, although no process is killed there: above it they are
+    throttled so much that a run would hardly go on.
+    """
+    limit = _least(_number(folder / name) for name in ("memory.max", "memory.high"))
+    usage = _number(folder / "memory.current")
+    used = own if usage is None else usage - _reclaimable(_stat(folder))
+    swapped = _number(folder / "memory.swap.current") or 0
+    swap = _least(_number(folder / name) for name in ("memory.swap.max", "memory.swap.high"))
+    return GroupMemory(limit, _left(limit, used), _left(swap, swapped))
+
+
+def _version_1(folder: Path, own: int) -> GroupMemory:
+    """The limits of one group, and of the ancestors that a container does not see.
+
+    ``memory.memsw`` limits memory and swap together.
+    """
+    stat, of_ancestors = _stat(folder), "hierarchical_memory_limit"
+    limit = _least((_number(folder / "memory.limit_in_bytes"), _limit(stat.get(of_ancestors))))
+    usage, cache = _number(folder / "memory.usage_in_bytes"), _reclaimable(stat)
+    left = _left(limit, own if usage is None else usage - cache)
+    both = _number(folder / "memory.memsw.limit_in_bytes")
+    both_used = _number(folder / "memory.memsw.usage_in_bytes")
+    if both is None or both_used is None or left is None:
+        return GroupMemory(limit, left)
+    both_left = max(both - max(both_used - cache, 0), 0)
+    return GroupMemory(limit, min(left, both_left), max(both_left - left, 0))
+
+
+def _least(amounts: Iterable[int | None]) -> int | None:
+    return min((n for n in amounts if n is not None), default=None)
+
+
+def _left(limit: int | None, used: int) -> int | None:
+    return None if limit is None else max(limit - max(used, 0), 0)
+
+
+def _reclaimable(stat: dict[str, int]) -> int:
+    """Bytes in ``memory.stat`` that the kernel can free; version 1 has sums as ``total_``."""
+    return sum(stat.get(f"total_{name}", stat.get(name, 0)) for name in _RECLAIMABLE)
+
+
+def _groups(root: Path) -> Iterator[tuple[int, Path]]:
+    """The version and the folder of each visible group that this process is in."""
+    mounts = _mounts(root)
+    for line in _lines(root / "proc/self/cgroup"):
+        fields = line.split(":", 2)
+        if len(fields) < 3:
+            continue
+        _, controllers, path = fields
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        version = 1 if controllers else 2
+        for point, parts in _visible(path, [m for m in mounts if m.version == version]):
+            yield version, point
+            for i in range(len(parts)):
+                yield version, point.joinpath(*parts[: i + 1])
+
+
+def _visible(path: str, mounts: list[_Mount]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Where the hierarchy is mounted, and the names of the groups that lead down to `path`.
+
+    A mount that does not contain it, as where a container sees the host's path or the group is
+    outside its namespace (``/../``), still shows the nearest limit at its root.
+    """
+    group = PurePosixPath(path)
+    inside = [m for m in mounts if group.is_relative_to(m.root)]
+    names = {m: group.relative_to(m.root).parts for m in inside}
+    for mount in inside or mounts:
+        parts = names.get(mount, ())
+        yield mount.point, () if ".." in parts else parts
+
+
+def _mounts(root: Path) -> list[_Mount]:
+    """The mounted hierarchies that can limit memory; those of all distributions if not listed."""
+    mounts = []
+    for line in _lines(root / "proc/self/mountinfo"):
+        mount, _, file_system = line.partition(" - ")
+        fields, kind = mount.split(" "), file_system.split(" ")
+        if len(fields) < 5:
+            continue
+        options = kind[2].split(",") if len(kind) > 2 else []
+        if kind[0] == "cgroup2" or (kind[0] == "cgroup" and "memory" in options):
+            group, point = _unescaped(fields[3]), root / _unescaped(fields[4]).lstrip("/")
+            mounts.append(_Mount(2 if kind[0] == "cgroup2" else 1, PurePosixPath(group), point))
+    usual = (2, "sys/fs/cgroup"), (2, "sys/fs/cgroup/unified"), (1, "sys/fs/cgroup/memory")
+    return mounts or [_Mount(v, PurePosixPath("/"), root / name) for v, name in usual]
+
+
+def _unescaped(name: str) -> str:
+    """A path of ``mountinfo``, where a space is a backslash and its octal code."""
+    return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), name)
+
+
+def _stat(folder: Path) -> dict[str, int]:
+    """The entries of ``memory.stat``."""
+    pairs = (line.split() for line in _lines(folder / "memory.stat"))
+    return {p[0]: int(p[1]) for p in pairs if len(p) == 2 and p[1].isdecimal()}
+
+
+def _number(path: Path) -> int | None:
+    """The amount in a file; None where there is none, as in ``max``."""
+    text = "".join(_lines(path)).strip()
+    return _limit(int(text)) if text.isdecimal() and len(text) < 30 else None
+
+
+def _limit(nbytes: int | None) -> int | None:
+    """None for what version 1 has as unlimited: 2**63, rounded down to a page of any size."""
+    return nbytes if nbytes is not None and nbytes < _UNLIMITED else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    except (OSError, ValueError):  # absent, not readable, or no name of a file
+        return []
