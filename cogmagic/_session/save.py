@@ -25,8 +25,10 @@ def save_video(
     facts: dict[str, Any],
     output: OutputFile,
     slot: PipelineSlot,
-) -> tuple[Video, OutputError] | None:
-    """Write the file; where that fails, the video with its bytes in memory, and the error to raise.
+) -> tuple[Video, OutputError | None]:
+    """Write the file; returns the video with its final path, and no error.
+
+    Where that fails: the video with its bytes in memory, and the error to raise.
 
     Args:
         video: the finished video.
@@ -37,12 +39,12 @@ def save_video(
     """
     try:
         write_mp4(output.part, frames, video.fps, facts)
-        output.commit()
+        path = output.commit()
     except Exception as error:  # whatever it is, the frames took long to make
         cause = str(error) or type(error).__name__
         problem = cause if isinstance(error, OutputError) else f"Saving failed: {cause}."
     else:
-        return None
+        return replace(video, path=path), None
     slot.drop()
     empty_cache()
     data = BytesIO()

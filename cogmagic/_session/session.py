@@ -139,9 +139,9 @@ class Session:
             frames, report = frames_of(job, self.slot, clock)
             clock.phase("save")
             video = video_of(file.path, request, report, len(frames))
-            failure = save_video(video, frames, metadata(request, report), file, self.slot)
-            if failure is not None:
-                self.unsaved, error = failure
+            video, error = save_video(video, frames, metadata(request, report), file, self.slot)
+            if error is not None:
+                self.unsaved = video
                 raise error
             clock.end()
         finally:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 from cogmagic._errors import OutputError
@@ -24,12 +26,16 @@ _PART = ".cogmagic.part.mp4"
 
 @dataclass(frozen=True)
 class OutputFile:
-    """The path of a video, checked and reserved; the file does not exist yet."""
+    """The path of a video, checked and writable; the file does not exist yet."""
 
     path: Path
+    """Where the video will be; of a name that cogmagic chose, `commit` may take the next one."""
     part: Path
     """The temporary file beside it, renamed when it is complete."""
     overwrite: bool
+    """Whether `path` may replace a file; never so if cogmagic chose the name."""
+    default: Path | None
+    """The name that cogmagic chose, before any number was added; None if the caller chose it."""
     _locked: BinaryIO = field(repr=False, compare=False)
     """The open temporary file, locked: without a lock it is left over from a killed kernel."""
 
@@ -42,7 +48,7 @@ class OutputFile:
         Args:
             save: a file ending in ``.mp4``, an existing folder, or None for the working directory.
             seed: part of the default name, ``cogvideo-<time>-<seed>.mp4``.
-            overwrite: whether an existing file may be replaced.
+            overwrite: whether an existing file may be replaced; never one of a default name.
 
         Raises:
             OutputError: when it cannot be written, or exists already.
@@ -56,25 +62,30 @@ class OutputFile:
 
     @classmethod
     def _claim(cls, save: str | Path | None, seed: int, overwrite: bool) -> OutputFile:
-        name = f"cogvideo-{time.strftime('%Y%m%d-%H%M%S')}-{seed}.mp4"
-        path = Path.cwd() if save is None else Path(save).expanduser()
+        path, default = Path.cwd() if save is None else Path(save).expanduser(), None
         if save is None or path.is_dir() or str(save).endswith(("/", os.sep)):
-            folder, path = path, _free(path / name)
-        else:
-            folder = path.parent
-            if path.suffix.lower() != ".mp4":
-                raise OutputError(f"--save {save}: the file must end in .mp4, or be a folder.")
+            default = path / f"cogvideo-{time.strftime('%Y%m%d-%H%M%S')}-{seed}.mp4"
+            path = next(p for p in _numbered(default) if not _exists(p))
+        elif path.suffix.lower() != ".mp4":
+            raise OutputError(f"--save {save}: the file must end in .mp4, or be a folder.")
+        folder = path.parent
         if not folder.is_dir():
             raise OutputError(
                 f"--save {save}: the folder {folder} does not exist. Create it first."
             )
-        if path.exists() and not overwrite:
+        if _exists(path) and not overwrite:
             raise OutputError(f"{path} already exists. Choose another name, or add --overwrite.")
         try:
-            part = _new_part(path)
+            part = _new_part(folder)
         except OSError as error:
             raise OutputError(f"{folder} cannot be written ({error.strerror}).") from None
-        return cls(path.absolute(), Path(part.name).absolute(), overwrite, part)
+        return cls(
+            path.absolute(),
+            Path(part.name).absolute(),
+            overwrite and default is None,
+            default and default.absolute(),
+            part,
+        )
 
     def write(self, data: bytes) -> None:
         """Write the whole temporary file.
@@ -89,8 +100,10 @@ class OutputFile:
                 f"The video cannot be written to {self.path.parent} ({error.strerror})."
             ) from None
 
-    def commit(self) -> None:
-        """Give the finished file its final name.
+    def commit(self) -> Path:
+        """Give the finished file its final name, and return it.
+
+        A name that cogmagic chose takes the next free number if another kernel has taken it.
 
         Raises:
             OutputError: when that fails; `drop` then removes the finished file.
@@ -99,10 +112,7 @@ class OutputFile:
             os.fsync(self._locked.fileno())  # the content must be on the disk before its name
             if sys.platform == "win32":  # which does not rename open files
                 self._locked.close()
-            mask = os.umask(0)
-            os.umask(mask)
-            self.part.chmod(0o666 & ~mask)  # mkstemp made it private
-            self._rename()  # while it is locked, or another kernel may remove it
+            path = self._put_in_place()  # while it is locked, or another kernel may remove it
             self._locked.close()
         except FileExistsError:
             raise OutputError(
@@ -110,20 +120,15 @@ class OutputFile:
             ) from None
         except OSError as error:
             raise OutputError(f"{self.path.parent} cannot be written ({error.strerror}).") from None
+        return path
 
-    def _rename(self) -> None:
+    def _put_in_place(self) -> Path:
         if self.overwrite:
-            self.part.replace(self.path)
-            return
-        try:
-            self.path.hardlink_to(self.part)  # unlike a rename, never replaces a file
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
-            if self.path.exists():
-                raise FileExistsError from None
-            self.part.replace(self.path)
-        self.part.unlink(missing_ok=True)
+            return self.part.replace(self.path)
+        for path in [self.path] if self.default is None else _numbered(self.default):
+            with suppress(FileExistsError):
+                return _rename_to_new(self.part, path)
+        raise FileExistsError
 
     def drop(self) -> None:
         """Remove the temporary file, if it still exists."""
@@ -147,16 +152,15 @@ def check_disk_space(target: OutputFile, request: Request) -> None:
         )
 
 
-def _new_part(path: Path) -> BinaryIO:
-    """A new temporary file beside `path`, open and locked; leftovers are removed."""
-    for leftover in path.parent.glob(f".*{_PART}"):
+def _new_part(folder: Path) -> BinaryIO:
+    """A new temporary file in `folder`, open and locked; leftovers are removed."""
+    for leftover in folder.glob(f".*{_PART}"):
         _remove_unlocked(leftover)
     while True:
-        handle, part = tempfile.mkstemp(_PART, f".{path.stem[:100]}.", path.parent)
-        os.close(handle)
-        file = Path(part).open("r+b")  # noqa: SIM115 - open as long as the run
+        part = folder / f".{token_hex(8)}{_PART}"
+        file = part.open("x+b")
         try_lock(file.fileno())
-        if Path(part).exists():  # else another kernel removed it before it was locked
+        if part.exists():  # else another kernel removed it before it was locked
             return file
         file.close()
 
@@ -168,9 +172,44 @@ def _remove_unlocked(part: Path) -> None:
             part.unlink()
 
 
-def _free(path: Path) -> Path:
-    """`path`, or the first of ``path-2``, ``path-3``… that does not exist."""
-    candidate, n = path, 2
-    while candidate.exists():
-        candidate, n = path.with_stem(f"{path.stem}-{n}"), n + 1
-    return candidate
+def _rename_to_new(part: Path, path: Path) -> Path:
+    """Rename a file atomically, to a name that no file has; returns the name.
+
+    Raises:
+        FileExistsError: when a file has it.
+    """
+    if sys.platform == "win32":  # where renaming never replaces a file
+        return part.rename(path)
+    try:
+        path.hardlink_to(part)  # unlike a rename, never replaces a file
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: reserve the name, then replace that
+        path.touch(exist_ok=False)
+        try:
+            return part.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
+    part.unlink(missing_ok=True)
+    return path
+
+
+def _exists(path: Path) -> bool:
+    """Whether a file has that name, a symbolic link that leads nowhere included.
+
+    Raises:
+        OSError, ValueError: for a name that no file can have.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    """`path`, ``path-2``, ``path-3`` and so on."""
+    yield path
+    for n in count(2):
+        yield path.with_stem(f"{path.stem}-{n}")

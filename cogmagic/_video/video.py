@@ -67,10 +67,10 @@ class Video:
         target = OutputFile.claim(path, self.seed, overwrite=overwrite)
         try:
             target.write(self._bytes())
-            target.commit()
+            saved = target.commit()
         finally:
             target.drop()
-        return replace(self, path=target.path, unsaved=None)
+        return replace(self, path=saved, unsaved=None)
 
     def _bytes(self) -> bytes:
         if self.unsaved is not None:

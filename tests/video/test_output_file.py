@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +21,11 @@ from cogmagic._video.mp4 import write_mp4
 from cogmagic._video.output_file import OutputFile, check_disk_space
 
 
+def _refuse(*_: object, **__: object) -> None:
+    """What a file system without hard links, such as FAT, answers."""
+    raise PermissionError(1, "Operation not permitted")
+
+
 def test_default_names_do_not_collide(cwd: Path) -> None:
     first = OutputFile.claim(None, 7)
     first.part.write_bytes(b"1")
@@ -28,6 +35,53 @@ def test_default_names_do_not_collide(cwd: Path) -> None:
     assert clash.path != first.path
     clash.drop()
     assert [p.name for p in cwd.iterdir()] == [first.path.name]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+def test_every_writer_of_one_second_and_seed_gets_a_file(
+    cwd: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    monkeypatch.setattr("time.strftime", lambda _: "20260102-030405")
+    if not links:  # as on FAT
+        monkeypatch.setattr(os, "link", _refuse)
+    saves = [None, cwd, f"{cwd}/"] * 8
+    targets = [OutputFile.claim(s, 7, overwrite=n % 2 == 0) for n, s in enumerate(saves)]
+    for number, target in enumerate(targets):
+        target.write(f"{number}".encode())
+    with ThreadPoolExecutor(len(targets)) as pool:
+        begin = Barrier(len(targets))
+
+        def commit(target: OutputFile) -> Path:
+            begin.wait()
+            path = target.commit()
+            target.drop()
+            return path
+
+        paths = list(pool.map(commit, targets))
+    numbers = ["", *(f"-{n}" for n in range(2, 25))]
+    expected = {f"cogvideo-20260102-030405-7{n}.mp4" for n in numbers}
+    assert {p.name for p in cwd.iterdir()} == expected
+    assert [p.read_text() for p in paths] == [f"{n}" for n in range(len(paths))]
+    assert all(p.is_absolute() for p in paths)
+
+
+def test_failure_without_hard_links_leaves_no_empty_file(
+    cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = OutputFile.claim("a.mp4", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", _refuse)
+        patch.setattr(os, "replace", _refuse)
+        with pytest.raises(OutputError, match=r"cannot be written \(Operation not permitted\)"):
+            target.commit()
+    target.drop()
+    assert list(cwd.iterdir()) == []
+
+
+def test_name_of_a_broken_link_is_taken(cwd: Path) -> None:
+    (cwd / "a.mp4").symlink_to("missing/b.mp4")
+    with pytest.raises(OutputError, match="already exists"):
+        OutputFile.claim("a.mp4", 1)
 
 
 @pytest.mark.parametrize(
@@ -61,11 +115,17 @@ def test_file_is_overwritten_only_if_asked(video: Video, frames: np.ndarray) -> 
     assert len(video.frames()) == 1
 
 
-def test_file_created_during_the_run_is_not_replaced(cwd: Path) -> None:
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+def test_file_created_during_the_run_is_not_replaced(
+    cwd: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
     target = OutputFile.claim("a.mp4", 1)
     (cwd / "a.mp4").write_text("mine")
-    with pytest.raises(OutputError, match="was created by another program"):
-        target.commit()
+    with monkeypatch.context() as patch:
+        if not links:
+            patch.setattr(os, "link", _refuse)
+        with pytest.raises(OutputError, match="was created by another program"):
+            target.commit()
     target.drop()
     assert (cwd / "a.mp4").read_text() == "mine"
     assert len(list(cwd.iterdir())) == 1
