@@ -1,4 +1,4 @@
-"""Importing torch, diffusers and transformers, and silencing their progress bars and warnings."""
+"""Importing torch, diffusers and transformers, without the network, progress bars and warnings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._interrupts import interrupts_deferred
 from cogmagic._models.catalog import Dtype, Task
 from cogmagic._models.family import PIPELINES, WEIGHTED_COMPONENTS
+from cogmagic._models.hub.switches import offline
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,11 @@ def component_class(name: str) -> Any:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Suppress the loaders' own progress bars and warnings; errors are still raised."""
+    """Suppress the loaders' own requests, progress bars and warnings; errors are still raised.
+
+    All that they load is on disk. A loader that looks at the hub all the same (for a file that the
+    folder lacks, or because a configuration names a repository) gets an error instead of an answer.
+    """
     import warnings
 
     import diffusers.utils.logging as diffusers_logging
@@ -74,7 +79,7 @@ def quiet_libraries() -> Iterator[None]:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), offline():
             warnings.simplefilter("ignore")
             yield
     finally:

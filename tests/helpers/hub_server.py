@@ -15,9 +15,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+AGENTS = {
+    "standardEnvVars": ["AI_AGENT", "AGENT"],
+    "harnesses": {"some-agent": {"envVars": {"SOME_AGENT": "*"}}},
+}
+"""The answer of ``/api/agent-harnesses``: how the hub client recognises who runs it."""
+
 _INFO = re.compile(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?")
 _TREE = re.compile(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)")
 _FILE = re.compile(r"/(?:cdn/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request as it arrived, with its headers' names in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
 
 
 @dataclass
@@ -41,6 +59,8 @@ class Repository:
     """Files of which one byte arrives changed."""
     claimed: dict[str, int] = field(default_factory=dict)
     """Lengths announced instead of the true ones."""
+    xet: bool = False
+    """Whether large files are offered through Xet as well, as on the real hub."""
 
     def size(self, path: str) -> int:
         return self.claimed.get(path, (self.folder / path).stat().st_size)
@@ -80,6 +100,8 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.requests: list[str] = []
         """``GET owner/name path start-`` for every file's content, and ``INFO owner/name``."""
+        self.sent: list[Sent] = []
+        """Everything that has arrived."""
         self.moved: dict[str, str] = {}
         """Old ids, which are redirected to new ones."""
         self.tokens: dict[str, set[str | None]] = {"hub": set(), "cdn": set()}
@@ -107,10 +129,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(body=True)
 
+    do_POST = do_PUT = do_GET
+
     def log_message(self, *_: Any) -> None:
         """Keep the tests' output clean."""
 
     def _answer(self, *, body: bool) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.sent.append(Sent(self.command, self.path, headers))
         path = self.path.partition("?")[0]
         info, tree, file = (r.fullmatch(path) for r in (_INFO, _TREE, _FILE))
         match = info or tree or file
@@ -120,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
         if match and match[1] in self.server.moved:
             new = self.server.moved[match[1]]
             self._send(307, b"", {"Location": self.path.replace(match[1], new)})
+        elif path == "/api/agent-harnesses":
+            self._send(200, json.dumps(AGENTS).encode(), {})
         elif match is None or repository is None:
             # The real hub answers so to a stranger: there may be a private one.
             self._refuse(401, "RepoNotFound")
@@ -146,6 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
             port = self.server.server_address[1]
             headers |= {"X-Linked-Etag": headers["ETag"], "X-Linked-Size": str(size)}
             headers |= {"Location": f"http://localhost:{port}/cdn{self.path}?signature=x"}
+            if repository.xet:
+                token = f"{self.server.url}/api/models/{match[1]}/xet-read-token/{match[2]}"
+                headers |= {"X-Xet-Hash": etag(path), "Link": f'<{token}>; rel="xet-auth"'}
             return self._send(302, b"elsewhere", headers | {"ETag": '"of the pointer"'})
         if not body:
             return self._send(200, None, headers | {"Content-Length": str(size)})

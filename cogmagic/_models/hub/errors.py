@@ -1,4 +1,4 @@
-"""Errors of the hub client as one line each."""
+"""Errors of the hub client as one line each, from calls that send no telemetry."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from json import JSONDecodeError
 
 from cogmagic._errors import CheckpointError, CogMagicError, OutputError, causes, first_line
+from cogmagic._models.hub.switches import without_telemetry
 
 __all__ = ["explained"]
 
@@ -17,7 +18,7 @@ _RETRY = "run it again: the download resumes where it stopped. Or give --model a
 
 @contextmanager
 def explained(repo_id: str) -> Iterator[None]:
-    """Raise the hub client's errors as one line; silence its progress bars and log."""
+    """Raise the hub client's errors as one line; silence its telemetry, bars and log."""
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -29,7 +30,8 @@ def explained(repo_id: str) -> Iterator[None]:
     disable_progress_bars()
     logging.set_verbosity(logging.CRITICAL)
     try:
-        yield
+        with without_telemetry():
+            yield
     except Exception as error:
         problem = _problem(repo_id, error)
         if problem is None:
