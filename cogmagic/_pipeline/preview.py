@@ -61,7 +61,7 @@ def _colours(latents: torch.Tensor, colour_map: torch.Tensor) -> np.ndarray[Any,
 
     weights, bias = colour_map[:-1].to(latents.device), colour_map[-1].to(latents.device)
     rgb = torch.einsum("fchw,cd->fhwd", latents[0].float(), weights) + bias
-    rgb = (rgb / 2 + 0.5).clamp(0, 1).mul(255).to(torch.uint8)
+    rgb = (rgb / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
     pixels: np.ndarray[Any, Any] = rgb.cpu().numpy()
     return pixels
 

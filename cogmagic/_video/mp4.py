@@ -12,6 +12,8 @@ from cogmagic._errors import OutputError
 
 if TYPE_CHECKING:
     import numpy as np
+    from av import VideoFrame
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
 __all__ = ["check_encoder", "read_metadata", "write_mp4"]
@@ -40,10 +42,11 @@ def check_encoder() -> str:
 def write_mp4(
     to: Path | BytesIO, frames: np.ndarray[Any, Any], fps: int, metadata: Mapping[str, Any]
 ) -> None:
-    """Write uint8 frames (frames × height × width × 3) as H.264, yuv420p.
+    """Write uint8 RGB frames (frames × height × width × 3) as H.264, yuv420p.
 
-    A file on disk begins with its index (faststart), so that it plays while it is loaded. The
-    metadata goes into the file's ``comment`` as JSON, the prompt into its ``title``.
+    Every size is converted to BT.709 in limited range, and tagged so. A file on disk begins with
+    its index (faststart), so that it plays while it is loaded. The metadata goes into the file's
+    ``comment`` as JSON, the prompt into its ``title``.
 
     Raises:
         OutputError: when the disk is full or the file cannot be written.
@@ -61,12 +64,38 @@ def write_mp4(
             stream.height, stream.width = frames.shape[1], frames.shape[2]
             stream.pix_fmt = "yuv420p"
             stream.options = {"crf": "17"}
+            _tag_bt709(stream.codec_context)
             for frame in frames:
-                file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+                file.mux(stream.encode(_bt709(frame)))
             file.mux(stream.encode())
     except OSError as error:  # av's errors are OSErrors
         folder = to.parent if isinstance(to, Path) else "memory"
         raise OutputError(f"The video cannot be written to {folder} ({error.strerror}).") from None
+
+
+def _tag_bt709(context: VideoCodecContext) -> None:
+    """Write the colour tags of `_bt709` into the stream and, through the muxer, the container.
+
+    Players guess the matrix of untagged video from its height: BT.709 from 720 rows on.
+    """
+    from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+
+    context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+    context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+
+
+def _bt709(frame: np.ndarray[Any, Any]) -> VideoFrame:
+    """A frame in yuv420p by BT.709's matrix, in limited range.
+
+    A chroma sample is the average of its 2×2 pixels, so that no colour bleeds beyond them.
+    """
+    from av import VideoFrame
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+    return VideoFrame.from_ndarray(frame, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG,
+        interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND,
+    )  # fmt: skip
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

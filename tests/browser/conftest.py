@@ -13,13 +13,18 @@ from tests.helpers.lab import chromium, jupyterlab
 from tests.helpers.notebooks import notebook_of, write
 
 
-@pytest.fixture
-def open_lab(cwd: Path) -> Iterator[Callable[[str, Sequence[str]], str]]:
-    """Call it with a notebook's name and its cells: a JupyterLab starts; its address."""
+@pytest.fixture(scope="session")
+def browser() -> None:
+    """Skip tests where Chromium is missing; in CI, fail them."""
     if chromium() is None:
         if os.environ.get("CI"):
             pytest.fail("Chromium is missing, which CI must have")
         pytest.skip("Chromium is missing on this machine")
+
+
+@pytest.fixture
+def open_lab(browser: None, cwd: Path) -> Iterator[Callable[[str, Sequence[str]], str]]:
+    """Call it with a notebook's name and its cells: a JupyterLab starts; its address."""
     with ExitStack() as stack:
 
         def start(name: str, cells: Sequence[str]) -> str:
