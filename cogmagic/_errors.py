@@ -5,6 +5,7 @@
     ├── CheckpointError   a model that is missing, incomplete, or not CogVideoX
     ├── TierError         a tier that this machine cannot use
     ├── OutOfMemoryError  a run that needed more memory than was free
+    ├── NonFiniteError    a run that computed NaN or infinity
     ├── DeviceError       a GPU in an unrecoverable state
     ├── OutputError       a video that cannot be written
     ├── TrainingError     a validation that would harm the training around it, or hang
@@ -28,6 +29,7 @@ __all__ = [
     "CheckpointError",
     "CogMagicError",
     "DeviceError",
+    "NonFiniteError",
     "OutOfMemoryError",
     "OutputError",
     "RequestError",
@@ -77,6 +79,10 @@ class TierError(CogMagicError):
 
 class OutOfMemoryError(CogMagicError):
     """A run that needed more memory than was free."""
+
+
+class NonFiniteError(CogMagicError):
+    """A run that computed NaN or infinity, of which no video can be made."""
 
 
 class DeviceError(CogMagicError):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.request import Request
 from cogmagic._models.tiling import TileGrid, frame_batches
+from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.preview import OnPreview, Preview
 from cogmagic._progress import Clock
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from torch import nn
 
 __all__ = ["OnEncoded", "generate_frames"]
 
@@ -25,6 +28,7 @@ def generate_frames(
     pipe: Any,
     request: Request,
     clock: Clock,
+    finite: FiniteCheck,
     *,
     embeddings: tuple[torch.Tensor, ...] | None = None,
     on_encoded: OnEncoded | None = None,
@@ -36,21 +40,31 @@ def generate_frames(
         pipe: placed on its device.
         request: what to generate.
         clock: reports phases and steps.
+        finite: checks the embeddings, the latents of every step and the decoded frames.
         embeddings: those of the prompts, if they were encoded before.
         on_encoded: called with embeddings that were made here.
         on_preview: called with previews while the video forms.
+
+    Raises:
+        NonFiniteError: for NaN or infinity in the embeddings, the latents or the frames.
     """
     from cogmagic._pipeline.load import scheduler_for
 
     pipe.scheduler = scheduler_for(pipe, request)
     _widen_positions(pipe, request)
+    new = embeddings is None
     if embeddings is None:
         clock.phase("encode")
         embeddings = _encode(pipe, request)
-        if on_encoded is not None:
-            on_encoded(list(embeddings))
+    for embeds in embeddings:
+        finite(embeds, "The text encoder made")
+    finite.read()  # before they are cached
+    if new and on_encoded is not None:
+        on_encoded(list(embeddings))
     embeddings = tuple(embeds.to(pipe._execution_device) for embeds in embeddings)
-    return _decode(pipe, _denoise(pipe, request, clock, embeddings, on_preview), clock)
+    latents = _denoise(pipe, request, clock, finite, embeddings, on_preview)
+    finite.settle()
+    return _decode(pipe, latents, clock, finite)
 
 
 def _encode(pipe: Any, request: Request) -> tuple[torch.Tensor, ...]:
@@ -69,6 +83,7 @@ def _denoise(
     pipe: Any,
     request: Request,
     clock: Clock,
+    finite: FiniteCheck,
     embeddings: tuple[torch.Tensor, ...],
     on_preview: OnPreview | None,
 ) -> torch.Tensor:
@@ -79,29 +94,36 @@ def _denoise(
     preview = Preview(pipe, on_preview) if on_preview is not None else None
     clock.phase("denoise", steps, note=preview.note if preview else "")
 
+    def after_image(moments: torch.Tensor) -> None:
+        finite(moments, "The VAE, given the first frame, made")
+
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        if tensors["latents"].is_cuda:
-            torch.cuda.synchronize()  # a step counts when the GPU has finished it
+        latents = tensors["latents"]
+        finite(latents, f"In step {index + 1} of {steps}, the transformer made")
+        if latents.is_cuda:
+            torch.cuda.synchronize(latents.device)  # a step counts when the GPU has finished it
+        finite.read()  # after that wait it needs none of its own
         clock.step(index + 1, steps)
         if preview is not None:
-            preview(tensors["latents"])
+            preview(latents)
         return tensors
 
-    latents: torch.Tensor = pipe(
-        prompt_embeds=embeddings[0],
-        negative_prompt_embeds=embeddings[1] if request.guided else None,
-        height=request.height,
-        width=request.width,
-        num_frames=request.num_frames,
-        num_inference_steps=steps,
-        guidance_scale=request.guidance_scale,
-        use_dynamic_cfg=request.use_dynamic_cfg,
-        generator=torch.Generator("cpu").manual_seed(request.seed),
-        output_type="latent",
-        callback_on_step_end=after_step,
-        max_sequence_length=request.model.max_tokens,
-        **({} if request.image is None else {"image": request.image}),
-    ).frames
+    with _after_calls(pipe.vae.encoder, after_image):
+        latents: torch.Tensor = pipe(
+            prompt_embeds=embeddings[0],
+            negative_prompt_embeds=embeddings[1] if request.guided else None,
+            height=request.height,
+            width=request.width,
+            num_frames=request.num_frames,
+            num_inference_steps=steps,
+            guidance_scale=request.guidance_scale,
+            use_dynamic_cfg=request.use_dynamic_cfg,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+            output_type="latent",
+            callback_on_step_end=after_step,
+            max_sequence_length=request.model.max_tokens,
+            **({} if request.image is None else {"image": request.image}),
+        ).frames
     # CogVideoX 1.5 pads the front to whole temporal patches; with latents as output the pipeline
     # leaves the padding in.
     return latents[:, latents.shape[1] - request.latent_frames :]
@@ -123,26 +145,36 @@ def _widen_positions(pipe: Any, request: Request) -> None:
     )
 
 
-def _decode(pipe: Any, latents: torch.Tensor, clock: Clock) -> np.ndarray[Any, Any]:
+def _decode(
+    pipe: Any, latents: torch.Tensor, clock: Clock, finite: FiniteCheck
+) -> np.ndarray[Any, Any]:
     """uint8 RGB of the latents, with a step of the clock for each call of the decoder."""
     total = decoder_calls(pipe.vae, latents)
     clock.phase("decode", total)
     done = 0
 
-    def after_call(*_: Any) -> None:
+    def after_call(pixels: torch.Tensor) -> None:
         nonlocal done
         done += 1
+        finite(pixels, f"In call {done} of {total} of its decoder, the VAE made")
         clock.step(done, total)
 
-    handle = pipe.vae.decoder.register_forward_hook(after_call)
-    try:
+    with _after_calls(pipe.vae.decoder, after_call):
         video = pipe.decode_latents(latents)[0]  # 3 × frames × height × width, -1 to 1
+    return _pixels(video, pipe._execution_device, finite)
+
+
+@contextmanager
+def _after_calls(coder: nn.Module, call: Callable[[torch.Tensor], None]) -> Iterator[None]:
+    """Call `call` with each output of a VAE's encoder or decoder."""
+    handle = coder.register_forward_hook(lambda _, __, outputs: call(outputs[0]))
+    try:
+        yield
     finally:
         handle.remove()
-    return _pixels(video, pipe._execution_device)
 
 
-def _pixels(video: torch.Tensor, device: torch.device) -> np.ndarray[Any, Any]:
+def _pixels(video: torch.Tensor, device: torch.device, finite: FiniteCheck) -> np.ndarray[Any, Any]:
     """uint8 RGB of a clip [3, frames, height, width] in -1..1, converted on `device` by frames.
 
     In float32 and all at once a clip of CogVideoX 1.5 would take 3 GiB more.
@@ -153,10 +185,11 @@ def _pixels(video: torch.Tensor, device: torch.device) -> np.ndarray[Any, Any]:
     _, count, height, width = video.shape
     frames = np.empty((count, height, width, 3), np.uint8)
     for i in range(count):
-        frame = (
-            (video[:, i].to(device).float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
-        )
+        frame = video[:, i].to(device).float()
+        finite(frame, f"In frame {i + 1} of {count}, the VAE made")
+        frame = (frame / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
         frames[i] = frame.permute(1, 2, 0).cpu().numpy()
+    finite.read()
     return frames
 
 

@@ -85,4 +85,6 @@ def _fitted(pipe: Any) -> torch.Tensor:
     inputs = torch.cat([patches[0].flatten(1).T, torch.ones(_GRID**2, 1)], dim=1)
     damped = inputs.T @ inputs + 0.1 * torch.eye(channels + 1)
     colour_map: torch.Tensor = torch.linalg.solve(damped, inputs.T @ pixels.flatten(1).T)
+    if not colour_map.isfinite().all():
+        raise ValueError("the VAE decodes to numbers that are not finite")
     return colour_map

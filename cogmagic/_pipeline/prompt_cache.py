@@ -58,7 +58,8 @@ class PromptCache:
     def read(self) -> tuple[torch.Tensor, ...] | None:
         """The embeddings in host memory, each [1, tokens, width]; None if one is missing.
 
-        Damaged files are removed.
+        Damaged files are removed, and so are embeddings that are not finite: earlier versions
+        stored them.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -67,9 +68,12 @@ class PromptCache:
         for file in self._files:
             try:
                 # Read, not mapped: another kernel may remove the file at any time.
-                embeddings.append(load(file.read_bytes())["embeds"])
+                embeds = load(file.read_bytes())["embeds"]
+                if not embeds.isfinite().all():
+                    raise ValueError("not finite")
+                embeddings.append(embeds)
                 os.utime(file)  # the time of last use, by which files are removed
-            except (OSError, KeyError, SafetensorError):
+            except (OSError, KeyError, SafetensorError, ValueError):
                 with suppress(OSError):
                     file.unlink()
                 return None

@@ -6,15 +6,45 @@ from cogmagic._errors import RequestError
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._planning.memory_options import MemoryOptions
 
-__all__ = ["dtype_for", "picture_risk", "unmeasured"]
+__all__ = ["advice_if_not_finite", "dtype_for", "overflow_risk", "unmeasured"]
 
 
-def picture_risk(request: Request, dtype: Dtype) -> str:
-    """The risk to the picture in a dtype that the model was not trained in; empty without any."""
-    if dtype != "float16" or request.model.dtype != "bfloat16":
+def overflow_risk(request: Request, dtype: Dtype) -> str:
+    """The risk of a dtype that the model was not trained in; empty without any."""
+    if not _overflows(request, dtype):
         return ""
-    return f"{request.model.name} was trained in bfloat16: in float16 the picture may be black"
+    return f"{request.model.name} was trained in bfloat16: float16 may overflow, which ends the run"
+
+
+def _overflows(request: Request, dtype: Dtype) -> bool:
+    """Whether the model was trained with numbers that may be too large for `dtype`."""
+    return dtype == "float16" and request.model.dtype == "bfloat16"
+
+
+def advice_if_not_finite(
+    request: Request, dtype: Dtype, machine: Machine, options: MemoryOptions
+) -> str:
+    """What to change after a run in `dtype` that computed NaN or infinity, in sentences."""
+    model, gpu = request.model, machine.roomiest
+    lacks = gpu is not None and gpu.bf16 is False
+    wide = "float32" if lacks or machine.device == "cpu" else "bfloat16"
+    because = f" ({gpu.name} cannot compute in bfloat16)" if lacks and gpu else ""
+    if _overflows(request, dtype):
+        return (
+            f"{model.name} was trained in bfloat16, and float16 has less range."
+            f" Use --dtype {wide}{because}."
+        )
+    advice = (
+        f"{model.name} should compute in {dtype}: one of its files, or a LoRA merged into it, may"
+        f" be damaged. Download or copy {model.source} again"
+    )
+    if dtype == "float16":
+        advice += f", or try --dtype {wide}, which has more range{because}"
+    weights = options.savings.weights
+    suspects = [*(["--compile"] if options.compile else []), *([weights.flag] if weights else [])]
+    return f"{advice}." + (f" Try it without {' and '.join(suspects)}, too." if suspects else "")
 
 
 def unmeasured(machine: Machine) -> str:
@@ -38,7 +68,7 @@ def dtype_for(request: Request, machine: Machine) -> Dtype:
     if machine.device == "cuda" and gpu and gpu.bf16 is False and dtype == "bfloat16":
         new = (g for g in machine.gpus if g.bf16)
         trained = request.model.dtype == "bfloat16"
-        way = "--model 2b, or try --dtype float16, with which the picture may be black"
+        way = "--model 2b, or try --dtype float16, which may overflow and end the run"
         if not trained:
             way = f"leave --dtype out: {request.model.name} is made for {request.model.dtype}"
         if other := next(new, None):

@@ -11,7 +11,7 @@ from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, ordered
 from cogmagic._planning.checks import check_options, check_savings
-from cogmagic._planning.dtype import dtype_for, picture_risk, unmeasured
+from cogmagic._planning.dtype import dtype_for, overflow_risk, unmeasured
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.rule_of_thumb import rule_of_thumb
@@ -67,7 +67,7 @@ def plan(
         available=available,
         swap=machine.ram.swap,
         gpu=machine.roomiest.index if machine.roomiest else None,
-        warnings=tuple(filter(None, (picture_risk(request, dtype), unmeasured(machine)))),
+        warnings=tuple(filter(None, (overflow_risk(request, dtype), unmeasured(machine)))),
         times=_source_of_times(machine, dtype),
     )
     if machine.device != "cuda" and first.fits:

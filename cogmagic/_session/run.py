@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._machine.allocator import Peaks, allocator_limited
 from cogmagic._machine.machine import Machine
 from cogmagic._pipeline.compile import compiled
+from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.measure import with_measurements
 from cogmagic._pipeline.stop_checks import checked_between_blocks
-from cogmagic._planning.dtype import picture_risk
+from cogmagic._planning.dtype import advice_if_not_finite
 from cogmagic._planning.plan import Plan
 from cogmagic._progress import Clock
 from cogmagic._session.hot import Hot
@@ -74,12 +75,20 @@ class Run:
                 pipe,
                 job.request,
                 clock,
+                self._finite,
                 embeddings=job.embeddings,
                 on_encoded=job.texts.write,
                 on_preview=job.show,
             )
             clock.end()
         return frames, with_measurements(self._report(held), clock, measured, frames)
+
+    @property
+    def _finite(self) -> FiniteCheck:
+        plan = self.plan
+        return FiniteCheck(
+            advice_if_not_finite(self.job.request, plan.dtype, self.machine, plan.options)
+        )
 
     @property
     def _device(self) -> torch.device:
@@ -151,7 +160,7 @@ class Run:
         plan, folder, device_map = self.plan, self.job.folder, self.loaded.pipe.hf_device_map or {}
         refusal = self.loaded.pinned.refused if self.loaded.pinned else ""
         unpinned = f"{refusal}: copying them takes longer" if refusal else ""
-        remarks = (plan.reason, unpinned, picture_risk(self.job.request, plan.dtype))
+        remarks = (plan.reason, unpinned)
         return Report(
             tier=plan.tier,
             reason="; ".join(filter(None, remarks)),

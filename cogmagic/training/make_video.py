@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._machine.allocator import Peaks
 from cogmagic._machine.machine import Machine
 from cogmagic._models.request import Request
+from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.measure import video_of, with_measurements
 from cogmagic._progress import Clock, OnProgress
@@ -51,12 +52,18 @@ class VideoMaker:
         plan: ValidationPlan,
         path: Path,
     ) -> Video:
-        """The video of `request` from prompt embeddings, at `path`."""
+        """The video of `request` from prompt embeddings, at `path`.
+
+        Raises:
+            NonFiniteError: where it would be made of NaN or infinity; nothing is written.
+        """
         output = OutputFile.claim(path, request.seed, overwrite=True) if self._writes else None
         clock, peaks = Clock(self._on_progress), Peaks(Machine.detect())
         clock.at_end = peaks.close
         try:
-            frames = generate_frames(self._pipe, request, clock, embeddings=embeds)
+            # Under ZeRO-3 a process that stopped alone would leave the others waiting for it.
+            finite = FiniteCheck(_advice(plan), deferred=self._run.gathers)
+            frames = generate_frames(self._pipe, request, clock, finite, embeddings=embeds)
             clock.phase("save")
             report = with_measurements(_report(plan), clock, peaks, frames)
             place = output.path if output else path.resolve()
@@ -79,6 +86,12 @@ class VideoMaker:
             if not self._run.gathers:
                 raise
             self.write_errors.append(error)
+
+
+def _advice(plan: ValidationPlan) -> str:
+    if plan.dtype == "float16":
+        return "float16 may have too little range: try validation(..., dtype='bfloat16')."
+    return "The training may have diverged: check its loss and its gradients."
 
 
 def _report(plan: ValidationPlan) -> Report:

@@ -41,16 +41,24 @@ class PromptEncoder:
 
     def encode(self, request: Request) -> tuple[torch.Tensor, ...]:
         """The embeddings of a request's prompts; the text encoder is on the device."""
-        for key in self._keys(request):
-            if key not in self.cache:
-                self.cache[key] = self._pipe.encode_prompt(
-                    key[0],
-                    do_classifier_free_guidance=False,
-                    max_sequence_length=request.model.max_tokens,
-                    device=self._device,
-                    dtype=self._dtype,
-                )[0].to("cpu")
-        return tuple(self.cache[key] for key in self._keys(request))
+        embeds = {
+            key: self.cache[key] if key in self.cache else self._encoded(key)
+            for key in self._keys(request)
+        }
+        # NaN and infinity are not cached: a text encoder that is mended would never run.
+        self.cache |= {key: tensor for key, tensor in embeds.items() if tensor.isfinite().all()}
+        return tuple(embeds[key] for key in self._keys(request))
+
+    def _encoded(self, key: tuple[Any, ...]) -> torch.Tensor:
+        text, max_tokens, dtype = key
+        embeds: torch.Tensor = self._pipe.encode_prompt(
+            text,
+            do_classifier_free_guidance=False,
+            max_sequence_length=max_tokens,
+            device=self._device,
+            dtype=dtype,
+        )[0]
+        return embeds.to("cpu")
 
     def _keys(self, request: Request) -> list[tuple[Any, ...]]:
         return [(text, request.model.max_tokens, self._dtype) for text in prompts_of(request)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -15,16 +15,16 @@ _WIDTH = 360
 """Width in pixels of clips for TensorBoard, which stores them in its event file."""
 
 
-def log_videos(trackers: Iterable[Any], videos: Sequence[Video], step: int) -> None:
-    """Log videos to each tracker that can show them; skip the others."""
+def log_videos(trackers: Iterable[Any], videos: Mapping[int, Video], step: int) -> None:
+    """Log videos, by the place of their request, to each tracker that can show them."""
     for tracker in trackers:
         if tracker.name == "tensorboard":
-            for i, video in enumerate(videos):
+            for i, video in videos.items():
                 _to_tensorboard(tracker.writer, f"validation/{i}", video, step)
         elif tracker.name == "wandb":
             from wandb import Video as Clip
 
-            clips = [Clip(str(v.path), caption=v.prompt, format="mp4") for v in videos]
+            clips = [Clip(str(v.path), caption=v.prompt, format="mp4") for v in videos.values()]
             tracker.log({"validation": clips}, step=step)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._errors import OutputError, RequestError, TrainingError
+from cogmagic._errors import NonFiniteError, OutputError, RequestError, TrainingError
 from cogmagic._footprint.footprint import footprint
 from cogmagic._machine.failures import drop_tracebacks
 from cogmagic._machine.machine import Machine
@@ -61,6 +61,9 @@ class Validation:
     ) -> list[Video]:
         """Make and write a video of each request; every process gets all of them.
 
+        A sample that comes to NaN or infinity has no video: a `UserWarning` says which, and the
+        others and the training go on.
+
         Args:
             requests: prompts, or options as `cogmagic.generate` takes them, among them ``prompt``;
                 with ``prompt_embeds`` [1, tokens, width] and ``negative_prompt_embeds`` the text
@@ -85,12 +88,12 @@ class Validation:
         rendezvous(self._run, self._timeout, about=_digest(samples, step))
         self._started = True
         videos = self._make_all(samples, plan, paths)
-        if self._accelerator.is_main_process:
+        if self._accelerator.is_main_process and videos:
             try:
                 log_videos(self._accelerator.trackers, videos, step)
             except Exception as error:  # the videos are written, and the training goes on
                 warnings.warn(f"A tracker did not accept the videos: {error}", stacklevel=2)
-        return videos
+        return list(videos.values())
 
     def close(self) -> None:
         """End the validation; release what a forward pass has left, if all processes have made one.
@@ -147,8 +150,8 @@ class Validation:
 
     def _make_all(
         self, samples: Sequence[ValidationSample], plan: ValidationPlan, paths: Sequence[Path]
-    ) -> list[Video]:
-        """The videos of all processes, or the failure of any."""
+    ) -> dict[int, Video]:
+        """The videos of all processes by the place of their request, or the failure of any."""
         run, made = self._run, dict[int, Video]()
         try:
             self._make_mine(samples, plan, paths, made)
@@ -169,7 +172,7 @@ class Validation:
             raise TrainingError(f"The validation failed in {', '.join(failures)}.")
         for _, theirs in outcomes:
             made |= theirs
-        return [made[i] for i in sorted(made)]
+        return dict(sorted(made.items()))
 
     def _make_mine(
         self,
@@ -185,7 +188,11 @@ class Validation:
             embeds = self._encode(samples, plan)
             with self._borrowed.generating():
                 for i in self._run.share(len(samples)):
-                    made[i] = self._maker.make(samples[i].request, embeds[i], plan, paths[i])
+                    try:
+                        made[i] = self._maker.make(samples[i].request, embeds[i], plan, paths[i])
+                    except NonFiniteError as error:  # the other samples and the training go on
+                        prompt = samples[i].request.prompt
+                        warnings.warn(f"Sample {i} ({prompt:.40}): {error}", stacklevel=5)
 
     def _encode(
         self, samples: Sequence[ValidationSample], plan: ValidationPlan

@@ -6,6 +6,8 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, RequestError
+from cogmagic._planning.dtype import advice_if_not_finite
+from cogmagic._planning.memory_options import MemoryOptions
 from tests.helpers.plans import five, plan
 
 
@@ -15,12 +17,12 @@ def test_bfloat16_is_refused_on_a_gpu_without_it() -> None:
     assert "--dtype float16" in str(error.value)
     risky = plan(five(dtype="float16"), Machine.of("T4"))
     assert risky.dtype == "float16"
-    black = "5b was trained in bfloat16: in float16 the picture may be black"
-    assert black in risky.warnings
-    assert f"warning  {black}\nwarning  T4 is older than Ampere" in str(risky)
+    overflow = "5b was trained in bfloat16: float16 may overflow, which ends the run"
+    assert overflow in risky.warnings
+    assert f"warning  {overflow}\nwarning  T4 is older than Ampere" in str(risky)
     two = cogmagic.plan(model="2b", machine=Machine.of("T4"))
     assert two.dtype == "float16"
-    assert [w for w in two.warnings if "black" in w] == []
+    assert [w for w in two.warnings if "overflow" in w] == []
     assert plan(five(), Machine.of("RTX 4090")).warnings == ()
     with pytest.raises(RequestError, match=r"Use --gpus 1 \(RTX 3060\), --model 2b, or try"):
         plan(five(), Machine.of("T4 + RTX 3060"))
@@ -34,3 +36,37 @@ def test_seconds_in_float32_are_unknown() -> None:
     assert "n/a" in str(found)
     assert found.reason.startswith("the simplest tier that fits")
     assert found.times.startswith("unknown: ")
+
+
+@pytest.mark.parametrize(
+    ("card", "model", "dtype", "options", "advice"),
+    [
+        (
+            "RTX 4090", "5b", "float16", {},
+            "5b was trained in bfloat16, and float16 has less range. Use --dtype bfloat16.",
+        ),
+        ("T4", "5b", "float16", {}, "Use --dtype float32 (T4 cannot compute in bfloat16)."),
+        ("RTX 4090", "5b", "bfloat16", {}, "Download or copy zai-org/CogVideoX-5b again."),
+        ("RTX 4090", "5b", "float32", {}, "5b should compute in float32: one of its files, or a"),
+        ("RTX 4090", "2b", "float16", {}, "again, or try --dtype bfloat16, which has more range."),
+        (
+            "T4", "2b", "float16", {},
+            "or try --dtype float32, which has more range (T4 cannot compute in bfloat16).",
+        ),
+        (
+            "RTX 4090", "5b", "bfloat16", {"compile": True, "fp8": True},
+            "again. Try it without --compile and --fp8, too.",
+        ),
+    ],
+)  # fmt: skip
+def test_advice_after_numbers_that_are_not_finite(
+    card: str, model: str, dtype: str, options: dict[str, bool], advice: str
+) -> None:
+    request = cogmagic.Request.of("any", model=model)
+    text = advice_if_not_finite(
+        request,
+        dtype,
+        Machine.of(card),
+        MemoryOptions.of(**options),  # type: ignore[arg-type]
+    )
+    assert advice in text

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cogmagic.training import validation
 from tests.helpers.training import SMALL
@@ -32,3 +33,38 @@ def test_failure_keeps_no_tensor_alive(accelerator: Any, pipe: Any, tmp_path: Pa
     finally:
         gc.enable()
         handle.remove()
+
+
+def test_sample_that_comes_to_nan_has_no_video_and_the_training_goes_on(
+    accelerator: Any, pipe: Any, tmp_path: Path
+) -> None:
+    calls: list[int] = []
+
+    def overflow(_: Any, __: Any, outputs: tuple[torch.Tensor, ...]) -> Any:
+        calls.append(1)
+        return (outputs[0] * float("inf"), *outputs[1:]) if len(calls) == 1 else None
+
+    handle = pipe.transformer.register_forward_hook(overflow)
+    samples = [SMALL | {"prompt": "a red circle"}, SMALL | {"prompt": "a blue square"}]
+    with validation(pipe, accelerator, folder=tmp_path) as v:
+        message = r"Sample 0 \(a red circle\): In step 1 of 2, .* The training may have diverged"
+        with pytest.warns(UserWarning, match=message):
+            (video,) = v.generate(samples, step=3)
+        assert [path.name for path in tmp_path.iterdir()] == ["step-000003-1.mp4"]
+        assert video.prompt == "a blue square"
+        assert len(calls) == 3  # one step of the first, two of the second
+        handle.remove()
+        assert len(v.generate(samples, step=4)) == 2
+
+
+def test_embeddings_that_are_not_finite_are_not_cached(
+    accelerator: Any, pipe: Any, tmp_path: Path
+) -> None:
+    weight = pipe.text_encoder.encoder.final_layer_norm.weight
+    good = weight.detach().clone()
+    with validation(pipe, accelerator, folder=tmp_path) as v:
+        weight.data[0] = float("nan")
+        with pytest.warns(UserWarning, match="Sample 0 .*: The text encoder made"):
+            assert v.generate([SMALL | {"prompt": "a red circle"}]) == []
+        weight.data = good
+        assert len(v.generate([SMALL | {"prompt": "a red circle"}])) == 1
