@@ -99,7 +99,8 @@ def plan(
 def _request(prompt: str | Request, model: str, options: dict[str, Any]) -> Request:
     """The request to plan; placeholders stand in for inputs that are not given."""
     if isinstance(prompt, Request):
-        return request_of(prompt, model, options)
+        inputs = placeholders(prompt.model.task, prompt.inputs) | dict(prompt.inputs)
+        return request_of(replace(prompt, inputs=inputs), model, options)
     named = find_model(model)
     return Request.of(prompt, named, **options | placeholders(named.task, options))
 

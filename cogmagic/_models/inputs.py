@@ -1,20 +1,18 @@
 """Inputs of a request beside its text: the first frame of image-to-video models.
 
-To add one (a video, say): a function that checks and converts what a person gives, and an entry in
-`INPUTS`. Requests, plans and error messages take it from there.
+To add one (a video, say): a function that checks and converts what a person gives, such as
+`as_picture`, and an entry in `INPUTS`. Requests, plans and error messages take it from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
-from cogmagic._errors import RequestError
+from cogmagic._models.pictures import as_picture
 
-__all__ = ["ANY_INPUT", "INPUTS", "Input", "as_picture", "inputs_of", "placeholders"]
+__all__ = ["ANY_INPUT", "INPUTS", "Input", "inputs_of", "placeholders"]
 
 
 ANY_INPUT = object()
@@ -35,45 +33,6 @@ class Input:
     """What to type in a cell."""
     convert: Callable[[Any], Any]
     """Checks what a person gives and returns what the pipeline takes; raises `RequestError`."""
-
-
-def as_picture(image: Any) -> Any:
-    """An RGB ``PIL.Image.Image``, rotated by its EXIF orientation.
-
-    Args:
-        image: a path, the bytes of an image file, a PIL image, or a uint8 array of height × width
-            × 3.
-
-    Raises:
-        RequestError: for anything else, and for files that are missing or unreadable.
-    """
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    if isinstance(image, str | Path | bytes):
-        shown = "The uploaded file" if isinstance(image, bytes) else image
-        try:
-            file = BytesIO(image) if isinstance(image, bytes) else Path(image).expanduser()
-            with Image.open(file) as opened:
-                return ImageOps.exif_transpose(opened).convert("RGB")
-        except FileNotFoundError:
-            raise RequestError(f"No image at {shown}.") from None
-        except (OSError, RuntimeError, ValueError, Image.DecompressionBombError) as error:
-            raise RequestError(f"{shown} is not an image that Pillow can read ({error}).") from None
-    if isinstance(image, Image.Image):
-        return ImageOps.exif_transpose(image).convert("RGB")
-    if (
-        isinstance(image, np.ndarray)
-        and image.dtype == np.uint8
-        and image.ndim == 3
-        and image.shape[2] == 3
-        and image.size > 0
-    ):
-        return Image.fromarray(image)
-    raise RequestError(
-        "The image must be a path, a PIL image or a uint8 array of height × width × 3,"
-        f" not {type(image).__name__}."
-    )
 
 
 INPUTS: dict[str, Input] = {

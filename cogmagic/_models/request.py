@@ -111,6 +111,7 @@ class Request:
             scheduler=rules.choice("scheduler", self.scheduler, SCHEDULERS),
             fps=rules.fps(self.model, self.fps),
             dtype=rules.choice("dtype", self.dtype, DTYPES),
+            inputs=rules.inputs(self.model, self.inputs),
         )
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as w
 
 from cogmagic._errors import RequestError
-from cogmagic._models.inputs import as_picture
+from cogmagic._models.pictures import as_picture
 
 __all__ = ["FirstFrame"]
 
@@ -47,8 +47,8 @@ class FirstFrame:
             return
         try:
             picture = as_picture(change["new"][-1]["content"].tobytes())
-        except RequestError:
-            self.error = "The uploaded file is not a picture. Upload another."
+        except RequestError as error:
+            self.error = f"{error} Upload another."
         else:
             self.error = ""
             names = ("first_frame", *(f"first_frame_{i}" for i in range(2, 1000)))

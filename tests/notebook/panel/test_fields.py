@@ -116,7 +116,7 @@ def test_upload_becomes_a_variable_that_a_cell_can_name(
     fields.inputs["prompt"].value = PROMPT
     fields.inputs["model"].value = "5b-i2v"
     upload(panel, b"no!")
-    assert "not a picture" in fields.errors["image"].value
+    assert "not an image" in fields.errors["image"].value
     assert panel.generate.disabled
     fields.inputs["model"].value = "5b"
     assert not panel.generate.disabled

@@ -1,0 +1,168 @@
+"""Pictures from a user: files, Pillow's images in any mode, and arrays, as RGB of 8 bits."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._errors import RequestError, first_line
+from cogmagic._models.picture_arrays import channels_last, is_array, levels
+from cogmagic._models.picture_colours import in_rgb
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["as_picture"]
+
+
+_MOST_PIXELS = 2**26
+"""The most pixels of a picture (10000 × 6710): 512 MiB while it is converted."""
+
+_ORIENTATION = 0x0112
+"""The EXIF tag."""
+
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""For each EXIF orientation but 1, the ``PIL.Image.Transpose`` that undoes it."""
+
+
+def as_picture(image: Any) -> Image.Image:
+    """An RGB ``PIL.Image.Image`` of 8 bits, with white where the picture is transparent.
+
+    It is turned by its EXIF orientation, and its colours are converted to sRGB by its ICC profile.
+    A picture of several frames counts as its first; a PIL image, as its current one.
+
+    Args:
+        image: a path; the bytes of an image file, or such a file, open for reading; a PIL image of
+            any mode; or an array, a tensor or nested lists, by the rules of `channels_last` and
+            `levels`.
+
+    Raises:
+        RequestError: for anything else, and for files that are missing or unreadable.
+    """
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of metadata; under "error" they would be raised
+        if isinstance(image, Image.Image):
+            return _converted(image, "The image")
+        if isinstance(image, str | os.PathLike):
+            return _from_path(image)
+        if isinstance(image, bytes | bytearray | memoryview):
+            return _from_file(io.BytesIO(image), "The file")
+        if hasattr(image, "read"):
+            return _from_file(image, "The file")
+        if is_array(image):
+            return _from_array(image, "The array")
+    raise RequestError(
+        "The image must be a path, a PIL image, an array or the bytes of an image file,"
+        f" not {type(image).__name__}."
+    )
+
+
+def _from_path(given: str | os.PathLike[Any]) -> Image.Image:
+    path, shown = "", repr(given)
+    try:
+        path = os.fsdecode(given)
+        shown = path[:200] or "''"
+        file = Path(path).expanduser()
+        info = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        local = " Download it first: cogmagic reads local files." if "://" in path else ""
+        raise RequestError(f"No image at {shown}.{local}") from None
+    except (OSError, RuntimeError, TypeError, ValueError) as error:  # ~nobody, too long, a NUL
+        raise RequestError(f"{shown} is not a usable path ({first_line(error)}).") from None
+    if stat.S_ISDIR(info.st_mode):
+        raise RequestError(f"{shown} is a folder, not an image. Name a file in it.")
+    if not stat.S_ISREG(info.st_mode):  # reading it could wait for ever
+        raise RequestError(f"{shown} is a pipe or a device, not an image. Name a file.")
+    if info.st_size == 0:
+        raise RequestError(f"{shown} is not an image: the file is empty (0 bytes).")
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise RequestError(f"{shown} cannot be read ({error.strerror}).") from None
+    with opened:
+        return _from_file(opened, shown)
+
+
+def _from_file(file: Any, shown: str) -> Image.Image:
+    """The picture in a file that is open for reading, which stays open."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(file, io.TextIOBase):
+        raise RequestError(f"{shown} is open as text. Open it with open(path, 'rb').")
+    try:
+        opened = Image.open(file)
+    except UnidentifiedImageError:
+        raise RequestError(
+            f"{shown} is not an image that Pillow can read. Save it as PNG or JPEG."
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise RequestError(
+            f"{shown} is too large ({first_line(error).rstrip('.')}). Shrink it."
+        ) from None
+    except Exception as error:  # Pillow's readers raise what a damaged file leads to
+        raise _unreadable(shown, error) from None
+    with opened:
+        return _converted(opened, shown, own=True)
+
+
+def _unreadable(shown: str, error: Exception) -> RequestError:
+    return RequestError(
+        f"{shown} cannot be read ({first_line(error).rstrip('.')})."
+        " Open it again, or save it anew as PNG or JPEG."
+    )
+
+
+def _from_array(value: Any, shown: str) -> Image.Image:
+    from PIL import Image
+
+    array = channels_last(value, shown)
+    height, width, channels = array.shape
+    _check_pixels(width, height, shown)
+    bytes_ = levels(array, shown)
+    return _converted(Image.fromarray(bytes_[:, :, 0] if channels == 1 else bytes_), shown)
+
+
+def _check_pixels(width: int, height: int, shown: str) -> None:
+    """Check the size of a picture before its pixels are read."""
+    if width == 0 or height == 0:
+        raise RequestError(f"{shown} has no pixels: it is {width}×{height}.")
+    if width * height > _MOST_PIXELS:
+        raise RequestError(
+            f"{shown} is too large: {width}×{height} are {width * height / 1e6:.0f} million pixels,"
+            f" the most are {_MOST_PIXELS / 1e6:.0f} million. Shrink it."
+        )
+
+
+def _converted(image: Image.Image, shown: str, *, own: bool = False) -> Image.Image:
+    """An RGB image of any PIL image, which is only loaded; a new one, if it is not our `own`."""
+    _check_pixels(*image.size, shown)
+    if image.format == "EPS":  # Pillow would start Ghostscript
+        raise RequestError(f"{shown} is PostScript, not an image. Save it as PNG.")
+    try:
+        image.load()
+        turn = _turn(image)
+        colours = in_rgb(image, shown, own=own)
+    except RequestError:
+        raise
+    except Exception as error:  # closed, truncated, damaged: of many types
+        raise _unreadable(shown, error) from None
+    colours.info = {}  # the profile and the transparency of the picture it was
+    return colours if turn is None else colours.transpose(turn)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What undoes the EXIF orientation of a loaded image."""
+    from PIL import Image
+
+    with suppress(Exception):  # a damaged EXIF block
+        orientation = image.getexif().get(_ORIENTATION)
+        if orientation in _TURNS:
+            return Image.Transpose(_TURNS[orientation])
+    return None
