@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
 
-from cogmagic._errors import CheckpointError, first_line
 from cogmagic._footprint.configs import grid_of, latent_clip
 from cogmagic._footprint.curves import Profile
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import Configs
 from cogmagic._models.request import Request
+from cogmagic._pipeline.empty import buildable
 
 __all__ = ["foreign_profile", "foreign_text_encoder_bytes", "sampled_tiles"]
 
@@ -31,7 +29,7 @@ def foreign_profile(request: Request, dtype: Dtype, configs: Configs) -> Profile
     Raises:
         CheckpointError: when no model can be built from the configurations.
     """
-    with _buildable(request.model.source):
+    with buildable(request.model.source):
         return _traced(request, dtype, configs)
 
 
@@ -63,21 +61,8 @@ def foreign_text_encoder_bytes(request: Request, dtype: Dtype, configs: Configs)
     """
     from cogmagic._pipeline.empty import empty_component, module_bytes
 
-    with _buildable(request.model.source):
+    with buildable(request.model.source):
         return module_bytes(empty_component("text_encoder", configs["text_encoder"], dtype))
-
-
-@contextmanager
-def _buildable(source: str) -> Iterator[None]:
-    """Report in one line what torch and diffusers raise for inconsistent configurations."""
-    try:
-        yield
-    except Exception as error:
-        cause = f"{type(error).__name__}: {first_line(error)}"
-        raise CheckpointError(
-            f"{source}: no CogVideoX can be built from its configurations ({cause})."
-            " Download or copy it again."
-        ) from None
 
 
 def sampled_tiles(tiles: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import read_json
-from cogmagic._models.weights import damage, weight_files
+from cogmagic._models.plain_weights import check_weights
+from cogmagic._models.weights import incomplete
 
 __all__ = ["COMPONENT_CLASSES", "check_folder", "check_index", "fingerprint"]
 
@@ -36,19 +37,11 @@ def check_folder(folder: Path) -> None:
     for component in COMPONENT_CLASSES:
         name = "scheduler_config.json" if component == "scheduler" else "config.json"
         if component != "tokenizer" and not (folder / component / name).is_file():
-            raise _incomplete(folder, f"{component}/{name} is missing")
+            raise incomplete(folder, f"{component}/{name} is missing")
     if not any((folder / "tokenizer" / n).is_file() for n in ("tokenizer.json", "spiece.model")):
-        raise _incomplete(folder, "tokenizer/spiece.model is missing")
+        raise incomplete(folder, "tokenizer/spiece.model is missing")
     for component in WEIGHTED_COMPONENTS:
-        for file in weight_files(folder, component):
-            name = f"{component}/{file.name}"
-            if not file.is_file():
-                raise _incomplete(folder, f"{name} is missing")
-            if reason := damage(file):
-                size = file.stat().st_size
-                raise _incomplete(
-                    folder, f"{name} is cut short or damaged ({size:,} bytes: {reason})"
-                )
+        check_weights(folder, component)
 
 
 def check_index(folder: Path, label: str = "") -> None:
@@ -80,10 +73,6 @@ def check_index(folder: Path, label: str = "") -> None:
                 f"{label}: its {component} is {name or 'missing'}, where a CogVideoX pipeline has"
                 f" {' or '.join(sorted(classes))}."
             )
-
-
-def _incomplete(folder: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"{folder} is incomplete: {reason}. Download or copy it again.")
 
 
 def fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:

@@ -10,7 +10,7 @@ from cogmagic._models.catalog import MODELS, Architecture, Dtype, Frames, Model,
 from cogmagic._models.checkpoint import check_folder, check_index
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import Config, read_json
-from cogmagic._models.weights import bytes_per_dtype, weight_files
+from cogmagic._models.weights import bytes_per_dtype, stored_weights
 
 __all__ = ["identify"]
 
@@ -93,6 +93,6 @@ def _stored(folder: Path) -> Stored:
     """The precision of most of each component's bytes; None where it is not a loadable one."""
     precisions: dict[str, Dtype | None] = {}
     for component in WEIGHTED_COMPONENTS:
-        nbytes = bytes_per_dtype(weight_files(folder, component))
+        nbytes = bytes_per_dtype(stored_weights(folder, component).tensors)
         precisions[component] = _DTYPES.get(max(nbytes, key=nbytes.__getitem__, default=""))
     return Stored(**precisions)

@@ -1,49 +1,111 @@
-"""Weight files of a checkpoint: their names, and whether they are intact.
+"""Weight files of a checkpoint: which ones the loaders take, and the tensors that they hold.
 
-Files are judged by safetensors' own reader, which checks a header and the file's length against
-it. No weights are read and torch is not imported.
+Files are judged by their headers, read by safetensors' own reader, which checks a header and the
+file's length against it. No weights are read and torch is not imported.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError
 from cogmagic._models.json_files import read_json
 
-__all__ = ["bytes_per_dtype", "damage", "weight_files", "weights_stem"]
+__all__ = [
+    "PLAIN_COPY",
+    "StoredTensor",
+    "Weights",
+    "bytes_per_dtype",
+    "damage",
+    "incomplete",
+    "stored_weights",
+    "weight_files",
+    "weights_stem",
+]
+
+
+PLAIN_COPY = (
+    "Use a copy with safetensors in bfloat16, float16 or float32; --fp8 saves memory with those."
+)
+"""What to do about weights that cogmagic does not load."""
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of a weight file, as the file's header describes it."""
+
+    name: str
+    dtype: str
+    """safetensors' name: ``BF16``, ``F8_E4M3``, ``I8`` …"""
+    shape: tuple[int, ...]
+    file: Path
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of a component, as the headers of its files describe them."""
+
+    tensors: Mapping[str, StoredTensor]
+    metadata: Mapping[str, str]
+    """The text that the files store beside their tensors."""
 
 
 def weight_files(folder: Path, component: str) -> list[Path]:
-    """The safetensors files of a component's weights, present or not.
+    """The safetensors files of a component's weights that its loader takes, present or not.
 
     Raises:
-        CheckpointError: for an index that names no files, and for pickled weights.
+        CheckpointError: for an index that names no files, and for pickled weights or GGUF.
     """
     base = folder / component
-    for index in sorted(base.glob("*.safetensors.index.json")):
-        files = read_json(index).get("weight_map", {})
-        names = list(files.values()) if isinstance(files, dict) else [None]
-        if not all(isinstance(n, str) and Path(n).name == n for n in names):
-            raise CheckpointError(f"{index} names no files of weights. Download or copy it again.")
-        return [base / n for n in sorted({str(n) for n in names})]
-    for name in ("model.safetensors", "diffusion_pytorch_model.safetensors"):
-        if (base / name).is_file():
-            return [base / name]
-    if any(base.glob("*.bin")):
-        raise CheckpointError(
-            f"{base} has only pickled weights (.bin), which cogmagic never loads: they can run"
-            " code. Convert them with save_pretrained(..., safe_serialization=True)."
-        )
-    return [base / f"{weights_stem(component)}.safetensors"]
+    if index := _index(folder, component):
+        return [base / name for name in sorted(set(_weight_map(index).values()))]
+    file = base / f"{weights_stem(component)}.safetensors"
+    if not file.is_file():
+        _refuse_other_formats(base)
+    return [file]
 
 
 def weights_stem(component: str) -> str:
     """The name of a component's weights file, without its number and suffix."""
     return "model" if component == "text_encoder" else "diffusion_pytorch_model"
+
+
+def _index(folder: Path, component: str) -> Path | None:
+    """The index of shards that a component's loader takes; None where it takes a single file.
+
+    Where both are there, transformers (the text encoder) takes the file and diffusers the index.
+    """
+    file = folder / component / f"{weights_stem(component)}.safetensors"
+    index = file.with_name(f"{file.name}.index.json")
+    ignored = component == "text_encoder" and file.is_file()
+    return index if index.is_file() and not ignored else None
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """The file of each tensor, by an index of shards."""
+    files = read_json(index).get("weight_map", {})
+    names = list(files.values()) if isinstance(files, dict) else [None]
+    if not names or not all(isinstance(n, str) and Path(n).name == n for n in names):
+        raise CheckpointError(f"{index} names no files of weights. Download or copy it again.")
+    return dict(files)
+
+
+def _refuse_other_formats(base: Path) -> None:
+    if any(base.glob("*.gguf")):
+        raise CheckpointError(
+            f"{base} has only GGUF weights, which diffusers cannot load into CogVideoX."
+            f" {PLAIN_COPY}"
+        )
+    if any(base.glob("*.bin")):
+        raise CheckpointError(
+            f"{base} has only pickled weights (.bin), which cogmagic never loads: they can run"
+            " code. Convert them with save_pretrained(..., safe_serialization=True)."
+        )
 
 
 def damage(file: Path) -> str:
@@ -61,15 +123,86 @@ def damage(file: Path) -> str:
         return str(error).removeprefix("Error while deserializing header: ")
 
 
-def bytes_per_dtype(files: list[Path]) -> Counter[str]:
-    """Bytes of all tensors of some safetensors files, by safetensors' name of the dtype."""
+def stored_weights(folder: Path, component: str) -> Weights:
+    """The weights of a component, by the headers of the files that its loader takes.
+
+    Raises:
+        CheckpointError: for a file that is missing or damaged, for two that hold a tensor of the
+            same name, and for an index that names a tensor which no file holds.
+    """
+    tensors: dict[str, StoredTensor] = {}
+    metadata: dict[str, str] = {}
+    for file in weight_files(folder, component):
+        header = _header(folder, file)
+        for name in sorted(tensors.keys() & header.tensors.keys()):
+            raise CheckpointError(
+                f"{tensors[name].file} and {file.name} both hold {name:.120}. Download or copy the"
+                " folder again."
+            )
+        tensors |= header.tensors
+        metadata |= header.metadata
+    if index := _index(folder, component):
+        _check_index(index, tensors)
+    return Weights(tensors, metadata)
+
+
+def incomplete(folder: Path, reason: str) -> CheckpointError:
+    """The error for a checkpoint that lacks something."""
+    return CheckpointError(f"{folder} is incomplete: {reason}. Download or copy it again.")
+
+
+def _header(folder: Path, file: Path) -> Weights:
+    """The header of one file of a checkpoint."""
+    name = f"{file.parent.name}/{file.name}"
+    if not file.is_file():
+        others = sorted(p.name for p in file.parent.glob("*.safetensors"))
+        instead = f" (the folder has {others[0]} instead)" if others else ""
+        raise incomplete(folder, f"{name} is missing{instead}")
+    try:
+        with file.open("rb") as stream:
+            is_gguf = stream.read(4) == b"GGUF"
+        reason, nbytes = damage(file), file.stat().st_size
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read ({error}).") from None
+    if is_gguf:
+        raise CheckpointError(
+            f"{file} is a GGUF file, which diffusers cannot load into CogVideoX. {PLAIN_COPY}"
+        )
+    if reason:
+        raise incomplete(folder, f"{name} is cut short or damaged ({nbytes:,} bytes: {reason})")
+    return _read_header(file)
+
+
+def _read_header(file: Path) -> Weights:
+    """The header of an intact file."""
     from safetensors import safe_open
 
+    tensors = {}
+    with safe_open(file, framework="numpy") as weights:
+        for name in weights.keys():  # noqa: SIM118 - the reader is no mapping
+            tensor = weights.get_slice(name)
+            tensors[name] = StoredTensor(name, tensor.get_dtype(), tuple(tensor.get_shape()), file)
+        return Weights(tensors, dict(weights.metadata() or {}))
+
+
+def _check_index(index: Path, tensors: Mapping[str, StoredTensor]) -> None:
+    """Refuse an index that does not describe its files, or lacks what the loaders read."""
+    if absent := sorted(_weight_map(index).keys() - tensors.keys()):
+        raise CheckpointError(
+            f"{index} names tensors that none of its files holds: {len(absent):,} in all, such as"
+            f" {absent[0]:.120}. Download or copy the folder again."
+        )
+    if not isinstance(read_json(index).get("metadata"), dict):
+        raise CheckpointError(
+            f'{index} lacks its "metadata", without which it cannot be loaded. Download or copy it'
+            " again."
+        )
+
+
+def bytes_per_dtype(tensors: Mapping[str, StoredTensor]) -> Counter[str]:
+    """Bytes of the tensors, by safetensors' name of the dtype."""
     nbytes: Counter[str] = Counter()
-    for file in files:
-        with safe_open(file, framework="numpy") as weights:
-            for name in weights.keys():  # noqa: SIM118 - the reader is no mapping
-                tensor = weights.get_slice(name)
-                bits = re.search(r"\d+", dtype := tensor.get_dtype())
-                nbytes[dtype] += prod(tensor.get_shape()) * int(bits[0] if bits else 8) // 8
+    for tensor in tensors.values():
+        bits = re.search(r"\d+", tensor.dtype)
+        nbytes[tensor.dtype] += prod(tensor.shape) * int(bits[0] if bits else 8) // 8
     return nbytes

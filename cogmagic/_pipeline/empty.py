@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._errors import CheckpointError, first_line
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.json_files import read_json
 from cogmagic._pipeline.libraries import component_class, quiet_libraries, torch_dtype
@@ -12,7 +15,7 @@ from cogmagic._pipeline.libraries import component_class, quiet_libraries, torch
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["empty_component", "empty_component_of", "module_bytes"]
+__all__ = ["buildable", "built", "empty_component", "empty_component_of", "module_bytes"]
 
 
 def empty_component_of(folder: Path, name: str, dtype: Dtype) -> Any:
@@ -28,12 +31,9 @@ def empty_component(name: str, config: dict[str, Any], dtype: Dtype) -> Any:
     """
     import torch
 
-    cls, kind = component_class(name), torch_dtype(dtype)
-    with torch.device("meta"), quiet_libraries():
-        if hasattr(cls, "config_class"):  # transformers' classes take a configuration object
-            module = cls(cls.config_class.from_dict(config))
-        else:
-            module = cls.from_config(config)
+    kind = torch_dtype(dtype)
+    with torch.device("meta"):
+        module = built(name, config)
     in_float32 = set(module._keep_in_fp32_modules or ()) if kind == torch.float16 else set()
     for path, parameter in module.named_parameters():
         wide = not in_float32.isdisjoint(path.split("."))
@@ -43,6 +43,32 @@ def empty_component(name: str, config: dict[str, Any], dtype: Dtype) -> Any:
             if path not in part._non_persistent_buffers_set:
                 part._buffers[path] = buffer.to(kind)
     return module.eval()
+
+
+def built(name: str, config: dict[str, Any]) -> Any:
+    """The component `name` of that configuration, on the current device."""
+    cls = component_class(name)
+    with quiet_libraries():
+        if hasattr(cls, "config_class"):  # transformers' classes take a configuration object
+            return cls(cls.config_class.from_dict(config))
+        return cls.from_config(config)
+
+
+@contextmanager
+def buildable(source: str) -> Iterator[None]:
+    """Report in one line what torch and diffusers raise for inconsistent configurations.
+
+    Raises:
+        CheckpointError: naming the model's `source` and the cause.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = f"{type(error).__name__}: {first_line(error)}"
+        raise CheckpointError(
+            f"{source}: no CogVideoX can be built from its configurations ({cause})."
+            " Download or copy it again."
+        ) from None
 
 
 def module_bytes(module: nn.Module) -> int:

@@ -58,6 +58,7 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
         CogMagicError: one line, with numbers and what to type next.
     """
     from cogmagic._pipeline.libraries import import_libraries
+    from cogmagic._pipeline.tensors import check_tensors
     from cogmagic._pipeline.tokenizer import check_prompts
 
     # What this machine cannot do at all, before torch is imported.
@@ -74,6 +75,7 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
     else:
         check_prompts(request, folder)
     clock.phase("load", note=request.model.name)
+    check_tensors(folder)
     machine = slot.look(options)
     gpu = machine.roomiest
     device = gpu.name if gpu else machine.device

@@ -1,7 +1,9 @@
-"""Random CogVideoX checkpoints of toy size, through the real classes, for tests."""
+"""CogVideoX checkpoints for tests: random ones of toy size, through the real classes, and edits."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +93,66 @@ def tokenizer() -> Any:
     vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     vocabulary += [(f"▁{word}", -1.0) for word in WORDS] + [(".", -2.0)]
     return T5Tokenizer(vocab=vocabulary, extra_ids=0, model_max_length=MAX_TOKENS)
+
+
+Tensors = dict[str, Any]
+"""The tensors of a component by name."""
+
+
+def weights_file(folder: Path, component: str) -> Path:
+    """The file of a component's weights."""
+    name = "model" if component == "text_encoder" else "diffusion_pytorch_model"
+    return folder / component / f"{name}.safetensors"
+
+
+def edit_weights(
+    folder: Path,
+    component: str,
+    edit: Callable[[Tensors], Tensors | None],
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Rewrite a component's weights: `edit` changes the tensors or returns others."""
+    from safetensors.torch import load_file, save_file
+
+    file = weights_file(folder, component)
+    tensors = load_file(file)
+    tensors = edit(tensors) or tensors
+    save_file({k: t.contiguous() for k, t in tensors.items()}, file, metadata or {"format": "pt"})
+
+
+def edit_config(folder: Path, component: str, **changes: Any) -> None:
+    """Set keys of a component's ``config.json``."""
+    file = folder / component / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def shard_weights(
+    folder: Path,
+    component: str,
+    edit: Callable[[list[Tensors], dict[str, str]], None] | None = None,
+    *,
+    keep: bool = False,
+) -> None:
+    """Split a component's weights into two files and an index.
+
+    Args:
+        folder: the checkpoint.
+        component: whose weights.
+        edit: changes the tensors of the two files and the index's file of each tensor.
+        keep: leave the single file beside them.
+    """
+    from safetensors.torch import load_file, save_file
+
+    file = weights_file(folder, component)
+    tensors = load_file(file)
+    names = [file.with_stem(f"{file.stem}-0000{i}-of-00002") for i in (1, 2)]
+    shards = [{k: tensors[k] for k in sorted(tensors)[i::2]} for i in (0, 1)]
+    listed = {k: name.name for name, shard in zip(names, shards, strict=True) for k in shard}
+    if edit:
+        edit(shards, listed)
+    for name, shard in zip(names, shards, strict=True):
+        save_file(shard, name, {"format": "pt"})
+    index = {"metadata": {"total_size": sum(t.nbytes for t in tensors.values())}}
+    file.with_name(f"{file.name}.index.json").write_text(json.dumps(index | {"weight_map": listed}))
+    if not keep:
+        file.unlink()
