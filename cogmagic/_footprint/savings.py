@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 
 from cogmagic._errors import RequestError
+from cogmagic._footprint.configs import configs_of, same
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._pipeline.storage import STORAGES, Storage
 
-__all__ = ["NO_SAVINGS", "SAVINGS", "Savings"]
+__all__ = ["NO_SAVINGS", "SAVINGS", "Savings", "why_not_lean"]
 
 
 SAVINGS = ("lean_decode", "guidance_halves")
@@ -98,3 +100,16 @@ class Savings:
 
 
 NO_SAVINGS = Savings()
+
+
+def why_not_lean(folder: Path) -> str:
+    """Why ``--lean-decode`` does not apply to the VAE of a checkpoint; empty if it does.
+
+    The catalogue's VAE is known. Any other is built without weights, which needs torch.
+    """
+    configs = configs_of(folder)
+    if same(configs) is not None and configs["vae"].get("act_fn", "silu") == "silu":
+        return ""
+    from cogmagic._pipeline.lean_decode import unknown_vae_of
+
+    return unknown_vae_of(folder)

@@ -22,11 +22,17 @@ _RECOMPILE_LIMIT = 64
 
 
 def check_compiler(device: str) -> None:
-    """Refuse to compile for `device` where this machine has no compiler.
+    """Refuse to compile for `device` where this machine has no compiler, or torch is not to use it.
 
     Raises:
-        RequestError: with the package to install.
+        RequestError: with the package to install, or the setting to change.
     """
+    for switch in ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE"):
+        if os.environ.get(switch) == "1":
+            raise RequestError(
+                f"--compile does nothing while {switch}=1 is set. Unset it and restart the kernel,"
+                " or leave out --compile."
+            )
     names = ("CXX", "g++", "c++", "clang++") if device == "cpu" else ("CC", "gcc", "cc", "clang")
     if not any(shutil.which(os.environ.get(name, name)) for name in names):
         language = "C++" if device == "cpu" else "C"
@@ -53,7 +59,11 @@ def compiled(transformer: nn.Module, on_compile: Callable[[bool], None]) -> Iter
     import torch
 
     blocks: Any = transformer.transformer_blocks
-    with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT):
+    if len(_COMPILED) > _RECOMPILE_LIMIT // 2:  # beyond the limit torch would not compile, silently
+        torch.compiler.reset()
+        _COMPILED.clear()
+    # Otherwise torch would run what it cannot compile as it is, where the user has set so.
+    with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT, suppress_errors=False):
         for block in blocks:
             block.forward = torch.compile(block.forward, dynamic=False)
         dtypes = frozenset(p.dtype for p in blocks[0].parameters())

@@ -143,6 +143,8 @@ class Available:
     """Whether the prompt embeddings are cached, so that the text encoder is not needed."""
     weights_loaded: bool = False
     """Whether the weights are in host memory, so that most tiers read no file."""
+    not_lean: str = ""
+    """Why lean decoding does not apply to the VAE; empty if it does, or if `folder` will tell."""
 
 
 NOTHING_HERE = Available()

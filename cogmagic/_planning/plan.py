@@ -50,6 +50,8 @@ class Plan:
     """What would make a faster tier fit, or any."""
     warnings: tuple[str, ...] = ()
     """What may go wrong although it fits, and which figures rest on no measurement."""
+    left_out: str = ""
+    """An option that was asked for and is not in `options`, and why; empty without one."""
     times: str = ""
     """Where the seconds come from; empty without any."""
 
@@ -137,6 +139,8 @@ def _does_not_fit(plan: Plan) -> str:
         reason += f"{closest} {plan.chosen.reason}"
     text = f"{r.model.name} at {r.size} with {r.num_frames} frames does not fit: {reason}"
     text += f" ({plan.where})."
+    if plan.left_out:
+        text += f" {plan.left_out}."
     if _lacks_disk(plan):
         return f"{text} Free some space, or set HF_HOME to a larger disk and restart the kernel."
     if plan.changes:

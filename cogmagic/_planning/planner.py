@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cogmagic._errors import TierError
+from cogmagic._footprint.savings import why_not_lean
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
@@ -46,6 +47,8 @@ def plan(
     named = options.forced or (TIERS[rule] if options.policy == "rule" else None)
     check_savings(options, named, machine)
     dtype = dtype_for(request, machine)
+    risks = overflow_risk(request, dtype), unmeasured(machine)
+    options, available, left_out = _applicable(options, available, machine)
     if named and (refusal := named.refusal(machine, dtype)):
         raise TierError(refusal)
     candidates = candidates_for(request, machine, dtype, options, available)
@@ -67,12 +70,27 @@ def plan(
         available=available,
         swap=machine.ram.swap,
         gpu=machine.roomiest.index if machine.roomiest else None,
-        warnings=tuple(filter(None, (overflow_risk(request, dtype), unmeasured(machine)))),
+        left_out=left_out,
+        warnings=tuple(filter(None, (left_out, *risks))),
         times=_source_of_times(machine, dtype),
     )
     if machine.device != "cuda" and first.fits:
         return first
     return replace(first, changes=changes_for(first, machine))
+
+
+def _applicable(
+    options: MemoryOptions, available: Available, machine: Machine
+) -> tuple[MemoryOptions, Available, str]:
+    """The options that a run applies, what is available, and what is left out and why."""
+    lean, folder = options.savings.lean_decode, available.folder
+    # Elsewhere savings change no plan, and to build a VAE takes the import of torch.
+    if folder is not None and not available.not_lean and (lean or machine.device == "cuda"):
+        available = replace(available, not_lean=why_not_lean(folder))
+    if not (lean and available.not_lean):
+        return options, available, ""
+    options = replace(options, savings=replace(options.savings, lean_decode=False))
+    return options, available, f"--lean-decode is left out: {available.not_lean}"
 
 
 def _chosen(

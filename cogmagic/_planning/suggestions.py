@@ -108,9 +108,10 @@ class _Search:
 
     def _more(self) -> Iterator[Savings]:
         """Further options that can save something; without guidance, no halves of it."""
-        savings = self.plan.options.savings
+        savings, lean = self.plan.options.savings, not self.plan.available.not_lean
         halves = self.plan.request.guided or savings.guidance_halves
-        return (s for s in savings.more() if halves or not s.guidance_halves)
+        more = (s for s in savings.more() if halves or not s.guidance_halves)
+        return (s for s in more if lean or not s.lean_decode)
 
     def _fitting(
         self, *, request: Request | None = None, savings: Savings | None = None

@@ -41,12 +41,29 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
     """
     machine = slot.look(job.options)
     chosen = _first_plan(job, slot, machine)
+    try:
+        return _tried(job, slot, machine, chosen, clock)
+    except BaseException:
+        with interrupts_ignored():
+            slot.keep(chosen)
+        raise
+
+
+def _tried(
+    job: Job, slot: PipelineSlot, machine: Machine, chosen: Plan, clock: Clock
+) -> tuple[np.ndarray[Any, Any], Report]:
+    """The outcome of `chosen`, or of the first of the cheaper plans that does not run out.
+
+    Until then the weights stay in host memory, whatever `keep` is, so that they are read once.
+    """
     failed: list[tuple[Plan, Shortage]] = []
     while True:
         outcome = _attempt(job, slot, machine, chosen, clock)
         if not isinstance(outcome, Exception):
             frames, report = outcome
-            return frames, _with_attempts(report, failed)
+            with interrupts_ignored():
+                kept = slot.keep(chosen)
+            return frames, _with_attempts(replace(report, kept=kept), failed)
         if is_host_shortage(outcome):
             slot.drop()
         before, machine = machine, slot.look(job.options)
@@ -84,15 +101,10 @@ def _attempt(
     """The outcome of a plan, or the shortage that ended it, which keeps no tensor alive."""
     try:
         loaded = slot.load(job.request.model, job.folder, plan, machine, clock.check)
-        try:
-            frames, report = Run(job, machine, plan, loaded, clock).frames(slot.hot)
-        finally:
-            with interrupts_ignored():
-                del loaded
-                kept = slot.keep(plan)
+        frames, report = Run(job, machine, plan, loaded, clock).frames(slot.hot)
         if job.options.plain:
             record_run(machine, plan, report)
-        return frames, replace(report, kept=kept)
+        return frames, report
     except Exception as error:
         if not is_shortage(error):
             raise

@@ -53,5 +53,6 @@ def planned(
         folder=job.folder,
         prompts_cached=job.embeddings is not None and not encode,
         weights_loaded=loaded,
+        not_lean=job.not_lean,
     )
     return plan(job.request, machine, options, available)

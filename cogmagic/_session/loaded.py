@@ -50,6 +50,8 @@ class Loaded:
     """The part of `nbytes` that is not memory-mapped files, as measured while loading."""
     pinned: PinnedWeights | None = None
     """The weights as copies, page-locked on a machine with CUDA."""
+    unpinned: str = ""
+    """Why weights that were planned as page-locked are not, and what follows; empty if they are."""
 
     @classmethod
     def of(cls, model: Model, plan: Plan, folder: Path, machine: Machine) -> Loaded:
@@ -110,6 +112,10 @@ class Loaded:
             needed = self.nbytes + _OVERHEAD
             if usable is not None and usable < needed:
                 if not required:
+                    self.unpinned = (
+                        f"{gib(usable)} of RAM were left for {gib(needed)} of page-locked weights:"
+                        " copying them takes longer"
+                    )
                     return None
                 raise TierError(
                     f"Tier 'stream' needs {gib(needed)} of RAM for copies of the weights, but"
@@ -126,6 +132,8 @@ class Loaded:
             pinned.fill(report)
             self.pinned = pinned
         self.pinned.lock(device)
+        refused = self.pinned.refused
+        self.unpinned = f"{refused}: copying them takes longer" if refused else ""
         return self.pinned
 
     def unpin(self) -> int:

@@ -81,7 +81,7 @@ class PipelineSlot:
 
     def keep(self, plan: Plan) -> str:
         """Decide where the weights stay for the next run, in words; empty for the default."""
-        left, weights = host_ram().available, plan.placement.weights
+        left, weights = host_ram().available, self.loaded.weights if self.loaded else ""
         if weights == "gpus" and self.hot.key is None:
             outcome = "weights were on the GPUs only: not kept"
         elif plan.options.keep == "cold":
@@ -90,6 +90,8 @@ class PipelineSlot:
             return "weights went from the files to the GPU: not kept"
         elif weights == "host" and left is not None and left < RESERVE:
             outcome = f"weights not kept: {gib(left)} of RAM left"
+        elif _stays_warm(plan):
+            return f"weights stay in RAM: {plan.placement.title} cannot keep them on the GPU"
         elif self.hot.nbytes:
             empty_cache()  # of what the run itself took
             return "weights stay on the GPU"
@@ -122,6 +124,11 @@ class PipelineSlot:
             return on_gpus(loaded.pipe) if loaded else {}
         except (RuntimeError, AttributeError):  # it is being placed at this moment
             return {}
+
+
+def _stays_warm(plan: Plan) -> bool:
+    """Whether hot weights were asked for in a tier that cannot keep them on the GPU."""
+    return plan.options.keep == "hot" and plan.device != "cpu" and not plan.placement.on_gpu
 
 
 def placement_key(folder: Path, plan: Plan, machine: Machine) -> object:

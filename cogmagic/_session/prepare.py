@@ -14,6 +14,7 @@ from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import configs_folder, local_folder
 from cogmagic._models.request import Request
 from cogmagic._pipeline.compile import check_compiler
+from cogmagic._pipeline.lean_decode import unknown_vae, unknown_vae_of
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._planning.checks import check_options
@@ -43,6 +44,8 @@ class Job:
     """The cached embeddings of its prompts; None if they must be encoded."""
     show: OnPreview | None = None
     """Receives previews of the video while it forms."""
+    not_lean: str = ""
+    """Why lean decoding does not apply to the checkpoint's VAE; empty if it does."""
 
 
 def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: PipelineSlot) -> Job:
@@ -79,8 +82,13 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
     machine = slot.look(options)
     gpu = machine.roomiest
     device = gpu.name if gpu else machine.device
-    texts = PromptCache(request, folder, dtype_for(request, machine), device)
-    return Job(request, options, folder, texts, texts.read())
+    dtype = dtype_for(request, machine)
+    texts = PromptCache(request, folder, dtype, device)
+    not_lean = ""
+    if options.savings.lean_decode:
+        loaded = slot.loaded if slot.has(folder, dtype, options.savings.storage) else None
+        not_lean = unknown_vae(loaded.pipe.vae) if loaded else unknown_vae_of(folder)
+    return Job(request, options, folder, texts, texts.read(), not_lean=not_lean)
 
 
 def _refuse_before_download(request: Request, options: MemoryOptions, machine: Machine) -> None:

@@ -101,6 +101,7 @@ class Run:
     def _placed(self) -> Iterator[None]:
         """The pipeline placed in the plan's tier."""
         plan, loaded, pinned = self.plan, self.loaded, None
+        loaded.unpinned = ""
         needs = plan.chosen.needs if plan.chosen else None
         if plan.placement.requires_copies or (needs and needs.copies):
             required = plan.placement.requires_copies
@@ -158,9 +159,7 @@ class Run:
     def _report(self, held: Mapping[int, int]) -> Report:
         """The report without the measured facts."""
         plan, folder, device_map = self.plan, self.job.folder, self.loaded.pipe.hf_device_map or {}
-        refusal = self.loaded.pinned.refused if self.loaded.pinned else ""
-        unpinned = f"{refusal}: copying them takes longer" if refusal else ""
-        remarks = (plan.reason, unpinned)
+        remarks = (plan.reason, self.loaded.unpinned, plan.left_out)
         return Report(
             tier=plan.tier,
             reason="; ".join(filter(None, remarks)),

@@ -53,5 +53,25 @@ def test_compile_is_refused_without_a_compiler_and_with_sequential_offload(
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(cogmagic.RequestError, match="none is on PATH"):
         cogmagic.generate(PROMPT, model=str(toy), compile=True)
+    for switch in ("TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE"):
+        monkeypatch.setenv(switch, "1")
+        with pytest.raises(cogmagic.RequestError, match=f"nothing while {switch}=1"):
+            cogmagic.generate(PROMPT, model=str(toy), compile=True)
     assert session.loaded is None  # refused before anything was loaded
     assert list(cwd.iterdir()) == []
+
+
+def test_code_is_dropped_before_torch_would_stop_compiling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    transformer = torch.nn.Module()
+    transformer.transformer_blocks = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
+    monkeypatch.setattr(_compile, "_COMPILED", set(range(32)))
+    with _compile.compiled(transformer, lambda _: None):
+        assert len(_compile._COMPILED) == 32
+    _compile._COMPILED.add("one more")
+    with _compile.compiled(transformer, lambda _: None):
+        assert not _compile._COMPILED
+        assert not torch._dynamo.config.suppress_errors

@@ -5,15 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import cogmagic
 from cogmagic import Machine, Plan, Progress
+from cogmagic._footprint.footprint import footprint
 from cogmagic._planning.memory_options import MemoryOptions
+from cogmagic._session import attempts, pipeline_slot
 from cogmagic._session.diagnosis import Shortage
 from cogmagic._session.fallback import cheaper, ran_out
+from cogmagic._session.first_plan import planned
+from cogmagic._session.prepare import Job
 from cogmagic._session.session import Session
+from cogmagic._tiers.weight_files import on_disk
 from cogmagic._units import GIB
 from tests.helpers.plans import DEFAULTS, five, job, plan
 from tests.helpers.toy import PROMPT, QUICK
@@ -113,3 +120,70 @@ def test_compiled_runs_end_with_the_plans_that_were_tried(card: str) -> None:
         plans.append(following)
     assert all(p.placement.compiles for p in plans)
     assert str(ran_out([(p, VRAM) for p in plans])).count("VRAM ran out") == len(plans)
+
+
+@pytest.mark.parametrize("card", ["RTX 3060", "RTX 4090"])
+@pytest.mark.parametrize("savings", [{}, {"fp8": True}, {"lean_decode": True}])
+def test_loaded_weights_are_not_read_again_in_the_seconds_of_the_next_plan(
+    card: str, savings: dict[str, bool]
+) -> None:
+    task, machine = job(MemoryOptions.of(**savings)), Machine.of(card, ram=64)
+    assert machine.rates is not None
+    first = plan(task.request, machine, savings=task.options.savings)
+    read, here = (cheaper(task, first, VRAM, machine, loaded=loaded) for loaded in (False, True))
+    assert read is not None
+    assert here is not None
+    reading = on_disk(five(), footprint(five(), "bfloat16"), "bfloat16") / machine.rates.disk
+    assert reading > 10
+    before = {c.tier: c.seconds for c in read.candidates}
+    for c in here.candidates:
+        saved = reading if c.placement.weights == "host" else 0  # staged reads its files always
+        assert c.seconds == pytest.approx((before[c.tier] or 0) - saved)
+    assert "not read again" in str(here)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "failure", "loaded"),
+    [
+        ({}, torch.OutOfMemoryError, True),
+        ({"keep": "cold"}, torch.OutOfMemoryError, True),
+        ({"fp8": True}, torch.OutOfMemoryError, True),
+        ({"dtype": "bfloat16"}, torch.OutOfMemoryError, True),
+        ({"tier": "stream"}, torch.OutOfMemoryError, True),  # as copies
+        ({"tier": "staged"}, torch.OutOfMemoryError, False),  # the files were never kept
+        ({}, MemoryError, False),  # dropped, to free host memory
+    ],
+)
+def test_next_plan_knows_whether_the_weights_are_loaded(
+    toy: Path,
+    cwd: Path,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    failure: type[Exception],
+    loaded: bool,
+) -> None:
+    """In real runs that fail once; only the choice of the next tier is ours, for want of a GPU."""
+    counted: list[bool] = []
+    pipes: list[Any] = []
+
+    def next_plan(task: Job, failed: Plan, cause: Shortage, now: Machine, *, loaded: bool) -> Plan:
+        counted.append(loaded)
+        return planned(task, now, replace(task.options, tier="sequential"), loaded=loaded)
+
+    def fail_once(progress: Progress) -> None:
+        if progress.phase == "denoise" and progress.done == 1:
+            pipes.append(session.loaded and session.loaded.pipe)
+            if len(pipes) == 1:
+                raise failure("CUDA out of memory")
+
+    monkeypatch.setattr(attempts, "cheaper", next_plan)
+    # Too little to keep weights between runs, which says nothing about the next attempt.
+    monkeypatch.setattr(pipeline_slot, "host_ram", lambda: cogmagic.Ram(8 * GIB, GIB))
+    video = cogmagic.generate(PROMPT, model=str(toy), on_progress=fail_once, **QUICK, **options)
+    assert video.report.tier == "sequential"
+    assert counted == [loaded]
+    assert (pipes[0] is pipes[1]) == loaded  # and they were not
+    assert session.loaded is None
+    assert "not kept" in video.report.kept
