@@ -11,10 +11,10 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import read_json
-from cogmagic._models.plain_weights import check_weights
-from cogmagic._models.weights import incomplete
+from cogmagic._models.plain_weights import check_plain
+from cogmagic._models.weights import incomplete, stored_weights
 
-__all__ = ["COMPONENT_CLASSES", "check_folder", "check_index", "fingerprint"]
+__all__ = ["COMPONENT_CLASSES", "check_complete", "check_folder", "check_index", "fingerprint"]
 
 
 COMPONENT_CLASSES = {
@@ -28,6 +28,16 @@ COMPONENT_CLASSES = {
 
 
 def check_folder(folder: Path) -> None:
+    """Refuse a folder that is not a complete CogVideoX pipeline with plain weights.
+
+    Raises:
+        CheckpointError: naming the file that is missing, cut short or damaged, or the tensors.
+    """
+    check_complete(folder)
+    check_plain(folder)
+
+
+def check_complete(folder: Path) -> None:
     """Refuse a folder that is not a complete CogVideoX pipeline.
 
     Raises:
@@ -41,7 +51,7 @@ def check_folder(folder: Path) -> None:
     if not any((folder / "tokenizer" / n).is_file() for n in ("tokenizer.json", "spiece.model")):
         raise incomplete(folder, "tokenizer/spiece.model is missing")
     for component in WEIGHTED_COMPONENTS:
-        check_weights(folder, component)
+        stored_weights(folder, component)
 
 
 def check_index(folder: Path, label: str = "") -> None:

@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError
+from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import read_json
 from cogmagic._models.weights import PLAIN_COPY, Weights, stored_weights
 
-__all__ = ["check_weights", "examples"]
+__all__ = ["check_plain", "examples"]
 
 
 _FP8 = {"F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}
@@ -50,19 +51,19 @@ _COMFY_METADATA = "_quantization_metadata"
 """The format of each layer in a file's metadata, as ComfyUI's converters store it."""
 
 
-def check_weights(folder: Path, component: str) -> None:
-    """Refuse a component whose files are missing or damaged, or do not hold plain weights.
+def check_plain(folder: Path) -> None:
+    """Refuse a complete checkpoint with a component whose weights are not plain.
 
     Raises:
-        CheckpointError: naming the file or the tensors.
+        CheckpointError: naming the tensors.
     """
-    if component == "text_encoder":
-        _refuse_other_sources(folder / component)
-    if difference := _difference(stored_weights(folder, component)):
-        raise CheckpointError(
-            f"{folder}: its {component} does not hold plain weights{difference}. cogmagic loads"
-            f" floating-point weights only, without scales. {PLAIN_COPY}"
-        )
+    _refuse_other_sources(folder / "text_encoder")
+    for component in WEIGHTED_COMPONENTS:
+        if difference := _difference(stored_weights(folder, component)):
+            raise CheckpointError(
+                f"{folder}: its {component} does not hold plain weights{difference}. cogmagic loads"
+                f" floating-point weights only, without scales. {PLAIN_COPY}"
+            )
 
 
 def _difference(weights: Weights) -> str:

@@ -90,9 +90,14 @@ def _weight_map(index: Path) -> dict[str, str]:
     """The file of each tensor, by an index of shards."""
     files = read_json(index).get("weight_map", {})
     names = list(files.values()) if isinstance(files, dict) else [None]
-    if not names or not all(isinstance(n, str) and Path(n).name == n for n in names):
-        raise CheckpointError(f"{index} names no files of weights. Download or copy it again.")
+    if not names or not all(_is_file_name(n) for n in names):
+        raise CheckpointError(f"{index} names no safetensors files. Download or copy it again.")
     return dict(files)
+
+
+def _is_file_name(name: object) -> bool:
+    """Whether an index may name a file so: in its own folder, and not a pickled one."""
+    return isinstance(name, str) and Path(name).name == name and name.endswith(".safetensors")
 
 
 def _refuse_other_formats(base: Path) -> None:

@@ -39,7 +39,7 @@ _ROWS = 4096
 def check_tensors(folder: Path) -> None:
     """Refuse a checkpoint whose tensors are not those of its classes and configurations.
 
-    It takes half a second of a core, once: nothing while the files stay the same.
+    It takes 0.2 s of a core the first time, and less than 1 ms while the files stay the same.
 
     Raises:
         CheckpointError: naming some of the tensors that are missing, unexpected or misshapen.

@@ -94,11 +94,13 @@ def test_weight_file_with_an_invalid_header_is_refused(broken: Path, header: byt
         check_folder(broken)
 
 
-@pytest.mark.parametrize("files", ["[1]", '{"a": 5}', '{"a": "../../secret.safetensors"}'])
+@pytest.mark.parametrize(
+    "files", ["[1]", "{}", '{"a": 5}', '{"a": "a.bin"}', '{"a": "../a.safetensors"}']
+)
 def test_index_without_file_names_is_refused(broken: Path, files: str) -> None:
     index = broken / "vae" / "diffusion_pytorch_model.safetensors.index.json"
     index.write_text(f'{{"weight_map": {files}}}')
-    with pytest.raises(CheckpointError, match="names no files of weights"):
+    with pytest.raises(CheckpointError, match="names no safetensors files"):
         check_folder(broken)
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from cogmagic._errors import CheckpointError
 from cogmagic._models.catalog import Model
-from cogmagic._models.checkpoint import check_folder
+from cogmagic._models.checkpoint import check_complete, check_folder
 from cogmagic._models.hub.cache import intact, main_snapshot, remove_partial_files
 from cogmagic._models.hub.disk import check_disk_space
 from cogmagic._models.hub.errors import explained
 from cogmagic._models.hub.listing import Listing, is_small, read_listing
 from cogmagic._models.hub.transfer import HubFile, fetch, hub_file
+from cogmagic._models.plain_weights import check_plain
 from cogmagic._progress import OnProgress, Progress
 
 __all__ = ["cached_folder", "download", "fetch_configs", "fetch_tokenizer"]
@@ -53,7 +54,11 @@ def fetch_tokenizer(model: Model) -> Path:
 
 
 def cached_folder(model: Model) -> Path | None:
-    """The complete checkpoint in the local cache, under any of the model's ids, or None."""
+    """The complete checkpoint in the local cache, under any of the model's ids, or None.
+
+    Raises:
+        CheckpointError: when its weights are not plain, which another download would not change.
+    """
     for repo_id in (model.source, *model.also):
         folder = main_snapshot(repo_id)
         if folder is None or not _is_complete(folder):
@@ -61,6 +66,7 @@ def cached_folder(model: Model) -> Path | None:
         # The client's own check would ask for every file of the repository, pictures included.
         files = (p for p in folder.rglob("*") if p.is_file())
         if all(intact(p) for p in files if is_small(p.relative_to(folder).as_posix())):
+            check_plain(folder)
             return folder
     return None
 
@@ -115,7 +121,7 @@ def _fetch_small(listing: Listing, paths: list[str]) -> Path:
 
 def _is_complete(folder: Path) -> bool:
     try:
-        check_folder(folder)
+        check_complete(folder)
     except CheckpointError:
         return False
     return True

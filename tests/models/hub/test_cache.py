@@ -81,6 +81,22 @@ def test_checkpoint_of_the_hub_client_is_used(hub: Hub, original: Path) -> None:
     assert not hub.requests
 
 
+def test_cached_weights_that_need_scales_are_refused_without_a_request(
+    hub: Hub, original: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    model = find_model(REPO)
+    blob = (download(model, silent) / SHARD).resolve()
+    weights = {k: t.to(torch.int8) for k, t in load_file(blob).items()}
+    save_file(weights, blob)
+    hub.requests.clear()
+    with pytest.raises(CheckpointError, match="does not hold plain weights: I8 tensors"):
+        cached_folder(model)
+    assert not hub.requests
+
+
 @pytest.mark.parametrize("damage", ["short", "header", "config"])
 def test_damaged_file_in_the_cache_is_fetched_again(hub: Hub, original: Path, damage: str) -> None:
     model = find_model(REPO)
