@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cogmagic._errors import CheckpointError
 from cogmagic._models.family import (
     FIXED_CONFIG,
     POSITION_SIZES,
@@ -34,29 +33,13 @@ __all__ = [
 TABLE = Path(__file__).parent / "footprints.json"
 
 
-_MAX_BLOCKS, _MAX_WIDTH = 256, 2**20
-
-
 def configs_of(folder: Path) -> Configs:
     """The configurations of a checkpoint, with the classes' defaults for missing keys."""
     configs = {}
     for part, defaults in table()["defaults"].items():
         path = folder / part / "config.json"
         configs[part] = defaults | read_json(path)
-        for key in FIXED_CONFIG[part]:
-            _check_size(path, key, configs[part].get(key))
     return configs
-
-
-def _check_size(path: Path, key: str, value: object) -> None:
-    """Refuse a model that would take forever to build."""
-    many = isinstance(value, list) and len(value) > _MAX_BLOCKS
-    depth = key in ("num_layers", "layers_per_block")
-    deep = depth and type(value) is int and value > _MAX_BLOCKS
-    if many or deep or (type(value) is int and abs(value) > _MAX_WIDTH):
-        raise CheckpointError(
-            f"{path} has {key} {value!r:.40}, more than any CogVideoX. Download or copy it again."
-        )
 
 
 def decisive(configs: Configs) -> Configs:

@@ -6,6 +6,7 @@ Figures are those of the models' cards and of the authors' own scripts (zai-org/
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,6 +26,7 @@ __all__ = [
     "Stored",
     "Task",
     "catalogued",
+    "nearest",
     "unknown_model",
 ]
 
@@ -204,6 +206,21 @@ def catalogued(name: str) -> Model | None:
         if lowered in {model.name, model.source.lower(), *(a.lower() for a in model.also)}:
             return model
     return None
+
+
+def nearest(name: str, task: str | None = None) -> Model:
+    """The published model that a checkpoint's name suggests, such as ``1.5-5b`` for a 1.5.
+
+    Args:
+        name: a folder or hub id.
+        task: the task that the model must have; default, the one that the name suggests.
+    """
+    words = re.split(r"[/\\]", name.lower().rstrip("/\\"))[-1]
+    generation = "1.5-" if "1.5-5b" in words or "x1.5" in words or "v1.5" in words else ""
+    task = task or ("i2v" if re.search(r"i2v|image[-_]?to[-_]?video|inp\b", words) else "t2v")
+    size = "2b" if re.search(r"(?<!\d)2b", words) and task == "t2v" and not generation else "5b"
+    wanted = f"{generation}{size}" + "-i2v" * (task == "i2v")
+    return next(m for m in MODELS if m.name == wanted)
 
 
 def unknown_model(name: str) -> RequestError:

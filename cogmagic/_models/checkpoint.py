@@ -7,32 +7,43 @@ incomplete or of another kind is refused before anything heavy happens.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.family import WEIGHTED_COMPONENTS
+from cogmagic._models.config_checks import read_configs
+from cogmagic._models.family import (
+    COMPONENT_CLASSES,
+    PIPELINES,
+    WEIGHTED_COMPONENTS,
+    Configs,
+    config_file,
+)
 from cogmagic._models.json_files import read_json
+from cogmagic._models.makes import no_pipeline, other_pipeline
 from cogmagic._models.plain_weights import check_plain
+from cogmagic._models.quantised import check_not_quantised
+from cogmagic._models.vocabulary import check_tokenizer
 from cogmagic._models.weights import incomplete, stored_weights
 
-__all__ = ["COMPONENT_CLASSES", "check_complete", "check_folder", "check_index", "fingerprint"]
+__all__ = ["check_complete", "check_configs", "check_folder", "check_small_files", "fingerprint"]
 
 
-COMPONENT_CLASSES = {
-    "text_encoder": {WEIGHTED_COMPONENTS["text_encoder"][1]},
-    "tokenizer": {"T5Tokenizer", "T5TokenizerFast"},
-    "transformer": {WEIGHTED_COMPONENTS["transformer"][1]},
-    "vae": {WEIGHTED_COMPONENTS["vae"][1]},
-    "scheduler": {"CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"},
-}
-"""The components of a CogVideoX pipeline, with the classes that each may have."""
+_RUNNABLE = (*PIPELINES.values(), "CogVideoXVideoToVideoPipeline")
+"""Pipeline classes whose transformers cogmagic runs; the last one has a text-to-video model's."""
+
+
+_HARMLESS = {"safety_checker", "feature_extractor"}
+"""Components of other pipelines that change nothing in the video."""
 
 
 def check_folder(folder: Path) -> None:
     """Refuse a folder that is not a complete CogVideoX pipeline with plain weights.
 
     Raises:
-        CheckpointError: naming the file that is missing, cut short or damaged, or the tensors.
+        CheckpointError: naming the file that is missing, cut short or damaged, or the value or the
+            tensors that no CogVideoX has.
     """
+    check_small_files(folder, str(folder))
     check_complete(folder)
     check_plain(folder)
 
@@ -43,37 +54,58 @@ def check_complete(folder: Path) -> None:
     Raises:
         CheckpointError: naming the file that is missing, cut short or damaged.
     """
-    check_index(folder)
+    _check_index(folder, str(folder))
     for component in COMPONENT_CLASSES:
-        name = "scheduler_config.json" if component == "scheduler" else "config.json"
-        if component != "tokenizer" and not (folder / component / name).is_file():
-            raise incomplete(folder, f"{component}/{name} is missing")
+        config = config_file(component)
+        if component != "tokenizer" and not (folder / config).is_file():
+            raise incomplete(folder, f"{config} is missing")
     if not any((folder / "tokenizer" / n).is_file() for n in ("tokenizer.json", "spiece.model")):
         raise incomplete(folder, "tokenizer/spiece.model is missing")
     for component in WEIGHTED_COMPONENTS:
         stored_weights(folder, component)
 
 
-def check_index(folder: Path, label: str = "") -> None:
-    """Refuse a folder whose ``model_index.json`` does not describe a CogVideoX pipeline.
+def check_small_files(folder: Path, label: str) -> None:
+    """Refuse a checkpoint by its configurations and its tokenizer; the weights may be missing.
 
     Args:
-        folder: the folder of the file.
-        label: name of the checkpoint in the message; default the folder.
+        folder: the folder of the files.
+        label: name of the checkpoint in the message.
+
+    Raises:
+        CheckpointError: naming the file and the value.
+    """
+    check_configs(folder, label)
+    check_tokenizer(folder, label)
+
+
+def check_configs(folder: Path, label: str, *, in_memory: bool = False) -> Configs:
+    """The configurations of a CogVideoX pipeline, with the classes' defaults for missing keys.
+
+    Args:
+        folder: the folder of the files.
+        label: name of the checkpoint in messages.
+        in_memory: whether the components are loaded already (`read_configs`).
+
+    Raises:
+        CheckpointError: naming the file, and what it describes instead.
+    """
+    index = _check_index(folder, label)
+    return read_configs(folder, label, index, in_memory=in_memory)
+
+
+def _check_index(folder: Path, label: str) -> dict[str, Any]:
+    """The content of ``model_index.json``, which must describe a CogVideoX pipeline.
 
     Raises:
         CheckpointError: naming what the file describes instead.
     """
-    label = label or str(folder)
     if not (folder / "model_index.json").is_file():
-        raise CheckpointError(
-            f"{label} is not a diffusers pipeline: it has no model_index.json. Point --model at"
-            " the folder that holds transformer/, vae/, text_encoder/, tokenizer/ and scheduler/."
-        )
+        raise no_pipeline(label, (), folder)
     index = read_json(folder / "model_index.json")
-    pipeline = index.get("_class_name")
-    if not (isinstance(pipeline, str) and pipeline.startswith("CogVideoX")):
-        raise CheckpointError(f"{label} holds a {pipeline}, not a CogVideoX pipeline.")
+    if index.get("_class_name") not in _RUNNABLE:
+        raise other_pipeline(label, index.get("_class_name"))
+    check_not_quantised(folder, label, "", index)
     for component, classes in COMPONENT_CLASSES.items():
         entry = index.get(component)
         library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
@@ -83,6 +115,15 @@ def check_index(folder: Path, label: str = "") -> None:
                 f"{label}: its {component} is {name or 'missing'}, where a CogVideoX pipeline has"
                 f" {' or '.join(sorted(classes))}."
             )
+    for key, entry in index.items():
+        known = key in COMPONENT_CLASSES or key in _HARMLESS
+        if not known and isinstance(entry, list) and any(isinstance(e, str) for e in entry):
+            raise CheckpointError(
+                f"{label}: its model_index.json has the component {key:.40}"
+                f" ({entry[-1]!s:.80}), which no CogVideoX pipeline has and cogmagic would leave"
+                " out. Use a checkpoint without it, such as --model 5b."
+            )
+    return index
 
 
 def fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:

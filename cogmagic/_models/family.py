@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
+    "COMPONENT_CLASSES",
     "FIXED_CONFIG",
     "PIPELINES",
     "POSITION_SIZES",
     "WEIGHTED_COMPONENTS",
     "Configs",
+    "config_file",
     "latent_frames",
     "padded_frames",
     "spatial_scale",
@@ -31,6 +33,16 @@ WEIGHTED_COMPONENTS = {
     "vae": ("diffusers", "AutoencoderKLCogVideoX"),
 }
 """The components that have weights: name → library and class."""
+
+
+COMPONENT_CLASSES = {
+    "text_encoder": {WEIGHTED_COMPONENTS["text_encoder"][1]},
+    "tokenizer": {"T5Tokenizer", "T5TokenizerFast"},
+    "transformer": {WEIGHTED_COMPONENTS["transformer"][1]},
+    "vae": {WEIGHTED_COMPONENTS["vae"][1]},
+    "scheduler": {"CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"},
+}
+"""The components of a CogVideoX pipeline, with the classes that each may have."""
 
 
 PIPELINES = {"t2v": "CogVideoXPipeline", "i2v": "CogVideoXImageToVideoPipeline"}
@@ -61,6 +73,11 @@ that rotary positions do not depend on) may differ between checkpoints of one mo
 
 POSITION_SIZES = ("sample_height", "sample_width", "sample_frames")
 """Keys that determine memory, too, where the transformer stores a table of positions."""
+
+
+def config_file(component: str) -> str:
+    """The path of a component's configuration in a checkpoint."""
+    return f"{component}/{'scheduler_' * (component == 'scheduler')}config.json"
 
 
 def latent_frames(num_frames: int) -> int:

@@ -10,6 +10,7 @@ from cogmagic._errors import CheckpointError, RequestError
 from cogmagic._models.catalog import Model, catalogued, unknown_model
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.identify import identify
+from cogmagic._models.makes import no_pipeline
 
 __all__ = ["configs_folder", "embedded_folder", "find_model", "local_folder"]
 
@@ -35,11 +36,13 @@ def find_model(name: str) -> Model:
         return _as_typed(known, name)
     try:
         folder = Path(name).expanduser()
-        is_folder = bool(name) and folder.is_dir()
+        is_folder, is_file = bool(name) and folder.is_dir(), folder.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a NUL
         raise CheckpointError(f"--model {name[:100]!r} is not a usable path ({error}).") from None
     if is_folder:
         return identify(folder, str(folder.resolve()))
+    if is_file:
+        raise no_pipeline(name, (folder.name,))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise CheckpointError(
             f"No folder at {name}. Check the path, or give a hub id (owner/name)."

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cogmagic._errors import plain_line
-from cogmagic._models.catalog import MODELS, Architecture, Dtype, Frames, Model, Sizes, Stored, Task
-from cogmagic._models.checkpoint import check_folder, check_index
-from cogmagic._models.family import WEIGHTED_COMPONENTS
-from cogmagic._models.json_files import Config, read_json
+from cogmagic._models.catalog import MODELS, Architecture, Dtype, Frames, Model, Sizes, Stored
+from cogmagic._models.checkpoint import check_configs, check_folder
+from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs
 from cogmagic._models.weights import bytes_per_dtype, stored_weights
 
 __all__ = ["identify"]
@@ -19,7 +20,9 @@ _DTYPES: dict[str, Dtype] = {"F32": "float32", "F16": "float16", "BF16": "bfloat
 """safetensors' names of the precisions that a pipeline is loaded in."""
 
 
-def identify(folder: Path, source: str, *, has_weights: bool = True) -> Model:
+def identify(
+    folder: Path, source: str, *, has_weights: bool = True, in_memory: bool = False
+) -> Model:
     """The model that a folder's configurations describe.
 
     An architecture of the catalogue takes the catalogue's rules; any other takes the native size
@@ -29,63 +32,59 @@ def identify(folder: Path, source: str, *, has_weights: bool = True) -> Model:
         folder: the checkpoint, or its configurations alone.
         source: the model's `Model.source`.
         has_weights: whether the weights are in the folder, too.
+        in_memory: whether the components are loaded already, so that quantised ones may pass.
 
     Raises:
         CheckpointError: when the folder is not a CogVideoX pipeline, or an incomplete one.
     """
     if has_weights:
         check_folder(folder)
-    else:
-        check_index(folder, source)
-    config = Config(folder / "transformer" / "config.json")
-    tokens = _max_tokens(config)
+    label = str(folder) if has_weights else source
+    configs = check_configs(folder, label, in_memory=in_memory)
+    config = configs["transformer"]
     architecture = _architecture(config)
+    tokens = config["max_text_seq_length"]
     alike = (m for m in MODELS if (m.architecture, m.max_tokens) == (architecture, tokens))
-    model = next(alike, None) or _foreign(folder, source, config, architecture)
+    model = next(alike, None) or _foreign(folder, source, configs, architecture)
     stored = _stored(folder) if has_weights else model.stored
     return replace(model, source=source, also=(), stored=stored)  # alike, but other weights
 
 
-def _max_tokens(config: Config) -> int:
-    return config.number("max_text_seq_length", 226, 4096)
-
-
-def _architecture(config: Config) -> Architecture:
+def _architecture(config: Mapping[str, Any]) -> Architecture:
     return Architecture(
-        in_channels=config.number("in_channels", 16, 512),
-        num_layers=config.number("num_layers", 30, 256),
-        num_attention_heads=config.number("num_attention_heads", 30, 256),
-        patch_size_t=config.number("patch_size_t", 1, 8) if config.get("patch_size_t") else None,
-        learned_positions=bool(config.get("use_learned_positional_embeddings", False)),
-        rotary=bool(config.get("use_rotary_positional_embeddings", False)),
+        in_channels=config["in_channels"],
+        num_layers=config["num_layers"],
+        num_attention_heads=config["num_attention_heads"],
+        patch_size_t=config["patch_size_t"],
+        learned_positions=config["use_learned_positional_embeddings"],
+        rotary=config["use_rotary_positional_embeddings"],
     )
 
 
-def _foreign(folder: Path, source: str, config: Config, architecture: Architecture) -> Model:
+def _foreign(folder: Path, source: str, configs: Configs, architecture: Architecture) -> Model:
     """A model outside the catalogue, with the rules of the 1.0 or 1.5 family."""
-    out_channels = config.number("out_channels", 16, 512)
-    task: Task = "i2v" if architecture.in_channels == 2 * out_channels else "t2v"
-    width = config.number("sample_width", 90, 512) * 8
-    height = config.number("sample_height", 60, 512) * 8
-    count = config.number("sample_frames", 49, 1024)
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name", "")
+    config = configs["transformer"]
+    width, height = config["sample_width"] * 8, config["sample_height"] * 8
     step = 16 if architecture.patch_size_t else 8
+    count = max(config["sample_frames"] // step * step, step) + 1
+    scheduler = configs.get("scheduler", {}).get("_class_name", "")
+    i2v = architecture.in_channels == 2 * config["out_channels"]
     return Model(
         name=plain_line(folder.name if Path(source).is_absolute() else source.rpartition("/")[2]),
         source=source,
-        task=task,
+        task="i2v" if i2v else "t2v",
         width=width,
         height=height,
         sizes=Sizes(
             (16, max(768, height)), (16, max(1360, width)), exact=architecture.learned_positions
         ),
-        frames=Frames(default=count, step=step, least=step + 1, most=max(count, step + 1)),
+        frames=Frames(default=count, step=step, least=step + 1, most=count),
         fps=16 if architecture.patch_size_t else 8,
         dtype="bfloat16",
         scheduler="dpm" if scheduler == "CogVideoXDPMScheduler" else "ddim",
         dynamic_guidance=False,
         architecture=architecture,
-        max_tokens=_max_tokens(config),
+        max_tokens=config["max_text_seq_length"],
     )
 
 

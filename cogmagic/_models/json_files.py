@@ -1,50 +1,65 @@
-"""JSON files of a checkpoint, and the numbers of its configurations within plausible bounds."""
+"""JSON files of a checkpoint, read within a bound of size."""
 
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
-from cogmagic._errors import CheckpointError
+from cogmagic._errors import CheckpointError, first_line
 
-__all__ = ["Config", "read_json"]
+__all__ = ["read_json", "read_text"]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+_MAX_BYTES = 4 * 2**20
+"""The largest file of the published models is an index of 120 kB."""
+
+
+def read_json(path: Path, most: int = _MAX_BYTES) -> dict[str, Any]:
+    """A JSON object from a file of at most `most` bytes, in UTF-8, without a repeated key.
 
     Raises:
-        CheckpointError: when the file is missing or holds no JSON object.
+        CheckpointError: when the file is missing or holds no such object.
     """
+    text = read_text(path, most)
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}).") from None
+        loaded = json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read ({first_line(error)}).") from None
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path} is not a JSON object.")
     return loaded
 
 
-class Config(dict[str, Any]):
-    """A ``config.json`` whose numbers are checked when they are read."""
+def read_text(path: Path, most: int = _MAX_BYTES) -> str:
+    """The text of a regular file of at most `most` bytes, in UTF-8.
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(read_json(path))
-        self._path = path
+    Raises:
+        CheckpointError: when the file is missing, larger, or no such text.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError(f"{path} cannot be read (it is not a regular file).")
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+        if len(content) <= most:
+            return content.decode("utf-8")
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing.") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({first_line(error)}).") from None
+    size = path.stat().st_size
+    raise CheckpointError(
+        f"{path} has {size:,} bytes, but a CogVideoX's has less than {most:,}."
+        " Download or copy it again."
+    )
 
-    def number(self, name: str, default: int, most: int) -> int:
-        """The whole number of that name, 1 to `most`.
 
-        Raises:
-            CheckpointError: for anything else.
-        """
-        value = self.get(name, default)
-        if type(value) is not int or not 1 <= value <= most:
-            raise CheckpointError(
-                f"{self._path} sets {name} to {value!r:.40}, but CogVideoX models have 1 to"
-                f" {most:,}. Download or copy it again."
-            )
-        return value
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs; of a repeated key, readers would differ in what they take."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r:.40} is repeated")
+    return mapping

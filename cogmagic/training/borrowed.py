@@ -38,13 +38,14 @@ def describe(pipe: Any, transformer: Any, folder: Path) -> Model:
     parts = pipe.components | {"transformer": transformer}
     classes = {n: [type(p).__module__.split(".")[0], type(p).__name__] for n, p in parts.items()}
     # Not by the pipeline's save_config, which would write to its own configuration.
-    index = {"_class_name": type(pipe).__name__} | classes | _TEXT_CLASSES
+    library = (c for c in type(pipe).__mro__ if c.__module__.startswith("diffusers."))
+    index = {"_class_name": next(library, type(pipe)).__name__} | classes | _TEXT_CLASSES
     (folder / "model_index.json").write_text(json.dumps(index))
     for name, part in parts.items():
         if name != "tokenizer" and part is not None:
             save = getattr(part, "save_config", None) or part.config.save_pretrained
             save(folder / name)
-    return identify(folder, str(folder), has_weights=False)
+    return identify(folder, str(folder), has_weights=False, in_memory=True)
 
 
 class BorrowedPipeline:

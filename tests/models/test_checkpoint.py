@@ -10,42 +10,14 @@ import pytest
 
 import cogmagic
 from cogmagic import CheckpointError
-from cogmagic._models.catalog import MODELS
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import find_model
-from cogmagic._models.identify import identify
 
 
 @pytest.fixture
 def broken(toy: Path, tmp_path: Path) -> Path:
     """A copy of the toy checkpoint that a test may damage."""
     return Path(shutil.copytree(toy, tmp_path / "broken"))
-
-
-@pytest.mark.parametrize("model", [m for m in MODELS if not m.embedded], ids=lambda m: m.name)
-def test_local_copy_of_a_listed_model_is_recognised(model: object, broken: Path) -> None:
-    assert isinstance(model, type(MODELS[0]))
-    a = model.architecture
-    config = json.loads((broken / "transformer" / "config.json").read_text())
-    config |= {
-        "in_channels": a.in_channels,
-        "num_layers": a.num_layers,
-        "num_attention_heads": a.num_attention_heads,
-        "patch_size_t": a.patch_size_t,
-        "use_learned_positional_embeddings": a.learned_positions,
-        "use_rotary_positional_embeddings": a.rotary,
-        "max_text_seq_length": 226,
-        "sample_height": 300,  # as some hub copies of 1.5 say: never to be relied on
-        "sample_width": 300,
-    }
-    (broken / "transformer" / "config.json").write_text(json.dumps(config))
-    identified = identify(broken, str(broken))
-    assert (identified.name, identified.width, identified.height) == (
-        model.name,
-        model.width,
-        model.height,
-    )
-    assert identified.source == str(broken)
 
 
 def test_folder_without_a_pipeline_is_refused(tmp_path: Path) -> None:
@@ -107,22 +79,8 @@ def test_index_without_file_names_is_refused(broken: Path, files: str) -> None:
 @pytest.mark.parametrize(
     ("part", "changes", "message"),
     [
-        (
-            "transformer",
-            {"in_channels": "abc"},
-            "sets in_channels to 'abc', but CogVideoX models have 1 to",
-        ),
-        ("transformer", {"num_layers": 0}, "sets num_layers to 0"),
-        ("transformer", {"sample_frames": 10**7}, "sets sample_frames to 10000000"),
-        ("transformer", {"patch_size_t": [1]}, r"sets patch_size_t to \[1\]"),
-        ("transformer", {"patch_size": 0}, "no CogVideoX can be built"),
-        ("transformer", {"activation_fn": "nope"}, "no CogVideoX can be built"),
-        ("vae", {"layers_per_block": 10**30}, "has layers_per_block 1000000"),
-        ("vae", {"block_out_channels": [8] * 999}, "more than any CogVideoX"),
-        ("vae", {"norm_num_groups": 3}, "no CogVideoX can be built"),
-        ("vae", {"sample_height": 0}, "no CogVideoX can be built"),
+        ("transformer", {"num_layers": 0}, "sets num_layers to 0, but CogVideoX models have 30 or"),
         ("vae", None, "vae/config.json is not a JSON object"),
-        ("text_encoder", {"d_model": "64"}, "no CogVideoX can be built"),
     ],
 )
 def test_damaged_configuration_is_one_line(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cogmagic._errors import CheckpointError
 from cogmagic._models.catalog import Model
-from cogmagic._models.checkpoint import check_complete, check_folder
+from cogmagic._models.checkpoint import check_complete, check_folder, check_small_files
 from cogmagic._models.hub.cache import intact, main_snapshot, remove_partial_files
 from cogmagic._models.hub.disk import check_disk_space
 from cogmagic._models.hub.errors import explained
@@ -49,15 +49,15 @@ def fetch_configs(repo_id: str) -> tuple[Path, int]:
 def fetch_tokenizer(model: Model) -> Path:
     """Fetch the tokenizer and configurations (a megabyte), and return their folder."""
     with explained(model.source):
-        listing = read_listing(model.source)
-        return _fetch_small(listing, listing.small)
+        return _fetch_described(read_listing(model.source))
 
 
 def cached_folder(model: Model) -> Path | None:
     """The complete checkpoint in the local cache, under any of the model's ids, or None.
 
     Raises:
-        CheckpointError: when its weights are not plain, which another download would not change.
+        CheckpointError: when it has values or weights that cogmagic does not run, which another
+            download would not change.
     """
     for repo_id in (model.source, *model.also):
         folder = main_snapshot(repo_id)
@@ -66,6 +66,7 @@ def cached_folder(model: Model) -> Path | None:
         # The client's own check would ask for every file of the repository, pictures included.
         files = (p for p in folder.rglob("*") if p.is_file())
         if all(intact(p) for p in files if is_small(p.relative_to(folder).as_posix())):
+            check_small_files(folder, repo_id)
             check_plain(folder)
             return folder
     return None
@@ -80,7 +81,7 @@ def download(model: Model, on_progress: OnProgress) -> Path:
     """
     with explained(model.source):
         listing = read_listing(model.source)
-        folder = _fetch_small(listing, listing.small)
+        folder = _fetch_described(listing)
         weights = listing.weights()
         files = [hub_file(listing.repo_id, p, listing.commit) for p in listing.missing(weights)]
         total = sum(listing.sizes[p] for p in (*listing.small, *weights))
@@ -107,6 +108,13 @@ def _fetch_weights(files: list[HubFile], total: int, on_progress: OnProgress) ->
     on_progress(Progress("download", start, total, start=start))
     for file in files:
         fetch(file, on_bytes)
+
+
+def _fetch_described(listing: Listing) -> Path:
+    """Bring all small files into the cache; refuse a repository that they tell against."""
+    folder = _fetch_small(listing, listing.small)
+    check_small_files(folder, listing.repo_id)
+    return folder
 
 
 def _fetch_small(listing: Listing, paths: list[str]) -> Path:

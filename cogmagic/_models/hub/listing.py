@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.checkpoint import COMPONENT_CLASSES
-from cogmagic._models.family import WEIGHTED_COMPONENTS
+from cogmagic._models.family import COMPONENT_CLASSES, WEIGHTED_COMPONENTS
 from cogmagic._models.hub.cache import intact, point_main_at, repository_folder
+from cogmagic._models.makes import no_pipeline
 from cogmagic._models.weights import weight_files, weights_stem
 
 __all__ = ["Listing", "is_small", "read_listing"]
 
 
-_CONFIGS = {"config.json", "scheduler_config.json"}
+_CONFIGS = {"config.json", "scheduler_config.json", "quanto_qmap.json"}
 
 
 _INDEXES = {"model.safetensors.index.json", "diffusion_pytorch_model.safetensors.index.json"}
@@ -99,10 +99,7 @@ def read_listing(repo_id: str) -> Listing:
     files = info.siblings or ()
     sizes = {f.rfilename: int((f.lfs.size if f.lfs else f.size) or 0) for f in files}
     if "model_index.json" not in sizes:
-        raise CheckpointError(
-            f"{repo_id} is not a diffusers pipeline: it has no model_index.json. A CogVideoX one is"
-            " --model 5b (zai-org/CogVideoX-5b)."
-        )
+        raise no_pipeline(repo_id, sizes)
     point_main_at(repo_id, str(info.sha))
     return Listing(repo_id, str(info.sha), sizes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from cogmagic._models.identify import identify
 from cogmagic._progress import silent
 from tests.helpers.hub import NEEDED, REPO, SHARD, kernel, parts, same, stop_at
 from tests.helpers.hub_server import Hub, Repository
+from tests.helpers.published import write_published
 
 
 def test_checkpoint_is_stored_as_the_hub_client_stores_it(
@@ -138,10 +138,7 @@ def test_finetune_is_not_mistaken_for_its_base_model(
     base = "THUDM/CogVideoX-5b"
     hub.repositories[base] = Repository(original)
     download(identify(original, base), silent)
-    config = repository.folder / "transformer" / "config.json"
-    size = {"in_channels": 16, "num_layers": 42, "num_attention_heads": 48}
-    size |= {"use_rotary_positional_embeddings": True, "max_text_seq_length": 226}
-    config.write_text(json.dumps(size))
+    write_published(repository.folder, "5b")
     model = find_model(REPO)
     assert (model.name, model.source) == ("5b", REPO)
     assert local_folder(model) is None

@@ -1,0 +1,107 @@
+"""Quantised components: recognised by their configurations, before any weights are read."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cogmagic._errors import CheckpointError
+from cogmagic._models.catalog import nearest
+
+__all__ = ["check_not_quantised"]
+
+
+_PACKAGES = {
+    "auto-round": "auto-round",
+    "aqlm": "aqlm",
+    "awq": "autoawq",
+    "bitnet": "transformers",
+    "bitsandbytes": "bitsandbytes",
+    "compressed-tensors": "compressed-tensors",
+    "eetq": "eetq",
+    "fbgemm_fp8": "fbgemm-gpu",
+    "fp8": "transformers",
+    "gguf": "gguf",
+    "gptq": "gptqmodel",
+    "higgs": "flute-kernel",
+    "hqq": "hqq",
+    "modelopt": "nvidia-modelopt",
+    "mxfp4": "kernels",
+    "nunchaku": "nunchaku",
+    "quanto": "optimum-quanto",
+    "quark": "amd-quark",
+    "spqr": "spqr_quant",
+    "svdquant": "nunchaku",
+    "torchao": "torchao",
+    "vptq": "vptq",
+}
+"""The package of each method that diffusers and transformers name in ``quant_method``."""
+
+
+_KEYS = ("quantization_config", "compression_config", "quantization")
+
+
+_LOAD_KEYS = ("load_in_4bit", "load_in_8bit")
+
+
+_QUANTO_FILE = "quanto_qmap.json"
+"""Written by optimum-quanto's own ``save_pretrained``, beside a configuration without a mark."""
+
+
+_MARKS = {
+    "load_in_4bit": "bitsandbytes",
+    "load_in_8bit": "bitsandbytes",
+    "_load_in_4bit": "bitsandbytes",
+    "_load_in_8bit": "bitsandbytes",
+    "bnb_4bit_quant_type": "bitsandbytes",
+    "weights_dtype": "quanto",
+    "quant_type": "torchao",
+}
+"""Keys that only one method's configuration has, for those that lack ``quant_method``."""
+
+
+def check_not_quantised(
+    folder: Path, label: str, component: str, config: Mapping[str, Any]
+) -> None:
+    """Refuse a component whose configuration says that its weights are quantised.
+
+    Args:
+        folder: the checkpoint.
+        label: its name in the message.
+        component: the component, or an empty string for the whole pipeline.
+        config: its ``config.json``, or the pipeline's ``model_index.json``.
+
+    Raises:
+        CheckpointError: naming the component, the method, its package, and what to use instead.
+    """
+    file = f"{component}/config.json" if component else "model_index.json"
+    key = next((k for k in _KEYS if config.get(k) is not None), None)
+    if key is not None:
+        method, reason = _method(config[key]), f"{key} in {file}"
+    elif any(config.get(k) for k in _LOAD_KEYS):
+        method, reason = "bitsandbytes", f"{' or '.join(_LOAD_KEYS)} in {file}"
+    elif component and (folder / component / _QUANTO_FILE).is_file():
+        method, reason = "quanto", f"{component}/{_QUANTO_FILE}"
+    else:
+        return
+    package = _PACKAGES.get(method.partition("_")[0], _PACKAGES.get(method))
+    by = f" by the package {package}" if package else ""
+    instead = nearest(label)
+    raise CheckpointError(
+        f"{label}: its {component or 'pipeline'} is quantised with {method}{by} ({reason})."
+        " cogmagic loads no quantised checkpoints, whether the package is installed or not. Use"
+        f" one that is not quantised, such as --model {instead.name} ({instead.source}); --fp8"
+        " stores its transformer in 8 bits."
+    )
+
+
+def _method(settings: object) -> str:
+    """The method of a quantisation configuration, as far as it can be known."""
+    if not isinstance(settings, Mapping):
+        return f"{reprlib.repr(settings):.40}"
+    method = settings.get("quant_method") or settings.get("quant_backend")
+    if isinstance(method, str) and method:
+        return f"{method:.40}"
+    return next((_MARKS[key] for key in _MARKS if settings.get(key)), "an unnamed method")
