@@ -15,7 +15,7 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import read_json
-from cogmagic._models.weights import PLAIN_COPY, Weights, stored_weights
+from cogmagic._models.weights import Weights, plain_copy, stored_weights
 
 __all__ = ["check_plain", "examples"]
 
@@ -62,7 +62,7 @@ def check_plain(folder: Path) -> None:
         if difference := _difference(stored_weights(folder, component)):
             raise CheckpointError(
                 f"{folder}: its {component} does not hold plain weights{difference}. cogmagic loads"
-                f" floating-point weights only, without scales. {PLAIN_COPY}"
+                f" floating-point weights only, without scales. {plain_copy(folder)}"
             )
 
 
@@ -89,8 +89,9 @@ def _difference(weights: Weights) -> str:
 
 def _refuse_other_sources(base: Path) -> None:
     """Refuse what has transformers load other weights than ``model.safetensors`` or its index."""
-    if named := read_json(base / "config.json").get("transformers_weights"):
-        source = f"config.json, which names {json.dumps(named)} as its weights"
+    named = read_json(base / "config.json").get("transformers_weights")
+    if named is not None:
+        source = f"config.json, which names {json.dumps(named):.120} as its weights"
     elif any(base.glob("shard-*-model-*-of-*.safetensors")):
         source = "a distributed checkpoint (shard-…-model-….safetensors)"
     elif (base / "adapter_config.json").is_file():

@@ -14,25 +14,20 @@ from math import prod
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError
+from cogmagic._models.catalog import nearest
 from cogmagic._models.json_files import read_json
 
 __all__ = [
-    "PLAIN_COPY",
     "StoredTensor",
     "Weights",
     "bytes_per_dtype",
     "damage",
     "incomplete",
+    "plain_copy",
     "stored_weights",
     "weight_files",
     "weights_stem",
 ]
-
-
-PLAIN_COPY = (
-    "Use a copy with safetensors in bfloat16, float16 or float32; --fp8 saves memory with those."
-)
-"""What to do about weights that cogmagic does not load."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +96,16 @@ def _is_file_name(name: object) -> bool:
 
 
 def _refuse_other_formats(base: Path) -> None:
-    if any(base.glob("*.gguf")):
+    suffixes = {p.suffix.lower() for p in base.glob("*.*")}
+    if ".gguf" in suffixes:
         raise CheckpointError(
             f"{base} has only GGUF weights, which diffusers cannot load into CogVideoX."
-            f" {PLAIN_COPY}"
+            f" {plain_copy(base.parent)}"
         )
-    if any(base.glob("*.bin")):
+    if pickled := sorted(suffixes & {".bin", ".ckpt", ".pt", ".pth"}):
         raise CheckpointError(
-            f"{base} has only pickled weights (.bin), which cogmagic never loads: they can run"
-            " code. Convert them with save_pretrained(..., safe_serialization=True)."
+            f"{base} has only pickled weights ({pickled[0]}), which cogmagic never loads: they can"
+            " run code. Convert them with save_pretrained(..., safe_serialization=True)."
         )
 
 
@@ -156,14 +152,22 @@ def incomplete(folder: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{folder} is incomplete: {reason}. Download or copy it again.")
 
 
+def plain_copy(folder: Path) -> str:
+    """What to use instead of a checkpoint that is stored in a form which cogmagic does not load."""
+    return (
+        "Use a copy in bfloat16, float16 or float32, such as --model"
+        f" {nearest(str(folder)).name}; --fp8 stores its transformer in 8 bits."
+    )
+
+
 def _header(folder: Path, file: Path) -> Weights:
     """The header of one file of a checkpoint."""
     name = f"{file.parent.name}/{file.name}"
-    if not file.is_file():
-        others = sorted(p.name for p in file.parent.glob("*.safetensors"))
-        instead = f" (the folder has {others[0]} instead)" if others else ""
-        raise incomplete(folder, f"{name} is missing{instead}")
     try:
+        if not file.is_file():
+            others = sorted(p.name for p in file.parent.glob("*.safetensors"))
+            instead = f" (the folder has {others[0]} instead)" if others else ""
+            raise incomplete(folder, f"{name} is missing{instead}")
         with file.open("rb") as stream:
             is_gguf = stream.read(4) == b"GGUF"
         reason, nbytes = damage(file), file.stat().st_size
@@ -171,7 +175,8 @@ def _header(folder: Path, file: Path) -> Weights:
         raise CheckpointError(f"{file} cannot be read ({error}).") from None
     if is_gguf:
         raise CheckpointError(
-            f"{file} is a GGUF file, which diffusers cannot load into CogVideoX. {PLAIN_COPY}"
+            f"{file} is a GGUF file, which diffusers cannot load into CogVideoX."
+            f" {plain_copy(folder)}"
         )
     if reason:
         raise incomplete(folder, f"{name} is cut short or damaged ({nbytes:,} bytes: {reason})")

@@ -69,7 +69,7 @@ def test_weight_file_with_an_invalid_header_is_refused(broken: Path, header: byt
 @pytest.mark.parametrize(
     "files", ["[1]", "{}", '{"a": 5}', '{"a": "a.bin"}', '{"a": "../a.safetensors"}']
 )
-def test_index_without_file_names_is_refused(broken: Path, files: str) -> None:
+def test_index_without_names_of_weight_files_is_refused(broken: Path, files: str) -> None:
     index = broken / "vae" / "diffusion_pytorch_model.safetensors.index.json"
     index.write_text(f'{{"weight_map": {files}}}')
     with pytest.raises(CheckpointError, match="names no safetensors files"):
@@ -103,10 +103,11 @@ def test_missing_shard_is_named(broken: Path) -> None:
         check_folder(broken)
 
 
-def test_pickled_weights_are_refused(broken: Path) -> None:
+@pytest.mark.parametrize("suffix", [".bin", ".pt", ".pth", ".ckpt"])
+def test_pickled_weights_are_refused(broken: Path, suffix: str) -> None:
     file = broken / "vae" / "diffusion_pytorch_model.safetensors"
-    file.rename(file.with_suffix(".bin"))
-    with pytest.raises(CheckpointError, match="never loads"):
+    file.rename(file.with_suffix(suffix))
+    with pytest.raises(CheckpointError, match=rf"pickled weights \(\{suffix}\), .* never loads"):
         check_folder(broken)
 
 

@@ -54,7 +54,7 @@ def test_files_written_by_quantising_libraries_are_refused(
     shutil.copy(file, weights_file(copy, name.partition(".")[0]))
     with pytest.raises(CheckpointError, match=message) as error:
         find_model(str(copy))
-    assert "in bfloat16, float16 or float32" in str(error.value)
+    assert "Use a copy in bfloat16, float16 or float32, such as --model 5b;" in str(error.value)
 
 
 LINEAR = "transformer_blocks.0.attn1.to_q.weight"
@@ -197,6 +197,14 @@ def test_index_without_its_files_counts_where_the_loader_takes_it(copy: Path) ->
     assert weight_files(copy, "text_encoder") == [weights_file(copy, "text_encoder")]
     message = r"transformer/.*-00001-of-00002\.safetensors is missing \(the folder has diffusion_"
     with pytest.raises(CheckpointError, match=message):
+        check_folder(copy)
+
+
+def test_file_name_that_the_system_cannot_take_is_one_line(copy: Path) -> None:
+    shard_weights(copy, "vae")
+    index = next((copy / "vae").glob("*.index.json"))
+    index.write_text('{"weight_map": {"a": "%s.safetensors"}}' % ("x" * 300))
+    with pytest.raises(CheckpointError, match=r"cannot be read .*File name too long"):
         check_folder(copy)
 
 

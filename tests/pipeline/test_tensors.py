@@ -302,9 +302,26 @@ def test_stored_position_table_counts_only_where_it_is_learned(
             check_tensors(copy)
 
 
-def test_config_of_another_width_is_refused(copy: Path) -> None:
-    edit_config(copy, "transformer", num_attention_heads=5)
-    with pytest.raises(CheckpointError, match=r"transformer do not fit .*\d+ of another shape"):
+@pytest.mark.parametrize(
+    ("component", "changes", "message"),
+    [
+        ("transformer", {"num_attention_heads": 5}, r"\d+ of another shape"),
+        ("transformer", {"num_layers": 7}, r"24 unexpected \(transformer_blocks\.7\."),
+        ("transformer", {"num_layers": 9}, r"24 of \d+ tensors missing \(transformer_blocks\.8\."),
+        ("transformer", {"in_channels": 32}, r"1 of another shape \(patch_embed\.proj\.weight is"),
+        ("transformer", {"ofs_embed_dim": 64}, r"4 of \d+ tensors missing \(ofs_embedding\."),
+        ("text_encoder", {"d_ff": 128}, r"\d+ of another shape"),
+        ("text_encoder", {"is_gated_act": False}, r"2 of \d+ tensors missing .*wi\.weight"),
+        ("vae", {"layers_per_block": 2}, r"\d+ of \d+ tensors missing"),
+        ("vae", {"use_quant_conv": True}, r"2 of \d+ tensors missing \(quant_conv\."),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_config_of_another_model_is_refused(
+    copy: Path, component: str, changes: dict[str, Any], message: str
+) -> None:
+    edit_config(copy, component, **changes)
+    with pytest.raises(CheckpointError, match=f"{component} do not fit its config.*{message}"):
         check_tensors(copy)
 
 
@@ -325,6 +342,22 @@ def test_run_is_refused_before_loading(
         cogmagic.generate("a red circle", model=str(copy), **options)
     assert session.loaded is None
     assert not list(cwd.glob("*.mp4"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"tier": "staged"}, {"fp8": True}], ids=str)
+def test_plain_fp8_makes_the_video_of_its_values(
+    copy: Path, cwd: Path, session: Any, options: dict[str, Any]
+) -> None:
+    frames = []
+    for kind in (torch.float8_e4m3fn, torch.float16):
+        for component in COMPONENTS:
+            edit_weights(copy, component, lambda w, kind=kind: {k: w[k].to(kind) for k in w})
+        video = cogmagic.generate(
+            "a red circle", model=str(copy), steps=2, seed=1, dtype="float32", **options
+        )
+        frames.append(video.frames())
+    assert (frames[0] == frames[1]).all()
 
 
 def test_unchanged_files_are_compared_once(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
