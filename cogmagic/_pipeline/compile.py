@@ -22,7 +22,7 @@ _RECOMPILE_LIMIT = 64
 
 
 def check_compiler(device: str) -> None:
-    """Refuse to compile for `device` where this machine has no compiler, or torch is not to use it.
+    """Refuse to compile for `device` without a compiler, or where torch has compiling switched off.
 
     Raises:
         RequestError: with the package to install, or the setting to change.
@@ -59,10 +59,10 @@ def compiled(transformer: nn.Module, on_compile: Callable[[bool], None]) -> Iter
     import torch
 
     blocks: Any = transformer.transformer_blocks
-    if len(_COMPILED) > _RECOMPILE_LIMIT // 2:  # beyond the limit torch would not compile, silently
+    if len(_COMPILED) > _RECOMPILE_LIMIT // 2:  # beyond the limit torch silently does not compile
         torch.compiler.reset()
         _COMPILED.clear()
-    # Otherwise torch would run what it cannot compile as it is, where the user has set so.
+    # With suppress_errors, which users may have set, torch runs uncompiled what it cannot compile.
     with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT, suppress_errors=False):
         for block in blocks:
             block.forward = torch.compile(block.forward, dynamic=False)

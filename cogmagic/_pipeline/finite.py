@@ -50,7 +50,7 @@ class FiniteCheck:
         flag = torch.isfinite(tensor).all()
         self._flag, self._source = flag.to("cpu", non_blocking=flag.is_cuda), source
         if flag.is_cuda:
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             self._event.record(torch.cuda.current_stream(flag.device))
 
     def read(self) -> None:

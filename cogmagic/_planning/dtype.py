@@ -36,9 +36,10 @@ def advice_if_not_finite(
             f"{model.name} was trained in bfloat16, and float16 has less range."
             f" Use --dtype {wide}{because}."
         )
+    again = "Install cogmagic" if model.embedded else f"Download or copy {model.source}"
     advice = (
         f"{model.name} should compute in {dtype}: one of its files, or a LoRA merged into it, may"
-        f" be damaged. Download or copy {model.source} again"
+        f" be damaged. {again} again"
     )
     if dtype == "float16":
         advice += f", or try --dtype {wide}, which has more range{because}"

@@ -47,6 +47,7 @@ def test_seconds_in_float32_are_unknown() -> None:
         ),
         ("T4", "5b", "float16", {}, "Use --dtype float32 (T4 cannot compute in bfloat16)."),
         ("RTX 4090", "5b", "bfloat16", {}, "Download or copy zai-org/CogVideoX-5b again."),
+        ("RTX 4090", "tiny", "bfloat16", {}, "may be damaged. Install cogmagic again."),
         ("RTX 4090", "5b", "float32", {}, "5b should compute in float32: one of its files, or a"),
         ("RTX 4090", "2b", "float16", {}, "again, or try --dtype bfloat16, which has more range."),
         (

@@ -105,8 +105,8 @@ def test_run_leaves_out_lean_decoding_of_another_vae_and_says_so(
     again = cogmagic.generate(PROMPT, lean_decode=True, **options)
     assert again.report.options == ()
     assert again.report.frames_sha256 == plain.report.frames_sha256
-    told = cogmagic.plan(PROMPT, lean_decode=True, **options)
-    assert told.warnings == (f"--lean-decode is left out: {GELU}",)
+    planned = cogmagic.plan(PROMPT, lean_decode=True, **options)
+    assert planned.warnings == (f"--lean-decode is left out: {GELU}",)
 
 
 def test_run_leaves_out_lean_decoding_of_a_loaded_vae_that_was_changed(
