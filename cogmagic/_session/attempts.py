@@ -102,7 +102,7 @@ def _attempt(
     try:
         loaded = slot.load(job.request.model, job.folder, plan, machine, clock.check)
         frames, report = Run(job, machine, plan, loaded, clock).frames(slot.hot)
-        if job.options.plain:
+        if job.options.plain and not loaded.unpinned:  # else it ran other than planned
             record_run(machine, plan, report)
         return frames, report
     except Exception as error:

@@ -20,8 +20,10 @@ from cogmagic._machine.ram import Ram
 from cogmagic._models.catalog import catalogued
 from cogmagic._planning.memory_options import Available
 from cogmagic._progress import Clock, silent
+from cogmagic._session import attempts
 from cogmagic._session.loaded import Loaded
 from cogmagic._session.session import Session
+from cogmagic._tiers.pinned_weights import PinnedWeights
 from cogmagic._units import GIB
 from tests.helpers.plans import five, plan
 from tests.helpers.toy import PROMPT, QUICK
@@ -142,6 +144,27 @@ def test_report_says_why_weights_are_not_page_locked(
     monkeypatch.undo()
     assert loaded.pin(clock, torch.device("cpu"), required=False) is not None
     assert loaded.unpinned == ""
+
+
+def test_run_without_the_planned_page_locked_memory_says_so_and_is_not_learned_from(
+    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[object] = []
+    monkeypatch.setattr(attempts, "record_run", lambda *run: recorded.append(run))
+    options: dict[str, Any] = {"model": str(toy), "tier": "stream", **QUICK}
+    planned = cogmagic.generate(PROMPT, **options)
+    assert len(recorded) == 1
+
+    def refuse(weights: PinnedWeights, _: torch.device) -> None:
+        weights.refused = "the driver refused to page-lock 0.1 GiB of weights"
+
+    monkeypatch.setattr(PinnedWeights, "lock", refuse)
+    other = cogmagic.generate(PROMPT, **options)
+    reason = "the driver refused to page-lock 0.1 GiB of weights: copying them takes longer"
+    assert other.report.reason == f"{planned.report.reason}; {reason}"
+    assert len(recorded) == 1
+    cogmagic.generate(PROMPT, **{**options, "tier": "none"})  # planned without
+    assert len(recorded) == 2
 
 
 def test_report_says_that_a_tier_cannot_keep_weights_hot() -> None:

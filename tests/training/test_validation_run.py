@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from cogmagic import NonFiniteError, Request
+from cogmagic._models.find import find_model
+from cogmagic._progress import silent
 from cogmagic.training import validation
+from cogmagic.training.make_video import VideoMaker
+from cogmagic.training.plan import plan_validation
+from cogmagic.training.training_run import TrainingRun
 from tests.helpers.training import SMALL
 
 
@@ -68,3 +74,30 @@ def test_embeddings_that_are_not_finite_are_not_cached(
             assert v.generate([SMALL | {"prompt": "a red circle"}]) == []
         weight.data = good
         assert len(v.generate([SMALL | {"prompt": "a red circle"}])) == 1
+
+
+def test_under_zero_3_a_sample_takes_all_its_steps_before_it_ends(
+    accelerator: Any, pipe: Any, tmp_path: Path
+) -> None:
+    """A process that stopped alone would leave the others waiting for its part of the weights."""
+    model = find_model("tiny")
+    request = Request.of("a red circle", model, seed=0, **SMALL)
+    run = TrainingRun(torch.device("cpu"), zero_stage=3)
+    plan = plan_validation(request, None, {}, dtype="float16", where="CPU", free=None, zero_stage=3)
+    calls: list[int] = []
+
+    def overflow(_: Any, __: Any, outputs: tuple[torch.Tensor, ...]) -> Any:
+        calls.append(1)
+        return (outputs[0] * float("nan"), *outputs[1:])
+
+    pipe.transformer.register_forward_hook(overflow)
+    pipe.set_progress_bar_config(disable=True)
+    embeds = tuple(
+        torch.ones(1, model.max_tokens, pipe.transformer.config.text_embed_dim) for _ in range(2)
+    )
+    maker = VideoMaker(pipe, accelerator, run, silent)
+    with torch.no_grad(), pytest.raises(NonFiniteError, match="In step 1 of 2, the") as error:
+        maker.make(request, embeds, plan, tmp_path / "a.mp4")
+    assert "try validation(..., dtype='bfloat16')" in str(error.value)
+    assert len(calls) == 2
+    assert list(tmp_path.iterdir()) == []
