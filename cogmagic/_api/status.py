@@ -32,8 +32,7 @@ class Status:
         """The label and the text of each line."""
         rows = [(f"GPU {g.index}", _gpu(g)) for g in self.machine.gpus]
         if not rows:
-            device = {"mps": "Apple GPU through MPS", "cpu": "none; runs on the CPU"}
-            rows = [("GPU", device.get(self.machine.device, self.machine.device))]
+            rows = [("GPU", _other_device(self.machine))]
         if self.machine.device == "cuda":
             rows.append(("allocator", allocator_option()))
         ram = self.machine.ram
@@ -65,9 +64,20 @@ def _gpu(gpu: Gpu) -> str:
     mine = "n/a" if gpu.reserved is None else gib(gpu.reserved)
     if gpu.reserved is None and gpu.free is not None:
         mine = "0.00 GiB"  # CUDA is not initialised, so torch has reserved nothing
+    shared = ", shared with the CPU" if gpu.unified else ""
     return (
-        f"{gpu.name}: {gib(gpu.free)} free of {gib(gpu.total)};"
+        f"{gpu.name}: {gib(gpu.free)} free of {gib(gpu.total)}{shared};"
         f" this kernel {mine}, others about {gib(gpu.others)}"
+    )
+
+
+def _other_device(machine: Machine) -> str:
+    if machine.device == "cpu" or not machine.computing:
+        return "none; runs on the CPU"
+    (gpu,) = machine.computing
+    return (
+        f"{gpu.name} through MPS: {gib(gpu.available)} available of {gib(gpu.total)},"
+        " shared with the CPU"
     )
 
 

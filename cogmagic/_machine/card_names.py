@@ -20,8 +20,12 @@ _NOMINAL_ERROR = 0.1
 """Largest relative difference between a name's size and the driver's: a "16 GB" T4 has 15 GiB."""
 
 
-_FORMS = frozenset({"sxm", "pcie", "nvl"})
-"""Form factors, which a driver may leave out."""
+_FORMS = frozenset({"sxm", "pcie", "nvl", "dgx", "spark", "jetson", "agx", "nx", "nano"})
+"""Form factors and products, which a driver may leave out."""
+
+
+_WORDS = frozenset({"spark", "orin", "thor"})
+"""Names of cards that have no number."""
 
 
 _NOISE = _FORMS | {
@@ -50,8 +54,9 @@ def find_card(name: str) -> Card:
         RequestError: with the nearest names, or with the card's variants.
     """
     words, sizes = _kinds(name), _sizes(name)
-    has_number = any(c.isdigit() for word in words for c in word)  # not just "RTX" or "Laptop"
-    matches = [c for c in CARDS if has_number and words <= _kinds(c.name)]
+    has_number = any(c.isdigit() for word in words for c in word)
+    names_one = has_number or words & _WORDS  # not just "RTX" or "Laptop"
+    matches = [c for c in CARDS if names_one and words <= _kinds(c.name)]
     if not matches:
         card = card_for(name, None)
         extra = words - _kinds(card.name) - _NOISE if card else frozenset()

@@ -23,6 +23,8 @@ class Card:
     """Generation and lanes of the link to the host."""
     bandwidth: float
     """GB/s (10⁹ bytes) of the device's own memory."""
+    unified: bool = False
+    """Whether its memory is the host's; `vram` is all of it then."""
 
     @property
     def host_rate(self) -> float:
@@ -35,13 +37,16 @@ class Card:
         return 0.84 * lanes * 0.985e9 * 2.0 ** (generation - 3)
 
 
-def _cards(capability: tuple[int, int], pcie: tuple[int, int], rows: str) -> tuple[Card, ...]:
+def _cards(
+    capability: tuple[int, int], pcie: tuple[int, int], rows: str, *, unified: bool = False
+) -> tuple[Card, ...]:
     """One card a line: name, MiB, TFLOP/s, GB/s, and the lanes where they differ."""
     cards = []
     for row in rows.strip().splitlines():
         name, mib, tflops, bandwidth, *lanes = (field.strip() for field in row.split("|"))
         link = (pcie[0], int(lanes[0])) if lanes else pcie
-        cards.append(Card(name, int(mib) * MIB, capability, float(tflops), link, float(bandwidth)))
+        vram, rate, speed = int(mib) * MIB, float(tflops), float(bandwidth)
+        cards.append(Card(name, vram, capability, rate, link, speed, unified))
     return tuple(cards)
 
 
@@ -160,4 +165,14 @@ CARDS: tuple[Card, ...] = (
         RTX PRO 6000 Blackwell | 97887 | 503.8 | 1792
         """,
     ),
+    # Integrated GPUs, with what their system reports of the published memory (128 GB and so on),
+    # and a link that stands for copies within it. DGX Spark and Jetson datasheets (Orin Nano in its
+    # Super mode): Orin's dense 16-bit rate is a quarter of its GPU's sparse 8-bit one; Thor's and
+    # GB10's are a sixteenth of the sparse 4-bit one, as GeForce's.
+    *_cards((8, 7), (4, 16), "Jetson AGX Orin 64GB | 62842 | 42.5 | 204.8", unified=True),
+    *_cards((8, 7), (4, 16), "Jetson AGX Orin 32GB | 30697 | 27 | 204.8", unified=True),
+    *_cards((8, 7), (4, 16), "Jetson Orin NX 16GB | 15656 | 15 | 102.4", unified=True),
+    *_cards((8, 7), (4, 16), "Jetson Orin Nano 8GB | 7620 | 16.7 | 102.4", unified=True),
+    *_cards((11, 0), (5, 16), "Jetson AGX Thor 128GB | 125772 | 129.4 | 273", unified=True),
+    *_cards((12, 1), (5, 16), "DGX Spark GB10 | 122548 | 62.5 | 273", unified=True),
 )

@@ -10,9 +10,10 @@ from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.card_names import find_card, parse_gpus
 from cogmagic._machine.cards import Card
 from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.ram import Ram
 from cogmagic._units import GIB, MIB
 
-__all__ = ["described_gpus"]
+__all__ = ["described_gpus", "described_ram"]
 
 
 _DRIVER_AND_DESKTOP = 300 * MIB
@@ -42,13 +43,42 @@ def described_gpus(
     cards = parse_gpus(gpus) if gpus is not None else (find_card(_GENERIC),)
     if gpus is not None and amount is not None:
         amount = _within(amount, cards)
+    integrated = [c.name for c in cards if c.unified]
+    if len(integrated) > 1:
+        raise RequestError(
+            f"--gpu {gpus!r:.80} names {len(integrated)} integrated GPUs; a machine has one."
+            f" Nearest: --gpu {integrated[0]!r}."
+        )
     described = []
     for index, card in enumerate(cards):
         total = amount or card.vram
         name = card.name if gpus is not None else f"GPU of {total / GIB:g} GiB"
         free = total - _DRIVER_AND_DESKTOP
-        described.append(Gpu(index, name, total=total, free=free, capability=card.capability))
+        described.append(
+            Gpu(
+                index,
+                name,
+                total=total,
+                free=free,
+                capability=card.capability,
+                unified=card.unified,
+            )
+        )
     return tuple(described), cards
+
+
+def described_ram(gpus: Sequence[Gpu], ram: float | None) -> Ram:
+    """Host memory of `ram` GiB; of a unified GPU as much as it has, if that is less or not given.
+
+    Raises:
+        RequestError: for an impossible amount.
+    """
+    amount = None if ram is None else gib_bytes(ram, "--ram")
+    shared = [(g.total, g.free) for g in gpus if g.unified and g.total and g.free]
+    total, free = min(shared, default=(amount, amount))
+    if amount is not None and total is not None and free is not None:
+        total, free = min(total, amount), min(free, amount)
+    return Ram(total, free)
 
 
 def _within(amount: int, cards: Sequence[Card]) -> int:

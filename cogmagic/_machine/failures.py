@@ -96,7 +96,8 @@ def is_device_shortage(failure: BaseException) -> bool:
     if type(failure).__name__ == "OutOfMemoryError":
         return not isinstance(failure, OutOfMemoryError)
     text = str(failure).lower()
-    return isinstance(failure, RuntimeError) and ("out of memory" in text or "alloc_failed" in text)
+    messages = "out of memory", "alloc_failed", "invalid buffer size"  # the last is MPS's
+    return isinstance(failure, RuntimeError) and any(m in text for m in messages)
 
 
 def is_host_shortage(failure: BaseException) -> bool:

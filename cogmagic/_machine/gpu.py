@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cogmagic._errors import RequestError
@@ -29,7 +29,9 @@ class Gpu:
     allowed: int | None = None
     """The most that this kernel may use, context and all tensors; None without a limit."""
     capability: tuple[int, int] | None = None
-    source: Literal["nvml", "sysfs", "described"] = "described"
+    source: Literal["nvml", "driver", "sysfs", "metal", "described"] = "described"
+    unified: bool = False
+    """Whether its memory is the host's: what one takes, the other lacks."""
 
     @property
     def bf16(self) -> bool | None:
@@ -44,22 +46,41 @@ class Gpu:
         """
         if self.free is None:
             return None
-        own = self.allocated or 0
-        usable = self.free + (self.reserved or 0) - own
+        usable = self.free + self.cached
+        return usable if self.quota is None else min(usable, self.quota)
+
+    @property
+    def cached(self) -> int:
+        """Memory that this kernel's allocator reserves without using it."""
+        return (self.reserved or 0) - (self.allocated or 0)
+
+    @property
+    def quota(self) -> int | None:
+        """What `allowed` leaves beside the tensors in use; None without a limit."""
         if self.allowed is None:
-            return usable
-        context = context_bytes() - self.context_to_come
-        return min(usable, max(self.allowed - own - context, 0))
+            return None
+        context = self._context - self.context_to_come
+        return max(self.allowed - (self.allocated or 0) - context, 0)
 
     @property
     def context_to_come(self) -> int:
         """Bytes of a CUDA context that this kernel has yet to create; 0 if it has one."""
-        return context_bytes() if self.reserved is None else 0
+        return self._context if self.reserved is None else 0
+
+    @property
+    def _context(self) -> int:
+        return 0 if self.source == "metal" else context_bytes()
 
     @property
     def room(self) -> int | None:
         """Memory that tensors could use: `available` less the CUDA context to come."""
         return None if self.available is None else self.available - self.context_to_come
+
+    def sharing(self, total: int | None, available: int | None) -> Gpu:
+        """With the host's memory as its own, if it is unified: bytes in all, and available now."""
+        if not self.unified:
+            return self
+        return replace(self, total=self.total or total, free=available)
 
     @property
     def others(self) -> int | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import platform
 import sys
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.metal import metal_limit
 from cogmagic._machine.nvml import nvidia_gpus, visible_note
 from cogmagic._machine.process_limits import cuda_addresses
 from cogmagic._machine.ram import Ram, host_ram
@@ -33,12 +34,16 @@ class Hardware:
     device: DeviceType
     note: str | None = None
     """One line about GPUs that are present but unusable, with what to type."""
+    metal: int | None = None
+    """The most that Metal recommends to use, in bytes; None where it has not been asked."""
 
 
 def read_hardware() -> Hardware:
     """This machine's GPUs and host memory, now."""
     gpus, device, note = _devices()
-    return Hardware(gpus, host_ram(cuda_addresses(gpus)), device, note)
+    ram = host_ram(cuda_addresses(gpus))
+    gpus = tuple(g.sharing(ram.total, ram.available) for g in gpus)
+    return Hardware(gpus, ram, device, note, metal_limit() if device == "mps" else None)
 
 
 def _devices() -> tuple[tuple[Gpu, ...], DeviceType, str | None]:
@@ -65,12 +70,22 @@ def _with_torch_counters(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
     count = torch.cuda.device_count()
     has_context = getattr(torch._C, "_cuda_hasPrimaryContext", lambda _: True)  # not in every build
     return tuple(
-        replace(
-            gpu,
-            reserved=torch.cuda.memory_reserved(gpu.index),
-            allocated=torch.cuda.memory_allocated(gpu.index),
-        )
+        _with_counters(gpu, torch)
         if gpu.index < count and has_context(gpu.index)  # without one, no memory is this kernel's
         else gpu
         for gpu in gpus
+    )
+
+
+def _with_counters(gpu: Gpu, torch: Any) -> Gpu:
+    free = gpu.free
+    if free is None and not gpu.unified:
+        free = int(torch.cuda.mem_get_info(gpu.index)[0])
+    reserved = int(torch.cuda.memory_reserved(gpu.index))
+    return replace(
+        gpu,
+        free=free,
+        reserved=reserved,
+        allocated=int(torch.cuda.memory_allocated(gpu.index)),
+        allowed=None if gpu.allowed is None else gpu.allowed + reserved,
     )

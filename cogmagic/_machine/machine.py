@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cogmagic._machine.amounts import gib_bytes
-from cogmagic._machine.described import described_gpus
+from cogmagic._machine.described import described_gpus, described_ram
 from cogmagic._machine.experience import card_rates, read_experience, software
 from cogmagic._machine.gpu import Gpu, selected
 from cogmagic._machine.hardware import DeviceType, read_hardware
 from cogmagic._machine.history import PastRun
+from cogmagic._machine.metal import apple_gpu
 from cogmagic._machine.ram import Ram
 from cogmagic._machine.rates import Rates, datasheet_rates
 
@@ -43,11 +43,20 @@ class Machine:
     """The GPUs' driver, as ``580.95.05``; empty where unknown."""
     versions: str = ""
     """Of the libraries, as ``torch 2.11.0, diffusers 0.42.1``; empty where unknown."""
+    metal: int | None = None
+    """Bytes that an Apple GPU may use; None for Metal's usual share of the host's memory."""
 
     @property
     def software(self) -> str:
         """The driver and the libraries that compute, as the key of measurements."""
         return software(self.driver, self.versions)
+
+    @property
+    def computing(self) -> tuple[Gpu, ...]:
+        """The GPUs whose memory a plan counts: on MPS, the Apple GPU."""
+        if self.device == "mps":
+            return self.gpus or (apple_gpu(self.ram, self.metal),)
+        return self.gpus
 
     @property
     def roomiest(self) -> Gpu | None:
@@ -72,15 +81,17 @@ class Machine:
 
         Args:
             gpus: names of cards, ``RTX 3060``, ``2x T4`` or ``RTX 3090 + RTX 3060``.
-            ram: host memory in GiB; unknown, and so no limit, when left out.
+            ram: host memory in GiB; unknown, and so no limit, when left out. Where the GPU shares
+                it (GB10, Jetson), the memory of both.
             vram: GiB of each GPU that may be used; without `gpus`, a generic card of that size.
 
         Raises:
             RequestError: for unknown cards and impossible amounts.
         """
         described, cards = described_gpus(gpus, vram)
-        host = None if ram is None else gib_bytes(ram, "--ram")
-        machine = cls(described, Ram(host, host), "cuda" if described else "cpu")
+        host = described_ram(described, ram)
+        described = tuple(g.sharing(host.total, host.available) for g in described)
+        machine = cls(described, host, "cuda" if described else "cpu")
         best = machine.roomiest
         return replace(machine, rates=datasheet_rates(cards[best.index])) if best else machine
 
@@ -105,12 +116,15 @@ class Machine:
     def detect_hardware(cls) -> Machine:
         """Read GPUs and host memory alone, without rates and past runs: for a live display."""
         now = read_hardware()
-        return cls(now.gpus, now.ram, now.device, now.note)
+        return cls(now.gpus, now.ram, now.device, now.note, metal=now.metal)
 
     def limited_to(self, limit: int | None) -> Machine:
         """With `limit` bytes of each GPU at most for this kernel, its context and its tensors."""
         if limit is None:
             return self
+        if self.device == "mps":
+            (gpu,) = self.computing
+            return replace(self, metal=min(limit, gpu.allowed or limit))
         gpus = (replace(g, allowed=min(limit, g.allowed or limit)) for g in self.gpus)
         return replace(self, gpus=tuple(gpus))
 

@@ -1,49 +1,44 @@
 """NVIDIA GPUs through NVML, in the order and visibility in which torch numbers them.
 
 NVML lists every GPU of the machine in PCI order and ignores ``CUDA_VISIBLE_DEVICES``; torch numbers
-the GPUs that the CUDA driver makes visible. The two are joined by UUID. The driver is asked in a
-short-lived process, because initialising it here would fix ``CUDA_VISIBLE_DEVICES`` and break
-forks.
+the GPUs that the CUDA driver makes visible. The two are joined by UUID. Integrated GPUs (GB10,
+Jetson) share the host's memory; NVML may give no figure for it, or be missing.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from cogmagic._machine.card_names import card_for
+from cogmagic._machine.cards import Card
+from cogmagic._machine.cuda_driver import DriverDevice, ask_driver, torch_devices
 from cogmagic._machine.gpu import Gpu
 
 __all__ = ["driver_version", "gpu_processes", "nvidia_gpus", "visible_note", "vitals"]
 
 
-# Prints the UUID of each device that the CUDA driver makes visible (MIG instances included).
-_UUID_SCRIPT = """
-import ctypes, sys
-cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-count, uuid = ctypes.c_int(), (ctypes.c_ubyte * 16)()
-if cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0:
-    ask = getattr(cuda, "cuDeviceGetUuid_v2", cuda.cuDeviceGetUuid)
-    for i in range(count.value):
-        device = ctypes.c_int()
-        if cuda.cuDeviceGet(ctypes.byref(device), i) == 0 and ask(uuid, device) == 0:
-            print(bytes(uuid).hex())
-"""
+_TEGRA = Path("/dev/nvmap")
+"""The memory device of Jetson boards, whose older systems have no NVML."""
 
 
 def nvidia_gpus() -> tuple[Gpu, ...]:
     """The NVIDIA GPUs that torch would see, with their memory as NVML reports it now."""
     nvml = _nvml()
-    if nvml is None:
+    if nvml is None and not _TEGRA.exists():
         return ()
     gpus = []
     for index, uuid in enumerate(_visible_uuids()):
-        device = _device(nvml, uuid)
+        device = _device(nvml, uuid) if nvml is not None else None
+        reported = _reported.get(uuid)
         if device is not None:
-            gpus.append(_read(nvml, device, index))
+            gpus.append(_read(nvml, device, index, reported))
+        elif reported is not None and reported.unified:
+            gpus.append(_of_driver(reported, index))
     return tuple(gpus)
 
 
@@ -106,13 +101,16 @@ def _nvml() -> Any:
     return pynvml
 
 
+_reported: dict[str, DriverDevice] = {}
+"""What the driver or torch has reported of each device, by UUID."""
+
+
 def _visible_uuids() -> tuple[str, ...]:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        count = torch.cuda.device_count()
-        return tuple(
-            str(torch.cuda.get_device_properties(i).uuid).replace("-", "") for i in range(count)
-        )
+        devices = torch_devices(torch)
+        _reported.update({d.uuid: d for d in devices})
+        return tuple(d.uuid for d in devices)
     return _driver_uuids(
         os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
     )
@@ -133,17 +131,9 @@ def _driver_uuids(visible: str | None, order: str | None) -> tuple[str, ...]:
 
 
 def _ask_driver() -> tuple[str, ...]:
-    try:
-        finished = subprocess.run(  # noqa: S603 - our own script, our own interpreter
-            [sys.executable, "-I", "-c", _UUID_SCRIPT],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return tuple(finished.stdout.split())
+    devices = ask_driver()
+    _reported.update({d.uuid: d for d in devices})
+    return tuple(d.uuid for d in devices)
 
 
 @dataclass(frozen=True)
@@ -194,21 +184,52 @@ def _ask_device(nvml: Any, uuid: str) -> _Device | None:
     )
 
 
-def _read(nvml: Any, device: _Device, index: int) -> Gpu:
+def _read(nvml: Any, device: _Device, index: int, reported: DriverDevice | None) -> Gpu:
     # Version 2 excludes the driver's own reserve from "used"; some drivers (WSL) lack it.
     memory = _ask(
         nvml.nvmlDeviceGetMemoryInfo, device.handle, getattr(nvml, "nvmlMemory_v2", 2)
     ) or _ask(nvml.nvmlDeviceGetMemoryInfo, device.handle)
     if memory is None:  # perhaps the GPU is lost: look it up again next time
         _devices_cached.clear()
+    card = _card(device.name) if reported is None or memory is None else None
+    unified = reported.unified if reported else bool(card and card.unified)
+    if unified or memory is None or not memory.total:
+        # An integrated GPU's figures, if it has any, leave out page cache that can be freed.
+        total = reported.total if reported else None
+        if not unified and total is None and card is not None:
+            total = card.vram
+        return _gpu(device, index, total, None, unified=unified)
+    return _gpu(device, index, int(memory.total), int(memory.free), unified=False)
+
+
+@lru_cache
+def _card(name: str) -> Card | None:
+    return card_for(name, None)
+
+
+def _gpu(device: _Device, index: int, total: int | None, free: int | None, *, unified: bool) -> Gpu:
     return Gpu(
         index=index,
         name=device.name,
         uuid=device.uuid,
-        total=int(memory.total) if memory else None,
-        free=int(memory.free) if memory else None,
+        total=total,
+        free=free,
         capability=device.capability,
         source="nvml",
+        unified=unified,
+    )
+
+
+def _of_driver(device: DriverDevice, index: int) -> Gpu:
+    """An integrated GPU that NVML does not know."""
+    return Gpu(
+        index=index,
+        name=device.name,
+        uuid=f"GPU-{device.uuid}",
+        total=device.total,
+        capability=device.capability,
+        source="driver",
+        unified=True,
     )
 
 

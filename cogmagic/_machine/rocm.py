@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from cogmagic._machine.gpu import Gpu
@@ -27,16 +28,34 @@ def amd_gpus(root: Path = _DRM) -> tuple[Gpu, ...]:
 
 
 def _read(card: Path, index: int) -> Gpu:
-    total = _bytes(card / "mem_info_vram_total")
-    used = _bytes(card / "mem_info_vram_used")
+    total, used = _bytes(card / "mem_info_vram_total"), _bytes(card / "mem_info_vram_used")
+    shared, shared_used = _bytes(card / "mem_info_gtt_total"), _bytes(card / "mem_info_gtt_used")
     name = card / "product_name"
-    return Gpu(
+    gpu = Gpu(
         index=index,
         name=name.read_text(encoding="utf-8").strip() if name.is_file() else "AMD GPU",
         total=total,
         free=None if total is None or used is None else total - used,
         source="sysfs",
     )
+    if shared is None or shared <= (total or 0) or not _is_apu(card):
+        return gpu
+    left = shared - (shared_used or 0)
+    return replace(gpu, total=shared, free=left, allowed=left, unified=True)
+
+
+def _is_apu(card: Path) -> bool:
+    """Whether a GPU is part of a processor.
+
+    Its ``gpu_metrics`` have format 2 or 3 then, others' 1 (the kernel's ``kgd_pp_interface.h``).
+    The driver gives it host memory (GTT) in place of its carve-out where that is the smaller of
+    both (``apu_prefer_gtt`` in the kernel's ``amdgpu_ttm.c``).
+    """
+    try:
+        header = (card / "gpu_metrics").read_bytes()[:4]
+    except OSError:
+        return False
+    return len(header) == 4 and header[2] >= 2  # size in two bytes, then the format
 
 
 def _bytes(path: Path) -> int | None:

@@ -30,6 +30,8 @@ class Candidate:
     """On the disk of the hub's cache, for the rest of the download."""
     missing_addresses: int = 0
     """Of what the process may map, files included (``ulimit -v``)."""
+    shared: bool = False
+    """Whether the GPU's memory is the host's, so that both lack one memory."""
 
     @property
     def tier(self) -> str:
@@ -50,6 +52,11 @@ class Candidate:
     def peak_ram(self) -> int:
         """Most host memory of the process's own, without memory-mapped files."""
         return self.needs.peak_ram
+
+    @property
+    def host_memory(self) -> int:
+        """What it takes of the host's memory: of a GPU's as well, where they share it."""
+        return self.peak_ram + ((self.peak_vram or 0) if self.shared else 0)
 
     @property
     def seconds(self) -> float | None:
@@ -88,9 +95,11 @@ class Candidate:
         return "fits" if self.fits else f"lacks {self.shortfall}"
 
     def _amounts(self) -> list[tuple[str, str]]:
+        both = self.missing_vram + self.missing_ram if self.shared else 0
         missing = {
-            "VRAM": self.missing_vram,
-            "RAM": self.missing_ram,
+            "memory": both,
+            "VRAM": self.missing_vram if not both else 0,
+            "RAM": self.missing_ram if not both else 0,
             "address space (ulimit -v)": self.missing_addresses,
             "disk": self.missing_disk,
         }

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from cogmagic._footprint.configs import configs_of, same
-from cogmagic._footprint.footprint import footprint, text_encoder_bytes
+from cogmagic._footprint.footprint import Footprint, footprint, text_encoder_bytes
 from cogmagic._footprint.savings import Savings
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._pipeline.attention_scores import scores, sliced_bytes
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.correction import Situation, memory_correction, speed_correction
 from cogmagic._planning.memory_options import Available, MemoryOptions
+from cogmagic._planning.pools import Pools, lacking
 from cogmagic._tiers.base import Fit, Phases, Tier, Variant
 from cogmagic._tiers.needs import Needs, predict, reserved_bytes, without_text, workspace
 from cogmagic._tiers.registry import TIERS
@@ -41,7 +43,7 @@ def candidates_for(
         options: the options that change memory or speed; tiers that cannot take them are left out.
         available: what this machine has already.
     """
-    on_gpu = machine.device == "cuda"
+    on_gpu = machine.device != "cpu"
     if not on_gpu and not available.download and _is_foreign(available):
         return ()  # nothing to choose there, and tracing takes seconds
     work = _workload(request, machine, dtype, options.savings, available)
@@ -73,6 +75,8 @@ def _workload(
 ) -> Workload:
     halves, folder = savings.guidance_halves, available.folder
     files = footprint(request, dtype, folder, halves=halves, lean=savings.lean_decode)
+    if machine.device == "mps":
+        files = _with_scores(files, request, halves=halves)
     extra = 0
     if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
         plain = text_encoder_bytes(request, "bfloat16", folder)
@@ -92,11 +96,18 @@ def _workload(
         addresses=machine.ram.addresses,
         float32_extra=extra,
         converted=bool(savings.storage),
-        copies=machine.device == "cuda",
+        copies=machine.device == "cuda" and not (gpu and gpu.unified),
         loaded=available.weights_loaded,
         lean_decode=savings.lean_decode,
         passes=2 if halves and request.guided else 1,
     )
+
+
+def _with_scores(f: Footprint, request: Request, *, halves: bool) -> Footprint:
+    """With the scores of attention, which MPS stores."""
+    nbytes = sliced_bytes(scores(request, f.tokens, halves=halves))
+    work = replace(f.denoise, peak=f.denoise.peak + nbytes, leaf_peak=f.denoise.leaf_peak + nbytes)
+    return replace(f, denoise=work)
 
 
 @dataclass(frozen=True)
@@ -110,40 +121,36 @@ class _Trial:
 
     def assess(self, variant: Variant, *, headroom: int = 0) -> Fit:
         """How a variant fits, with `headroom` bytes added to denoising."""
-        needs = self.correct(predict(self.tier, self.work, variant))
-        if self.machine.device != "cuda":
-            return Fit(0, 0)
-        pairs = _on_gpus(needs, self.machine)
-        taken = [(g, reserved_bytes(_with_headroom(phases, headroom))) for g, phases in pairs]
-        return Fit(
-            missing=max(_lacking(nbytes, g.room) for g, nbytes in taken),
-            left=min((g.room or 0) - nbytes for g, nbytes in taken),
-        )
+        pools = self._pools(self.correct(predict(self.tier, self.work, variant)), headroom)
+        shared = pools.missing_ram if pools.shared else 0
+        return Fit(missing=pools.missing_vram + shared, left=pools.left)
 
     def candidate(self, variant: Variant) -> Candidate:
         """The candidate in a variant."""
         traced = predict(self.tier, self.work, variant)
         needs, ram = self.correct(traced), self.machine.ram
-        short = Candidate(
+        pools = self._pools(needs)
+        peaks = [nbytes + g.context_to_come for g, nbytes in pools.taken]
+        return Candidate(
             needs,
             traced,
-            peak_vram=None,
-            missing_ram=_lacking(needs.peak_ram, ram.for_me),
-            missing_addresses=_lacking(needs.peak_ram + needs.mapped, ram.addresses),
+            peak_vram=max(peaks, default=None),
+            missing_vram=pools.missing_vram,
+            missing_ram=pools.missing_ram,
+            missing_addresses=lacking(needs.peak_ram + needs.mapped, ram.addresses),
+            shared=pools.shared,
         )
-        if self.machine.device != "cuda":
-            return short
-        taken = [(g, reserved_bytes(phases)) for g, phases in _on_gpus(needs, self.machine)]
-        return replace(
-            short,
-            peak_vram=max(nbytes + g.context_to_come for g, nbytes in taken),
-            missing_vram=max(_lacking(nbytes, g.room) for g, nbytes in taken),
-        )
+
+    def _pools(self, needs: Needs, headroom: int = 0) -> Pools:
+        pairs = _on_gpus(needs, self.machine)
+        taken = [(g, reserved_bytes(_with_headroom(phases, headroom))) for g, phases in pairs]
+        return Pools(taken, needs.peak_ram, self.machine.ram)
 
 
 def _on_gpus(needs: Needs, machine: Machine) -> list[tuple[Gpu, Phases]]:
-    """Each GPU in use, with its phases."""
-    gpus = [machine.roomiest] if machine.roomiest else []
+    """Each GPU in use, with its phases; none on a CPU."""
+    gpu = machine.computing[0] if machine.device == "mps" else machine.roomiest
+    gpus = [gpu] if gpu is not None and machine.device != "cpu" else []
     if needs.variant.order:
         gpus = [g for index in needs.variant.order for g in machine.gpus if g.index == index]
     return list(zip(gpus, needs.gpus, strict=False))
@@ -151,10 +158,6 @@ def _on_gpus(needs: Needs, machine: Machine) -> list[tuple[Gpu, Phases]]:
 
 def _with_headroom(phases: Phases, nbytes: int) -> Phases:
     return {**phases, "denoise": phases["denoise"] + nbytes} if nbytes else phases
-
-
-def _lacking(nbytes: int, most: int | None) -> int:
-    return 0 if most is None else max(nbytes - most, 0)
 
 
 def slower(seconds: float, other: float) -> bool:

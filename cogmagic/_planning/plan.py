@@ -167,8 +167,9 @@ def _would_be_killed(plan: Plan) -> str:
     other = next((c.tier for c in others if not c.missing_ram), None)
     smaller = "" if plan.request.model.name == "2b" else ", or use --model 2b"
     advice = f"Use --tier {other}." if other else f"End other kernels{smaller}."
+    kind = "memory, which CPU and GPU share" if candidate.shared else "RAM"
     return (
-        f"Tier {plan.tier!r} needs {gib(candidate.peak_ram)} of RAM,"
+        f"Tier {plan.tier!r} needs {gib(candidate.host_memory)} of {kind},"
         f" {gib(candidate.missing_ram)} more than is available: the kernel would be killed."
         f" {advice}"
     )

@@ -145,7 +145,11 @@ def _source_of_times(machine: Machine, dtype: Dtype) -> str:
 
 
 def _where(machine: Machine, limit: int | None) -> str:
-    if machine.device != "cuda" or not machine.gpus:
+    gpus = tuple(g for g in machine.computing if machine.device == "cuda" or g.free is not None)
+    if machine.device == "cpu" or not gpus:
         return machine.device.upper()
-    names = " + ".join(f"{g.name} ({gib(g.available)} available)" for g in machine.gpus)
+    names = " + ".join(
+        f"{g.name} ({gib(g.available)} available{', shared with the CPU' if g.unified else ''})"
+        for g in gpus
+    )
     return names + (f", limited to {gib(limit)}" if limit is not None else "")

@@ -107,11 +107,13 @@ class _Search:
         return nearest
 
     def _more(self) -> Iterator[Savings]:
-        """Further options that can save something; without guidance, no halves of it."""
+        """Further options that can save something here; without guidance, no halves of it."""
         savings, lean = self.plan.options.savings, not self.plan.available.not_lean
         halves = self.plan.request.guided or savings.guidance_halves
         more = (s for s in savings.more() if halves or not s.guidance_halves)
-        return (s for s in more if lean or not s.lean_decode)
+        usable = (s for s in more if lean or not s.lean_decode)
+        device = self.machine.device
+        return (s for s in usable if not (s.weights and s.weights.refusal(device)))
 
     def _fitting(
         self, *, request: Request | None = None, savings: Savings | None = None

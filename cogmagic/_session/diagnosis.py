@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from cogmagic._footprint.work import ITEM
 from cogmagic._machine.failures import is_device_shortage
 from cogmagic._machine.gpu import context_bytes
 from cogmagic._machine.machine import Machine
 from cogmagic._models.family import padded_frames, video_tokens
+from cogmagic._pipeline.attention_scores import scores
 from cogmagic._planning.plan import Plan
 from cogmagic._units import GIB, gib
 
@@ -92,10 +94,9 @@ def _attention_bytes(plan: Plan) -> int:
     patch = model.architecture.patch_size_t
     frames = padded_frames(request.latent_frames, patch)
     clip = frames, request.height // 8, request.width // 8
-    batch = 2 if request.guided and not plan.options.savings.guidance_halves else 1
     tokens = model.max_tokens + video_tokens(clip, patch_size_t=patch)
-    width = 4 if plan.dtype == "float32" else 2
-    return int(batch * model.architecture.num_attention_heads * tokens**2 * width)
+    halves = plan.options.savings.guidance_halves
+    return scores(request, tokens, halves=halves) * ITEM[plan.dtype]
 
 
 def _too_little_left(plan: Plan, now: Machine) -> bool:

@@ -38,7 +38,8 @@ def cheaper(
     options = job.options
     if not options.cautious or cause.kind == "attention" or failed.placement.several_gpus:
         return None
-    if now.device != "cuda":
+    shared = failed.chosen is not None and failed.chosen.shared
+    if now.device == "cpu" or (cause.of_host and shared):
         return _from_files(job, failed, cause, now)
     machine = now
     if cause.of_host:
@@ -57,7 +58,7 @@ def cheaper(
 
 
 def _from_files(job: Job, failed: Plan, cause: Shortage, now: Machine) -> Plan | None:
-    """Without a GPU, host memory is saved by a tier that leaves the weights in the files."""
+    """Where no GPU has memory of its own, a tier that leaves the weights in the files."""
     if not cause.of_host or failed.placement.weights == "files":
         return None
     tier = next(tier.name for tier in TIERS.values() if tier.weights == "files")

@@ -66,6 +66,9 @@ class Hot:
         """`machine` as it would be without the placement, which a run can undo."""
         if not self.nbytes:
             return machine
+        if machine.device == "mps" and machine.ram.available is not None:
+            available = machine.ram.available + sum(self.nbytes.values())
+            return replace(machine, ram=replace(machine.ram, available=available))
         gpus = tuple(
             replace(g, allocated=g.allocated - self.nbytes.get(g.index, 0)) if g.allocated else g
             for g in machine.gpus

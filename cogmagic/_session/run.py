@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,7 @@ class Run:
         key = placement_key(job.folder, self.plan, self.machine)
         with (
             allocator_limited(self.machine, job.options.vram_limit),
+            self._limits(),
             self._compiled() if job.options.compile else nullcontext(),
             hot.placed(key, pipe, self._placed, stay=stay),
             self._saving(),
@@ -96,6 +97,14 @@ class Run:
 
         gpu, kind = self.machine.roomiest, self.machine.device
         return torch.device(kind, gpu.index) if gpu else torch.device(kind)
+
+    def _limits(self) -> AbstractContextManager[object]:
+        """What the device cannot do, done in another way."""
+        if self.machine.device != "mps":
+            return nullcontext()
+        from cogmagic._pipeline.metal_limits import MetalLimits
+
+        return MetalLimits()
 
     @contextmanager
     def _placed(self) -> Iterator[None]:

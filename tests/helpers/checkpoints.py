@@ -27,9 +27,18 @@ MAX_TOKENS = 16
 
 
 def save_checkpoint(
-    folder: Path, *, i2v: bool = False, v15: bool = False, layers: int = 2, channels: int = 4
+    folder: Path,
+    *,
+    i2v: bool = False,
+    v15: bool = False,
+    layers: int = 2,
+    channels: int = 4,
+    **config: Any,
 ) -> Path:
-    """Write a pipeline with random float16 weights: 96×96, 17 frames, tiles of 96×120."""
+    """Write a pipeline with random float16 weights: 96×96, 17 frames, tiles of 96×120.
+
+    The transformer's `config` can be given in part.
+    """
     import torch
     from diffusers import (
         AutoencoderKLCogVideoX,
@@ -41,7 +50,9 @@ def save_checkpoint(
     from transformers import T5Config, T5EncoderModel
 
     torch.manual_seed(0)
-    patches: dict[str, Any] = {"patch_size_t": 2} if v15 else {}
+    if v15:
+        config["patch_size_t"] = 2
+    config = {"use_rotary_positional_embeddings": True} | config
     transformer = CogVideoXTransformer3DModel(
         num_attention_heads=2,
         attention_head_dim=16,
@@ -54,8 +65,7 @@ def save_checkpoint(
         sample_height=12,
         sample_frames=17,
         max_text_seq_length=MAX_TOKENS,
-        use_rotary_positional_embeddings=True,
-        **patches,
+        **config,
     )
     vae = AutoencoderKLCogVideoX(
         block_out_channels=(channels,) * 4,

@@ -187,3 +187,15 @@ def test_next_plan_knows_whether_the_weights_are_loaded(
     assert (pipes[0] is pipes[1]) == loaded  # and they were not
     assert session.loaded is None
     assert "not kept" in video.report.kept
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [Machine.of("GB10"), Machine(ram=cogmagic.Ram(64 * GIB, 50 * GIB), device="mps")],
+    ids=["GB10", "MPS"],
+)
+def test_fallback_where_gpu_and_cpu_share_memory(machine: Machine) -> None:
+    peaks = [p.peak_vram or 0 for p in chain(machine, VRAM)]
+    assert len(peaks) >= 2
+    assert all(after < before for before, after in pairwise(peaks))
+    assert [p.tier for p in chain(machine, HOST)] == ["none", "staged"]

@@ -94,7 +94,7 @@ def _gpu_bar(
         ["others", gpu.others, "others about"],
         ["free", gpu.free, "free"],
     ]
-    notes = [gpu.name]
+    notes = [gpu.name, *(["shared with the CPU"] if gpu.unified else [])]
     if vitals and vitals.temperature is not None:
         notes.append(f"{vitals.temperature} °C")
     if vitals and vitals.power is not None:

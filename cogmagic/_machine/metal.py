@@ -1,0 +1,46 @@
+"""The memory that an Apple GPU may use, which is the host's."""
+
+from __future__ import annotations
+
+import sys
+
+from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.ram import Ram
+from cogmagic._units import GIB
+
+__all__ = ["apple_gpu", "metal_limit"]
+
+
+def apple_gpu(ram: Ram, limit: int | None) -> Gpu:
+    """The Apple GPU of a machine.
+
+    Args:
+        ram: the host's memory, which is the GPU's.
+        limit: bytes that the GPU may use; None for Metal's usual share.
+    """
+    allowed = limit if limit is not None or ram.total is None else _usual_limit(ram.total)
+    return Gpu(
+        index=0,
+        name="Apple GPU",
+        total=ram.total,
+        free=ram.available,
+        allowed=allowed,
+        source="metal",
+        unified=True,
+    )
+
+
+def metal_limit() -> int | None:
+    """Metal's ``recommendedMaxWorkingSetSize``, once torch is imported; else None."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.backends.mps.is_available():
+        return None
+    return int(torch.mps.recommended_max_memory())
+
+
+def _usual_limit(total: int) -> int:
+    """Bytes of ``recommendedMaxWorkingSetSize``: two thirds of memory up to 32 GiB, else 3/4.
+
+    As Macs report it: 10.67 of 16 GiB, 21.33 of 32, 27 of 36, 48 of 64. macOS 26 has 37.44 of 48.
+    """
+    return total * 2 // 3 if total <= 32 * GIB else total * 3 // 4
