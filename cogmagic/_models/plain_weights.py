@@ -88,7 +88,7 @@ def _difference(weights: Weights) -> str:
 
 
 def _refuse_other_sources(base: Path) -> None:
-    """Refuse what has transformers load other weights than ``model.safetensors`` or its index."""
+    """Refuse files that make transformers load other weights than ``model.safetensors``."""
     named = read_json(base / "config.json").get("transformers_weights")
     if named is not None:
         source = f"config.json, which names {json.dumps(named):.120} as its weights"

@@ -91,7 +91,7 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def _is_file_name(name: object) -> bool:
-    """Whether an index may name a file so: in its own folder, and not a pickled one."""
+    """Whether this is the name of a safetensors file in the index's own folder."""
     return isinstance(name, str) and Path(name).name == name and name.endswith(".safetensors")
 
 
@@ -135,10 +135,10 @@ def stored_weights(folder: Path, component: str) -> Weights:
     metadata: dict[str, str] = {}
     for file in weight_files(folder, component):
         header = _header(folder, file)
-        for name in sorted(tensors.keys() & header.tensors.keys()):
+        if twice := sorted(tensors.keys() & header.tensors.keys()):
             raise CheckpointError(
-                f"{tensors[name].file} and {file.name} both hold {name:.120}. Download or copy the"
-                " folder again."
+                f"{tensors[twice[0]].file} and {file.name} both hold {twice[0]:.120}. Download or"
+                " copy the folder again."
             )
         tensors |= header.tensors
         metadata |= header.metadata
@@ -153,7 +153,7 @@ def incomplete(folder: Path, reason: str) -> CheckpointError:
 
 
 def plain_copy(folder: Path) -> str:
-    """What to use instead of a checkpoint that is stored in a form which cogmagic does not load."""
+    """What to use instead of a checkpoint whose form of storage cogmagic does not load."""
     return (
         "Use a copy in bfloat16, float16 or float32, such as --model"
         f" {nearest(str(folder)).name}; --fp8 stores its transformer in 8 bits."

@@ -1,8 +1,8 @@
 """Comparison of a checkpoint's stored tensors with those that its classes expect.
 
-Where a tensor is missing the loaders fill in random weights (transformers) or none (diffusers), and
-they drop what is surplus; about both they only warn. So the names and shapes in the files' headers
-are compared first with a module that is built from the configuration on the meta device.
+Where a tensor is missing, transformers fills in random weights and diffusers none. Both drop
+surplus tensors. They only warn of it, so the names and shapes in the files' headers are compared
+first with a module that is built from the configuration on the meta device.
 """
 
 from __future__ import annotations
@@ -121,12 +121,12 @@ def _counted(total: int, missing: set[str], surplus: set[str], wrong: set[str]) 
 
 def _advice(missing: set[str], surplus: set[str]) -> str:
     """What to do next: rename the tensors if only a prefix is in the way."""
-    for key in sorted(surplus)[:1]:
-        for ending in missing:
-            prefix = key.removesuffix(ending)
-            if prefix != key and len({prefix + k for k in missing} & surplus) > len(missing) // 2:
-                return f"Their names begin with {prefix!r:.60}: save them without it."
-    return "Download or copy it again: weights and config.json of one model."
+    first = min(surplus, default="")
+    for name in missing:
+        prefix = first.removesuffix(name)
+        if prefix != first and len({prefix + k for k in missing} & surplus) > len(missing) // 2:
+            return f"Their names begin with {prefix!r:.60}: save them without it."
+    return "Download or copy the weights and the config.json of one model again."
 
 
 def _is_computed(

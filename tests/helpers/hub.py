@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,21 +15,6 @@ from tests.helpers.hub_server import Hub
 REPO = "someone/finetune"
 
 SHARD = "transformer/diffusion_pytorch_model-00001-of-00002.safetensors"
-
-
-def shard(folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    single = folder / "diffusion_pytorch_model.safetensors"
-    tensors = list(load_file(single).items())
-    single.unlink()
-    names = [f"diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)]
-    half = len(tensors) // 2
-    for name, some in zip(names, (tensors[:half], tensors[half:]), strict=True):
-        save_file(dict(some), folder / name, {"format": "pt"})
-    weight_map = {k: names[i >= half] for i, (k, _) in enumerate(tensors)}
-    index = {"metadata": {}, "weight_map": weight_map}
-    (folder / f"{single.name}.index.json").write_text(json.dumps(index))
 
 
 NEEDED = {

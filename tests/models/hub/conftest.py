@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.checkpoints import save_checkpoint
-from tests.helpers.hub import REPO, shard
+from tests.helpers.checkpoints import save_checkpoint, shard_weights
+from tests.helpers.hub import REPO
 from tests.helpers.hub_server import Hub, Repository, serving
 
 
@@ -18,7 +18,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy checkpoint as a hub repository: in shards, beside files that no pipeline needs."""
     # With a VAE that takes several reads of the connection, so that it can break in between.
     folder = save_checkpoint(tmp_path_factory.mktemp("hub") / "repository", channels=8)
-    shard(folder / "transformer")
+    shard_weights(folder, "transformer")
     second_copies = (
         "transformer/diffusion_pytorch_model.fp16.safetensors",
         "transformer/diffusion_pytorch_model.safetensors",
