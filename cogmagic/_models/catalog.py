@@ -7,8 +7,9 @@ Figures are those of the models' cards and of the authors' own scripts (zai-org/
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models.inputs import Input, inputs_of
@@ -208,17 +209,23 @@ def catalogued(name: str) -> Model | None:
     return None
 
 
-def nearest(name: str, task: str | None = None) -> Model:
-    """The published model that a checkpoint's name suggests, such as ``1.5-5b`` for a 1.5.
+def nearest(
+    name: str, task: str | None = None, transformer: Mapping[str, Any] | None = None
+) -> Model:
+    """The published model that is most like a checkpoint, such as ``1.5-5b`` for a 1.5.
 
     Args:
-        name: a folder or hub id.
+        name: a folder or hub id, which suggests the task and the size.
         task: the task that the model must have; default, the one that the name suggests.
+        transformer: the transformer's configuration, which knows the size better.
     """
+    config = transformer or {}
     words = re.split(r"[/\\]", name.lower().rstrip("/\\"))[-1]
-    generation = "1.5-" if "1.5-5b" in words or "x1.5" in words or "v1.5" in words else ""
+    is_v15 = config.get("patch_size_t") == 2 or re.search(r"1\.5-5b|[xv]1\.5", words)
+    generation = "1.5-" if is_v15 else ""
     task = task or ("i2v" if re.search(r"i2v|image[-_]?to[-_]?video|inp\b", words) else "t2v")
-    size = "2b" if re.search(r"(?<!\d)2b", words) and task == "t2v" and not generation else "5b"
+    is_2b = config.get("num_attention_heads") == 30 or re.search(r"(?<!\d)2b", words)
+    size = "2b" if is_2b and task == "t2v" and not generation else "5b"
     wanted = f"{generation}{size}" + "-i2v" * (task == "i2v")
     return next(m for m in MODELS if m.name == wanted)
 

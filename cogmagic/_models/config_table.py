@@ -74,16 +74,16 @@ _VAE: dict[str, Value] = {
         length=4,
     ),
     "block_out_channels": Listed(
-        (128, 256, 256, 512), "[128, 256, 256, 512]", of=Whole(None, least=1, most=4096), length=4
+        (128, 256, 256, 512), "[128, 256, 256, 512]", of=Whole(None, least=1, most=1024), length=4
     ),
     "latent_channels": Whole(16, least=1, most=256),
-    "layers_per_block": Whole(3, least=1, most=32),
+    "layers_per_block": Whole(3, least=1, most=8),
     "act_fn": Choice("silu", choices=_ACTIVATIONS),
     "norm_eps": Real(1e-6, least=1e-12, most=0.01),
     "norm_num_groups": Whole(32, least=1, most=512),
     "temporal_compression_ratio": Whole(4, least=4, most=4),
-    "sample_height": Whole(480, least=32, most=8192),
-    "sample_width": Whole(720, least=32, most=8192),
+    "sample_height": Whole(480, least=96, most=8192),
+    "sample_width": Whole(720, least=96, most=8192),
     "scaling_factor": Real(1.15258426, "0.7 (2b: 1.15258426)", least=0.001, most=1000.0),
     "shift_factor": Choice(None, choices=(None,)),  # the pipeline would ignore these three
     "latents_mean": Choice(None, choices=(None,)),
@@ -121,7 +121,7 @@ _TEXT_ENCODER: dict[str, Value] = {
         "gated-gelu",
         choices=(*_T5_ACTIVATIONS, *(f"gated-{name}" for name in _T5_ACTIVATIONS)),
     ),
-    "dense_act_fn": Choice(None, "gelu_new", optional=True, choices=_T5_ACTIVATIONS),
+    "dense_act_fn": Choice(None, "gelu_new", choices=_T5_ACTIVATIONS),
     "is_gated_act": Flag(None, "true", optional=True),
     "is_encoder_decoder": Flag(True, "true"),
     "is_decoder": Choice(False, "false", choices=(False,)),
@@ -132,7 +132,7 @@ _TEXT_ENCODER: dict[str, Value] = {
     "id2label": Mapped(None, "none", optional=True),
     "label2id": Mapped(None, "none", optional=True),
     # A dictionary of as many labels is built.
-    "num_labels": Whole(2, "none", optional=True, least=0, most=1000),
+    "num_labels": Whole(2, "none", least=0, most=1000),
     "chunk_size_feed_forward": Whole(0, least=0, most=2**20),
     "output_hidden_states": Choice(False, "false", choices=(False,)),
     "output_attentions": Choice(False, "false", choices=(False,)),
@@ -153,7 +153,7 @@ _SCHEDULER: dict[str, Value] = {
     "beta_schedule": Choice(
         "scaled_linear", choices=("scaled_linear", "linear", "squaredcos_cap_v2")
     ),
-    "trained_betas": Listed(None, optional=True, of=Real(None, least=1e-9, most=0.9999)),
+    "trained_betas": Listed(None, optional=True, of=Real(None, least=1e-6, most=0.999)),
     "clip_sample": Flag(True, "false"),
     "set_alpha_to_one": Flag(True, "true"),
     "steps_offset": Whole(0, least=0, most=1),

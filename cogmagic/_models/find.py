@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from cogmagic._errors import CheckpointError, RequestError
+from cogmagic._errors import CheckpointError, RequestError, first_line
 from cogmagic._models.catalog import Model, catalogued, unknown_model
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.identify import identify
@@ -40,7 +40,10 @@ def find_model(name: str) -> Model:
     except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a NUL
         raise CheckpointError(f"--model {name[:100]!r} is not a usable path ({error}).") from None
     if is_folder:
-        return identify(folder, str(folder.resolve()))
+        try:
+            return identify(folder, str(folder.resolve()))
+        except OSError as error:
+            raise CheckpointError(f"{name} cannot be read ({first_line(error)}).") from None
     if is_file:
         raise no_pipeline(name, (folder.name,))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:

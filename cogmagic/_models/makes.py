@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.catalog import MODELS, Model, Task, nearest
+from cogmagic._models.catalog import MODELS, Model, nearest
 from cogmagic._models.family import COMPONENT_CLASSES, PIPELINES, Configs, config_file
 from cogmagic._models.json_files import read_json
 
-__all__ = ["check_channels", "check_make", "no_pipeline", "other_pipeline", "task_of"]
+__all__ = ["check_channels", "check_make", "no_pipeline", "other_pipeline"]
 
 
 _BY_CLASS = (
@@ -99,13 +99,20 @@ def check_make(label: str, component: str, config: Mapping[str, Any]) -> None:
             f" {_use(make[1] if make else nearest(label))}."
         )
     if component == "transformer" and "add_noise_in_inpaint_model" in config:
-        control = config.get("in_channels") == 32
-        what = "Control or Pose" if control else "InP"
+        channels = f"{config.get('in_channels')!s:.20}"
+        what, task = _FUN.get(channels, ("CogVideoX-Fun InP", "i2v"))
         raise CheckpointError(
-            f"{label} seems to be CogVideoX-Fun {what}: transformer/config.json has"
-            f" add_noise_in_inpaint_model and in_channels {config.get('in_channels')!s:.20}."
-            f" cogmagic does not run it. Use {_use(nearest(label, 't2v' if control else 'i2v'))}."
+            f"{label} seems to be {what}: transformer/config.json has add_noise_in_inpaint_model"
+            f" and in_channels {channels}. cogmagic does not run it. Use"
+            f" {_use(nearest(label, task, config))}."
         )
+
+
+_FUN = {
+    "32": ("CogVideoX-Fun Control or Pose", "t2v"),
+    "48": ("VOID (object removal)", "i2v"),
+}
+"""What has ``add_noise_in_inpaint_model``, by its channels, and the task that is nearest."""
 
 
 def _class_of(component: str, config: Mapping[str, Any]) -> object:
@@ -119,12 +126,6 @@ def _class_of(component: str, config: Mapping[str, Any]) -> object:
     return None if kind == "t5" else kind
 
 
-def task_of(configs: Configs) -> Task | None:
-    """The task for which a transformer has the channels; None for another make."""
-    given, latent = configs["transformer"]["in_channels"], configs["vae"]["latent_channels"]
-    return "t2v" if given == latent else "i2v" if given == 2 * latent else None
-
-
 def check_channels(label: str, pipeline: str, configs: Configs) -> None:
     """Refuse a transformer whose channels are not those that its pipeline feeds.
 
@@ -136,21 +137,23 @@ def check_channels(label: str, pipeline: str, configs: Configs) -> None:
     Raises:
         CheckpointError: with the channels, what the checkpoint seems to be, and the nearest model.
     """
-    given, latent = configs["transformer"]["in_channels"], configs["vae"]["latent_channels"]
-    task = task_of(configs)
-    fed: Task = "i2v" if pipeline == PIPELINES["i2v"] else "t2v"
+    transformer, latent = configs["transformer"], configs["vae"]["latent_channels"]
+    given = transformer["in_channels"]
+    task = {latent: "t2v", 2 * latent: "i2v"}.get(given)
+    fed = "i2v" if pipeline == PIPELINES["i2v"] else "t2v"
     if task == fed:
         return
     makes = {2 * latent + 1: "CogVideoX-Fun InP", 3 * latent: "VOID (object removal)"}
     make, like = makes.get(given, ""), "i2v" if given in makes else None
-    if task == "i2v" and configs["transformer"]["ofs_embed_dim"] is None:
+    surely_i2v = transformer["ofs_embed_dim"] or transformer["use_learned_positional_embeddings"]
+    if task == "i2v" and not surely_i2v:
         make, like = "CogVideoX-Fun Control or Pose", "t2v"
     seems = f"It seems to be {make}, which cogmagic does not run. " if make else ""
     name = f" If it is {_NOUNS[task]}, name {PIPELINES[task]} in model_index.json." if task else ""
     raise CheckpointError(
         f"{label}: transformer/config.json sets in_channels to {given}, but its pipeline"
         f" {pipeline} feeds {latent * (1 + (fed == 'i2v'))} (the VAE has {latent} channels)."
-        f" {seems}Use {_use(nearest(label, like))}.{name}"
+        f" {seems}Use {_use(nearest(label, like, transformer))}.{name}"
     )
 
 
@@ -168,8 +171,9 @@ def no_pipeline(label: str, files: Collection[str], folder: Path | None = None) 
     files = files or (list(islice(_files_of(folder), _MOST_FILES)) if folder else ())
     why = f"{label} is not a diffusers pipeline: it has no model_index.json."
     below = sorted(f.rpartition("/")[0] for f in files if f.endswith("/model_index.json"))
-    if folder and (folder.parent / "model_index.json").is_file():
-        return CheckpointError(f"{why} The folder above has one: --model {folder.parent}.")
+    above = folder.resolve().parent if folder and folder.name in COMPONENT_CLASSES else None
+    if above and (above / "model_index.json").is_file():
+        return CheckpointError(f"{why} The folder above has one: --model {above}.")
     if below:
         where = folder / below[0] if folder else "that folder of a local copy"
         return CheckpointError(f"{why} {below[0]} has one: give --model {where}.")

@@ -77,7 +77,7 @@ def check_not_quantised(
         CheckpointError: naming the component, the method, its package, and what to use instead.
     """
     file = f"{component}/config.json" if component else "model_index.json"
-    key = next((k for k in _KEYS if config.get(k) is not None), None)
+    key = next((k for k in _KEYS if config.get(k) not in (None, False)), None)
     if key is not None:
         method, reason = _method(config[key]), f"{key} in {file}"
     elif any(config.get(k) for k in _LOAD_KEYS):

@@ -26,8 +26,9 @@ def check_tokenizer(folder: Path, label: str) -> None:
     """
     base = folder / "tokenizer"
     added = 0
-    if (base / "tokenizer_config.json").is_file():
-        added = _added(f"{label}: tokenizer/tokenizer_config.json", base / "tokenizer_config.json")
+    for other in sorted(base.glob("*.json")):
+        if other.name != "tokenizer.json":
+            added = max(added, _added(f"{label}: tokenizer/{other.name}", read_json(other)))
     vocabulary = read_json(folder / "text_encoder" / "config.json").get("vocab_size", 32_128)
     files = (base / name for name in ("tokenizer.json", "spiece.model"))
     file = next((f for f in files if f.is_file()), None)
@@ -43,15 +44,17 @@ def check_tokenizer(folder: Path, label: str) -> None:
         )
 
 
-def _added(name: str, file: Path) -> int:
-    """How many tokens there are with those that ``tokenizer_config.json`` adds by id.
+def _added(name: str, content: dict[str, Any]) -> int:
+    """How many tokens there are with those that a JSON file beside the vocabulary adds by id.
 
     Raises:
         CheckpointError: for values that no tokenizer has.
     """
-    settings = read_json(file)
-    check_values(name, settings, TOKENIZER_VALUES)
-    added = settings.get("added_tokens_decoder") or {}
+    if name.endswith("/added_tokens.json"):
+        listed = [{"content": text, "id": number} for text, number in content.items()]
+        return max(map(_id_of, listed), default=-1) + 1
+    check_values(name, content, TOKENIZER_VALUES)
+    added = content.get("added_tokens_decoder") or {}
     wrong = next((k for k in added if not k.isdecimal() or len(k) > 9), None)
     if wrong is not None:
         raise CheckpointError(

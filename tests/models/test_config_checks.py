@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 
 from cogmagic import CheckpointError, Machine, plan
 from cogmagic._models.config_table import CONFIG_VALUES
+from cogmagic._models.config_values import Flag, Listed, Value
+from cogmagic._models.family import config_file
 from cogmagic._models.find import find_model
 from cogmagic._models.identify import identify
+from cogmagic._pipeline.empty import empty_component
 from tests.helpers.published import refusal, write_published
 
 
@@ -119,6 +122,44 @@ def test_value_that_no_model_has_is_named(
     assert re.search(message, refusal(write_published(tmp_path, "5b", **{part: changes})))
 
 
+def edges(kind: Value) -> list[Any]:
+    """The outermost values that a key may have."""
+    if isinstance(kind, Listed):
+        return [[edge] * (kind.length or 1000) for edge in edges(kind.of)]
+    ends = [getattr(kind, n) for n in ("least", "most") if hasattr(kind, n)]
+    ends += getattr(kind, "choices", ()) or ([True, False] if isinstance(kind, Flag) else [])
+    return ends + [None] * kind.optional
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", CONFIG_VALUES)
+def test_classes_take_the_outermost_values_that_are_allowed(part: str, tmp_path: Path) -> None:
+    import diffusers
+    import torch
+
+    few = {"num_layers": 1, "layers_per_block": 1} if part != "scheduler" else {}
+    built = 0
+    for key, kind in CONFIG_VALUES[part].items():
+        for value in edges(kind):
+            folder = write_published(tmp_path, "5b", **{part: few | {key: value}})
+            try:
+                identify(folder, "a/b", has_weights=False)
+            except CheckpointError:  # it does not fit the other values
+                continue
+            config = json.loads((folder / config_file(part)).read_text())
+            if part == "scheduler":
+                scheduler = diffusers.CogVideoXDPMScheduler.from_config(config)
+                scheduler.set_timesteps(1000)
+                alphas = scheduler.alphas_cumprod
+                assert torch.isfinite(alphas).all(), key
+                assert alphas.min() >= 0, key
+                assert alphas.max() <= 1, key
+            else:
+                empty_component(part, config, "bfloat16")
+            built += 1
+    assert built > len(CONFIG_VALUES[part])
+
+
 def test_unknown_keys_and_missing_ones_pass(tmp_path: Path) -> None:
     folder = write_published(tmp_path, "5b", transformer={"note": [float("nan")], "rope": 10**12})
     assert identify(folder, "a/b", has_weights=False).name == "5b"
@@ -204,6 +245,11 @@ def test_tokenizer_of_another_model_is_refused(toy: Path, tmp_path: Path) -> Non
     refused("extra_ids to 1000000000000", extra_ids=10**12)
     refused("the id 'x' in added_tokens_decoder", added_tokens_decoder={"x": {}})
     refused("has 100 tokens, but", added_tokens_decoder={"99": {"content": "fox"}})
+    (file.parent / "added_tokens.json").write_text('{"<extra_id_0>": 99, "fox": 70}')
+    refused("has 71 tokens, but")
+    (file.parent / "added_tokens.json").write_text("[]")
+    refused("added_tokens.json is not a JSON object")
+    (file.parent / "added_tokens.json").unlink()
     file.write_text(json.dumps(settings | {"model_max_length": 10**30}))
     assert find_model(str(folder)).name == "copy"
     config = folder / "text_encoder" / "config.json"
