@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cogmagic._errors import RequestError
+from cogmagic._errors import CheckpointError, RequestError, first_line
 from cogmagic._models.request import Request
 
 __all__ = ["check_prompts", "ignored_words", "load_tokenizer"]
@@ -16,10 +16,11 @@ def check_prompts(request: Request, folder: Path) -> None:
 
     Raises:
         RequestError: naming the words that would be ignored, unless `request.truncate`.
+        CheckpointError: for a tokenizer that cannot be loaded.
     """
+    tokenizer = load_tokenizer(folder)  # also to find one that cannot be loaded
     if request.truncate:
         return
-    tokenizer = load_tokenizer(folder)
     for label, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
         count, ignored = ignored_words(tokenizer, text, request.model.max_tokens)
         if ignored:
@@ -31,13 +32,24 @@ def check_prompts(request: Request, folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The checkpoint's T5 tokenizer."""
+    """The checkpoint's T5 tokenizer.
+
+    Raises:
+        CheckpointError: when its files do not make one.
+    """
     from cogmagic._pipeline.libraries import quiet_libraries
 
     with quiet_libraries():
         from transformers import T5Tokenizer
 
-        return T5Tokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
+        try:
+            return T5Tokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
+        except Exception as error:  # the tokenizers library raises plain ones
+            cause = f"{type(error).__name__}: {first_line(error)}"
+            raise CheckpointError(
+                f"{folder / 'tokenizer'} cannot be loaded as a T5 tokenizer ({cause})."
+                " Download or copy it again."
+            ) from None
 
 
 def ignored_words(tokenizer: Any, text: str, limit: int) -> tuple[int, str]:
