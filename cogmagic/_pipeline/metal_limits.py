@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,7 +12,12 @@ from torch.overrides import TorchFunctionMode
 
 from cogmagic._pipeline.attention_scores import MOST_SCORES
 
-__all__ = ["MetalLimits"]
+__all__ = ["MetalLimits", "limits_of"]
+
+
+def limits_of(device: str) -> AbstractContextManager[object]:
+    """A context in which what a type of device cannot do is done in another way."""
+    return MetalLimits() if device == "mps" else nullcontext()
 
 
 class MetalLimits(TorchFunctionMode):

@@ -99,12 +99,9 @@ class Run:
         return torch.device(kind, gpu.index) if gpu else torch.device(kind)
 
     def _limits(self) -> AbstractContextManager[object]:
-        """What the device cannot do, done in another way."""
-        if self.machine.device != "mps":
-            return nullcontext()
-        from cogmagic._pipeline.metal_limits import MetalLimits
+        from cogmagic._pipeline.metal_limits import limits_of
 
-        return MetalLimits()
+        return limits_of(self.machine.device)
 
     @contextmanager
     def _placed(self) -> Iterator[None]:

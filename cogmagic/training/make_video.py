@@ -57,13 +57,16 @@ class VideoMaker:
         Raises:
             NonFiniteError: where it would be made of NaN or infinity; nothing is written.
         """
+        from cogmagic._pipeline.metal_limits import limits_of
+
         output = OutputFile.claim(path, request.seed, overwrite=True) if self._writes else None
         clock, peaks = Clock(self._on_progress), Peaks(Machine.detect())
         clock.at_end = peaks.close
         try:
             # Under ZeRO-3 a process that stopped alone would leave the others waiting for it.
             finite = FiniteCheck(_advice(plan), deferred=self._run.gathers)
-            frames = generate_frames(self._pipe, request, clock, finite, embeddings=embeds)
+            with limits_of(self._pipe._execution_device.type):
+                frames = generate_frames(self._pipe, request, clock, finite, embeddings=embeds)
             clock.phase("save")
             report = with_measurements(_report(plan), clock, peaks, frames)
             place = output.path if output else path.resolve()

@@ -16,13 +16,14 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import cogmagic
 from cogmagic._footprint.configs import table
 from cogmagic._models.catalog import MODELS
-from cogmagic._pipeline.metal_limits import MetalLimits
+from cogmagic._pipeline.metal_limits import MetalLimits, limits_of
 from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._session.run import Run
 from tests.helpers.checkpoints import save_checkpoint
@@ -158,3 +159,9 @@ def test_sliced_attention_is_attention(most: int) -> None:
         torch.testing.assert_close(sliced, expected)
         if not options:
             assert max(sizes) <= max(most, 2 * 4 * 13)  # one query at least
+
+
+def test_other_devices_have_no_limits() -> None:
+    assert isinstance(limits_of("mps"), MetalLimits)
+    for device in ("cuda", "cpu"):
+        assert not isinstance(limits_of(device), TorchFunctionMode)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cogmagic import Machine, Plan, Ram, RequestError
+from cogmagic._api.status import Status
 from cogmagic._pipeline.attention_scores import MOST_SCORES
 from cogmagic._planning.candidate import Candidate
 from cogmagic._units import GIB, MIB
@@ -136,6 +137,13 @@ def test_scores_of_attention_count_on_mps() -> None:
     slices = 16 * MOST_SCORES
     added = denoise(mac(64, 60)) - denoise(Machine.of("H100"))
     assert slices - 2**25 < added <= slices  # less cuBLAS's workspace
+
+
+def test_status_has_the_shared_memory_of_a_mac() -> None:
+    text = str(Status(mac(16, 13), None))
+    assert "GPU       Apple GPU through MPS: 10.67 GiB available of 16.00 GiB, shared with" in text
+    assert "free of 119.68 GiB, shared with the CPU;" in str(Status(Machine.of("GB10"), None))
+    assert "none; runs on the CPU" in str(Status(Machine(), None))
 
 
 def test_mac_of_unknown_memory_is_planned_as_before() -> None:

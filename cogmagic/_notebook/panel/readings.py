@@ -61,11 +61,11 @@ class Reader:
 
         machine = Machine.detect_hardware()
         if self._count % _VITALS_EVERY == 0:
-            self._vitals = tuple(Vitals(*vitals(gpu)) for gpu in machine.gpus)
+            self._vitals = tuple(Vitals(*vitals(gpu)) for gpu in machine.computing)
             self._weights = session().slot.weights_on_gpus()
         self._count += 1
         note = machine.note or ""
-        return Reading(machine.gpus, machine.ram, self._vitals, self._weights, note)
+        return Reading(machine.computing, machine.ram, self._vitals, self._weights, note)
 
 
 class Sampler:
