@@ -191,8 +191,8 @@ def _read(nvml: Any, device: _Device, index: int, reported: DriverDevice | None)
     ) or _ask(nvml.nvmlDeviceGetMemoryInfo, device.handle)
     if memory is None:  # perhaps the GPU is lost: look it up again next time
         _devices_cached.clear()
-    card = _card(device.name) if reported is None or memory is None else None
-    unified = reported.unified if reported else bool(card and card.unified)
+    card = _card(device.name)
+    unified = (reported is not None and reported.unified) or (card is not None and card.unified)
     if unified or memory is None or not memory.total:
         # An integrated GPU's figures, if it has any, leave out page cache that can be freed.
         total = reported.total if reported else None

@@ -106,12 +106,15 @@ def _too_little_left(plan: Plan, now: Machine) -> bool:
 
 
 def _taken(before: Machine, now: Machine) -> int:
-    """Bytes of VRAM that other processes use now and did not use before."""
+    """Bytes of VRAM that other processes use now and did not use before.
+
+    Of memory that is the host's as well, it is not known who uses it.
+    """
     then = {g.index: g for g in before.gpus}
     grown = 0
     for gpu in now.gpus:
         was = then.get(gpu.index)
-        if was is None or was.others is None or gpu.others is None:
+        if was is None or was.others is None or gpu.others is None or gpu.unified:
             continue
         mine = context_bytes() if was.reserved is None and gpu.reserved is not None else 0
         grown = max(grown, gpu.others - was.others - mine)

@@ -104,6 +104,7 @@ def test_jetson_without_nvml_is_detected(
 def test_card_without_a_figure_has_its_published_size(
     cuda_build: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_nvml, "_reported", {})
     (gpu,) = detected(Silent("NVIDIA GeForce RTX 4090", (8, 9)), monkeypatch).gpus
     assert (gpu.total, gpu.free, gpu.unified) == (24564 * MIB, None, False)
 

@@ -56,6 +56,8 @@ def test_vram_taken_by_other_processes_is_diagnosed() -> None:
     found = cause_of(short(), planned(), HERE, machine(free=4 * GIB, reserved=0, allocated=0))
     assert found.kind == "others"
     assert "taken 7.00 GiB" in found.text
+    before, now = (machine(free=f * GIB, reserved=0, unified=True) for f in (11, 4))
+    assert cause_of(short(), planned(), before, now).kind == "device"  # perhaps this process itself
 
 
 def test_other_processes_that_leave_enough_vram_are_not_blamed() -> None:
