@@ -29,7 +29,7 @@ from cogmagic._session.run import Run
 from tests.helpers.checkpoints import save_checkpoint
 from tests.helpers.toy import PROMPT
 
-MEMBERS = [m.name for m in MODELS]
+MEMBERS = [m.name for m in MODELS if m.name != "tiny"]  # whose kinds of positions are 5b's
 QUICK: dict[str, Any] = {"seed": 1, "steps": 2, "frames": 17}
 
 
