@@ -89,7 +89,8 @@ def check_make(label: str, component: str, config: Mapping[str, Any]) -> None:
         CheckpointError: naming both classes and the nearest model.
     """
     expected = " or ".join(sorted(COMPONENT_CLASSES[component]))
-    name = str(_class_of(component, config) or expected)
+    given = _class_of(component, config)
+    name = expected if given is None else str(given)
     if name not in (expected, *COMPONENT_CLASSES[component]):
         make = _make_of(name, label)
         seems = f" It seems to be {make[0]}." if make else ""

@@ -45,6 +45,7 @@ class PromptCache:
     """The cached embeddings of one request's prompts: see `prompts_of`."""
 
     def __init__(self, request: Request, checkpoint: Path, dtype: str, device: str) -> None:
+        self._tokens = request.model.max_tokens
         about = [_identity(checkpoint), dtype, device, request.model.max_tokens]
         about += [version(name) for name in ("torch", "transformers")]
         digests = [_digest([*about, prompt]) for prompt in prompts_of(request)]
@@ -69,11 +70,12 @@ class PromptCache:
             try:
                 # Read, not mapped: another kernel may remove the file at any time.
                 embeds = load(file.read_bytes())["embeds"]
-                if not embeds.isfinite().all():
-                    raise ValueError("not finite")
+                shaped = embeds.ndim == 3 and embeds.shape[:2] == (1, self._tokens)
+                if not (shaped and embeds.is_floating_point() and embeds.isfinite().all()):
+                    raise ValueError("not the embeddings of a prompt, or not finite")
                 embeddings.append(embeds)
                 os.utime(file)  # the time of last use, by which files are removed
-            except (OSError, KeyError, SafetensorError, ValueError):
+            except (OSError, KeyError, RuntimeError, SafetensorError, ValueError):
                 with suppress(OSError):
                     file.unlink()
                 return None

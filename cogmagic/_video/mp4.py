@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from cogmagic._errors import OutputError
+from cogmagic._errors import OutputError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
-__all__ = ["check_encoder", "read_metadata", "write_mp4"]
+__all__ = ["check_encoder", "read_metadata", "readable", "write_mp4"]
 
 
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_nvenc")
@@ -99,8 +100,24 @@ def _bt709(frame: np.ndarray[Any, Any]) -> VideoFrame:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata of an mp4 that `write_mp4` has written."""
+    """The metadata of an mp4 that `write_mp4` has written.
+
+    Raises:
+        OutputError: for any other file.
+    """
     import av
 
-    with av.open(str(path)) as file:
+    with readable(path), av.open(str(path)) as file:
         return dict(json.loads(file.metadata["comment"]))
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Report in one line what libav raises for a video that is damaged, or not one of ours."""
+    try:
+        yield
+    except Exception as error:  # of many types
+        raise OutputError(
+            f"{path} cannot be read as a video of cogmagic ({first_line(error)})."
+            " Generate it again, or copy it again."
+        ) from None

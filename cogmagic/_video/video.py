@@ -14,6 +14,7 @@ from urllib.parse import quote as url_quote
 from cogmagic._errors import OutputError, plain_line
 from cogmagic._html import MARK, VOLATILE
 from cogmagic._units import gib
+from cogmagic._video.mp4 import readable
 from cogmagic._video.output_file import OutputFile
 from cogmagic._video.report import Report
 
@@ -46,12 +47,16 @@ class Video:
         return f"Video({str(_relative(self.path))!r}, {clip}, {self.model}, seed {self.seed})"
 
     def frames(self) -> np.ndarray[Any, Any]:
-        """The frames as decoded from the file: uint8, frames × height × width × 3."""
+        """The frames as decoded from the file: uint8, frames × height × width × 3.
+
+        Raises:
+            OutputError: when the file is missing or damaged.
+        """
         import av
         import numpy as np
 
         source: Any = str(self.path) if self.unsaved is None else BytesIO(self.unsaved)
-        with av.open(source) as file:
+        with readable(self.path), av.open(source) as file:
             return np.stack([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Video:

@@ -60,7 +60,7 @@ def test_full_disk_leaves_no_partial_file(
 
     monkeypatch.setattr(Path, "replace", full)
     cache = cache_for(tmp_path)
-    cache.write([torch.ones(1, 4, 2)] * 2)
+    cache.write([torch.ones(1, 64, 2)] * 2)
     assert cache.read() is None
     assert list((own_cache / "prompts-v1").iterdir()) == []
 
@@ -78,7 +78,7 @@ def cache_for(tmp_path: Path, prompt: str = PROMPT, **options: Any) -> PromptCac
 def test_file_name_depends_on_all_that_determines_embeddings(tmp_path: Path) -> None:
     cache = cache_for(tmp_path)
     assert cache.read() is None
-    cache.write([torch.ones(1, 4, 2), torch.zeros(1, 4, 2)])
+    cache.write([torch.ones(1, 64, 2), torch.zeros(1, 64, 2)])
     assert cache.read() is not None
     assert cache_for(tmp_path, "another").read() is None
     assert cache_for(tmp_path, negative_prompt="dark").read() is None
@@ -96,23 +96,35 @@ def test_damaged_files_and_unwritable_folders_are_no_error(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = cache_for(tmp_path)
-    cache.write([torch.ones(1, 4, 2)] * 2)
+    cache.write([torch.ones(1, 64, 2)] * 2)
     for file in (own_cache / "prompts-v1").iterdir():
         file.write_bytes(b"cut short")
     assert cache.read() is None
     (tmp_path / "a file").touch()
     monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path / "a file"))
     cache = cache_for(tmp_path)
-    cache.write([torch.ones(1, 4, 2)] * 2)
+    cache.write([torch.ones(1, 64, 2)] * 2)
     assert cache.read() is None
+
+
+@pytest.mark.parametrize(
+    "embeds",
+    [torch.ones(64, 2), torch.ones(1, 63, 2), torch.ones(1, 64, 2).int()],
+    ids=["a flat one", "of another limit", "of whole numbers"],
+)
+def test_other_tensors_are_removed_as_damaged(tmp_path: Path, embeds: torch.Tensor) -> None:
+    cache = cache_for(tmp_path)
+    cache.write([embeds, torch.ones(1, 64, 2)])
+    assert cache.read() is None
+    assert not cache.present
 
 
 def test_least_recently_used_go_first(tmp_path: Path) -> None:
     caches = [cache_for(tmp_path, f"prompt {i}", guidance_scale=1.0) for i in range(4)]
     for age, cache in enumerate(caches[:3]):
-        cache.write([torch.ones(1, 1000)])  # 4 kB each
+        cache.write([torch.ones(1, 64, 16)])  # 4 kB each
         (file,) = cache._files
         os.utime(file, (1000 + age, 1000 + age))
     caches[0].read()
-    caches[3].write([torch.ones(1, 1000)], max_bytes=13_000)
+    caches[3].write([torch.ones(1, 64, 16)], max_bytes=13_000)
     assert [cache.read() is not None for cache in caches] == [True, False, True, True]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cogmagic import OutputError, Video
+from cogmagic._video.mp4 import read_metadata
 
 
 def test_player_embeds_small_files_and_links_large_ones(video: Video) -> None:
@@ -53,3 +54,13 @@ def test_video_in_memory_can_be_shown_and_saved(video: Video, tmp_path: Path) ->
     saved = unsaved.save(tmp_path)
     assert saved.unsaved is None
     assert saved.path.read_bytes() == video.path.read_bytes()
+
+
+def test_damaged_or_missing_file_is_an_error_of_one_line(video: Video) -> None:
+    video.path.write_bytes(video.path.read_bytes()[:400])
+    for read in (video.frames, video.player_html, lambda: read_metadata(video.path)):
+        with pytest.raises(OutputError, match="cannot be read as a video of cogmagic"):
+            read()
+    video.path.unlink()
+    with pytest.raises(OutputError, match="No such file"):
+        video.frames()

@@ -48,7 +48,7 @@ def main_snapshot(repo_id: str) -> Path | None:
 
     try:
         index = try_to_load_from_cache(repo_id, "model_index.json")
-    except HFValidationError:  # not a hub id, so never cached
+    except (HFValidationError, UnicodeDecodeError):  # not a hub id, or a damaged ``refs/main``
         return None
     return Path(index).parent if isinstance(index, str) else None
 
@@ -56,7 +56,7 @@ def main_snapshot(repo_id: str) -> Path | None:
 def point_main_at(repo_id: str, commit: str) -> None:
     """Make a commit the cache's ``main``, which is used when the hub cannot be reached."""
     ref = repository_folder(repo_id) / "refs" / "main"
-    if ref.is_file() and ref.read_text() == commit:
+    if ref.is_file() and ref.read_bytes() == commit.encode():
         return
     ref.parent.mkdir(parents=True, exist_ok=True)
     # A unique name: another kernel may be doing the same.

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmagic._errors import CheckpointError
+from cogmagic._errors import CheckpointError, first_line
 from cogmagic._models.family import COMPONENT_CLASSES, WEIGHTED_COMPONENTS
 from cogmagic._models.hub.cache import intact, point_main_at, repository_folder
 from cogmagic._models.makes import no_pipeline
@@ -19,6 +19,16 @@ _CONFIGS = {"config.json", "scheduler_config.json", "quanto_qmap.json"}
 
 
 _INDEXES = {"model.safetensors.index.json", "diffusion_pytorch_model.safetensors.index.json"}
+
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+"""A commit: it becomes the name of a folder."""
+
+
+_MALFORMED = (
+    AttributeError, KeyError, OverflowError, RecursionError, TypeError, UnicodeError,
+)  # fmt: skip
+"""What the client raises for an answer that it does not check."""
 
 
 _TIMEOUT = 10.0
@@ -95,13 +105,37 @@ def read_listing(repo_id: str) -> Listing:
     """
     from huggingface_hub import HfApi
 
-    info = HfApi().model_info(repo_id, files_metadata=True, timeout=_TIMEOUT)
-    files = info.siblings or ()
-    sizes = {f.rfilename: int((f.lfs.size if f.lfs else f.size) or 0) for f in files}
+    try:
+        info = HfApi().model_info(repo_id, files_metadata=True, timeout=_TIMEOUT)
+        files = info.siblings or ()
+        sizes = {str(f.rfilename): _size(f.lfs.size if f.lfs else f.size) for f in files}
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        UnicodeError,
+    ) as error:
+        raise CheckpointError(
+            f"The hub's answer about {repo_id} cannot be read ({type(error).__name__}:"
+            f" {first_line(error)}). Check HF_ENDPOINT, or give --model a folder."
+        ) from None
     if "model_index.json" not in sizes:
         raise no_pipeline(repo_id, sizes)
-    point_main_at(repo_id, str(info.sha))
-    return Listing(repo_id, str(info.sha), sizes)
+    commit = str(info.sha)
+    if not _COMMIT.fullmatch(commit):
+        raise CheckpointError(
+            f"The hub's answer about {repo_id} names the commit {commit!r:.60}, which is not one"
+            " of 40 digits. Check HF_ENDPOINT, or give --model a folder."
+        )
+    point_main_at(repo_id, commit)
+    return Listing(repo_id, commit, sizes)
+
+
+def _size(size: object) -> int:
+    """A file's size in bytes; 0 where the hub gives none."""
+    return size if type(size) is int and size > 0 else 0
 
 
 def is_small(path: str) -> bool:

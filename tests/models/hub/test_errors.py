@@ -10,6 +10,7 @@ import pytest
 
 from cogmagic import CheckpointError, OutputError
 from cogmagic._models.find import find_model
+from cogmagic._models.hub.cache import main_snapshot
 from cogmagic._models.hub.download import download, fetch_tokenizer
 from cogmagic._models.identify import identify
 from cogmagic._progress import silent
@@ -73,6 +74,36 @@ def test_login_page_instead_of_the_hub_is_recognised(
     monkeypatch.setattr("tests.helpers.hub_server.json.dumps", lambda _: "<html>Sign in</html>")
     with pytest.raises(CheckpointError, match="does not answer as a Hugging Face hub does"):
         find_model(REPO)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ('{"sha": "1"}', "cannot be read (KeyError: 'id')"),
+        ('{"id": "x/y", "siblings": [5]}', "cannot be read (TypeError"),
+        (
+            '{"id": "x/y", "sha": "../..", "siblings": [{"rfilename": "model_index.json"}]}',
+            "names the commit '../..'",
+        ),
+    ],
+)
+def test_malformed_answer_of_the_hub_is_one_line(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, answer: str, message: str
+) -> None:
+    monkeypatch.setattr("tests.helpers.hub_server.json.dumps", lambda _: answer)
+    with pytest.raises(CheckpointError) as error:
+        find_model(REPO)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_damaged_ref_counts_as_no_cached_snapshot(hub: Hub) -> None:
+    assert find_model(REPO)
+    (ref,) = _cache().rglob("refs/main")
+    ref.write_bytes(b"\xff" * 40)
+    assert main_snapshot(REPO) is None
+    assert find_model(REPO)
+    assert ref.read_text() == "1" * 40
 
 
 def test_repository_without_a_pipeline_is_refused(hub: Hub, repository: Repository) -> None:
