@@ -86,6 +86,15 @@ def _checkpoint_readers(folder: Path) -> dict[str, Reader]:
     pieces = shutil.copytree(folder, folder.with_name("pieces"))
     (pieces / "tokenizer" / "tokenizer.json").unlink()
     (pieces / "tokenizer" / "spiece.model").write_bytes(_pieces())
+    beside = {
+        "added_tokens.json": {"<extra_id_0>": 25, "<extra_id_1>": 24},
+        "special_tokens_map.json": {
+            "eos_token": "</s>", "pad_token": "<pad>", "unk_token": {"content": "<unk>"},
+            "additional_special_tokens": ["<extra_id_0>", "<extra_id_1>"],
+        },
+    }  # fmt: skip
+    for name, content in beside.items():
+        (pieces / "tokenizer" / name).write_text(json.dumps(content))
     by_json, by_header = mutations.by_json, mutations.by_header
     files: dict[str, tuple[Path, str, Mutation, Callable[[bytes], bool]]] = {
         "model_index.json": (folder, "model_index.json", by_json, _is_object),
@@ -94,6 +103,8 @@ def _checkpoint_readers(folder: Path) -> dict[str, Reader]:
         "tokenizer.json": (folder, "tokenizer/tokenizer.json", by_json, _is_object),
         "spiece.model": (pieces, "tokenizer/spiece.model", mutations.by_fields, _is_message),
     }
+    for name in beside:
+        files[name] = (pieces, f"tokenizer/{name}", by_json, _is_object)
     for name in ("transformer", "vae", "text_encoder", "tokenizer"):
         file = f"{name}/{'tokenizer_config' if name == 'tokenizer' else 'config'}.json"
         files[file] = (folder, file, by_json, _is_object)

@@ -195,6 +195,12 @@ FILES: dict[str, tuple[bytes, tuple[int, ...]]] = {
         HALF,
     ),
     "TIFF of 16 bits": (encoded(deep("I;16", 32896), "TIFF"), GREY),
+    "TIFF of 16 bits, 0 is white": (
+        encoded(deep("I;16", 65535 - 32896), "TIFF").replace(
+            struct.pack("<HHIHH", 262, 3, 1, 1, 0), struct.pack("<HHIHH", 262, 3, 1, 0, 0)
+        ),
+        GREY,
+    ),
     "TIFF of floats": (
         encoded(Image.fromarray(np.full((6, 8), 0.5, np.float32)), "TIFF"),
         GREY,
