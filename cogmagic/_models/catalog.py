@@ -217,7 +217,7 @@ def nearest(
     Args:
         name: a folder or hub id, which suggests the task and the size.
         task: the task that the model must have; default, the one that the name suggests.
-        transformer: the transformer's configuration, which knows the size better.
+        transformer: the transformer's configuration, which determines the size.
     """
     config = transformer or {}
     words = re.split(r"[/\\]", name.lower().rstrip("/\\"))[-1]

@@ -57,7 +57,7 @@ def read_text(path: Path, most: int = _MAX_BYTES) -> str:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these pairs; of a repeated key, readers would differ in what they take."""
+    """The object of these pairs. Readers differ in which value of a repeated key they take."""
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -111,7 +111,7 @@ def _fetch_weights(files: list[HubFile], total: int, on_progress: OnProgress) ->
 
 
 def _fetch_described(listing: Listing) -> Path:
-    """Bring all small files into the cache; refuse a repository that they tell against."""
+    """Bring all small files into the cache, and check them."""
     folder = _fetch_small(listing, listing.small)
     check_small_files(folder, listing.repo_id)
     return folder
