@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,16 @@ def test_option_of_a_wrong_type_is_refused(option: dict[str, Any], message: str)
     with pytest.raises(RequestError) as error:
         cogmagic.plan(model="5b", machine=Machine.of("RTX 4090"), **option)
     assert str(error.value) == message
+
+
+def test_empty_prompt_is_refused_however_it_came_about() -> None:
+    with pytest.raises(RequestError, match="The prompt is empty"):
+        Request.of(" \n", BY_NAME["5b"])
+    with pytest.raises(RequestError, match="The prompt is empty"):
+        replace(request("5b"), prompt=" \n").checked()
+
+
+def test_request_is_shown_and_compared_without_its_picture() -> None:
+    with_image = request("5b-i2v", seed=1)
+    assert "inputs" not in repr(with_image)
+    assert with_image == request("5b-i2v", seed=1, image=Image.new("RGB", (64, 48), "black"))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 import cogmagic
 from cogmagic import Machine
+from cogmagic._machine.ram import Ram
 from cogmagic._planning.plan_json import as_json
 
 
@@ -30,3 +34,48 @@ def test_table_labels_what_would_make_it_faster_or_fit() -> None:
     assert not too_small.fits
     for change in too_small.changes:
         assert f"\nhelps    {change}\n" in str(too_small)
+
+
+def test_refusal_of_too_little_host_memory_names_another_tier_or_model() -> None:
+    small = Machine.of("RTX 3060", ram=4)
+    assert cogmagic.plan(model="5b", machine=small, tier="stream").refusal.endswith(
+        "more than is available: the kernel would be killed. Use --tier sequential."
+    )
+    smaller = replace(Machine(), ram=Ram(total=2**30, available=2**30))
+    for model, advice in (
+        ("5b", "End other kernels, or use --model 2b."),
+        ("2b", "End other kernels."),
+    ):
+        refusal = cogmagic.plan(model=model, machine=smaller, tier="stream").refusal
+        assert refusal.endswith(f"the kernel would be killed. {advice}")
+
+
+@pytest.mark.parametrize("card", ["RTX 3060", "RTX 4090"])
+def test_json_has_every_figure_of_the_plan(card: str) -> None:
+    machine = Machine.of(card, ram=24)
+    plan = cogmagic.plan(model="1.5-5b", machine=machine, tier="stream", fp8=True, lean_decode=True)
+    same = ("tier", "fits", "reason", "peak_vram", "peak_allocated", "peak_ram", "seconds")
+    same += ("step_seconds", "rule", "device", "dtype", "download")
+    data = json.loads(as_json(plan))
+    r = plan.request
+    assert data == {
+        **{name: getattr(plan, name) for name in same},
+        "refusal": plan.refusal or None,
+        "times": plan.times or None,
+        "model": "1.5-5b",
+        "width": r.width,
+        "height": r.height,
+        "num_frames": r.num_frames,
+        "num_inference_steps": r.num_inference_steps,
+        "savings": ["lean_decode", "fp8"],
+        "changes": list(plan.changes),
+        "warnings": list(plan.warnings),
+        "candidates": data["candidates"],
+    }
+    figures = ("tier", "fits", "reason", "peak_vram", "peak_allocated", "peak_ram", "seconds")
+    figures += ("step_seconds", "missing_vram", "missing_ram", "missing_disk", "missing_addresses")
+    assert data["candidates"] == [
+        {name: getattr(c, name) for name in figures}
+        | {"resident_blocks": c.needs.variant.resident_blocks}
+        for c in plan.candidates
+    ]
