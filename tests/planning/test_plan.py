@@ -11,6 +11,7 @@ import cogmagic
 from cogmagic import Machine
 from cogmagic._machine.ram import Ram
 from cogmagic._planning.plan_json import as_json
+from tests.helpers.plans import five, plan
 
 
 def test_candidates_have_the_figures_of_the_plan() -> None:
@@ -53,23 +54,25 @@ def test_refusal_of_too_little_host_memory_names_another_tier_or_model() -> None
 @pytest.mark.parametrize("card", ["RTX 3060", "RTX 4090"])
 def test_json_has_every_figure_of_the_plan(card: str) -> None:
     machine = Machine.of(card, ram=24)
-    plan = cogmagic.plan(model="1.5-5b", machine=machine, tier="stream", fp8=True, lean_decode=True)
+    planned = cogmagic.plan(
+        model="1.5-5b", machine=machine, tier="stream", fp8=True, lean_decode=True
+    )
     same = ("tier", "fits", "reason", "peak_vram", "peak_allocated", "peak_ram", "seconds")
     same += ("step_seconds", "rule", "device", "dtype", "download")
-    data = json.loads(as_json(plan))
-    r = plan.request
+    data = json.loads(as_json(planned))
+    r = planned.request
     assert data == {
-        **{name: getattr(plan, name) for name in same},
-        "refusal": plan.refusal or None,
-        "times": plan.times or None,
+        **{name: getattr(planned, name) for name in same},
+        "refusal": planned.refusal or None,
+        "times": planned.times or None,
         "model": "1.5-5b",
         "width": r.width,
         "height": r.height,
         "num_frames": r.num_frames,
         "num_inference_steps": r.num_inference_steps,
         "savings": ["lean_decode", "fp8"],
-        "changes": list(plan.changes),
-        "warnings": list(plan.warnings),
+        "changes": list(planned.changes),
+        "warnings": list(planned.warnings),
         "candidates": data["candidates"],
     }
     figures = ("tier", "fits", "reason", "peak_vram", "peak_allocated", "peak_ram", "seconds")
@@ -77,5 +80,31 @@ def test_json_has_every_figure_of_the_plan(card: str) -> None:
     assert data["candidates"] == [
         {name: getattr(c, name) for name in figures}
         | {"resident_blocks": c.needs.variant.resident_blocks}
-        for c in plan.candidates
+        for c in planned.candidates
     ]
+
+
+def test_table_notes_what_need_not_be_read_or_computed_again() -> None:
+    machine = Machine.of("RTX 4090")
+    fresh = str(plan(five(), machine))
+    known = str(plan(five(), machine, weights_loaded=True, prompts_cached=True))
+    for line in (
+        "weights  in host memory from an earlier run: not read again",
+        "text     prompt embeddings cached: the text encoder is not needed",
+    ):
+        assert line in known.splitlines()
+        assert line not in fresh
+
+
+def test_refusal_states_what_is_left_out_and_that_a_chosen_tier_comes_closest() -> None:
+    full = replace(Machine.of("RTX 3060"), disk=10**9)
+    refused = plan(five(), full, download=10**10)
+    text = "5b at 720x480 with 49 frames does not fit: "
+    assert refused.refusal.startswith(
+        f"{text}streaming, which comes closest, lacks 8.39 GiB of disk"
+    )
+    asked = plan(five(), full, download=10**10, tier="model")
+    assert asked.refusal.startswith(f"{text}model offload lacks ")
+    left_out = replace(asked, left_out="--lean-decode is left out").refusal
+    assert left_out.startswith(text)
+    assert ". --lean-decode is left out. Free some space" in left_out
