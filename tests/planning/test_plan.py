@@ -108,3 +108,13 @@ def test_refusal_states_what_is_left_out_and_that_a_chosen_tier_comes_closest() 
     left_out = replace(asked, left_out="--lean-decode is left out").refusal
     assert left_out.startswith(text)
     assert ". --lean-decode is left out. Free some space" in left_out
+
+
+def test_refusal_offers_a_try_where_only_vram_lacks() -> None:
+    refusals = [
+        cogmagic.plan(model="5b", machine=Machine.of(vram=4, ram=ram)).refusal for ram in (64, 1)
+    ]
+    assert refusals[0].endswith(" To try anyway: --tier sequential.")
+    assert "lacks 1.45 GiB of VRAM" in refusals[0]
+    assert "GiB of RAM" in refusals[1]
+    assert "To try anyway" not in refusals[1]

@@ -38,3 +38,7 @@ def test_every_tier_has_the_phases_of_a_run(tier: str) -> None:
     phases = plan.chosen.needs.gpus
     names = dict.fromkeys(name for gpu in phases for name in gpu)
     assert names.keys() == {"load", "encode", "denoise", "decode"}
+
+
+def test_weights_can_stay_on_the_gpu_where_the_tier_has_them_all_there() -> None:
+    assert {name for name, tier in TIERS.items() if tier.on_gpu} == {"none", "balanced"}
