@@ -141,3 +141,9 @@ def test_corrections_survive_any_figures(
     ]
     assert 0.95 <= memory_correction(past, HERE).factor <= 2
     assert 0.1 <= speed_correction(past, HERE).factor <= 10
+
+
+def test_runs_of_another_model_count_from_a_substantial_step_on() -> None:
+    (run,) = memory(1.5, model="2b")
+    for step, count in ((None, 0), (0.04, 0), (0.05, 1)):
+        assert memory_correction([replace(run, predicted_step=step)], HERE).runs == count
