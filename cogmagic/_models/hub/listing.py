@@ -28,7 +28,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _MALFORMED = (
     AttributeError, KeyError, OverflowError, RecursionError, TypeError, UnicodeError,
 )  # fmt: skip
-"""What the client raises for an answer that it does not check."""
+"""Errors of the client for a malformed answer, which it does not check."""
 
 
 _TIMEOUT = 10.0
@@ -109,14 +109,7 @@ def read_listing(repo_id: str) -> Listing:
         info = HfApi().model_info(repo_id, files_metadata=True, timeout=_TIMEOUT)
         files = info.siblings or ()
         sizes = {str(f.rfilename): _size(f.lfs.size if f.lfs else f.size) for f in files}
-    except (
-        AttributeError,
-        KeyError,
-        OverflowError,
-        RecursionError,
-        TypeError,
-        UnicodeError,
-    ) as error:
+    except _MALFORMED as error:
         raise CheckpointError(
             f"The hub's answer about {repo_id} cannot be read ({type(error).__name__}:"
             f" {first_line(error)}). Check HF_ENDPOINT, or give --model a folder."
