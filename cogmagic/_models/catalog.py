@@ -212,11 +212,11 @@ def catalogued(name: str) -> Model | None:
 def nearest(
     name: str, task: str | None = None, transformer: Mapping[str, Any] | None = None
 ) -> Model:
-    """The published model that is most like a checkpoint, such as ``1.5-5b`` for a 1.5.
+    """The published model that is most like a checkpoint, such as ``1.5-5b`` for any 1.5.
 
     Args:
         name: a folder or hub id, which suggests the task and the size.
-        task: the task that the model must have; default, the one that the name suggests.
+        task: the task that the model must have; by default, the one that the name suggests.
         transformer: the transformer's configuration, which determines the size.
     """
     config = transformer or {}
@@ -226,8 +226,8 @@ def nearest(
     task = task or ("i2v" if re.search(r"i2v|image[-_]?to[-_]?video|inp\b", words) else "t2v")
     is_2b = config.get("num_attention_heads") == 30 or re.search(r"(?<!\d)2b", words)
     size = "2b" if is_2b and task == "t2v" and not generation else "5b"
-    wanted = f"{generation}{size}" + "-i2v" * (task == "i2v")
-    return next(m for m in MODELS if m.name == wanted)
+    model = f"{generation}{size}" + "-i2v" * (task == "i2v")
+    return next(m for m in MODELS if m.name == model)
 
 
 def unknown_model(name: str) -> RequestError:

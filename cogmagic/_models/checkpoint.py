@@ -29,11 +29,11 @@ __all__ = ["check_complete", "check_configs", "check_folder", "check_small_files
 
 
 _RUNNABLE = (*PIPELINES.values(), "CogVideoXVideoToVideoPipeline")
-"""Pipeline classes whose transformers cogmagic runs; the last one has a text-to-video model's."""
+"""Pipeline classes that cogmagic runs; the last one has a text-to-video model's transformer."""
 
 
 _HARMLESS = {"safety_checker", "feature_extractor"}
-"""Components of other pipelines that change nothing in the video."""
+"""Components of other pipelines that do not change the video."""
 
 
 def check_folder(folder: Path) -> None:

@@ -25,7 +25,7 @@ _CHANNELS = {
 
 
 _MOST_POSITIONS = 2**29
-"""Numbers of the table of positions, which is computed in float32: 5b-i2v has a tenth of them."""
+"""The most values in a table of positions, which is computed in float32. 5b-i2v has a tenth."""
 
 
 def read_configs(
@@ -57,7 +57,7 @@ def read_configs(
         if not in_memory:
             check_not_quantised(folder, label, component, config)
         check_make(label, component, config)
-    _check_values(label, raw, _CHANNELS)  # another make may have other values, too
+    _check_values(label, raw, _CHANNELS)  # only these: another make may have other values, too
     configs = {
         component: {key: kind.default for key, kind in CONFIG_VALUES[component].items()} | config
         for component, config in raw.items()
@@ -76,17 +76,17 @@ def _check_values(label: str, configs: Configs, tables: Mapping[str, Mapping[str
 
 
 def _misfits(configs: Configs, raw: Configs) -> Iterator[str]:
-    """Why the values of the configurations do not fit one another, each of them sane."""
+    """Why values that are allowed one by one do not fit one another."""
     transformer = configs["transformer"]
     yield from _transformer_misfits(transformer)
     yield from _vae_misfits(configs["vae"], transformer)
     if "text_encoder" in configs:
         yield from _text_encoder_misfits(configs["text_encoder"], raw["text_encoder"])
-        width, given = transformer["text_embed_dim"], configs["text_encoder"]["d_model"]
-        if width != given:
+        width, text_width = transformer["text_embed_dim"], configs["text_encoder"]["d_model"]
+        if width != text_width:
             yield (
                 f"transformer/config.json sets text_embed_dim to {width:,}, but"
-                f" text_encoder/config.json sets d_model to {given:,}; they must be equal"
+                f" text_encoder/config.json sets d_model to {text_width:,}; they must be equal"
             )
     yield from _scheduler_misfits(configs["scheduler"])
 
@@ -116,15 +116,16 @@ def _transformer_misfits(c: Mapping[str, Any]) -> Iterator[str]:
         )
     for side in ("sample_height", "sample_width"):
         if c[side] % c["patch_size"]:
-            yield f"{file} sets {side} to {c[side]}, but patches of 2 need an even number"
+            yield f"{file} sets {side} to {c[side]}, which must be even for patches of 2"
     frames = (c["sample_frames"] - 1) // 4 + 1
     patches = c["sample_height"] // 2 * (c["sample_width"] // 2) * frames
     positions = (c["max_text_seq_length"] + patches) * heads * width
     if (c[learned] or not c[rotary]) and positions > _MOST_POSITIONS:
         yield (
             f"{file} sets sample_height, sample_width and sample_frames to {c['sample_height']},"
-            f" {c['sample_width']} and {c['sample_frames']}: a table of {positions:,} positions,"
-            f" but CogVideoX models have up to 54,607,872 (allowed: {_MOST_POSITIONS:,})"
+            f" {c['sample_width']} and {c['sample_frames']}: a table of positions with"
+            f" {positions:,} values, but CogVideoX models have up to 54,607,872 (allowed: up to"
+            f" {_MOST_POSITIONS:,})"
         )
 
 
@@ -138,7 +139,10 @@ def _vae_misfits(c: Mapping[str, Any], transformer: Mapping[str, Any]) -> Iterat
         )
     for side in ("sample_height", "sample_width"):
         if c[side] % 16:
-            yield f"{file} sets {side} to {c[side]}, but tiles of half of it need a multiple of 16"
+            yield (
+                f"{file} sets {side} to {c[side]}, which must be a multiple of 16, because the"
+                " VAE's tiles are half as large"
+            )
     if transformer["out_channels"] != c["latent_channels"]:
         yield (
             f"transformer/config.json sets out_channels to {transformer['out_channels']}, but"
@@ -152,14 +156,14 @@ _T5_ALIASES = {
     "num_hidden_layers": "num_layers",
     "num_attention_heads": "num_heads",
 }
-"""``T5Config.attribute_map``: the second names, which win over the first."""
+"""``T5Config.attribute_map``: the aliases, which take precedence over the keys."""
 
 
 def _text_encoder_misfits(c: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:
     file = "text_encoder/config.json"
     for alias, key in _T5_ALIASES.items():
         if alias in raw and raw[alias] != c[key]:
-            yield f"{file} sets {key} to {c[key]:,}, but its second name {alias} to {raw[alias]:,}"
+            yield f"{file} sets {key} to {c[key]:,}, but its alias {alias} to {raw[alias]:,}"
     buckets, distance = (c[f"relative_attention_{n}"] for n in ("num_buckets", "max_distance"))
     if buckets % 4 or distance <= buckets // 4:
         yield (

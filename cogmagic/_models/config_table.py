@@ -1,4 +1,4 @@
-"""Every key of a checkpoint's configurations that a class reads: its default and its values.
+"""Every key of a checkpoint's configurations that a class reads: default and allowed values.
 
 The classes are diffusers' ``CogVideoXTransformer3DModel``, ``AutoencoderKLCogVideoX`` and
 ``CogVideoX*Scheduler``, and transformers' ``T5Config`` and ``T5Tokenizer``. Ranges are wide enough
@@ -89,7 +89,7 @@ _VAE: dict[str, Value] = {
     "latents_mean": Choice(None, choices=(None,)),
     "latents_std": Choice(None, choices=(None,)),
     "force_upcast": Flag(True, "true"),
-    "use_quant_conv": Choice(False, "false", choices=(False,)),  # they do not fit the latents
+    "use_quant_conv": Choice(False, "false", choices=(False,)),  # these two do not fit the latents
     "use_post_quant_conv": Choice(False, "false", choices=(False,)),
     "invert_scale_latents": Flag(False, "false (1.5: true)"),
 }
@@ -101,7 +101,7 @@ _WIDTH = Whole(512, "4,096", least=8, most=16_384)
 _TEXT_ENCODER: dict[str, Value] = {
     "vocab_size": Whole(32_128, least=1, most=2**20),
     "d_model": _WIDTH,
-    "hidden_size": _WIDTH,  # T5Config takes these four for the keys beside them
+    "hidden_size": _WIDTH,  # an alias of the key before, as are head_dim and two more below
     "d_kv": Whole(64, least=1, most=1024),
     "head_dim": Whole(64, least=1, most=1024),
     "d_ff": Whole(2048, "10,240", least=1, most=2**17),
@@ -131,7 +131,7 @@ _TEXT_ENCODER: dict[str, Value] = {
     "eos_token_id": Whole(1, optional=True, least=0, most=2**20),
     "id2label": Mapped(None, "none", optional=True),
     "label2id": Mapped(None, "none", optional=True),
-    # A dictionary of as many labels is built.
+    # The class builds a dictionary with this many labels.
     "num_labels": Whole(2, "none", least=0, most=1000),
     "chunk_size_feed_forward": Whole(0, least=0, most=2**20),
     "output_hidden_states": Choice(False, "false", choices=(False,)),
@@ -146,7 +146,7 @@ _TEXT_ENCODER: dict[str, Value] = {
 
 
 _SCHEDULER: dict[str, Value] = {
-    # As many as the steps that a request may ask for, at least.
+    # At least as many as the steps that a request may ask for.
     "num_train_timesteps": Whole(1000, least=1000, most=10_000),
     "beta_start": Real(0.00085, least=1e-6, most=0.5),
     "beta_end": Real(0.012, least=1e-6, most=0.999),

@@ -15,11 +15,11 @@ __all__ = ["Choice", "Flag", "Listed", "Mapped", "Real", "Value", "Whole", "chec
 
 @dataclass(frozen=True)
 class Value:
-    """One key of a configuration: its default in the class that reads it, and its values."""
+    """One key of a configuration: its default in the class that reads it, and what is allowed."""
 
     default: Any
     usual: str = ""
-    """The value in the published models, for messages; default, the class's own default."""
+    """The value in the published models, for messages; by default, the class's own default."""
     optional: bool = False
     """Whether it may be null."""
 
@@ -33,7 +33,7 @@ class Value:
         raise NotImplementedError
 
     def problem(self, value: object) -> str:
-        """Which values a CogVideoX has instead of `value`; empty if it is allowed."""
+        """The usual and the allowed values, for messages; empty if `value` is allowed."""
         if (value is None and self.optional) or self.allows(value):
             return ""
         null = " or null" * self.optional
@@ -91,7 +91,7 @@ class Flag(Value):
 
 @dataclass(frozen=True)
 class Mapped(Value):
-    """An object of JSON."""
+    """A JSON object."""
 
     @property
     def allowed(self) -> str:

@@ -1,4 +1,4 @@
-"""JSON files of a checkpoint, read within a bound of size."""
+"""JSON files of a checkpoint, read up to a size limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["read_json", "read_text"]
 
 
 _MAX_BYTES = 4 * 2**20
-"""The largest file of the published models is an index of 120 kB."""
+"""The size limit: the largest file of the published models is an index of 120 kB."""
 
 
 def read_json(path: Path, most: int = _MAX_BYTES) -> dict[str, Any]:
@@ -51,13 +51,13 @@ def read_text(path: Path, most: int = _MAX_BYTES) -> str:
         raise CheckpointError(f"{path} cannot be read ({first_line(error)}).") from None
     size = path.stat().st_size
     raise CheckpointError(
-        f"{path} has {size:,} bytes, but a CogVideoX's has less than {most:,}."
+        f"{path} has {size:,} bytes, but CogVideoX models have less than {most:,}."
         " Download or copy it again."
     )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these pairs. Readers differ in which value of a repeated key they take."""
+    """The object of these pairs. A repeated key is refused: readers take different values of it."""
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -1,7 +1,7 @@
 """Checkpoints of other makes: what a folder that cogmagic does not run seems to be.
 
-Class names and channels: alibaba-pai's CogVideoX-Fun (VideoX-Fun), Netflix' VOID, TheDenk's
-ControlNets, ConsisID, zai-org's SAT files, and what finetrainers and diffusers' scripts write.
+Sources of class names, channels and files: alibaba-pai's CogVideoX-Fun (VideoX-Fun), Netflix's
+VOID, TheDenk's ControlNets, ConsisID, zai-org's SAT files, finetrainers and diffusers' scripts.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _BY_FILE = (
 
 
 _MOST_FILES = 2000
-"""How many files of a folder are looked at: it may be any folder of this machine."""
+"""The most files of a folder that are listed: it may be any folder on this machine."""
 
 
 def other_pipeline(label: str, pipeline: object) -> CheckpointError:
@@ -73,7 +73,7 @@ def other_pipeline(label: str, pipeline: object) -> CheckpointError:
     named = ", ".join(m.name for m in MODELS if not m.embedded)
     return CheckpointError(
         f"{label} holds a {pipeline!s:.80}, not a CogVideoX pipeline"
-        f" ({' or '.join(PIPELINES.values())}). Use one of --model {named}."
+        f" ({' or '.join(PIPELINES.values())}). Use --model with one of {named}."
     )
 
 
@@ -166,8 +166,8 @@ def no_pipeline(label: str, files: Collection[str], folder: Path | None = None) 
 
     Args:
         label: the folder or hub id.
-        files: the names of its files; of a folder, default those that `folder` has.
-        folder: the folder, if it is one of this machine.
+        files: the names of its files; if empty, those in `folder`.
+        folder: the folder, if it is on this machine.
     """
     files = files or (list(islice(_files_of(folder), _MOST_FILES)) if folder else ())
     why = f"{label} is not a diffusers pipeline: it has no model_index.json."
@@ -188,7 +188,7 @@ def no_pipeline(label: str, files: Collection[str], folder: Path | None = None) 
             f"{why} Point --model at the folder that holds transformer/, vae/, text_encoder/,"
             " tokenizer/ and scheduler/."
         )
-    return CheckpointError(f"{why} A CogVideoX one is {_use(nearest(label))}.")
+    return CheckpointError(f"{why} Use {_use(nearest(label))}.")
 
 
 def _component_make(folder: Path, label: str) -> str:

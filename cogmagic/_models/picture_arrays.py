@@ -1,4 +1,4 @@
-"""Arrays, tensors and nested lists as pictures of 8 bits: their shapes, dtypes and ranges."""
+"""Arrays, tensors and nested lists as 8-bit pictures: their shapes, dtypes and ranges."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _CHANNELS = (1, 2, 3, 4)
 """Grey, grey and alpha, RGB, RGBA."""
 
 _HALF_LEVEL = 0.5 / 255
-"""How far a float may be out of range: it is rounded to black or white all the same."""
+"""How far a float may be out of range: it still rounds to black or white."""
 
 _DARK = 4095
-"""The largest value of 16 bits up to which a picture is likelier one of 8, 10 or 12 bits."""
+"""A 16-bit picture that does not exceed this value is more likely one of 8, 10 or 12 bits."""
 
 _AT_ONCE = 2**20
-"""Numbers that are converted at once, as float32."""
+"""How many numbers are converted at once, as float32."""
 
 
 def is_array(value: object) -> bool:
@@ -38,11 +38,11 @@ def channels_last(value: Any, shown: str) -> Array:
     """The numbers as height × width × 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA).
 
     The array may be that, height × width, or channels × height × width; one more axis of length 1
-    may come first. Where the shape fits twice, channels are last in an array; in a tensor that is
-    an error.
+    may come first. Where channels could be first or last, an array has them last; a tensor is
+    refused.
 
     Raises:
-        RequestError: for other shapes, for what is not numbers, and for masked pixels.
+        RequestError: for other shapes, for values that are not numbers, and for masked pixels.
     """
     import numpy as np
 
@@ -81,7 +81,7 @@ def _as_numpy(value: Any, shown: str) -> tuple[Array, bool]:
     """`value` as an array, and whether it is a tensor of torch."""
     import numpy as np
 
-    torch = sys.modules.get("torch")  # not imported: then nobody has a tensor
+    torch = sys.modules.get("torch")  # a tensor cannot exist before it is imported
     tensor = torch is not None and isinstance(value, torch.Tensor)
     if np.ma.is_masked(value):
         raise RequestError(f"{shown} has masked pixels. Fill them: image.filled(0).")
@@ -106,11 +106,11 @@ def levels(values: Array, shown: str, white: int | None = None) -> Array:
     Args:
         values: bools, integers or floats; the last axis is the channel's if there are three.
         shown: what they are, for messages.
-        white: which integer is white, where that is known.
+        white: the integer that is white, where that is known.
 
     Raises:
-        RequestError: for numbers out of range, and where the range is in doubt: uint16 that does
-            not exceed 4095 but for black, other integers from 0 to 1.
+        RequestError: for numbers out of range, and where the range is in doubt: a picture that is
+            not black in uint16 up to 4095, or in other integers up to 1.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""A picture's colours: any mode of Pillow, profile and transparency, as sRGB of 8 bits on white."""
+"""A picture's colours: any mode of Pillow, profile and transparency, as 8-bit sRGB on white."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["in_rgb"]
 
 
 _STRIP = 2**20
-"""Pixels that are converted at once."""
+"""How many pixels are converted at once."""
 
 _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes of more than 8 bits, all of them grey."""
@@ -30,16 +30,16 @@ _SAMPLES = bytes(17 * (n >> shift & 15) for n in range(4096) for shift in (8, 4,
 """4096 colours, on which an ICC profile is compared with sRGB."""
 
 _ROUNDING = 2
-"""How far conversion from sRGB to sRGB changes a colour."""
+"""The most by which conversion from sRGB to sRGB changes a colour."""
 
 
 def in_rgb(image: Image.Image, shown: str, *, own: bool) -> Image.Image:
-    """The picture in sRGB on white: in modes of more than 8 bits by the rules of `levels`.
+    """The picture in 8-bit sRGB on white; deeper modes are converted by the rules of `levels`.
 
     Args:
         image: a loaded picture of any mode.
         shown: what it is, for messages.
-        own: whether `image` itself may be returned, if it is right as it is.
+        own: whether `image` itself may be returned, if nothing must be converted.
 
     Raises:
         RequestError: for values out of range.
@@ -68,7 +68,7 @@ def in_rgb(image: Image.Image, shown: str, *, own: bool) -> Image.Image:
 
 
 def _shallow(image: Image.Image, shown: str) -> Image.Image:
-    """The grey picture of 8 bits, of one with more bits."""
+    """An 8-bit grey picture from a deeper one."""
     import numpy as np
     from PIL import Image
 
@@ -87,9 +87,9 @@ def _shallow(image: Image.Image, shown: str) -> Image.Image:
 
 
 def _transparent_colour(image: Image.Image) -> Any:
-    """What Pillow notes of transparency beside the pixels, in the pixels' own scale; or None.
+    """The transparency that Pillow stores beside the pixels, in the pixels' own scale; or None.
 
-    In a PNG of 2, 4 or 16 bits, it is in that of the file.
+    For a PNG of 2, 4 or 16 bits, Pillow stores it in the file's scale.
     """
     noted = image.info.get("transparency")
     if isinstance(noted, tuple) and max(noted) > 255:
@@ -105,7 +105,7 @@ def _transparent_colour(image: Image.Image) -> Any:
 def _profile_transform(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
     """The conversion of the embedded ICC profile's colours to sRGB.
 
-    None for sRGB itself, so that its colours stay as they are; and without a valid profile.
+    None for sRGB itself, so that its colours do not change, and for a missing or invalid profile.
     """
     from PIL import Image, ImageChops, ImageCms
 
@@ -134,7 +134,7 @@ def _profile_transform(image: Image.Image) -> Callable[[Image.Image], Image.Imag
 
 
 def _fits(profiled: str, mode: str) -> bool:
-    """Whether a profile of one mode is about a picture of another: conversions keep profiles."""
+    """Whether a profile applies to a mode: a converted picture keeps its old mode's profile."""
     if profiled == "L":
         return mode in ("1", "L", "LA", "La")
     return mode == "CMYK" if profiled == "CMYK" else mode not in ("CMYK", "LAB")

@@ -1,4 +1,4 @@
-"""Pictures from a user: files, Pillow's images in any mode, and arrays, as RGB of 8 bits."""
+"""Pictures from a user: files, Pillow's images in any mode, and arrays, as 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _MOST_PIXELS = 2**26
 _ORIENTATION = 0x0112
 """The EXIF tag."""
 
-_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+_TRANSPOSES = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """For each EXIF orientation but 1, the ``PIL.Image.Transpose`` that undoes it."""
 
 
 def as_picture(image: Any) -> Image.Image:
-    """An RGB ``PIL.Image.Image`` of 8 bits, with white where the picture is transparent.
+    """An 8-bit RGB ``PIL.Image.Image``, with white where the picture is transparent.
 
-    It is turned by its EXIF orientation, and its colours are converted to sRGB by its ICC profile.
-    A picture of several frames counts as its first; a PIL image, as its current one.
+    It is rotated by its EXIF orientation, and its colours are converted to sRGB by its ICC profile.
+    Of a file with several frames the first is taken; of a PIL image, the current one.
 
     Args:
         image: a path; the bytes of an image file, or such a file, open for reading; a PIL image of
@@ -47,7 +47,7 @@ def as_picture(image: Any) -> Image.Image:
     from PIL import Image
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of metadata; under "error" they would be raised
+        warnings.simplefilter("ignore")  # Pillow's, about metadata; "error" would raise them
         if isinstance(image, Image.Image):
             return _converted(image, "The image")
         if isinstance(image, str | os.PathLike):
@@ -78,10 +78,10 @@ def _from_path(given: str | os.PathLike[Any]) -> Image.Image:
         raise RequestError(f"{shown} is not a usable path ({first_line(error)}).") from None
     if stat.S_ISDIR(info.st_mode):
         raise RequestError(f"{shown} is a folder, not an image. Name a file in it.")
-    if not stat.S_ISREG(info.st_mode):  # reading it could wait for ever
+    if not stat.S_ISREG(info.st_mode):  # reading it could block for ever
         raise RequestError(f"{shown} is a pipe or a device, not an image. Name a file.")
     if info.st_size == 0:
-        raise RequestError(f"{shown} is not an image: the file is empty (0 bytes).")
+        raise RequestError(f"{shown} is not an image: the file is empty (0 bytes). Copy it again.")
     try:
         opened = file.open("rb")
     except OSError as error:
@@ -106,7 +106,7 @@ def _from_file(file: Any, shown: str) -> Image.Image:
         raise RequestError(
             f"{shown} is too large ({first_line(error).rstrip('.')}). Shrink it."
         ) from None
-    except Exception as error:  # Pillow's readers raise what a damaged file leads to
+    except Exception as error:  # Pillow's readers raise many types for damaged files
         raise _unreadable(shown, error) from None
     with opened:
         return _converted(opened, shown, own=True)
@@ -115,7 +115,7 @@ def _from_file(file: Any, shown: str) -> Image.Image:
 def _unreadable(shown: str, error: Exception) -> RequestError:
     return RequestError(
         f"{shown} cannot be read ({first_line(error).rstrip('.')})."
-        " Open it again, or save it anew as PNG or JPEG."
+        " Open it again, or save it again as PNG or JPEG."
     )
 
 
@@ -136,33 +136,33 @@ def _check_pixels(width: int, height: int, shown: str) -> None:
     if width * height > _MOST_PIXELS:
         raise RequestError(
             f"{shown} is too large: {width}×{height} are {width * height / 1e6:.0f} million pixels,"
-            f" the most are {_MOST_PIXELS / 1e6:.0f} million. Shrink it."
+            f" but at most {_MOST_PIXELS / 1e6:.0f} million may be given. Shrink it."
         )
 
 
 def _converted(image: Image.Image, shown: str, *, own: bool = False) -> Image.Image:
-    """An RGB image of any PIL image, which is only loaded; a new one, if it is not our `own`."""
+    """An RGB copy of a PIL image, which is only loaded; the image itself if it is our `own`."""
     _check_pixels(*image.size, shown)
     if image.format == "EPS":  # Pillow would start Ghostscript
         raise RequestError(f"{shown} is PostScript, not an image. Save it as PNG.")
     try:
         image.load()
-        turn = _turn(image)
+        transpose = _transpose(image)
         colours = in_rgb(image, shown, own=own)
     except RequestError:
         raise
     except Exception as error:  # closed, truncated, damaged: of many types
         raise _unreadable(shown, error) from None
-    colours.info = {}  # the profile and the transparency of the picture it was
-    return colours if turn is None else colours.transpose(turn)
+    colours.info = {}  # its profile and transparency are those of the original
+    return colours if transpose is None else colours.transpose(transpose)
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What undoes the EXIF orientation of a loaded image."""
+def _transpose(image: Image.Image) -> Image.Transpose | None:
+    """The operation that undoes the EXIF orientation of a loaded image."""
     from PIL import Image
 
     with suppress(Exception):  # a damaged EXIF block
         orientation = image.getexif().get(_ORIENTATION)
-        if orientation in _TURNS:
-            return Image.Transpose(_TURNS[orientation])
+        if orientation in _TRANSPOSES:
+            return Image.Transpose(_TRANSPOSES[orientation])
     return None

@@ -1,8 +1,8 @@
 """Plain weights: floating-point numbers that are the weights themselves, without scales.
 
-The loaders take a tensor of any type for weights and drop the scales beside it, silently: fp8
-numbers then stand for themselves (448 where the weight is 0.2), and int8 numbers likewise. Loading
-with scales is not supported yet, so whatever needs them is refused.
+The loaders accept tensors of any type as weights, and silently drop the scales beside them: fp8
+numbers are then used unscaled (448 where the weight is 0.2), and so are int8 numbers. Loading with
+scales is not supported yet, so whatever needs them is refused.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def check_plain(folder: Path) -> None:
 
 
 def _difference(weights: Weights) -> str:
-    """How the weights differ from plain ones, in words; empty if they are plain."""
+    """How the weights differ from plain ones, for the message; empty if they are plain."""
     dtypes = {name: tensor.dtype for name, tensor in weights.tensors.items()}
     odd = [name for name, dtype in dtypes.items() if dtype not in _PLAIN]
     if not odd and _FP8.isdisjoint(dtypes.values()):
@@ -78,7 +78,7 @@ def _difference(weights: Weights) -> str:
         kinds = " and ".join(sorted({dtypes[name] for name in odd}))
         parts.append(f"{kinds} tensors ({len(odd):,}: {examples(odd, 2)})")
     if scales:
-        parts.append(f"scales and the like ({len(scales):,}: {examples(scales, 2)})")
+        parts.append(f"scales and similar tensors ({len(scales):,}: {examples(scales, 2)})")
     if _COMFY_METADATA in weights.metadata:
         parts.append(f"{_COMFY_METADATA} in the metadata")
     if not parts:

@@ -87,18 +87,18 @@ def check_not_quantised(
     else:
         return
     package = _PACKAGES.get(method.partition("_")[0], _PACKAGES.get(method))
-    by = f" by the package {package}" if package else ""
+    by = f", from the package {package}" if package else ""
     instead = nearest(label)
     raise CheckpointError(
         f"{label}: its {component or 'pipeline'} is quantised with {method}{by} ({reason})."
-        " cogmagic loads no quantised checkpoints, whether the package is installed or not. Use"
-        f" one that is not quantised, such as --model {instead.name} ({instead.source}); --fp8"
-        " stores its transformer in 8 bits."
+        " cogmagic does not load quantised checkpoints, even if the package is installed. Use one"
+        f" that is not quantised, such as --model {instead.name} ({instead.source}); --fp8 stores"
+        " its transformer in 8 bits."
     )
 
 
 def _method(settings: object) -> str:
-    """The method of a quantisation configuration, as far as it can be known."""
+    """The name of a quantisation configuration's method, for the message."""
     if not isinstance(settings, Mapping):
         return f"{reprlib.repr(settings):.40}"
     method = settings.get("quant_method") or settings.get("quant_backend")

@@ -1,4 +1,4 @@
-"""The tokenizer of a checkpoint against its text encoder: no token beyond the vocabulary."""
+"""A check of a checkpoint's tokenizer against its text encoder: no token beyond the vocabulary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_tokenizer"]
 
 
 _MAX_BYTES = 16 * 2**20
-"""The largest tokenizer: T5's ``tokenizer.json`` has 2.4 MB."""
+"""The size limit of a tokenizer's file: T5's ``tokenizer.json`` has 2.4 MB."""
 
 
 def check_tokenizer(folder: Path, label: str) -> None:
@@ -39,13 +39,13 @@ def check_tokenizer(folder: Path, label: str) -> None:
     if tokens > vocabulary:
         raise CheckpointError(
             f"{label}: tokenizer/{file.name} has {tokens:,} tokens, but text_encoder/config.json"
-            f" sets vocab_size to {vocabulary:,}: they are of different models. Download or copy"
+            f" sets vocab_size to {vocabulary:,}: they belong to different models. Download or copy"
             " both again."
         )
 
 
 def _added(name: str, content: dict[str, Any]) -> int:
-    """How many tokens there are with those that a JSON file beside the vocabulary adds by id.
+    """The number of tokens that the ids in a JSON file beside the vocabulary require.
 
     Raises:
         CheckpointError: for values that no tokenizer has.
@@ -58,8 +58,8 @@ def _added(name: str, content: dict[str, Any]) -> int:
     wrong = next((k for k in added if not k.isdecimal() or len(k) > 9), None)
     if wrong is not None:
         raise CheckpointError(
-            f"{name} adds a token with the id {wrong!r:.40} in added_tokens_decoder, which is no"
-            " whole number. Download or copy it again."
+            f"{name} adds a token with the id {wrong!r:.40} in added_tokens_decoder, which is not a"
+            " whole number below 1,000,000,000. Download or copy it again."
         )
     tokens = (token | {"id": int(key)} for key, token in added.items() if isinstance(token, dict))
     return max(map(_id_of, tokens), default=-1) + 1
@@ -67,10 +67,10 @@ def _added(name: str, content: dict[str, Any]) -> int:
 
 @lru_cache(maxsize=16)
 def _tokens(file: Path, size: int, _changed: int) -> int:
-    """How many tokens a tokenizer has; the sentinels of T5's training aside."""
+    """The number of a tokenizer's tokens, without the sentinels of T5's training."""
     if size > _MAX_BYTES:
         raise CheckpointError(
-            f"{file} has {size:,} bytes, but a CogVideoX's has less than {_MAX_BYTES:,}."
+            f"{file} has {size:,} bytes, but CogVideoX models have less than {_MAX_BYTES:,}."
             " Download or copy it again."
         )
     if file.suffix == ".model":
@@ -102,6 +102,6 @@ def _pieces(file: Path) -> int:
         return int(SentencePieceProcessor(model_file=str(file)).vocab_size())
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{file} is no vocabulary of sentencepiece ({first_line(error)})."
+            f"{file} is not a SentencePiece vocabulary ({first_line(error)})."
             " Download or copy it again."
         ) from None

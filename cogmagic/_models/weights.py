@@ -1,4 +1,4 @@
-"""Weight files of a checkpoint: which ones the loaders take, and the tensors that they hold.
+"""Weight files of a checkpoint: those that the loaders take, and the tensors in them.
 
 Files are judged by their headers, read by safetensors' own reader, which checks a header and the
 file's length against it. No weights are read and torch is not imported.
@@ -82,7 +82,7 @@ def _index(folder: Path, component: str) -> Path | None:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """The file of each tensor, by an index of shards."""
+    """The file of each tensor, according to an index of shards."""
     files = read_json(index).get("weight_map", {})
     names = list(files.values()) if isinstance(files, dict) else [None]
     if not names or not all(_is_file_name(n) for n in names):
@@ -199,7 +199,7 @@ def _check_index(index: Path, tensors: Mapping[str, StoredTensor]) -> None:
     """Refuse an index that does not describe its files, or lacks what the loaders read."""
     if absent := sorted(_weight_map(index).keys() - tensors.keys()):
         raise CheckpointError(
-            f"{index} names tensors that none of its files holds: {len(absent):,} in all, such as"
+            f"{index} names {len(absent):,} tensors that none of its files holds, such as"
             f" {absent[0]:.120}. Download or copy the folder again."
         )
     if not isinstance(read_json(index).get("metadata"), dict):

@@ -92,8 +92,8 @@ HUGE = {ROTARY: False, "sample_frames": 1024, "sample_width": 512, "sample_heigh
         ("transformer", {"patch_size_t": 0}, "to 0, but CogVideoX models have null or 2"),
         ("transformer", {"ofs_embed_dim": 256}, "to 256 and time_embed_dim to 512"),
         ("transformer", {"ofs_embed_dim": 512}, "only image-to-video models have"),
-        ("transformer", {"sample_height": 61}, "need an even number"),
-        ("transformer", HUGE, "a table of .* positions"),
+        ("transformer", {"sample_height": 61}, "which must be even"),
+        ("transformer", HUGE, "a table of positions with .* values"),
         ("transformer", {ROTARY: False, "num_attention_heads": 1, "attention_head_dim": 24}, "16"),
         ("transformer", {ROTARY: False, ROTARY.replace("rotary", "learned"): True}, "without use_"),
         ("vae", {"block_out_channels": [128, 256, 512]}, r"to \[128, 256, 512\], .*a list of 4"),
@@ -108,7 +108,7 @@ HUGE = {ROTARY: False, "sample_frames": 1024, "sample_width": 512, "sample_heigh
         ("text_encoder", {"vocab_size": 10**12}, "have 32128"),
         ("text_encoder", {"vocab_size": 1}, "eos_token_id to 1, but vocab_size to 1"),
         ("text_encoder", {"num_labels": 10**9}, "num_labels to 1000000000"),
-        ("text_encoder", {"hidden_size": 8192}, "its second name hidden_size to 8,192"),
+        ("text_encoder", {"hidden_size": 8192}, "its alias hidden_size to 8,192"),
         ("text_encoder", {"dense_act_fn": "relu"}, "relu, but feed_forward_proj to gated-gelu"),
         ("text_encoder", {"layer_norm_epsilon": 0}, "have 1e-06"),
         ("text_encoder", {"relative_attention_max_distance": 8}, "32 and 128"),
@@ -180,7 +180,7 @@ def test_unknown_keys_and_missing_ones_pass(tmp_path: Path) -> None:
         (b"[" * 10**6, "maximum recursion depth"),
         (b'{"num_layers": ' + b"[" * 900 + b"]" * 900 + b"}", r"num_layers to \[\[\[|recursion"),
         (b'{"num_layers": ' + b"9" * 10**5 + b"}", "Exceeds the limit"),
-        (b'{"a": "' + b"a" * 5 * 2**20 + b'"}', "has 5,242,889 bytes, but a CogVideoX's has less"),
+        (b'{"a": "' + b"a" * 5 * 2**20 + b'"}', "has 5,242,889 bytes, but CogVideoX models have"),
     ],
     ids=["empty", "list", "text", "BOM", "UTF-16", "twice", "deep", "nested", "long", "big"],
 )
@@ -259,4 +259,4 @@ def test_tokenizer_of_another_model_is_refused(toy: Path, tmp_path: Path) -> Non
     refused("tokenizer.json has no vocabulary")
     (folder / "tokenizer" / "tokenizer.json").unlink()
     (folder / "tokenizer" / "spiece.model").write_bytes(b"\x0a\xff\xff")
-    refused("is no vocabulary of sentencepiece")
+    refused("is not a SentencePiece vocabulary")

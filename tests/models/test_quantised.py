@@ -54,7 +54,7 @@ def test_other_marks_of_quantisation_are_known(tmp_path: Path) -> None:
     folder = write_published(tmp_path, "5b", vae={"quantization_config": None})
     assert identify(folder, "a/b", has_weights=False).name == "5b"
     (folder / "transformer" / "quanto_qmap.json").write_text("{}")
-    assert "quanto by the package optimum-quanto (transformer/quanto_qmap.json)" in refusal(folder)
+    assert "from the package optimum-quanto (transformer/quanto_qmap.json)" in refusal(folder)
     write_published(folder, "5b", text_encoder={"load_in_8bit": True})
     (folder / "transformer" / "quanto_qmap.json").unlink()
     assert "its text_encoder is quantised with bitsandbytes" in refusal(folder)
@@ -80,4 +80,4 @@ def test_text_encoder_saved_with_a_method_of_transformers_is_named(
     config = transformers.T5Config.from_pretrained(folder / "text_encoder")
     config.quantization_config = getattr(transformers, name)(**options)
     config.save_pretrained(folder / "text_encoder")
-    assert f"by the package {package} (quantization_config in text_encoder/" in refusal(folder)
+    assert f", from the package {package} (quantization_config in text_encoder/" in refusal(folder)

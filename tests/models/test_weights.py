@@ -90,7 +90,7 @@ LAYOUTS = {
     "comfy old": (beside("*.scale_weight", "*.scale_input"), "those of ComfyUI: scales .*2: "),
     "comfy new": (beside("*.weight_scale", "*.comfy_quant"), "those of ComfyUI: scales"),
     # compressed-tensors, ModelOpt, FBGEMM and transformers' fine-grained fp8.
-    "weight_scale": (beside("*.weight_scale"), "plain weights: scales and the like .1: "),
+    "weight_scale": (beside("*.weight_scale"), "plain weights: scales and similar tensors .1: "),
     "two scales": (beside("*.weight_scale_2", "*.input_scale"), "plain weights: scales"),
     "inverse": (beside("*.weight_scale_inv"), "plain weights: scales"),
     "scales of e5m2": (beside("*.weight_scale", of="float8_e5m2"), "plain weights: scales"),
@@ -164,7 +164,7 @@ def test_index_that_does_not_describe_its_files_is_refused(copy: Path, component
         del shards[0][min(shards[0])]
 
     shard_weights(copy, component, absent)
-    with pytest.raises(CheckpointError, match="names tensors that none of its files holds: 1 in"):
+    with pytest.raises(CheckpointError, match="names 1 tensors that none of its files holds"):
         check_folder(copy)
 
 

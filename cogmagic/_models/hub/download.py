@@ -56,8 +56,8 @@ def cached_folder(model: Model) -> Path | None:
     """The complete checkpoint in the local cache, under any of the model's ids, or None.
 
     Raises:
-        CheckpointError: when it has values or weights that cogmagic does not run, which another
-            download would not change.
+        CheckpointError: when it has values or weights that cogmagic does not run: another download
+            would bring the same.
     """
     for repo_id in (model.source, *model.also):
         folder = main_snapshot(repo_id)

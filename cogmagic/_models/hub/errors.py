@@ -18,7 +18,7 @@ _RETRY = "run it again: the download resumes where it stopped. Or give --model a
 
 @contextmanager
 def explained(repo_id: str) -> Iterator[None]:
-    """Raise the hub client's errors as one line; silence its telemetry, bars and log."""
+    """Raise the hub client's errors as one line; silence its telemetry, progress bars and log."""
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
         disable_progress_bars,

@@ -1,8 +1,8 @@
-"""The hub client's own switches, on in cogmagic's calls alone.
+"""The hub client's own switches, turned on for cogmagic's calls only.
 
-The client reads them from its module of constants at every call. While cogmagic makes one, the
-constant is an object that is true in the calling context only, so that other threads of the kernel
-see the value that they had; afterwards the constant is what it was.
+The client reads them from its module of constants at every call. During cogmagic's calls the
+constant is an object that is true in the calling context only: other threads of the kernel see the
+previous value, which is restored afterwards.
 """
 
 from __future__ import annotations
@@ -79,6 +79,6 @@ def _installed(name: str) -> Iterator[None]:
     finally:
         with _lock:
             switch.users -= 1
-            # Unless the person has set the constant meanwhile.
+            # Unless the user has set the constant meanwhile.
             if not switch.users and getattr(constants, name) is switch:
                 setattr(constants, name, switch.value)

@@ -66,7 +66,7 @@ def test_repository_is_refused_before_its_weights_are_downloaded(
         ("pytorch_lora_weights.safetensors", "a LoRA"),
         ("transformer_i2v/1/mp_rank_00_model_states.pt vae/3d-vae.pt", "SAT weights"),
         ("CogVideoX-Fun-V1.5/model_index.json", "that folder of a local copy"),
-        ("README.md", "A CogVideoX one is --model 5b"),
+        ("README.md", "it has no model_index.json. Use --model 5b"),
     ],
 )
 def test_repository_without_an_index_is_named(
