@@ -181,9 +181,9 @@ def _is_valid(probe: object) -> bool:
     """Whether a probe has all rates, each plausible for hardware."""
     if not isinstance(probe, dict) or probe.keys() != set(_AMOUNTS):
         return False
-    if not all(type(v) in (int, float) and v for v in probe.values()):
-        return False
     least, most = _PLAUSIBLE
+    if not all(type(v) in (int, float) and 0 < v < most for v in probe.values()):
+        return False  # also a whole number that is too large for a float
     # The seconds of a tensor become the rate of a tensor of 1 MB.
     rates = (1e6 / v if n == "tensor" else v for n, v in probe.items())
     return all(least < rate < most for rate in rates)

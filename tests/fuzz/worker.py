@@ -27,7 +27,7 @@ _PATIENCE = 120.0
 
 @dataclass
 class Outcome:
-    """What became of a reader's inputs."""
+    """The outcome of a reader's inputs."""
 
     inputs: int = 0
     passed: int = 0

@@ -42,7 +42,7 @@ def test_damaged_rates_file_is_ignored(tmp_path: Path, damage: str) -> None:
     (file,) = tmp_path.iterdir()
     [(key, [sound])] = json.loads(file.read_text()).items()
     for name in ("disk", "locked", "decode", "tensor", "mapping"):
-        for value in (0, None, "x", True, float("nan"), 1e300):
+        for value in (0, None, "x", True, float("nan"), 1e300, 10**400, -1):
             file.write_text(json.dumps({key: [sound | {name: value}]}))
             assert probed_rates(gpu, tmp_path) is None
     file.write_text(damage.replace("GPU", key))
