@@ -183,3 +183,47 @@ def test_request_is_shown_and_compared_without_its_picture() -> None:
     with_image = request("5b-i2v", seed=1)
     assert "inputs" not in repr(with_image)
     assert with_image == request("5b-i2v", seed=1, image=Image.new("RGB", (64, 48), "black"))
+
+
+ODD: dict[str, Any] = {
+    "negative_prompt": "blurry",
+    "width": 640,
+    "height": 384,
+    "num_frames": 25,
+    "num_inference_steps": 7,
+    "guidance_scale": 20,
+    "seed": 2**64 - 1,
+    "scheduler": "ddim",
+    "fps": 120,
+    "dtype": "float16",
+    "truncate": True,
+}
+
+
+def test_checked_request_is_the_same_request() -> None:
+    odd = request("5b", **ODD)
+    assert odd.checked() == odd
+    assert {name: getattr(odd, name) for name in ODD} == ODD
+    assert request("5b", guidance_scale=1).checked().guidance_scale == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"negative_prompt": 5}, "The negative prompt must be text, not int"),
+        ({"width": 641}, "Nearest: --size"),
+        ({"num_frames": 26}, "Nearest: --num-frames 25"),
+        ({"num_inference_steps": 0}, "Nearest: 1."),
+        ({"guidance_scale": 20.5}, "guidance_scale is 20.5, but must be 1 (no guidance) to 20;"),
+        ({"seed": "1"}, "seed='1' is not a whole number."),
+        ({"seed": -1}, "seed is -1, but must be 0 to 2^64 - 1. Nearest: 0."),
+        ({"seed": 2**64}, f"Nearest: {2**64 - 1}."),
+        ({"scheduler": "euler"}, "Unknown scheduler 'euler'"),
+        ({"fps": 121}, "fps is 121, but must be 1 to 120. Nearest: 120."),
+        ({"dtype": "float8"}, "Unknown dtype 'float8'"),
+    ],
+)
+def test_request_changed_by_replace_is_checked_again(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError) as refusal:
+        replace(request("5b"), **changes).checked()
+    assert message in str(refusal.value)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import cogmagic
-from cogmagic import Machine
+from cogmagic import Machine, Request
 from cogmagic._machine.ram import Ram
+from cogmagic._models.find import find_model
 from cogmagic._planning.plan_json import as_json
+from tests.helpers.past_runs import RUN
 from tests.helpers.plans import five, plan
 
 
@@ -118,3 +121,24 @@ def test_refusal_offers_a_try_where_only_vram_lacks() -> None:
     assert "lacks 1.45 GiB of VRAM" in refusals[0]
     assert "GiB of RAM" in refusals[1]
     assert "To try anyway" not in refusals[1]
+
+
+def test_plan_names_the_source_of_its_times() -> None:
+    machine = Machine.of("RTX 4090")
+    assert machine.rates is not None
+    probed = replace(machine, rates=replace(machine.rates, source="probe"))
+    unknown = replace(machine, rates=None)
+    assert plan(five(), probed).times == "from a probe of this GPU"
+    assert plan(five(), replace(probed, past=(RUN,))).times == (
+        "from a probe of this GPU, and past runs"
+    )
+    assert plan(five(), unknown).times == (
+        "unknown: this GPU is in no table, and has not been probed yet"
+    )
+    assert plan(five(), Machine()).times == ""
+
+
+def test_unknown_architecture_has_no_candidates_on_a_cpu(toy: Path) -> None:
+    request = Request.of("a circle", find_model(str(toy)))
+    assert plan(request, Machine(), folder=toy).candidates == ()
+    assert plan(request, Machine(), folder=toy, download=1).candidates
