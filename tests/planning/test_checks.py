@@ -7,6 +7,8 @@ import pytest
 import cogmagic
 from cogmagic import Machine, Request, TierError
 from cogmagic._models.catalog import MODELS
+from cogmagic._planning.checks import check_options
+from cogmagic._planning.memory_options import MemoryOptions
 from tests.helpers.plans import machine, plan
 
 
@@ -35,3 +37,10 @@ def test_a_tier_that_the_machine_cannot_do_is_refused(tier: str, where: Machine,
         plan(Request.of("a circle", TINY), where, tier=tier)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_savings_are_checked_against_the_requested_tier_before_planning() -> None:
+    two = Machine.of("2x RTX 3060")
+    check_options(MemoryOptions.of(tier="stream", fp8=True), two)
+    with pytest.raises(TierError, match="'balanced' does not work with --fp8"):
+        check_options(MemoryOptions.of(tier="balanced", fp8=True), two)

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cogmagic import Machine
 from cogmagic._machine.history import PastRun
 from cogmagic._planning.correction import Correction, Situation, memory_correction, speed_correction
 from tests.helpers.past_runs import RUN
+from tests.helpers.plans import five, plan, ran
 
 
 def runs(*ratios: float) -> list[PastRun]:
@@ -147,3 +149,22 @@ def test_runs_of_another_model_count_from_a_substantial_step_on() -> None:
     (run,) = memory(1.5, model="2b")
     for step, count in ((None, 0), (0.04, 0), (0.05, 1)):
         assert memory_correction([replace(run, predicted_step=step)], HERE).runs == count
+
+
+def test_memory_is_learned_whatever_the_source_of_the_rates() -> None:
+    probed = memory(1.1, rates="probe")
+    assert memory_correction(probed, HERE).runs == 1
+    assert speed_correction(runs(3), replace(HERE, rates="datasheet")).runs == 1
+    datasheet = replace(HERE, rates="datasheet")
+    assert speed_correction([replace(runs(3)[0], rates="probe")], datasheet).runs == 0
+
+
+def test_run_in_the_same_dtype_counts_more_in_the_next_plan() -> None:
+    machine = Machine.of("RTX 4090")
+    fresh = plan(five(), machine)
+    assert fresh.step_seconds is not None
+    slower = [
+        plan(five(), replace(machine, past=(ran(fresh, 1.2, dtype=dtype),))).step_seconds
+        for dtype in ("bfloat16", "float16")
+    ]
+    assert slower[0] > slower[1] > fresh.step_seconds
