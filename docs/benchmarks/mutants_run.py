@@ -26,8 +26,10 @@ __all__ = ["Baseline", "baseline", "killer", "warm_up"]
 
 ROOT = Path(__file__).parents[2]
 TESTS = (
-    *("tests/planning", "tests/tiers", "tests/footprint", "tests/measured", "tests/api"),
-    *("tests/models", "--ignore=tests/models/hub"),
+    *("tests/planning", "tests/measured", "tests/api/test_plan.py"),
+    *(f"tests/tiers/test_{name}.py" for name in ("balanced", "needs", "new_tier", "registry")),
+    *("tests/tiers/test_stream.py", "tests/session/test_first_plan.py"),
+    *(f"tests/models/test_{name}.py" for name in ("aliases", "find", "request", "tiling")),
 )
 _OPTIONS = ("-qx", "-p", "no:cacheprovider", "-m", "not gpu and not slow", "--hypothesis-seed=0")
 _MEMORY = 6 * 2**30
