@@ -82,7 +82,7 @@ class OutOfMemoryError(CogMagicError):
 
 
 class NonFiniteError(CogMagicError):
-    """A run that computed NaN or infinity, of which no video can be made."""
+    """A run that computed NaN or infinity, from which no video can be made."""
 
 
 class DeviceError(CogMagicError):

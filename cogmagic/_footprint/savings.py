@@ -105,7 +105,7 @@ NO_SAVINGS = Savings()
 def why_not_lean(folder: Path) -> str:
     """Why ``--lean-decode`` does not apply to the VAE of a checkpoint; empty if it does.
 
-    The catalogue's VAE is known. Any other is built without weights, which needs torch.
+    It applies to the catalogue's VAE. Any other is built without weights, which needs torch.
     """
     configs = configs_of(folder)
     if same(configs) is not None and configs["vae"].get("act_fn", "silu") == "silu":

@@ -25,7 +25,7 @@ _FORMS = frozenset({"sxm", "pcie", "nvl", "dgx", "spark", "jetson", "agx", "nx",
 
 
 _WORDS = frozenset({"spark", "orin", "thor"})
-"""Names of cards that have no number."""
+"""Words that name a card without a number."""
 
 
 _NOISE = _FORMS | {
@@ -55,8 +55,8 @@ def find_card(name: str) -> Card:
     """
     words, sizes = _kinds(name), _sizes(name)
     has_number = any(c.isdigit() for word in words for c in word)
-    names_one = has_number or words & _WORDS  # not just "RTX" or "Laptop"
-    matches = [c for c in CARDS if names_one and words <= _kinds(c.name)]
+    is_name = has_number or words & _WORDS  # not just "RTX" or "Laptop"
+    matches = [c for c in CARDS if is_name and words <= _kinds(c.name)]
     if not matches:
         card = card_for(name, None)
         extra = words - _kinds(card.name) - _NOISE if card else frozenset()

@@ -24,7 +24,7 @@ class Card:
     bandwidth: float
     """GB/s (10⁹ bytes) of the device's own memory."""
     unified: bool = False
-    """Whether its memory is the host's; `vram` is all of it then."""
+    """Whether its memory is the host's; `vram` is then all of it."""
 
     @property
     def host_rate(self) -> float:
@@ -165,10 +165,10 @@ CARDS: tuple[Card, ...] = (
         RTX PRO 6000 Blackwell | 97887 | 503.8 | 1792
         """,
     ),
-    # Integrated GPUs, with what their system reports of the published memory (128 GB and so on),
-    # and a link that stands for copies within it. DGX Spark and Jetson datasheets (Orin Nano in its
-    # Super mode): Orin's dense 16-bit rate is a quarter of its GPU's sparse 8-bit one; Thor's and
-    # GB10's are a sixteenth of the sparse 4-bit one, as GeForce's.
+    # Integrated GPUs: the memory that their systems report of the published size (128 GB and so
+    # on), and a link that stands for copies within it. From the DGX Spark and Jetson datasheets
+    # (Orin Nano in its Super mode): Orin's dense 16-bit rate is a quarter of its GPU's sparse 8-bit
+    # one; Thor's and GB10's are a sixteenth of the sparse 4-bit one, like GeForce's.
     *_cards((8, 7), (4, 16), "Jetson AGX Orin 64GB | 62842 | 42.5 | 204.8", unified=True),
     *_cards((8, 7), (4, 16), "Jetson AGX Orin 32GB | 30697 | 27 | 204.8", unified=True),
     *_cards((8, 7), (4, 16), "Jetson Orin NX 16GB | 15656 | 15 | 102.4", unified=True),

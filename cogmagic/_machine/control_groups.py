@@ -1,9 +1,9 @@
-"""Memory limits of this process's control groups, versions 1 and 2, as files of the kernel.
+"""Memory limits of this process's control groups, versions 1 and 2, from the kernel's files.
 
 The files are described in the kernel's ``admin-guide/cgroup-v2.rst`` and
 ``admin-guide/cgroup-v1/memory.rst``; ``/proc/self/mountinfo`` in proc(5) and cgroup_namespaces(7).
-Every ancestor may set a limit, and some may be hidden from a container. Whatever is missing,
-malformed or not readable sets none.
+Every ancestor may set a limit, and some may be hidden from a container. A file that is missing,
+malformed or unreadable sets none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class GroupMemory:
     limit: int | None = None
     """The smallest limit of any group."""
     left: int | None = None
-    """What the group that is nearest to its limit can still take."""
+    """Memory that the group nearest to its limit can still take."""
     swap: int | None = None
     """Swap that the groups can still take when their memory is full."""
 
@@ -51,8 +51,8 @@ def group_memory(root: Path = Path("/"), *, own: int = 0) -> GroupMemory:
     """The limits of all groups of this process together.
 
     Args:
-        root: of the file system with ``proc/self`` and the mounted hierarchies.
-        own: bytes of this process, as what a group uses where its usage cannot be read.
+        root: root of the file system with ``proc/self`` and the mounted hierarchies.
+        own: bytes of this process, which count as a group's usage where that cannot be read.
     """
     read = {1: _version_1, 2: _version_2}
     groups = [read[version](folder, own) for version, folder in _groups(root)]
@@ -66,8 +66,8 @@ def group_memory(root: Path = Path("/"), *, own: int = 0) -> GroupMemory:
 def _version_2(folder: Path, own: int) -> GroupMemory:
     """The limits of one group.
 
-    ``memory.high`` counts as a limit, although no process is killed there: above it they are
-    throttled so much that a run would hardly go on.
+    ``memory.high`` counts as a limit, although no process is killed for exceeding it: above it,
+    processes are throttled so much that a run would barely progress.
     """
     limit = _least(_number(folder / name) for name in ("memory.max", "memory.high"))
     usage = _number(folder / "memory.current")
@@ -125,10 +125,10 @@ def _groups(root: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _visible(path: str, mounts: list[_Mount]) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Where the hierarchy is mounted, and the names of the groups that lead down to `path`.
+    """Where the hierarchy is mounted, and the names of the groups down to `path`.
 
-    A mount that does not contain it, as where a container sees the host's path or the group is
-    outside its namespace (``/../``), still shows the nearest limit at its root.
+    A mount may not contain `path`: a container may see the host's path, or the group may be outside
+    its namespace (``/../``). The mount's root then still has the nearest limit.
     """
     group = PurePosixPath(path)
     inside = [m for m in mounts if group.is_relative_to(m.root)]
@@ -139,7 +139,7 @@ def _visible(path: str, mounts: list[_Mount]) -> Iterator[tuple[Path, tuple[str,
 
 
 def _mounts(root: Path) -> list[_Mount]:
-    """The mounted hierarchies that can limit memory; those of all distributions if not listed."""
+    """The mounted hierarchies that can limit memory; the usual mount points if none is listed."""
     mounts = []
     for line in _lines(root / "proc/self/mountinfo"):
         mount, _, file_system = line.partition(" - ")
@@ -155,7 +155,7 @@ def _mounts(root: Path) -> list[_Mount]:
 
 
 def _unescaped(name: str) -> str:
-    """A path of ``mountinfo``, where a space is a backslash and its octal code."""
+    """A path of ``mountinfo``, in which a space is a backslash and its octal code."""
     return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), name)
 
 
@@ -166,18 +166,18 @@ def _stat(folder: Path) -> dict[str, int]:
 
 
 def _number(path: Path) -> int | None:
-    """The amount in a file; None where there is none, as in ``max``."""
+    """The amount in a file; None for no number, such as ``max``."""
     text = "".join(_lines(path)).strip()
     return _limit(int(text)) if text.isdecimal() and len(text) < 30 else None
 
 
 def _limit(nbytes: int | None) -> int | None:
-    """None for what version 1 has as unlimited: 2**63, rounded down to a page of any size."""
+    """The limit; None for version 1's "unlimited", 2**63 rounded down to a page of any size."""
     return nbytes if nbytes is not None and nbytes < _UNLIMITED else None
 
 
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-    except (OSError, ValueError):  # absent, not readable, or no name of a file
+    except (OSError, ValueError):  # absent, unreadable, or not a file name
         return []

@@ -1,7 +1,7 @@
-"""Devices as the CUDA driver numbers them, asked in a short-lived process, or as torch does.
+"""Devices in the CUDA driver's order, from a short-lived process that asks it, or from torch.
 
-Initialising the driver in this process would fix ``CUDA_VISIBLE_DEVICES`` and break forks. Neither
-process creates a CUDA context.
+Initialising the driver in this process would fix ``CUDA_VISIBLE_DEVICES`` and break forks. No CUDA
+context is created.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0:
 
 @dataclass(frozen=True)
 class DriverDevice:
-    """What the driver reports of a device."""
+    """A device as the driver reports it."""
 
     uuid: str
     """In hexadecimal, without dashes."""

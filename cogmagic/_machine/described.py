@@ -46,8 +46,8 @@ def described_gpus(
     integrated = [c.name for c in cards if c.unified]
     if len(integrated) > 1:
         raise RequestError(
-            f"--gpu {gpus!r:.80} names {len(integrated)} integrated GPUs; a machine has one."
-            f" Nearest: --gpu {integrated[0]!r}."
+            f"--gpu {gpus!r:.80} names {len(integrated)} integrated GPUs, but a machine has one."
+            f" Use --gpu {integrated[0]!r}."
         )
     described = []
     for index, card in enumerate(cards):
@@ -68,7 +68,7 @@ def described_gpus(
 
 
 def described_ram(gpus: Sequence[Gpu], ram: float | None) -> Ram:
-    """Host memory of `ram` GiB; of a unified GPU as much as it has, if that is less or not given.
+    """Host memory of `ram` GiB; at most as much as a unified GPU has, which is also the default.
 
     Raises:
         RequestError: for an impossible amount.

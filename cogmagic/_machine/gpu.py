@@ -31,7 +31,7 @@ class Gpu:
     capability: tuple[int, int] | None = None
     source: Literal["nvml", "driver", "sysfs", "metal", "described"] = "described"
     unified: bool = False
-    """Whether its memory is the host's: what one takes, the other lacks."""
+    """Whether its memory is the host's: what one uses, the other lacks."""
 
     @property
     def bf16(self) -> bool | None:
@@ -56,7 +56,7 @@ class Gpu:
 
     @property
     def quota(self) -> int | None:
-        """What `allowed` leaves beside the tensors in use; None without a limit."""
+        """What `allowed` leaves besides the tensors in use; None without a limit."""
         if self.allowed is None:
             return None
         context = self._context - self.context_to_come
@@ -77,7 +77,7 @@ class Gpu:
         return None if self.available is None else self.available - self.context_to_come
 
     def sharing(self, total: int | None, available: int | None) -> Gpu:
-        """With the host's memory as its own, if it is unified: bytes in all, and available now."""
+        """With the host's `total` and `available` bytes as its own, if it is unified."""
         if not self.unified:
             return self
         return replace(self, total=self.total or total, free=available)

@@ -35,7 +35,7 @@ class Hardware:
     note: str | None = None
     """One line about GPUs that are present but unusable, with what to type."""
     metal: int | None = None
-    """The most that Metal recommends to use, in bytes; None where it has not been asked."""
+    """The most that Metal recommends to use, in bytes; None where it is not known."""
 
 
 def read_hardware() -> Hardware:

@@ -39,8 +39,8 @@ def metal_limit() -> int | None:
 
 
 def _usual_limit(total: int) -> int:
-    """Bytes of ``recommendedMaxWorkingSetSize``: two thirds of memory up to 32 GiB, else 3/4.
+    """Bytes of ``recommendedMaxWorkingSetSize``: 2/3 of up to 32 GiB of memory, 3/4 of more.
 
-    As Macs report it: 10.67 of 16 GiB, 21.33 of 32, 27 of 36, 48 of 64. macOS 26 has 37.44 of 48.
+    Macs report 10.67 of 16 GiB, 21.33 of 32, 27 of 36 and 48 of 64; macOS 26 reports 37.44 of 48.
     """
     return total * 2 // 3 if total <= 32 * GIB else total * 3 // 4

@@ -1,4 +1,4 @@
-"""Limits of this process on what it maps: ``ulimit -v`` and ``ulimit -d``.
+"""Limits on what this process may map: ``ulimit -v`` and ``ulimit -d``.
 
 Linux ignores ``ulimit -m`` (``RLIMIT_RSS``), and NVIDIA's driver page-locks memory without
 counting it against ``ulimit -l`` (``RLIMIT_MEMLOCK``), so neither is read.
@@ -15,7 +15,7 @@ from cogmagic._units import GIB
 __all__ = ["cuda_addresses", "mappable"]
 
 
-_CUDA = 16 * GIB
+_CUDA_STARTUP = 16 * GIB
 """Addresses that CUDA's libraries map and reserve when it starts: an estimate, not measured."""
 
 
@@ -26,7 +26,7 @@ def mappable(cuda: int = 0) -> int | None:
     memory-mapped weights are both (torch maps the files of safetensors copy-on-write).
 
     Args:
-        cuda: bytes of addresses that CUDA is still to reserve, without access to them.
+        cuda: bytes of addresses that CUDA has yet to reserve, without access to them.
     """
     if sys.platform != "linux":
         return None
@@ -51,4 +51,4 @@ def cuda_addresses(gpus: Sequence[Gpu]) -> int:
     """
     if not gpus or any(g.reserved is not None for g in gpus):
         return 0
-    return _CUDA + 2 * max(g.total or 0 for g in gpus) * 9 // 8
+    return _CUDA_STARTUP + 2 * max(g.total or 0 for g in gpus) * 9 // 8

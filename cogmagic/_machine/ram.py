@@ -26,7 +26,7 @@ class Ram:
     mine: int = 0
     """Private memory of this process, without mapped files."""
     mappable: int | None = None
-    """What this process may still map, mapped files included; None without ``ulimit -v``."""
+    """What this process may still map, mapped files included; None without a ``ulimit``."""
 
     @property
     def for_me(self) -> int | None:
@@ -35,12 +35,12 @@ class Ram:
 
     @property
     def addresses(self) -> int | None:
-        """The most that it could map, its own memory included; None without a limit."""
+        """The most that this process could map, its own memory included; None without a limit."""
         return None if self.mappable is None else self.mappable + self.mine
 
     @property
     def for_copies(self) -> int | None:
-        """The most that it could use now that its files are mapped."""
+        """The most that this process could use for copies of weights whose files are mapped."""
         return min((n for n in (self.for_me, self.addresses) if n is not None), default=None)
 
     def reusing(self, nbytes: int) -> Ram:
@@ -57,7 +57,7 @@ def host_ram(cuda: int = 0) -> Ram:
     Page cache counts as available, because the kernel frees it when memory is needed.
 
     Args:
-        cuda: bytes of addresses that CUDA is still to reserve, which count under ``ulimit -v``.
+        cuda: bytes of addresses that CUDA has yet to reserve, which count under ``ulimit -v``.
     """
     import psutil
 

@@ -47,9 +47,9 @@ def _read(card: Path, index: int) -> Gpu:
 def _is_apu(card: Path) -> bool:
     """Whether a GPU is part of a processor.
 
-    Its ``gpu_metrics`` have format 2 or 3 then, others' 1 (the kernel's ``kgd_pp_interface.h``).
-    The driver gives it host memory (GTT) in place of its carve-out where that is the smaller of
-    both (``apu_prefer_gtt`` in the kernel's ``amdgpu_ttm.c``).
+    Its ``gpu_metrics`` then have format 2 or 3; those of other GPUs have 1 (the kernel's
+    ``kgd_pp_interface.h``). The driver gives it host memory (GTT) in place of its carve-out where
+    the carve-out is the smaller of the two (``apu_prefer_gtt`` in the kernel's ``amdgpu_ttm.c``).
     """
     try:
         header = (card / "gpu_metrics").read_bytes()[:4]

@@ -23,7 +23,7 @@ def scores(request: Request, tokens: int, *, halves: bool) -> int:
 
 
 def sliced_bytes(scores: int) -> int:
-    """Bytes of the scores on MPS, which scales them and takes the softmax in float32.
+    """Bytes of the scores on MPS, which scales them and computes the softmax in float32.
 
     Four copies of at most four bytes (``sdpa_general_mps`` in torch's ``Attention.mm``); an
     estimate, not measured.

@@ -22,7 +22,7 @@ _RECOMPILE_LIMIT = 64
 
 
 def check_compiler(device: str) -> None:
-    """Refuse to compile for `device` without a compiler, or where torch has compiling switched off.
+    """Refuse to compile for `device` without a compiler, or with compiling switched off in torch.
 
     Raises:
         RequestError: with the package to install, or the setting to change.

@@ -46,7 +46,7 @@ def empty_component(name: str, config: dict[str, Any], dtype: Dtype) -> Any:
 
 
 def built(name: str, config: dict[str, Any]) -> Any:
-    """The component `name` of that configuration, on the current device."""
+    """The component `name` with that configuration, on the current device."""
     cls = component_class(name)
     with quiet_libraries():
         if hasattr(cls, "config_class"):  # transformers' classes take a configuration object

@@ -1,7 +1,7 @@
 """Checks for NaN and infinity in a run's tensors, computed on the device and read without a wait.
 
-Overflow in float16 and damaged weights give numbers that are not finite. One of them makes all
-later ones so, and they would be shown as black pixels.
+Overflow in float16 and damaged weights produce numbers that are not finite. One such number spreads
+to all later ones, and the video would be black.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class FiniteCheck:
 
     Args:
         advice: what to change, in sentences, for the error.
-        deferred: whether errors wait for `settle`, for runs that several processes must go through
+        deferred: whether errors wait for `settle`, for runs that several processes must finish
             together.
     """
 
@@ -39,7 +39,7 @@ class FiniteCheck:
 
         Args:
             tensor: of any shape.
-            source: the beginning of the error's sentence, such as ``The text encoder made``.
+            source: the beginning of the error's sentence, such as ``The text encoder computed``.
 
         Raises:
             NonFiniteError: if the tensor before was not finite.

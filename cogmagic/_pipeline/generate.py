@@ -57,7 +57,7 @@ def generate_frames(
         clock.phase("encode")
         embeddings = _encode(pipe, request)
     for embeds in embeddings:
-        finite(embeds, "The text encoder made")
+        finite(embeds, "The text encoder computed")
     finite.read()  # before they are cached
     if new and on_encoded is not None:
         on_encoded(list(embeddings))
@@ -95,14 +95,14 @@ def _denoise(
     clock.phase("denoise", steps, note=preview.note if preview else "")
 
     def after_image(moments: torch.Tensor) -> None:
-        finite(moments, "The VAE, given the first frame, made")
+        finite(moments, "For the first frame, the VAE computed")
 
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         latents = tensors["latents"]
-        finite(latents, f"In step {index + 1} of {steps}, the transformer made")
+        finite(latents, f"In step {index + 1} of {steps}, the transformer computed")
         if latents.is_cuda:
             torch.cuda.synchronize(latents.device)  # a step counts when the GPU has finished it
-        finite.read()  # after that wait it needs none of its own
+        finite.read()  # needs no wait of its own after that one
         clock.step(index + 1, steps)
         if preview is not None:
             preview(latents)
@@ -156,7 +156,7 @@ def _decode(
     def after_call(pixels: torch.Tensor) -> None:
         nonlocal done
         done += 1
-        finite(pixels, f"In call {done} of {total} of its decoder, the VAE made")
+        finite(pixels, f"In call {done} of {total} of its decoder, the VAE computed")
         clock.step(done, total)
 
     with _after_calls(pipe.vae.decoder, after_call):
@@ -186,7 +186,7 @@ def _pixels(video: torch.Tensor, device: torch.device, finite: FiniteCheck) -> n
     frames = np.empty((count, height, width, 3), np.uint8)
     for i in range(count):
         frame = video[:, i].to(device).float()
-        finite(frame, f"In frame {i + 1} of {count}, the VAE made")
+        finite(frame, f"In frame {i + 1} of {count}, the VAE computed")
         frame = (frame / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
         frames[i] = frame.permute(1, 2, 0).cpu().numpy()
     finite.read()

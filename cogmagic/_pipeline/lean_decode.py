@@ -66,14 +66,14 @@ def unknown_vae_of(folder: Path) -> str:
 def _unknown_vae_of(config: str) -> str:
     try:
         return unknown_vae(empty_component("vae", json.loads(config), "float32"))
-    except Exception:  # the loader reports what is wrong with it
+    except Exception:  # a VAE that cannot be built, which the loader reports
         return ""
 
 
 def unknown_vae(vae: Any) -> str:
     """Why lean decoding does not apply to `vae`; empty if it does.
 
-    That is how it differs from what the functions here and in ``lean_layers`` assume.
+    The reason is a difference from what the functions here and in ``lean_layers`` assume.
     """
     from diffusers import AutoencoderKLCogVideoX
     from diffusers.models.autoencoders import autoencoder_kl_cogvideox as parts

@@ -1,4 +1,4 @@
-"""Importing torch, diffusers and transformers, without the network, progress bars and warnings."""
+"""Importing torch, diffusers and transformers, without requests, progress bars and warnings."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def component_class(name: str) -> Any:
 def quiet_libraries() -> Iterator[None]:
     """Suppress the loaders' own requests, progress bars and warnings; errors are still raised.
 
-    All that they load is on disk. A loader that looks at the hub all the same (for a file that the
+    All that they load is on disk. A loader that asks the hub nevertheless (for a file that the
     folder lacks, or because a configuration names a repository) gets an error instead of an answer.
     """
     import warnings

@@ -1,4 +1,4 @@
-"""What torch's MPS device cannot do, done in another way while a pipeline runs on it."""
+"""Workarounds for what torch's MPS device cannot do, active while a pipeline runs on it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["MetalLimits", "limits_of"]
 
 
 def limits_of(device: str) -> AbstractContextManager[object]:
-    """A context in which what a type of device cannot do is done in another way."""
+    """A context that works around what a type of device cannot do."""
     return MetalLimits() if device == "mps" else nullcontext()
 
 
 class MetalLimits(TorchFunctionMode):
-    """Float64 and long attention as MPS can take them. Other devices need none of this.
+    """Float64 and long attention in forms that MPS can compute. No other device needs them.
 
-    - MPS has no float64. Buffers in it, such as 2b's table of positions, arrive as float32, which
-      diffusers itself computes there for other sizes. A single number in float64 from the host,
-      such as a factor of the scheduler, meets a tensor of the device as float32; what the host
-      computes of such numbers alone stays float64.
+    - MPS has no float64. Buffers in float64, such as 2b's table of positions, are moved there as
+      float32, in which diffusers itself computes the table on MPS for other sizes. A single float64
+      number on the host, such as a factor of the scheduler, is converted to float32 in an operation
+      with a tensor on the device; operations on the host alone stay in float64.
     - MPS has no fused attention for long sequences: it stores the scores of all tokens, and its
       results are wrong from 2³² scores on (pytorch/pytorch pull request 179592; 5b has 3·10¹⁰).
       Queries are independent of each other, so they are computed in slices.
@@ -38,7 +38,7 @@ class MetalLimits(TorchFunctionMode):
         device: str = "mps",
         most: int = MOST_SCORES,
     ) -> None:
-        """The limits of a device.
+        """Work around the limits of a device.
 
         Args:
             on_device: whether a tensor is on it.
@@ -56,7 +56,7 @@ class MetalLimits(TorchFunctionMode):
             return _sliced(self._most, *args, **kwargs)
         if func is torch.Tensor.to and _is_double(args[0]) and self._is_target(args, kwargs):
             args = (args[0].to(torch.float32), *args[1:])
-        elif getattr(func, "__name__", "") == "__set__":  # of an attribute, which is no operation
+        elif getattr(func, "__name__", "") == "__set__":  # sets an attribute and computes nothing
             pass
         elif any(_is_double(a) for a in args) and any(self._computes(a) for a in args):
             numbers = [_is_double(a) and not a.dim() for a in args]
@@ -94,7 +94,7 @@ def _sliced(
     is_causal: bool = False,
     **options: Any,
 ) -> torch.Tensor:
-    """Attention of so many queries at a time that no more than `most` scores are stored.
+    """Attention, computed for as many queries at a time as keep the scores within `most`.
 
     Shapes as torch's: query [..., queries, width], key and value [..., keys, width].
     """

@@ -1,8 +1,8 @@
 """Comparison of a checkpoint's stored tensors with those that its classes expect.
 
-Where a tensor is missing, transformers fills in random weights and diffusers none. Both drop
-surplus tensors. They only warn of it, so the names and shapes in the files' headers are compared
-first with a module that is built from the configuration on the meta device.
+For a missing tensor, transformers fills in random weights and diffusers loads nothing. Both drop
+surplus tensors, and only warn. So the names and shapes in the files' headers are first compared
+with a module that is built from the configuration on the meta device.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CHECKED: dict[Path, tuple[tuple[str, int, int], ...]] = {}
 
 
 _ROWS = 4096
-"""Rows that are compared at once: 64 MiB of float32 of T5-XXL's embedding."""
+"""How many rows are compared at once: 64 MiB in float32 of T5-XXL's embedding."""
 
 
 def check_tensors(folder: Path) -> None:
@@ -110,7 +110,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _counted(total: int, missing: set[str], surplus: set[str], wrong: set[str]) -> str:
-    """The differences in words, with a few names of each kind."""
+    """The differences for the message, with a few names of each kind."""
     kinds = {
         f"{len(missing):,} of {total:,} tensors missing": missing,
         f"{len(surplus):,} unexpected": surplus,
@@ -120,7 +120,7 @@ def _counted(total: int, missing: set[str], surplus: set[str], wrong: set[str]) 
 
 
 def _advice(missing: set[str], surplus: set[str]) -> str:
-    """What to do next: rename the tensors if only a prefix is in the way."""
+    """What to do next: rename the tensors if they differ only by a prefix."""
     first = min(surplus, default="")
     for name in missing:
         prefix = first.removesuffix(name)

@@ -18,7 +18,7 @@ def check_prompts(request: Request, folder: Path) -> None:
         RequestError: naming the words that would be ignored, unless `request.truncate`.
         CheckpointError: for a tokenizer that cannot be loaded.
     """
-    tokenizer = load_tokenizer(folder)  # also to find one that cannot be loaded
+    tokenizer = load_tokenizer(folder)  # with `truncate`, too: it may be damaged
     if request.truncate:
         return
     for label, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
@@ -35,7 +35,7 @@ def load_tokenizer(folder: Path) -> Any:
     """The checkpoint's T5 tokenizer.
 
     Raises:
-        CheckpointError: when its files do not make one.
+        CheckpointError: when its files cannot be loaded.
     """
     from cogmagic._pipeline.libraries import quiet_libraries
 

@@ -29,9 +29,9 @@ class Candidate:
     missing_disk: int = 0
     """On the disk of the hub's cache, for the rest of the download."""
     missing_addresses: int = 0
-    """Of what the process may map, files included (``ulimit -v``)."""
+    """In the address space that the process may map, files included (``ulimit -v``)."""
     shared: bool = False
-    """Whether the GPU's memory is the host's, so that both lack one memory."""
+    """Whether the GPU's memory is the host's, so that both draw on the same memory."""
 
     @property
     def tier(self) -> str:
@@ -55,7 +55,7 @@ class Candidate:
 
     @property
     def host_memory(self) -> int:
-        """What it takes of the host's memory: of a GPU's as well, where they share it."""
+        """Host memory that it takes, including the GPU's where they share it."""
         return self.peak_ram + ((self.peak_vram or 0) if self.shared else 0)
 
     @property

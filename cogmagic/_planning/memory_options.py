@@ -144,7 +144,7 @@ class Available:
     weights_loaded: bool = False
     """Whether the weights are in host memory, so that most tiers read no file."""
     not_lean: str = ""
-    """Why lean decoding does not apply to the VAE; empty if it does, or if it is not known yet."""
+    """Why lean decoding does not apply to the VAE; empty if it does or is not known yet."""
 
 
 NOTHING_HERE = Available()

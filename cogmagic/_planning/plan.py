@@ -51,7 +51,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     """What may go wrong although it fits, and which figures rest on no measurement."""
     left_out: str = ""
-    """An option that was asked for and is not in `options`, and why; empty without one."""
+    """A requested option that the run leaves out (it is not in `options`), and why; or empty."""
     times: str = ""
     """Where the seconds come from; empty without any."""
 

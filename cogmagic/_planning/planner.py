@@ -84,7 +84,7 @@ def _applicable(
 ) -> tuple[MemoryOptions, Available, str]:
     """The options that a run applies, what is available, and what is left out and why."""
     lean, folder = options.savings.lean_decode, available.folder
-    # On a CPU savings change no plan, and building a VAE would import torch.
+    # On a CPU, savings change no plan, and building a VAE would import torch.
     if folder is not None and not available.not_lean and (lean or machine.device == "cuda"):
         available = replace(available, not_lean=why_not_lean(folder))
     if not (lean and available.not_lean):

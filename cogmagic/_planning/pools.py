@@ -1,4 +1,4 @@
-"""What memory lacks for a tier: of each GPU, of the host, and of both where they share it."""
+"""Memory that is missing for a tier: on GPUs, on the host, and on both where they share it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Pools:
 
     @property
     def missing_vram(self) -> int:
-        """What the GPU that lacks most lacks; beyond `missing_ram`, where it has host memory."""
+        """The largest shortage of a GPU; of a unified one, what exceeds `missing_ram`."""
         known = self.ram.for_me is not None
         rooms = ((g.quota if g.unified and known else g.room, n) for g, n in self.taken)
         missing = max((lacking(nbytes, room) for room, nbytes in rooms), default=0)
@@ -36,14 +36,14 @@ class Pools:
 
     @property
     def missing_ram(self) -> int:
-        """What the host's memory lacks, for unified GPUs as well."""
+        """The shortage of host memory, with what unified GPUs take of it."""
         if self.ram.for_me is None:
             return 0
         return lacking(self.host + self._on_host, self._most)
 
     @property
     def left(self) -> int:
-        """What the fullest GPU has left."""
+        """Bytes left on the fullest GPU; negative for a shortage."""
         own = (
             (self._most - self.host - self._on_host) if g.unified else (g.room or 0) - nbytes
             for g, nbytes in self.taken
@@ -57,10 +57,10 @@ class Pools:
 
     @property
     def _most(self) -> int:
-        """The host's memory that process and unified GPUs could use together."""
+        """Host memory that this process and unified GPUs could use together."""
         return (self.ram.for_me or 0) + sum(g.cached for g, _ in self.taken if g.unified)
 
 
 def lacking(nbytes: int, most: int | None) -> int:
-    """What is missing of `nbytes`; 0 where nothing is known of what there is."""
+    """By how much `nbytes` exceeds `most`; 0 where `most` is unknown."""
     return 0 if most is None else max(nbytes - most, 0)

@@ -52,9 +52,9 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
 def _tried(
     job: Job, slot: PipelineSlot, machine: Machine, chosen: Plan, clock: Clock
 ) -> tuple[np.ndarray[Any, Any], Report]:
-    """The outcome of `chosen`, or of the first of the cheaper plans that does not run out.
+    """The outcome of `chosen`, or of the first of the cheaper plans that has enough memory.
 
-    Until then the weights stay in host memory, whatever `keep` is, so that they are read once.
+    Between attempts the weights stay in host memory, whatever `keep` is, so they are read once.
     """
     failed: list[tuple[Plan, Shortage]] = []
     while True:
@@ -102,7 +102,7 @@ def _attempt(
     try:
         loaded = slot.load(job.request.model, job.folder, plan, machine, clock.check)
         frames, report = Run(job, machine, plan, loaded, clock).frames(slot.hot)
-        if job.options.plain and not loaded.unpinned:  # else it ran other than planned
+        if job.options.plain and not loaded.unpinned:  # else it did not run as planned
             record_run(machine, plan, report)
         return frames, report
     except Exception as error:

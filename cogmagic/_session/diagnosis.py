@@ -108,7 +108,7 @@ def _too_little_left(plan: Plan, now: Machine) -> bool:
 def _taken(before: Machine, now: Machine) -> int:
     """Bytes of VRAM that other processes use now and did not use before.
 
-    Of memory that is the host's as well, it is not known who uses it.
+    Unified memory does not count: what the GPU's processes use of it is unknown.
     """
     then = {g.index: g for g in before.gpus}
     grown = 0

@@ -58,7 +58,7 @@ def cheaper(
 
 
 def _from_files(job: Job, failed: Plan, cause: Shortage, now: Machine) -> Plan | None:
-    """Where no GPU has memory of its own, a tier that leaves the weights in the files."""
+    """A plan that leaves the weights in their files, where no GPU has memory of its own."""
     if not cause.of_host or failed.placement.weights == "files":
         return None
     tier = next(tier.name for tier in TIERS.values() if tier.weights == "files")

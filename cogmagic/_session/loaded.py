@@ -113,7 +113,7 @@ class Loaded:
             if usable is not None and usable < needed:
                 if not required:
                     self.unpinned = (
-                        f"{gib(usable)} of RAM were left for {gib(needed)} of page-locked weights:"
+                        f"{gib(usable)} of RAM was left for {gib(needed)} of page-locked weights:"
                         " copying them takes longer"
                     )
                     return None

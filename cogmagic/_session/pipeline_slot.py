@@ -127,7 +127,7 @@ class PipelineSlot:
 
 
 def _stays_warm(plan: Plan) -> bool:
-    """Whether hot weights were asked for in a tier that cannot keep them on the GPU."""
+    """Whether hot weights were requested with a tier that cannot keep them on the GPU."""
     return plan.options.keep == "hot" and plan.device != "cpu" and not plan.placement.on_gpu
 
 

@@ -26,9 +26,9 @@ def save_video(
     output: OutputFile,
     slot: PipelineSlot,
 ) -> tuple[Video, OutputError | None]:
-    """Write the file; returns the video with its final path, and no error.
+    """Write the file; return the video with its final path, and None.
 
-    Where that fails: the video with its bytes in memory, and the error to raise.
+    Where that fails, return the video with its bytes in memory, and the error to raise.
 
     Args:
         video: the finished video.

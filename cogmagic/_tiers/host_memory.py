@@ -28,7 +28,7 @@ class HostMemory:
     copies: bool = False
     """Whether the weights in it are copies, which CUDA can page-lock."""
     mapped: int = 0
-    """Bytes of files that are memory-mapped beside it, which only limits on addresses count."""
+    """Bytes of memory-mapped files besides it; they count only against limits on addresses."""
 
 
 def process(request: Request) -> int:
@@ -59,7 +59,7 @@ def copies_or_files(work: Workload, *, required: bool) -> HostMemory:
 def passing_through(work: Workload, *, extra: int = 0) -> HostMemory:
     """The memory of a tier whose weights go from the files to the GPU, with `extra` bytes.
 
-    The files of one component at a time are mapped.
+    Only one component's files are mapped at a time.
     """
     mapped = max(file_bytes(work.request, work.files, work.dtype).values())
     return HostMemory(process(work.request) + _LOADING + extra, mapped=mapped)

@@ -38,7 +38,7 @@ class Needs:
     copies: bool = False
     """Whether the weights are copies in host memory, not memory-mapped files."""
     mapped: int = 0
-    """Bytes of memory-mapped files beside `peak_ram`, which only limits on addresses count."""
+    """Bytes of memory-mapped files besides `peak_ram`; only limits on addresses count them."""
 
     @property
     def peak_allocated(self) -> int:

@@ -45,9 +45,9 @@ def write_mp4(
 ) -> None:
     """Write uint8 RGB frames (frames × height × width × 3) as H.264, yuv420p.
 
-    Every size is converted to BT.709 in limited range, and tagged so. A file on disk begins with
-    its index (faststart), so that it plays while it is loaded. The metadata goes into the file's
-    ``comment`` as JSON, the prompt into its ``title``.
+    Every size is converted to BT.709 in limited range, and tagged as such. A file on disk begins
+    with its index (faststart), so that it plays while it is loaded. The metadata goes into the
+    file's ``comment`` as JSON, the prompt into its ``title``.
 
     Raises:
         OutputError: when the disk is full or the file cannot be written.
@@ -88,7 +88,7 @@ def _tag_bt709(context: VideoCodecContext) -> None:
 def _bt709(frame: np.ndarray[Any, Any]) -> VideoFrame:
     """A frame in yuv420p by BT.709's matrix, in limited range.
 
-    A chroma sample is the average of its 2×2 pixels, so that no colour bleeds beyond them.
+    A chroma sample is the average of its 2×2 pixels, so colours do not spread beyond them.
     """
     from av import VideoFrame
     from av.video.reformatter import ColorRange, Colorspace, Interpolation
@@ -113,11 +113,11 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Report in one line what libav raises for a video that is damaged, or not one of ours."""
+    """Report in one line what libav raises for a damaged video, or one that is not cogmagic's."""
     try:
         yield
     except Exception as error:  # of many types
         raise OutputError(
-            f"{path} cannot be read as a video of cogmagic ({first_line(error)})."
-            " Generate it again, or copy it again."
+            f"{path} cannot be read as a video made by cogmagic ({first_line(error)})."
+            " Generate it or copy it again."
         ) from None

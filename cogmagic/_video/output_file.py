@@ -29,11 +29,11 @@ class OutputFile:
     """The path of a video, checked and writable; the file does not exist yet."""
 
     path: Path
-    """Where the video will be; of a name that cogmagic chose, `commit` may take the next one."""
+    """The video's final path; if cogmagic chose the name, `commit` may take the next free one."""
     part: Path
     """The temporary file beside it, renamed when it is complete."""
     overwrite: bool
-    """Whether `path` may replace a file; never so if cogmagic chose the name."""
+    """Whether `path` may replace a file; never if cogmagic chose the name."""
     default: Path | None
     """The name that cogmagic chose, before any number was added; None if the caller chose it."""
     _locked: BinaryIO = field(repr=False, compare=False)
@@ -48,7 +48,7 @@ class OutputFile:
         Args:
             save: a file ending in ``.mp4``, an existing folder, or None for the working directory.
             seed: part of the default name, ``cogvideo-<time>-<seed>.mp4``.
-            overwrite: whether an existing file may be replaced; never one of a default name.
+            overwrite: whether an existing file may be replaced; never true for a default name.
 
         Raises:
             OutputError: when it cannot be written, or exists already.
@@ -184,7 +184,7 @@ def _rename_to_new(part: Path, path: Path) -> Path:
         path.hardlink_to(part)  # unlike a rename, never replaces a file
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: reserve the name, then replace that
+    except OSError:  # a file system without hard links: reserve the name, then replace that file
         path.touch(exist_ok=False)
         try:
             return part.replace(path)
@@ -196,7 +196,7 @@ def _rename_to_new(part: Path, path: Path) -> Path:
 
 
 def _exists(path: Path) -> bool:
-    """Whether a file has that name, a symbolic link that leads nowhere included.
+    """Whether a file has that name; a broken symbolic link counts.
 
     Raises:
         OSError, ValueError: for a name that no file can have.

@@ -55,7 +55,7 @@ class VideoMaker:
         """The video of `request` from prompt embeddings, at `path`.
 
         Raises:
-            NonFiniteError: where it would be made of NaN or infinity; nothing is written.
+            NonFiniteError: when NaN or infinity was computed; nothing is written.
         """
         from cogmagic._pipeline.metal_limits import limits_of
 

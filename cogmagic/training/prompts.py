@@ -45,7 +45,7 @@ class PromptEncoder:
             key: self.cache[key] if key in self.cache else self._encoded(key)
             for key in self._keys(request)
         }
-        # NaN and infinity are not cached: a text encoder that is mended would never run.
+        # NaN and infinity are not cached, or a text encoder that is repaired later would not run.
         self.cache |= {key: tensor for key, tensor in embeds.items() if tensor.isfinite().all()}
         return tuple(embeds[key] for key in self._keys(request))
 

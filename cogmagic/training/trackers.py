@@ -16,7 +16,7 @@ _WIDTH = 360
 
 
 def log_videos(trackers: Iterable[Any], videos: Mapping[int, Video], step: int) -> None:
-    """Log videos, by the place of their request, to each tracker that can show them."""
+    """Log videos, by the index of their request, to each tracker that can show them."""
     for tracker in trackers:
         if tracker.name == "tensorboard":
             for i, video in videos.items():

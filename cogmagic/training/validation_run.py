@@ -61,8 +61,8 @@ class Validation:
     ) -> list[Video]:
         """Make and write a video of each request; every process gets all of them.
 
-        A sample that comes to NaN or infinity has no video: a `UserWarning` says which, and the
-        others and the training go on.
+        A sample in which NaN or infinity is computed has no video: a `UserWarning` names it, and
+        the other samples and the training go on.
 
         Args:
             requests: prompts, or options as `cogmagic.generate` takes them, among them ``prompt``;
@@ -151,7 +151,7 @@ class Validation:
     def _make_all(
         self, samples: Sequence[ValidationSample], plan: ValidationPlan, paths: Sequence[Path]
     ) -> dict[int, Video]:
-        """The videos of all processes by the place of their request, or the failure of any."""
+        """The videos of all processes by the index of their request, or the failure of any."""
         run, made = self._run, dict[int, Video]()
         try:
             self._make_mine(samples, plan, paths, made)

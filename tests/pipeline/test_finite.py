@@ -74,7 +74,7 @@ def test_damaged_weight_ends_the_run_in_its_first_step(
     monkeypatch.setattr(attempts, "record_run", recorded.append)
     text, done = fails(damaged("transformer", filled(name, value, only=5)))
     assert recorded == []  # predictions learn nothing from it
-    assert text.startswith("In step 1 of 6, the transformer made numbers that are not finite")
+    assert text.startswith("In step 1 of 6, the transformer computed numbers that are not finite")
     assert "t2v should compute in float32: one of its files" in text
     assert done == 0
 
@@ -101,7 +101,7 @@ def test_every_tier_and_option_stops_and_runs_again(
     toy: Path, damaged: Damaged, cwd: Path, session: Session, options: dict[str, Any]
 ) -> None:
     text, done = fails(damaged("transformer", filled(MIDDLE, NAN, only=3)), **options)
-    assert text.startswith("In step 1 of 6, the transformer made")
+    assert text.startswith("In step 1 of 6, the transformer computed")
     assert ("without --fp8" in text) == ("fp8" in options)
     assert done == 0
     if session.loaded is not None:
@@ -145,7 +145,7 @@ def test_run_stops_within_two_steps_and_the_next_one_is_the_same_as_ever(
     handle = pipe.transformer.register_forward_hook(hook)
     text, done = fails(toy)
     handle.remove()
-    assert text.startswith(f"In step {first} of 6, the transformer made")
+    assert text.startswith(f"In step {first} of 6, the transformer computed")
     assert len(calls) <= first + 1
     assert done == first - 1
     again = cogmagic.generate(PROMPT, model=str(toy), **STEPS)
@@ -187,7 +187,7 @@ def test_vae_that_decodes_to_nan_ends_the_run(
     every: list[dict[str, Any]] = [{}, {"lean_decode": True}, {"on_preview": lambda _: None}]
     for options in every:
         text, done = fails(model, **options, num_inference_steps=2, height=160, width=240)
-        assert text.startswith("In call 1 of 6 of its decoder, the VAE made numbers")
+        assert text.startswith("In call 1 of 6 of its decoder, the VAE computed numbers")
         assert done == 2
 
 
@@ -205,7 +205,7 @@ def test_frame_that_is_not_finite_ends_the_run(toy: Path, cwd: Path, session: Se
 
     pipe.decode_latents = decoded
     text, _ = fails(toy)
-    assert text.startswith("In frame 5 of 9, the VAE made")
+    assert text.startswith("In frame 5 of 9, the VAE computed")
     del pipe.decode_latents
     assert cogmagic.generate(PROMPT, model=str(toy), **QUICK).path.is_file()
 
@@ -222,7 +222,7 @@ def test_first_frame_that_is_encoded_to_nan_ends_the_run(
         filled("encoder.conv_in.conv.bias", INF, only=0),
     )
     text, done = fails(damaged, image=Image.new("RGB", (96, 96), "red"), num_frames=17)
-    assert text.startswith("The VAE, given the first frame, made numbers")
+    assert text.startswith("For the first frame, the VAE computed numbers")
     assert done == 0
 
 
@@ -232,7 +232,7 @@ def test_embeddings_that_are_not_finite_are_neither_used_nor_cached(
     model = damaged("text_encoder", filled("encoder.final_layer_norm.weight", NAN, only=0))
     for _ in range(2):  # also when the pipeline is loaded
         text, done = fails(model)
-        assert text.startswith("The text encoder made numbers that are not finite")
+        assert text.startswith("The text encoder computed numbers that are not finite")
         assert done == 0
         assert list(own_cache.glob("prompts-v1/*")) == []
 
@@ -269,11 +269,11 @@ def test_constant_picture_is_no_error(
 
 def test_deferred_errors_are_raised_when_settled() -> None:
     finite = FiniteCheck("Advice.", deferred=True)
-    finite(torch.tensor([NAN]), "The first made")
-    finite(torch.ones(2), "The second made")
+    finite(torch.tensor([NAN]), "The first computed")
+    finite(torch.ones(2), "The second computed")
     finite.read()
-    with pytest.raises(NonFiniteError, match=r"^The first made numbers .* saved\. Advice\.$"):
+    with pytest.raises(NonFiniteError, match=r"^The first computed numbers .* saved\. Advice\.$"):
         finite.settle()
-    finite(torch.tensor([INF], dtype=torch.bfloat16), "The third made")
+    finite(torch.tensor([INF], dtype=torch.bfloat16), "The third computed")
     with pytest.raises(NonFiniteError, match=r"^The first"):
         finite.read()

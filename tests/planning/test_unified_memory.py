@@ -97,7 +97,7 @@ def test_jetson_gets_the_tier_that_fits() -> None:
 
 
 def test_a_machine_has_one_integrated_gpu() -> None:
-    with pytest.raises(RequestError, match=r"2 integrated GPUs; a machine has one\. Nearest"):
+    with pytest.raises(RequestError, match=r"2 integrated GPUs, but a machine has one\. Use"):
         Machine.of("2x GB10")
 
 

@@ -139,7 +139,7 @@ def test_report_says_why_weights_are_not_page_locked(
     clock = Clock(silent)
     assert loaded.pin(clock, torch.device("cpu"), required=False) is None
     assert loaded.unpinned == (
-        "0.50 GiB of RAM were left for 1.00 GiB of page-locked weights: copying them takes longer"
+        "0.50 GiB of RAM was left for 1.00 GiB of page-locked weights: copying them takes longer"
     )
     monkeypatch.undo()
     assert loaded.pin(clock, torch.device("cpu"), required=False) is not None

@@ -70,7 +70,7 @@ def test_embeddings_that_are_not_finite_are_not_cached(
     good = weight.detach().clone()
     with validation(pipe, accelerator, folder=tmp_path) as v:
         weight.data[0] = float("nan")
-        with pytest.warns(UserWarning, match="Sample 0 .*: The text encoder made"):
+        with pytest.warns(UserWarning, match="Sample 0 .*: The text encoder computed"):
             assert v.generate([SMALL | {"prompt": "a red circle"}]) == []
         weight.data = good
         assert len(v.generate([SMALL | {"prompt": "a red circle"}])) == 1

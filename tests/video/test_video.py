@@ -59,7 +59,7 @@ def test_video_in_memory_can_be_shown_and_saved(video: Video, tmp_path: Path) ->
 def test_damaged_or_missing_file_is_an_error_of_one_line(video: Video) -> None:
     video.path.write_bytes(video.path.read_bytes()[:400])
     for read in (video.frames, video.player_html, lambda: read_metadata(video.path)):
-        with pytest.raises(OutputError, match="cannot be read as a video of cogmagic"):
+        with pytest.raises(OutputError, match="cannot be read as a video made by cogmagic"):
             read()
     video.path.unlink()
     with pytest.raises(OutputError, match="No such file"):
