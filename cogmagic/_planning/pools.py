@@ -30,8 +30,8 @@ class Pools:
     def missing_vram(self) -> int:
         """The largest shortage of a GPU; of a unified one, what exceeds `missing_ram`."""
         known = self.ram.for_me is not None
-        rooms = ((g.quota if g.unified and known else g.room, n) for g, n in self.taken)
-        missing = max((lacking(nbytes, room) for room, nbytes in rooms), default=0)
+        limits = ((g.quota if g.unified and known else g.room, n) for g, n in self.taken)
+        missing = max((lacking(nbytes, limit) for limit, nbytes in limits), default=0)
         return max(missing - self.missing_ram, 0) if self.shared else missing
 
     @property

@@ -2,11 +2,11 @@
 
     python docs/benchmarks/finite.py --out docs/benchmarks/finite.jsonl
 
-A transformer and a VAE of real size with random weights, on the GPU; runs with and without the
-check take turns in one process. Then the same transformer in float16, with weights that overflow
-from a later step on: counted are the steps until the run ends. At last the embedded model with such
-weights, in each tier, through `cogmagic.generate`: each run must end so, leave no file, and the
-next one must make its video. Adds one JSON row.
+The cost is measured on the GPU with a transformer and a VAE of real size and random weights; runs
+with and without the check alternate in one process. Then the same transformer runs in float16 with
+weights that overflow from a later step on, and the steps until the run ends are counted. Finally
+the embedded model runs with such weights in each tier, through `cogmagic.generate`: each run must
+end with this error and leave no file, and the next one must make its video. Adds one JSON row.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Bench:
         return generate_frames(self.pipe, self.request, clock, finite, embeddings=texts)
 
     def cost(self) -> dict[str, Any]:
-        """Seconds of steps and of decoding with the check and without, by turns."""
+        """Seconds of steps and of decoding, with and without the check in alternation."""
         steps: dict[str, list[float]] = {"with": [], "without": []}
         decode: dict[str, list[float]] = {"with": [], "without": []}
         digests, peaks = set(), {}
@@ -180,9 +180,9 @@ class Bench:
         handle = transformer.register_forward_pre_hook(count)
         error = failure(lambda: self.run(FiniteCheck("Advice."), Clock(silent)))
         handle.remove()
-        assert "the transformer made" in error, error
+        assert "the transformer computed" in error, error
         assert calls <= BAD_STEP + 2, calls
-        return {"bad_step": BAD_STEP, "calls": calls, "error": error.partition(" made ")[0]}
+        return {"bad_step": BAD_STEP, "calls": calls, "error": error.partition(" computed ")[0]}
 
 
 def tiers() -> dict[str, str]:
@@ -211,7 +211,7 @@ def tiers() -> dict[str, str]:
                     )
                 )
                 assert list(out.iterdir()) == [], "something was saved"
-                errors[f"{tier}{' halves' if halves else ''}"] = error.partition(" made ")[0]
+                errors[f"{tier}{' halves' if halves else ''}"] = error.partition(" computed ")[0]
             video = cogmagic.generate("a red circle", tier=tier, **options)
             assert video.path.is_file()
             video.path.unlink()

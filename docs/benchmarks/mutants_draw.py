@@ -31,7 +31,7 @@ class Mutant:
 
     path: Path
     name: str
-    """Where and what; the same as long as this piece of code is."""
+    """Where and what the change is; stable while this piece of code does not change."""
     first_line: int
     last_line: int
     tree: cst.Module

@@ -24,7 +24,7 @@ def browser() -> None:
 
 @pytest.fixture
 def open_lab(browser: None, cwd: Path) -> Iterator[Callable[[str, Sequence[str]], str]]:
-    """Call it with a notebook's name and its cells: a JupyterLab starts; its address."""
+    """A function that opens a notebook of a name and cells in a JupyterLab; returns its address."""
     with ExitStack() as stack:
 
         def start(name: str, cells: Sequence[str]) -> str:

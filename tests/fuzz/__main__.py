@@ -1,8 +1,8 @@
 """Fuzz the readers: ``python -m tests.fuzz --inputs 5000``.
 
 Prints a JSON row for each reader: how many inputs passed its first check, how many were read or
-refused, the longest and the largest, and the first failures. ``--reader NAME --first N --inputs 1``
-repeats one input.
+refused, the longest time, the most memory, and the first failures. ``--reader NAME --first N
+--inputs 1`` repeats one input.
 """
 
 from __future__ import annotations

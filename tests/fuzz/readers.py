@@ -26,7 +26,7 @@ from tests.fuzz.mutations import Mutation
 PROMPT = "a red"
 
 _TENSORS_EVERY = 5
-"""Of how many inputs one is compared with an empty model, which takes longer than the rest."""
+"""One in this many inputs is compared with an empty model, which takes longer than the rest."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _schedule(folder: Path) -> None:
 
 
 def _pieces() -> bytes:
-    """A vocabulary of sentencepiece."""
+    """A SentencePiece vocabulary."""
     from sentencepiece import SentencePieceTrainer
 
     model = io.BytesIO()
@@ -171,7 +171,7 @@ def _is_message(data: bytes) -> bool:
 
 
 def _cache_readers(folder: Path) -> dict[str, Reader]:
-    """Files that earlier versions wrote, other kernels, or a disk that was full."""
+    """Cache files, which an earlier version, another kernel or a full disk may have damaged."""
     import torch
     from safetensors.torch import save
 
@@ -327,7 +327,7 @@ def _profile() -> bytes:
 
 
 def _control_groups(root: Path) -> Reader:
-    """All files of the kernel together, one after another in one text."""
+    """All of the kernel's files, one after another in one text."""
     from cogmagic._machine.control_groups import group_memory
 
     files = {

@@ -19,7 +19,7 @@ AGENTS = {
     "standardEnvVars": ["AI_AGENT", "AGENT"],
     "harnesses": {"some-agent": {"envVars": {"SOME_AGENT": "*"}}},
 }
-"""The answer of ``/api/agent-harnesses``: how the hub client recognises who runs it."""
+"""The answer of ``/api/agent-harnesses``: how the hub client recognises the agent that runs it."""
 
 _INFO = re.compile(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?")
 _TREE = re.compile(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)")

@@ -26,7 +26,7 @@ _V15 = _V1_5B | {
     "patch_bias": False,
     "patch_size_t": 2,
     "sample_frames": 81,
-    "sample_height": 300,  # as at first; since spring 2025 96 × 170
+    "sample_height": 300,  # as first published; 96 × 170 since spring 2025
     "sample_width": 300,
 }
 

@@ -11,7 +11,7 @@ import struct
 import sys
 
 _SOCKET_CALLS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-"""Of each machine: the architecture as the kernel's audit names it, and the number of socket(2)."""
+"""By machine: the architecture as the kernel's audit names it, and the number of socket(2)."""
 
 SUPPORTED = sys.platform == "linux" and platform.machine() in _SOCKET_CALLS
 

@@ -47,7 +47,7 @@ def v1(limit: str, used: int, stat: str = "", folder: str = "memory/") -> dict[s
 
 
 def test_page_cache_in_use_is_not_taken(tmp_path: Path) -> None:
-    """A second run has read the weights twice, which makes their pages active."""
+    """By the second run the weights have been read twice, so their pages are active."""
     stat = (
         f"anon {2 * GIB}\nfile {21 * GIB}\nkernel {GIB}\nshmem {GIB}\nfile_mapped {18 * GIB}\n"
         f"file_dirty {GIB}\ninactive_anon {3 * GIB}\nactive_file {18 * GIB}\n"
@@ -100,7 +100,7 @@ def test_memory_and_swap_of_version_1_are_limited_together(tmp_path: Path) -> No
 
 
 def test_limit_of_a_hidden_ancestor_of_version_1_applies(tmp_path: Path) -> None:
-    """Of a pod, whose containers are not limited themselves."""
+    """Such as a pod whose containers have no limits of their own."""
     stat = f"total_inactive_file {GIB}\nhierarchical_memory_limit {6 * GIB}\n"
     mount = V1.replace("0:32 /", "0:32 /kubepods/pod1/c1", 1)
     tree(tmp_path, "4:memory:/kubepods/pod1/c1\n", mount, v1(UNLIMITED, 3 * GIB, stat))
@@ -206,7 +206,9 @@ def test_unreadable_usage_counts_as_this_process_own(tmp_path: Path) -> None:
 
 @settings(max_examples=20)
 @given(st.text(), st.text(), st.text())
-def test_no_text_fails(tmp_path_factory: pytest.TempPathFactory, a: str, b: str, c: str) -> None:
+def test_no_text_raises_an_error(
+    tmp_path_factory: pytest.TempPathFactory, a: str, b: str, c: str
+) -> None:
     root = tmp_path_factory.mktemp("tree")
     tree(root, "", "", v2("", 0))
     (root / "proc/self/cgroup").write_text(f"0::/{a}\n{b}", errors="replace")

@@ -40,7 +40,7 @@ def test_hidden_gpus_are_noted(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) 
 
 
 class Silent(FakeNvml):
-    """NVML that knows the name of a GPU and no figure of its memory."""
+    """NVML that knows a GPU's name but not its memory."""
 
     def __init__(self, name: str, capability: tuple[int, int]) -> None:
         uuid = "GPU-aaaaaaaa-0000-1111-2222-33334444aaaa"
@@ -73,10 +73,10 @@ def test_integrated_gpu_has_the_memory_of_the_system(
     assert gpu.available == machine.ram.available
 
 
-def test_integrated_gpu_is_told_by_the_driver(
+def test_integrated_gpu_is_recognised_by_the_driver(
     cuda_build: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A figure of NVML's would leave out page cache."""
+    """NVML's figure would leave out page cache."""
     nvml = FakeNvml()
     nvml.cards = {"GPU-aaaaaaaa-0000-1111-2222-33334444aaaa": ("New GPU", 2**40, 2**20, (13, 0))}
     device = DriverDevice(UUIDS[0], unified=True, total=2**41, capability=(13, 0), name="New GPU")

@@ -1,4 +1,4 @@
-"""Limits of the process on what it maps."""
+"""Limits on what the process may map."""
 
 from __future__ import annotations
 

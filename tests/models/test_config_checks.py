@@ -1,4 +1,4 @@
-"""Values of configurations that no CogVideoX has, and files that are no configurations."""
+"""Values of configurations that no CogVideoX has, and files that are not configurations."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.helpers.toy import PROMPT, QUICK
 NAN, INF = float("nan"), float("inf")
 STEPS: dict[str, Any] = {**QUICK, "num_inference_steps": 6}
 MIDDLE = "transformer_blocks.1.ff.net.2.weight"
-"""Of the second block of the toy transformer."""
+"""A weight of the toy transformer's second block."""
 
 
 def fails(model: Path, **options: Any) -> tuple[str, int]:
@@ -192,7 +192,7 @@ def test_vae_that_decodes_to_nan_ends_the_run(
 
 
 def test_frame_that_is_not_finite_ends_the_run(toy: Path, cwd: Path, session: Session) -> None:
-    """Wherever it comes from: here from what blends the decoded tiles."""
+    """Wherever the numbers come from: here from the blending of decoded tiles."""
     cogmagic.generate(PROMPT, model=str(toy), **QUICK)
     assert session.loaded is not None
     pipe = session.loaded.pipe
@@ -254,10 +254,10 @@ def test_cached_embeddings_that_are_not_finite_are_encoded_again(
 
 
 @pytest.mark.parametrize("colour", [-1.0, 0.3, 1e4])
-def test_constant_picture_is_no_error(
+def test_constant_picture_is_not_an_error(
     damaged: Damaged, cwd: Path, session: Session, colour: float
 ) -> None:
-    """A black one too, and one far out of range."""
+    """Nor is a black one, or one far out of range."""
 
     def constant(tensors: dict[str, Any]) -> None:
         tensors["decoder.conv_out.conv.weight"].zero_()

@@ -279,7 +279,7 @@ def test_files_that_are_checked_are_those_that_are_loaded(copy: Path, component:
 def test_stored_position_table_counts_only_where_it_is_learned(
     copy: Path, learned: bool, factor: int
 ) -> None:
-    """A table that the class computes may be stored, as it is; a learned one must be."""
+    """A table that the class computes may be stored unchanged; a learned one must be stored."""
     edit_config(
         copy,
         "transformer",

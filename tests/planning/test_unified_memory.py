@@ -34,7 +34,7 @@ def test_gb10_runs_without_offload(name: str) -> None:
 
 
 def test_unified_memory_counts_once() -> None:
-    """Weights, activations, context and process, exactly; a byte less, and something lacks."""
+    """Exactly weights, activations, context and process fit; with a byte less, memory lacks."""
     p = plan(five(), Machine.of("GB10"))
     none = of(p, "none")
     need = (none.peak_vram or 0) + none.peak_ram
@@ -52,7 +52,7 @@ def test_unified_memory_counts_once() -> None:
     assert (lacking.missing, lacking.shortfall) == (GIB, "1.00 GiB of memory")
 
 
-def test_page_locked_copies_count_beside_what_they_are_copied_to() -> None:
+def test_page_locked_copies_count_besides_their_copies_on_the_gpu() -> None:
     p = plan(five(), Machine.of("GB10", ram=25))
     weights = 19 * GIB
     assert of(p, "stream").peak_ram > weights

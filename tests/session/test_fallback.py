@@ -151,7 +151,7 @@ def test_loaded_weights_are_not_read_again_in_the_seconds_of_the_next_plan(
         ({"fp8": True}, torch.OutOfMemoryError, True),
         ({"dtype": "bfloat16"}, torch.OutOfMemoryError, True),
         ({"tier": "stream"}, torch.OutOfMemoryError, True),  # as copies
-        ({"tier": "staged"}, torch.OutOfMemoryError, False),  # the files were never kept
+        ({"tier": "staged"}, torch.OutOfMemoryError, False),  # its weights stay in the files
         ({}, MemoryError, False),  # dropped, to free host memory
     ],
 )
@@ -164,7 +164,7 @@ def test_next_plan_knows_whether_the_weights_are_loaded(
     failure: type[Exception],
     loaded: bool,
 ) -> None:
-    """In real runs that fail once; only the choice of the next tier is ours, for want of a GPU."""
+    """In real runs that fail once; the test chooses the next tier only because it has no GPU."""
     counted: list[bool] = []
     pipes: list[Any] = []
 

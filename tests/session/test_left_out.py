@@ -1,4 +1,4 @@
-"""Options that a run cannot apply: plans do not count them, and run and plan say so."""
+"""Options that a run cannot apply: plans do not count them, and the run and the plan say so."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def gelu(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def configs_of_5b(folder: Path, **vae: Any) -> Path:
-    """The configurations of the 5b, with changes to that of its VAE."""
+    """5b's configurations, with changes to its VAE's."""
     for part, config in table()["models"]["5b"]["configs"].items():
         (folder / part).mkdir()
         config = config | vae if part == "vae" else config

@@ -41,7 +41,7 @@ def test_failure_keeps_no_tensor_alive(accelerator: Any, pipe: Any, tmp_path: Pa
         handle.remove()
 
 
-def test_sample_that_comes_to_nan_has_no_video_and_the_training_goes_on(
+def test_sample_with_nan_has_no_video_and_the_training_goes_on(
     accelerator: Any, pipe: Any, tmp_path: Path
 ) -> None:
     calls: list[int] = []

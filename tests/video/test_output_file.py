@@ -22,7 +22,7 @@ from cogmagic._video.output_file import OutputFile, check_disk_space
 
 
 def _refuse(*_: object, **__: object) -> None:
-    """What a file system without hard links, such as FAT, answers."""
+    """Fail like a file system without hard links, such as FAT."""
     raise PermissionError(1, "Operation not permitted")
 
 

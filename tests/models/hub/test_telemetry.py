@@ -152,7 +152,7 @@ def test_refused_download_asks_once(observed: Hub, original: Path, status: int) 
 
 
 def test_client_by_itself_sends_telemetry(observed: Hub) -> None:
-    """What the other tests would see without the switches; else they would show nothing."""
+    """The other tests would detect telemetry if the switches were off."""
     from huggingface_hub import HfApi, hf_hub_download
 
     HfApi().model_info(REPO)
@@ -166,7 +166,7 @@ def test_client_by_itself_sends_telemetry(observed: Hub) -> None:
 
 
 def test_users_own_calls_are_as_before(observed: Hub) -> None:
-    """During a download in other threads, and afterwards."""
+    """In other threads during a download, and afterwards."""
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers
 
@@ -235,7 +235,7 @@ def test_overlapping_downloads_restore_the_constant_once() -> None:
     assert constants.HF_HUB_DISABLE_TELEMETRY is before
 
 
-def test_constant_set_by_the_person_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_constant_set_by_the_user_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
@@ -245,7 +245,7 @@ def test_constant_set_by_the_person_meanwhile_stays(monkeypatch: pytest.MonkeyPa
 
 
 def test_loaders_send_nothing(observed: Hub, toy: Path) -> None:
-    """Not even what asks for a repository: the client refuses the request."""
+    """Not even a loader that asks for a repository: the client refuses the request."""
     from transformers import T5EncoderModel, T5Tokenizer
     from transformers.utils.hub import http_user_agent
 
@@ -292,7 +292,7 @@ def test_no_switch_is_left_installed() -> None:
 
 _LOCAL_RUN = """
 import sys
-import urllib3  # binds a socket to ::1 as it is imported, to learn whether there is IPv6
+import urllib3  # binds a socket to ::1 as it is imported, to detect IPv6
 from tests.helpers.sandbox import forbid_internet
 
 opened = []
@@ -315,7 +315,7 @@ assert opened == [], opened
 
 
 def _sandboxed(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run it without the switches that the tests' environment has on."""
+    """Run the code without the switches that are on in the tests' environment."""
     for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("IPYTHONDIR", str(folder))
