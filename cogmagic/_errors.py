@@ -7,7 +7,7 @@
     ├── OutOfMemoryError  a run that needed more memory than was free
     ├── NonFiniteError    a run that computed NaN or infinity
     ├── DeviceError       a GPU in an unrecoverable state
-    ├── OutputError       a video that cannot be written
+    ├── OutputError       a video that cannot be written, or read back
     ├── TrainingError     a validation that would harm the training around it, or hang
     └── BusyError         a second generation in the same kernel
     Cancelled             a run that the user stopped (a KeyboardInterrupt)
@@ -90,7 +90,7 @@ class DeviceError(CogMagicError):
 
 
 class OutputError(CogMagicError):
-    """A video that cannot be written to the requested path."""
+    """A video that cannot be written to the requested path, or read back."""
 
 
 class BusyError(CogMagicError):
