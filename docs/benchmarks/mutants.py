@@ -10,9 +10,8 @@ Linux only.
 The mutations are mutmut's. Its own runner leaves out decorated functions (so all properties), class
 bodies and constants, of which this code has many. Here each mutant is a whole module, compiled in a
 fork of a process that has imported the libraries. The tests that run its lines in the unchanged
-code decide: pytest stops at the first that fails, and those that have killed most go first. Lines
-that run at import are tested by all tests that run any of the module. A mutant also counts as
-killed if it takes five times the tests' time or more than 6 GiB.
+code decide, or all tests where a line runs at import; pytest stops at the first that fails. A
+mutant also counts as killed if it takes five times the tests' time or more than 6 GiB.
 """
 
 from __future__ import annotations

@@ -50,12 +50,12 @@ class Baseline:
     def tests(self, path: Path, lines: range) -> list[str]:
         """The tests that can notice a change of these lines, the most promising first.
 
-        Those that run one of them; if a line runs at import, those that run any of the file.
+        Those that run one of them; if a line runs at import, or none runs it, all.
         """
         covered = self.covering.get(str(path), {})
         chosen = {test for line in lines for test in covered.get(line, ())}
         if "" in chosen or not chosen:
-            chosen = {test for tests in covered.values() for test in tests}
+            chosen = set(self.seconds)
         return sorted(
             chosen.intersection(self.seconds),
             key=lambda t: (self.seconds[t] + 0.1) / (1 + self.kills[t]),
