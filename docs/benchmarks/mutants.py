@@ -35,7 +35,7 @@ REASONS = Path(__file__).with_name("mutants_equivalent.json")
 PURE = {
     "_planning": (
         *("candidate", "candidates", "checks", "correction", "dtype", "memory_options", "plan"),
-        *("plan_json", "planner", "rule_of_thumb", "suggestions"),
+        *("plan_json", "planner", "pools", "rule_of_thumb", "suggestions"),
     ),
     "_tiers": (
         *("balanced", "base", "device_map", "host_memory", "model", "needs", "none", "plain_pace"),
