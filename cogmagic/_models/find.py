@@ -43,7 +43,9 @@ def find_model(name: str) -> Model:
         try:
             return identify(folder, str(folder.resolve()))
         except OSError as error:
-            raise CheckpointError(f"{name} cannot be read ({first_line(error)}).") from None
+            raise CheckpointError(
+                f"{name} cannot be read ({first_line(error)}). Check its permissions, or copy it again."
+            ) from None
     if is_file:
         raise no_pipeline(name, (folder.name,))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:

@@ -26,9 +26,9 @@ def read_json(path: Path, most: int = _MAX_BYTES) -> dict[str, Any]:
     try:
         loaded = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read ({first_line(error)}).") from None
+        raise _unreadable(path, first_line(error)) from None
     if not isinstance(loaded, dict):
-        raise CheckpointError(f"{path} is not a JSON object.")
+        raise CheckpointError(f"{path} is not a JSON object. Download or copy it again.")
     return loaded
 
 
@@ -40,20 +40,24 @@ def read_text(path: Path, most: int = _MAX_BYTES) -> str:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise CheckpointError(f"{path} cannot be read (it is not a regular file).")
+            raise _unreadable(path, "it is not a regular file")
         with path.open("rb") as file:
             content = file.read(most + 1)
         if len(content) <= most:
             return content.decode("utf-8")
     except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing.") from None
+        raise CheckpointError(f"{path} is missing. Download or copy it again.") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({first_line(error)}).") from None
+        raise _unreadable(path, first_line(error)) from None
     size = path.stat().st_size
     raise CheckpointError(
         f"{path} has {size:,} bytes, but CogVideoX models have less than {most:,}."
         " Download or copy it again."
     )
+
+
+def _unreadable(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path} cannot be read ({reason}). Download or copy it again.")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

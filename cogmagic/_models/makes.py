@@ -70,10 +70,11 @@ def other_pipeline(label: str, pipeline: object) -> CheckpointError:
             f"{label} seems to be {what}: its model_index.json names {pipeline:.80}, which cogmagic"
             f" does not run. Use {_use(model)}."
         )
-    named = ", ".join(m.name for m in MODELS if not m.embedded)
+    *others, last = (m.name for m in MODELS if not m.embedded)
+    named = f"{', '.join(others)} or {last}"
     return CheckpointError(
         f"{label} holds a {pipeline!s:.80}, not a CogVideoX pipeline"
-        f" ({' or '.join(PIPELINES.values())}). Use --model with one of {named}."
+        f" ({' or '.join(PIPELINES.values())}). Use --model {named}."
     )
 
 

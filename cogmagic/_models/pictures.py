@@ -88,7 +88,9 @@ def _from_path(given: str | os.PathLike[Any]) -> Image.Image:
     try:
         opened = file.open("rb")
     except OSError as error:
-        raise RequestError(f"{shown} cannot be read ({error.strerror}).") from None
+        raise RequestError(
+            f"{shown} cannot be read ({error.strerror}). Check its permissions, or copy it."
+        ) from None
     with opened:
         return _from_file(opened, shown)
 
@@ -135,7 +137,7 @@ def _from_array(value: Any, shown: str) -> Image.Image:
 def _check_pixels(width: int, height: int, shown: str, most: int = _MOST_PIXELS) -> None:
     """Check the size of a picture before its pixels are read."""
     if width == 0 or height == 0:
-        raise RequestError(f"{shown} has no pixels: it is {width}×{height}.")
+        raise RequestError(f"{shown} has no pixels: it is {width}×{height}. Pass another image.")
     if width * height > most:
         raise RequestError(
             f"{shown} is too large: {width}×{height} are {width * height / 1e6:.0f} million pixels,"

@@ -172,7 +172,9 @@ def _header(folder: Path, file: Path) -> Weights:
             is_gguf = stream.read(4) == b"GGUF"
         reason, nbytes = damage(file), file.stat().st_size
     except OSError as error:
-        raise CheckpointError(f"{file} cannot be read ({error}).") from None
+        raise CheckpointError(
+            f"{file} cannot be read ({error}). Check its permissions, or copy it again."
+        ) from None
     if is_gguf:
         raise CheckpointError(
             f"{file} is a GGUF file, which diffusers cannot load into CogVideoX."
