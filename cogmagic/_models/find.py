@@ -44,7 +44,7 @@ def find_model(name: str) -> Model:
             return identify(folder, str(folder.resolve()))
         except OSError as error:
             raise CheckpointError(
-                f"{name} cannot be read ({first_line(error)}). Check its permissions, or copy it again."
+                f"{name} cannot be read ({first_line(error)}). Check its permissions."
             ) from None
     if is_file:
         raise no_pipeline(name, (folder.name,))
