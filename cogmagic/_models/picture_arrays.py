@@ -31,7 +31,8 @@ _AT_ONCE = 2**20
 def is_array(value: object) -> bool:
     """Whether `value` is an array, a tensor, nested lists, or converts itself to an array."""
     protocols = ("__array__", "__array_interface__", "__dlpack__")
-    return isinstance(value, list | tuple) or any(hasattr(value, name) for name in protocols)
+    sequence = isinstance(value, list | tuple | memoryview)
+    return sequence or any(hasattr(value, name) for name in protocols)
 
 
 def channels_last(value: Any, shown: str) -> Array:
@@ -115,8 +116,8 @@ def levels(values: Array, shown: str, white: int | None = None) -> Array:
     import numpy as np
 
     kind, size = values.dtype.kind, values.dtype.itemsize
-    if kind == "b" or (kind == "u" and size == 1):
-        return np.ascontiguousarray(values, np.uint8) * np.uint8(255 if kind == "b" else 1)
+    if kind == "b":
+        return np.ascontiguousarray(values, np.uint8) * np.uint8(255)
     low, high = float(values.min()), float(values.max())
     if kind == "f":
         _check_floats(values, low, high, shown)
@@ -124,6 +125,8 @@ def levels(values: Array, shown: str, white: int | None = None) -> Array:
     elif white is None:
         white = 65535 if kind == "u" and size == 2 else 255
         _check_integers(values, low, high, white, shown)
+    if kind == "u" and size == 1:
+        return np.ascontiguousarray(values)
     result = np.empty(values.shape, np.uint8)
     rows = max(_AT_ONCE * len(values) // values.size, 1)
     for top in range(0, len(values), rows):
@@ -168,7 +171,8 @@ def _check_integers(values: Array, low: float, high: float, white: int, shown: s
     if white == 255 and brightest == 1:
         raise RequestError(
             f"{shown} has values from 0 to 1 in {values.dtype}, in which white is 255. If white is"
-            " 1, pass np.asarray(image, dtype=bool); else pass uint8."
+            " 1, pass np.asarray(image, dtype=bool); if it is 255, pass"
+            " Image.fromarray(np.uint8(image))."
         )
     if white == 65535 and 0 < brightest <= _DARK:
         raise RequestError(

@@ -23,8 +23,8 @@ _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _SCALED = ("PNG", "PPM", "JPEG2000")
 """Formats in which 65535 is white in a picture of 16 bits. A TIFF may have 12 bits in 16."""
 
-_PHOTOMETRIC = 262
-"""The TIFF tag for whether 0 is white (0) or black (1)."""
+_BITS, _PHOTOMETRIC = 258, 262
+"""The TIFF tags for the bits of a number, and for whether 0 is white (0) or black (1)."""
 
 _SAMPLES = bytes(17 * (n >> shift & 15) for n in range(4096) for shift in (8, 4, 0))
 """4096 colours, on which an ICC profile is compared with sRGB."""
@@ -76,9 +76,11 @@ def _shallow(image: Image.Image, shown: str) -> Image.Image:
     wide = image.format in _SCALED and image.mode != "F"
     if image.mode == "I" and not wide and 255 < deep.max() <= 65535 and deep.min() >= 0:
         values = deep.astype(np.uint16)  # 16 bits, which this mode also holds
-    if values.dtype == np.uint16 and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
-        values = 65535 - values  # white is 0 in this TIFF, which Pillow obeys up to 8 bits only
-    grey = Image.fromarray(levels(values, shown, white=65535 if wide else None))
+    tags = getattr(image, "tag_v2", {})
+    white = 4095 if tags.get(_BITS) == (12,) else 65535 if wide else None
+    if values.dtype == np.uint16 and tags.get(_PHOTOMETRIC) == 0:
+        values = (white or 65535) - values  # white is 0, which Pillow obeys up to 8 bits only
+    grey = Image.fromarray(levels(values, shown, white))
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(deep == transparent, 0, 255).astype(np.uint8)))

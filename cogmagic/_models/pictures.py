@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +42,8 @@ def as_picture(image: Any) -> Image.Image:
 
     Args:
         image: a path; the bytes of an image file, or such a file, open for reading; a PIL image of
-            any mode; or an array, a tensor or nested lists, by the rules of `channels_last` and
-            `levels`.
+            any mode, or a list of one; or an array, a tensor or nested lists, by the rules of
+            `channels_last` and `levels`.
 
     Raises:
         RequestError: for anything else, and for files that are missing or unreadable.
@@ -51,11 +52,13 @@ def as_picture(image: Any) -> Image.Image:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about metadata; "error" would raise them
+        if isinstance(image, list | tuple) and any(isinstance(one, Image.Image) for one in image):
+            image = _only(image)
         if isinstance(image, Image.Image):
             return _converted(image, "The image")
         if isinstance(image, str | os.PathLike):
             return _from_path(image)
-        if isinstance(image, bytes | bytearray | memoryview):
+        if isinstance(image, bytes | bytearray | memoryview) and memoryview(image).ndim == 1:
             return _from_file(io.BytesIO(image), "The file")
         if hasattr(image, "read"):
             return _from_file(image, "The file")
@@ -63,8 +66,15 @@ def as_picture(image: Any) -> Image.Image:
             return _from_array(image, "The array")
     raise RequestError(
         "The image must be a path, a PIL image, an array or the bytes of an image file,"
-        f" not {type(image).__name__}."
+        f" not {type(image).__module__}.{type(image).__qualname__}.".replace("builtins.", "")
     )
+
+
+def _only(images: Sequence[Any]) -> Any:
+    """The picture in a list of one, such as a pipeline's output."""
+    if len(images) != 1:
+        raise RequestError(f"The image is a list of {len(images)}. Pass one, such as image[0].")
+    return images[0]
 
 
 def _from_path(given: str | os.PathLike[Any]) -> Image.Image:

@@ -191,8 +191,9 @@ class Validation:
                     try:
                         made[i] = self._maker.make(samples[i].request, embeds[i], plan, paths[i])
                     except NonFiniteError as error:  # the other samples and the training go on
-                        prompt = samples[i].request.prompt
-                        warnings.warn(f"Sample {i} ({prompt:.40}): {error}", stacklevel=5)
+                        # The file's name has the step: Python shows equal warnings only once.
+                        which = f"{paths[i].name} ({samples[i].request.prompt:.40})"
+                        warnings.warn(f"{which}: {error}", stacklevel=5)
 
     def _encode(
         self, samples: Sequence[ValidationSample], plan: ValidationPlan

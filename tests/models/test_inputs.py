@@ -169,8 +169,7 @@ def test_every_mode_of_pillow_keeps_its_colour(name: str) -> None:
     assert near(corner(image), colour)
 
 
-ROTATED = Image.Exif()
-ROTATED[0x0112] = 6
+OTHER = Image.new("RGB", SIZE, "red")
 
 FILES: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "grey of 16 bits": (png(16, 0, b"\x80\x80" * 8), GREY),
@@ -188,8 +187,8 @@ FILES: dict[str, tuple[bytes, tuple[int, ...]]] = {
     ),
     "RGBA of 16 bits": (png(16, 6, b"\xc8\xc8\x64\x64\x32\x32\x80\x80" * 8), HALF),
     "gamma": (png(8, 2, bytes(COLOUR) * 8, chunk(b"gAMA", struct.pack(">I", 100_000))), COLOUR),
-    "APNG": (encoded(BASE, "PNG", save_all=True, append_images=[PALE]), COLOUR),
-    "GIF": (encoded(BASE, "GIF", save_all=True, append_images=[PALE.convert("RGB")]), COLOUR),
+    "APNG": (encoded(BASE, "PNG", save_all=True, append_images=[OTHER]), COLOUR),
+    "GIF": (encoded(BASE, "GIF", save_all=True, append_images=[OTHER]), COLOUR),
     "WebP": (
         encoded(PALE, "WEBP", save_all=True, append_images=[BASE.convert("RGBA")], lossless=True),
         HALF,
@@ -198,6 +197,12 @@ FILES: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "TIFF of 16 bits, 0 is white": (
         encoded(deep("I;16", 65535 - 32896), "TIFF").replace(
             struct.pack("<HHIHH", 262, 3, 1, 1, 0), struct.pack("<HHIHH", 262, 3, 1, 0, 0)
+        ),
+        GREY,
+    ),
+    "TIFF of 12 bits": (
+        encoded(Image.frombytes("I;16", SIZE, b"\x80\x88\x08" * 32), "TIFF").replace(
+            struct.pack("<HHIH", 258, 3, 1, 16), struct.pack("<HHIH", 258, 3, 1, 12)
         ),
         GREY,
     ),
@@ -308,6 +313,8 @@ ARRAYS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "bfloat16": (FLOATS.bfloat16(), COLOUR),
     "parameter": (torch.nn.Parameter(FLOATS), COLOUR),
     "tensor of bytes, channels last": (torch.from_numpy(RGB), COLOUR),
+    "view of memory": (memoryview(RGB), COLOUR),
+    "one PIL image in a list": ([BASE], COLOUR),
     "two steps of conversion": (as_picture(RGB), COLOUR),
 }
 
@@ -339,6 +346,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "16 bits in 32": (RGB.astype(np.int32) * 257, "or pass uint16"),
     "negative": (-RGB.astype(np.int16), "from -200 to -50"),
     "zeros and ones": ((RGB > 90).astype(int), "If white is 1"),
+    "zeros and ones of 8 bits": ((RGB > 90).astype(np.uint8), "0 to 1 in uint8"),
     "complex": (RGB * 1j, "complex128"),
     "objects": (RGB.astype(object), "dtype object"),
     "structured": (np.zeros((6, 8), [("r", "u1"), ("g", "u1")]), "not bool, integer or float"),
@@ -347,6 +355,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "one axis": (RGB[0, :, 0], "shape (8,)"),
     "five channels": (np.zeros((6, 8, 5), np.uint8), "but must be height × width × 3"),
     "several": (np.stack([RGB, RGB]), "has 2 pictures (shape (2, 6, 8, 3)). Pass one"),
+    "several PIL images": ([BASE, BASE], "a list of 2. Pass one"),
     "five axes": (RGB[None, None], "shape (1, 1, 6, 8, 3)"),
     "no rows": (RGB[:0], "has no pixels: it is 8×0"),
     "no channels": (RGB[..., :0], "shape (6, 8, 0)"),
