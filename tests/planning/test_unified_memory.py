@@ -149,3 +149,11 @@ def test_status_has_the_shared_memory_of_a_mac() -> None:
 def test_mac_of_unknown_memory_is_planned_as_before() -> None:
     p = plan(five(), Machine(device="mps"))
     assert (p.tier, p.fits, p.where) == ("none", True, "MPS")
+
+
+def test_streaming_keeps_as_many_blocks_as_the_shared_memory_holds() -> None:
+    chosen = {}
+    for ram in (26, 28, 34, 40):
+        candidate = of(plan(five(), Machine.of("GB10", ram=ram)), "stream")
+        chosen[ram] = (candidate.needs.variant.resident_blocks, candidate.fits)
+    assert chosen == {26: (0, False), 28: (6, True), 34: (30, True), 40: (42, True)}
