@@ -79,7 +79,7 @@ def _shallow(image: Image.Image, shown: str) -> Image.Image:
     tags = getattr(image, "tag_v2", {})
     white = 4095 if tags.get(_BITS) == (12,) else 65535 if wide else None
     if values.dtype == np.uint16 and tags.get(_PHOTOMETRIC) == 0:
-        values = (white or 65535) - values  # white is 0, which Pillow obeys up to 8 bits only
+        values = (white or 65535) - values  # 0 is white, which Pillow inverts up to 8 bits only
     grey = Image.fromarray(levels(values, shown, white))
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):

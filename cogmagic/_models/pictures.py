@@ -73,7 +73,7 @@ def as_picture(image: Any) -> Image.Image:
 def _only(images: Sequence[Any]) -> Any:
     """The picture in a list of one, such as a pipeline's output."""
     if len(images) != 1:
-        raise RequestError(f"The image is a list of {len(images)}. Pass one, such as image[0].")
+        raise RequestError(f"The image is a list of {len(images)} items. Pass one: image[0].")
     return images[0]
 
 
@@ -99,7 +99,7 @@ def _from_path(given: str | os.PathLike[Any]) -> Image.Image:
         opened = file.open("rb")
     except OSError as error:
         raise RequestError(
-            f"{shown} cannot be read ({error.strerror}). Check its permissions, or copy it."
+            f"{shown} cannot be read ({error.strerror}). Check its permissions."
         ) from None
     with opened:
         return _from_file(opened, shown)
