@@ -355,7 +355,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "one axis": (RGB[0, :, 0], "shape (8,)"),
     "five channels": (np.zeros((6, 8, 5), np.uint8), "but must be height × width × 3"),
     "several": (np.stack([RGB, RGB]), "has 2 pictures (shape (2, 6, 8, 3)). Pass one"),
-    "several PIL images": ([BASE, BASE], "a list of 2. Pass one"),
+    "several PIL images": ([BASE, BASE], "a list of 2 items. Pass one"),
     "five axes": (RGB[None, None], "shape (1, 1, 6, 8, 3)"),
     "no rows": (RGB[:0], "has no pixels: it is 8×0"),
     "no channels": (RGB[..., :0], "shape (6, 8, 0)"),
