@@ -141,8 +141,8 @@ def _check_floats(values: Array, low: float, high: float, shown: str) -> None:
     if not np.isfinite(low) or not np.isfinite(high):
         count = values.size - int(np.count_nonzero(np.isfinite(values)))
         raise RequestError(
-            f"{shown} has {count} values that are NaN or infinite. Replace them, such as with"
-            " np.nan_to_num(image)."
+            f"{shown} has NaN or infinity in {count:,} of {values.size:,} values. Replace"
+            " them, such as with np.nan_to_num(image)."
         )
     if low >= -_HALF_LEVEL and high <= 1 + _HALF_LEVEL:
         return

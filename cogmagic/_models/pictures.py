@@ -85,8 +85,9 @@ def _from_path(given: str | os.PathLike[Any]) -> Image.Image:
         file = Path(path).expanduser()
         info = file.stat()
     except (FileNotFoundError, NotADirectoryError):
-        local = " Download it first: cogmagic reads local files." if "://" in path else ""
-        raise RequestError(f"No image at {shown}.{local}") from None
+        remote = "://" in path
+        advice = "Download it first: cogmagic reads local files" if remote else "Check the path"
+        raise RequestError(f"No image at {shown}. {advice}.") from None
     except (OSError, RuntimeError, TypeError, ValueError) as error:  # ~nobody, too long, a NUL
         raise RequestError(f"{shown} is not a usable path ({first_line(error)}).") from None
     if stat.S_ISDIR(info.st_mode):

@@ -201,8 +201,8 @@ def _check_index(index: Path, tensors: Mapping[str, StoredTensor]) -> None:
     """Refuse an index that does not describe its files, or lacks what the loaders read."""
     if absent := sorted(_weight_map(index).keys() - tensors.keys()):
         raise CheckpointError(
-            f"{index} names {len(absent):,} tensors that none of its files holds, such as"
-            f" {absent[0]:.120}. Download or copy the folder again."
+            f"{index} names tensors that none of its files holds ({len(absent):,}, such as"
+            f" {absent[0]:.120}). Download or copy the folder again."
         )
     if not isinstance(read_json(index).get("metadata"), dict):
         raise CheckpointError(

@@ -334,8 +334,8 @@ def test_levels_between_black_and_white_are_linear() -> None:
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "masked": (np.ma.masked_greater(RGB, 150), "masked pixels"),
-    "NaN": (np.full((6, 8), np.nan), "48 values that are NaN or infinite"),
-    "infinite": (np.full((6, 8), np.inf), "48 values that are NaN or infinite"),
+    "NaN": (np.full((6, 8), np.nan), "NaN or infinity in 48 of 48 values"),
+    "infinite": (np.full((6, 8), np.inf), "NaN or infinity in 48 of 48 values"),
     "floats to 255": (RGB * 1.0, "floats from 50 to 200, but black is 0 and white is 1. Divide"),
     "floats to 65535": (RGB * 257.0, "such as 65535"),
     "floats from -1": (RGB / 127.5 - 1, r"pass (image + 1) / 2"),
