@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import pytest
+from PIL import Image
+
+from cogmagic import Request
+from cogmagic._footprint.footprint import Footprint, footprint
+from cogmagic._tiers.base import Variant
 from cogmagic._tiers.needs import allocatable, reserved_bytes, workspace
+from cogmagic._tiers.registry import TIERS
 from cogmagic._units import GIB, MIB
 
 
@@ -30,3 +37,19 @@ def test_workspace_of_matrix_products_is_larger_from_hopper_on(
     capability: tuple[int, int] | None, mebibytes: int
 ) -> None:
     assert workspace(capability) == mebibytes * MIB
+
+
+@pytest.mark.parametrize("tier", sorted(TIERS.keys() - {"balanced"}))
+def test_tiers_count_the_encoding_of_the_first_frame(tier: str) -> None:
+    """But for balanced, where the same GPU decodes, which takes nine times as much."""
+    request = Request.of("a fox", "5b-i2v", image=Image.new("RGB", (64, 48)))
+    usual = footprint(request, "bfloat16")
+    assert usual.encode_image is not None
+    size = 100 * GIB  # more than any other phase takes
+    large = replace(usual, encode_image=replace(usual.encode_image, peak=size, leaf_peak=size))
+
+    def peak(f: Footprint) -> int:
+        return max(max(gpu.values()) for gpu in TIERS[tier].phases(f, 0, Variant()))
+
+    assert size <= peak(large) < size + peak(usual)
+    assert peak(replace(usual, encode_image=None)) <= peak(usual) < size
