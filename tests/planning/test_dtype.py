@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import cogmagic
@@ -71,3 +73,18 @@ def test_advice_after_numbers_that_are_not_finite(
         MemoryOptions.of(**options),  # type: ignore[arg-type]
     )
     assert advice in text
+
+
+def test_bfloat16_for_a_model_made_for_float16_is_refused_with_its_own_dtype() -> None:
+    with pytest.raises(RequestError) as refusal:
+        cogmagic.plan(model="2b", machine=Machine.of("T4"), dtype="bfloat16")
+    assert str(refusal.value) == (
+        "T4 cannot compute in bfloat16 (that takes Ampere or newer)."
+        " Leave --dtype out: 2b is made for float16."
+    )
+
+
+def test_gpu_that_torch_cannot_use_takes_no_vram() -> None:
+    found = plan(five(), replace(Machine.of("RTX 4090"), device="cpu"))
+    assert (found.dtype, found.where) == ("float32", "CPU")
+    assert [(c.tier, c.peak_vram) for c in found.candidates] == [("none", None)]
