@@ -64,6 +64,7 @@ def test_json_has_every_figure_of_the_plan(card: str) -> None:
     )
     same = ("tier", "fits", "reason", "peak_vram", "peak_allocated", "peak_ram", "seconds")
     same += ("step_seconds", "rule", "device", "dtype", "download")
+    assert as_json(planned).startswith('{\n  "tier": "stream",\n')
     data = json.loads(as_json(planned))
     r = planned.request
     assert data == {
