@@ -157,3 +157,10 @@ def test_bytes_of_a_plan_are_whole_numbers(model: str) -> None:
     for candidate in plan(request, machine).candidates:
         assert {type(getattr(candidate, name)) for name in amounts} == {int}
         assert {type(n) for phases in candidate.needs.gpus for n in phases.values()} == {int}
+
+
+def test_machine_whose_gpus_are_unknown_has_every_tier_of_one_gpu() -> None:
+    found = plan(five(), Machine(device="cuda"))
+    assert {(c.tier, c.peak_vram) for c in found.candidates} == {
+        (tier, None) for tier in ("none", "model", "stream", "staged", "sequential")
+    }
