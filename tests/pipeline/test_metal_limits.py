@@ -29,7 +29,9 @@ from cogmagic._session.run import Run
 from tests.helpers.checkpoints import save_checkpoint
 from tests.helpers.toy import PROMPT
 
-MEMBERS = [m.name for m in MODELS if m.name != "tiny"]  # whose kinds of positions are 5b's
+SCHEDULERS = {  # of each kind of positions; the embedded model's are 5b's
+    "2b": "ddim", "5b": "dpm", "5b-i2v": "ddim", "1.5-5b": "ddim", "1.5-5b-i2v": "dpm",
+}  # fmt: skip
 QUICK: dict[str, Any] = {"seed": 1, "steps": 2, "frames": 17}
 
 
@@ -97,8 +99,7 @@ def frames(folder: Path, **options: Any) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["ddim", "dpm"])
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize(("name", "scheduler"), SCHEDULERS.items())
 def test_no_float64_reaches_the_device(
     name: str, scheduler: str, members: Any, cwd: Path, session: Any, monkeypatch: Any
 ) -> None:
@@ -111,6 +112,10 @@ def test_no_float64_reaches_the_device(
     session.release()
     with pytest.raises(RuntimeError, match="float64"):
         frames(members(name), **options)
+
+
+def test_every_model_is_tried() -> None:
+    assert {*SCHEDULERS, "tiny"} == {m.name for m in MODELS}
 
 
 @pytest.mark.slow
