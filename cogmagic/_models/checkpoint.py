@@ -116,7 +116,7 @@ def _check_index(folder: Path, label: str) -> dict[str, Any]:
                 f" {' or '.join(sorted(classes))}."
             )
     for key, entry in index.items():
-        known = key in COMPONENT_CLASSES or key in _HARMLESS
+        known = key in COMPONENT_CLASSES or key in _HARMLESS or key.startswith("_")
         if not known and isinstance(entry, list) and any(isinstance(e, str) for e in entry):
             raise CheckpointError(
                 f"{label}: its model_index.json has the component {key:.40}"

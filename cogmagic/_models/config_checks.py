@@ -104,6 +104,11 @@ def _transformer_misfits(c: Mapping[str, Any]) -> Iterator[str]:
         )
     if c[learned] and not c[rotary]:
         yield f"{file} sets {learned} without {rotary}, which no CogVideoX has"
+    if c["patch_size_t"] and (c[learned] or not c[rotary]):
+        yield (
+            f"{file} sets patch_size_t to {c['patch_size_t']}, but a table of positions"
+            f" ({learned}, or {rotary} false) has one for each latent frame"
+        )
     if c["ofs_embed_dim"] not in (None, c["time_embed_dim"]):
         yield (
             f"{file} sets ofs_embed_dim to {c['ofs_embed_dim']:,} and time_embed_dim to"

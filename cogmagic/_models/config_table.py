@@ -23,7 +23,8 @@ _FEED_FORWARDS = ("gelu", "gelu-approximate", "geglu", "geglu-approximate", "swi
 _T5_ACTIVATIONS = ("relu", "gelu", "gelu_new", "silu")
 
 
-_DTYPES = ("float16", "bfloat16", "float32", "float64")
+_DTYPES = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
+"""Of stored weights; they are loaded in the precision of the request."""
 
 
 _TRANSFORMER: dict[str, Value] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -23,6 +23,7 @@ __all__ = [
     "bytes_per_dtype",
     "damage",
     "incomplete",
+    "only_variant",
     "plain_copy",
     "stored_weights",
     "weight_files",
@@ -165,9 +166,7 @@ def _header(folder: Path, file: Path) -> Weights:
     name = f"{file.parent.name}/{file.name}"
     try:
         if not file.is_file():
-            others = sorted(p.name for p in file.parent.glob("*.safetensors"))
-            instead = f" (the folder has {others[0]} instead)" if others else ""
-            raise incomplete(folder, f"{name} is missing{instead}")
+            raise _missing(folder, file)
         with file.open("rb") as stream:
             is_gguf = stream.read(4) == b"GGUF"
         reason, nbytes = damage(file), file.stat().st_size
@@ -183,6 +182,33 @@ def _header(folder: Path, file: Path) -> Weights:
     if reason:
         raise incomplete(folder, f"{name} is cut short or damaged ({nbytes:,} bytes: {reason})")
     return _read_header(file)
+
+
+def _missing(folder: Path, file: Path) -> CheckpointError:
+    """The error for a file of weights that a checkpoint lacks."""
+    others = sorted(p.name for p in file.parent.glob("*.safetensors"))
+    component, name = file.parent.name, f"{file.parent.name}/{file.name}"
+    if reason := only_variant(str(folder), name, [f"{component}/{n}" for n in others]):
+        return CheckpointError(reason)
+    instead = f" (the folder has {others[0]} instead)" if others else ""
+    return incomplete(folder, f"{name} is missing{instead}")
+
+
+def only_variant(label: str, missing: str, paths: Iterable[str]) -> str:
+    """Why weights that were saved with ``variant="fp16"`` alone are not loaded, and what to do.
+
+    Args:
+        label: the folder or hub id.
+        missing: the path of the weights that the loader takes, as ``vae/….safetensors``.
+        paths: those that exist; the reason is empty if none is a variant of the same component.
+    """
+    stem = re.escape(re.sub(r"(-\d+-of-\d+)?\.safetensors$", "", missing))
+    variant = re.compile(rf"{stem}\.[a-z]\w*(-\d+-of-\d+)?\.safetensors")
+    present = min(filter(variant.fullmatch, paths), default="")
+    return present and (
+        f"{label} has {present} in place of {missing}, but cogmagic loads no variants. Load the"
+        " pipeline with variant=, save it with save_pretrained without it, and give that folder."
+    )
 
 
 def _read_header(file: Path) -> Weights:

@@ -12,6 +12,7 @@ import cogmagic
 from cogmagic import CheckpointError
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import find_model
+from tests.helpers.checkpoints import weights_file
 
 
 @pytest.fixture
@@ -45,6 +46,18 @@ def test_missing_file_is_named(broken: Path, file: str, message: str) -> None:
     with pytest.raises(CheckpointError) as error:
         check_folder(broken)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["fp16", "bf16-00001-of-00002"])
+@pytest.mark.parametrize("component", ["text_encoder", "transformer", "vae"])
+def test_weights_saved_as_a_variant_are_named(broken: Path, component: str, name: str) -> None:
+    file = weights_file(broken, component)
+    file.rename(file.with_name(f"{file.stem}.{name}.safetensors"))
+    message = (
+        f"has {component}/{file.stem}.{name}.safetensors in place of .*loads no variants.*variant="
+    )
+    with pytest.raises(CheckpointError, match=message):
+        check_folder(broken)
 
 
 def test_truncated_weight_file_is_refused(broken: Path) -> None:

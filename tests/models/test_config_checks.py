@@ -92,6 +92,7 @@ HUGE = {ROTARY: False, "sample_frames": 1024, "sample_width": 512, "sample_heigh
         ("transformer", {"patch_size_t": 0}, "to 0, but CogVideoX models have null or 2"),
         ("transformer", {"ofs_embed_dim": 256}, "to 256 and time_embed_dim to 512"),
         ("transformer", {"ofs_embed_dim": 512}, "only image-to-video models have"),
+        ("transformer", {"patch_size_t": 2, ROTARY: False}, "a table of positions"),
         ("transformer", {"sample_height": 61}, "which must be even"),
         ("transformer", HUGE, "a table of positions with .* values"),
         ("transformer", {ROTARY: False, "num_attention_heads": 1, "attention_head_dim": 24}, "16"),
@@ -158,6 +159,14 @@ def test_classes_take_the_outermost_values_that_are_allowed(part: str, tmp_path:
                 empty_component(part, config, "bfloat16")
             built += 1
     assert built > len(CONFIG_VALUES[part])
+
+
+def test_keys_that_savers_add_pass(tmp_path: Path) -> None:
+    index = {"_ignore_files": ["README.md"], "_name_or_path": "a", "image_encoder": [None, None]}
+    folder = write_published(
+        tmp_path, "5b", model_index=index, text_encoder={"dtype": "float8_e4m3fn"}
+    )
+    assert identify(folder, "a/b", has_weights=False).name == "5b"
 
 
 def test_unknown_keys_and_missing_ones_pass(tmp_path: Path) -> None:

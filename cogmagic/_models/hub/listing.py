@@ -10,7 +10,7 @@ from cogmagic._errors import CheckpointError, first_line
 from cogmagic._models.family import COMPONENT_CLASSES, WEIGHTED_COMPONENTS
 from cogmagic._models.hub.cache import intact, point_main_at, repository_folder
 from cogmagic._models.makes import no_pipeline
-from cogmagic._models.weights import weight_files, weights_stem
+from cogmagic._models.weights import only_variant, weight_files, weights_stem
 
 __all__ = ["Listing", "is_small", "read_listing"]
 
@@ -94,7 +94,8 @@ class Listing:
                 f"{self.repo_id} has its {component} only as pickled weights (.bin), which cogmagic"
                 " never loads: they can run code. Use a copy saved with safe_serialization=True."
             )
-        return f"{self.repo_id} is incomplete: {path} is missing on the hub."
+        missing = f"{self.repo_id} is incomplete: {path} is missing on the hub."
+        return only_variant(self.repo_id, path, self.sizes) or missing
 
 
 def read_listing(repo_id: str) -> Listing:

@@ -131,6 +131,7 @@ def _cache() -> Path:
     ("instead", "message"),
     [
         ("diffusion_pytorch_model.bin", "only as pickled weights"),
+        ("diffusion_pytorch_model.fp16.safetensors", "loads no variants"),
         ("notes.txt", "is missing on the hub"),
     ],
 )
@@ -138,6 +139,7 @@ def test_repository_without_safetensors_is_refused(
     hub: Hub, repository: Repository, instead: str, message: str
 ) -> None:
     vae = repository.folder / "vae"
+    (vae / "diffusion_pytorch_model.fp16.safetensors").unlink()
     (vae / "diffusion_pytorch_model.safetensors").rename(vae / instead)
     with pytest.raises(CheckpointError, match=message):
         download(find_model(REPO), silent)
