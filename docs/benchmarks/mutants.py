@@ -3,8 +3,9 @@
     pip install mutmut==3.8.1
     python docs/benchmarks/mutants.py --seed 22 --count 400
 
-Rows go to mutants.jsonl, one per mutant; an interrupted run resumes. `--summary` prints the result
-again, and `--only TEXT` runs those of all mutants whose names contain a text, without recording.
+Rows go to mutants.jsonl, one per mutant; an interrupted run resumes. `--part 2/8` runs every eighth
+of them, for eight processes with an `--out` each. `--summary` prints the result again, and
+`--only TEXT` runs those of all mutants whose names contain a text, without recording.
 Linux only.
 
 The mutations are mutmut's. Its own runner leaves out decorated functions (so all properties), class
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROWS)
     parser.add_argument("--only", help="run the mutants whose names contain this; record nothing")
     parser.add_argument("--again", action="store_true", help="run the survivors again")
+    parser.add_argument("--part", default="1/1", help="which of how many processes this is")
     parser.add_argument("--summary", action="store_true", help="run nothing")
     args = parser.parse_args()
     drawn = draw(population(), args.seed, args.count)
@@ -117,7 +119,8 @@ def main() -> None:
         done = rows_of(args.out)
         if args.again:
             done = {name: row for name, row in done.items() if row["killed_by"]}
-        chosen = [mutant for mutant in drawn if mutant.name not in done]
+        part, parts = map(int, args.part.split("/"))
+        chosen = [mutant for mutant in drawn[part - 1 :: parts] if mutant.name not in done]
     if chosen and not args.summary:
         warm_up()
         tests = baseline()
