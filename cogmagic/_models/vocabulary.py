@@ -18,6 +18,10 @@ _MAX_BYTES = 16 * 2**20
 """The size limit of a tokenizer's file: T5's ``tokenizer.json`` has 2.4 MB."""
 
 
+_BESIDE = "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"
+"""The JSON files that transformers reads beside the vocabulary."""
+
+
 def check_tokenizer(folder: Path, label: str) -> None:
     """Refuse a tokenizer that is damaged, or has tokens that the text encoder lacks.
 
@@ -26,8 +30,8 @@ def check_tokenizer(folder: Path, label: str) -> None:
     """
     base = folder / "tokenizer"
     added = 0
-    for other in sorted(base.glob("*.json")):
-        if other.name != "tokenizer.json":
+    for other in (base / name for name in _BESIDE):
+        if other.is_file():
             added = max(added, _added(f"{label}: tokenizer/{other.name}", read_json(other)))
     vocabulary = read_json(folder / "text_encoder" / "config.json").get("vocab_size", 32_128)
     files = (base / name for name in ("tokenizer.json", "spiece.model"))

@@ -259,6 +259,8 @@ def test_tokenizer_of_another_model_is_refused(toy: Path, tmp_path: Path) -> Non
     (file.parent / "added_tokens.json").write_text("[]")
     refused("added_tokens.json is not a JSON object")
     (file.parent / "added_tokens.json").unlink()
+    (file.parent / "._tokenizer_config.json").write_bytes(b"\0\x05\x16\x07Mac OS X")
+    (file.parent / "chat_template.json").write_text("[]")  # two files that no loader reads
     file.write_text(json.dumps(settings | {"model_max_length": 10**30}))
     assert find_model(str(folder)).name == "copy"
     config = folder / "text_encoder" / "config.json"
