@@ -236,6 +236,23 @@ def test_embeddings_that_are_not_finite_are_neither_used_nor_cached(
         assert list(own_cache.glob("prompts-v1/*")) == []
 
 
+def test_negative_prompt_alone_that_is_encoded_to_nan_ends_the_run(
+    toy: Path, cwd: Path, session: Session, own_cache: Path
+) -> None:
+    cogmagic.generate("a square", model=str(toy), **QUICK)
+    assert session.loaded is not None
+    before = set(own_cache.glob("prompts-v1/*"))
+    hook, calls = from_call(2, one_number)
+    handle = session.loaded.pipe.text_encoder.encoder.final_layer_norm.register_forward_hook(
+        lambda module, inputs, output: (hook(module, inputs, (output,)) or (None,))[0]
+    )
+    text, _ = fails(toy, negative_prompt="blurry")
+    handle.remove()
+    assert text.startswith("The text encoder computed")
+    assert len(calls) == 2  # the prompt, and the negative one
+    assert set(own_cache.glob("prompts-v1/*")) == before
+
+
 def test_cached_embeddings_that_are_not_finite_are_encoded_again(
     toy: Path, cwd: Path, session: Session, own_cache: Path
 ) -> None:
