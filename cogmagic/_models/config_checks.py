@@ -106,8 +106,8 @@ def _transformer_misfits(c: Mapping[str, Any]) -> Iterator[str]:
         yield f"{file} sets {learned} without {rotary}, which no CogVideoX has"
     if c["patch_size_t"] and (c[learned] or not c[rotary]):
         yield (
-            f"{file} sets patch_size_t to {c['patch_size_t']}, but a table of positions"
-            f" ({learned}, or {rotary} false) has one for each latent frame"
+            f"{file} sets patch_size_t to {c['patch_size_t']}, but must set it to null with a table"
+            f" of positions ({learned} true or {rotary} false), which has one per latent frame"
         )
     if c["ofs_embed_dim"] not in (None, c["time_embed_dim"]):
         yield (

@@ -24,7 +24,7 @@ _T5_ACTIVATIONS = ("relu", "gelu", "gelu_new", "silu")
 
 
 _DTYPES = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
-"""Of stored weights; they are loaded in the precision of the request."""
+"""The dtypes of stored weights, which are loaded in the precision of the request."""
 
 
 _TRANSFORMER: dict[str, Value] = {

@@ -195,19 +195,20 @@ def _missing(folder: Path, file: Path) -> CheckpointError:
 
 
 def only_variant(label: str, missing: str, paths: Iterable[str]) -> str:
-    """Why weights that were saved with ``variant="fp16"`` alone are not loaded, and what to do.
+    """The error for weights that exist only as a variant, saved with ``variant="fp16"``.
 
     Args:
         label: the folder or hub id.
         missing: the path of the weights that the loader takes, as ``vae/….safetensors``.
-        paths: those that exist; the reason is empty if none is a variant of the same component.
+        paths: those that exist; the result is empty if none is a variant of the same component.
     """
     stem = re.escape(re.sub(r"(-\d+-of-\d+)?\.safetensors$", "", missing))
     variant = re.compile(rf"{stem}\.[a-z]\w*(-\d+-of-\d+)?\.safetensors")
     present = min(filter(variant.fullmatch, paths), default="")
     return present and (
-        f"{label} has {present} in place of {missing}, but cogmagic loads no variants. Load the"
-        " pipeline with variant=, save it with save_pretrained without it, and give that folder."
+        f"{label} has {present} in place of {missing}, but cogmagic does not load variants. Load"
+        " the pipeline with variant=, save it with save_pretrained without one, and give that"
+        " folder."
     )
 
 

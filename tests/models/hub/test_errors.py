@@ -131,7 +131,7 @@ def _cache() -> Path:
     ("instead", "message"),
     [
         ("diffusion_pytorch_model.bin", "only as pickled weights"),
-        ("diffusion_pytorch_model.fp16.safetensors", "loads no variants"),
+        ("diffusion_pytorch_model.fp16.safetensors", "does not load variants"),
         ("notes.txt", "is missing on the hub"),
     ],
 )
