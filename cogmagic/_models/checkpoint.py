@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import CheckpointError
+from cogmagic._models.catalog import nearest
 from cogmagic._models.config_checks import read_configs
 from cogmagic._models.family import (
     COMPONENT_CLASSES,
@@ -113,7 +114,7 @@ def _check_index(folder: Path, label: str) -> dict[str, Any]:
         if not named or library not in {"diffusers", "transformers"} or name not in classes:
             raise CheckpointError(
                 f"{label}: its {component} is {name or 'missing'}, where a CogVideoX pipeline has"
-                f" {' or '.join(sorted(classes))}."
+                f" {' or '.join(sorted(classes))}. Use --model {nearest(label).name}."
             )
     for key, entry in index.items():
         known = key in COMPONENT_CLASSES or key in _HARMLESS or key.startswith("_")

@@ -47,7 +47,7 @@ def find_model(name: str) -> Model:
                 f"{name} cannot be read ({first_line(error)}). Check its permissions."
             ) from None
     if is_file:
-        raise no_pipeline(name, (folder.name,))
+        raise _is_a_file(name, folder.absolute())
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise CheckpointError(
             f"No folder at {name}. Check the path, or give a hub id (owner/name)."
@@ -59,6 +59,16 @@ def find_model(name: str) -> Model:
         model = identify(folder, name, has_weights=False)
         return replace(model, download_bytes=size)
     raise unknown_model(name)
+
+
+def _is_a_file(name: str, file: Path) -> CheckpointError:
+    """The error for a file in place of a folder, with the folder if it belongs to a checkpoint."""
+    for folder in file.parents[:2]:
+        if (folder / "model_index.json").is_file():
+            return CheckpointError(
+                f"{name} is one file of a checkpoint. Give its folder: --model {folder}."
+            )
+    return no_pipeline(name, (file.name,))
 
 
 def _as_typed(model: Model, name: str) -> Model:

@@ -109,7 +109,11 @@ def test_other_make_is_named_by_its_pipeline(
     ("part", "changes", "message"),
     [
         ("model_index", {"controlnet": ["my", "CogVideoXControlnet"]}, "the component controlnet"),
-        ("model_index", {"vae": ["diffusers", "AutoencoderKLMochi"]}, "its vae is AutoencoderKLM"),
+        (
+            "model_index",
+            {"vae": ["diffusers", "AutoencoderKLMochi"]},
+            "AutoencoderKLCogVideoX. Use --model 5b.",
+        ),
         ("vae", {"_class_name": "AutoencoderKLWan"}, "its vae is AutoencoderKLWan"),
         ("scheduler", {"_class_name": "DDIMScheduler"}, "its scheduler is DDIMScheduler"),
         ("text_encoder", {"architectures": ["UMT5EncoderModel"]}, "its text_encoder is UMT5"),
@@ -166,6 +170,12 @@ def test_component_or_file_in_place_of_a_checkpoint_is_named(tmp_path: Path) -> 
     with pytest.raises(CheckpointError) as error:
         find_model(str(folder / "transformer"))
     assert f"The folder above has one: --model {folder}" in str(error.value)
+    for file in "model_index.json", "vae/config.json":
+        with pytest.raises(CheckpointError) as error:
+            find_model(str(folder / file))
+        assert f"is one file of a checkpoint. Give its folder: --model {folder}." in str(
+            error.value
+        )
     shutil.rmtree(folder)
     (tmp_path / "config.json").write_text('{"_class_name": "CogVideoXControlnet"}')
     with pytest.raises(CheckpointError, match="a ControlNet"):
