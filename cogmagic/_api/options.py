@@ -33,6 +33,8 @@ class Option:
     suggestions: tuple[str, ...] = ()
     """Offered by completion, but not the only values."""
     aliases: tuple[str, ...] = ()
+    spaces: bool = False
+    """Whether a value often contains spaces, so that it must be quoted."""
     plans: bool = True
     """Whether a plan takes it; False for options that concern only a run or its file."""
 
@@ -85,11 +87,15 @@ _OPTIONS: tuple[Option, ...] = (
         "G",
         float,
     ),
-    Option("negative-prompt", "what the video should not show", _MODEL, "TEXT"),
+    Option("negative-prompt", "what the video should not show", _MODEL, "TEXT", spaces=True),
     Option("seed", "seed of the random numbers; a random one by default", _MODEL, "N", int),
     Option("scheduler", "denoising scheduler", _MODEL, "NAME", choices=SCHEDULERS),
     Option(
-        "image", "first frame, for image-to-video: a path or a variable", _MODEL, "NAME-or-PATH"
+        "image",
+        "first frame, for image-to-video: a path or a variable",
+        _MODEL,
+        "NAME-or-PATH",
+        spaces=True,
     ),
     Option("truncate", "cut a prompt that is longer than the model reads", _MODEL),
     Option("dtype", "precision of the weights", _MEMORY, "NAME", choices=DTYPES),
@@ -120,7 +126,7 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option("fps", "frames per second of the file", _OUTPUT, "N", int),
     Option("out", "variable for the Video", _OUTPUT, "NAME", aliases=("-o",), plans=False),
-    Option("save", "file (.mp4) or folder to write to", _OUTPUT, "PATH", plans=False),
+    Option("save", "file (.mp4) or folder to write to", _OUTPUT, "PATH", spaces=True, plans=False),
     Option("overwrite", "replace the file that --save names", _OUTPUT, plans=False),
     Option("dry-run", "print the plan and run nothing", _OUTPUT, plans=False),
     Option("help", "print this manual", _OUTPUT, aliases=("-h",), plans=False),
@@ -131,7 +137,7 @@ _PLAN = "Planning for another machine"
 
 
 PLAN_OPTIONS: tuple[Option, ...] = (
-    Option("gpu", 'GPU model, such as "RTX 3060" or "2x A100 40GB"', _PLAN, "NAME"),
+    Option("gpu", 'GPU model, such as "RTX 3060" or "2x A100 40GB"', _PLAN, "NAME", spaces=True),
     Option("vram", "GiB of VRAM of that GPU, or of any GPU", _PLAN, "GIB", convert=_gib),
     Option("ram", "GiB of host memory", _PLAN, "GIB", convert=_gib),
     Option("which-gpu", "list the GPU models that can run this, and how fast", _PLAN),

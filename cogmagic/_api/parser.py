@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
+from itertools import takewhile
 from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NoReturn
 
 from cogmagic._api.options import Option, cell_options
 from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._models.other_tools import known_elsewhere
 
 __all__ = ["Parser", "parse_line", "split_line"]
 
@@ -22,7 +24,8 @@ class Parser(argparse.ArgumentParser):
         options = options or cell_options()
         usage = prog.replace("%", "%%") + " [options]"  # argparse formats it
         super().__init__(prog=prog, add_help=False, allow_abbrev=False, usage=usage)
-        self._flags = [f for o in options for f in o.flags]
+        self._flags = {f: o for o in options for f in o.flags}
+        self._words: list[str] = []
         # IPython refuses a cell magic without a body, so help is asked for on the line.
         self._see = f"{prog.replace('%%', '%')} --help"
         for group in dict.fromkeys(o.group for o in options):
@@ -55,12 +58,32 @@ class Parser(argparse.ArgumentParser):
             rest = message.removeprefix(prefix)
             word = (rest.split() or [rest])[0]
             if word.startswith("-"):
-                near = did_you_mean(word.partition("=")[0], self._flags)
+                name = word.partition("=")[0]
+                near = known_elsewhere(name) or did_you_mean(name, self._flags)
                 raise RequestError(f"Unknown option {word}.{near} All of them: {self._see}")
+            if value := self._unquoted(word):
+                raise RequestError(f"A value with spaces needs quotes: {value}. See {self._see}")
             raise RequestError(
                 f"{word!r} is not an option; the prompt goes into the cell's body. See {self._see}"
             )
         raise RequestError(f"{message[:1].upper()}{message[1:]}. See {self._see}")
+
+    def parse(self, words: list[str]) -> dict[str, Any]:
+        """The options that these words set."""
+        self._words = words
+        return vars(self.parse_args(words))
+
+    def _unquoted(self, word: str) -> str:
+        """The option to which a stray word belongs, with its value quoted; '' if to none."""
+        at = self._words.index(word) if word in self._words else 0
+        before = [i for i in range(at) if self._words[i].startswith("--")]
+        flag, _, value = self._words[before[-1]].partition("=") if before else ("", "", "")
+        option = self._flags.get(flag)
+        if option is None or not option.spaces:
+            return ""
+        rest = self._words[before[-1] + 1 :]
+        following = takewhile(lambda w: not w.startswith("--"), rest)
+        return f'{flag} "{" ".join(filter(None, (value, *following)))}"'
 
 
 def _with_choices(option: Option) -> str:
@@ -106,7 +129,7 @@ def parse_line(line: str, prog: str, options: Sequence[Option] = ()) -> dict[str
     Raises:
         RequestError: one line, with the nearest valid spelling or value.
     """
-    given = vars(Parser(prog, options).parse_args(split_line(line)))
+    given = Parser(prog, options).parse(split_line(line))
     seen: set[str] = given.pop("_seen", set())
     values = {k: v for k, v in given.items() if k in seen}
     for option in options or cell_options():

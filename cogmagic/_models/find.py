@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError, RequestError, first_line
-from cogmagic._models.catalog import Model, catalogued, unknown_model
+from cogmagic._models.catalog import Model, by_other_name, catalogued, unknown_model
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.identify import identify
 from cogmagic._models.makes import no_pipeline
@@ -48,6 +48,8 @@ def find_model(name: str) -> Model:
             ) from None
     if is_file:
         raise _is_a_file(name, folder.absolute())
+    if named := by_other_name(name):
+        return named
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise CheckpointError(
             f"No folder at {name}. Check the path, or give a hub id (owner/name)."

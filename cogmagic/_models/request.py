@@ -13,6 +13,7 @@ from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
 from cogmagic._models.family import latent_frames
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import INPUTS
+from cogmagic._models.other_tools import known_elsewhere
 
 __all__ = ["Request", "known_options"]
 
@@ -149,8 +150,12 @@ def known_options(options: Mapping[str, Any]) -> dict[str, Any]:
     names = [*(Request.of.__kwdefaults__ or ()), *ALIASES, *INPUTS]
     for name in options:
         if name not in names:
+            near = known_elsewhere(name, _as_keyword) or did_you_mean(name, names)
             raise RequestError(
-                f"Unknown option {name!r}.{did_you_mean(name, names)}"
-                " For a list: help(cogmagic.generate)."
+                f"Unknown option {name!r}.{near} For a list: help(cogmagic.generate)."
             )
     return full_names(options)
+
+
+def _as_keyword(option: str) -> str:
+    return f"{option.replace('-', '_')}="

@@ -155,9 +155,8 @@ def seed_or_random(seed: int | None) -> int:
         return secrets.randbelow(2**31)
     _whole("seed", seed)
     if not 0 <= seed <= _MAX_SEED:
-        raise RequestError(
-            f"seed is {seed}, but must be 0 to 2^64 - 1. Nearest: {0 if seed < 0 else _MAX_SEED}."
-        )
+        hint = "For a random one, leave it out" if seed < 0 else f"Nearest: {_MAX_SEED}"
+        raise RequestError(f"seed is {seed}, but must be 0 to 2^64 - 1. {hint}.")
     return seed
 
 

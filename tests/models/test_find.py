@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from cogmagic import CheckpointError, RequestError
-from cogmagic._models.find import find_model
+from cogmagic._models.find import embedded_folder, find_model
 from tests.helpers.checkpoints import save_checkpoint
 
 
@@ -15,6 +16,30 @@ def test_models_are_found_by_short_name_and_hub_id() -> None:
     assert find_model("5b").source == "zai-org/CogVideoX-5b"
     assert find_model("THUDM/CogVideoX-5b").source == "THUDM/CogVideoX-5b"
     assert find_model("THUDM/CogVideoX-5b").name == "5b"
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("cogvideox-5b", "5b"), ("CogVideoX-5b", "5b"), ("CogVideoX 5B", "5b"), ("5b-t2v", "5b"),
+        ("cogvideox_2b", "2b"), ("CogVideoX-5b-I2V", "5b-i2v"), ("1.5", "1.5-5b"),
+        ("v1.5", "1.5-5b"), ("CogVideoX1.5-5B", "1.5-5b"), ("1.5-i2v", "1.5-5b-i2v"),
+        ("cogvideox1.5-5b-image-to-video", "1.5-5b-i2v"),
+    ],
+)  # fmt: skip
+def test_parts_of_a_hub_id_name_its_model(name: str, model: str) -> None:
+    assert find_model(name).name == model
+
+
+def test_folder_of_that_name_comes_first(cwd: Path) -> None:
+    shutil.copytree(embedded_folder(), cwd / "CogVideoX-5b")
+    assert find_model("CogVideoX-5b").source == str(cwd / "CogVideoX-5b")
+
+
+@pytest.mark.parametrize("name", ["cogvideox", "1.5-2b", "wan", "v", "cogvideox-tiny"])
+def test_other_names_stay_unknown(name: str) -> None:
+    with pytest.raises(RequestError, match="Unknown model"):
+        find_model(name)
 
 
 @pytest.mark.parametrize(
