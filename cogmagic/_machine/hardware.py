@@ -16,7 +16,7 @@ from cogmagic._machine.metal import metal_limit
 from cogmagic._machine.nvml import nvidia_gpus, visible_note
 from cogmagic._machine.process_limits import cuda_addresses
 from cogmagic._machine.ram import Ram, host_ram
-from cogmagic._machine.rocm import amd_gpus
+from cogmagic._machine.rocm import amd_gpus, hidden_note
 from cogmagic._machine.torch_build import cpu_only_note, torch_build
 
 __all__ = ["DeviceType", "read_hardware"]
@@ -51,7 +51,7 @@ def _devices() -> tuple[tuple[Gpu, ...], DeviceType, str | None]:
     build = torch_build()
     if build.hip:
         gpus = _with_torch_counters(amd_gpus())
-        return gpus, "cuda" if gpus else "cpu", None
+        return (gpus, "cuda", None) if gpus else ((), "cpu", hidden_note())
     gpus = nvidia_gpus()
     if gpus and build.cuda is None:
         return (), "cpu", cpu_only_note(gpus, build)
