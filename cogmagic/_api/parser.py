@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Sequence
 from itertools import takewhile
@@ -66,7 +67,7 @@ class Parser(argparse.ArgumentParser):
             raise RequestError(
                 f"{word!r} is not an option; the prompt goes into the cell's body. See {self._see}"
             )
-        raise RequestError(f"{message[:1].upper()}{message[1:]}. See {self._see}")
+        raise RequestError(f"{_reworded(message)}. See {self._see}")
 
     def parse(self, words: list[str]) -> dict[str, Any]:
         """The options that these words set."""
@@ -84,6 +85,16 @@ class Parser(argparse.ArgumentParser):
         rest = self._words[before[-1] + 1 :]
         following = takewhile(lambda w: not w.startswith("--"), rest)
         return f'{flag} "{" ".join(filter(None, (value, *following)))}"'
+
+
+def _reworded(message: str) -> str:
+    """argparse's message in the words of the others."""
+    value = re.fullmatch(r"argument ([\w-]+)\S*: invalid (int|float) value: (.*)", message)
+    if value:
+        kind = "a whole number" if value[2] == "int" else "a number"
+        return f"{value[1]} takes {kind}, not {value[3]}"
+    lacking = re.fullmatch(r"argument ([\w-]+)\S*: expected one argument", message)
+    return f"{lacking[1]} needs a value" if lacking else f"{message[:1].upper()}{message[1:]}"
 
 
 def _with_choices(option: Option) -> str:
