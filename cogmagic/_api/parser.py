@@ -88,7 +88,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _reworded(message: str) -> str:
-    """argparse's message in the words of the others."""
+    """A message of argparse in the words of the other errors."""
     value = re.fullmatch(r"argument ([\w-]+)\S*: invalid (int|float) value: (.*)", message)
     if value:
         kind = "a whole number" if value[2] == "int" else "a number"
