@@ -7,13 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from html import escape
 from io import BytesIO
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote as url_quote
 
 from cogmagic._errors import OutputError, plain_line
 from cogmagic._html import MARK, VOLATILE
 from cogmagic._units import gib
+from cogmagic._video.link import NoLinkError, relative_url
 from cogmagic._video.mp4 import readable
 from cogmagic._video.output_file import OutputFile
 from cogmagic._video.report import Report
@@ -101,20 +102,37 @@ class Video:
         )
 
     def player_html(self) -> str:
-        """The player alone, with the video embedded up to `embed_limit` and linked above it."""
+        """The player alone, with the video embedded up to `embed_limit` and linked above it.
+
+        A larger video that cannot be linked is a picture, with its path and the reason.
+        """
         size = f"{self.width}×{self.height}"
         label = escape(f"{self.num_frames} frames of {size} at {self.fps} fps", quote=True)
+        shown = min(max(self.width, 288), 720)  # the embedded model's small clips are enlarged
+        style = f'style="width:{shown}px;max-width:100%;height:auto"'
         if self.unsaved is None and not self.path.is_file():
             return f"<div>{escape(plain_line(str(self.path)))} no longer exists.</div>"
         if self.unsaved is None and self.path.stat().st_size > self.embed_limit:
-            source = escape(url_quote(_relative(self.path).as_posix()), quote=True)
+            try:
+                source = escape(relative_url(self.path), quote=True)
+            except NoLinkError as error:
+                poster = f'<img alt="{label}" title="{label}" {style} src="{self._poster()}">'
+                return f"{poster}<div>{escape(self._not_playable(str(error)))}</div>"
         else:
             source = "data:video/mp4;base64," + b64encode(self._bytes()).decode()
-        shown = min(max(self.width, 288), 720)  # the embedded model's small clips are enlarged
         return (
             f'<video class="cogmagic-video" controls autoplay loop muted playsinline'
             f' aria-label="{label}" title="{label}" poster="{self._poster()}"'
-            f' style="width:{shown}px;max-width:100%;height:auto" src="{source}"></video>'
+            f' {style} src="{source}"></video>'
+        )
+
+    def _not_playable(self, reason: str) -> str:
+        """Why the video is not played in the notebook, and what to do."""
+        size, limit = self.path.stat().st_size / 1e6, self.embed_limit / 1e6
+        return (
+            f"{plain_line(str(self.path))} cannot be linked: {reason}. It is not embedded because"
+            f" its {size:.2f} MB exceed the limit of {limit:g} MB. Save it in the notebook's folder"
+            f" (--save), or embed it: %config CogMagic.embed_limit_mb = {ceil(size)}."
         )
 
     def _poster(self) -> str:
@@ -136,7 +154,7 @@ class Video:
 
 
 def _relative(path: Path) -> Path:
-    """`path` relative to the working directory, from which a notebook's links start."""
-    with suppress(ValueError):
+    """`path` relative to the working directory, if it is inside."""
+    with suppress(OSError, ValueError):  # the working directory may have been removed
         return path.resolve().relative_to(Path.cwd())
     return path

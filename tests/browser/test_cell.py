@@ -17,12 +17,12 @@ from tests.helpers.notebooks import read
 def lab(open_lab: Callable[[str, list[str]], str], toy: Path) -> str:
     """A JupyterLab on a folder with one notebook; its address."""
     make = f"%%cogvideo --model '{toy}' --frames 9 --steps 2 --seed 7 --fps 4 --out clip"
-    link = make.replace("--out clip", "--save 'clip #1, 100%.mp4'")
+    link = make.replace("--out clip", "--save 'clip #1?, 100% \"a\" & b.mp4'")
     cells = [
         "%load_ext cogmagic",
         f"{make}\na red circle moves to the right",
         "clip",
-        "%config CogMagic.embed_limit_mb = 0",
+        "%config CogMagic.embed_limit_mb = 0\nimport os; os.mkdir('a b'); os.chdir('a b')",
         f"{link}\na red circle moves to the right",
     ]
     return open_lab("demo.ipynb", cells)

@@ -84,3 +84,27 @@ def test_completion_reaches_the_front_end(one: Kernel) -> None:
     content = one.client.get_shell_msg(timeout=PATIENCE)["content"]
     assert content["matches"] == ["model"]
     assert line[content["cursor_start"] : content["cursor_end"]] == "mo"
+
+
+def test_large_video_is_linked_in_the_notebooks_folder_only(
+    one: Kernel, toy: Path, there: Path, tmp_path: Path
+) -> None:
+    def html(save: Path) -> str:
+        ran = one.run(cell(toy, f"--steps 1 --save '{save}'"))
+        assert ran.reply["status"] == "ok"
+        return str(ran.of("display_data")[-1]["data"]["text/html"])
+
+    one.run("import os; start = os.getcwd()\n%config CogMagic.embed_limit_mb = 0")
+    try:
+        assert 'src="a.mp4"' in html(Path("a.mp4"))
+        one.run(f"os.chdir({str(tmp_path)!r})")
+        assert f"{tmp_path}/b.mp4 cannot be linked" in html(Path("b.mp4"))
+        assert 'src="c.mp4"' in html(there / "c.mp4")
+        one.run(f"os.environ['JPY_SESSION_NAME'] = {str(tmp_path / 'demo.ipynb')!r}")
+        assert 'src="d.mp4"' in html(Path("d.mp4"))
+        assert f"outside the notebook&#x27;s folder, {tmp_path}." in html(there / "e.mp4")
+        one.run("os.environ['JPY_SESSION_NAME'] = '/nowhere at all/demo.ipynb'")
+        assert "/nowhere at all, does not exist on this machine" in html(Path("f.mp4"))
+    finally:
+        one.run("os.environ.pop('JPY_SESSION_NAME', 0); os.chdir(start)")
+        one.run("%config CogMagic.embed_limit_mb = 8")

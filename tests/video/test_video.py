@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,21 @@ def test_player_embeds_small_files_and_links_large_ones(video: Video) -> None:
     linked = replace(video, embed_limit=10).player_html()
     assert 'src="edge.mp4"' in linked
     assert "video/mp4" not in linked
+
+
+def test_large_video_that_cannot_be_linked_is_a_picture_with_its_path_and_the_reason(
+    video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "<notebook>").mkdir()
+    monkeypatch.chdir(tmp_path / "<notebook>")
+    html = replace(video, embed_limit=1000).player_html()
+    assert "<video" not in html
+    assert html.startswith('<img alt="9 frames of 96×64 at 8 fps"')
+    assert f"{video.path} cannot be linked: it is outside the notebook's folder" in unescape(html)
+    assert "exceed the limit of 0.001 MB." in html
+    assert "%config CogMagic.embed_limit_mb = 1." in html
+    assert "&lt;notebook&gt;" in html
+    assert "<video" in replace(video, embed_limit=1_000_000).player_html()
 
 
 def test_repr_is_small_with_volatile_text_in_one_element(video: Video) -> None:
