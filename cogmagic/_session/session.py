@@ -21,6 +21,7 @@ from cogmagic._session.prepare import prepare
 from cogmagic._session.save import save_video
 from cogmagic._video.mp4 import check_encoder
 from cogmagic._video.output_file import OutputFile, check_disk_space
+from cogmagic._video.output_path import check_working_directory
 from cogmagic._video.report import metadata
 from cogmagic._video.video import Video
 
@@ -129,6 +130,7 @@ class Session:
 
     def _generate(self, request: Request, options: MemoryOptions, output: Output) -> Video:
         clock = Clock(output.on_progress, self._stop.is_set)
+        check_working_directory()
         file = OutputFile.claim(output.save, request.seed, overwrite=output.overwrite)
         try:
             check_disk_space(file, request)

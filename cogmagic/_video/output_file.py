@@ -17,6 +17,7 @@ from typing import BinaryIO
 from cogmagic._errors import OutputError
 from cogmagic._files import try_lock
 from cogmagic._models.request import Request
+from cogmagic._video.output_path import check_working_directory, path_exists, refusal
 
 __all__ = ["OutputFile", "check_disk_space"]
 
@@ -55,17 +56,24 @@ class OutputFile:
         """
         try:
             return cls._claim(save, seed, overwrite)
-        except (OSError, RuntimeError, TypeError, ValueError) as error:  # too long, ~nobody, a NUL
+        except OSError as error:
+            raise OutputError(refusal(Path(save or ""), error)) from None
+        except (RuntimeError, TypeError, ValueError) as error:  # ~nobody, a number, not UTF-8
             raise OutputError(
                 f"--save {str(save)[:100]!r} is not a usable path ({error})."
             ) from None
 
     @classmethod
     def _claim(cls, save: str | Path | None, seed: int, overwrite: bool) -> OutputFile:
-        path, default = Path.cwd() if save is None else Path(save).expanduser(), None
-        if save is None or path.is_dir() or str(save).endswith(("/", os.sep)):
+        path, default = Path("" if save is None else save).expanduser(), None
+        if "\0" in str(path):
+            raise OutputError(f"--save {str(save)[:100]!r} has a NUL character. Remove it.")
+        if not path.is_absolute():
+            check_working_directory()
+        exists = path_exists(path)
+        if path.is_dir() or str(save).endswith(("/", os.sep)):
             default = path / f"cogvideo-{time.strftime('%Y%m%d-%H%M%S')}-{seed}.mp4"
-            path = next(p for p in _numbered(default) if not _exists(p))
+            path = next(p for p in _numbered(default) if not path_exists(p))
         elif path.suffix.lower() != ".mp4":
             raise OutputError(f"--save {save}: the file must end in .mp4, or be a folder.")
         folder = path.parent
@@ -73,12 +81,15 @@ class OutputFile:
             raise OutputError(
                 f"--save {save}: the folder {folder} does not exist. Create it first."
             )
-        if _exists(path) and not overwrite:
+        if default is None and exists and not overwrite:
             raise OutputError(f"{path} already exists. Choose another name, or add --overwrite.")
         try:
             part = _new_part(folder)
         except OSError as error:
-            raise OutputError(f"{folder} cannot be written ({error.strerror}).") from None
+            raise OutputError(
+                f"{folder.absolute()} cannot be written ({error.strerror})."
+                " Choose another folder with --save FOLDER."
+            ) from None
         return cls(
             path.absolute(),
             Path(part.name).absolute(),
@@ -193,19 +204,6 @@ def _rename_to_new(part: Path, path: Path) -> Path:
             raise
     part.unlink(missing_ok=True)
     return path
-
-
-def _exists(path: Path) -> bool:
-    """Whether a file has that name; a broken symbolic link counts.
-
-    Raises:
-        OSError, ValueError: for a name that no file can have.
-    """
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _numbered(path: Path) -> Iterator[Path]:

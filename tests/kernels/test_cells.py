@@ -108,3 +108,25 @@ def test_large_video_is_linked_in_the_notebooks_folder_only(
     finally:
         one.run("os.environ.pop('JPY_SESSION_NAME', 0); os.chdir(start)")
         one.run("%config CogMagic.embed_limit_mb = 8")
+
+
+def test_verbs_work_in_a_removed_working_directory_and_a_run_is_refused(
+    one: Kernel, toy: Path, there: Path, tmp_path: Path
+) -> None:
+    one.run(cell(toy, "--steps 1 --save a.mp4 --out clip"))
+    one.run(f"import os; start = os.getcwd(); os.chdir({str(tmp_path)!r})")
+    tmp_path.rmdir()
+    try:
+        for verb in ("status", "models", f"plan --model '{toy}'", "history", "release", "cancel"):
+            ran = one.run(f"%cogvideo {verb}")
+            assert ran.reply["status"] == "ok", ran.of("error")
+        assert "tier     none" in one.run(cell(toy, "--dry-run")).text
+        assert str(there / "a.mp4") in one.value("clip, clip.facts_line()")
+        for options in ("", "--save b.mp4", f"--save '{there}'"):
+            ran = one.run(cell(toy, options))
+            assert "%cd FOLDER" in failed(ran, "OutputError")["evalue"]
+        ran = one.run("%cogvideo plan --model ./toy")
+        assert "No folder at ./toy" in failed(ran, "CheckpointError")["evalue"]
+    finally:
+        one.run(f"%cd {there}")
+    assert one.run(cell(toy, "--steps 1 --save b.mp4")).reply["status"] == "ok"

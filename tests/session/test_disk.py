@@ -137,3 +137,18 @@ def test_saving_without_an_unsaved_video_is_an_error(session: Session) -> None:
     session.unsaved = None
     with pytest.raises(OutputError, match="No unsaved video"):
         cogmagic.unsaved()
+
+
+def test_script_in_a_removed_folder_is_refused_before_torch_aborts(cwd: Path) -> None:
+    code = f"""
+import os
+os.mkdir("gone"); os.chdir("gone"); os.rmdir({str(cwd / "gone")!r})
+import cogmagic
+print(cogmagic.plan().tier, cogmagic.status().loaded)
+cogmagic.generate("a red circle moves to the right", save={str(cwd)!r})
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stdout == "none None\n"
+    assert "OutputError: The working directory no longer exists" in ran.stderr
+    assert list(cwd.iterdir()) == []

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -95,8 +96,16 @@ def test_name_of_a_broken_link_is_taken(cwd: Path) -> None:
         ("edge.mp4/x.mp4", "does not exist"),
         ("/proc/x.mp4", "/proc cannot be written"),
         ("~nobody-at-all/x.mp4", "is not a usable path"),
-        ("x" * 300 + ".mp4", "is not a usable path"),
-        ("a\0b.mp4", "is not a usable path"),
+        ("x" * 296 + ".mp4", "the name has 300 bytes, and a file's may have 255. Shorten it."),
+        ("狐" * 100, "the name has 300 bytes"),
+        ("狐" * 100 + "/", "the name has 300 bytes"),
+        ("y" * 256 + "/x.mp4", "the name has 256 bytes"),
+        ("z/" * 3000 + "x.mp4", "the path is too long (6005 bytes). Shorten it."),
+        ("a\0b.mp4", "has a NUL character. Remove it."),
+        ("a\0b/", "has a NUL character. Remove it."),
+        ("a\0b/x.mp4", "has a NUL character. Remove it."),
+        ("\ud800.mp4", "is not a usable path"),
+        ("/sys/x.mp4", "/sys cannot be written ("),
     ],
 )
 def test_unwritable_path_is_refused(video: Video, save: str, message: str) -> None:
@@ -105,6 +114,44 @@ def test_unwritable_path_is_refused(video: Video, save: str, message: str) -> No
         OutputFile.claim(save, 1)
     assert message in str(error.value)
     assert sorted(video.path.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("save", [None, "", ".", "..", "a.mp4", "../a.mp4", "clips/"])
+def test_removed_working_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: str | None
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    (tmp_path / "gone").mkdir()  # anew: it is another folder
+    with pytest.raises(OutputError, match=r"working directory no longer exists.*Type %cd FOLDER"):
+        OutputFile.claim(save, 1)
+    target = OutputFile.claim(tmp_path / "gone" / "a.mp4", 1)
+    target.write(b"1")
+    assert target.commit() == tmp_path / "gone" / "a.mp4"
+
+
+def test_working_directory_that_is_read_only_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/sys")
+    with pytest.raises(OutputError, match=r"^/sys cannot be written \(.*--save FOLDER\.$"):
+        OutputFile.claim(None, 1)
+
+
+def test_name_of_255_bytes_is_written(cwd: Path) -> None:
+    target = OutputFile.claim("狐" * 83 + "xy.mp4", 1)
+    assert target.commit().stat().st_size == 0
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second device")  # noqa: S108
+def test_folder_on_another_device_takes_the_file(cwd: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        assert Path(disk).stat().st_dev != cwd.stat().st_dev
+        (cwd / "disk").symlink_to(disk)
+        for save, overwrite in (("disk/a.mp4", False), ("disk/a.mp4", True), ("disk", False)):
+            target = OutputFile.claim(save, 1, overwrite=overwrite)
+            target.write(save.encode())
+            assert target.commit().read_bytes() == save.encode()
+        assert len(list(Path(disk).iterdir())) == 2
 
 
 def test_file_is_overwritten_only_if_asked(video: Video, frames: np.ndarray) -> None:
