@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import Literal
@@ -29,6 +29,8 @@ class Progress:
     note: str = ""
     start: int = 0
     """Units done before the phase began, such as the bytes of an earlier download."""
+    warning: str = ""
+    """What may be wrong with the video, in every progress of the run; empty without any."""
 
     @property
     def seconds_left(self) -> float | None:
@@ -65,6 +67,8 @@ class Clock:
         """Per phase that has steps, the seconds from its start to the end of each step."""
         self.at_end: Callable[[Phase], None] = _nothing
         """Called with each phase when it ends."""
+        self.warning = ""
+        """The warning that all further progress has."""
 
     def check(self) -> None:
         """Raise if the run has been stopped.
@@ -78,7 +82,7 @@ class Clock:
     def report(self, progress: Progress) -> None:
         """Report progress, unless the run has been stopped."""
         self.check()
-        self._on_progress(progress)
+        self._on_progress(replace(progress, warning=self.warning))
 
     def start_over(self, note: str) -> None:
         """Begin again after a failed attempt, whose seconds are counted under ``failed``."""

@@ -107,7 +107,7 @@ def describe(progress: Progress, seconds: float) -> str:
     parts.append(f"{seconds:.0f} s")
     if p.seconds_left is not None:
         parts.append(f"{p.seconds_left:.0f} s left")
-    return " · ".join(filter(None, (*parts, _vram())))
+    return " · ".join(filter(None, (*parts, _vram(), p.warning)))
 
 
 def _vram() -> str:

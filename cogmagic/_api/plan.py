@@ -15,6 +15,7 @@ from cogmagic._models.catalog import catalogued
 from cogmagic._models.find import configs_folder, find_model, local_folder
 from cogmagic._models.inputs import placeholders
 from cogmagic._models.request import Request
+from cogmagic._models.unknown_words import unknown_words
 from cogmagic._planning.memory_options import Available, MemoryOptions, memory_options
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan as choose
@@ -89,10 +90,11 @@ def plan(
     )
     request = _request(prompt, model, options)
     if machine is not None:
-        available = Available(folder=_configs(request))
+        available = Available(folder=_configs(request), unknown_words=_unknown_words(request))
         return choose(request, _with_ram(machine.only(names), ram), memory, available)
     here = _with_ram(session().slot.without(Machine.detect(gpus=names)), ram)
     here, available = _available(request, here, memory)
+    available = replace(available, unknown_words=_unknown_words(request))
     return choose(request, here, memory, available)
 
 
@@ -108,6 +110,13 @@ def _request(prompt: str | Request, model: str, options: dict[str, Any]) -> Requ
 def _configs(request: Request) -> Path | None:
     """The folder with the configurations of a model outside the catalogue."""
     return None if catalogued(request.model.source) else configs_folder(request.model)
+
+
+def _unknown_words(request: Request) -> str:
+    """The warning of words that the model does not know, as far as is known without a download."""
+    if request.prompt == _ANY_PROMPT:
+        request = replace(request, prompt="")
+    return unknown_words(request, configs_folder(request.model))
 
 
 def _with_ram(machine: Machine, ram: float | None) -> Machine:

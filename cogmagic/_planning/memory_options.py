@@ -145,6 +145,8 @@ class Available:
     """Whether the weights are in host memory, so that most tiers read no file."""
     not_lean: str = ""
     """Why lean decoding does not apply to the VAE; empty if it does or is not known yet."""
+    unknown_words: str = ""
+    """The warning of words that the model does not know; empty without any."""
 
 
 NOTHING_HERE = Available()

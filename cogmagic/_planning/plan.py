@@ -49,7 +49,8 @@ class Plan:
     changes: tuple[str, ...] = ()
     """What would make a faster tier fit, or any."""
     warnings: tuple[str, ...] = ()
-    """What may go wrong although it fits, and which figures rest on no measurement."""
+    """What may go wrong although it fits, words that the model does not know, and which figures
+    rest on no measurement."""
     left_out: str = ""
     """A requested option that the run leaves out (it is not in `options`), and why; or empty."""
     times: str = ""

@@ -71,7 +71,7 @@ def plan(
         swap=machine.ram.swap,
         gpu=machine.roomiest.index if machine.roomiest else None,
         left_out=left_out,
-        warnings=tuple(filter(None, (left_out, *risks))),
+        warnings=tuple(filter(None, (available.unknown_words, left_out, *risks))),
         times=_source_of_times(machine, dtype),
     )
     if machine.device != "cuda" and first.fits:

@@ -13,6 +13,7 @@ from cogmagic._models.catalog import catalogued
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import configs_folder, local_folder
 from cogmagic._models.request import Request
+from cogmagic._models.unknown_words import unknown_words
 from cogmagic._pipeline.compile import check_compiler
 from cogmagic._pipeline.lean_decode import unknown_vae, unknown_vae_of
 from cogmagic._pipeline.preview import OnPreview
@@ -62,7 +63,6 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
     """
     from cogmagic._pipeline.libraries import import_libraries
     from cogmagic._pipeline.tensors import check_tensors
-    from cogmagic._pipeline.tokenizer import check_prompts
 
     # What this machine cannot do at all, before torch is imported.
     machine = Machine.detect(gpus=options.gpus)
@@ -76,7 +76,7 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
         _refuse_before_download(request, options, slot.without(checked_by_torch(machine)))
         folder = _downloaded(request, clock)
     else:
-        check_prompts(request, folder)
+        _check_prompts(request, folder, clock)
     clock.phase("load", note=request.model.name)
     check_tensors(folder)
     machine = slot.look(options)
@@ -110,13 +110,20 @@ def _refuse_before_download(request: Request, options: MemoryOptions, machine: M
         raise TierError(first.refusal)
 
 
+def _check_prompts(request: Request, folder: Path, clock: Clock) -> None:
+    """Refuse a prompt that is too long, and warn of words that the model does not know."""
+    from cogmagic._pipeline.tokenizer import check_prompts
+
+    check_prompts(request, folder)
+    clock.warning = unknown_words(request, folder)
+
+
 def _downloaded(request: Request, clock: Clock) -> Path:
     """The checkpoint's folder, downloaded after the prompts were checked by its tokenizer."""
     from cogmagic._models.hub.download import download, fetch_tokenizer
-    from cogmagic._pipeline.tokenizer import check_prompts
 
     clock.phase("download", note=request.model.source)
-    check_prompts(request, fetch_tokenizer(request.model))
+    _check_prompts(request, fetch_tokenizer(request.model), clock)
     folder = download(request.model, clock.report)
     check_folder(folder)
     return folder

@@ -169,6 +169,7 @@ class Run:
         return Report(
             tier=plan.tier,
             reason="; ".join(filter(None, remarks)),
+            warning=self.clock.warning,
             options=plan.options.names,
             device=_device_names(self.machine, self._device, device_map),
             dtype=plan.dtype,

@@ -21,6 +21,8 @@ class Report:
     reason: str
     device: str
     dtype: str
+    warning: str = ""
+    """What may be wrong with the video: words that the model does not know; empty without any."""
     options: tuple[str, ...] = ()
     """Options that change memory or speed: ``compile``, ``lean_decode``, ``fp8``…"""
     device_map: Mapping[str, int] = field(default_factory=dict)

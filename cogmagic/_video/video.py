@@ -87,7 +87,7 @@ class Video:
             raise OutputError(f"{self.path} cannot be read ({error.strerror}).") from None
 
     def facts_line(self) -> str:
-        """One line: tier with its reason, peak VRAM, time, seed, file."""
+        """One line: tier with its reason, peak VRAM, time, seed, file, warning."""
         r = self.report
         return " · ".join(
             (
@@ -97,7 +97,7 @@ class Video:
                 f"{r.total_seconds:.1f} s",
                 f"seed {self.seed}",
                 "not saved" if self.unsaved else plain_line(str(_relative(self.path))),
-                *([r.kept] if r.kept else []),
+                *filter(None, (r.kept, r.warning)),
             )
         )
 

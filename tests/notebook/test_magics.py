@@ -11,7 +11,7 @@ import pytest
 from cogmagic import RequestError, Video
 from cogmagic._html import MARK
 from cogmagic._video.mp4 import read_metadata
-from tests.helpers.cells import cell, displayed
+from tests.helpers.cells import cell, displayed, printed
 
 
 def test_out_holds_the_video_that_is_displayed(shell: Any, toy: Path, cwd: Path) -> None:
@@ -88,3 +88,10 @@ def test_missing_or_needless_image_is_refused(shell: Any, toy_i2v: Path, toy: Pa
         shell.run(cell(toy_i2v))
     with pytest.raises(RequestError, match="takes no image"):
         shell.run(cell(toy, "--image frame"))
+
+
+def test_words_that_the_model_does_not_know(shell: Any, toy: Path, cwd: Path) -> None:
+    warning = "t2v does not know 3 of 3 words of the prompt (一只猫): it knows English only"
+    shell.run(cell(toy, "--out cat", "一只猫"))
+    assert f" · {warning}" in shell.user_ns["cat"].facts_line()
+    assert f"\nwarning  {warning}" in printed(shell, cell(toy, "--dry-run", "一只猫"))

@@ -76,3 +76,11 @@ def test_compile_without_a_tier_for_it_switches_generate_off(
     assert "compile" in hint(panel)
     panel.fields.inputs["compile"].value = False
     assert not panel.generate.disabled
+
+
+def test_recommendation_warns_of_words_that_the_model_does_not_know(panel: Panel) -> None:
+    panel.fields.enter("一只猫", {"model": "tiny"})
+    assert "tiny does not know 3 of 3 words of the prompt (一只猫): " in panel.advice.value
+    assert not panel.generate.disabled
+    panel.fields.inputs["prompt"].value = PROMPT
+    assert "does not know" not in panel.advice.value
