@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cogmagic._machine.amounts import gib_bytes
+from cogmagic._machine.cards import CARDS
 from cogmagic._models.aliases import parse_size
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
 from cogmagic._pipeline.storage import STORAGES
@@ -137,7 +138,14 @@ _PLAN = "Planning for another machine"
 
 
 PLAN_OPTIONS: tuple[Option, ...] = (
-    Option("gpu", 'GPU model, such as "RTX 3060" or "2x A100 40GB"', _PLAN, "NAME", spaces=True),
+    Option(
+        "gpu",
+        'GPU model, such as "RTX 3060" or "2x A100 40GB"',
+        _PLAN,
+        "NAME",
+        suggestions=tuple(dict.fromkeys(card.name for card in CARDS)),
+        spaces=True,
+    ),
     Option("vram", "GiB of VRAM of that GPU, or of any GPU", _PLAN, "GIB", convert=_gib),
     Option("ram", "GiB of host memory", _PLAN, "GIB", convert=_gib),
     Option("which-gpu", "list the GPU models that can run this, and how fast", _PLAN),

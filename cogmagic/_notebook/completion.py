@@ -1,7 +1,8 @@
-"""Completion of options and their values on the magic's line."""
+"""Completion of options and their values on a magic's line."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,45 +12,97 @@ from cogmagic._notebook.verbs import VERBS
 __all__ = ["complete", "matcher"]
 
 
-def complete(line: str) -> tuple[str, list[str]] | None:
-    """The word being typed and its completions; None on lines of other magics."""
+_TIMED = ("%%time", "%%timeit", "%%capture", "%%prun")
+"""IPython's cell magics whose body may be a ``%%cogvideo`` cell."""
+
+
+def complete(line: str, above: Sequence[str] = ()) -> tuple[str, list[str]] | None:
+    """The text being typed and its completions; None where other completers are to answer.
+
+    Args:
+        line: up to the cursor.
+        above: the lines of the cell above it.
+    """
     words = line.split()
-    if not words or words[0] not in {"%cogvideo", "%%cogvideo"}:
+    if not words or words[0] not in {"%cogvideo", "%%cogvideo"} or not _runs(words[0], above):
         return None
+    options = _options(words)
+    value = _value_of(line, options)
+    if value is not None:
+        option, typed = value
+        offers = [_quoted(choice) for choice in option.choices or option.suggestions]
+        return (typed, [o for o in offers if _begins(o, typed)]) if offers else None
     typed = "" if line[-1].isspace() else words[-1]
     before = words[: len(words) - (1 if typed else 0)]
     if not before:
         return None  # the magic's own name is being typed
-    offers = _offers(before)
-    return (typed, [o for o in offers if o.startswith(typed)]) if offers else None
+    names = _names(before, options)
+    return (typed, [name for name in names if name.startswith(typed)]) if names else None
 
 
-def _offers(before: list[str]) -> Sequence[str]:
-    """What may follow these words; nothing where it is for other completers, such as a path."""
-    options: Sequence[Option] = cell_options()
+def _runs(magic: str, above: Sequence[str]) -> bool:
+    """Whether IPython runs a magic below these lines: ``%%`` only at the beginning of a cell."""
+    code = [line for line in above if line.strip()]
+    if magic == "%%cogvideo":
+        return all(line.startswith(_TIMED) for line in code)
+    return not (code and code[0].startswith("%%") and not code[0].startswith(_TIMED))
+
+
+def _options(words: Sequence[str]) -> Sequence[Option]:
+    """The options of the cell, or of the verb on the line."""
+    if words[0] == "%%cogvideo":
+        return cell_options()
+    verb = VERBS.get(words[1]) if len(words) > 1 else None
+    return verb.options() if verb else ()
+
+
+def _value_of(line: str, options: Sequence[Option]) -> tuple[Option, str] | None:
+    """The option whose value is being typed, and the value so far, with its opening quote."""
+    for option in (o for o in options if o.metavar):
+        match = re.search(rf".*\s({'|'.join(option.flags)})(\s+|=)(?P<typed>.*)", line)
+        typed = match["typed"] if match else None
+        if typed is not None and not _ended(typed, option.spaces):
+            return option, typed
+    return None
+
+
+def _ended(value: str, spaces: bool) -> bool:
+    """Whether other words follow a value; one with `spaces` lacks its quotes until an option."""
+    if value[:1] in ("'", '"'):
+        return value[0] in value[1:]
+    return re.search(r"\s-" if spaces else r"\s", value) is not None
+
+
+def _names(before: Sequence[str], options: Sequence[Option]) -> Sequence[str]:
+    """The verbs, switches and options that may follow these words."""
     if before[0] == "%cogvideo":
         if len(before) == 1:
             return tuple(VERBS)
         verb = VERBS.get(before[1])
-        options = verb.options() if verb else ()
         if verb and verb.switch and len(before) == 2:
             return (verb.switch,)
-    last = next((o for o in options if before[-1] in o.flags and o.metavar), None)
-    if last is not None:
-        return last.choices or last.suggestions
     unused = [o for o in options if not set(o.flags) & set(before)]
     return tuple(f for o in unused for f in o.flags if f.startswith("--"))
 
 
+def _quoted(value: str) -> str:
+    return f'"{value}"' if " " in value else value
+
+
+def _begins(offer: str, typed: str) -> bool:
+    """Whether an offered value begins as typed, in any case and with any quote, or none."""
+    return offer.strip('"').lower().startswith(typed.lstrip("\"'").lower())
+
+
 def matcher() -> Any:
-    """An IPython matcher (API version 2) for the first line of the cell."""
+    """An IPython matcher (API version 2) for the magic's line."""
     from IPython.core.completer import SimpleCompletion, context_matcher
 
     @context_matcher()  # type: ignore[untyped-decorator]  # IPython is untyped
     def cogvideo_matcher(context: Any) -> dict[str, Any]:
-        completion = None
-        if context.cursor_line == 0:
-            completion = complete(context.line_with_cursor[: context.cursor_position])
+        line = context.line_with_cursor[: context.cursor_position]
+        above = context.full_text.split("\n")[: context.cursor_line]
+        completion = complete(line, above)
         if completion is None:
             return {"completions": []}
         typed, offers = completion

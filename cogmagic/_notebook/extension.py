@@ -13,10 +13,11 @@ _ATTRIBUTE = "_cogmagic_loaded"
 
 
 def load(ipython: Any) -> None:
-    """Register the magics, their configuration and their completion, once."""
+    """Register the magics, their configuration, completion and cell transformer, once."""
     unload(ipython)
     from cogmagic._notebook.completion import matcher
     from cogmagic._notebook.magics import CogMagic
+    from cogmagic._notebook.transformer import Transformer
 
     magics = CogMagic(ipython)
     ipython.register_magics(magics)
@@ -25,7 +26,9 @@ def load(ipython: Any) -> None:
     if completer is not None and hasattr(completer, "custom_matchers"):
         match = matcher()
         completer.custom_matchers.append(match)
-    setattr(ipython, _ATTRIBUTE, (magics, match))
+    transformer = Transformer(ipython)
+    ipython.input_transformers_cleanup.append(transformer)
+    setattr(ipython, _ATTRIBUTE, (magics, match, transformer))
 
 
 def unload(ipython: Any) -> None:
@@ -35,8 +38,10 @@ def unload(ipython: Any) -> None:
     if "cogmagic._session.session" in sys.modules:
         # First, because it may refuse; then nothing has been undone.
         sys.modules["cogmagic._session.session"].session().stop()
-    magics, match = getattr(ipython, _ATTRIBUTE)
+    magics, match, transformer = getattr(ipython, _ATTRIBUTE)
     delattr(ipython, _ATTRIBUTE)
+    if transformer in ipython.input_transformers_cleanup:
+        ipython.input_transformers_cleanup.remove(transformer)
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("cogvideo", None)
     ipython.magics_manager.registry.pop(type(magics).__name__, None)

@@ -13,8 +13,9 @@ from cogmagic._api.parser import parse_line
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._html import MARK
 from cogmagic._machine.amounts import gib_bytes
-from cogmagic._notebook.manual import HELP_SWITCHES, manual
-from cogmagic._notebook.verbs import VERBS, plan_text, run_verb
+from cogmagic._notebook.first_line import check_body, check_first_line
+from cogmagic._notebook.manual import HELP_SWITCHES, HELP_WORDS, manual
+from cogmagic._notebook.verbs import VERBS, check_no_verb, plan_text, run_verb
 
 __all__ = ["CogMagic"]
 
@@ -77,7 +78,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     def _run_line(self, line: str) -> Any:
         words = line.split()
         verb = words[0] if words else "help"
-        if verb in ("help", *HELP_SWITCHES) or (verb in VERBS and HELP_SWITCHES & set(words)):
+        if verb in HELP_WORDS or (verb in VERBS and HELP_SWITCHES & set(words)):
             return _print(manual())
         shown = run_verb(line, self)
         return _print(shown) if isinstance(shown, str) else shown
@@ -87,11 +88,18 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
 
         from cogmagic._api.generate import generate
 
+        if line.strip() in HELP_WORDS:
+            return _print(manual())
+        check_no_verb(line)
+        check_first_line(line)
         options = self.with_defaults(parse_line(line, "%%cogvideo"))
         if options.pop("help", False):
             return _print(manual())
-        if options.pop("dry_run", False):
-            prompt = {"prompt": cell} if cell else {}
+        dry_run = options.pop("dry_run", False)
+        if cell.strip() or not dry_run:
+            check_body(line, cell)
+        if dry_run:
+            prompt = {"prompt": cell} if cell.strip() else {}
             return _print(plan_text(options | prompt))
         out = options.pop("out", None)
         video = replace(generate(cell, **options), embed_limit=int(self.embed_limit_mb * 1e6))

@@ -7,10 +7,14 @@ from cogmagic._api.parser import Parser
 from cogmagic._models.catalog import MODELS
 from cogmagic._notebook.verbs import VERBS, Verb
 
-__all__ = ["HELP_SWITCHES", "manual"]
+__all__ = ["HELP_SWITCHES", "HELP_WORDS", "manual"]
 
 
 HELP_SWITCHES = frozenset(("--help", "-h"))
+
+
+HELP_WORDS = HELP_SWITCHES | {"help", "-help", "?", "??", "-?", "/?"}
+"""What asks for the manual where it stands alone after the magic."""
 
 
 _INTRODUCTION = f"""Make a video from a prompt with CogVideoX, and show it under the cell.

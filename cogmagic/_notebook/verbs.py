@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,9 +11,10 @@ from cogmagic._api.options import PLAN_OPTIONS, Option, cell_options, without_ru
 from cogmagic._api.parser import parse_line
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._machine.machine import Machine
+from cogmagic._notebook.first_line import how_to_type, split_prompt
 from cogmagic._planning.plan_json import as_json
 
-__all__ = ["VERBS", "Kernel", "Verb", "plan_text", "run_verb"]
+__all__ = ["VERBS", "Kernel", "Verb", "check_no_verb", "not_a_verb", "plan_text", "run_verb"]
 
 
 class Kernel(Protocol):
@@ -50,14 +52,53 @@ def run_verb(line: str, kernel: Kernel) -> Any:
     rest = rest.strip()
     verb = VERBS.get(name)
     if verb is None:
-        raise RequestError(
-            f"Unknown verb {name!r}.{did_you_mean(name, VERBS)} Choose from: {', '.join(VERBS)}."
-            " To make a video, begin a cell with %%cogvideo."
-        )
+        raise not_a_verb(line)
     if not verb.argument and rest not in ("", verb.switch):
         accepted = f"takes no option but {verb.switch}" if verb.switch else "takes no options"
         raise RequestError(f"%cogvideo {name} {accepted}, but got {rest!r}.")
     return verb.run(kernel, rest)
+
+
+def not_a_verb(line: str) -> RequestError:
+    """The error for a line that begins with no verb: options, a prompt, or a misspelt verb."""
+    name, *others = line.split()
+    verb = name.lower().strip("-:")
+    if verb in VERBS and not (others and name.startswith("-")):
+        return RequestError(f"Type %cogvideo {' '.join((verb, *others))}, not {name}.")
+    near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.7)
+    if not name.startswith("-") and len(others) < 2 and (near or not others):
+        return RequestError(
+            f"Unknown verb {name!r}.{did_you_mean(verb, VERBS)} Choose from: {', '.join(VERBS)}."
+            " To make a video, begin a cell with %%cogvideo."
+        )
+    of_plans = {flag for option in PLAN_OPTIONS for flag in option.flags}
+    if name.startswith("-") and of_plans & {word.partition("=")[0] for word in (name, *others)}:
+        return RequestError(
+            f"{name} is an option of a verb or of a cell. Type %cogvideo plan {line.strip()}"
+        )
+    return RequestError(
+        "%cogvideo with one % makes no video: it takes a verb, such as"
+        f" %cogvideo status. {how_to_type(*split_prompt(line))}"
+    )
+
+
+def check_no_verb(line: str) -> None:
+    """Refuse a verb after ``%%cogvideo``.
+
+    Raises:
+        RequestError: with the line to type instead.
+    """
+    name, rest = (*line.split(maxsplit=1), "", "")[:2]
+    verb = VERBS.get(name)
+    if verb is None:
+        return
+    takes_options = bool(verb.options()) and rest.startswith("-")
+    is_path = verb.argument == "PATH" and len(rest.split()) == 1
+    if rest in ("", verb.switch) or takes_options or is_path:
+        raise RequestError(
+            f"{name} is a verb, not a prompt. Type it with one %, in a cell without a prompt:"
+            f" %cogvideo {line.strip()}"
+        )
 
 
 def plan_text(options: dict[str, Any]) -> str:

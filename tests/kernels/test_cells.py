@@ -65,6 +65,35 @@ def test_errors_are_sent_as_one_line(
     assert list(there.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("source", "answer"),
+    [
+        (
+            f"%%cogvideo --seed 7 {PROMPT}",
+            f"Type %%cogvideo --seed 7, and on the line below: {PROMPT}",
+        ),
+        ("%%cogvideo", "The prompt is empty. Type %%cogvideo, and on the line below: "),
+        (f"# a clip\n%%cogvideo\n{PROMPT}", "but %%cogvideo is below '# a clip'."),
+        (f"%%CogVideo\n{PROMPT}", "Unknown magic %%CogVideo. Type %%cogvideo, and"),
+        (f"%cogvideo --model 5b\n{PROMPT}", "Type %%cogvideo --model 5b, and on the line below: "),
+        ("!cogvideo status", "Type %cogvideo status"),
+    ],
+)
+def test_mistyped_first_line_is_answered_in_one_line(
+    one: Kernel, there: Path, source: str, answer: str
+) -> None:
+    ran = one.run(source)
+    assert answer in failed(ran, "RequestError")["evalue"]
+    assert ran.of("stream") == ran.of("display_data") == []
+    assert list(there.iterdir()) == []
+
+
+def test_help_needs_no_prompt(one: Kernel) -> None:
+    ran = one.run("%%cogvideo --help")
+    assert ran.reply["status"] == "ok"
+    assert "usage: %%cogvideo [options]" in ran.text
+
+
 def test_error_turns_the_live_line_red(one: Kernel, toy: Path, there: Path) -> None:
     ran = one.run(cell(toy, "--save nowhere/"))
     last = ran.of("update_display_data")[-1]["data"]
@@ -78,12 +107,19 @@ def test_kernel_runs_the_requested_ipykernel(one: Kernel) -> None:
     assert path.startswith(asked or sys.prefix)
 
 
-def test_completion_reaches_the_front_end(one: Kernel) -> None:
-    line = "%%cogvideo --tier mo"
+@pytest.mark.parametrize(
+    ("line", "typed", "match"),
+    [
+        ("%%cogvideo --tier mo", "mo", "model"),
+        ("x = 1\n%cogvideo plan --gp", "--gp", "--gpu"),
+        ('# a card\n%cogvideo plan --gpu "RTX 306', '"RTX 306', '"RTX 3060"'),
+    ],
+)
+def test_completion_reaches_the_front_end(one: Kernel, line: str, typed: str, match: str) -> None:
     one.client.complete(f"{line}\n{PROMPT}", len(line))
     content = one.client.get_shell_msg(timeout=PATIENCE)["content"]
-    assert content["matches"] == ["model"]
-    assert line[content["cursor_start"] : content["cursor_end"]] == "mo"
+    assert match in content["matches"]
+    assert line[content["cursor_start"] : content["cursor_end"]] == typed
 
 
 def test_large_video_is_linked_in_the_notebooks_folder_only(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from IPython.core.completer import provisionalcompleter
 
+from cogmagic._machine.cards import CARDS
 from cogmagic._notebook.completion import complete
 from cogmagic._notebook.verbs import VERBS
 from tests.helpers.cells import PROMPT
@@ -31,6 +32,12 @@ from tests.helpers.cells import PROMPT
         ("%cogvideo plan --gp", {"--gpu", "--gpus"}),
         ("%cogvideo release ", {"--prompts"}),
         ("%cogvideo history --c", {"--clear"}),
+        ("%cogvideo plan --v", {"--vram", "--vram-limit"}),
+        ("%cogvideo plan --gpu L4", {"L4", "L40", "L40S"}),
+        ('%cogvideo plan --gpu "RTX 3060" --vram-', {"--vram-limit"}),
+        ("# a clip\n\nx = 1\n%cogvideo rel", {"release"}),
+        ("\n\n%%cogvideo --tier mo", {"model"}),
+        ("%%time\n%%cogvideo --tier mo", {"model"}),
     ],
 )
 def test_options_values_and_verbs_are_completed(shell: Any, line: str, offers: set[str]) -> None:
@@ -38,6 +45,28 @@ def test_options_values_and_verbs_are_completed(shell: Any, line: str, offers: s
         completions = list(shell.Completer.completions(f"{line}\n{PROMPT}", len(line)))
     assert {c.text for c in completions} == offers
     typed = "" if line.endswith(" ") else line.split()[-1]
+    assert completions
+    assert all(line[c.start : c.end] == typed for c in completions)
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"),
+    [
+        ("%cogvideo plan --gpu ", ""),
+        ("%cogvideo plan --gpu RTX", "RTX"),
+        ("%cogvideo plan --gpu=RTX", "RTX"),
+        ('%cogvideo plan --model 5b --gpu "RTX 30', '"RTX 30'),
+        ("%cogvideo plan --gpu rtx 30", "rtx 30"),
+        ("%cogvideo plan --gpu 'RTX 30", "'RTX 30"),
+    ],
+)
+def test_cards_are_completed_in_quotes(shell: Any, line: str, typed: str) -> None:
+    with provisionalcompleter():
+        completions = list(shell.Completer.completions(line, len(line)))
+    names = {c.text for c in completions}
+    assert '"RTX 3060"' in names
+    assert names <= {f'"{card.name}"' if " " in card.name else card.name for card in CARDS}
+    assert ("T4" in names) is (typed == "")
     assert all(line[c.start : c.end] == typed for c in completions)
 
 
@@ -55,8 +84,12 @@ def test_completion_leaves_other_lines_and_paths_to_other_completers(line: str) 
     assert complete(line) is None
 
 
-def test_prompt_is_not_completed(shell: Any) -> None:
-    text = "%%cogvideo\n--st"
+@pytest.mark.parametrize(
+    "above",
+    ["%%cogvideo\n", "# a comment\n%%cogvideo ", "%%bash\n%%cogvideo ", "x = 1\n%%cogvideo "],
+)
+def test_line_that_ipython_passes_to_no_magic_is_not_completed(shell: Any, above: str) -> None:
+    text = f"{above}--st"
     with provisionalcompleter():
         completions = {c.text for c in shell.Completer.completions(text, len(text))}
     assert "--steps" not in completions

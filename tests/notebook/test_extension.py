@@ -45,6 +45,10 @@ def test_unloading_leaves_nothing_behind(shell: Any) -> None:
             sorted(magics.registry),
             [type(c).__name__ for c in shell.configurables],
             len(shell.Completer.custom_matchers),
+            [
+                str(transformer).partition(" at ")[0]
+                for transformer in shell.input_transformers_cleanup
+            ],
             sorted(t.name for t in threading.enumerate()),
         ]
 

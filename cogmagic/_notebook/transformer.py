@@ -1,0 +1,173 @@
+"""A transformer of cells that IPython would refuse, or misread, before a magic could answer.
+
+IPython refuses a cell magic with an empty body, takes ``%%`` below the first line for a line magic,
+knows one spelling of each magic, and passes ``!cogvideo`` to the system's shell.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+import shutil
+import tokenize
+import warnings
+from keyword import iskeyword
+from typing import Any
+
+from IPython.core.inputtransformer2 import make_tokens_by_line
+
+from cogmagic._errors import RequestError
+from cogmagic._notebook.first_line import how_to_type, shortened, split_prompt
+from cogmagic._notebook.manual import HELP_WORDS
+from cogmagic._notebook.verbs import VERBS, not_a_verb
+
+__all__ = ["Transformer"]
+
+
+_LINE = re.compile(
+    r"\s*(?P<written>(?P<mark>!{0,2}\s*%*)\s*(?P<name>[A-Za-z]\w*))(?P<rest>.*)", re.S
+)
+"""A line with a magic, as people write it: a mark, the magic's name, and what follows."""
+
+
+_OPERATOR = re.compile(r"\s*([^\w\s\"'-]|(in|is|and|or|if|not|for)\b)")
+"""What may follow a variable in Python, but hardly a magic's name; a hyphen begins an option."""
+
+
+class Transformer:
+    """The transformer of one shell, for ``input_transformers_cleanup``.
+
+    It leaves alone every cell of another cell magic, and every cell that is Python as it is.
+    """
+
+    has_side_effects = True
+    """Keeps IPython from calling it to ask whether a cell that is being typed is complete."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """The cell's lines, or a line that raises the error with what to type instead."""
+        try:
+            if lines and lines[0].startswith("%%"):
+                return self._of_cell_magic(lines)
+            for number in range(len(lines)):
+                self._check_statement(lines, number)
+        except RequestError as error:  # raised by the cell: IPython also transforms unrun cells
+            return [f'raise __import__("cogmagic").RequestError({str(error)!r})\n']
+        return lines
+
+    def _of_cell_magic(self, lines: list[str]) -> list[str]:
+        """A cell of ``%%cogvideo`` as IPython passes it on, even without a body."""
+        match = _LINE.match(lines[0])
+        if match is None or not self._is_ours(match["name"], "cell"):
+            return lines
+        body, rest = "".join(lines[1:]), match["rest"]
+        if match["written"] == "%%cogvideo":
+            if rest.startswith("?"):
+                return ["%%cogvideo --help\n", body] if body.strip() else lines
+            if not rest[:1].strip():
+                return [f"%%cogvideo {rest.strip()}\n", body or "\n"]
+        glued, _, typed = rest.partition(" ") if rest[:1].strip() else ("", "", rest)
+        if glued.startswith("--"):
+            typed = rest
+        elif glued[:1] in (*":;,=(",):
+            typed = rest.strip(" :;,=()\n")
+        raise _answer(f"Unknown magic {match['written']}{glued}.", typed, body)
+
+    def _check_statement(self, lines: list[str], number: int) -> None:
+        """Refuse a line of Python code that begins with the magic, but cannot run it."""
+        match = _LINE.match(lines[number])
+        if match is None or not (match["mark"] or match["name"].lower() == "cogvideo"):
+            return
+        mark, name, rest = match["mark"].replace(" ", ""), match["name"], match["rest"]
+        if not (self._is_ours(name, "line") and _begins_statement(lines, number)):
+            return
+        below = "".join(lines[number + 1 :])
+        if mark.startswith("!"):
+            if shutil.which(name) is None:
+                raise _answer(f"{name} is a magic, not a shell command.", rest, below)
+        elif mark.startswith("%%"):
+            raise _misplaced(lines, number)
+        elif match["written"] == "%cogvideo":
+            self._check_verb(lines, rest, below)
+        elif mark:
+            raise _answer(f"Unknown magic {match['written']}.", rest, "")
+        elif name.lower() == "cogvideo" and not _OPERATOR.match(rest):
+            automatic = len(lines) == 1 and self._shell.automagic and name == "cogvideo"
+            if not (automatic or name in self._shell.user_ns or self._is_python(lines)):
+                raise _answer(f"{name} is a magic, which begins with %.", rest, below)
+
+    def _check_verb(self, lines: list[str], rest: str, below: str) -> None:
+        """Refuse ``%cogvideo`` with a prompt below it, which is no Python."""
+        verb = (*rest.split(), "")[0]
+        is_line = not verb or verb in VERBS or verb in HELP_WORDS
+        if (is_line and not _is_prose(below)) or self._is_python(lines):
+            return
+        if verb and is_line:
+            raise RequestError(
+                f"%cogvideo {verb} takes no prompt. Delete the text below it: {shortened(below)}"
+            )
+        raise not_a_verb(" ".join(f"{rest} {below}".split()))
+
+    def _is_ours(self, name: str, kind: str) -> bool:
+        """Whether a magic's name is ``cogvideo``, or close to it and no other magic's."""
+        manager = self._shell.magics_manager
+        if name == "cogvideo":
+            return True
+        if name in manager.magics[kind] or name in manager.lazy_magics:
+            return False
+        near = difflib.get_close_matches(name.lower(), ("cogvideo", "cogmagic"), n=1, cutoff=0.8)
+        return bool(near) or "cogv" in name.lower()
+
+    def _is_python(self, lines: list[str]) -> bool:
+        """Whether IPython can compile these lines."""
+        try:
+            code = self._shell.input_transformer_manager.do_token_transforms(list(lines))
+            with warnings.catch_warnings(action="ignore"):
+                ast.parse("".join(code))
+        except (SyntaxError, ValueError):  # ValueError: a NUL
+            return False
+        return True
+
+
+def _answer(reason: str, rest: str, below: str) -> RequestError:
+    """The error with what to type for the words after a magic's name and the lines below it."""
+    verb = (*rest.split(), "")[0]
+    if verb in VERBS or verb in HELP_WORDS:
+        return RequestError(f"{reason} Type %cogvideo {rest.strip()}")
+    options, prompt = split_prompt(rest)
+    return RequestError(f"{reason} {how_to_type(options, prompt or below)}")
+
+
+def _is_prose(text: str) -> bool:
+    """Whether a text begins with three words, and not with a statement of Python."""
+    words = text.split()[:3]
+    return len(words) == 3 and all(map(str.isalpha, words)) and not iskeyword(words[0])
+
+
+def _misplaced(lines: list[str], number: int) -> RequestError:
+    """The error for a cell magic that does not begin its cell."""
+    above = [line for line in lines[:number] if line.strip()]
+    if lines[number][:1].isspace():
+        remedy = "To make videos in a loop, call cogmagic.generate(prompt, ...)."
+    elif all(line.lstrip().startswith("#") for line in above):
+        remedy = "Delete the comment, or move it to another cell."
+    else:
+        remedy = "Move it and its prompt to a cell of their own."
+    return RequestError(
+        "IPython runs a cell magic only from the first line of a cell, but"
+        f" {lines[number].split()[0]} is below {shortened(above[-1])!r}. {remedy}"
+    )
+
+
+def _begins_statement(lines: list[str], number: int) -> bool:
+    """Whether a line begins a statement; not inside a string, in brackets, or after a backslash."""
+    try:
+        statements = make_tokens_by_line(lines[: number + 1])
+    except SyntaxError:  # an unindent
+        return False
+    layout = (tokenize.INDENT, tokenize.DEDENT)
+    starts = (next((t for t in tokens if t.type not in layout), None) for tokens in statements)
+    return any(start is not None and start.start[0] == number + 1 for start in starts)

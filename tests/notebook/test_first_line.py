@@ -1,0 +1,152 @@
+"""Cells whose first line is not as IPython or the magic needs it: what to type instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from IPython.core.error import UsageError
+
+from cogmagic import RequestError
+from cogmagic._notebook.transformer import Transformer
+from cogmagic._session.session import session as current
+from tests.helpers.cells import PROMPT, printed
+
+RED = f"Type %%cogvideo, and on the line below: {PROMPT}"
+RED_7 = f"Type %%cogvideo --seed 7, and on the line below: {PROMPT}"
+STATUS = "Type %cogvideo status"
+FIRST = "from the first line of a cell, but %%cogvideo is below"
+OWN_CELL = "Move to a cell of its own: "
+
+CELLS = {
+    # A prompt on the line, or none.
+    f"%%cogvideo {PROMPT}": RED,
+    f"%%cogvideo {PROMPT}\nand stops": RED,
+    f"%%cogvideo '{PROMPT}'": RED,
+    f"%%cogvideo --seed 7 {PROMPT}": RED_7,
+    f"%%cogvideo {PROMPT} --seed 7": RED_7,
+    "%%cogvideo a dog's life": "on the line below: a dog's life",
+    "%%cogvideo —seed 7\na": "—seed begins with a long dash. Type two hyphens: --seed",
+    "%%cogvideo": "The prompt is empty. Type %%cogvideo, and on the line below: a red circle",
+    '%%cogvideo --save "my clips"\n \n': 'Type %%cogvideo --save "my clips", and on the line',
+    # A verb on the line of a cell.
+    "%%cogvideo status": f"with one %, in a cell without a prompt: {STATUS[5:]}",
+    f"%%cogvideo plan --model 5b\n{PROMPT}": "%cogvideo plan --model 5b",
+    "%%cogvideo save fox.mp4": "%cogvideo save fox.mp4",
+    "%%cogvideo plan of a house": "on the line below: plan of a house",
+    # Magics and options in the body.
+    f"%%cogvideo\n{PROMPT}\n\n%%cogvideo --seed 8\na fox": f"{OWN_CELL}%%cogvideo --seed 8",
+    f"%%cogvideo\n{PROMPT}\n%cogvideo status": f"{OWN_CELL}%cogvideo status",
+    f"%%cogvideo\n%%time\n{PROMPT}": f"{OWN_CELL}%%time",
+    f"%%cogvideo --fps 8\n--seed 7\n{PROMPT}": "Type %%cogvideo --fps 8 --seed 7, and",
+    f"%%cogvideo\n{PROMPT} --seed 7": f"options go on the first line. {RED_7}",
+    f"%%cogvideo\n{PROMPT} - again\n--seed=7": "Type %%cogvideo --seed=7, and on the line below",
+    f"%%cogvideo\n--seed 7 --truncate\n{PROMPT}": "Type %%cogvideo --seed 7 --truncate, and",
+    # One % for a cell.
+    f"%cogvideo --seed 7\n{PROMPT}": RED_7,
+    f"%cogvideo\n{PROMPT}": RED,
+    f"%cogvideo plan --model 5b\n{PROMPT}": "%cogvideo plan takes no prompt. Delete the text",
+    # Not on the first line.
+    f"# my clip\n%%cogvideo\n{PROMPT}": f"{FIRST} '# my clip'. Delete the comment",
+    f"x = 1\n\n%%cogvideo\n{PROMPT}": f"{FIRST} 'x = 1'. Move it and its prompt",
+    f"%load_ext cogmagic\n%%cogvideo\n{PROMPT}": f"{FIRST} '%load_ext cogmagic'",
+    "for n in range(3):\n    %%cogvideo\n    a fox": "in a loop, call cogmagic.generate",
+    # Without %, with !, and misspelt.
+    f"cogvideo {PROMPT}": RED,
+    f"cogvideo --seed 7\n{PROMPT}": RED_7,
+    f"CogVideo\n{PROMPT}": RED,
+    "cogvideo status\nprint(1)": STATUS,
+    "!cogvideo status": f"cogvideo is a magic, not a shell command. {STATUS}",
+    f"x = 1\n!!cogvideo {PROMPT}": RED,
+    "! %cogvideo status": STATUS,
+    f"%%CogVideo --seed 7\n{PROMPT}": f"Unknown magic %%CogVideo. {RED_7}",
+    f"%%cogvid\n{PROMPT}": RED,
+    f"%%covideo {PROMPT}": RED,
+    f"%%CogVideoX-5b --seed 7\n{PROMPT}": f"Unknown magic %%CogVideoX-5b. {RED_7}",
+    "%CogVideo status": f"Unknown magic %CogVideo. {STATUS}",
+    "% cogvideo status": STATUS,
+    f"%% cogvideo\n{PROMPT}": RED,
+    f"%%%cogvideo\n{PROMPT}": RED,
+    f"%%cogvideo: {PROMPT}": RED,
+    f"%%cogvideo({PROMPT})": RED,
+    f"%%cogvideo--seed 7\n{PROMPT}": RED_7,
+}
+
+
+@pytest.mark.parametrize("source", CELLS)
+def test_cell_is_answered_in_one_line_with_what_to_type(
+    shell: Any, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    with pytest.raises(RequestError) as raised:
+        shell.run(source)
+    assert CELLS[source] in str(raised.value)
+    shown = capsys.readouterr()
+    assert shown.out == f"RequestError: {raised.value}\n"
+    assert shown.err == ""
+    assert current().loaded is None
+
+
+@pytest.mark.parametrize("space", ["\t", "\u00a0", "  "])
+def test_any_space_separates_the_magic_from_its_options(shell: Any, space: str) -> None:
+    assert "tier " in printed(shell, f"%%cogvideo{space}--dry-run\n{PROMPT}")
+
+
+def test_dry_run_needs_no_prompt(shell: Any) -> None:
+    plan = printed(shell, "%%cogvideo --model 5b --dry-run")
+    assert "49 frames of 720x480" in plan
+    assert "why " in plan
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "text = '''\n%%cogvideo --seed 1\na fox\n'''",
+        "text = ('a',\n  '%d' % 3)",
+        "cogvideo = 3\ncogvideo -1",
+        "cogvideo: int = 3\ncogvideo += 1",
+        "x, cogvideo = 5, 3\ny = (x\n  % cogvideo)",
+        "import cogmagic\ncogmagic.plan",
+        "%%time\nx = 1",
+        "%%capture\n%cogvideo status",
+        "%%time\n%cogvideo status\nx = 1",
+        "%cogvideo status\nx = 1",
+        "!echo cogvideo",
+        "%config CogMagic.tier = 'auto'",
+    ],
+)
+def test_cells_that_run_are_left_as_they_are(shell: Any, source: str) -> None:
+    lines = source.splitlines(keepends=True)
+    assert Transformer(shell)(lines) is lines
+    shell.run(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("%%video\na fox", UsageError),
+        ("%%coverage\na fox", UsageError),
+        ("%cogvideo status\nfor n in range(3)\n    print(n)", SyntaxError),
+        ("cogvideo.run(", SyntaxError),
+    ],
+)
+def test_errors_of_other_magics_and_of_python_stay(
+    shell: Any, source: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        shell.run(source)
+
+
+def test_registered_magic_with_a_similar_name_stays(shell: Any) -> None:
+    shell.register_magic_function(lambda _, cell: cell.upper(), "cell", "cogvideo2")
+    assert shell.run("%%cogvideo2\na fox") == "A FOX\n"
+
+
+def test_timed_cell_runs_and_is_answered(shell: Any) -> None:
+    assert "tier " in printed(shell, f"%%time\n%%cogvideo --dry-run\n{PROMPT}")
+
+
+def test_cell_being_typed_is_incomplete(shell: Any) -> None:
+    manager = shell.input_transformer_manager
+    assert manager.check_complete("%%cogvideo --seed 7")[0] == "incomplete"
+    assert manager.check_complete(f"%%cogvideo\n{PROMPT}\n\n")[0] == "complete"
+    assert manager.check_complete("%cogvideo status")[0] == "complete"
