@@ -136,7 +136,7 @@ def _available(
 
         download = bytes_to_download(request.model)
         return replace(machine, disk=disk_for_downloads()), replace(available, download=download)
-    dtype, gpu, slot = dtype_for(request, machine), machine.roomiest, session().slot
+    dtype, gpu, slot = dtype_for(request, machine, memory), machine.roomiest, session().slot
     texts = PromptCache(request, files, dtype, gpu.name if gpu else machine.device)
     # A pipeline that stays placed keeps its text encoder, needed or not.
     cached = request.prompt != _ANY_PROMPT and slot.hot.key is None and texts.present

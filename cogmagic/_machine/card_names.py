@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
+import math
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
-from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._errors import RequestError
 from cogmagic._machine.cards import CARDS, Card
+from cogmagic._machine.unlisted_cards import shortened, unknown_card
 from cogmagic._units import GIB
 
-__all__ = ["card_for", "find_card", "parse_gpus"]
+__all__ = ["card_for", "find_card", "most_memory", "parse_gpus"]
 
 
 _MAX_CARDS = 16
@@ -18,6 +21,14 @@ _MAX_CARDS = 16
 
 _NOMINAL_ERROR = 0.1
 """Largest relative difference between a name's size and the driver's: a "16 GB" T4 has 15 GiB."""
+
+
+_MOST_MEMORY = 4
+"""Largest multiple of a datasheet's memory that a rebuilt card is taken to have."""
+
+
+_REBUILT = ("GTX", "RTX", "Titan", "Quadro", "RX")
+"""First words of cards that are rebuilt with larger memory chips: those with GDDR."""
 
 
 _FORMS = frozenset({"sxm", "pcie", "nvl", "dgx", "spark", "jetson", "agx", "nx", "nano"})
@@ -29,7 +40,7 @@ _WORDS = frozenset({"spark", "orin", "thor"})
 
 
 _NOISE = _FORMS | {
-    "hbm2", "hbm2e", "hbm3", "hbm3e", "with", "design", "workstation", "server", "edition",
+    "hbm2", "hbm2e", "hbm3", "hbm3e", "with", "design", "workstation", "server", "edition", "oam",
 }  # fmt: skip
 """Words of drivers' names that distinguish no cards."""
 
@@ -40,20 +51,23 @@ _COUNTED = re.compile(r"\s*(\d+)\s*[x×]\s*(.+)|\s*(\d{1,2})\s+([a-z].+)", re.I)
 _COUNTED_AFTER = re.compile(r"(.+?)\s+[x×]\s*(\d{1,2})\s*", re.I)
 
 
-_CHIPS = frozenset({"ti", "super", "d", "laptop", "mobile", "max", "sff", "ada", "blackwell"})
+_CHIPS = frozenset({
+    "ti", "super", "d", "laptop", "max", "sff", "ada", "blackwell", "pro", "xt", "xtx", "gre",
+})  # fmt: skip
 """Words that turn a model number into another chip, or another clock rate."""
 
 
 def find_card(name: str) -> Card:
-    """The card of a name in any spelling; a size in the name must be the card's.
+    """The card of a name in any spelling; a size in the name is the card's, or more.
 
-    Of several, the one with the plainest name and then the least memory: ``3080`` is the RTX 3080
-    with 10 GB, ``H100`` the PCIe card. Drivers' names are recognised, too.
+    A card with more memory than its datasheet has (rebuilt, as the RTX 4090 with 48 GB) gets the
+    memory of its name. Of several, the one with the plainest name and then the least memory:
+    ``3080`` is the RTX 3080 with 10 GB, ``H100`` the PCIe card. Drivers' names are recognised, too.
 
     Raises:
         RequestError: with the nearest names, or with the card's variants.
     """
-    words, sizes = _kinds(name), _sizes(name)
+    words = _kinds(name)
     has_number = any(c.isdigit() for word in words for c in word)
     is_name = has_number or words & _WORDS  # not just "RTX" or "Laptop"
     matches = [c for c in CARDS if is_name and words <= _kinds(c.name)]
@@ -61,39 +75,55 @@ def find_card(name: str) -> Card:
         card = card_for(name, None)
         extra = words - _kinds(card.name) - _NOISE if card else frozenset()
         matches = [c for c in CARDS if card and not extra and _kinds(c.name) == _kinds(card.name)]
-    matches = [c for c in matches if not (_core(c) - words) & _CHIPS]  # a 5060 Ti is no 5060
-    if not matches:
-        raise _unknown(name)
-    # "RTX 3080" is a 3080 and not a 3080 Ti, whatever the size: the fewest words more.
-    fewest = min(len(_core(c) - words) for c in matches)
-    matches = [c for c in matches if len(_core(c) - words) == fewest]
-    sized = [c for c in matches if all(abs(c.vram / GIB - s) <= _NOMINAL_ERROR * s for s in sizes)]
-    if not sized:
+    plain = [c for c in matches if not (_core(c) - words) & _CHIPS]  # a 5060 Ti is no 5060
+    if not plain:
+        raise unknown_card(name, [c.name for c in CARDS])
+    if plain[0].name.startswith("Quadro") and "quadro" not in name.lower() and len(matches) > 1:
         choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in matches)
-        raise RequestError(
-            f"Unknown variant {name!r}. Known: {choices}. To plan with less VRAM, add --vram GIB."
-        )
-    return min(sized, key=lambda c: c.vram)
+        raise RequestError(f"{shortened(name)!r} is the number of several cards. Use {choices}.")
+    # "RTX 3080" is a 3080 and not a 3080 Ti, whatever the size: the fewest words more.
+    fewest = min(len(_core(c) - words) for c in plain)
+    return _of_size(name, [c for c in plain if len(_core(c) - words) == fewest])
 
 
-def _unknown(name: str) -> RequestError:
-    names = [c.name for c in CARDS]
-    similar = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    return RequestError(
-        f"Unknown card {_shortened(name)!r}.{did_you_mean(name, names)}"
-        + (f" Similar: {', '.join(similar)}." if len(similar) > 1 else "")
-        + (" Name several cards as 'RTX 3090 + RTX 3060'." if re.search(r",|\band\b", name) else "")
-        + " For an unlisted card: --vram GIB."
+def _of_size(name: str, variants: Sequence[Card]) -> Card:
+    """The variant with the memory in a name, or the one that was rebuilt with more."""
+    sizes = _sizes(name)
+    sized = [c for c in variants if all(abs(c.vram / GIB - s) <= _NOMINAL_ERROR * s for s in sizes)]
+    if sized:
+        return min(sized, key=lambda c: c.vram)
+    largest = max(variants, key=lambda c: c.vram)
+    (size, *others) = sizes
+    if not others and largest.vram / GIB < size <= most_memory(largest):
+        multiples = [c for c in variants if size % round(c.vram / GIB) == 0] or [largest]
+        return replace(max(multiples, key=lambda c: c.vram), vram=round(size * GIB))
+    choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in variants)
+    raise RequestError(
+        f"Unknown variant {shortened(name)!r}. Known: {choices}. To plan with less VRAM, add"
+        " --vram GIB."
     )
 
 
+def most_memory(card: Card) -> int:
+    """The most GiB that a card may have, rebuilt with more memory than its datasheet has."""
+    return math.ceil(card.vram / GIB) * (_MOST_MEMORY if card.name.startswith(_REBUILT) else 1)
+
+
+_SHORT = {"mobile": "laptop", "m": "laptop", "s": "super"}
+"""Other words for a chip's."""
+
+
 def _words(name: str) -> frozenset[str]:
-    text = re.sub(r"(nvidia|geforce|tesla|quadro|generation|gpu)", " ", name.lower())
-    text = re.sub(r"(rtx|gtx)(?=\d)", r"\1 ", text.replace("-", " "))
+    text = re.sub(
+        r"(nvidia|geforce|tesla|quadro|generation|gpu|\bamd\b|radeon|instinct)", " ", name.lower()
+    )
+    text = re.sub(r"(rtx|gtx|\brx)(?=\d)", r"\1 ", text.replace("-", " "))
+    text = re.sub(r"\bmi (?=\d)", "mi", text)
     text = re.sub(r"\bsxm\d?\b", "sxm", text)
     text = re.sub(r"\b(\d+)\s*(?:gib|gb|g)\b", r"\1gb", text)
-    text = re.sub(r"(\d{4})(ti|super|d)\b", r"\1 \2", text)
-    words = frozenset(text.split())
+    text = re.sub(r"\b(\d{4})(ti)?(super|s|d|m|xtx|xt|gre)?\b", r"\1 \2 \3", text)
+    text = re.sub(r"\btis\b", "ti super", text)
+    words = frozenset(_SHORT.get(word, word) for word in text.split())
     return words - {"blackwell"} if "pro" in words else words  # every RTX PRO is one
 
 
@@ -152,7 +182,7 @@ def parse_gpus(text: str) -> tuple[Card, ...]:
         count = int(digits) if len(digits) < 5 else 9999
         if not 1 <= len(cards) + count <= _MAX_CARDS or not count:
             raise RequestError(
-                f"--gpu {_shortened(text)!r} names {len(cards) + count} cards; a machine has"
+                f"--gpu {shortened(text)!r} names {len(cards) + count} cards; a machine has"
                 f" 1 to {_MAX_CARDS}."
             )
         cards += [find_card(name.strip())] * count
@@ -166,7 +196,3 @@ def _counted(part: str) -> tuple[str, str]:
         digits, name = (g for g in before.groups() if g is not None)
         return digits, name
     return (after[2], after[1]) if after else ("1", part)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"

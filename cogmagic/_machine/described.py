@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from cogmagic._errors import RequestError
 from cogmagic._machine.amounts import gib_bytes
-from cogmagic._machine.card_names import find_card, parse_gpus
+from cogmagic._machine.card_names import find_card, most_memory, parse_gpus
 from cogmagic._machine.cards import Card
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.ram import Ram
 from cogmagic._units import GIB, MIB
 
-__all__ = ["described_gpus", "described_ram"]
+__all__ = ["apple_ram", "described_gpus", "described_ram"]
 
 
 _DRIVER_AND_DESKTOP = 300 * MIB
@@ -22,6 +23,12 @@ _DRIVER_AND_DESKTOP = 300 * MIB
 
 _GENERIC = "RTX 3060"
 """The card whose speed an amount of VRAM without a card's name gets."""
+
+
+_APPLE = re.compile(
+    r"(?:apple )?(?P<chip>m[1-9]( (pro|max|ultra))?)( (?P<size>\d{1,3}) ?(gib|gb|g))?", re.I
+)
+"""Apple's chips."""
 
 
 def described_gpus(
@@ -49,6 +56,11 @@ def described_gpus(
             f"--gpu {gpus!r:.80} names {len(integrated)} integrated GPUs, but a machine has one."
             f" Use --gpu {integrated[0]!r}."
         )
+    if len({card.capability is None for card in cards}) > 1:
+        raise RequestError(
+            f"--gpu {gpus!r:.80} mixes AMD's cards with NVIDIA's, but a torch build computes on one"
+            " maker's. Name the cards of one maker."
+        )
     described = []
     for index, card in enumerate(cards):
         total = amount or card.vram
@@ -67,6 +79,23 @@ def described_gpus(
     return tuple(described), cards
 
 
+def apple_ram(name: str | None, ram: float | None, vram: float | None) -> Ram | None:
+    """The memory of a Mac, ``M3 Max 36GB`` or ``M3 Max`` with `ram` GiB; None for another name.
+
+    Raises:
+        RequestError: without an amount of memory, or with `vram`.
+    """
+    match = _APPLE.fullmatch(name.strip()) if isinstance(name, str) else None
+    if match is None:
+        return None
+    chip, size = match["chip"], match["size"]
+    if vram is not None:
+        raise RequestError(f"{chip} has no VRAM of its own. Use --ram GIB, the Mac's memory.")
+    if ram is None and size is None:
+        raise RequestError(f"{chip} has the Mac's memory, 8 to 512 GiB. Add it, as in --ram 16.")
+    return described_ram((), float(size) if ram is None else ram)
+
+
 def described_ram(gpus: Sequence[Gpu], ram: float | None) -> Ram:
     """Host memory of `ram` GiB; at most as much as a unified GPU has, which is also the default.
 
@@ -82,11 +111,16 @@ def described_ram(gpus: Sequence[Gpu], ram: float | None) -> Ram:
 
 
 def _within(amount: int, cards: Sequence[Card]) -> int:
-    """`amount` in bytes if every card has that much, its nominal size counted as all it has."""
+    """`amount` in bytes if every card may have that much, its nominal size counted as all it has.
+
+    More than a datasheet's memory is a rebuilt card's.
+    """
     smallest = min(cards, key=lambda c: c.vram)
-    nominal = math.ceil(smallest.vram / GIB)
-    if amount > nominal * GIB:
+    nominal, most = math.ceil(smallest.vram / GIB), most_memory(smallest)
+    if amount > most * GIB:
+        times = f"{most // nominal} times what " if most > nominal else ""
         raise RequestError(
-            f"--vram {amount / GIB:g} is more than {smallest.name} has. Nearest: --vram {nominal}."
+            f"--vram {amount / GIB:g} is more than {times}{smallest.name} has. Nearest:"
+            f" --vram {most}."
         )
-    return min(amount, smallest.vram)
+    return smallest.vram if smallest.vram < amount <= nominal * GIB else amount

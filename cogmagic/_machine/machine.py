@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cogmagic._machine.described import described_gpus, described_ram
+from cogmagic._machine.described import apple_ram, described_gpus, described_ram
 from cogmagic._machine.experience import card_rates, read_experience, software
 from cogmagic._machine.gpu import Gpu, selected
 from cogmagic._machine.hardware import DeviceType, read_hardware
@@ -80,20 +80,30 @@ class Machine:
         memory are GiB, so ``ram=12.7`` is Colab's.
 
         Args:
-            gpus: names of cards, ``RTX 3060``, ``2x T4`` or ``RTX 3090 + RTX 3060``.
+            gpus: names of cards, ``RTX 3060``, ``2x T4`` or ``RTX 3090 + RTX 3060``, or an Apple
+                chip, ``M3 Max``.
             ram: host memory in GiB; unknown, and so no limit, when left out. Where the GPU shares
                 it (GB10, Jetson), the memory of both.
-            vram: GiB of each GPU that may be used; without `gpus`, a generic card of that size.
+            vram: GiB of each GPU that may be used, or that a rebuilt card has; without `gpus`, a
+                card of that size with the speed of an RTX 3060.
 
         Raises:
             RequestError: for unknown cards and impossible amounts.
         """
+        if mac := apple_ram(gpus, ram, vram):
+            return cls((), mac, "mps")
         described, cards = described_gpus(gpus, vram)
         host = described_ram(described, ram)
         described = tuple(g.sharing(host.total, host.available) for g in described)
         machine = cls(described, host, "cuda" if described else "cpu")
-        best = machine.roomiest
-        return replace(machine, rates=datasheet_rates(cards[best.index])) if best else machine
+        if (best := machine.roomiest) is None:
+            return machine
+        rates = datasheet_rates(cards[best.index])
+        if gpus is None:
+            name = cards[best.index].name
+            source = f"the datasheet of {name} (Ampere), as --vram names no card: add --gpu NAME"
+            rates = replace(rates, source=source)
+        return replace(machine, rates=rates)
 
     @classmethod
     def detect(cls, folder: Path | None = None, *, gpus: Sequence[str] = ()) -> Machine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ __all__ = [
     "datasheet_rates",
     "delete_probes",
     "disturbed",
+    "float32_rates",
     "probed_rates",
     "shares",
     "store_probe",
@@ -75,9 +76,9 @@ _PLAUSIBLE = (1e6, 1e17)
 """Plausible operations or bytes a second; a probe with others comes from a damaged file."""
 
 
-def shares(capability: tuple[int, int]) -> tuple[_Shares, _Shares]:
+def shares(capability: tuple[int, int] | None) -> tuple[_Shares, _Shares]:
     """Shares of the datasheet's rate and of the product's; data-centre Blackwell as Hopper."""
-    return _HOPPER if capability[0] in (9, 10) else _OTHERS
+    return _HOPPER if capability and capability[0] in (9, 10) else _OTHERS
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class Rates:
     """Bytes a second of device memory that the driver maps and unmaps."""
     probes: int = 0
     """Number of probes that they are the median of."""
+    float32: bool = False
+    """Whether `compute` and `decode` are in float32 rather than 16 bits."""
 
 
 _AMOUNTS = ("compute", "decode", "pageable", "locked", "disk", "tensor", "mapping")
@@ -118,6 +121,14 @@ def datasheet_rates(card: Card) -> Rates:
         card.host_rate,
         f"the datasheet of {card.name} {known}",
     )
+
+
+def float32_rates(card: Card) -> Rates | None:
+    """Rates in float32 expected by the datasheet; None where it is unknown (Ampere and newer)."""
+    if card.tflops_32 is None:
+        return None
+    rates = datasheet_rates(replace(card, tflops_16=card.tflops_32))
+    return replace(rates, float32=True)
 
 
 def disturbed(measured: Rates, expected: Rates | None) -> bool:
@@ -142,7 +153,7 @@ def probed_rates(gpu: Gpu, folder: Path, software: str = "") -> Rates | None:
     if not probes:
         return None
     medians = {name: median(p[name] for p in probes) for name in _AMOUNTS}
-    return Rates(**medians, source="probe", probes=len(probes))
+    return Rates(**medians, source="probe", probes=len(probes), float32=False)
 
 
 def delete_probes(folder: Path) -> None:

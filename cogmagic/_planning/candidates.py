@@ -82,8 +82,9 @@ def _workload(
         plain = text_encoder_bytes(request, "bfloat16", folder)
         extra = 2 * (files.text_encoder.weights - plain)
     stored, gpu = savings.shrunk(files), machine.roomiest
-    # The speed of GPUs in float32 is not in the table of cards.
-    known = machine.device == "cuda" and dtype != "float32"
+    # The speed of GPUs in float32 is not in the table of cards, but of old ones it is estimated.
+    rates = machine.rates if machine.device == "cuda" else None
+    known = rates is not None and rates.float32 == (dtype == "float32")
     return Workload(
         request=request,
         dtype=dtype,
@@ -91,7 +92,7 @@ def _workload(
         stored=stored,
         active=without_text(stored) if available.prompts_cached else stored,
         overhead=workspace(gpu.capability if gpu else None),
-        rates=machine.rates if known else None,
+        rates=rates if known else None,
         ram=machine.ram.for_me,
         addresses=machine.ram.addresses,
         float32_extra=extra,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from cogmagic._errors import RequestError
-from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
-from cogmagic._models.request import Request
-from cogmagic._planning.memory_options import MemoryOptions
+from dataclasses import replace
 
-__all__ = ["advice_if_not_finite", "dtype_for", "overflow_risk", "unmeasured"]
+from cogmagic._errors import RequestError
+from cogmagic._machine.card_names import card_for
+from cogmagic._machine.machine import Machine
+from cogmagic._machine.rates import float32_rates
+from cogmagic._models.catalog import Dtype, catalogued
+from cogmagic._models.request import Request
+from cogmagic._planning.candidate import Candidate
+from cogmagic._planning.candidates import candidates_for
+from cogmagic._planning.memory_options import NOTHING_HERE, MemoryOptions
+from cogmagic._units import seconds
+
+__all__ = ["advice_if_not_finite", "dtype_for", "overflow_risk"]
 
 
 def overflow_risk(request: Request, dtype: Dtype) -> str:
@@ -48,16 +55,14 @@ def advice_if_not_finite(
     return f"{advice}." + (f" Try it without {' and '.join(suspects)}, too." if suspects else "")
 
 
-def unmeasured(machine: Machine) -> str:
-    """A warning where no card of this generation was measured; empty where one was."""
-    gpu = machine.roomiest
-    if machine.device != "cuda" or gpu is None or gpu.bf16 is not False:
-        return ""
-    return f"{gpu.name} is older than Ampere, and no such card was measured: its memory may differ"
-
-
-def dtype_for(request: Request, machine: Machine) -> Dtype:
+def dtype_for(request: Request, machine: Machine, options: MemoryOptions | None = None) -> Dtype:
     """The dtype in which the weights are loaded.
+
+    Args:
+        request: what to generate.
+        machine: where.
+        options: what the person chose about memory, with which an error plans in float32; None to
+            leave that out.
 
     Raises:
         RequestError: for bfloat16 on a GPU without it (before Ampere).
@@ -75,10 +80,36 @@ def dtype_for(request: Request, machine: Machine) -> Dtype:
         if other := next(new, None):
             way = f"use --gpus {other.index} ({other.name}), {way}"
         elif trained:
-            way = f"use {way}"
+            way = f"use {_float32(request, machine, options)}{way}"
         which = f", which {request.model.name} was trained in" if trained else ""
         raise RequestError(
             f"{gpu.name} cannot compute in bfloat16{which} (that takes Ampere or newer)."
             f" {way[0].upper()}{way[1:]}."
         )
     return dtype
+
+
+def _float32(request: Request, machine: Machine, options: MemoryOptions | None) -> str:
+    """``--dtype float32 (fits: model offload, about 2 h), `` where that fits, or nothing.
+
+    The tier is that of a plan in float32, which knows no speed. Only for models of the catalogue:
+    others may have to be traced, which takes seconds.
+    """
+    if options is None or catalogued(request.model.source) is None:
+        return ""
+
+    machine = machine.limited_to(options.vram_limit)
+
+    def fitting(machine: Machine) -> tuple[Candidate, ...]:
+        candidates = candidates_for(request, machine, "float32", options, NOTHING_HERE)
+        return tuple(c for c in candidates if c.fits and options.forced in (None, c.placement))
+
+    fits = fitting(machine)
+    if not fits:
+        return ""
+    tier, gpu = fits[0].placement, machine.roomiest
+    card = card_for(gpu.name, gpu.total) if gpu else None
+    timed = replace(machine, rates=float32_rates(card)) if card else machine
+    time = next((c.seconds for c in fitting(timed) if c.placement is tier), None)
+    about = f", about {seconds(time)}" if time else ""
+    return f"--dtype float32 (fits: {tier.title}{about}), "

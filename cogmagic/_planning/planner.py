@@ -11,8 +11,9 @@ from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, ordered
+from cogmagic._planning.card_warnings import card_warnings
 from cogmagic._planning.checks import check_options, check_savings
-from cogmagic._planning.dtype import dtype_for, overflow_risk, unmeasured
+from cogmagic._planning.dtype import dtype_for, overflow_risk
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.rule_of_thumb import rule_of_thumb
@@ -46,8 +47,8 @@ def plan(
     rule, rule_reason = rule_of_thumb(machine)
     named = options.forced or (TIERS[rule] if options.policy == "rule" else None)
     check_savings(options, named, machine)
-    dtype = dtype_for(request, machine)
-    risks = overflow_risk(request, dtype), unmeasured(machine)
+    dtype = dtype_for(request, machine, options)
+    risks = overflow_risk(request, dtype), *card_warnings(machine, dtype)
     options, available, left_out = _applicable(options, available, machine)
     if named and (refusal := named.refusal(machine, dtype)):
         raise TierError(refusal)

@@ -69,7 +69,7 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
     check_options(options, machine)
     if options.compile:
         check_compiler(machine.device)
-    dtype_for(request, machine)
+    dtype_for(request, machine, options)
     folder = local_folder(request.model)
     import_libraries(request.model.task)
     if folder is None:

@@ -56,7 +56,7 @@ def test_plan_prints_json_and_lists_the_cards_that_fit(shell: Any, capsys: Any) 
         ('plan --gpu "RTX 3600"', "Unknown card"),
         ("plan --vram lots", "--vram 'lots' is not an amount in GiB"),
         ("plan --vram -3", "--vram -3 is out of range"),
-        ("plan --vram 48 --gpu 4090", "--vram 48 is more than RTX 4090 has. Nearest: --vram 24."),
+        ("plan --vram 48 --gpu T4", "--vram 48 is more than T4 has. Nearest: --vram 15."),
         ("plan --vram-limit 0", "--vram-limit 0 is out of range (0.5 to 4096 GiB)."),
         ("plan --policy rulr", "Did you mean 'rule'?"),
         ("plan --which-gpu --gpu T4", "Leave out --gpu, --gpus and --vram"),

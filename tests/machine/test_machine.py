@@ -24,7 +24,16 @@ from tests.helpers.nvml import FakeNvml
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"gpus": "RTX 3600"}, "Unknown card 'RTX 3600'. Did you mean 'RTX 30"),
+        ({"gpus": "RTX 3600"}, "Unknown card 'RTX 3600'. Did you mean 'RTX 3060'?"),
+        ({"gpus": "RTX 3090 + RX 7900 XTX"}, "mixes AMD's cards with NVIDIA's"),
+        (
+            {"gpus": "RTX 4090", "vram": 100},
+            "more than 4 times what RTX 4090 has. Nearest: --vram 96.",
+        ),
+        ({"gpus": "GB10", "vram": 256}, "--vram 256 is more than DGX Spark GB10 has."),
+        ({"gpus": "M3 Max"}, "M3 Max has the Mac's memory, 8 to 512 GiB. Add it, as in --ram 16."),
+        ({"gpus": "M1", "vram": 8}, "M1 has no VRAM of its own. Use --ram GIB"),
+        ({"gpus": "2x M3 Max", "ram": 36}, "Name an Apple chip alone"),
         ({"gpus": ""}, "Unknown card ''"),
         ({"gpus": "0x T4"}, "0 cards; a machine has 1 to 16"),
         ({"gpus": "65x T4"}, "65 cards"),
@@ -50,9 +59,31 @@ def test_nominal_size_of_a_card_is_accepted() -> None:
     (gpu,) = Machine.of("RTX 4090", vram=24).gpus
     assert gpu.total == find_card("RTX 4090").vram
     with pytest.raises(RequestError) as error:
-        Machine.of("H100 + RTX 4090", vram=30)
-    assert str(error.value) == "--vram 30 is more than RTX 4090 has. Nearest: --vram 24."
+        Machine.of("H100 + T4", vram=30)
+    assert str(error.value) == "--vram 30 is more than T4 has. Nearest: --vram 15."
     assert Machine.of("RTX 4090", vram=23.9).gpus[0].total is not None
+
+
+def test_rebuilt_card_may_have_more_memory_than_its_datasheet() -> None:
+    by_name, by_option = Machine.of("RTX 4090 48GB"), Machine.of("RTX 4090", vram=48)
+    assert by_name == by_option
+    assert [g.total for g in by_name.gpus] == [48 * GIB]
+    assert by_name.rates == Machine.of("RTX 4090").rates
+
+
+def test_apple_chip_is_a_mac_with_its_memory() -> None:
+    assert Machine.of("M3 Max", ram=36) == Machine.of("apple m3 max 36GB")
+    machine = Machine.of("M3 Max", ram=36)
+    assert (machine.device, machine.ram.total) == ("mps", 36 * GIB)
+    assert [g.available for g in machine.computing] == [27 * GIB]
+
+
+def test_vram_alone_names_the_card_whose_speed_it_assumes() -> None:
+    rates = Machine.of(vram=24).rates
+    assert rates is not None
+    assert rates.source == (
+        "the datasheet of RTX 3060 (Ampere), as --vram names no card: add --gpu NAME"
+    )
 
 
 def test_rates_are_those_of_the_roomiest_gpu() -> None:

@@ -16,7 +16,11 @@ from tests.helpers.plans import five, plan
 def test_bfloat16_is_refused_on_a_gpu_without_it() -> None:
     with pytest.raises(RequestError, match="T4 cannot compute in bfloat16") as error:
         plan(five(), Machine.of("T4"))
-    assert "--dtype float16" in str(error.value)
+    assert str(error.value) == (
+        "T4 cannot compute in bfloat16, which 5b was trained in (that takes Ampere or newer). Use"
+        " --dtype float32 (fits: streaming, about 110 min), --model 2b, or try --dtype float16,"
+        " which may overflow and end the run."
+    )
     risky = plan(five(dtype="float16"), Machine.of("T4"))
     assert risky.dtype == "float16"
     overflow = "5b was trained in bfloat16: float16 may overflow, which ends the run"
@@ -29,6 +33,28 @@ def test_bfloat16_is_refused_on_a_gpu_without_it() -> None:
     with pytest.raises(RequestError, match=r"Use --gpus 1 \(RTX 3060\), --model 2b, or try"):
         plan(five(), Machine.of("T4 + RTX 3060"))
     assert cogmagic.plan(model="5b", machine=Machine.of("T4 + RTX 3060"), gpus=1).fits
+
+
+@pytest.mark.parametrize(
+    ("card", "ram"),
+    [("T4", None), ("T4", 32), ("RTX 2060", None), ("V100 32GB", 64), ("P40", 64), ("2x T4", 48)],
+)
+def test_float32_is_offered_where_it_fits(card: str, ram: float | None) -> None:
+    machine = Machine.of(card, ram=ram)
+    wide = cogmagic.plan(model="5b", machine=machine, dtype="float32")
+    with pytest.raises(RequestError) as refusal:
+        cogmagic.plan(model="5b", machine=machine)
+    assert ("--dtype float32" in str(refusal.value)) is wide.fits
+    if wide.fits:
+        assert f"--dtype float32 (fits: {wide.placement.title}, about " in str(refusal.value)
+
+
+def test_float32_is_offered_within_the_options() -> None:
+    with pytest.raises(RequestError, match=r"Use --dtype float32 \(fits: sequential offload, "):
+        cogmagic.plan(model="5b", machine=Machine.of("T4"), tier="sequential")
+    for options in ({"tier": "none"}, {"vram_limit": 3}):
+        with pytest.raises(RequestError, match="Use --model 2b, or try"):
+            cogmagic.plan(model="5b", machine=Machine.of("T4"), **options)
 
 
 def test_seconds_in_float32_are_unknown() -> None:
