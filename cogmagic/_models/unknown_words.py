@@ -31,7 +31,7 @@ _EMBEDDED_KNOWS = (
 """The scenes of the embedded model's captions (docs/embedded-model/captions.py)."""
 
 
-_WORD = re.compile(r"a[am]*(?:'a[am]*)*|[cp]m*(?:p[pm]*)?")
+_WORD = re.compile(r"a[am]*(?:j+a[am]*)*|cm*|p[pmj]*")
 """A word in the kinds of its characters (`_kind`)."""
 
 
@@ -93,7 +93,8 @@ def _advice(request: Request, file: Path | None, *, foreign: bool) -> str:
         return _EMBEDDED_KNOWS + " with an English prompt" * foreign
     if foreign or catalogued(request.model.source):
         return "it knows English only, so write the prompt in English words"
-    return "its tokenizer maps them to <unk>; use other words, or --model 2b"
+    other = "5b-i2v" if request.model.takes("image") else "2b"
+    return f"its tokenizer maps them to <unk>; use other words, or --model {other}"
 
 
 def _words(text: str) -> list[_Word]:
@@ -108,25 +109,26 @@ def _words(text: str) -> list[_Word]:
 def _kind(char: str) -> str:
     """The kind of a character in `_WORD`.
 
-    ``a``: a letter; ``c``: a letter that is a word; ``p``: an emoji; ``m``: a mark that belongs to
-    the character before it; ``'``: an apostrophe; a space: anything else.
+    ``a``: a letter; ``c``: a letter that is a word; ``p``: an emoji; ``m``: a mark on the character
+    before it; ``j``: an apostrophe or an invisible joiner; a space: anything else.
     """
     category = unicodedata.category(char)
     if category.startswith("L"):
         return "c" if unicodedata.name(char, "").startswith(_WITHOUT_SPACES) else "a"
-    if category in ("Mn", "Mc", "Me", "Cf", "Sk"):
+    if category in ("Mn", "Mc", "Me") or "\U0001f3fb" <= char <= "\U0001f3ff":  # skin tones
         return "m"
-    if category == "So" and char >= "\u2600":
-        return "p"
-    return "'" if char in "'’" else " "
+    if category == "Cf" or char in "'’":
+        return "j"
+    # Emoji that are newer than Python's tables have no category.
+    return "p" if category in ("So", "Cn") and char >= "\u2600" else " "
 
 
 def _is_latin(char: str) -> bool:
     """Whether a character of a word is no letter of another script and no emoji."""
-    if not unicodedata.category(char).startswith(("L", "So")):
-        return True
+    kind = _kind(char)
     plain = unicodedata.normalize("NFKC", char)[0]  # full-width letters, as T5 reads them
-    return unicodedata.name(plain, "").startswith(("LATIN", "MODIFIER"))
+    latin = unicodedata.name(plain, "").startswith(("LATIN", "MODIFIER"))
+    return kind in "mj" or (kind == "a" and latin)
 
 
 def _listed(text: str, words: list[_Word], most: int = 5) -> str:

@@ -39,6 +39,21 @@ def test_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, there
     assert one.value("fox.frames().shape, fox.frames().dtype") == "(9, 32, 48, 3) uint8"
 
 
+def test_live_line_warns_of_words_that_the_model_does_not_know(
+    one: Kernel, toy: Path, there: Path
+) -> None:
+    ran = one.run(cell(toy, "--steps 3", "一只猫在弹钢琴"))
+    assert ran.reply["status"] == "ok"
+    lines = [u["data"]["text/plain"] for u in ran.of("update_display_data")]
+    warning = (
+        " · t2v does not know 7 of 7 words of the prompt (一只猫在弹钢琴):"
+        " it knows English only, so write the prompt in English words"
+    )
+    phases = {line.removeprefix(MARK).split()[0] for line in lines if line.endswith(warning)}
+    assert phases >= {"load", "denoise", "tier"}
+    assert warning in ran.of("update_display_data")[-1]["data"]["text/html"]
+
+
 def test_equal_seeds_give_equal_frames(one: Kernel, toy: Path, there: Path) -> None:
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         assert one.run(cell(toy, f"--steps 2 --seed {seed} --out {name}")).of("error") == []

@@ -89,11 +89,16 @@ def test_captions_of_the_embedded_model_have_no_warning() -> None:
         ("a red circle 🎉🎉🎉", ""),
         ("red 👨‍👩‍👧❤️", "1 of 2 words of the prompt (👨‍👩‍👧❤️)"),
         ("red 👍🏽", "1 of 2 words of the prompt (👍🏽)"),
+        ("red 猫🎹", "2 of 3 words of the prompt (猫🎹)"),
+        ("red `circle` ^ ¨", "1 of 2 words of the prompt (circle)"),  # read as `circle`
+        ("red circle` ^ ¨ square", ""),
+        ("red\u200b circle\u00ad square", ""),
+        ("red \U0001faef", "1 of 2 words of the prompt (\U0001faef)"),  # of Unicode 17
         ("a red circle 一只猫", "3 of 6 words of the prompt (一只猫)"),
         ("a red circle 一", ""),
         ("a red\ncircle\n\tmoves up", ""),
         ("x" * 60, f"1 of 1 word of the prompt ({'x' * 29}…)"),
-        ("cat\u202edog\u202c", "1 of 1 word of the prompt (cat\\u202edog\\u202c)"),
+        ("cat\u202edog\u202c", "1 of 1 word of the prompt (cat\\u202edog)"),
     ],
     ids=ascii,
 )
@@ -203,6 +208,11 @@ def test_run_goes_on_with_the_warning(toy: Path, cwd: Path, session: Session) ->
     assert video.report.warning == warning
     assert video.facts_line().endswith(f" · {warning}")
     assert {p.warning for p in seen} == {warning}
+    chinese = [cogmagic.generate(p, model=str(toy), **QUICK) for p in ("一只猫", "两只狗")]
+    assert chinese[0].report.frames_sha256 == chinese[1].report.frames_sha256
+    assert [v.report.warning.partition(":")[0] for v in chinese] == [
+        f"t2v does not know 3 of 3 words of the prompt ({p})" for p in ("一只猫", "两只狗")
+    ]
     again = cogmagic.generate("a red circle", model=str(toy), on_progress=seen.append, **QUICK)
     assert again.report.warning == seen[-1].warning == ""
 

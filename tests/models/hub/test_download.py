@@ -109,3 +109,18 @@ def test_fake_hub_sends_git_and_sha256_etags(original: Path) -> None:
         check=True,
     )
     assert etag(config) == made.stdout.strip()
+
+
+def test_unknown_words_are_named_before_weights_are_fetched(hub: Hub, cwd: Path) -> None:
+    seen: list[str] = []
+
+    def stop(progress: Progress) -> None:
+        if progress.warning:
+            seen.append(progress.warning)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cogmagic.generate("一只猫", model=REPO, on_progress=stop, **QUICK)
+    assert "does not know 3 of 3 words of the prompt (一只猫): it knows English only" in seen[0]
+    assert hub.gets("tokenizer.json")
+    assert not hub.gets(".safetensors ")
