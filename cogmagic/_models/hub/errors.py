@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
 
-from cogmagic._errors import CheckpointError, CogMagicError, OutputError, causes, first_line
+from cogmagic._errors import CheckpointError, CogMagicError, OutputError, first_line
+from cogmagic._models.hub.network import network_problem, setup_problem
+from cogmagic._models.hub.pages import RETRY, is_page, page_problem
+from cogmagic._models.hub.proxies import renew_session
 from cogmagic._models.hub.switches import without_telemetry
 
 __all__ = ["explained"]
-
-
-_RETRY = "run it again: the download resumes where it stopped. Or give --model a folder."
 
 
 @contextmanager
@@ -29,6 +29,7 @@ def explained(repo_id: str) -> Iterator[None]:
     bars, level = not are_progress_bars_disabled(), logging.get_verbosity()
     disable_progress_bars()
     logging.set_verbosity(logging.CRITICAL)
+    renew_session()
     try:
         with without_telemetry():
             yield
@@ -48,15 +49,21 @@ def _problem(repo_id: str, error: Exception) -> CogMagicError | None:
     from huggingface_hub import constants
     from huggingface_hub.errors import HTTPError
 
+    if isinstance(error, CogMagicError):
+        return None
     repository = _repository_problem(repo_id, error)
-    if repository is not None or not isinstance(error, HTTPError | OSError):
+    if repository is not None:
         return repository
-    if constants.is_offline_mode():
+    setup = setup_problem(repo_id, error)
+    if constants.is_offline_mode() and (setup or isinstance(error, HTTPError | OSError)):
         return CheckpointError(
             f"{repo_id} is incomplete in the cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE"
             " is set. Unset it and restart the kernel to download, or give --model a folder."
         )
-    return _network_problem(repo_id, error) or _disk_problem(repo_id, error)
+    problem = setup or network_problem(repo_id, error)
+    if problem is not None or not isinstance(error, OSError):
+        return problem
+    return _disk_problem(repo_id, error)
 
 
 def _repository_problem(repo_id: str, error: Exception) -> CheckpointError | None:
@@ -69,6 +76,8 @@ def _repository_problem(repo_id: str, error: Exception) -> CheckpointError | Non
         RepositoryNotFoundError,
     )
 
+    if isinstance(error, GatedRepoError | RepositoryNotFoundError) and is_page(error.response):
+        return None  # a proxy or a login page refused the request
     if isinstance(error, GatedRepoError):
         return CheckpointError(
             f"{repo_id} is gated: accept its terms at {constants.ENDPOINT}/{repo_id}, then run"
@@ -81,35 +90,11 @@ def _repository_problem(repo_id: str, error: Exception) -> CheckpointError | Non
         )
     if isinstance(error, HFValidationError):
         return CheckpointError(f"{repo_id} is neither a hub id (owner/name) nor a folder.")
-    if isinstance(error, JSONDecodeError | FileMetadataError):
-        return CheckpointError(
-            f"{repo_id} cannot be fetched: {constants.ENDPOINT} does not answer as a Hugging Face"
-            f" hub does (a login page, a proxy?). Check the network and HF_ENDPOINT, and {_RETRY}"
-        )
+    if any(isinstance(e, JSONDecodeError | FileMetadataError) for e in (error, error.__cause__)):
+        return page_problem(repo_id)
+    if isinstance(error, OSError) and str(error).startswith("Consistency check failed"):
+        return page_problem(repo_id, "a file was not of the size that it announced")
     return None
-
-
-def _network_problem(repo_id: str, error: Exception) -> CheckpointError | None:
-    """The error for an HTTP status, or a hub that cannot be reached."""
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
-
-    chain = list(causes(error))
-    answers = [e for e in chain if isinstance(e, HfHubHTTPError)]
-    if answers:
-        status = answers[-1].response.status_code
-        advice = "Check your token (`hf auth login`)" if status in {401, 403} else "Wait a little"
-        return CheckpointError(
-            f"{repo_id} cannot be fetched: {constants.ENDPOINT} answered {status}. {advice}, and"
-            f" {_RETRY}"
-        )
-    last = next((e for e in chain if isinstance(e, HTTPError)), None)
-    if last is None:
-        return None
-    return CheckpointError(
-        f"{repo_id} cannot be fetched: {constants.ENDPOINT} cannot be reached"
-        f" ({type(last).__name__}: {first_line(last)}). Check the network, and {_RETRY}"
-    )
 
 
 def _disk_problem(repo_id: str, error: Exception) -> OutputError:
@@ -118,7 +103,7 @@ def _disk_problem(repo_id: str, error: Exception) -> OutputError:
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return OutputError(
             f"The disk of {CACHE} filled up while downloading {repo_id}. Free some space, and"
-            f" {_RETRY}"
+            f" {RETRY}"
         )
     return OutputError(
         f"{repo_id} cannot be written to {CACHE} ({type(error).__name__}: {first_line(error)})."

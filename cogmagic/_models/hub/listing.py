@@ -9,6 +9,7 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError, first_line
 from cogmagic._models.family import COMPONENT_CLASSES, WEIGHTED_COMPONENTS
 from cogmagic._models.hub.cache import intact, point_main_at, repository_folder
+from cogmagic._models.hub.network import setup_problem
 from cogmagic._models.makes import no_pipeline
 from cogmagic._models.weights import only_variant, weight_files, weights_stem
 
@@ -111,7 +112,7 @@ def read_listing(repo_id: str) -> Listing:
         files = info.siblings or ()
         sizes = {str(f.rfilename): _size(f.lfs.size if f.lfs else f.size) for f in files}
     except _MALFORMED as error:
-        raise CheckpointError(
+        raise setup_problem(repo_id, error) or CheckpointError(
             f"The hub's answer about {repo_id} cannot be read ({type(error).__name__}:"
             f" {first_line(error)}). Check HF_ENDPOINT, or give --model a folder."
         ) from None

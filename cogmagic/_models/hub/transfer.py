@@ -25,6 +25,7 @@ from cogmagic._models.hub.cache import (
     intact_weights,
     repository_folder,
 )
+from cogmagic._models.hub.pages import check_answer, page_problem
 
 __all__ = ["HubFile", "fetch", "hub_file"]
 
@@ -82,10 +83,7 @@ def hub_file(repo_id: str, path: str, commit: str) -> HubFile:
     url = hf_hub_url(repo_id, path, revision=commit)
     metadata = get_hf_file_metadata(url)
     if not metadata.etag or metadata.size is None:
-        raise CheckpointError(
-            f"The hub gives no length or ETag for {path} of {repo_id}. If HF_ENDPOINT is set, check"
-            " that it names a Hugging Face hub."
-        )
+        raise page_problem(repo_id, f"it gives no length or ETag for {path}")
     return HubFile(repo_id, path, commit, url, metadata.etag, int(metadata.size))
 
 
@@ -209,9 +207,11 @@ def _attempt(
             raise
         time.sleep(_PAUSES[failures])
         return failures + 1
-    if out.tell() < file.size:  # a short answer on a sound connection: the hub's error
+    if out.tell() < file.size:  # a short answer on a sound connection is not this file
+        received = out.tell()
+        out.truncate(before)
         raise CheckpointError(
-            f"The hub sent {out.tell():,} of {file.size:,} bytes of {file.path}. Run it again."
+            f"The hub sent {received:,} of {file.size:,} bytes of {file.path}. Run it again."
         )
     return 0
 
@@ -230,6 +230,8 @@ def _stream(file: HubFile, start: int) -> Iterator[bytes]:
         retry_on_exceptions=(),
     ) as response:
         hf_raise_for_status(response)
+        rest = file.size - (start if response.status_code == 206 else 0)
+        check_answer(file.repo_id, file.path, response, rest)
         skip = 0 if response.status_code == 206 else start  # the server may send the whole file
         for chunk in response.iter_bytes():
             new = chunk[skip:]
