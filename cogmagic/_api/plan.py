@@ -185,12 +185,13 @@ def _cards_that_can(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> 
     """
     from cogmagic._errors import CogMagicError
 
-    able, left_out = [], 0
+    able, left_out, narrow = [], 0, 0
     for name in cards:
         try:
             plan = plan_for(name)
-        except CogMagicError:  # no bfloat16, for one
+        except CogMagicError as error:  # no bfloat16, for one
             left_out += 1
+            narrow += "cannot compute in bfloat16" in str(error)
             continue
         if plan.fits:
             able.append((plan.seconds or 0.0, name, plan))
@@ -203,7 +204,8 @@ def _cards_that_can(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> 
         step = seconds(plan.step_seconds)
         lines.append(form.format(name, plan.tier, gib(plan.peak_vram), step, seconds(total)))
     if left_out:
-        lines.append(f"{left_out} of {len(cards)} known cards cannot do it.")
+        why = f", {narrow} of them in bfloat16: try --dtype float32" if narrow else ""
+        lines.append(f"{left_out} of {len(cards)} known cards cannot do it{why}.")
     lines.append(
         "Times follow from datasheets, figures measured on an H100 and published ones for an A100."
     )

@@ -41,6 +41,7 @@ _WORDS = frozenset({"spark", "orin", "thor"})
 
 _NOISE = _FORMS | {
     "hbm2", "hbm2e", "hbm3", "hbm3e", "with", "design", "workstation", "server", "edition", "oam",
+    "gddr5", "gddr5x", "gddr6", "gddr6x", "gddr7", "vram", "desktop", "graphics", "card",
 }  # fmt: skip
 """Words of drivers' names that distinguish no cards."""
 
@@ -98,26 +99,27 @@ def _of_size(name: str, variants: Sequence[Card]) -> Card:
         multiples = [c for c in variants if size % round(c.vram / GIB) == 0] or [largest]
         return replace(max(multiples, key=lambda c: c.vram), vram=round(size * GIB))
     choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in variants)
+    less = f" For less VRAM: --gpu {largest.name!r} --vram {size:g}."
     raise RequestError(
-        f"Unknown variant {shortened(name)!r}. Known: {choices}. To plan with less VRAM, add"
-        " --vram GIB."
+        f"Unknown variant {shortened(name)!r}. Known: {choices}."
+        + (less if 0 < size < largest.vram / GIB else "")
     )
 
 
 def most_memory(card: Card) -> int:
     """The most GiB that a card may have, rebuilt with more memory than its datasheet has."""
-    return math.ceil(card.vram / GIB) * (_MOST_MEMORY if card.name.startswith(_REBUILT) else 1)
+    listed = next(c for c in CARDS if c.name == card.name)
+    return math.ceil(listed.vram / GIB) * (_MOST_MEMORY if card.name.startswith(_REBUILT) else 1)
 
 
-_SHORT = {"mobile": "laptop", "m": "laptop", "s": "super"}
+_SHORT = {"mobile": "laptop", "notebook": "laptop", "m": "laptop", "s": "super"}
 """Other words for a chip's."""
 
 
 def _words(name: str) -> frozenset[str]:
-    text = re.sub(
-        r"(nvidia|geforce|tesla|quadro|generation|gpu|\bamd\b|radeon|instinct)", " ", name.lower()
-    )
-    text = re.sub(r"(rtx|gtx|\brx)(?=\d)", r"\1 ", text.replace("-", " "))
+    text = re.sub(r"[-_™®]|\((r|tm)\)", " ", name.lower())
+    makers = r"(nvidia|geforce|tesla|quadro|generation|gpu|\bamd\b|radeon|instinct)"
+    text = re.sub(r"(rtx|gtx|\brx)(?=\d)", r"\1 ", re.sub(makers, " ", text))
     text = re.sub(r"\bmi (?=\d)", "mi", text)
     text = re.sub(r"\bsxm\d?\b", "sxm", text)
     text = re.sub(r"\b(\d+)\s*(?:gib|gb|g)\b", r"\1gb", text)

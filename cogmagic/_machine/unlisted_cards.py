@@ -18,24 +18,27 @@ _LETTERS = ("k", "m", "p", "v", "t", "a", "l", "h", "b")
 
 
 _OTHER_MAKERS = re.compile(
-    r"\b(intel|arc|iris|uhd|gaudi|tpu|ascend|trainium|inferentia|mtt|moore threads|cambricon"
-    r"|[ab][357][5-9]0|a3[18]0|b[56]0)\b"
+    r"\b(?:(?P<intel>intel|arc|iris|uhd|[ab][357][5-9]0|a3[18]0|b[56]0)|(?:gaudi|habana|tpu|ascend"
+    r"|trainium|inferentia|mtt|moore threads|cambricon|adreno|mali|snapdragon|qualcomm))\b"
 )
-"""Words of GPUs and accelerators that cogmagic does not support, Intel Arc among them."""
+"""Words of GPUs and accelerators that cogmagic does not support."""
+
+
+_RADEON = frozenset({"amd", "radeon", "rx", "vega", "ryzen", "w"})
+"""Words of AMD's graphics cards."""
 
 
 def unknown_card(name: str, names: Sequence[str]) -> RequestError:
     """The error for a name that is none of `names`, with the nearest of them."""
     text = f"Unknown card {shortened(name)!r}."
     if maker := _OTHER_MAKERS.search(name.lower()):
-        other = "gaudi|tpu|ascend|trainium|inferentia|mtt|moore threads|cambricon"
-        known = re.fullmatch(other, maker[0])
-        product = f"{maker[0]!r} is not" if known else "Intel GPUs, Arc among them, are not"
+        intel = "Intel GPUs, Arc among them, are not"
+        product = intel if maker["intel"] else f"{maker[0]!r} is not"
         return RequestError(
             f"{text} {product} supported: cogmagic computes on NVIDIA (CUDA), AMD (ROCm)"
             " and Apple (MPS) GPUs, and on CPUs."
         )
-    if re.search(r"\b(apple|mac\w*|m[1-9])\b", name.lower()):
+    if re.search(r"\b(apple|i?mac|macbook|m[1-9])\b", name.lower()):
         return RequestError(
             f"{text} Name an Apple chip alone, with the Mac's memory: --gpu 'M3 Max' --ram 36."
         )
@@ -83,23 +86,14 @@ class _Model:
         """The model of a name; None without a number other than an amount of memory."""
         text = re.sub(r"(?<=\d)o|o(?=\d)", "0", name.lower())  # the letter for the digit
         text = re.sub(r"\b\d+\s*(gib|gb|g)\b", " ", text)
-        text = re.sub(
-            r"nvidia|geforce|tesla|quadro|generation|gpu|\bamd\b|radeon|instinct|[^a-z0-9]",
-            " ",
-            text,
-        )
+        text = re.sub(r"nvidia|geforce|tesla|quadro|generation|gpu|instinct|[^a-z0-9]", " ", text)
         match = re.search(r"([a-z]*)\s*(\d{1,6})", text)
         if match is None:
             return None
-        words = re.findall(
-            r"ti|super|laptop|mobile|ada|pro|blackwell|xtx|xt|[a-z]+", text[match.end() :]
-        )
-        before = re.findall(r"[a-z]+", text[: match.start()])
-        letters, number = match[1], match[2]
-        series = _series(letters, number, {*before, *words})
-        return cls(
-            series, letters, number, frozenset(w for w in (*before, *words)) - {"rtx", "gtx"}
-        )
+        rest = f"{text[: match.start()]} {text[match.end() :]}"
+        words = re.findall(r"ti|super|laptop|mobile|ada|pro|blackwell|xtx|xt|[a-z]+", rest)
+        suffixes = frozenset(words) - {"rtx", "gtx", "amd", "radeon"}
+        return cls(_series(match[1], match[2], words), match[1], match[2], suffixes)
 
     def distance(self, other: _Model) -> tuple[float, ...]:
         """How far another model is: its series, its number, its letters, its suffixes."""
@@ -115,7 +109,7 @@ class _Model:
         mine, others = self.number, other.number
         data = self.series == "datacenter"
         if mine != others and not (data and (self.letters != other.letters or len(others) < 2)):
-            if sorted(mine) == sorted(others):  # digits in another order
+            if sorted(mine) == sorted(others) and self.series == "geforce":  # in another order
                 return 0.1
             if mine.startswith(others) or others.startswith(mine):  # one digit too few or too many
                 return 0.2
@@ -125,18 +119,32 @@ class _Model:
             ]
             generations = abs(ages[0] - ages[-1]) if len(ages) == 2 else 0
             return generations + abs(math.log2((int(mine) or 1) / (int(others) or 1)))
-        (generation, tier), (its, its_tier) = divmod(int(mine), 100), divmod(int(others), 100)
-        return abs(generation - its) + abs(tier - its_tier) / 10
+        parts = _radeon_parts if self.series == "radeon" else _parts
+        (generation, tier), (its, its_tier) = parts(int(mine)), parts(int(others))
+        return abs(generation - its) + abs(tier - its_tier)
+
+
+def _parts(number: int) -> tuple[float, float]:
+    """Ten for each generation, and the tier: (50, 9) of 5090, (10, 6) of 1060, (9, 8) of 980."""
+    return number // 100, number % 100 / 10
+
+
+def _radeon_parts(number: int) -> tuple[float, float]:
+    """The same of Radeon cards: (70, 9) of 7900, (90, 7) of 9070, (50, 8) of 580."""
+    size = 1000 if number >= 1000 else 100
+    rest = number % size
+    return number // size * 10, rest / 100 if rest >= 100 else rest / 10
 
 
 def _series(letters: str, number: str, words: Iterable[str]) -> str:
-    if "rx" in (letters, *words):
-        return "radeon"
+    words = {letters, *words}
     if letters == "mi":
         return "instinct"
-    if not {"pro", "blackwell"}.isdisjoint((letters, *words)):
+    if words & _RADEON:
+        return "radeon"
+    if words & {"pro", "blackwell"}:
         return "rtx pro"
-    short = len(number) < 4 or letters in ("t", "l", "h", "b")
+    short = len(number) < (3 if letters == "t" else 4) or letters in ("l", "h", "b")
     if len(letters) in (1, 2) and letters[-1] in _LETTERS and short:
         return "datacenter"
-    return "workstation" if int(number) % 1000 == 0 or letters == "a" else "geforce"
+    return "workstation" if int(number) % 1000 == 0 or words & {"a", "ada"} else "geforce"

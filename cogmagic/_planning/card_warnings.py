@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cogmagic._machine.card_names import card_for
-from cogmagic._machine.cards import Card
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
@@ -17,16 +16,15 @@ _MORE = 1.1
 
 
 def card_warnings(machine: Machine, dtype: Dtype) -> tuple[str, ...]:
-    """What may differ or fail because of the card that a run on one GPU uses."""
+    """What may differ or fail because of the cards, above all the one that a single run uses."""
     gpu = machine.roomiest
     if machine.device != "cuda" or gpu is None:
         return ()
-    card = card_for(gpu.name, gpu.total)
-    warnings = _unmeasured(gpu, card), _without_tensor_cores(gpu, dtype), _rebuilt(gpu, card)
-    return tuple(filter(None, warnings))
+    rebuilt = dict.fromkeys(_rebuilt(g) for g in machine.gpus)
+    return tuple(filter(None, (_unmeasured(gpu), _without_tensor_cores(gpu, dtype), *rebuilt)))
 
 
-def _unmeasured(gpu: Gpu, card: Card | None) -> str:
+def _unmeasured(gpu: Gpu) -> str:
     """A warning where no such card was measured, with the torch that a described one needs."""
     if gpu.bf16 is False:
         slow = ". It computes float16 in the time of float32" if gpu.capability == (6, 1) else ""
@@ -34,6 +32,7 @@ def _unmeasured(gpu: Gpu, card: Card | None) -> str:
             f"{gpu.name} is older than Ampere, and no such card was measured: its memory may differ"
             f"{slow}{_torch_before_turing(gpu)}"
         )
+    card = card_for(gpu.name, gpu.total)
     if card is None or card.capability is not None:
         return ""
     text = f"{gpu.name} is AMD's, and no such card was measured: its memory and time may differ"
@@ -73,8 +72,9 @@ def _without_tensor_cores(gpu: Gpu, dtype: Dtype) -> str:
     )
 
 
-def _rebuilt(gpu: Gpu, card: Card | None) -> str:
+def _rebuilt(gpu: Gpu) -> str:
     """A note on a card with more memory than its datasheet has."""
+    card = card_for(gpu.name, gpu.total)
     if card is None or gpu.total is None or gpu.unified or gpu.total <= card.vram * _MORE:
         return ""
     return (

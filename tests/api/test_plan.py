@@ -46,6 +46,9 @@ def test_plan_prints_json_and_lists_the_cards_that_fit(shell: Any, capsys: Any) 
     assert "RTX 4090" in listed
     assert listed.index("GTX 1080 Ti") < listed.index("RTX 4090")  # the slowest first
     assert "Times follow from datasheets" in listed
+    assert "bfloat16" not in listed  # 2b is made for float16
+    shell.run("%cogvideo plan --model 5b --which-gpu")
+    assert "of them in bfloat16: try --dtype float32." in capsys.readouterr().out
     shell.run("%cogvideo history")
     assert "No runs yet" in capsys.readouterr().out
 

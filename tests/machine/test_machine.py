@@ -30,6 +30,7 @@ from tests.helpers.nvml import FakeNvml
             {"gpus": "RTX 4090", "vram": 100},
             "more than 4 times what RTX 4090 has. Nearest: --vram 96.",
         ),
+        ({"gpus": "RTX 4090 48GB", "vram": 100}, "Nearest: --vram 96."),
         ({"gpus": "GB10", "vram": 256}, "--vram 256 is more than DGX Spark GB10 has."),
         ({"gpus": "M3 Max"}, "M3 Max has the Mac's memory, 8 to 512 GiB. Add it, as in --ram 16."),
         ({"gpus": "M1", "vram": 8}, "M1 has no VRAM of its own. Use --ram GIB"),

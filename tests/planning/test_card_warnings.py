@@ -66,6 +66,11 @@ def test_rebuilt_card_is_noted() -> None:
     assert cogmagic.plan(model="5b", machine=Machine.of("RTX 4090")).warnings == ()
 
 
+def test_each_rebuilt_card_of_a_machine_is_noted_once() -> None:
+    plan = cogmagic.plan(model="5b", machine=Machine.of("2x RTX 3060 + RTX 3090", vram=24))
+    assert [w.partition(" has ")[0] for w in plan.warnings] == ["RTX 3060 with 24.00 GiB"]
+
+
 def test_plan_for_vram_alone_names_the_assumed_card() -> None:
     plan = cogmagic.plan(model="5b", machine=Machine.of(vram=24))
     assert "times    from the datasheet of RTX 3060 (Ampere), as --vram names no card" in str(plan)
