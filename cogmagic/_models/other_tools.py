@@ -14,7 +14,7 @@ __all__ = ["known_elsewhere"]
 _SAME = {
     "guidance-scale": "cfg cfg-scale guidance scale text-guidance classifier-free-guidance g",
     "num-inference-steps": "sampling-steps num-steps inference-steps denoising-steps sample-steps"
-    " infer-steps step n-steps ddim-steps",
+    " infer-steps n-steps ddim-steps",
     "num-frames": "length frame frame-count n-frames video-length frames-number",
     "negative-prompt": "negative neg neg-prompt n-prompt nprompt uc",
     "seed": "noise-seed random-seed rand-seed manual-seed generator",

@@ -40,7 +40,7 @@ def test_failed_run_keeps_no_tensor_alive(
         one.run(
             "import cogmagic._pipeline.generate as generation\n"
             "whole = generation._decode\n"
-            "def broken(pipe, latents, clock): raise RuntimeError('broke')\n"
+            "def broken(*_): raise RuntimeError('broke')\n"
             "generation._decode = broken"
         )
         ran = one.run(cell(toy, "--steps 2"))
