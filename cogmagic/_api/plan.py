@@ -204,7 +204,7 @@ def _cards_that_can(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> 
         step = seconds(plan.step_seconds)
         lines.append(form.format(name, plan.tier, gib(plan.peak_vram), step, seconds(total)))
     if left_out:
-        why = f", {narrow} of them in bfloat16: try --dtype float32" if narrow else ""
+        why = f", {narrow} of them for lack of bfloat16: try --dtype float32" if narrow else ""
         lines.append(f"{left_out} of {len(cards)} known cards cannot do it{why}.")
     lines.append(
         "Times follow from datasheets, figures measured on an H100 and published ones for an A100."

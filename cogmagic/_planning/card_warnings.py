@@ -44,10 +44,9 @@ def _unmeasured(gpu: Gpu) -> str:
 def _torch_before_turing(gpu: Gpu) -> str:
     """What a described card asks of torch; a machine's own torch is checked before a run.
 
-    Builds of torch 2.8 to 2.14 for CUDA 12.6 have code for 5.0, 6.0 (which 6.1 runs, too) and 7.0;
-    those for CUDA 12.8 and newer begin at 7.5 (7.0 until torch 2.10), and CUDA 13 cannot compile
-    for less (PyTorch, RELEASE.md, "PyTorch CUDA Support Matrix"; pytorch/pytorch issues 157517 and
-    172352). Torch 2.15 is to drop CUDA 12.6 (issue 190385).
+    Builds of torch for CUDA 12.6 have code for 5.0, 6.0 (which 6.1 runs, too) and 7.0; from torch
+    2.11 on, those for CUDA 12.8 and newer begin at 7.5 (pytorch/pytorch issues 157517 and 172352).
+    Torch 2.15 is to drop CUDA 12.6 (issue 190385).
     """
     if gpu.source != "described" or gpu.capability is None or gpu.capability >= (7, 5):
         return ""

@@ -48,7 +48,7 @@ def test_plan_prints_json_and_lists_the_cards_that_fit(shell: Any, capsys: Any) 
     assert "Times follow from datasheets" in listed
     assert "bfloat16" not in listed  # 2b is made for float16
     shell.run("%cogvideo plan --model 5b --which-gpu")
-    assert "of them in bfloat16: try --dtype float32." in capsys.readouterr().out
+    assert "of them for lack of bfloat16: try --dtype float32." in capsys.readouterr().out
     shell.run("%cogvideo history")
     assert "No runs yet" in capsys.readouterr().out
 
