@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 
 from cogmagic._api.options import Option, cell_options
 from cogmagic._api.parser import split_line
 from cogmagic._errors import RequestError
+from cogmagic._models.catalog import MODELS
 
-__all__ = ["check_body", "check_first_line", "how_to_type", "shortened", "split_prompt"]
+__all__ = [
+    "check_body",
+    "check_first_line",
+    "check_stray",
+    "how_to_type",
+    "shortened",
+    "split_prompt",
+]
 
 
 _EXAMPLE = "a red circle moves to the right on a black background"
@@ -24,7 +33,7 @@ _MAGIC = re.compile(r"\s*(%%\s*\w|!?%+\s*cogvideo)", re.I)
 """The beginning of a line of the body that is no prompt."""
 
 
-_LONG_DASH = re.compile(r"[‐-―−][‐-―−-]?(?=[A-Za-z])")
+_LONG_DASH = re.compile(r"[‐-―−－][‐-―−－-]?(?=[A-Za-z])")
 """A dash that a word processor or a web page made of two hyphens."""
 
 
@@ -35,14 +44,43 @@ def check_first_line(line: str) -> None:
         RequestError: with what to type instead.
     """
     options, prompt = split_prompt(line)
-    if not prompt:
-        return
-    dashed = next((word for word in prompt.split() if _LONG_DASH.match(word)), None)
-    if dashed is not None:
-        raise RequestError(
-            f"{dashed} begins with a long dash. Type two hyphens: {_LONG_DASH.sub('--', dashed)}"
-        )
-    raise RequestError(f"The prompt goes below the first line. {how_to_type(options, prompt)}")
+    if prompt:
+        check_stray(f"%%cogvideo {options}".strip(), prompt)
+        prompt = re.sub(r"^prompt\s*[=:]\s*", "", prompt).strip('"')
+        raise RequestError(f"The prompt goes below the first line. {how_to_type(options, prompt)}")
+
+
+def check_stray(typed: str, words: str, table: Sequence[Option] = ()) -> None:
+    """Refuse words between options that are neither options nor a prompt.
+
+    Args:
+        typed: the magic and its options.
+        words: the rest of the line.
+        table: the options that the magic takes; those of a cell by default.
+
+    Raises:
+        RequestError: with what to type instead.
+    """
+    flags = _flags(table)
+    for word in filter(_LONG_DASH.match, words.split()):
+        hyphened = _LONG_DASH.sub("--", word, count=1)
+        if hyphened.partition("=")[0] in flags:
+            raise RequestError(f"{word} begins with a long dash. Type two hyphens: {hyphened}")
+    if _MAGIC.match(words):
+        raise RequestError(f"A line takes one magic. Leave out the second: {words.split()[0]}")
+    if words.startswith("#"):
+        raise RequestError(f"Options take no comment after them. Leave it out: {shortened(words)}")
+    if words.endswith("\\"):
+        raise RequestError("A backslash does not continue the line. Put all options on one line.")
+    names = "|".join(flag[2:] for flag in flags if flag.startswith("--"))
+    given, count = re.subn(
+        rf"(?<!\S)({names})(\s*[=:]\s*|\s+(?=\d))", r"--\1 ", words.replace("_", "-")
+    )
+    if count and given.startswith("--"):
+        raise RequestError(f"Options begin with two hyphens. Type {typed} {given}")
+    model = next((m.name for m in MODELS if m.name == words.lower()), None)
+    if model is not None:
+        raise RequestError(f"{words} is a model. Type {typed} --model {model}")
 
 
 def check_body(line: str, body: str) -> None:
@@ -55,7 +93,7 @@ def check_body(line: str, body: str) -> None:
     Raises:
         RequestError: with what to type instead.
     """
-    if not body.strip():
+    if not body.strip(" \t\r\n\"'"):
         raise RequestError(f"The prompt is empty. {how_to_type(line, '')}")
     for text in filter(_MAGIC.match, body.splitlines()):
         raise RequestError(
@@ -75,7 +113,7 @@ def check_body(line: str, body: str) -> None:
             )
 
 
-def split_prompt(line: str) -> tuple[str, str]:
+def split_prompt(line: str, table: Sequence[Option] = ()) -> tuple[str, str]:
     """The options of a cell's first line, and the prompt on it; '' where it has none.
 
     A line with an unknown option, or with words after a value that may contain spaces, is returned
@@ -85,10 +123,10 @@ def split_prompt(line: str) -> tuple[str, str]:
         words = iter(split_line(line))
     except RequestError:  # an apostrophe, as in "a dog's life"
         words = iter(line.split())
-    flags, options, prompt, open_value = _flags(), list[str](), list[str](), False
+    flags, options, prompt, open_value = _flags(table), list[str](), list[str](), False
     for word in words:
         flag, equals, _ = word.partition("=")
-        if not word.startswith("-"):
+        if not word.strip("-") or not word.startswith("-"):
             if open_value:
                 return line.strip(), ""
             prompt.append(word)
@@ -119,5 +157,5 @@ def _quoted(word: str) -> str:
     return f"'{word}'" if '"' in word else f'"{word}"'
 
 
-def _flags() -> dict[str, Option]:
-    return {flag: option for option in cell_options() for flag in option.flags}
+def _flags(table: Sequence[Option] = ()) -> dict[str, Option]:
+    return {flag: option for option in table or cell_options() for flag in option.flags}

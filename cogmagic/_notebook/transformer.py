@@ -26,13 +26,35 @@ __all__ = ["Transformer"]
 
 
 _LINE = re.compile(
-    r"\s*(?P<written>(?P<mark>!{0,2}\s*%*)\s*(?P<name>[A-Za-z]\w*))(?P<rest>.*)", re.S
+    r"[\s\ufeff\u200b-\u200d\u2060]*"
+    r"(?P<written>(?P<mark>[!！]{0,2}\s*[%％]*)\s*(?P<name>[A-Za-z]\w*))(?P<rest>.*)"
 )
-"""A line with a magic, as people write it: a mark, the magic's name, and what follows."""
+"""A line with a magic, as people write it: a mark, the magic's name, and what follows.
+
+The mark may be of full width, as Chinese and Japanese input methods type it, and characters
+without a width, as web pages contain them, may precede it.
+"""
+
+
+_CELL_MAGIC = re.compile(r"[\ufeff\u200b-\u200d\u2060]*[%％]{2}")
+
+
+_ASSIGNED = re.compile(r"\s*(?P<name>\w+)\s*=\s*%%\s*cogvideo\b(?P<rest>.*)", re.I)
 
 
 _OPERATOR = re.compile(r"\s*([^\w\s\"'-]|(in|is|and|or|if|not|for)\b)")
 """What may follow a variable in Python, but hardly a magic's name; a hyphen begins an option."""
+
+
+_BARE = ("cogvideo", "cogvideox", "cogmagic")
+"""The names, in lower case, that people type without a mark."""
+
+
+_PUNCTUATION = "-.:;,=() \n"
+"""What people put between a magic's name and its words, after the hyphen of another name."""
+
+
+_ASCII = str.maketrans("！％", "!%")
 
 
 class Transformer:
@@ -50,7 +72,7 @@ class Transformer:
     def __call__(self, lines: list[str]) -> list[str]:
         """The cell's lines, or a line that raises the error with what to type instead."""
         try:
-            if lines and lines[0].startswith("%%"):
+            if lines and _CELL_MAGIC.match(lines[0]):
                 return self._of_cell_magic(lines)
             for number in range(len(lines)):
                 self._check_statement(lines, number)
@@ -69,19 +91,22 @@ class Transformer:
                 return ["%%cogvideo --help\n", body] if body.strip() else lines
             if not rest[:1].strip():
                 return [f"%%cogvideo {rest.strip()}\n", body or "\n"]
-        glued, _, typed = rest.partition(" ") if rest[:1].strip() else ("", "", rest)
-        if glued.startswith("--"):
-            typed = rest
-        elif glued[:1] in (*":;,=(",):
-            typed = rest.strip(" :;,=()\n")
-        raise _answer(f"Unknown magic {match['written']}{glued}.", typed, body)
+        raise _unknown(match["written"], rest, body)
 
     def _check_statement(self, lines: list[str], number: int) -> None:
         """Refuse a line of Python code that begins with the magic, but cannot run it."""
+        assigned = _ASSIGNED.match(lines[number])
+        if assigned is not None and _begins_statement(lines, number):
+            raise _answer(
+                "A cell magic cannot be assigned.",
+                f"--out {assigned['name']} {assigned['rest']}",
+                "".join(lines[number + 1 :]),
+            )
         match = _LINE.match(lines[number])
-        if match is None or not (match["mark"] or match["name"].lower() == "cogvideo"):
+        if match is None or not (match["mark"] or match["name"].lower() in _BARE):
             return
-        mark, name, rest = match["mark"].replace(" ", ""), match["name"], match["rest"]
+        mark = match["mark"].replace(" ", "").translate(_ASCII)
+        name, rest = match["name"], match["rest"]
         if not (self._is_ours(name, "line") and _begins_statement(lines, number)):
             return
         below = "".join(lines[number + 1 :])
@@ -90,11 +115,11 @@ class Transformer:
                 raise _answer(f"{name} is a magic, not a shell command.", rest, below)
         elif mark.startswith("%%"):
             raise _misplaced(lines, number)
-        elif match["written"] == "%cogvideo":
+        elif match["written"] == "%cogvideo" and (rest[:1] == "?" or not rest[:1].strip()):
             self._check_verb(lines, rest, below)
         elif mark:
-            raise _answer(f"Unknown magic {match['written']}.", rest, "")
-        elif name.lower() == "cogvideo" and not _OPERATOR.match(rest):
+            raise _unknown(match["written"], rest, "")
+        elif not _OPERATOR.match(rest):
             automatic = len(lines) == 1 and self._shell.automagic and name == "cogvideo"
             if not (automatic or name in self._shell.user_ns or self._is_python(lines)):
                 raise _answer(f"{name} is a magic, which begins with %.", rest, below)
@@ -132,6 +157,19 @@ class Transformer:
         return True
 
 
+def _unknown(written: str, rest: str, below: str) -> RequestError:
+    """The error for a magic's name that is misspelt, or that punctuation follows."""
+    glued, _, typed = rest.partition(" ") if rest[:1].strip() else ("", "", rest)
+    word = glued.strip(_PUNCTUATION)
+    if glued.startswith("?"):
+        typed = "--help"
+    elif glued.startswith("--"):
+        typed = rest
+    elif word in VERBS or glued[:1] in tuple(_PUNCTUATION[1:]):
+        typed = f"{word} {typed}".rstrip(_PUNCTUATION)
+    return _answer(f"Unknown magic {written}{glued}.", typed, below)
+
+
 def _answer(reason: str, rest: str, below: str) -> RequestError:
     """The error with what to type for the words after a magic's name and the lines below it."""
     verb = (*rest.split(), "")[0]
@@ -164,6 +202,8 @@ def _misplaced(lines: list[str], number: int) -> RequestError:
 
 def _begins_statement(lines: list[str], number: int) -> bool:
     """Whether a line begins a statement; not inside a string, in brackets, or after a backslash."""
+    if number == 0:
+        return True
     try:
         statements = make_tokens_by_line(lines[: number + 1])
     except SyntaxError:  # an unindent

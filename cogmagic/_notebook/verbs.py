@@ -11,7 +11,7 @@ from cogmagic._api.options import PLAN_OPTIONS, Option, cell_options, without_ru
 from cogmagic._api.parser import parse_line
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._machine.machine import Machine
-from cogmagic._notebook.first_line import how_to_type, split_prompt
+from cogmagic._notebook.first_line import check_stray, how_to_type, split_prompt
 from cogmagic._planning.plan_json import as_json
 
 __all__ = ["VERBS", "Kernel", "Verb", "check_no_verb", "not_a_verb", "plan_text", "run_verb"]
@@ -153,6 +153,11 @@ def _plan_options() -> tuple[Option, ...]:
 
 
 def _plan(kernel: Kernel, line: str) -> str:
+    typed, words = split_prompt(line, _plan_options())
+    if words:
+        typed = f"%cogvideo plan {typed}".strip()
+        check_stray(typed, words, _plan_options())
+        raise RequestError(f"%cogvideo plan takes no prompt, but got {words!r}. Type {typed}")
     options = parse_line(line, "%cogvideo plan", _plan_options())
     return plan_text(kernel.with_defaults(options))
 

@@ -26,8 +26,19 @@ CELLS = {
     f"%%cogvideo --seed 7 {PROMPT}": RED_7,
     f"%%cogvideo {PROMPT} --seed 7": RED_7,
     "%%cogvideo a dog's life": "on the line below: a dog's life",
+    f"%%cogvideo -- {PROMPT}": f"on the line below: -- {PROMPT}",
+    f'%%cogvideo prompt="{PROMPT}"': RED,
+    f'%%cogvideo "{PROMPT}': RED,
     "%%cogvideo —seed 7\na": "—seed begins with a long dash. Type two hyphens: --seed",
+    "%%cogvideo －－seed 7\na": "－－seed begins with a long dash. Type two hyphens: --seed",
+    "%%cogvideo model=5b num_frames: 49\na": "Type %%cogvideo --model 5b --num-frames 49",
+    "%%cogvideo --model 5b seed 7\na": "Type %%cogvideo --model 5b --seed 7",
+    "%%cogvideo --seed 7 5B\na": "5B is a model. Type %%cogvideo --seed 7 --model 5b",
+    "%%cogvideo --seed 7 # lucky\na": "Leave it out: # lucky",
+    "%%cogvideo --seed 7 \\\n --fps 8\na": "Put all options on one line.",
+    "%%cogvideo %%cogvideo\na": "Leave out the second: %%cogvideo",
     "%%cogvideo": "The prompt is empty. Type %%cogvideo, and on the line below: a red circle",
+    "%%cogvideo\n''": "The prompt is empty.",
     '%%cogvideo --save "my clips"\n \n': 'Type %%cogvideo --save "my clips", and on the line',
     # A verb on the line of a cell.
     "%%cogvideo status": f"with one %, in a cell without a prompt: {STATUS[5:]}",
@@ -70,6 +81,12 @@ CELLS = {
     f"%%cogvideo: {PROMPT}": RED,
     f"%%cogvideo({PROMPT})": RED,
     f"%%cogvideo--seed 7\n{PROMPT}": RED_7,
+    "%cogvideo.status()": STATUS,
+    "%%CogVideo?": "Type %cogvideo --help",
+    "cogmagic status": STATUS,
+    f"％％cogvideo\n{PROMPT}": RED,
+    "！cogvideo status": STATUS,
+    f"clip = %%cogvideo\n{PROMPT}": f"Type %%cogvideo --out clip, and on the line below: {PROMPT}",
 }
 
 
@@ -86,9 +103,9 @@ def test_cell_is_answered_in_one_line_with_what_to_type(
     assert current().loaded is None
 
 
-@pytest.mark.parametrize("space", ["\t", "\u00a0", "  "])
-def test_any_space_separates_the_magic_from_its_options(shell: Any, space: str) -> None:
-    assert "tier " in printed(shell, f"%%cogvideo{space}--dry-run\n{PROMPT}")
+@pytest.mark.parametrize("space", ["\t", "\u00a0", "\u3000"])
+def test_any_space_or_invisible_character_may_surround_the_magic(shell: Any, space: str) -> None:
+    assert "tier " in printed(shell, f"\u200b%%cogvideo{space}--dry-run\n{PROMPT}")
 
 
 def test_dry_run_needs_no_prompt(shell: Any) -> None:

@@ -106,7 +106,9 @@ def test_dry_run_prints_the_plan_and_runs_nothing(shell: Any, toy: Path, cwd: Pa
         ("--status", "Type %cogvideo status, not --status."),
         ("history all", "%cogvideo history takes no option but --clear, but got 'all'."),
         ("status now", "%cogvideo status takes no options, but got 'now'."),
-        ("plan a fox", "'a' is not an option"),
+        ("plan a fox", "%cogvideo plan takes no prompt, but got 'a fox'. Type %cogvideo plan"),
+        ("plan 5b", "5b is a model. Type %cogvideo plan --model 5b"),
+        ("plan --model 5b vram=12", "Type %cogvideo plan --model 5b --vram 12"),
     ],
 )
 def test_unknown_verb_or_argument_is_refused(shell: Any, line: str, message: str) -> None:
