@@ -10,6 +10,7 @@ from cogmagic._errors import CheckpointError, first_line
 from cogmagic._models.family import COMPONENT_CLASSES, WEIGHTED_COMPONENTS
 from cogmagic._models.hub.cache import intact, point_main_at, repository_folder
 from cogmagic._models.hub.network import setup_problem
+from cogmagic._models.hub.proxies import proxy_for
 from cogmagic._models.makes import no_pipeline
 from cogmagic._models.weights import only_variant, weight_files, weights_stem
 
@@ -105,16 +106,18 @@ def read_listing(repo_id: str) -> Listing:
     Raises:
         CheckpointError: for a repository without a pipeline.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, constants
 
     try:
         info = HfApi().model_info(repo_id, files_metadata=True, timeout=_TIMEOUT)
         files = info.siblings or ()
         sizes = {str(f.rfilename): _size(f.lfs.size if f.lfs else f.size) for f in files}
     except _MALFORMED as error:
+        proxy = proxy_for(constants.ENDPOINT)
         raise setup_problem(repo_id, error) or CheckpointError(
             f"The hub's answer about {repo_id} cannot be read ({type(error).__name__}:"
-            f" {first_line(error)}). Check HF_ENDPOINT, or give --model a folder."
+            f" {first_line(error)}). Check {f'the proxy {proxy} and ' if proxy else ''}HF_ENDPOINT,"
+            " or give --model a folder."
         ) from None
     if "model_index.json" not in sizes:
         raise no_pipeline(repo_id, sizes)

@@ -34,6 +34,11 @@ def setup_problem(repo_id: str, error: Exception) -> CheckpointError | None:
     names = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, OSError) and "HTTPError" not in names:
         return _certificates_problem(repo_id)
+    if isinstance(error, RuntimeError) and "socksio" in str(error):  # looked for at import only
+        return CheckpointError(
+            f"{repo_id} cannot be fetched: the package socksio was installed after this kernel had"
+            f" imported the hub client. Restart the kernel, and {RETRY}"
+        )
     if not isinstance(error, ImportError | ValueError) and "InvalidURL" not in names:
         return None
     for proxy in configured_proxies():
@@ -118,7 +123,7 @@ def _proxy_problem(repo_id: str, proxy: Proxy) -> CheckpointError | None:
     if proxy.lacks_package:
         return CheckpointError(
             f"{repo_id} cannot be fetched: the proxy {proxy} needs the package socksio, which is"
-            f" not installed. Type %pip install socksio, and {RETRY}"
+            f" not installed. Type %pip install socksio, restart the kernel, and {RETRY}"
         )
     return None
 

@@ -163,8 +163,12 @@ def _complete(file: HubFile, on_bytes: Callable[[HubFile, int], None]) -> None:
             digest.update(chunk)
         on_bytes(file, out.tell())
         failures = 0
-        while out.tell() < file.size:
-            failures = _attempt(file, out, digest, failures, on_bytes)
+        try:
+            while out.tell() < file.size:
+                failures = _attempt(file, out, digest, failures, on_bytes)
+        finally:
+            if not out.tell():
+                file.part.unlink(missing_ok=True)
     with suppress(FileNotFoundError):  # on such a file system another kernel was first
         _accept(file, digest.hexdigest())
 

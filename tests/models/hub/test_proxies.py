@@ -89,11 +89,17 @@ def https(
 
 
 def problem() -> str:
+    """The one line with which a look-up of the model is refused, for want of a way to the hub."""
+    line = refused()
+    assert line.startswith(f"{REPO} cannot be fetched: ")
+    return line
+
+
+def refused() -> str:
     """The one line with which a look-up of the model is refused."""
     with pytest.raises(CheckpointError) as raised:
         find_model(REPO)
     line = str(raised.value)
-    assert line.startswith(f"{REPO} cannot be fetched: ")
     assert "secret" not in line
     assert "\n" not in line
     return line
@@ -115,7 +121,7 @@ def test_checkpoint_is_downloaded_through_a_proxy_with_a_password(
     assert any("/cdn/" in request for request in proxy.requests)
 
 
-def test_checkpoint_is_downloaded_through_a_socks_proxy_once_its_package_is_there(
+def test_socks_proxy_without_its_package_is_one_line_and_with_it_is_used(
     hub: Hub, socks: SocksProxy, original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     socks.password = LOGIN
@@ -124,7 +130,7 @@ def test_checkpoint_is_downloaded_through_a_socks_proxy_once_its_package_is_ther
         missing.setitem(sys.modules, "socksio", None)
         assert (
             f"ALL_PROXY=socks5://me:***@{socks.address} needs the package socksio, which is not"
-            " installed. Type %pip install socksio, and run it again"
+            " installed. Type %pip install socksio, restart the kernel, and run it again"
         ) in problem()
     assert not socks.hosts
     assert same(download(find_model(REPO), silent), original)
@@ -295,6 +301,8 @@ def test_login_page_in_place_of_the_list_of_files_is_one_line(
         line = problem()
         assert "does not answer as a Hugging Face hub does" in line
         assert "Open it in a browser and log in to the network" in line
+        monkeypatch.setattr("tests.helpers.proxies.PAGE", b"{}")
+        assert f"Check the proxy HTTP_PROXY={proxy.address} and HF_ENDPOINT" in refused()
     proxy.portal = lambda _: False
     assert find_model(REPO)
 
@@ -319,7 +327,7 @@ def test_login_page_in_place_of_a_file_leaves_nothing_in_the_cache(
     assert "\n" not in str(e.value)
     blobs = list(tmp_path.glob("cache/*/blobs/*"))
     assert not any(b"<html" in blob.read_bytes() for blob in blobs)
-    assert not any(blob.name.endswith(".incomplete") for blob in blobs)
+    assert not any(blob.name.endswith((".incomplete", ".part")) for blob in blobs)
     proxy.portal = lambda _: False
     assert same(download(model, silent), original)
 
