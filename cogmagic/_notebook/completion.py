@@ -12,6 +12,10 @@ from cogmagic._notebook.verbs import VERBS
 __all__ = ["complete", "matcher"]
 
 
+_ASSIGNED = re.compile(r"\s*\w+\s*=\s*(?=%cogvideo\s)")
+"""What may precede the line magic."""
+
+
 _TIMED = ("%%time", "%%timeit", "%%capture", "%%prun")
 """IPython's cell magics whose body may be a ``%%cogvideo`` cell."""
 
@@ -23,7 +27,7 @@ def complete(line: str, above: Sequence[str] = ()) -> tuple[str, list[str]] | No
         line: up to the cursor.
         above: the lines of the cell above it.
     """
-    words = line.split()
+    words = _ASSIGNED.sub("", line).split()
     if not words or words[0] not in {"%cogvideo", "%%cogvideo"} or not _runs(words[0], above):
         return None
     options = _options(words)

@@ -10,6 +10,7 @@ from cogmagic._api.options import Option, cell_options
 from cogmagic._api.parser import split_line
 from cogmagic._errors import RequestError
 from cogmagic._models.catalog import MODELS
+from cogmagic._models.other_tools import known_elsewhere
 
 __all__ = [
     "check_body",
@@ -69,7 +70,7 @@ def check_stray(typed: str, words: str, table: Sequence[Option] = ()) -> None:
     if _MAGIC.match(words):
         raise RequestError(f"A line takes one magic. Leave out the second: {words.split()[0]}")
     if words.startswith("#"):
-        raise RequestError(f"Options take no comment after them. Leave it out: {shortened(words)}")
+        raise RequestError(f"A comment cannot follow the options. Delete it: {shortened(words)}")
     if words.endswith("\\"):
         raise RequestError("A backslash does not continue the line. Put all options on one line.")
     names = "|".join(flag[2:] for flag in flags if flag.startswith("--"))
@@ -102,15 +103,19 @@ def check_body(line: str, body: str) -> None:
         )
     words, flags = body.split(), _flags()
     for word, following in zip(words, [*words[1:], ""], strict=True):
-        option = flags.get(word.partition("=")[0])
-        if option is not None and word.startswith("--"):
-            moved, prompt = split_prompt(body)
-            if not prompt:
-                moved = f"{word} {following}" if option.metavar and "=" not in word else word
-            raise RequestError(
-                f"{word} is in the prompt, but options go on the first line."
-                f" {how_to_type(f'{line.strip()} {moved}', prompt)}"
-            )
+        if not word.startswith("--"):
+            continue
+        name = word.partition("=")[0]
+        option, elsewhere = flags.get(name), known_elsewhere(name)
+        if option is None and not elsewhere:
+            continue
+        reason = f"{word} is in the prompt, but options go on the first line."
+        if option is None:
+            raise RequestError(reason + elsewhere)
+        moved, prompt = split_prompt(body)
+        if not prompt:
+            moved = f"{word} {following}" if option.metavar and "=" not in word else word
+        raise RequestError(f"{reason} {how_to_type(f'{line.strip()} {moved}', prompt)}")
 
 
 def split_prompt(line: str, table: Sequence[Option] = ()) -> tuple[str, str]:

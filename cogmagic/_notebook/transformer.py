@@ -27,7 +27,8 @@ __all__ = ["Transformer"]
 
 _LINE = re.compile(
     r"[\s\ufeff\u200b-\u200d\u2060]*"
-    r"(?P<written>(?P<mark>[!！]{0,2}\s*[%％]*)\s*(?P<name>[A-Za-z]\w*))(?P<rest>.*)"
+    r"(?P<written>(?P<mark>[!！]{0,2}\s*[%％]*)\s*"
+    r"(?P<name>(?i:cog[- ]video\w*)|[A-Za-z]\w*))(?P<rest>.*)"
 )
 """A line with a magic, as people write it: a mark, the magic's name, and what follows.
 
@@ -152,7 +153,7 @@ class Transformer:
             code = self._shell.input_transformer_manager.do_token_transforms(list(lines))
             with warnings.catch_warnings(action="ignore"):
                 ast.parse("".join(code))
-        except (SyntaxError, ValueError):  # ValueError: a NUL
+        except (SyntaxError, ValueError, RuntimeError, MemoryError):  # a NUL, or deeply nested code
             return False
         return True
 

@@ -73,9 +73,7 @@ def not_a_verb(line: str) -> RequestError:
         )
     of_plans = {flag for option in PLAN_OPTIONS for flag in option.flags}
     if name.startswith("-") and of_plans & {word.partition("=")[0] for word in (name, *others)}:
-        return RequestError(
-            f"{name} is an option of a verb or of a cell. Type %cogvideo plan {line.strip()}"
-        )
+        return RequestError(f"{name} must follow a verb. Type %cogvideo plan {line.strip()}")
     return RequestError(
         "%cogvideo with one % makes no video: it takes a verb, such as"
         f" %cogvideo status. {how_to_type(*split_prompt(line))}"

@@ -36,6 +36,8 @@ from tests.helpers.cells import PROMPT
         ("%cogvideo plan --gpu L4", {"L4", "L40", "L40S"}),
         ('%cogvideo plan --gpu "RTX 3060" --vram-', {"--vram-limit"}),
         ("# a clip\n\nx = 1\n%cogvideo rel", {"release"}),
+        ("shown = %cogvideo stat", {"status"}),
+        ("for n in (1,):\n    %cogvideo plan --tier mo", {"model"}),
         ("\n\n%%cogvideo --tier mo", {"model"}),
         ("%%time\n%%cogvideo --tier mo", {"model"}),
     ],
