@@ -35,13 +35,15 @@ def generate(
     keep: str = "warm",
     save: str | Path | None = None,
     overwrite: bool = False,
+    progress: bool = True,
     on_progress: OnProgress | None = None,
     on_preview: OnPreview | None = None,
     **options: Any,
 ) -> Video:
     """Make a video; returns its file and how it was made.
 
-    In a notebook a live line shows the progress; elsewhere pass `on_progress`.
+    A live line shows the progress, and at the end the facts and the file's name: under the cell in
+    a notebook, on stderr elsewhere.
 
     Args:
         prompt: what the video should show; or a `Request`, which has the model and all `options`.
@@ -61,7 +63,8 @@ def generate(
         save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
             directory.
         overwrite: whether an existing file may be replaced.
-        on_progress: called with a `Progress` at every step.
+        progress: whether there is a live line; on a stderr that is no terminal, its end alone.
+        on_progress: called with a `Progress` at every step, in place of the live line.
         on_preview: called while denoising with the video as it forms: uint8 RGB, latent frames ×
             latent height × latent width × 3; takes at most a hundredth of the time. If it fails,
             there are no more previews, and the run goes on.
@@ -74,7 +77,8 @@ def generate(
         CogMagicError: one line, with the numbers and what to type next.
         Cancelled: when interrupted; everything has been freed.
     """
-    from cogmagic._api.live_line import LiveLine, in_notebook
+    from cogmagic._api.displays import CellDisplay, TerminalDisplay, in_notebook
+    from cogmagic._api.live_line import LiveLine
 
     memory = MemoryOptions.of(
         tier=tier,
@@ -89,10 +93,10 @@ def generate(
         **memory_options(options),
     )
     request = request_of(prompt, model, options)
-    if on_progress is not None or not in_notebook():
+    if on_progress is not None or not progress:
         output = Output(save, overwrite, on_progress or silent, on_preview)
         return session().generate(request, memory, output)
-    with LiveLine() as live:
+    with LiveLine(CellDisplay() if in_notebook() else TerminalDisplay()) as live:
         video = session().generate(request, memory, Output(save, overwrite, live, on_preview))
         live.finish(video.facts_line())
     return video

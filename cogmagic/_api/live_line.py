@@ -1,4 +1,4 @@
-"""The live line under a cell: phase, step, time left and VRAM, the only output during a run.
+"""The live line: phase, step, time left and VRAM, the only output during a run.
 
 The ticking thread prints nothing. It updates one display, in the context of the cell that started
 it, so that the line stays under that cell (see ipywidgets issue 4020).
@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 from contextvars import copy_context
-from typing import Any
 
-from cogmagic._html import volatile_bundle
+from cogmagic._api.displays import Display
 from cogmagic._interrupts import interrupts_deferred, interrupts_ignored
 from cogmagic._progress import Progress
 from cogmagic._units import gib
 
-__all__ = ["LiveLine", "describe", "in_notebook"]
+__all__ = ["LiveLine", "describe"]
 
 
 _TICK_SECONDS = 0.5
@@ -29,13 +28,17 @@ _UPDATE_SECONDS = 0.1
 
 
 class LiveLine:
-    """A context manager that shows progress and, at the end, the facts or the failure."""
+    """A context manager that shows progress and, at the end, the facts or the failure.
 
-    def __init__(self) -> None:
+    Args:
+        display: where the line appears.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
         self._progress: Progress | None = None
         self._began = self._phase_began = time.monotonic()
         self._shown_at = 0.0
-        self._handle: Any = None
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._ticker = threading.Thread(
@@ -43,16 +46,13 @@ class LiveLine:
         )
 
     def __enter__(self) -> LiveLine:
-        from IPython.display import DisplayHandle
-
-        self._handle = DisplayHandle()
-        self._handle.display(volatile_bundle("starting…"), raw=True)
+        self._display.show("starting…")
         with interrupts_deferred():  # an interrupt in here would leave the thread running
             self._ticker.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: Any
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
         with interrupts_ignored():  # people press the stop button twice
             self._stop.set()
@@ -60,7 +60,7 @@ class LiveLine:
             if kind is not None:
                 word = "stopped" if issubclass(kind, KeyboardInterrupt) else "failed"
                 text = self._text() if self._progress else "the run had not begun"
-                self._show(f"{word}: {text}", failed=True)
+                self._display.end(f"{word}: {text}", failed=True)
 
     def __call__(self, progress: Progress) -> None:
         """Show this progress; as `on_progress` of `generate`."""
@@ -70,18 +70,18 @@ class LiveLine:
             self._phase_began = now
         self._progress = progress
         if new or progress.done == progress.total or now - self._shown_at > _UPDATE_SECONDS:
-            self._show(self._text())
+            self._show()
 
     def finish(self, facts: str) -> None:
         """Replace the progress by the facts of the run."""
         self._stop.set()
         self._ticker.join()
-        self._show(facts)
+        self._display.end(facts)
 
     def _tick(self) -> None:
         while not self._stop.wait(_TICK_SECONDS):
             if time.monotonic() - self._shown_at >= _TICK_SECONDS:
-                self._show(self._text())
+                self._show()
 
     def _text(self) -> str:
         now = time.monotonic()
@@ -89,10 +89,11 @@ class LiveLine:
             return f"starting… {now - self._began:.0f} s"
         return describe(self._progress, now - self._phase_began)
 
-    def _show(self, text: str, *, failed: bool = False) -> None:
+    def _show(self) -> None:
+        p = self._progress
         with self._lock:
             self._shown_at = time.monotonic()
-            self._handle.update(volatile_bundle(text, failed=failed), raw=True)
+            self._display.show(self._text(), p.done / p.total if p and p.total else None)
 
 
 def describe(progress: Progress, seconds: float) -> str:
@@ -119,10 +120,3 @@ def _vram() -> str:
     used = [n for n in map(torch.cuda.memory_allocated, devices) if n] or [0]
     peak = max(torch.cuda.max_memory_allocated(i) for i in devices)
     return f"VRAM {' + '.join(map(gib, used))}, peak {gib(peak)}"
-
-
-def in_notebook() -> bool:
-    """Whether this process is the kernel of a front end that shows HTML."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")

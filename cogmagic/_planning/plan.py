@@ -19,7 +19,7 @@ _RAM_ERROR = 0.1
 """The share of a prediction of host memory by which it may be too high (docs/benchmarks)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """The chosen tier, what it takes, and how the others compare. Bytes and seconds."""
 
@@ -127,6 +127,16 @@ class Plan:
 
     def __str__(self) -> str:
         return table(self)
+
+    def __repr__(self) -> str:
+        r, fits = self.request, "fits" if self.fits else "does not fit"
+        clip = f"{r.num_frames} frames of {r.size}"
+        return f"Plan({r.model.name!r}, {clip}, tier={self.tier!r}, {fits}: {self.where})"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """The table, as the value of a cell's last line."""
+        del include, exclude
+        return {"text/plain": str(self)}
 
 
 def _lacks_disk(plan: Plan) -> bool:

@@ -1,0 +1,88 @@
+"""Where the live line appears: under a cell, or in a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from io import StringIO
+from typing import Any, Protocol
+
+from cogmagic._html import volatile_bundle
+
+__all__ = ["CellDisplay", "Display", "TerminalDisplay", "in_notebook"]
+
+
+class Display(Protocol):
+    """One line of text that changes."""
+
+    def show(self, text: str, share: float | None = None) -> None:
+        """Replace the text; `share` is the part of the phase that is done, if it is known."""
+
+    def end(self, text: str, *, failed: bool = False) -> None:
+        """Replace the text for good."""
+
+
+class CellDisplay:
+    """A line under a cell, in the error colour if something failed."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def show(self, text: str, share: float | None = None) -> None:
+        """Replace the text; the share is not drawn."""
+        del share
+        self._update(volatile_bundle(text))
+
+    def end(self, text: str, *, failed: bool = False) -> None:
+        """Replace the text for good."""
+        self._update(volatile_bundle(text, failed=failed))
+
+    def _update(self, bundle: dict[str, str]) -> None:
+        from IPython.display import DisplayHandle
+
+        if self._handle is not None:
+            self._handle.update(bundle, raw=True)
+        else:
+            self._handle = DisplayHandle()
+            self._handle.display(bundle, raw=True)
+
+
+class TerminalDisplay:
+    """A progress bar on stderr; where that is no terminal, the facts alone."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        class Bar(tqdm):  # type: ignore[misc]  # tqdm is untyped
+            monitor_interval = 0  # without a thread of tqdm's own
+
+        off = sys.stderr is None or bool(os.environ.get("TQDM_DISABLE"))
+        self._bar = Bar(
+            bar_format="{bar:10} {desc}",
+            file=sys.stderr,
+            disable=True if off else None,  # None: unless it is a terminal
+            dynamic_ncols=True,
+            leave=False,
+        )
+
+    def show(self, text: str, share: float | None = None) -> None:
+        """Replace the text, and draw the share as a bar."""
+        self._bar.total, self._bar.n = (None, 0) if share is None else (1, share)
+        self._bar.set_description_str(text)
+
+    def end(self, text: str, *, failed: bool = False) -> None:
+        """Remove the bar, and print the text; a failure only where there was a bar."""
+        animated = not self._bar.disable
+        self._bar.close()
+        if failed and not animated:  # the error says what failed
+            return
+        with suppress(OSError, ValueError):  # a closed stderr must not cost the video
+            print(text, file=sys.stderr or StringIO())
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a front end that shows HTML."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")
