@@ -66,14 +66,15 @@ def _devices(root: Path) -> list[_Device]:
     links = [f.parents[1] for f in files if re.fullmatch(r"card\d+", f.parents[1].name)]
     links.sort(key=lambda link: int(link.name.removeprefix("card")))
     cards = [(link / "device").resolve() for link in links]
-    devices = _nodes(root, {_pci_slot(card): card for card in cards})
-    return devices or [_Device(card, _pci_slot(card), _unique_id(card)) for card in cards]
+    nodes = list((root / "class/kfd/kfd/topology/nodes").glob("[0-9]*"))
+    if nodes:
+        return _of_kfd(nodes, {_pci_slot(card): card for card in cards})
+    return [_Device(card, _pci_slot(card), _unique_id(card)) for card in cards]
 
 
-def _nodes(root: Path, cards: dict[str, Path]) -> list[_Device]:
-    """The GPUs among KFD's nodes, in their order."""
+def _of_kfd(nodes: list[Path], cards: dict[str, Path]) -> list[_Device]:
+    """The GPUs among KFD's nodes, in their order; none that this container may not use."""
     devices = []
-    nodes = (root / "class/kfd/kfd/topology/nodes").glob("[0-9]*")
     for node in sorted(nodes, key=lambda node: int(node.name)):
         try:
             text = (node / "properties").read_text(encoding="utf-8")

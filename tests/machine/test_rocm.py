@@ -179,10 +179,11 @@ def test_devices_of_torch_are_joined_by_pci_address(
 
 
 def test_gpu_that_a_container_may_not_use_is_skipped(three: Path) -> None:
-    properties = three / "class/kfd/kfd/topology/nodes/3/properties"
-    properties.unlink()
-    properties.mkdir()  # reading it fails, also for root
-    assert names(three) == "AC"
+    for node, visible in ((3, "AC"), (2, "C"), (10, "")):
+        properties = three / f"class/kfd/kfd/topology/nodes/{node}/properties"
+        properties.unlink()
+        properties.mkdir()  # reading it fails, also for root
+        assert names(three) == visible
 
 
 def test_partitions_share_the_memory_of_their_gpu(tmp_path: Path) -> None:

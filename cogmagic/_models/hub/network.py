@@ -137,7 +137,7 @@ def _no_answer(
     host = urlsplit(url).hostname
     advice = f"Correct {proxy.name} or unset it"
     if type(error).__name__ == "ProxyError" or _is_of_socks(error):
-        if text.startswith(("407", "Requested ", "Invalid username")):  # the latter by SOCKS
+        if text.startswith(("407", "Requested ", "Invalid username")):  # the last two by SOCKS
             return _password_problem(repo_id, proxy, text)
         problem = f"the proxy {proxy} does not connect to {host} ({text})"
         advice = f"Ask who runs it, or add {host} to NO_PROXY, or correct {proxy.name}"
@@ -145,12 +145,13 @@ def _no_answer(
         problem = f"the proxy {proxy} does not use TLS itself ({reason})"
         advice = f"Write http:// in place of https:// in {proxy.name}"
     elif any(isinstance(e, socket.gaierror) for e in chain):
-        problem = f"no host has the name in the proxy {proxy} ({reason})"
+        problem = f"the name of the proxy {proxy} cannot be resolved ({reason})"
     elif type(error).__name__ in {"ConnectError", "ConnectTimeout"}:
         problem = f"the proxy {proxy} cannot be reached ({reason})"
     else:
         problem = f"the connection to {host} through the proxy {proxy} broke ({reason})"
-        advice = f"Check that {proxy.name} names a proxy of that kind"
+        kind = "a SOCKS" if proxy.scheme.startswith("socks") else "an HTTP"
+        advice = f"Check that {proxy.name} names {kind} proxy"
     return CheckpointError(f"{repo_id} cannot be fetched: {problem}. {advice}, and {RETRY}")
 
 

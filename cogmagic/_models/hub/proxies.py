@@ -18,6 +18,7 @@ _SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
 _HOST = r"(?!-)[\w-]{1,63}(\.[\w-]{1,63})*\.?"
+"""Names of hosts that the resolver accepts."""
 
 
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -40,7 +41,7 @@ class Proxy:
 
     @property
     def scheme(self) -> str:
-        """The scheme in lower case; the hub client takes an URL without one for ``http``."""
+        """The scheme in lower case; the hub client takes a URL without one for ``http``."""
         scheme, separator, _ = self.url.partition("://")
         return scheme.lower() if separator else "http"
 
@@ -65,8 +66,9 @@ class Proxy:
             if re.match(r"(https?|socks\w*)(:?/|:(?!\d+$))", rest, re.IGNORECASE):
                 return "it lacks :// after the scheme"
         elif self.scheme not in _SCHEMES:
-            shown = scheme if re.fullmatch(r"[A-Za-z0-9+.-]{0,20}", scheme) else "before ://"
-            return f"the scheme {shown!r} is none of {', '.join(_SCHEMES)}"
+            # Text of another form may hold a password.
+            shown = repr(scheme) if re.fullmatch(r"[A-Za-z0-9+.-]{0,20}", scheme) else "before ://"
+            return f"the scheme {shown} is none of {', '.join(_SCHEMES)}"
         credentials, _, address = rest.rpartition("@")
         if re.search(r"[/?#]", credentials):
             return "its user name or password has /, ? or #, which are written %2F, %3F and %23"

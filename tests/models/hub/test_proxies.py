@@ -153,6 +153,7 @@ def test_socks_proxy_that_refuses_is_one_line(
     ("url", "flaw"),
     [
         ("foo://me:secret@host:1", "the scheme 'foo' is none of http, https, socks5, socks5h"),
+        ("me:secret@x://host:1", "the scheme before :// is none of"),
         ("socks://host:1", "the scheme 'socks' is none of"),
         ("socks4://host:1", "the scheme 'socks4' is none of"),
         ("://host:1", "the scheme '' is none of"),
@@ -234,7 +235,7 @@ def test_proxy_that_cannot_be_reached_is_named_and_its_correction_counts_at_once
     ) in problem()
     monkeypatch.setenv("HTTP_PROXY", "proxy.invalid:3128")
     line = problem()
-    assert "no host has the name in the proxy HTTP_PROXY=proxy.invalid:3128" in line
+    assert "the name of the proxy HTTP_PROXY=proxy.invalid:3128 cannot be resolved" in line
     assert "Correct HTTP_PROXY or unset it, and run it again" in line
     monkeypatch.setenv("http_proxy", proxy.address)  # lower case counts first
     assert find_model(REPO)
@@ -386,7 +387,8 @@ def test_tunnel_that_a_proxy_refuses_is_one_line(
     monkeypatch.setenv("HTTPS_PROXY", f"https://{proxy.address}")
     assert "Write http:// in place of https:// in HTTPS_PROXY" in problem()
     monkeypatch.setenv("HTTPS_PROXY", f"http://{socks.address}")
-    assert f"through the proxy HTTPS_PROXY=http://{socks.address} broke" in problem()
+    assert f"through the proxy HTTPS_PROXY=http://{socks.address} broke" in (line := problem())
+    assert "Check that HTTPS_PROXY names an HTTP proxy" in line
     monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
     proxy.password = LOGIN
     assert "asks for a user name and password (407" in problem()
