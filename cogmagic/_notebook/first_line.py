@@ -78,7 +78,9 @@ def check_stray(typed: str, words: str, table: Sequence[Option] = ()) -> None:
         rf"(?<!\S)({names})(\s*[=:]\s*|\s+(?=\d))", r"--\1 ", words.replace("_", "-")
     )
     if count and given.startswith("--"):
-        raise RequestError(f"Options begin with two hyphens. Type {typed} {given}")
+        moved, prompt = split_prompt(given, table)
+        below = f", and on the line below: {shortened(prompt)}" if prompt else ""
+        raise RequestError(f"Options begin with two hyphens. Type {typed} {moved}{below}")
     model = next((m.name for m in MODELS if m.name == words.lower()), None)
     if model is not None:
         raise RequestError(f"{words} is a model. Type {typed} --model {model}")

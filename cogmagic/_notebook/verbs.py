@@ -60,11 +60,21 @@ def run_verb(line: str, kernel: Kernel) -> Any:
 
 
 def not_a_verb(line: str) -> RequestError:
-    """The error for a line that begins with no verb: options, a prompt, or a misspelt verb."""
+    """The error for a line that begins with no verb: options, a prompt, or a misspelt verb.
+
+    Raises:
+        RequestError: for words that are neither, such as ``seed=7``.
+    """
     name, *others = line.split()
     verb = name.lower().strip("-:")
     if verb in VERBS and not (others and name.startswith("-")):
         return RequestError(f"Type %cogvideo {' '.join((verb, *others))}, not {name}.")
+    for other in VERBS.values():
+        if other.switch and name == other.switch:
+            return RequestError(f"{name} must follow a verb. Type %cogvideo {other.name} {name}")
+    options, words = split_prompt(line)
+    if words:
+        check_stray(f"%%cogvideo {options}".strip(), words)
     near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.7)
     if not name.startswith("-") and len(others) < 2 and (near or not others):
         return RequestError(
@@ -76,7 +86,7 @@ def not_a_verb(line: str) -> RequestError:
         return RequestError(f"{name} must follow a verb. Type %cogvideo plan {line.strip()}")
     return RequestError(
         "%cogvideo with one % makes no video: it takes a verb, such as"
-        f" %cogvideo status. {how_to_type(*split_prompt(line))}"
+        f" %cogvideo status. {how_to_type(options, words)}"
     )
 
 
@@ -87,15 +97,16 @@ def check_no_verb(line: str) -> None:
         RequestError: with the line to type instead.
     """
     name, rest = (*line.split(maxsplit=1), "", "")[:2]
-    verb = VERBS.get(name)
+    verb = VERBS.get(name.lower())
     if verb is None:
         return
     takes_options = bool(verb.options()) and rest.startswith("-")
     is_path = verb.argument == "PATH" and len(rest.split()) == 1
+    rest = rest.strip()
     if rest in ("", verb.switch) or takes_options or is_path:
         raise RequestError(
             f"{name} is a verb, not a prompt. Type it with one %, in a cell without a prompt:"
-            f" %cogvideo {line.strip()}"
+            f" %cogvideo {verb.name} {rest}".rstrip()
         )
 
 

@@ -42,6 +42,7 @@ CELLS = {
     '%%cogvideo --save "my clips"\n \n': 'Type %%cogvideo --save "my clips", and on the line',
     # A verb on the line of a cell.
     "%%cogvideo status": f"with one %, in a cell without a prompt: {STATUS[5:]}",
+    "%%cogvideo Release --prompts": "%cogvideo release --prompts",
     f"%%cogvideo plan --model 5b\n{PROMPT}": "%cogvideo plan --model 5b",
     "%%cogvideo save fox.mp4": "%cogvideo save fox.mp4",
     "%%cogvideo plan of a house": "on the line below: plan of a house",
