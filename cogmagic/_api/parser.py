@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 import shlex
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cogmagic._api.options import Option, cell_options
-from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._errors import RequestError
 from cogmagic._models.other_tools import known_elsewhere
 
 __all__ = ["Parser", "parse_line", "split_line"]
@@ -60,7 +61,7 @@ class Parser(argparse.ArgumentParser):
             word = (rest.split() or [rest])[0]
             if word.startswith("-"):
                 name = word.partition("=")[0]
-                near = known_elsewhere(name) or did_you_mean(name, self._flags)
+                near = known_elsewhere(name) or self._near(name)
                 raise RequestError(f"Unknown option {word}.{near} All of them: {self._see}")
             if value := self._unquoted(word):
                 raise RequestError(f"A value with spaces needs quotes: {value}. See {self._see}")
@@ -68,6 +69,13 @@ class Parser(argparse.ArgumentParser):
                 f"{word!r} is not an option; the prompt goes into the cell's body. See {self._see}"
             )
         raise RequestError(f"{_reworded(message)}. See {self._see}")
+
+    def _near(self, word: str) -> str:
+        """A hint at the nearest option; hyphens, which all options have, make none near."""
+        bare = {flag.lstrip("-"): flag for flag in self._flags}
+        typed = word.lstrip("-").lower().replace("_", "-")
+        near = difflib.get_close_matches(typed, bare, n=1, cutoff=0.7)
+        return f" Did you mean {bare[near[0]]!r}?" if near else ""
 
     def parse(self, words: list[str]) -> dict[str, Any]:
         """The options that these words set."""

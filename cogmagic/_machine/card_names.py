@@ -19,7 +19,7 @@ _MAX_CARDS = 16
 """Most cards in one machine."""
 
 
-_NOMINAL_ERROR = 0.1
+NOMINAL_ERROR = 0.1
 """Largest relative difference between a name's size and the driver's: a "16 GB" T4 has 15 GiB."""
 
 
@@ -46,7 +46,7 @@ _NOISE = _FORMS | {
 """Words of drivers' names that distinguish no cards."""
 
 
-_COUNTED = re.compile(r"\s*(\d+)\s*[x×]\s*(.+)|\s*(\d{1,2})\s+([a-z].+)", re.I)
+_COUNTED = re.compile(r"\s*(\d+)\s*[x×](?!tx?\b)\s*(.+)|\s*(\d{1,2})\s+([a-z].+)", re.I)
 
 
 _COUNTED_AFTER = re.compile(r"(.+?)\s+[x×]\s*(\d{1,2})\s*", re.I)
@@ -90,7 +90,7 @@ def find_card(name: str) -> Card:
 def _of_size(name: str, variants: Sequence[Card]) -> Card:
     """The variant with the memory in a name, or the one that was rebuilt with more."""
     sizes = _sizes(name)
-    sized = [c for c in variants if all(abs(c.vram / GIB - s) <= _NOMINAL_ERROR * s for s in sizes)]
+    sized = [c for c in variants if all(abs(c.vram / GIB - s) <= NOMINAL_ERROR * s for s in sizes)]
     if sized:
         return min(sized, key=lambda c: c.vram)
     largest = max(variants, key=lambda c: c.vram)

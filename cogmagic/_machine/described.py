@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cogmagic._errors import RequestError
 from cogmagic._machine.amounts import gib_bytes
-from cogmagic._machine.card_names import find_card, most_memory, parse_gpus
+from cogmagic._machine.card_names import NOMINAL_ERROR, find_card, most_memory, parse_gpus
 from cogmagic._machine.cards import Card
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.ram import Ram
@@ -48,6 +49,9 @@ def described_gpus(
     if gpus is None and amount is None:
         return (), ()
     cards = parse_gpus(gpus) if gpus is not None else (find_card(_GENERIC),)
+    if gpus is not None and amount is not None and len(cards) == 1:
+        with suppress(RequestError):  # "RTX 5060 Ti" with 16 GiB is the variant of that size
+            cards = parse_gpus(f"{gpus} {amount / GIB:g}GB")
     if gpus is not None and amount is not None:
         amount = _within(amount, cards)
     integrated = [c.name for c in cards if c.unified]
@@ -117,10 +121,11 @@ def _within(amount: int, cards: Sequence[Card]) -> int:
     """
     smallest = min(cards, key=lambda c: c.vram)
     nominal, most = math.ceil(smallest.vram / GIB), most_memory(smallest)
-    if amount > most * GIB:
+    if amount > max(most * GIB, smallest.vram / (1 - NOMINAL_ERROR)):
         times = f"{most // nominal} times what " if most > nominal else ""
         raise RequestError(
             f"--vram {amount / GIB:g} is more than {times}{smallest.name} has. Nearest:"
             f" --vram {most}."
         )
-    return smallest.vram if smallest.vram < amount <= nominal * GIB else amount
+    is_nominal = smallest.vram < amount <= max(nominal * GIB, smallest.vram / (1 - NOMINAL_ERROR))
+    return smallest.vram if is_nominal else amount

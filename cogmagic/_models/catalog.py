@@ -212,10 +212,8 @@ def catalogued(name: str) -> Model | None:
 
 def by_other_name(name: str) -> Model | None:
     """The model that people call by parts of its hub id: ``CogVideoX-5b``, ``5B``, ``1.5``."""
-    words = re.sub(r"[\s_-]+", "-", name.strip().lower())
-    short = re.sub(r"^cogvideo-?x-?|-?(t2v|text-to-video)$", "", words).replace(
-        "image-to-video", "i2v"
-    )
+    words = re.sub(r"[\s_-]+", "-", name.strip().lower()).replace("image-to-video", "i2v")
+    short = re.sub(r"^cogvideo-?x?-?|-?(t2v|text-to-video)$", "", words)
     short = re.sub(r"^v?(1\.5)(?=-i2v|$)", r"\1-5b", short).removeprefix("v")
     return next((m for m in MODELS if m.name == short and not m.embedded), None)
 

@@ -30,7 +30,7 @@ _SAME = {
     "overwrite": "force",
     "compile": "torch-compile use-compile enable-compile",
     "vram-limit": "vram max-vram vram-budget max-memory memory-limit gpu-memory reserve-vram",
-    "gpus": "device gpu gpu-id device-id cuda-device devices num-gpus",
+    "gpus": "gpu-id device-id cuda-device devices",
     "fp8": "quantize quantization quant load-in-8bit int8 fp8-e4m3fn fp8-e4m3fn-fast",
     "truncate": "max-sequence-length",
 }
@@ -75,6 +75,17 @@ _ADVICE = {
     " it out.",
     "generate-type task mode t2v i2v": "The model decides: --model 5b makes videos of text, --model"
     " 5b-i2v of a first frame.",
+    "gpu device": "The GPUs to use are --gpus 0 or --gpus 0,1; to plan for another card, type"
+    ' %cogvideo plan --gpu "RTX 3060".',
+    "load-in-4bit gguf nf4 int4": "cogmagic loads plain weights; --fp8 stores the transformer in 8"
+    " bits.",
+    "teacache fastercache pab cache-threshold": "cogmagic does not skip steps; fewer --steps take"
+    " less time.",
+    "format codec crf gif webm quality": "Videos are written as H.264 in mp4: leave it out.",
+    "verbose quiet debug progress no-progress": "The line under the cell shows the progress: leave"
+    " it out.",
+    "revision variant cache-dir": "cogmagic takes the hub's main branch, and its usual cache"
+    " (HF_HOME): leave it out.",
     "token hf-token use-auth-token": "Set the environment variable HF_TOKEN, or run: hf auth login",
     "upscale upscaler interpolate rife": "cogmagic neither upscales nor interpolates.",
 }

@@ -34,11 +34,18 @@ _MAGIC = re.compile(r"\s*(%%\s*\w|!?%+\s*cogvideo)", re.I)
 """The beginning of a line of the body that is no prompt."""
 
 
+_FLAG = r"--[A-Za-z][\w-]*(?:(?:=|\s+)(?:\"[^\"]*\"|'[^']*'|(?!--)\S+))?"
+
+
+_OPTIONS = re.compile(rf"^[ \t]*{_FLAG}|(?<=\s){_FLAG}(?:[ \t]+{_FLAG})*[ \t]*$", re.M)
+"""Options in a prompt: they begin a line or end it; dashes amid a sentence are prose."""
+
+
 _LONG_DASH = re.compile(r"[‐-―−－][‐-―−－-]?(?=[A-Za-z])")
 """A dash that a word processor or a web page made of two hyphens."""
 
 
-def check_first_line(line: str) -> None:
+def check_first_line(line: str, body: str = "") -> None:
     """Refuse a prompt after ``%%cogvideo``; options are checked by the parser.
 
     Raises:
@@ -48,7 +55,20 @@ def check_first_line(line: str) -> None:
     if prompt:
         check_stray(f"%%cogvideo {options}".strip(), prompt)
         prompt = re.sub(r"^prompt\s*[=:]\s*", "", prompt).strip('"')
-        raise RequestError(f"The prompt goes below the first line. {how_to_type(options, prompt)}")
+        if body.strip() and (option := _last_option(line, prompt)):
+            raise RequestError(
+                f"{shortened(prompt)} follows the value of {option}. Quote a value with spaces:"
+                f' {option} "VALUE". The prompt goes below the first line.'
+            )
+        how = how_to_type(options, f"{prompt} {body}".strip())
+        raise RequestError(f"The prompt goes below the first line. {how}")
+
+
+def _last_option(line: str, prompt: str) -> str:
+    """The option whose value these last words of a line follow; '' where they follow none."""
+    before = line.strip().removesuffix(prompt).split() if line.strip().endswith(prompt) else []
+    option = _flags().get(before[-2]) if len(before) > 1 else None
+    return before[-2] if option and option.metavar else ""
 
 
 def check_stray(typed: str, words: str, table: Sequence[Option] = ()) -> None:
@@ -74,9 +94,8 @@ def check_stray(typed: str, words: str, table: Sequence[Option] = ()) -> None:
     if words.endswith("\\"):
         raise RequestError("A backslash does not continue the line. Put all options on one line.")
     names = "|".join(flag[2:] for flag in flags if flag.startswith("--"))
-    given, count = re.subn(
-        rf"(?<!\S)({names})(\s*[=:]\s*|\s+(?=\d))", r"--\1 ", words.replace("_", "-")
-    )
+    typed_options = re.sub(r",(?=\s|$)", "", words.replace("_", "-"))
+    given, count = re.subn(rf"(?<!\S)({names})(\s*[=:]\s*|\s+(?=\d))", r"--\1 ", typed_options)
     if count and given.startswith("--"):
         moved, prompt = split_prompt(given, table)
         below = f", and on the line below: {shortened(prompt)}" if prompt else ""
@@ -103,9 +122,10 @@ def check_body(line: str, body: str) -> None:
             "A cell makes one video, and all lines below its first are the prompt."
             f" Move to a cell of its own: {shortened(text)}"
         )
-    words, flags = body.split(), _flags()
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if not word.startswith("--"):
+    words = " ".join(match[0] for match in _OPTIONS.finditer(body)).split()
+    flags = _flags()
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        if not re.match(r"--\w\w", word):  # one letter after dashes is prose
             continue
         name = word.partition("=")[0]
         option, elsewhere = flags.get(name), known_elsewhere(name)
@@ -142,7 +162,10 @@ def split_prompt(line: str, table: Sequence[Option] = ()) -> tuple[str, str]:
         else:
             options.append(word)
             if flags[flag].metavar and not equals:
-                options += filter(None, [next(words, "")])
+                value = next(words, "")
+                if value.partition("=")[0] in flags:  # the value is missing
+                    return line.strip(), ""
+                options += filter(None, [value])
             open_value = flags[flag].spaces
     return " ".join(map(_quoted, options)), " ".join(prompt)
 

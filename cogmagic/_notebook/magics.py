@@ -91,7 +91,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         if line.strip() in HELP_WORDS:
             return _print(manual())
         check_no_verb(line)
-        check_first_line(line)
+        check_first_line(line, cell)
         options = self.with_defaults(parse_line(line, "%%cogvideo"))
         if options.pop("help", False):
             return _print(manual())

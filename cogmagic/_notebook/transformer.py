@@ -112,7 +112,8 @@ class Transformer:
             return
         below = "".join(lines[number + 1 :])
         if mark.startswith("!"):
-            if shutil.which(name) is None:
+            command = (name + rest).split()[0].rstrip("?:")
+            if command == name and shutil.which(name) is None:
                 raise _answer(f"{name} is a magic, not a shell command.", rest, below)
         elif mark.startswith("%%"):
             raise _misplaced(lines, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cogmagic._machine.card_names import card_for
+from cogmagic._machine.cards import CARDS
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
@@ -73,7 +74,8 @@ def _without_tensor_cores(gpu: Gpu, dtype: Dtype) -> str:
 
 def _rebuilt(gpu: Gpu) -> str:
     """A note on a card with more memory than its datasheet has."""
-    card = card_for(gpu.name, gpu.total)
+    named = next((c for c in CARDS if c.name == gpu.name), None)  # of a described machine
+    card = named or card_for(gpu.name, gpu.total)
     if card is None or gpu.total is None or gpu.unified or gpu.total <= card.vram * _MORE:
         return ""
     return (

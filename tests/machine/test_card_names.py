@@ -213,6 +213,27 @@ def test_other_chip_of_the_same_number_is_no_match(driver: str) -> None:
     assert card_for(driver, 16 * GIB) is None
 
 
+@pytest.mark.parametrize("text", ["7900xtx", "7900 XTX", "7900xt", "2x7900xtx", "2 x 7900 XTX"])
+def test_xtx_is_not_a_number_of_cards(text: str) -> None:
+    cards = parse_gpus(text)
+    assert {c.name.lower().replace("rx ", "") for c in cards} <= {"7900 xtx", "7900 xt"}
+    assert len(cards) == (2 if text.startswith("2") else 1)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "vram", "name"),
+    [
+        ("A100", 80, "A100 80GB"), ("V100", 32, "V100 32GB"),
+        ("RTX 5060 Ti", 16, "RTX 5060 Ti 16GB"),
+        ("RTX 3080", 12, "RTX 3080 12GB"), ("P40", 24, "P40"), ("T4", 16, "T4"), ("L4", 24, "L4"),
+        ("RTX 4090", 12, "RTX 4090"),
+    ],
+)  # fmt: skip
+def test_vram_names_the_variant_of_that_size(gpu: str, vram: int, name: str) -> None:
+    (described,) = Machine.of(gpu, vram=vram).gpus
+    assert described.name == name
+
+
 def test_card_count_is_parsed_with_and_without_spaces() -> None:
     assert [c.name for c in parse_gpus("2x4090+3 × rtx3060")] == ["RTX 4090"] * 2 + ["RTX 3060"] * 3
     for text in ("9" * 5000 + "x T4", "16x T4 + T4"):

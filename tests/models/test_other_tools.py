@@ -7,7 +7,7 @@ import re
 import pytest
 
 from cogmagic import RequestError
-from cogmagic._api.options import cell_options
+from cogmagic._api.options import PLAN_OPTIONS, cell_options
 from cogmagic._api.parser import parse_line
 from cogmagic._models import other_tools
 from cogmagic._models.other_tools import known_elsewhere
@@ -45,7 +45,7 @@ def test_every_word_is_answered_in_one_line_that_names_options_of_cells() -> Non
         assert len(text) < 300
         assert "Did you mean" not in text
         named = set(re.findall(r"--[\w-]+", text)) - {f"--{word}", "--help"}
-        assert named <= FLAGS, word
+        assert named <= FLAGS | {flag for option in PLAN_OPTIONS for flag in option.flags}, word
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,10 @@ def test_every_word_is_answered_in_one_line_that_names_options_of_cells() -> Non
         ("--output_path clip.mp4", "Here it is --save."),
         ("--prompt fox", "The prompt goes into the cell's body"),
         ("--stepps 3", "Did you mean '--steps'?"),
+        ("--guidence-scale 3", "Did you mean '--guidance-scale'?"),
+        ("--vae x", "Unknown option --vae. All of them:"),
+        ("--loop", "Unknown option --loop. All of them:"),
+        ("--threads 4", "Unknown option --threads. All of them:"),
         ("--negative-prompt blurred, low", 'needs quotes: --negative-prompt "blurred, low"'),
         ("--save my clips/fox.mp4 --seed 1", 'needs quotes: --save "my clips/fox.mp4"'),
         ("--image=my photo.png", 'needs quotes: --image "my photo.png"'),

@@ -27,7 +27,7 @@ CELLS = {
         "%%cogvideo a red fox trots through fresh snow",
         "%%cogvideo",
         "%%cogvideo --seed 7",
-        "%%cogvideo --seed 7\n\n",
+        "%%cogvideo --fps 12\n# only a comment\n%%cogvideo --fps 16",
         "%%cogvideo --seed 7" + FOX + "\n%%cogvideo --seed 8" + FOX,
         "%cogvideo --model 5b" + FOX,
         "%cogvideo a red fox trots through fresh snow",

@@ -8,6 +8,7 @@ import pytest
 from IPython.core.error import UsageError
 
 from cogmagic import RequestError
+from cogmagic._notebook.first_line import check_body, check_first_line
 from cogmagic._notebook.transformer import Transformer
 from cogmagic._session.session import session as current
 from tests.helpers.cells import PROMPT, printed
@@ -171,3 +172,30 @@ def test_cell_being_typed_is_incomplete(shell: Any) -> None:
     assert manager.check_complete("%%cogvideo --seed 7")[0] == "incomplete"
     assert manager.check_complete(f"%%cogvideo\n{PROMPT}\n\n")[0] == "complete"
     assert manager.check_complete("%cogvideo status")[0] == "complete"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a man --image of strength-- walks",
+        "a light --seconds later-- turns green",
+        "a letter --m",
+        "the word --help on a sign",
+    ],
+)
+def test_dashes_amid_a_prompt_are_prose(body: str) -> None:
+    check_body("--seed 7", body)
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "answer"),
+    [
+        ("--gpus 0, 2", "a fox", 'Quote a value with spaces: --gpus "VALUE".'),
+        ("model=5b, seed=7", "a fox", "Type %%cogvideo --model 5b --seed 7"),
+        ("a red fox", "runs in snow", "on the line below: a red fox runs in snow"),
+    ],
+)  # fmt: skip
+def test_words_on_the_line_beside_a_body(line: str, body: str, answer: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        check_first_line(line, body)
+    assert answer in str(raised.value)

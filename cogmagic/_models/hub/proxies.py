@@ -37,6 +37,8 @@ class Proxy:
         scheme = start[0] if start else ""
         credentials, at, address = self.url.removeprefix(scheme).rpartition("@")
         user, colon, _ = credentials.partition(":")
+        if not at and not address.startswith("["):  # a forgotten @ leaves the password here
+            address = re.sub(r"(?<=:)[^/]*(?=:)", "***", address)
         return f"{self.name}={scheme}{user}{colon and ':***'}{at}{address}"[:120]
 
     @property
@@ -85,6 +87,10 @@ def _address_flaw(address: str) -> str | None:
         return "it names no host"
     if not host.startswith("[") and not re.fullmatch(_HOST, host):
         return f"{host!r:.40} is not the name of a host"
+    if ":" in (port or ""):
+        return (
+            "it lacks the @ between the password and the host, or the brackets of an IPv6 address"
+        )
     if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
         return f"the port {port!r:.20} is not a number from 1 to 65535"
     return None

@@ -214,6 +214,7 @@ def _attempt(
     if out.tell() < file.size:  # a short answer on a sound connection is not this file
         received = out.tell()
         out.truncate(before)
+        out.seek(before)  # an empty file is then removed
         raise CheckpointError(
             f"The hub sent {received:,} of {file.size:,} bytes of {file.path}. Run it again."
         )

@@ -216,6 +216,7 @@ def test_valid_url_of_a_proxy_has_no_flaw(url: str) -> None:
         ("me:secret@host:1", "me:***@host:1"),
         (" http://me:secret@host:1", " http:***@host:1"),
         ("http://me@host:1", "http://me@host:1"),
+        ("http://me:secret:host:1", "http://me:***:1"),
         ("socks5://host:1", "socks5://host:1"),
     ],
 )
