@@ -49,7 +49,7 @@ class CellDisplay:
 
 
 class TerminalDisplay:
-    """A progress bar on stderr; where that is no terminal, the facts alone."""
+    """A progress bar on stderr; where stderr is not a terminal, only the facts."""
 
     def __init__(self) -> None:
         from tqdm import tqdm

@@ -63,7 +63,7 @@ def generate(
         save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
             directory.
         overwrite: whether an existing file may be replaced.
-        progress: whether there is a live line; on a stderr that is no terminal, its end alone.
+        progress: whether to show a live line; where stderr is not a terminal, only its end.
         on_progress: called with a `Progress` at every step, in place of the live line.
         on_preview: called while denoising with the video as it forms: uint8 RGB, latent frames ×
             latent height × latent width × 3; takes at most a hundredth of the time. If it fails,

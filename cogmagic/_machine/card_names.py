@@ -76,7 +76,7 @@ def find_card(name: str) -> Card:
         card = card_for(name, None)
         extra = words - _kinds(card.name) - _NOISE if card else frozenset()
         matches = [c for c in CARDS if card and not extra and _kinds(c.name) == _kinds(card.name)]
-    plain = [c for c in matches if not (_core(c) - words) & _CHIPS]  # a 5060 Ti is no 5060
+    plain = [c for c in matches if not (_core(c) - words) & _CHIPS]  # a 5060 Ti is not a 5060
     if not plain:
         raise unknown_card(name, [c.name for c in CARDS])
     if plain[0].name.startswith("Quadro") and "quadro" not in name.lower() and len(matches) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ __all__ = ["Choice", "Flag", "Listed", "Mapped", "Real", "Value", "Whole", "chec
 
 
 @dataclass(frozen=True)
-class Value:
+class Value(ABC):
     """One key of a configuration: its default in the class that reads it, and what is allowed."""
 
     default: Any
@@ -24,13 +25,13 @@ class Value:
     """Whether it may be null."""
 
     @property
+    @abstractmethod
     def allowed(self) -> str:
         """The values that are allowed, for messages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def allows(self, value: object) -> bool:
         """Whether a value is allowed, null aside."""
-        raise NotImplementedError
 
     def problem(self, value: object) -> str:
         """The usual and the allowed values, for messages; empty if `value` is allowed."""

@@ -124,7 +124,7 @@ def _kind(char: str) -> str:
 
 
 def _is_latin(char: str) -> bool:
-    """Whether a character of a word is no letter of another script and no emoji."""
+    """Whether a character is neither a letter of another script nor an emoji."""
     kind = _kind(char)
     plain = unicodedata.normalize("NFKC", char)[0]  # full-width letters, as T5 reads them
     latin = unicodedata.name(plain, "").startswith(("LATIN", "MODIFIER"))

@@ -218,7 +218,7 @@ def _read_header(file: Path) -> Weights:
 
     tensors = {}
     with safe_open(file, framework="numpy") as weights:
-        for name in weights.keys():  # noqa: SIM118 - the reader is no mapping
+        for name in weights.keys():  # noqa: SIM118 - the reader is not a mapping
             tensor = weights.get_slice(name)
             tensors[name] = StoredTensor(name, tensor.get_dtype(), tuple(tensor.get_shape()), file)
         return Weights(tensors, dict(weights.metadata() or {}))

@@ -31,7 +31,7 @@ _MAX_SHOWN = 70
 
 
 _MAGIC = re.compile(r"\s*(%%\s*\w|!?%+\s*cogvideo)", re.I)
-"""The beginning of a line of the body that is no prompt."""
+"""The beginning of a line of the body that is not part of a prompt."""
 
 
 _FLAG = r"--[A-Za-z][\w-]*(?:(?:=|\s+)(?:\"[^\"]*\"|'[^']*'|(?!--)\S+))?"

@@ -127,7 +127,7 @@ class Transformer:
                 raise _answer(f"{name} is a magic, which begins with %.", rest, below)
 
     def _check_verb(self, lines: list[str], rest: str, below: str) -> None:
-        """Refuse ``%cogvideo`` with a prompt below it, which is no Python."""
+        """Refuse ``%cogvideo`` with a prompt below it, which is not Python."""
         verb = (*rest.split(), "")[0]
         is_line = not verb or verb in VERBS or verb in HELP_WORDS
         if (is_line and not _is_prose(below)) or self._is_python(lines):

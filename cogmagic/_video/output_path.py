@@ -28,7 +28,7 @@ def check_working_directory() -> None:
         Path.cwd()
     except OSError:
         raise OutputError(
-            "The working directory no longer exists: it was removed, perhaps to be created anew."
+            "The working directory no longer exists, even if a new folder has its path."
             " Type %cd FOLDER with a folder that exists (os.chdir in Python)."
         ) from None
 
