@@ -177,7 +177,7 @@ def which_gpu(*, ram: float | None = None, **options: Any) -> str:
 
 
 def _cards_that_can(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> str:
-    """One line a card that can do it, the slowest first, with its tier and its time.
+    """One line a card that can do it, the slowest first, with its tier and its time if known.
 
     Args:
         plan_for: the plan on the card of that name; may raise what `plan` raises.
@@ -194,15 +194,15 @@ def _cards_that_can(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> 
             narrow += "cannot compute in bfloat16" in str(error)
             continue
         if plan.fits:
-            able.append((plan.seconds or 0.0, name, plan))
+            able.append((name, plan))
         else:
             left_out += 1
-    able.sort(key=lambda row: -row[0])
+    able.sort(key=lambda row: -(row[1].seconds or 0.0))
     form = "{:<26} {:<12} {:>10} {:>8} {:>8}"
     lines = [form.format("card", "tier", "VRAM", "s/step", "total")]
-    for total, name, plan in able:
-        step = seconds(plan.step_seconds)
-        lines.append(form.format(name, plan.tier, gib(plan.peak_vram), step, seconds(total)))
+    for name, plan in able:
+        step, total = seconds(plan.step_seconds), seconds(plan.seconds)
+        lines.append(form.format(name, plan.tier, gib(plan.peak_vram), step, total))
     if left_out:
         why = f", {narrow} of them for lack of bfloat16: try --dtype float32" if narrow else ""
         lines.append(f"{left_out} of {len(cards)} known cards cannot do it{why}.")

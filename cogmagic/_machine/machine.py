@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cogmagic._machine.card_names import card_for
 from cogmagic._machine.described import apple_ram, described_gpus, described_ram
 from cogmagic._machine.experience import card_rates, read_experience, software
 from cogmagic._machine.gpu import Gpu, selected
@@ -13,7 +14,8 @@ from cogmagic._machine.hardware import DeviceType, read_hardware
 from cogmagic._machine.history import PastRun
 from cogmagic._machine.metal import apple_gpu
 from cogmagic._machine.ram import Ram
-from cogmagic._machine.rates import Rates, datasheet_rates
+from cogmagic._machine.rates import Rates, datasheet_rates, float32_rates
+from cogmagic._models.catalog import Dtype
 
 __all__ = ["Machine"]
 
@@ -34,7 +36,7 @@ class Machine:
     disk: int | None = None
     """Bytes free on the disk of the hub's cache; None where nothing is to be downloaded."""
     rates: Rates | None = None
-    """Speed of the roomiest GPU; None where nothing is known of it."""
+    """Speed of the roomiest GPU in 16 bits; None where nothing is known of it."""
     past: tuple[PastRun, ...] = ()
     """Runs recorded on this machine, the oldest first."""
     cache_folder: Path | None = None
@@ -69,6 +71,19 @@ class Machine:
         return max(
             self.gpus, key=lambda g: ((g.room or 0) + bonus[g.index], -g.index), default=None
         )
+
+    def rates_in(self, dtype: Dtype) -> Rates | None:
+        """Rates of the GPU that a run on one GPU uses; None where unknown, and without CUDA.
+
+        A probe measures 16 bits alone, so float32 has the rate of the card's datasheet.
+        """
+        gpu = self.roomiest
+        if gpu is None or self.device != "cuda":
+            return None
+        if dtype != "float32":
+            return self.rates
+        card = card_for(gpu.name, gpu.total)
+        return float32_rates(card) if card else None
 
     @classmethod
     def of(

@@ -86,7 +86,7 @@ class Rates:
     """Operations and bytes per second of a device and its host."""
 
     compute: float
-    """Floating-point operations a second while denoising, in 16 bits."""
+    """Floating-point operations a second while denoising."""
     decode: float
     """The same in the VAE decoder."""
     pageable: float = _PAGEABLE
@@ -103,8 +103,6 @@ class Rates:
     """Bytes a second of device memory that the driver maps and unmaps."""
     probes: int = 0
     """Number of probes that they are the median of."""
-    float32: bool = False
-    """Whether `compute` and `decode` are in float32 rather than 16 bits."""
 
 
 _AMOUNTS = ("compute", "decode", "pageable", "locked", "disk", "tensor", "mapping")
@@ -124,11 +122,15 @@ def datasheet_rates(card: Card) -> Rates:
 
 
 def float32_rates(card: Card) -> Rates | None:
-    """Rates in float32 expected by the datasheet; None where it is unknown (Ampere and newer)."""
+    """Rates in float32 expected by the datasheet; None where it is unknown (Ampere and newer).
+
+    Their source differs from that of 16 bits, so that past runs in one correct no times of the
+    other.
+    """
     if card.tflops_32 is None:
         return None
     rates = datasheet_rates(replace(card, tflops_16=card.tflops_32))
-    return replace(rates, float32=True)
+    return replace(rates, source=f"the float32 rate of {card.name}'s datasheet alone: not measured")
 
 
 def disturbed(measured: Rates, expected: Rates | None) -> bool:
@@ -153,7 +155,7 @@ def probed_rates(gpu: Gpu, folder: Path, software: str = "") -> Rates | None:
     if not probes:
         return None
     medians = {name: median(p[name] for p in probes) for name in _AMOUNTS}
-    return Rates(**medians, source="probe", probes=len(probes), float32=False)
+    return Rates(**medians, source="probe", probes=len(probes))
 
 
 def delete_probes(folder: Path) -> None:

@@ -82,9 +82,6 @@ def _workload(
         plain = text_encoder_bytes(request, "bfloat16", folder)
         extra = 2 * (files.text_encoder.weights - plain)
     stored, gpu = savings.shrunk(files), machine.roomiest
-    # The speed of GPUs in float32 is not in the table of cards, but of old ones it is estimated.
-    rates = machine.rates if machine.device == "cuda" else None
-    known = rates is not None and rates.float32 == (dtype == "float32")
     return Workload(
         request=request,
         dtype=dtype,
@@ -92,7 +89,7 @@ def _workload(
         stored=stored,
         active=without_text(stored) if available.prompts_cached else stored,
         overhead=workspace(gpu.capability if gpu else None),
-        rates=rates if known else None,
+        rates=machine.rates_in(dtype),
         ram=machine.ram.for_me,
         addresses=machine.ram.addresses,
         float32_extra=extra,
@@ -196,8 +193,10 @@ def _corrections(request: Request, machine: Machine, dtype: Dtype) -> Callable[[
         versions=f"{PREDICTIONS}, {machine.versions}",
         driver=machine.driver,
     )
-    rates = machine.rates.source if machine.rates else ""
-    speed = speed_correction(machine.past, replace(situation, rates=rates)).factor
+    rates = machine.rates_in(dtype)
+    speed = speed_correction(
+        machine.past, replace(situation, rates=rates.source if rates else "")
+    ).factor
 
     def of(tier: Tier) -> _Correct:
         memory = memory_correction(machine.past, replace(situation, tier=tier.name)).factor

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cogmagic._errors import RequestError
-from cogmagic._machine.card_names import card_for
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.rates import float32_rates
 from cogmagic._models.catalog import Dtype, catalogued
 from cogmagic._models.request import Request
-from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for
 from cogmagic._planning.memory_options import NOTHING_HERE, MemoryOptions
+from cogmagic._planning.rule_of_thumb import named_tier
 from cogmagic._units import seconds
 
 __all__ = ["advice_if_not_finite", "dtype_for", "overflow_risk"]
@@ -92,24 +88,16 @@ def dtype_for(request: Request, machine: Machine, options: MemoryOptions | None 
 def _float32(request: Request, machine: Machine, options: MemoryOptions | None) -> str:
     """``--dtype float32 (fits: model offload, about 2 h), `` where that fits, or nothing.
 
-    The tier is that of a plan in float32, which knows no speed. Only for models of the catalogue:
-    others may have to be traced, which takes seconds.
+    The tier and the time are those of the plan in float32. Only for models of the catalogue: others
+    may have to be traced, which takes seconds.
     """
     if options is None or catalogued(request.model.source) is None:
         return ""
-
     machine = machine.limited_to(options.vram_limit)
-
-    def fitting(machine: Machine) -> tuple[Candidate, ...]:
-        candidates = candidates_for(request, machine, "float32", options, NOTHING_HERE)
-        return tuple(c for c in candidates if c.fits and options.forced in (None, c.placement))
-
-    fits = fitting(machine)
-    if not fits:
+    tier = named_tier(options, machine)
+    candidates = candidates_for(request, machine, "float32", options, NOTHING_HERE)
+    best = next((c for c in candidates if c.fits and tier in (None, c.placement)), None)
+    if best is None:
         return ""
-    tier, gpu = fits[0].placement, machine.roomiest
-    card = card_for(gpu.name, gpu.total) if gpu else None
-    timed = replace(machine, rates=float32_rates(card)) if card else machine
-    time = next((c.seconds for c in fitting(timed) if c.placement is tier), None)
-    about = f", about {seconds(time)}" if time else ""
-    return f"--dtype float32 (fits: {tier.title}{about}), "
+    about = f", about {seconds(best.seconds)}" if best.seconds is not None else ""
+    return f"--dtype float32 (fits: {best.placement.title}{about}), "

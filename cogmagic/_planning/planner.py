@@ -16,7 +16,7 @@ from cogmagic._planning.checks import check_options, check_savings
 from cogmagic._planning.dtype import dtype_for, overflow_risk
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._planning.plan import Plan
-from cogmagic._planning.rule_of_thumb import rule_of_thumb
+from cogmagic._planning.rule_of_thumb import named_tier, rule_of_thumb
 from cogmagic._planning.suggestions import changes_for
 from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib
@@ -45,7 +45,7 @@ def plan(
     where, machine = _where(machine, options.vram_limit), machine.limited_to(options.vram_limit)
     check_options(options, machine)
     rule, rule_reason = rule_of_thumb(machine)
-    named = options.forced or (TIERS[rule] if options.policy == "rule" else None)
+    named = named_tier(options, machine)
     check_savings(options, named, machine)
     dtype = dtype_for(request, machine, options)
     risks = overflow_risk(request, dtype), *card_warnings(machine, dtype)
@@ -136,11 +136,12 @@ def _fastest(candidates: tuple[Candidate, ...], machine: Machine) -> tuple[str, 
 def _source_of_times(machine: Machine, dtype: Dtype) -> str:
     if machine.device != "cuda":
         return ""
-    if dtype == "float32":
-        return "unknown: the table of GPUs has no speed for float32"
-    if machine.rates is None:
+    rates = machine.rates_in(dtype)
+    if rates is None and dtype == "float32":
+        return "unknown: the table of GPUs has float32 speeds of NVIDIA's before Ampere only"
+    if rates is None:
         return "unknown: this GPU is in no table, and has not been probed yet"
-    source = machine.rates.source
+    source = rates.source
     origin = "a probe of this GPU" if source == "probe" else source
     return f"from {origin}" + (", and past runs" if machine.past else "")
 

@@ -1,13 +1,16 @@
-"""The published rule of thumb, as it stands."""
+"""The published rule of thumb, as it stands, and the tier that the options name with it."""
 
 from __future__ import annotations
 
 import math
 
 from cogmagic._machine.machine import Machine
+from cogmagic._planning.memory_options import MemoryOptions
+from cogmagic._tiers.base import Tier
+from cogmagic._tiers.registry import TIERS
 from cogmagic._units import GIB
 
-__all__ = ["rule_of_thumb"]
+__all__ = ["named_tier", "rule_of_thumb"]
 
 
 def rule_of_thumb(machine: Machine) -> tuple[str, str]:
@@ -33,3 +36,10 @@ def rule_of_thumb(machine: Machine) -> tuple[str, str]:
     if free <= 24:
         return "model", f"{amount}: 16 to 24"
     return "none", f"{amount}: over 24"
+
+
+def named_tier(options: MemoryOptions, machine: Machine) -> Tier | None:
+    """The tier that was asked for, by name or by the rule; None where the planner chooses."""
+    if options.forced is None and options.policy == "rule":
+        return TIERS[rule_of_thumb(machine)[0]]
+    return options.forced

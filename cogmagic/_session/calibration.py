@@ -72,6 +72,7 @@ def record_run(machine: Machine, plan: Plan, report: Report | None) -> None:
     the plan was predicted to fit.
     """
     gpu, candidate, r = machine.roomiest, plan.chosen, plan.request
+    rates = machine.rates_in(plan.dtype)
     if machine.device != "cuda" or gpu is None or candidate is None:
         return
     if report is None and (candidate.missing_vram or plan.placement.several_gpus):
@@ -85,7 +86,7 @@ def record_run(machine: Machine, plan: Plan, report: Report | None) -> None:
             when=time.time(),
             card=gpu.name,
             driver=machine.driver,
-            rates=machine.rates.source if machine.rates else "",
+            rates=rates.source if rates else "",
             versions=f"{PREDICTIONS}, {machine.versions}",
             model=r.model.name,
             size=r.size,

@@ -49,6 +49,11 @@ def test_plan_prints_json_and_lists_the_cards_that_fit(shell: Any, capsys: Any) 
     assert "bfloat16" not in listed  # 2b is made for float16
     shell.run("%cogvideo plan --model 5b --which-gpu")
     assert "of them for lack of bfloat16: try --dtype float32." in capsys.readouterr().out
+    shell.run("%cogvideo plan --model 5b --which-gpu --dtype float32")
+    times = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:-2]]
+    assert "n/a" in times
+    assert not any(t == "n/a" for t in times[: times.index("n/a")])
+    assert set(times[times.index("n/a") :]) == {"n/a"}  # never 0 s
     shell.run("%cogvideo history")
     assert "No runs yet" in capsys.readouterr().out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ import cogmagic
 from cogmagic import Machine, RequestError
 from cogmagic._planning.dtype import advice_if_not_finite
 from cogmagic._planning.memory_options import MemoryOptions
+from cogmagic._units import seconds
 from tests.helpers.plans import five, plan
 
 
@@ -37,16 +39,41 @@ def test_bfloat16_is_refused_on_a_gpu_without_it() -> None:
 
 @pytest.mark.parametrize(
     ("card", "ram"),
-    [("T4", None), ("T4", 32), ("RTX 2060", None), ("V100 32GB", 64), ("P40", 64), ("2x T4", 48)],
+    [
+        ("T4", None), ("T4", 32), ("RTX 2060", None), ("RTX 2080 Ti 22GB", 64), ("V100 32GB", 64),
+        ("P100", 64), ("P40", 64), ("GTX 1660", 64), ("Quadro RTX 8000", 64), ("2x T4", 48),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "options", [{}, {"policy": "rule"}, {"tier": "sequential"}, {"fp8": True, "vram_limit": 8}]
 )
-def test_float32_is_offered_where_it_fits(card: str, ram: float | None) -> None:
+def test_float32_is_offered_where_it_fits_with_the_seconds_of_its_plan(
+    card: str, ram: float | None, options: dict[str, Any]
+) -> None:
     machine = Machine.of(card, ram=ram)
-    wide = cogmagic.plan(model="5b", machine=machine, dtype="float32")
+    wide = cogmagic.plan(model="5b", machine=machine, dtype="float32", **options)
     with pytest.raises(RequestError) as refusal:
-        cogmagic.plan(model="5b", machine=machine)
+        cogmagic.plan(model="5b", machine=machine, **options)
     assert ("--dtype float32" in str(refusal.value)) is wide.fits
     if wide.fits:
-        assert f"--dtype float32 (fits: {wide.placement.title}, about " in str(refusal.value)
+        offered = f"(fits: {wide.placement.title}, about {seconds(wide.seconds)})"
+        assert f"--dtype float32 {offered}" in str(refusal.value)
+
+
+def test_float32_has_the_rate_of_the_datasheet_beside_a_probe_in_16_bits() -> None:
+    machine = Machine.of("T4")
+    assert machine.rates is not None
+    probe = replace(machine.rates, compute=machine.rates.compute / 3, source="probe")
+    probed = replace(machine, rates=probe)
+    wide, narrow = five(dtype="float32"), five(dtype="float16")
+    assert plan(narrow, probed).step_seconds != plan(narrow, machine).step_seconds
+    assert plan(wide, probed).candidates == plan(wide, machine).candidates
+    assert plan(wide, probed).times == (
+        "from the float32 rate of T4's datasheet alone: not measured"
+    )
+    # Plain float32 is an eighth of the tensor cores' rate; here both compute everything.
+    ratio = (plan(wide, machine).step_seconds or 0) / (plan(narrow, machine).step_seconds or 1)
+    assert ratio == pytest.approx(8, rel=0.1)
 
 
 def test_float32_is_offered_within_the_options() -> None:

@@ -86,6 +86,26 @@ def test_run_is_recorded_with_its_software_and_without_other_tensors(
     assert plan(five(), replace(machine, past=(row,))).peak_allocated != before.peak_allocated
 
 
+def test_run_in_float32_corrects_the_seconds_of_float32_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cogmagic._machine.history import History
+    from cogmagic._session.calibration import record_run
+    from cogmagic._video.report import Report
+
+    monkeypatch.setenv("COGMAGIC_CACHE", str(tmp_path))
+    machine = Machine.of("T4")
+    wide, narrow = (plan(five(dtype=dtype), machine) for dtype in ("float32", "float16"))
+    report = Report(
+        tier=wide.tier, reason="", device="", dtype="float32", step_seconds=2 * wide.step_seconds
+    )
+    for _ in range(3):
+        record_run(machine, wide, report)
+    learned = replace(machine, past=History().read())
+    assert plan(wide.request, learned).step_seconds > 1.5 * wide.step_seconds
+    assert plan(narrow.request, learned).step_seconds == narrow.step_seconds
+
+
 def test_out_of_memory_is_evidence_if_the_plan_was_predicted_to_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
