@@ -27,8 +27,9 @@ def load(ipython: Any) -> None:
         match = matcher()
         completer.custom_matchers.append(match)
     transformer = Transformer(ipython)
-    ipython.input_transformers_cleanup.append(transformer)
-    setattr(ipython, _ATTRIBUTE, (magics, match, transformer))
+    transformers = (transformer.at_once, transformer)
+    ipython.input_transformers_cleanup.extend(transformers)
+    setattr(ipython, _ATTRIBUTE, (magics, match, transformers))
 
 
 def unload(ipython: Any) -> None:
@@ -38,10 +39,11 @@ def unload(ipython: Any) -> None:
     if "cogmagic._session.session" in sys.modules:
         # First, because it may refuse; then nothing has been undone.
         sys.modules["cogmagic._session.session"].session().stop()
-    magics, match, transformer = getattr(ipython, _ATTRIBUTE)
+    magics, match, transformers = getattr(ipython, _ATTRIBUTE)
     delattr(ipython, _ATTRIBUTE)
-    if transformer in ipython.input_transformers_cleanup:
-        ipython.input_transformers_cleanup.remove(transformer)
+    for transformer in transformers:
+        if transformer in ipython.input_transformers_cleanup:
+            ipython.input_transformers_cleanup.remove(transformer)
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("cogvideo", None)
     ipython.magics_manager.registry.pop(type(magics).__name__, None)

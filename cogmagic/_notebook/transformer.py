@@ -81,6 +81,18 @@ class Transformer:
             return [f'raise __import__("cogmagic").RequestError({str(error)!r})\n']
         return lines
 
+    def at_once(self, lines: list[str]) -> list[str]:
+        """The error for a misspelt cell magic as soon as its first line is typed.
+
+        A terminal asks a transformer without side effects whether a cell is complete, and would
+        wait for two empty lines below the first line.
+        """
+        if lines and _CELL_MAGIC.match(lines[0]):
+            answer = self(lines)
+            if answer[0].startswith("raise "):
+                return answer
+        return lines
+
     def _of_cell_magic(self, lines: list[str]) -> list[str]:
         """A cell of ``%%cogvideo`` as IPython passes it on, even without a body."""
         match = _LINE.match(lines[0])

@@ -136,5 +136,8 @@ def test_terminal_ipython_shows_progress_facts_video_and_plan(toy: Path, cwd: Pa
     )
     terminal.expect(r"In \[4\]: ")
     assert re.search(r"Out\[3\]: \r\n  tier +VRAM +RAM +s/step +total +fits\r\n", terminal.before)
+    terminal.sendline("%%CogVideo")  # answered before the prompt is typed
+    terminal.expect(r"RequestError: Unknown magic %%CogVideo. Type %%cogvideo, and on the line")
+    terminal.expect(r"In \[5\]: ")
     terminal.sendline("exit")
     terminal.expect(pexpect.EOF)

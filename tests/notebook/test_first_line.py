@@ -172,6 +172,22 @@ def test_cell_being_typed_is_incomplete(shell: Any) -> None:
     assert manager.check_complete("%%cogvideo --seed 7")[0] == "incomplete"
     assert manager.check_complete(f"%%cogvideo\n{PROMPT}\n\n")[0] == "complete"
     assert manager.check_complete("%cogvideo status")[0] == "complete"
+    assert manager.check_complete("%%time")[0] == "incomplete"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "%%CogVideo", "%%COGVIDEO --seed 7", "%%cogvideos", "%%cogvideox", "%%cogmagic",
+        "%%cog-video", "%% cogvideo", "％％cogvideo", "%%cogvideo: a fox", "%%cogvideo--seed 7",
+        " %%CogVideo",
+    ],
+)  # fmt: skip
+def test_misspelt_cell_magic_is_answered_when_its_line_is_typed(shell: Any, line: str) -> None:
+    manager = shell.input_transformer_manager
+    assert manager.check_complete(line)[0] == "complete"
+    with pytest.raises(RequestError, match=r"Unknown magic .* Type %%cogvideo"):
+        shell.run(line)
 
 
 @pytest.mark.parametrize(
