@@ -16,8 +16,11 @@ __all__ = ["CellDisplay", "Display", "TerminalDisplay", "in_notebook"]
 class Display(Protocol):
     """One line of text that changes."""
 
-    def show(self, text: str, share: float | None = None) -> None:
-        """Replace the text; `share` is the part of the phase that is done, if it is known."""
+    def show(self, text: str, share: float | None = None, warning: str = "") -> None:
+        """Replace the text, which ends with the warning if any.
+
+        `share` is the part of the phase that is done, if it is known.
+        """
 
     def end(self, text: str, *, failed: bool = False) -> None:
         """Replace the text for good."""
@@ -29,9 +32,9 @@ class CellDisplay:
     def __init__(self) -> None:
         self._handle: Any = None
 
-    def show(self, text: str, share: float | None = None) -> None:
+    def show(self, text: str, share: float | None = None, warning: str = "") -> None:
         """Replace the text; the share is not drawn."""
-        del share
+        del share, warning
         self._update(volatile_bundle(text))
 
     def end(self, text: str, *, failed: bool = False) -> None:
@@ -49,7 +52,7 @@ class CellDisplay:
 
 
 class TerminalDisplay:
-    """A progress bar on stderr; where stderr is not a terminal, only the facts."""
+    """A progress bar on stderr, below any warning; where stderr is no terminal, only the facts."""
 
     def __init__(self) -> None:
         from tqdm import tqdm
@@ -65,11 +68,15 @@ class TerminalDisplay:
             dynamic_ncols=True,
             leave=False,
         )
+        self._warning = ""
 
-    def show(self, text: str, share: float | None = None) -> None:
-        """Replace the text, and draw the share as a bar."""
+    def show(self, text: str, share: float | None = None, warning: str = "") -> None:
+        """Replace the text, and draw the share as a bar; a new warning is printed above it."""
+        if warning not in ("", self._warning) and not self._bar.disable:
+            self._warning = warning
+            self._bar.write(f"warning: {warning}", file=self._bar.fp)
         self._bar.total, self._bar.n = (None, 0) if share is None else (1, share)
-        self._bar.set_description_str(text)
+        self._bar.set_description_str(self._without_warning(text))
 
     def end(self, text: str, *, failed: bool = False) -> None:
         """Remove the bar, and print the text; a failure only where there was a bar."""
@@ -78,7 +85,11 @@ class TerminalDisplay:
         if failed and not animated:  # the error says what failed
             return
         with suppress(OSError, ValueError):  # a closed stderr must not cost the video
-            print(text, file=sys.stderr or StringIO())
+            print(self._without_warning(text), file=sys.stderr or StringIO())
+
+    def _without_warning(self, text: str) -> str:
+        """The text without a warning that has been printed."""
+        return text.removesuffix(f" · {self._warning}") if self._warning else text
 
 
 def in_notebook() -> bool:

@@ -93,7 +93,8 @@ class LiveLine:
         p = self._progress
         with self._lock:
             self._shown_at = time.monotonic()
-            self._display.show(self._text(), p.done / p.total if p and p.total else None)
+            share = p.done / p.total if p and p.total else None
+            self._display.show(self._text(), share, p.warning if p else "")
 
 
 def describe(progress: Progress, seconds: float) -> str:

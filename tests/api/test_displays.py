@@ -33,12 +33,14 @@ class Closed(io.StringIO):
         raise BrokenPipeError(32, "Broken pipe")
 
 
+UNKNOWN = "a photorealistic cat playing piano"
+"""A prompt of which the model knows one word."""
 FACTS = r"tier none \(no GPU: nothing is offloaded\) · .* · seed 7 · fox\.mp4\n"
 
 
 def make(toy: Path, **options: Any) -> cogmagic.Video:
-    given = QUICK | {"save": "fox.mp4", "seed": 7, "overwrite": True} | options
-    return cogmagic.generate(PROMPT, model=str(toy), **given)
+    given = QUICK | {"save": "fox.mp4", "seed": 7, "overwrite": True, "prompt": PROMPT} | options
+    return cogmagic.generate(model=str(toy), **given)
 
 
 def test_script_in_a_terminal_shows_progress_and_then_the_facts(
@@ -54,6 +56,21 @@ def test_script_in_a_terminal_shows_progress_and_then_the_facts(
     assert "█" in sys.stderr.getvalue()
     assert re.fullmatch(FACTS, facts)
     assert capsys.readouterr().out == ""
+
+
+def test_terminal_prints_the_warning_once_on_its_own_line(
+    toy: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", terminal := Terminal())
+        video = make(toy, prompt=UNKNOWN)
+    shown = terminal.getvalue()
+    assert f"\rwarning: {video.report.warning}\n" in shown
+    assert shown.count("does not know") == 1
+    assert shown.endswith(" · seed 7 · fox.mp4\n")
+    assert video.facts_line().endswith(f" · {video.report.warning}")
+    make(toy, prompt=UNKNOWN)  # not a terminal: the facts line has it
+    assert capsys.readouterr().err.endswith(f" · fox.mp4 · {video.report.warning}\n")
 
 
 def test_terminal_line_ends_with_the_phase_that_failed(
@@ -131,13 +148,19 @@ def test_terminal_ipython_shows_progress_facts_video_and_plan(toy: Path, cwd: Pa
     (name,) = {path.name for path in cwd.glob("*.mp4")}
     assert f"seed 7 · {name}\r\n" in shown
     assert f"[cogmagic] Video('{name}', 9 frames of 48×32 at 8 fps" in shown
+    terminal.sendline(f"%%cogvideo --model '{toy}' --size 48x32 --frames 9 --steps 5 --seed 7")
+    terminal.sendline(f"{UNKNOWN}\n\n")
+    terminal.expect(r"In \[4\]: ")
+    warnings = re.findall(r"\rwarning: t2v does not know 4 of 5 words .*?\r\n", terminal.before)
+    assert len(warnings) == terminal.before.count("does not know") == 1
+    assert terminal.before.index("warning: ") < terminal.before.index("denoise · 5/5")
     terminal.sendline(
         "import cogmagic; cogmagic.plan(model='5b', machine=cogmagic.Machine.of('RTX 3060'))"
     )
-    terminal.expect(r"In \[4\]: ")
-    assert re.search(r"Out\[3\]: \r\n  tier +VRAM +RAM +s/step +total +fits\r\n", terminal.before)
+    terminal.expect(r"In \[5\]: ")
+    assert re.search(r"Out\[4\]: \r\n  tier +VRAM +RAM +s/step +total +fits\r\n", terminal.before)
     terminal.sendline("%%CogVideo")  # answered before the prompt is typed
     terminal.expect(r"RequestError: Unknown magic %%CogVideo. Type %%cogvideo, and on the line")
-    terminal.expect(r"In \[5\]: ")
+    terminal.expect(r"In \[6\]: ")
     terminal.sendline("exit")
     terminal.expect(pexpect.EOF)
