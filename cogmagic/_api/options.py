@@ -34,6 +34,8 @@ class Option:
     suggestions: tuple[str, ...] = ()
     """Offered by completion, but not the only values."""
     aliases: tuple[str, ...] = ()
+    multiple: bool = False
+    """Whether it may be given several times; its value is then a list."""
     spaces: bool = False
     """Whether a value often contains spaces, so that it must be quoted."""
     plans: bool = True
@@ -96,6 +98,15 @@ _OPTIONS: tuple[Option, ...] = (
         "first frame, for image-to-video: a path or a variable",
         _MODEL,
         "NAME-or-PATH",
+        spaces=True,
+    ),
+    Option(
+        "lora",
+        "LoRA adapter: a .safetensors file, its folder, or owner/name on the hub, with its weight"
+        " after @; may be repeated",
+        _MODEL,
+        "PATH-or-REPO[@WEIGHT]",
+        multiple=True,
         spaces=True,
     ),
     Option("truncate", "cut a prompt that is longer than the model reads", _MODEL),

@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
                     section.add_argument(
                         *o.flags,
                         dest=o.dest,
-                        action=_Once,
+                        action=_Several if o.multiple else _Once,
                         metavar=o.metavar,
                         type=o.kind,
                         help=_with_choices(o),
@@ -126,6 +126,22 @@ class _Once(argparse.Action):
             parser.error(f"argument {option_string}: expected one argument")
         namespace._seen = seen | {self.dest}
         setattr(namespace, self.dest, self.const if self.nargs == 0 else values)
+
+
+class _Several(argparse.Action):
+    """Collects the values of an option that may be given several times."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if values == []:  # as in `_Once`
+            parser.error(f"argument {option_string}: expected one argument")
+        namespace._seen = getattr(namespace, "_seen", set()) | {self.dest}
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), values])
 
 
 def split_line(line: str) -> list[str]:

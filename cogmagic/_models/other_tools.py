@@ -6,9 +6,10 @@ video nodes, the arguments of diffusers' pipelines, and ``inference/cli_demo.py`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-__all__ = ["known_elsewhere"]
+__all__ = ["known_elsewhere", "lora_in_prompt"]
 
 
 _SAME = {
@@ -32,6 +33,7 @@ _SAME = {
     "vram-limit": "vram max-vram vram-budget max-memory memory-limit gpu-memory reserve-vram",
     "gpus": "gpu-id device-id cuda-device devices",
     "fp8": "quantize quantization quant load-in-8bit int8 fp8-e4m3fn fp8-e4m3fn-fast",
+    "lora": "loras lora-path lora-name lora-file lora-model lora-model-path lora-weights lora-dir",
     "truncate": "max-sequence-length",
 }
 """cogmagic's options, each with other tools' words for it."""
@@ -61,7 +63,8 @@ _ADVICE = {
     " with seconds × fps + 1, so 6 s at 8 fps are --frames 49.",
     "num-videos num-videos-per-prompt batch batch-size batch-count n-iter num-samples n seeds"
     " num-images": "A cell makes one video. For several, call cogmagic.generate in a loop.",
-    "lora loras lora-path lora-scale lora-weight lora-name": "cogmagic runs no LoRA adapters yet.",
+    "lora-scale lora-weight lora-strength strength-model adapter-weights": "The weight of a LoRA"
+    " follows its path: --lora style.safetensors@0.8.",
     "video init-video input-video strength denoise denoising-strength video-path": "cogmagic makes"
     " videos from text or from a first frame (--image), not from a clip.",
     "controlnet control control-image": "cogmagic does not run ControlNets.",
@@ -107,3 +110,21 @@ def known_elsewhere(word: str, typed: Callable[[str], str] = "--{}".format) -> s
         if key in words.split():
             return f" Here it is {option}."
     return next((f" {advice}" for words, advice in _ADVICE.items() if key in words.split()), "")
+
+
+_TAG = re.compile(r"<\s*(?:lora|lyco|lycoris)\s*:\s*([^:<>]+?)\s*(?::\s*([^:<>]*?)\s*)*>", re.I)
+"""A1111's LoRA in a prompt: ``<lora:name:0.8>``."""
+
+
+def lora_in_prompt(text: str) -> str:
+    """What to type in place of A1111's LoRAs in a prompt; '' where it has none."""
+    tags = list(_TAG.finditer(text))
+    if not tags:
+        return ""
+    typed = " ".join(_as_option(tag[1], tag[2]) for tag in tags)
+    return f"{tags[0][0]} is the LoRA of another tool. Delete it from the prompt, and type {typed}"
+
+
+def _as_option(name: str, weight: str | None) -> str:
+    value = f"{name}@{weight}" if weight else name
+    return f'--lora "{value}"' if " " in value else f"--lora {value}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models import rules
+from cogmagic._models.adapters.adapter import Adapter, as_adapters
 from cogmagic._models.aliases import ALIASES, full_names
 from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
 from cogmagic._models.family import latent_frames
@@ -42,6 +43,8 @@ class Request:
     inputs: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The model's inputs beside the text (`INPUTS`), by name, as the pipeline takes them."""
     truncate: bool = False
+    loras: tuple[Adapter, ...] = ()
+    """LoRA adapters, which are added to the transformer in this order."""
 
     @classmethod
     def of(
@@ -61,14 +64,18 @@ class Request:
         dtype: str | None = None,
         image: Any = None,
         truncate: bool = False,
+        lora: Any = None,
         **others: Any,
     ) -> Request:
         """Check the options against a model (or its name) and fill in the model's defaults.
 
         Takes the aliases ``steps``, ``frames`` and ``size`` (``"720x480"`` or ``(720, 480)``), too.
+        `lora` is one adapter or a list of them, each ``"PATH-or-REPO[/FILE][@WEIGHT]"``, a path, a
+        pair of a path and a weight, or an `Adapter`.
 
         Raises:
             RequestError: with the nearest legal value, when the model cannot do it.
+            CheckpointError: for a LoRA that is missing, damaged or of another kind.
         """
         prompt = rules.text("prompt", prompt, required=True)
         model = model if isinstance(model, Model) else find_model(model)
@@ -90,6 +97,7 @@ class Request:
             dtype=rules.choice("dtype", dtype, DTYPES),
             inputs=rules.inputs(model, o),
             truncate=truncate,
+            loras=as_adapters(lora),
         )
 
     def checked(self) -> Request:
@@ -113,6 +121,7 @@ class Request:
             fps=rules.fps(self.model, self.fps),
             dtype=rules.choice("dtype", self.dtype, DTYPES),
             inputs=rules.inputs(self.model, self.inputs),
+            loras=as_adapters(self.loras),
         )
 
     @property

@@ -14,6 +14,7 @@ from typing import Any
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models.catalog import MODELS, Model
 from cogmagic._models.inputs import ANY_INPUT, INPUTS
+from cogmagic._models.other_tools import lora_in_prompt
 
 __all__ = [
     "choice",
@@ -42,6 +43,8 @@ def text(name: str, value: object, *, required: bool = False) -> str:
             f"The {name} contains an unpaired surrogate (U+{ord(value[surrogate]):X}) at position"
             f" {surrogate}. Delete that character."
         )
+    if elsewhere := lora_in_prompt(value):
+        raise RequestError(elsewhere)
     stripped = value.strip()
     if required and not stripped:
         raise RequestError(

@@ -25,6 +25,7 @@ __all__ = [
     "incomplete",
     "only_variant",
     "plain_copy",
+    "read_header",
     "stored_weights",
     "weight_files",
     "weights_stem",
@@ -181,7 +182,7 @@ def _header(folder: Path, file: Path) -> Weights:
         )
     if reason:
         raise incomplete(folder, f"{name} is cut short or damaged ({nbytes:,} bytes: {reason})")
-    return _read_header(file)
+    return read_header(file)
 
 
 def _missing(folder: Path, file: Path) -> CheckpointError:
@@ -212,7 +213,7 @@ def only_variant(label: str, missing: str, paths: Iterable[str]) -> str:
     )
 
 
-def _read_header(file: Path) -> Weights:
+def read_header(file: Path) -> Weights:
     """The header of an intact file."""
     from safetensors import safe_open
 

@@ -25,11 +25,12 @@ def as_cell(prompt: str, options: dict[str, Any]) -> str:
             continue
         if value is True:
             words.append(f"--{option.name}")
-        else:  # argparse takes a value that begins with a dash for an option
-            separator = "=" if str(value).startswith("-") else " "
-            one_line = " ".join(
-                str(value).splitlines()
-            )  # options stand on the first line of a cell
+            continue
+        for one in value if option.multiple and not isinstance(value, str) else (value,):
+            # Options stand on the first line of a cell, and argparse takes a value that begins
+            # with a dash for an option.
+            one_line = " ".join(str(one).splitlines())
+            separator = "=" if one_line.startswith("-") else " "
             words.append(f"--{option.name}{separator}{_quoted(one_line)}")
     return " ".join(words) + "\n" + prompt
 

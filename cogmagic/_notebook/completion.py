@@ -85,7 +85,7 @@ def _names(before: Sequence[str], options: Sequence[Option]) -> Sequence[str]:
         verb = VERBS.get(before[1])
         if verb and verb.switch and len(before) == 2:
             return (verb.switch,)
-    unused = [o for o in options if not set(o.flags) & set(before)]
+    unused = [o for o in options if o.multiple or not set(o.flags) & set(before)]
     return tuple(f for o in unused for f in o.flags if f.startswith("--"))
 
 

@@ -89,5 +89,6 @@ def metadata(request: Request, report: Report) -> dict[str, Any]:
         "num_inference_steps": r.num_inference_steps,
         "guidance_scale": r.guidance_scale,
         "scheduler": r.scheduler,
+        "loras": [{"name": a.name, "weight": a.weight, "scales": a.scales} for a in r.loras],
         **report.facts(),
     }

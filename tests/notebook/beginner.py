@@ -53,6 +53,7 @@ CELLS = {
         "%%cogvideo --output_path fox.mp4" + FOX,
         "%%cogvideo --num_videos_per_prompt 4" + FOX,
         "%%cogvideo --lora style.safetensors" + FOX,
+        "%%cogvideo\na red fox trots through fresh snow, <lora:style:0.8>",
         "%%cogvideo --fp16" + FOX,
         "%%cogvideo --lowvram" + FOX,
         "%%cogvideo --enable_model_cpu_offload" + FOX,

@@ -1,0 +1,1 @@
+"""LoRA adapters: their files, read by the header, and their layers in diffusers' names."""
