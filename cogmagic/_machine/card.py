@@ -26,6 +26,8 @@ class Card:
     """GB/s (10⁹ bytes) of the device's own memory."""
     unified: bool = False
     """Whether its memory is the host's; `vram` is then all of it."""
+    also: tuple[str, ...] = ()
+    """Other cards that a typed name may mean: of other memory or form."""
 
     @property
     def host_rate(self) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 
 from cogmagic._errors import RequestError
 from cogmagic._machine.cards import CARDS, Card
-from cogmagic._machine.unlisted_cards import shortened, unknown_card
+from cogmagic._machine.unlisted_cards import shortened, unknown_card, unknown_size
 from cogmagic._units import GIB
 
 __all__ = ["card_for", "find_card", "most_memory", "parse_gpus"]
@@ -19,8 +21,8 @@ _MAX_CARDS = 16
 """Most cards in one machine."""
 
 
-NOMINAL_ERROR = 0.1
-"""Largest relative difference between a name's size and the driver's: a "16 GB" T4 has 15 GiB."""
+NOMINAL_ERROR = 0.075
+"""Largest share of a name's size that the driver leaves out: a "16 GB" T4 has 15 GiB."""
 
 
 _MOST_MEMORY = 4
@@ -35,6 +37,10 @@ _FORMS = frozenset({"sxm", "pcie", "nvl", "dgx", "spark", "jetson", "agx", "nx",
 """Form factors and products, which a driver may leave out."""
 
 
+_MODULES = frozenset({"agx", "nx", "nano"})
+"""Those of them that name different products: an AGX Orin is three times as fast as a Nano."""
+
+
 _WORDS = frozenset({"spark", "orin", "thor"})
 """Words that name a card without a number."""
 
@@ -42,6 +48,7 @@ _WORDS = frozenset({"spark", "orin", "thor"})
 _NOISE = _FORMS | {
     "hbm2", "hbm2e", "hbm3", "hbm3e", "with", "design", "workstation", "server", "edition", "oam",
     "gddr5", "gddr5x", "gddr6", "gddr6x", "gddr7", "vram", "desktop", "graphics", "card",
+    "developer", "kit", "module",
 }  # fmt: skip
 """Words of drivers' names that distinguish no cards."""
 
@@ -62,11 +69,13 @@ def find_card(name: str) -> Card:
     """The card of a name in any spelling; a size in the name is the card's, or more.
 
     A card with more memory than its datasheet has (rebuilt, as the RTX 4090 with 48 GB) gets the
-    memory of its name. Of several, the one with the plainest name and then the least memory:
-    ``3080`` is the RTX 3080 with 10 GB, ``H100`` the PCIe card. Drivers' names are recognised, too.
+    memory of its name. Of several that differ in memory or form, the one without a size in its own
+    name, then the one with the least memory: ``RTX 3060`` has 12 GB, ``3080`` 10 GB, ``H100`` is
+    the PCIe card. Unless its whole name was typed, its `also` names the others. Drivers' names are
+    recognised, too.
 
     Raises:
-        RequestError: with the nearest names, or with the card's variants.
+        RequestError: with the nearest names, the card's variants, or the several cards of a name.
     """
     words = _kinds(name)
     has_number = any(c.isdigit() for word in words for c in word)
@@ -80,8 +89,7 @@ def find_card(name: str) -> Card:
     if not plain:
         raise unknown_card(name, [c.name for c in CARDS])
     if plain[0].name.startswith("Quadro") and "quadro" not in name.lower() and len(matches) > 1:
-        choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in matches)
-        raise RequestError(f"{shortened(name)!r} is the number of several cards. Use {choices}.")
+        raise _several(name, matches)
     # "RTX 3080" is a 3080 and not a 3080 Ti, whatever the size: the fewest words more.
     fewest = min(len(_core(c) - words) for c in plain)
     return _of_size(name, [c for c in plain if len(_core(c) - words) == fewest])
@@ -90,20 +98,32 @@ def find_card(name: str) -> Card:
 def _of_size(name: str, variants: Sequence[Card]) -> Card:
     """The variant with the memory in a name, or the one that was rebuilt with more."""
     sizes = _sizes(name)
-    sized = [c for c in variants if all(abs(c.vram / GIB - s) <= NOMINAL_ERROR * s for s in sizes)]
+    sized = [c for c in variants if all(_has(c, size) for size in sizes)]
+    if len({_kinds(c.name) & _MODULES for c in sized}) > 1:
+        raise _several(name, sized)
     if sized:
-        return min(sized, key=lambda c: c.vram)
+        card = min(sized, key=lambda c: (bool(_sizes(c.name)), c.vram))
+        is_whole = _words(card.name) <= _words(name)
+        return replace(card, also=() if is_whole else tuple(c.name for c in sized if c != card))
     largest = max(variants, key=lambda c: c.vram)
     (size, *others) = sizes
     if not others and largest.vram / GIB < size <= most_memory(largest):
         multiples = [c for c in variants if size % round(c.vram / GIB) == 0] or [largest]
         return replace(max(multiples, key=lambda c: c.vram), vram=round(size * GIB))
-    choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in variants)
-    less = f" For less VRAM: --gpu {largest.name!r} --vram {size:g}."
-    raise RequestError(
-        f"Unknown variant {shortened(name)!r}. Known: {choices}."
-        + (less if 0 < size < largest.vram / GIB else "")
-    )
+    related = [c for c in CARDS if _core(c) == _core(largest)]
+    exact = next((c for c in related if _has(c, size)), None)
+    raise unknown_size(name, size, largest, related, exact)
+
+
+def _several(name: str, cards: Sequence[Card]) -> RequestError:
+    choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in cards)
+    return RequestError(f"{shortened(name)!r} is the name of several cards. Use {choices}.")
+
+
+def _has(card: Card, size: float) -> bool:
+    """Whether a card has `size` GiB, which may be rounded down, or include what a driver keeps."""
+    gib = card.vram / GIB
+    return size <= gib < size + 1 or size * (1 - NOMINAL_ERROR) <= gib <= size
 
 
 def most_memory(card: Card) -> int:
@@ -116,8 +136,19 @@ _SHORT = {"mobile": "laptop", "notebook": "laptop", "m": "laptop", "s": "super"}
 """Other words for a chip's."""
 
 
+_SPELLINGS = {
+    r"\bh20 3e\b": "h20 141gb",
+    r"\bgh200 (480|120) ?gb\b": "gh200 96gb",  # the driver names the host's memory
+    r"\borin (nano|nx) super\b": r"orin \1",  # the same module in a mode with higher clocks
+}
+"""Names that drivers and makers give to cards, and those cards' words here."""
+
+
+@lru_cache(4096)
 def _words(name: str) -> frozenset[str]:
     text = re.sub(r"[-_™®]|\((r|tm)\)", " ", name.lower())
+    for spelling, words in _SPELLINGS.items():
+        text = re.sub(spelling, words, text)
     makers = r"(nvidia|geforce|tesla|quadro|generation|gpu|\bamd\b|radeon|instinct)"
     text = re.sub(r"(rtx|gtx|\brx)(?=\d)", r"\1 ", re.sub(makers, " ", text))
     text = re.sub(r"\bmi (?=\d)", "mi", text)
@@ -125,8 +156,8 @@ def _words(name: str) -> frozenset[str]:
     text = re.sub(r"\b(\d+)\s*(?:gib|gb|g)\b", r"\1gb", text)
     text = re.sub(r"\b(\d{4})(ti)?(super|s|d|m|xtx|xt|gre)?\b", r"\1 \2 \3", text)
     text = re.sub(r"\btis\b", "ti super", text)
-    words = frozenset(_SHORT.get(word, word) for word in text.split())
-    return words - {"blackwell"} if "pro" in words else words  # every RTX PRO is one
+    kinds = frozenset(_SHORT.get(word, word) for word in text.split())
+    return kinds - {"blackwell"} if "pro" in kinds else kinds  # every RTX PRO is one
 
 
 def _kinds(name: str) -> frozenset[str]:
@@ -136,7 +167,7 @@ def _kinds(name: str) -> frozenset[str]:
 
 def _sizes(name: str) -> list[float]:
     """The amounts of memory in a name, in GiB."""
-    return [float(w[:-2]) for w in _words(name) if re.fullmatch(r"[0-9]{1,4}gb", w)]
+    return sorted(float(w[:-2]) for w in _words(name) if re.fullmatch(r"[0-9]{1,4}gb", w))
 
 
 def card_for(name: str, total: int | None) -> Card | None:
@@ -170,8 +201,12 @@ def _core(card: Card) -> frozenset[str]:
     return _kinds(card.name) - _FORMS
 
 
-def parse_gpus(text: str) -> tuple[Card, ...]:
+def parse_gpus(text: str, size: float | None = None) -> tuple[Card, ...]:
     """The cards of ``RTX 3060``, ``2x A100 40GB`` or ``RTX 3090 + RTX 3060``.
+
+    Args:
+        text: names and numbers of cards.
+        size: GiB of each: of cards of one name, those of that size are taken.
 
     Raises:
         RequestError: for an unknown card, or a number of cards that is not 1 to 16.
@@ -187,8 +222,16 @@ def parse_gpus(text: str) -> tuple[Card, ...]:
                 f"--gpu {shortened(text)!r} names {len(cards) + count} cards; a machine has"
                 f" 1 to {_MAX_CARDS}."
             )
-        cards += [find_card(name.strip())] * count
+        cards += [_card_with(name.strip(), size)] * count
     return tuple(cards)
+
+
+def _card_with(name: str, size: float | None) -> Card:
+    """The card of a name, with `size` GiB if there is one."""
+    if size is not None:
+        with suppress(RequestError):  # "RTX 5060 Ti" with 16 GiB is the variant of that size
+            return find_card(f"{name} {size:g}GB")
+    return find_card(name)
 
 
 def _counted(part: str) -> tuple[str, str]:

