@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cogmagic._models.request import Request
 
-__all__ = ["Report", "metadata"]
+__all__ = ["Report", "metadata", "request_facts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,23 @@ class Report:
         """All fields as plain values, for a file's metadata."""
         return asdict(self)
 
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Report:
+        """The report with these `facts`, as JSON has them; unknown ones are left out."""
+        names = {f.name for f in fields(cls)}
+        known = {name: value for name, value in facts.items() if name in names}
+        for name in ("peak_allocated", "held_before", "peak_reserved"):
+            known[name] = {int(gpu): n for gpu, n in known.get(name, {}).items()}
+        return cls(**known | {"options": tuple(known.get("options", ()))})
+
 
 def metadata(request: Request, report: Report) -> dict[str, Any]:
     """Metadata of a video's file: enough to make the video again."""
+    return {**request_facts(request), **report.facts()}
+
+
+def request_facts(request: Request) -> dict[str, Any]:
+    """What a request asks for, as plain values; of inputs, none."""
     r = request
     return {
         "prompt": r.prompt,
@@ -90,5 +104,4 @@ def metadata(request: Request, report: Report) -> dict[str, Any]:
         "guidance_scale": r.guidance_scale,
         "scheduler": r.scheduler,
         "loras": [{"name": a.name, "weight": a.weight, "scales": a.scales} for a in r.loras],
-        **report.facts(),
     }

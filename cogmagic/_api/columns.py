@@ -1,0 +1,110 @@
+"""The columns of a batch's table: their names, and the values in their cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cogmagic._api.options import cell_options
+from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._models.other_tools import known_elsewhere
+from cogmagic._models.rules import seed_or_random
+
+__all__ = ["column_name", "plain_value", "seed_list", "text_value"]
+
+
+_WHOLE = ("width", "height", "num_frames", "frames", "num_inference_steps", "steps", "seed", "fps")
+_TEXTS = ("prompt", "negative_prompt", "size", "scheduler", "image")
+_COLUMNS = (*_TEXTS, *_WHOLE, "guidance_scale", "truncate")
+"""The options that may differ from row to row; all others hold for the batch."""
+
+_SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def column_name(column: object) -> str:
+    """The option of a column.
+
+    Raises:
+        RequestError: for a column that is none, or that holds for the batch.
+    """
+    name = str(column).strip().lower().lstrip("-").replace("-", "_").replace(" ", "_")
+    if name in _COLUMNS:
+        return name
+    if not name or name.startswith("unnamed:"):
+        raise RequestError(
+            "A column has no name. If it is the index of a DataFrame, save it with index=False."
+        )
+    option = next((o for o in cell_options() if o.dest == name), None)
+    if option is not None:
+        raise RequestError(
+            f"{name!r} is no column: it holds for the whole batch. Leave it out of the table, and"
+            f" type --{option.name}{f' {option.metavar}' if option.metavar else ''} on the first"
+            " line of the cell."
+        )
+    near = known_elsewhere(name, "{!r}".format) or did_you_mean(name, _COLUMNS)
+    raise RequestError(
+        f"Unknown column {str(column)[:60]!r}.{near} The columns are {', '.join(_COLUMNS)}."
+    )
+
+
+def plain_value(value: Any, name: str = "seed") -> Any:
+    """A value of Python's own type; None for a missing one, as DataFrames have it.
+
+    A DataFrame's column of whole numbers in which one is missing consists of floats.
+    """
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()  # numpy's
+    if isinstance(value, float):
+        if value != value:
+            return None
+        return int(value) if name in _WHOLE and value.is_integer() else value
+    if name == "truncate" and value is not None and not isinstance(value, bool):
+        raise RequestError(f"truncate={value!r:.40} is neither true nor false.")
+    if name == "size" and isinstance(value, list):
+        return tuple(value)
+    return value
+
+
+def text_value(name: str, text: str) -> Any:
+    """The value of a cell of a CSV file."""
+    if name in _TEXTS:
+        return text
+    word = text.strip()
+    if name == "truncate":
+        if word.lower() not in _SWITCH:
+            raise RequestError(f"truncate is {word[:40]!r}, but must be true or false.")
+        return _SWITCH[word.lower()]
+    if name == "guidance_scale":
+        try:
+            return float(word)
+        except ValueError:
+            raise RequestError(f"{name} is {word[:40]!r}, which is not a number.") from None
+    if not re.fullmatch(r"[+-]?\d{1,30}(\.0*)?", word):
+        raise RequestError(f"{name} is {word[:40]!r}, which is not a whole number.")
+    return int(word.partition(".")[0])
+
+
+def seed_list(seeds: object) -> tuple[int, ...]:
+    """The seeds of ``"1,2,3"``, or of whole numbers in any iterable.
+
+    Raises:
+        RequestError: for anything else, and for a seed out of range.
+    """
+    if isinstance(seeds, str):
+        words = [word.strip() for word in seeds.split(",")]
+        wrong = next((word for word in words if not re.fullmatch(r"-?\d{1,30}", word)), None)
+        if wrong is not None:
+            raise RequestError(
+                f"--seeds {seeds[:60]}: {wrong[:40]!r} is not a whole number. Separate seeds by"
+                " commas, without spaces: --seeds 1,2,3"
+            )
+        return tuple(seed_or_random(int(word)) for word in words)
+    if not isinstance(seeds, Iterable) or isinstance(seeds, Mapping | bytes):
+        raise RequestError(f"seeds={seeds!r:.80} is no list. For one video: seed={seeds!r:.20}.")
+    plain = tuple(plain_value(seed) for seed in seeds)
+    if not plain or None in plain:
+        raise RequestError(f"seeds={seeds!r:.80} has no seed. Give whole numbers: [1, 2, 3].")
+    return tuple(seed_or_random(seed) for seed in plain)

@@ -1,0 +1,62 @@
+"""One row of a batch: the checked request of one video, without the pictures themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+from cogmagic._models.inputs import INPUTS
+from cogmagic._models.request import Request
+
+__all__ = ["Row", "StoredInput"]
+
+
+@dataclass(frozen=True)
+class StoredInput:
+    """An input of a row: its path, or the converted value of what was passed in memory."""
+
+    value: Any
+    digest: str
+    """SHA-256 of the converted value."""
+
+    @classmethod
+    def of(cls, name: str, given: Any) -> StoredInput:
+        """The input that a person gives, checked.
+
+        A file is read once to check it and again when its row runs: the pictures of ten thousand
+        rows do not fit in memory.
+
+        Raises:
+            RequestError: for what is no such input.
+        """
+        converted = INPUTS[name].convert(given)
+        digest = sha256(f"{converted.size}".encode() + converted.tobytes()).hexdigest()
+        return cls(given if isinstance(given, str | os.PathLike) else converted, digest)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a batch, which makes one video."""
+
+    number: int
+    """Its place in the batch, from 1."""
+    request: Request
+    """The checked request, without inputs."""
+    drawn: bool = False
+    """Whether its seed was drawn at random."""
+    inputs: Mapping[str, StoredInput] = field(default_factory=dict)
+    """The model's inputs beside the text, by name."""
+
+    def complete(self) -> Request:
+        """The request with its inputs, whose files are read now.
+
+        Raises:
+            RequestError: for a file that can no longer be read.
+        """
+        if not self.inputs:
+            return self.request
+        inputs = {name: INPUTS[name].convert(one.value) for name, one in self.inputs.items()}
+        return replace(self.request, inputs=inputs)

@@ -1,0 +1,251 @@
+"""The folder of a batch: its rows, and which of them are finished, across kernels.
+
+``batch.json`` has the rows and is written once, before the first video. ``finished.jsonl`` gets a
+line for each row that ends: a file that is only appended to costs the same for ten thousand rows as
+for ten, and a kernel that dies leaves at most half a line, which is ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cogmagic._errors import BusyError, OutputError
+from cogmagic._files import try_lock, write_atomically
+from cogmagic._models.batch_row import Row
+from cogmagic._video.batch_list import as_json, check_same, rows_in
+from cogmagic._video.output_path import check_working_directory, refusal
+from cogmagic._video.report import Report
+from cogmagic._video.video import Video
+
+__all__ = ["BatchFolder", "default_folder"]
+
+_LIST, _FINISHED = "batch.json", "finished.jsonl"
+
+_OPEN: dict[Path, BatchFolder] = {}
+"""The folders that this process has open: a batch that is begun again takes over from the first,
+whose generator may still be alive in a traceback."""
+
+
+def default_folder(parent: str | Path = "") -> Path:
+    """A new folder's path, ``cogvideo-<time>``, in `parent` or the working directory."""
+    base = Path(parent) / f"cogvideo-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, number = base, 2
+    while os.path.lexists(path):
+        path, number = base.with_name(f"{base.name}-{number}"), number + 1
+    return path
+
+
+@dataclass
+class BatchFolder:
+    """An open batch: its rows with their seeds, and the file that lists the finished ones."""
+
+    path: Path
+    rows: tuple[Row, ...]
+    """The rows; those whose seeds were drawn have the seeds of the first time."""
+    _finished: BinaryIO = field(repr=False)
+    """Open and locked while the batch runs."""
+    _entries: dict[int, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """The newest entry of each row that has a whole file."""
+
+    @classmethod
+    def open(
+        cls, save: str | Path | None, rows: Sequence[Row], options: Mapping[str, Any]
+    ) -> BatchFolder:
+        """Make the folder for these rows, or resume the batch in it.
+
+        Args:
+            save: the folder; None for a new one in the working directory.
+            rows: the batch.
+            options: those that hold for it, recorded in ``batch.json``; the entry ``frames`` must
+                be the same when it is resumed.
+
+        Raises:
+            OutputError: when the folder cannot be written, or has another batch.
+            BusyError: when another kernel runs it.
+        """
+        path = Path(default_folder() if save is None else save).expanduser()
+        if not path.is_absolute():
+            check_working_directory()
+        try:
+            return cls._open(path.absolute(), tuple(rows), options)
+        except OSError as error:
+            raise OutputError(refusal(path, error)) from None
+        except ValueError as error:  # a NUL
+            raise OutputError(
+                f"--save {str(save)[:100]!r} is not a usable path ({error})."
+            ) from None
+
+    @classmethod
+    def _open(cls, path: Path, rows: tuple[Row, ...], options: Mapping[str, Any]) -> BatchFolder:
+        if path.suffix.lower() in _VIDEO_SUFFIXES:
+            raise OutputError(
+                f"--save {path.name} is one file, but the batch makes {len(rows)} videos. Give a"
+                f" folder: --save {path.stem}"
+            )
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"--save {path.name} is a file. Give a folder for the batch.")
+        path.mkdir(parents=True, exist_ok=True)
+        if earlier := _OPEN.pop(path.resolve(), None):
+            earlier.close()
+        finished = _open_locked(path)
+        try:
+            stored = path / _LIST
+            if stored.exists():
+                rows = check_same(rows_in(stored), rows, options, path)
+            else:
+                _check_unused(path, rows, finished)
+                write_atomically(stored, as_json(rows, options))
+            folder = cls(path, rows, finished)
+            folder._read()
+        except BaseException:
+            finished.close()
+            raise
+        _OPEN[path.resolve()] = folder
+        return folder
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the batch may go on; not after it was begun again in this kernel."""
+        return not self._finished.closed
+
+    def close(self) -> None:
+        """Let other kernels resume the batch."""
+        self._finished.close()
+        if _OPEN.get(self.path.resolve()) is self:
+            del _OPEN[self.path.resolve()]
+
+    def file(self, row: Row) -> Path:
+        """The file of a row's video: ``0012-7.mp4``."""
+        return self.path / _name(row, len(self.rows))
+
+    def video(self, row: Row) -> Video | None:
+        """The finished video of a row; None if it is still to be made."""
+        entry = self._entries.get(row.number)
+        if entry is None:
+            return None
+        r = row.request
+        return Video(
+            path=self.file(row), prompt=r.prompt, model=r.model.name, width=r.width,
+            height=r.height, num_frames=r.num_frames, fps=r.fps, seed=r.seed,
+            report=Report.of_facts(entry.get("report", {})),
+        )  # fmt: skip
+
+    def add(self, row: Row, video: Video) -> None:
+        """Record a finished row.
+
+        Raises:
+            OutputError: when the disk refuses it.
+        """
+        entry = {"row": row.number, "file": video.path.name, **_content(video.path)}
+        self._append(entry | {"report": video.report.facts()})
+
+    def add_failure(self, row: Row, reason: str) -> None:
+        """Record a failed row, which is tried again when the batch is resumed."""
+        self._append({"row": row.number, "error": reason})
+
+    def check_disk_space(self) -> None:
+        """Check that the disk has space for all unfinished rows, at one bit a pixel.
+
+        Raises:
+            OutputError: when it has not.
+        """
+        rest = [row.request for row in self.rows if row.number not in self._entries]
+        need = sum(r.num_frames * r.height * r.width // 8 for r in rest)
+        free = shutil.disk_usage(self.path).free
+        if free < need:
+            raise OutputError(
+                f"{self.path} has {free / 1e9:.2f} GB free, but the {len(rest)} videos may take"
+                f" {need / 1e9:.2f} GB. Free some space, or choose another disk with --save FOLDER."
+            )
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        try:
+            self._finished.write(json.dumps(entry, default=str).encode() + b"\n")
+            self._finished.flush()
+            os.fsync(self._finished.fileno())
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be written ({error.strerror}).") from None
+
+    def _read(self) -> None:
+        """Read the entries, and end a half-written line."""
+        self._finished.seek(0)
+        data = self._finished.read()
+        if data and not data.endswith(b"\n"):
+            self._finished.write(b"\n")
+        by_number = {row.number: row for row in self.rows}
+        newest = {entry["row"]: entry for entry in _entries(data)}
+        for number, entry in newest.items():
+            row = by_number.get(number)
+            if row is not None and self._is_whole(row, entry):
+                self._entries[number] = entry
+
+    def _is_whole(self, row: Row, entry: Mapping[str, Any]) -> bool:
+        file = self.file(row)
+        try:
+            if entry.get("file") != file.name or file.stat().st_size != entry.get("bytes"):
+                return False  # before it is read
+            return entry.items() >= _content(file).items()
+        except OSError:
+            return False
+
+
+_VIDEO_SUFFIXES = (".mp4", ".gif", ".webm", ".png")
+
+
+def _open_locked(path: Path) -> BinaryIO:
+    """The file of finished rows, open for reading and appending, and locked."""
+    file = (path / _FINISHED).open("a+b")
+    if try_lock(file.fileno()) is False:
+        file.close()
+        raise BusyError(
+            f"Another kernel runs the batch in {path}. Wait for it, or choose another folder with"
+            " --save FOLDER."
+        )
+    return file
+
+
+def _check_unused(path: Path, rows: Sequence[Row], finished: BinaryIO) -> None:
+    """Refuse a folder whose list is lost, and one with files that the batch would replace."""
+    finished.seek(0)
+    if any(True for _ in _entries(finished.read())):
+        raise OutputError(
+            f"{path} has the videos of a batch, but its {_LIST} is missing. Choose another folder"
+            " with --save FOLDER."
+        )
+    names = {file.name for file in path.iterdir()}
+    used = next((n for n in (_name(row, len(rows)) for row in rows) if n in names), None)
+    if used is not None:
+        if not (path / _FINISHED).stat().st_size:
+            with suppress(OSError):
+                (path / _FINISHED).unlink()
+        raise OutputError(
+            f"{path / used} already exists, and belongs to no batch. Choose another folder with"
+            " --save FOLDER."
+        )
+
+
+def _name(row: Row, count: int) -> str:
+    return f"{row.number:0{max(4, len(str(count)))}}-{row.request.seed}.mp4"
+
+
+def _entries(data: bytes) -> Iterator[Mapping[str, Any]]:
+    """The entries of the file of finished rows, without lines that are not whole."""
+    for line in data.splitlines():
+        with suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and isinstance(entry.get("row"), int):
+                yield entry
+
+
+def _content(file: Path) -> dict[str, Any]:
+    with file.open("rb") as data:
+        return {"bytes": file.stat().st_size, "sha256": file_digest(data, "sha256").hexdigest()}

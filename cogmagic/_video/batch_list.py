@@ -1,0 +1,112 @@
+"""``batch.json``: the rows of a batch, as they were when it began."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cogmagic._errors import OutputError, first_line, plain_line
+from cogmagic._models.batch_row import Row
+from cogmagic._version import __version__
+from cogmagic._video.report import request_facts
+
+__all__ = ["as_json", "check_same", "rows_in"]
+
+_VERSIONS = ("torch", "diffusers", "transformers")
+
+_AGAIN = "Choose another folder with --save FOLDER, or type the first list again."
+
+
+def as_json(rows: Sequence[Row], options: Mapping[str, Any]) -> bytes:
+    """The content of ``batch.json``: a line a row.
+
+    Args:
+        rows: the batch.
+        options: those that hold for all rows.
+    """
+    head = {
+        "began": time.strftime("%Y-%m-%d %H:%M:%S%z"),
+        "versions": {"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
+        "options": options,
+    }
+    text = json.dumps(head, indent=2, default=str).removesuffix("\n}")
+    lines = (json.dumps(_facts(row), default=str, ensure_ascii=False) for row in rows)
+    between = ",\n    "
+    return f'{text},\n  "rows": [\n    {between.join(lines)}\n  ]\n}}\n'.encode()
+
+
+def rows_in(file: Path) -> dict[str, Any]:
+    """The content of a ``batch.json``.
+
+    Raises:
+        OutputError: when it is damaged.
+    """
+    try:
+        stored = json.loads(file.read_bytes())
+        rows, options = stored["rows"], stored["options"]
+        if not isinstance(options, dict) or not all(isinstance(row["seed"], int) for row in rows):
+            raise ValueError("not the list of a batch")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise OutputError(
+            f"{file} is damaged ({first_line(error)}). Choose another folder with --save FOLDER."
+        ) from None
+    return dict(stored)
+
+
+def check_same(
+    stored: Mapping[str, Any], rows: Sequence[Row], options: Mapping[str, Any], folder: Path
+) -> tuple[Row, ...]:
+    """The rows, with the stored seeds where they are drawn, if they are those that are stored.
+
+    Raises:
+        OutputError: for another batch, with the first difference.
+    """
+    before, now = stored["options"].get("frames"), json.loads(json.dumps(options.get("frames")))
+    if before != now:
+        raise OutputError(
+            f"{folder} has a batch with other options: {_difference(before or {}, now or {})}."
+            f" {_AGAIN}"
+        )
+    first: Sequence[Mapping[str, Any]] = stored["rows"]
+    if len(first) != len(rows):
+        raise OutputError(
+            f"{folder} has another batch, of {len(first)} rows, not {len(rows)}. {_AGAIN}"
+        )
+    resumed = []
+    for row, facts in zip(rows, first, strict=True):
+        drawn = row.drawn and facts.get("drawn") is True
+        same = replace(row, request=replace(row.request, seed=facts["seed"])) if drawn else row
+        asked = json.loads(json.dumps(_facts(same), default=str))
+        if asked != facts:
+            raise OutputError(
+                f"{folder} has another batch: in row {row.number}, {_difference(facts, asked)}."
+                f" {_AGAIN}"
+            )
+        resumed.append(same)
+    return tuple(resumed)
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    """All that determines a row's frames, as plain values."""
+    facts = {"row": row.number, **request_facts(row.request), "drawn": row.drawn}
+    facts |= {"dtype": row.request.dtype, "truncate": row.request.truncate}
+    return facts | {name: one.digest for name, one in row.inputs.items()}
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    name = next(n for n in (*before, *now) if before.get(n) != now.get(n))
+    one, other = (_shown(values.get(name)) for values in (before, now))
+    if name == "drawn":
+        one, other = ("drawn" if v.get(name) else "given" for v in (before, now))
+        name = "the seed"
+    return f"{name} is {one} there and {other} here"
+
+
+def _shown(value: object) -> str:
+    text = plain_line(repr(value))
+    return text if len(text) <= 70 else f"{text[:69]}…"
