@@ -63,3 +63,44 @@ def named(layers: Mapping[str, tuple[Any, Any]], pattern: str) -> dict[str, Any]
             flat = module.replace(".", "_")
             tensors[pattern.format(module=module, flat=flat, AB=letter, down=word)] = tensor
     return tensors
+
+
+def sat_keys(layers: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """The tensors as SAT stores them (zai-org/CogVideo, ``tools/export_sat_lora_weight.py``)."""
+    places = {
+        "attn1.to_q": "query_key_value.matrix_{}.0",
+        "attn1.to_k": "query_key_value.matrix_{}.1",
+        "attn1.to_v": "query_key_value.matrix_{}.2",
+        "attn1.to_out.0": "dense.matrix_{}.0",
+    }
+    tensors = {}
+    for module, (down, up) in layers.items():
+        _, block, name = module.split(".", 2)
+        stem = f"model.diffusion_model.transformer.layers.{block}.attention.{places[name]}"
+        tensors |= {stem.format("A"): down, stem.format("B"): up}
+    return tensors
+
+
+def diffsynth_keys(layers: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """The tensors as DiffSynth saves them, in the names of its ``CogDiT``."""
+    renamed = {
+        ".to_out.0": ".to_out",
+        "ff.net.0.proj": "ff.0",
+        "ff.net.2": "ff.2",
+        "transformer_blocks": "blocks",
+        "patch_embed.text_proj": "context_embedder",
+        "time_embedding.linear_1": "time_embedder.timestep_embedder.0",
+        "time_embedding.linear_2": "time_embedder.timestep_embedder.2",
+    }
+    made = {}
+    for name, tensor in named(layers, "{module}.lora_{AB}.default.weight").items():
+        for ours, theirs in renamed.items():
+            name = name.replace(ours, theirs)
+        made[name] = tensor
+    return made
+
+
+def with_alphas(tensors: Mapping[str, Any], alpha: Any) -> dict[str, Any]:
+    """The tensors of kohya's format, with an alpha beside every pair."""
+    stems = {name.partition(".")[0] for name in tensors}
+    return {**tensors, **{f"{stem}.alpha": alpha.clone() for stem in stems}}

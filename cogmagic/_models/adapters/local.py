@@ -100,34 +100,36 @@ def read_file(file: Path, label: str) -> Weights:
     Raises:
         CheckpointError: for a file of another kind, or one that is damaged.
     """
+    if is_pickled(file.name):
+        raise CheckpointError(_pickle(label))
     try:
-        with file.open("rb") as stream:
-            start = stream.read(64)
-        if problem := _other_format(file, label, start):
-            raise CheckpointError(problem)
         reason, nbytes = damage(file), file.stat().st_size
         if not reason:
             return read_header(file)
+        with file.open("rb") as stream:
+            start = stream.read(64)
     except OSError as error:
         raise CheckpointError(
             f"{label} cannot be read ({first_line(error)}). Check its permissions, or copy it"
             " again."
         ) from None
     raise CheckpointError(
-        f"{label} is cut short or damaged ({nbytes:,} bytes: {reason}). Download or copy it again."
+        _other_format(label, start)
+        or f"{label} is cut short or damaged ({nbytes:,} bytes: {reason}). Download or copy it"
+        " again."
     )
 
 
-def _other_format(file: Path, label: str, start: bytes) -> str:
-    """The error for a file that is not safetensors, by its name and first bytes, or ''."""
+def _other_format(label: str, start: bytes) -> str:
+    """The error for a file that is not safetensors, by its first bytes; '' if it may be."""
     if not start:
         return f"{label} is empty (0 bytes). Download or copy it again."
     if start.startswith(b"version https://git-lfs"):
         return f"{label} is a Git LFS pointer, not the file itself. Run git lfs pull in its folder."
-    if is_pickled(file.name) or start.startswith((b"PK\x03\x04", b"\x80")):
+    if start.startswith((b"PK\x03\x04", b"\x80")):
         return _pickle(label)
     if start.startswith(b"GGUF"):
-        return f"{label} is a GGUF file, but cogmagic reads LoRAs as .safetensors only."
+        return f"{label} is a GGUF file, which cogmagic does not read. Use a .safetensors file."
     if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return f"{label} is a web page. Download the file itself (resolve, not blob, in its URL)."
     return ""
