@@ -14,7 +14,8 @@ from tests.helpers.kernels import PATIENCE, PROMPT, Kernel, cell, failed
 
 
 def test_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, there: Path) -> None:
-    ran = one.run(cell(toy, "--steps 3 --seed 7 --out fox"))
+    prompt = "a green square moves down"  # no other test's: that one's would not be encoded again
+    ran = one.run(cell(toy, "--steps 3 --seed 7 --out fox", prompt))
     assert ran.reply["status"] == "ok"
     kinds = [m["msg_type"] for m in ran.messages]
     assert kinds[:3] == ["status", "execute_input", "display_data"]
