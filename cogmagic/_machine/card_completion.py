@@ -6,7 +6,7 @@ import re
 
 from cogmagic._errors import RequestError
 from cogmagic._machine.cards import CARDS
-from cogmagic._machine.described import described_gpus
+from cogmagic._machine.described import APPLE_CHIPS, described_gpus
 
 __all__ = ["complete_cards"]
 
@@ -29,7 +29,7 @@ def complete_cards(typed: str) -> tuple[str, ...]:
     if match is None:
         return ()
     before, name = match["before"].strip(), match["name"]
-    names = [card.name for card in CARDS if _matches(card.name, name)]
+    names = [n for n in (*(card.name for card in CARDS), *APPLE_CHIPS) if _matches(n, name)]
     if not before:
         return tuple(names)
     return tuple(value for n in names if _is_machine(value := f"{before} {n}"))

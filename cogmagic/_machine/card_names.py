@@ -41,8 +41,8 @@ _MODULES = frozenset({"agx", "nx", "nano"})
 """Those of them that name different products: an AGX Orin is three times as fast as a Nano."""
 
 
-_WORDS = frozenset({"spark", "orin", "thor"})
-"""Words that name a card without a number."""
+_WORDS = frozenset({"spark", "orin", "thor", "agx"})
+"""Words that name cards without a number."""
 
 
 _NOISE = _FORMS | {
@@ -54,8 +54,6 @@ _NOISE = _FORMS | {
 
 
 _COUNTED = re.compile(r"\s*(\d+)\s*[x×](?!tx?\b)\s*(.+)|\s*(\d{1,2})\s+([a-z].+)", re.I)
-
-
 _COUNTED_AFTER = re.compile(r"(.+?)\s+[x×]\s*(\d{1,2})\s*", re.I)
 
 
@@ -79,7 +77,7 @@ def find_card(name: str) -> Card:
     """
     words = _kinds(name)
     has_number = any(c.isdigit() for word in words for c in word)
-    is_name = has_number or words & _WORDS  # not just "RTX" or "Laptop"
+    is_name = has_number or words & _WORDS or words == {"jetson"}  # not just "RTX" or "Laptop"
     matches = [c for c in CARDS if is_name and words <= _kinds(c.name)]
     if not matches:
         card = card_for(name, None)
@@ -99,7 +97,7 @@ def _of_size(name: str, variants: Sequence[Card]) -> Card:
     """The variant with the memory in a name, or the one that was rebuilt with more."""
     sizes = _sizes(name)
     sized = [c for c in variants if all(_has(c, size) for size in sizes)]
-    if len({_kinds(c.name) & _MODULES for c in sized}) > 1:
+    if len({_core(c) | _kinds(c.name) & _MODULES for c in sized}) > 1:
         raise _several(name, sized)
     if sized:
         card = min(sized, key=lambda c: (bool(_sizes(c.name)), c.vram))
@@ -112,7 +110,7 @@ def _of_size(name: str, variants: Sequence[Card]) -> Card:
         return replace(max(multiples, key=lambda c: c.vram), vram=round(size * GIB))
     related = [c for c in CARDS if _core(c) == _core(largest)]
     exact = next((c for c in related if _has(c, size)), None)
-    raise unknown_size(name, size, largest, related, exact)
+    raise unknown_size(name, size, variants, related, exact)
 
 
 def _several(name: str, cards: Sequence[Card]) -> RequestError:
@@ -140,6 +138,8 @@ _SPELLINGS = {
     r"\bh20 3e\b": "h20 141gb",
     r"\bgh200 (480|120) ?gb\b": "gh200 96gb",  # the driver names the host's memory
     r"\borin (nano|nx) super\b": r"orin \1",  # the same module in a mode with higher clocks
+    r"\bt4000\b": "thor 64gb",
+    r"\b(thor )?t5000\b": "thor 128gb",
 }
 """Names that drivers and makers give to cards, and those cards' words here."""
 
@@ -153,7 +153,7 @@ def _words(name: str) -> frozenset[str]:
     text = re.sub(r"(rtx|gtx|\brx)(?=\d)", r"\1 ", re.sub(makers, " ", text))
     text = re.sub(r"\bmi (?=\d)", "mi", text)
     text = re.sub(r"\bsxm\d?\b", "sxm", text)
-    text = re.sub(r"\b(\d+)\s*(?:gib|gb|g)\b", r"\1gb", text)
+    text = re.sub(r"\b(\d+(?:\.\d+)?)\s*(?:gib|gb|g)\b", r"\1gb", text)
     text = re.sub(r"\b(\d{4})(ti)?(super|s|d|m|xtx|xt|gre)?\b", r"\1 \2 \3", text)
     text = re.sub(r"\btis\b", "ti super", text)
     kinds = frozenset(_SHORT.get(word, word) for word in text.split())
@@ -167,7 +167,8 @@ def _kinds(name: str) -> frozenset[str]:
 
 def _sizes(name: str) -> list[float]:
     """The amounts of memory in a name, in GiB."""
-    return sorted(float(w[:-2]) for w in _words(name) if re.fullmatch(r"[0-9]{1,4}gb", w))
+    sizes = (w[:-2] for w in _words(name) if re.fullmatch(r"[0-9]+(\.[0-9]+)?gb", w))
+    return sorted(min(float(size), 1e6) for size in sizes)
 
 
 def card_for(name: str, total: int | None) -> Card | None:
@@ -227,11 +228,15 @@ def parse_gpus(text: str, size: float | None = None) -> tuple[Card, ...]:
 
 
 def _card_with(name: str, size: float | None) -> Card:
-    """The card of a name, with `size` GiB if there is one."""
+    """The card of a name: of several, the one with `size` GiB, else the smallest with more."""
     if size is not None:
         with suppress(RequestError):  # "RTX 5060 Ti" with 16 GiB is the variant of that size
             return find_card(f"{name} {size:g}GB")
-    return find_card(name)
+    card = find_card(name)
+    if size is None or size <= card.vram / GIB:
+        return card
+    others = sorted((c for c in CARDS if c.name in card.also), key=lambda c: c.vram)
+    return next((c for c in others if size <= c.vram / GIB), others[-1] if others else card)
 
 
 def _counted(part: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.ram import Ram
 from cogmagic._units import GIB, MIB
 
-__all__ = ["apple_ram", "described_gpus", "described_ram"]
+__all__ = ["APPLE_CHIPS", "apple_ram", "described_gpus", "described_ram"]
 
 
 _DRIVER_AND_DESKTOP = 300 * MIB
@@ -29,6 +29,13 @@ _APPLE = re.compile(
     r"(?:apple )?(?P<chip>m[1-9]( (pro|max|ultra))?)( (?P<size>\d{1,3}) ?(gib|gb|g))?", re.I
 )
 """Apple's chips."""
+
+
+APPLE_CHIPS = (
+    *("M1", "M1 Pro", "M1 Max", "M1 Ultra", "M2", "M2 Pro", "M2 Max", "M2 Ultra"),
+    *("M3", "M3 Pro", "M3 Max", "M3 Ultra", "M4", "M4 Pro", "M4 Max", "M5"),
+)
+"""Those of 2020 to 2025, for completion."""
 
 
 def described_gpus(

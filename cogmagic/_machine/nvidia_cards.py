@@ -201,12 +201,13 @@ NVIDIA_CARDS: tuple[Card, ...] = (
     # on), and a link that stands for copies within it. From the DGX Spark and Jetson datasheets
     # (Orin Nano in its Super mode): Orin's dense 16-bit rate is a quarter of its GPU's sparse 8-bit
     # one; Thor's and GB10's are an eighth of the sparse 4-bit one. The memory that an Orin NX 8GB
-    # reports is taken to be the Nano's.
+    # reports is taken to be the Nano's, and a T4000's to be that of the AGX Orin 64GB.
     *table_of_cards((8, 7), (4, 16), "Jetson AGX Orin 64GB | 62842 | 42.5 | 204.8", unified=True),
     *table_of_cards((8, 7), (4, 16), "Jetson AGX Orin 32GB | 30697 | 27 | 204.8", unified=True),
     *table_of_cards((8, 7), (4, 16), "Jetson Orin NX 16GB | 15656 | 15 | 102.4", unified=True),
     *table_of_cards((8, 7), (4, 16), "Jetson Orin Nano 8GB | 7620 | 16.7 | 102.4", unified=True),
     *table_of_cards((8, 7), (4, 16), "Jetson Orin NX 8GB | 7620 | 12.5 | 102.4", unified=True),
     *table_of_cards((11, 0), (5, 16), "Jetson AGX Thor 128GB | 125772 | 258.8 | 273", unified=True),
+    *table_of_cards((11, 0), (5, 16), "Jetson T4000 64GB | 62842 | 150 | 273", unified=True),
     *table_of_cards((12, 1), (5, 16), "DGX Spark GB10 | 122548 | 125 | 273", unified=True),
 )

@@ -58,29 +58,31 @@ def unknown_card(name: str, names: Sequence[str]) -> RequestError:
 
 
 def unknown_size(
-    name: str, size: float, largest: Card, related: Sequence[Card], exact: Card | None
+    name: str, size: float, variants: Sequence[Card], related: Sequence[Card], exact: Card | None
 ) -> RequestError:
     """The error for a card that is not listed with a size, with what to type instead.
 
     Args:
         name: as typed.
         size: GiB in it.
-        largest: of the cards that have the rest of the name.
+        variants: the cards that have the rest of the name.
         related: those cards, and others of them in other forms.
         exact: the one of `related` with that size.
     """
     choices = ", ".join(f"{c.name!r} ({c.vram / GIB:.1f} GiB)" for c in related)
     text = f"Unknown variant {shortened(name)!r}. Known: {choices}."
-    gib = largest.vram / GIB
-    count = round(size / gib)
+    by_memory = sorted(variants, key=lambda c: c.vram)
+    larger = next((c for c in by_memory if 0 < size < c.vram / GIB), None)
+    nearest = min(related, key=lambda c: abs(c.vram / GIB - size))
     if exact:
-        text += f" Use --gpu {exact.name!r}."
-    elif 0 < size < gib:
-        text += f" For less VRAM: --gpu {largest.name!r} --vram {size:g}."
-    else:
-        text += f" Nearest: --gpu {min(related, key=lambda c: abs(c.vram / GIB - size)).name!r}."
-        if 2 <= count <= 16 and 0.92 < count * gib / size <= 1 and not largest.unified:
-            text += f" For several: --gpu '{count}x {largest.name}'."
+        return RequestError(f"{text} Use --gpu {exact.name!r}.")
+    if larger:
+        return RequestError(f"{text} For less VRAM: --gpu {larger.name!r} --vram {size:g}.")
+    text += f" Nearest: --gpu {nearest.name!r}."
+    gib = by_memory[-1].vram / GIB
+    count = round(size / gib)
+    if 2 <= count <= 16 and 0.92 < count * gib / size <= 1 and not nearest.unified:
+        text += f" For several: --gpu '{count}x {by_memory[-1].name}'."
     return RequestError(text)
 
 

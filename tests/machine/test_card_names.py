@@ -82,7 +82,10 @@ def test_rtx_pro_is_found_with_and_without_its_generation() -> None:
         ("Orin 16GB", "Jetson Orin NX 16GB"),
         ("Jetson AGX Orin Developer Kit 64GB", "Jetson AGX Orin 64GB"),
         ("Jetson Orin Nano Super", "Jetson Orin Nano 8GB"),
-        ("thor", "Jetson AGX Thor 128GB"),
+        ("AGX Thor", "Jetson AGX Thor 128GB"),
+        ("Thor 64GB", "Jetson T4000 64GB"),
+        ("Jetson T4000", "Jetson T4000 64GB"),
+        ("Thor T5000", "Jetson AGX Thor 128GB"),
     ],
 )
 def test_typed_name_finds_the_card(typed: str, name: str) -> None:
@@ -171,6 +174,8 @@ def test_words_without_a_model_number_find_no_card(typed: str) -> None:
     [
         ("RTX 3060 10GB", "'RTX 3060' (12.0 GiB)", "For less VRAM: --gpu 'RTX 3060' --vram 10."),
         ("RTX 3080 11GB", "'RTX 3080 12GB'", "For less VRAM: --gpu 'RTX 3080 12GB' --vram 11."),
+        ("Orin 12GB", "'Jetson AGX Orin 64GB'", "--gpu 'Jetson Orin NX 16GB' --vram 12."),
+        ("H100 64GB", "'H100 NVL 94GB'", "For less VRAM: --gpu 'H100 PCIe 80GB' --vram 64."),
         ("A100 64GB", "'A100 40GB'", "For less VRAM: --gpu 'A100 80GB' --vram 64."),
         ("A100 96GB", "'A100 80GB'", "Nearest: --gpu 'A100 80GB'."),
         ("H20 200GB", "'H20 96GB'", "Nearest: --gpu 'H20 141GB'."),
@@ -180,6 +185,8 @@ def test_words_without_a_model_number_find_no_card(typed: str) -> None:
         ("MI250 128GB", "'MI250'", "For several: --gpu '2x MI250'."),
         ("T4 32GB", "'T4' (15.0 GiB)", "For several: --gpu '2x T4'."),
         ("A100 0GB", "'A100 40GB'", "Nearest: --gpu 'A100 40GB'."),
+        ("A100 60.5GB", "'A100 40GB'", "For less VRAM: --gpu 'A100 80GB' --vram 60.5."),
+        ("A100 99999GB", "'A100 40GB'", "Nearest: --gpu 'A100 80GB'."),
     ],
 )
 def test_unknown_variant_names_the_known_ones_and_what_to_type(
@@ -196,6 +203,7 @@ def test_unknown_variant_names_the_known_ones_and_what_to_type(
     ("typed", "choices"),
     [
         ("Orin", 5), ("Jetson Orin", 5), ("Jetson Orin 8GB", 2), ("2x Orin", 5), ("RTX 6000", 3),
+        ("Thor", 2), ("AGX", 3), ("Jetson", 7),
     ],
 )  # fmt: skip
 def test_name_of_several_products_is_refused_with_their_names(typed: str, choices: int) -> None:
@@ -225,7 +233,7 @@ def test_name_of_several_products_is_refused_with_their_names(typed: str, choice
         ("RX 9060 XT", "RX 9060 XT 8GB", ("RX 9060 XT 16GB",)),
         ("AGX Orin", "Jetson AGX Orin 32GB", ("Jetson AGX Orin 64GB",)),
         ("Orin NX", "Jetson Orin NX 8GB", ("Jetson Orin NX 16GB",)),
-        ("Thor", "Jetson AGX Thor 128GB", ()),
+        ("Thor 128GB", "Jetson AGX Thor 128GB", ()),
     ],
 )
 def test_plan_names_the_other_cards_of_a_name(typed: str, name: str, also: tuple[str, ...]) -> None:
@@ -308,9 +316,11 @@ def test_xtx_is_not_a_number_of_cards(text: str) -> None:
         ("RTX 4090", 12, "RTX 4090"), ("RTX 3060", 8, "RTX 3060 8GB"), ("H20", 141, "H20 141GB"),
         ("Orin", 16, "Jetson Orin NX 16GB"), ("AGX Orin", 64, "Jetson AGX Orin 64GB"),
         ("H100", 94, "H100 NVL 94GB"), ("A100", 30, "A100 40GB"),
+        ("A100", 60.5, "A100 80GB"), ("RTX 5060 Ti", 12, "RTX 5060 Ti 16GB"),
+        ("H100", 90, "H100 NVL 94GB"), ("AGX Orin", 48, "Jetson AGX Orin 64GB"),
     ],
 )  # fmt: skip
-def test_vram_names_the_variant_of_that_size(gpu: str, vram: int, name: str) -> None:
+def test_vram_names_the_variant_of_that_size(gpu: str, vram: float, name: str) -> None:
     (described,) = Machine.of(gpu, vram=vram).gpus
     assert described.name == name
 
@@ -318,6 +328,9 @@ def test_vram_names_the_variant_of_that_size(gpu: str, vram: int, name: str) -> 
 def test_vram_names_the_variant_of_several_cards() -> None:
     assert [g.name for g in Machine.of("2x A100", vram=80).gpus] == ["A100 80GB"] * 2
     assert [g.name for g in Machine.of("RTX 5060 Ti x2", vram=16).gpus] == ["RTX 5060 Ti 16GB"] * 2
+    assert [g.name for g in Machine.of("2x A100", vram=60).gpus] == ["A100 80GB"] * 2
+    with pytest.raises(RequestError, match=r"--vram 96 is more than A100 80GB has.*--vram 80\."):
+        Machine.of("A100", vram=96)
     names = [g.name for g in Machine.of("RTX 3090 + RTX 3060", vram=10).gpus]
     assert names == ["RTX 3090", "RTX 3060"]
 

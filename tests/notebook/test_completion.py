@@ -9,6 +9,7 @@ from IPython.core.completer import provisionalcompleter
 
 from cogmagic import Machine
 from cogmagic._machine.cards import CARDS
+from cogmagic._machine.described import APPLE_CHIPS
 from cogmagic._notebook.completion import complete
 from cogmagic._notebook.verbs import VERBS
 from tests.helpers.cells import PROMPT
@@ -68,7 +69,8 @@ def test_cards_are_completed_in_quotes(shell: Any, line: str, typed: str) -> Non
         completions = list(shell.Completer.completions(line, len(line)))
     names = {c.text for c in completions}
     assert '"RTX 3060"' in names
-    assert names <= {f'"{card.name}"' if " " in card.name else card.name for card in CARDS}
+    choices = {*APPLE_CHIPS, *(card.name for card in CARDS)}
+    assert names <= {f'"{name}"' if " " in name else name for name in choices}
     assert ("T4" in names) is (typed == "")
     assert all(line[c.start : c.end] == typed for c in completions)
 
@@ -93,6 +95,8 @@ def test_cards_are_completed_in_quotes(shell: Any, line: str, typed: str) -> Non
         ("RTX 3090 + RX 79", set()),
         ("7900xt", {'"RX 7900 XT"', '"RX 7900 XTX"'}),
         ("40GB", set()),
+        ("m2", {"M2", '"M2 Pro"', '"M2 Max"', '"M2 Ultra"'}),
+        ("2x m2", set()),
         ("RTX 9999", set()),
     ],
 )
@@ -113,7 +117,11 @@ def test_every_offered_value_is_a_machine(shell: Any, typed: str) -> None:
     for completion in completions:
         assert line[completion.start : completion.end] == typed
         count = {"": 1, "1": 16}.get(typed[:1], 2)
-        assert len(Machine.of(completion.text.strip('"')).gpus) == count
+        name = completion.text.strip('"')
+        if name in APPLE_CHIPS:
+            assert Machine.of(name, ram=16).device == "mps"
+        else:
+            assert len(Machine.of(name).gpus) == count
 
 
 def test_used_options_are_not_offered_again() -> None:
