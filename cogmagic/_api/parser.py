@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from keyword import iskeyword
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, NoReturn
 
 from cogmagic._api.options import Option, cell_options
+from cogmagic._api.words import loose_words, quoted, split_line, without_quotes
 from cogmagic._errors import RequestError
+from cogmagic._models.aliases import size_like
 from cogmagic._models.other_tools import known_elsewhere
 
-__all__ = ["Parser", "parse_line", "split_line"]
+__all__ = ["Parser", "flags_of", "parse_line", "spaced_value", "unknown_option"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,8 +27,8 @@ class Parser(argparse.ArgumentParser):
         options = options or cell_options()
         usage = prog.replace("%", "%%") + " [options]"  # argparse formats it
         super().__init__(prog=prog, add_help=False, allow_abbrev=False, usage=usage)
-        self._flags = {f: o for o in options for f in o.flags}
-        self._words: list[str] = []
+        self._flags = flags_of(options)
+        self._line = ""
         # IPython refuses a cell magic without a body, so help is asked for on the line.
         self._see = f"{prog.replace('%%', '%')} --help"
         for group in dict.fromkeys(o.group for o in options):
@@ -57,42 +58,37 @@ class Parser(argparse.ArgumentParser):
         """Raise instead of exiting the kernel."""
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
-            rest = message.removeprefix(prefix)
-            word = (rest.split() or [rest])[0]
-            if word.startswith("-"):
-                name = word.partition("=")[0]
-                near = known_elsewhere(name) or self._near(name)
-                raise RequestError(f"Unknown option {word}.{near} All of them: {self._see}")
-            if value := self._unquoted(word):
-                raise RequestError(f"A value with spaces needs quotes: {value}. See {self._see}")
+            words = message.removeprefix(prefix).split() or [""]
+            if unknown := next((w for w in words if w.startswith("-") and w.strip("-")), ""):
+                explained = unknown_option(unknown, self._flags)
+                raise RequestError(f"{explained} All options: {self._see}")
+            if error := spaced_value(self._line, self._flags):
+                raise RequestError(f"{error}. See {self._see}")
             raise RequestError(
-                f"{word!r} is not an option; the prompt goes into the cell's body. See {self._see}"
+                f"{words[0]!r} is not an option; the prompt goes in the body of the cell."
+                f" See {self._see}"
             )
         raise RequestError(f"{_reworded(message)}. See {self._see}")
 
-    def _near(self, word: str) -> str:
-        """A hint at the nearest option; hyphens, which all options have, make none near."""
-        bare = {flag.lstrip("-"): flag for flag in self._flags}
-        typed = word.lstrip("-").lower().replace("_", "-")
-        near = difflib.get_close_matches(typed, bare, n=1, cutoff=0.7)
-        return f" Did you mean {bare[near[0]]!r}?" if near else ""
+    def parse(self, line: str) -> dict[str, Any]:
+        """The options that a line sets."""
+        self._line = line
+        return vars(self.parse_args(split_line(line)))
 
-    def parse(self, words: list[str]) -> dict[str, Any]:
-        """The options that these words set."""
-        self._words = words
-        return vars(self.parse_args(words))
 
-    def _unquoted(self, word: str) -> str:
-        """The option to which a stray word belongs, with its value quoted; '' if to none."""
-        at = self._words.index(word) if word in self._words else 0
-        before = [i for i in range(at) if self._words[i].startswith("--")]
-        flag, _, value = self._words[before[-1]].partition("=") if before else ("", "", "")
-        option = self._flags.get(flag)
-        if option is None or not option.spaces:
-            return ""
-        rest = self._words[before[-1] + 1 :]
-        following = takewhile(lambda w: not w.startswith("--"), rest)
-        return f'{flag} "{" ".join(filter(None, (value, *following)))}"'
+def flags_of(options: Sequence[Option] = ()) -> dict[str, Option]:
+    """Every spelling of the options, those of a cell by default."""
+    return {flag: option for option in options or cell_options() for flag in option.flags}
+
+
+def unknown_option(word: str, flags: Mapping[str, Option]) -> str:
+    """The sentences on an unknown option: its name, and the nearest option there is."""
+    name = word.partition("=")[0]
+    bare = {flag.lstrip("-"): flag for flag in flags}  # hyphens, which all have, make none near
+    typed = name.lstrip("-").lower().replace("_", "-")
+    near = difflib.get_close_matches(typed, bare, n=1, cutoff=0.7)
+    hint = f" Did you mean {bare[near[0]]!r}?" if near else ""
+    return f"Unknown option {word}.{known_elsewhere(name) or hint}"
 
 
 def _reworded(message: str) -> str:
@@ -144,18 +140,29 @@ class _Several(argparse.Action):
         setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), values])
 
 
-def split_line(line: str) -> list[str]:
-    """Words of a magic's line: quotes group, backslashes stay (Windows paths).
+def spaced_value(line: str, flags: Mapping[str, Option], *, no_prompt: bool = False) -> str:
+    """A sentence on the first value of several words, with the option to type; '' without any.
 
-    Raises:
-        RequestError: when a quote is not closed.
+    Args:
+        line: a magic's line.
+        flags: the options that it takes (`flags_of`).
+        no_prompt: whether the line cannot have a prompt, so that every word belongs to a value.
     """
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
-    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
-    try:
-        return list(lexer)
-    except ValueError:
-        raise RequestError(f"A quote is not closed in: {line.strip()}") from None
+    words = loose_words(line)
+    for number, word in enumerate(words, start=1):
+        flag, _, first = word.partition("=")
+        following = takewhile(lambda w: w not in flags and w[:2] != "--", words[number:])
+        several = [*filter(None, [first]), *following]
+        option, value = flags.get(flag), " ".join(several)
+        if option is None or len(several) < 2:
+            continue
+        if option.spaces:
+            return f"A value with spaces needs quotes: {flag} {quoted(without_quotes(value))}"
+        if option.name == "size" and (size := size_like(value)):
+            return f"A size has no spaces. Type {flag} {size}"
+        if option.name == "out" and no_prompt:
+            return _not_a_variable(value, flag)
+    return ""
 
 
 def parse_line(line: str, prog: str, options: Sequence[Option] = ()) -> dict[str, Any]:
@@ -164,7 +171,7 @@ def parse_line(line: str, prog: str, options: Sequence[Option] = ()) -> dict[str
     Raises:
         RequestError: one line, with the nearest valid spelling or value.
     """
-    given = Parser(prog, options).parse(split_line(line))
+    given = Parser(prog, options).parse(line)
     seen: set[str] = given.pop("_seen", set())
     values = {k: v for k, v in given.items() if k in seen}
     for option in options or cell_options():
@@ -178,5 +185,18 @@ def parse_line(line: str, prog: str, options: Sequence[Option] = ()) -> dict[str
 
 def _check_out(out: str | None) -> None:
     if out is not None and (iskeyword(out) or not out.isidentifier()):
-        hint = f" To name the file: --save {out}" if Path(out).suffix else ""
-        raise RequestError(f"--out {out}: that is not a variable's name.{hint}")
+        raise RequestError(_not_a_variable(out))
+
+
+def _not_a_variable(out: str, flag: str = "--out") -> str:
+    """The sentences on a value of ``--out`` that is no variable's name, with one that is."""
+    if PurePath(out).suffix.lower() in _VIDEO_FILES:
+        file = quoted(str(PurePath(out).with_suffix(".mp4")))
+        return f"{flag} takes a variable's name, not a file's. To name the file: --save {file}"
+    name = re.sub(r"\W+", "_", out).strip("_") or "clip"
+    name = f"{name}_" if iskeyword(name) else name if name.isidentifier() else f"clip_{name}"
+    reason = ", which cannot contain spaces" if " " in out else ""
+    return f"{flag} {quoted(out)}: that is not a variable's name{reason}. Type {flag} {name}"
+
+
+_VIDEO_FILES = frozenset((".mp4", ".avi", ".gif", ".mkv", ".mov", ".webm"))

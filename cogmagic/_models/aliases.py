@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from cogmagic._errors import RequestError
 
-__all__ = ["ALIASES", "full_names", "parse_size"]
+__all__ = ["ALIASES", "SIZE_LIKE", "full_names", "parse_size", "size_like"]
 
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -55,5 +56,22 @@ def parse_size(size: object, option: str = "size=") -> tuple[int, int]:
             return int(width), int(height)
     elif isinstance(size, tuple | list) and len(size) == 2 and all(type(s) is int for s in size):
         return size[0], size[1]
-    typed = option if option.endswith("=") else f"{option} "
-    raise RequestError(f"{typed}{size!r:.80} is not a size like 720x480.")
+    typed, quote = (option, '"') if option.endswith("=") else (f"{option} ", "")
+    like = size_like(size) if isinstance(size, str) else ""
+    raise RequestError(
+        f"{typed}{size!r:.80} is not a size. Type {typed}{quote}{like}{quote}"
+        if like
+        else f"{typed}{size!r:.80} is not a size like 720x480."
+    )
+
+
+SIZE_LIKE = re.compile(
+    r"\W*(\d{2,5})(?:px)?(?:\s*([x×*,:;/]|by)\s*|\s+)(\d{2,5})(?:px)?(?!\w)", re.I
+)
+"""Two sides as people write them: ``720*480``, ``(720, 480)``, ``720 by 480``."""
+
+
+def size_like(text: str) -> str:
+    """The size as it should be typed, ``720x480``, for a text that begins like one, or ''."""
+    match = SIZE_LIKE.match(text)
+    return f"{match[1]}x{match[3]}" if match else ""

@@ -1,4 +1,4 @@
-"""The words of other tools for what cogmagic calls otherwise: A1111, ComfyUI, diffusers, the demo.
+"""Names that other tools give to cogmagic's options: A1111, ComfyUI, diffusers, the demo.
 
 Sources: the options of stable-diffusion-webui and its API, the inputs of ComfyUI's samplers and
 video nodes, the arguments of diffusers' pipelines, and ``inference/cli_demo.py`` of CogVideo.
@@ -7,109 +7,142 @@ video nodes, the arguments of diffusers' pipelines, and ``inference/cli_demo.py`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 __all__ = ["known_elsewhere", "lora_in_prompt"]
 
 
-_SAME = {
-    "guidance-scale": "cfg cfg-scale guidance scale text-guidance classifier-free-guidance g",
-    "num-inference-steps": "sampling-steps num-steps inference-steps denoising-steps sample-steps"
+_OPTIONS = {
+    "{guidance-scale}": "cfg cfg-scale guidance scale text-guidance classifier-free-guidance g",
+    "{num-inference-steps}": "sampling-steps num-steps inference-steps denoising-steps sample-steps"
     " infer-steps n-steps ddim-steps",
-    "num-frames": "length frame frame-count n-frames video-length frames-number",
-    "negative-prompt": "negative neg neg-prompt n-prompt nprompt uc",
-    "seed": "noise-seed random-seed rand-seed manual-seed generator",
-    "scheduler": "sampler sampler-name sampling-method sample-solver solver sampler-index",
-    "image": "image-path image-or-video-path init-image init-img input-image start-image"
+    "{num-frames}": "length frame frame-count n-frames video-length frames-number",
+    "{negative-prompt}": "negative neg neg-prompt n-prompt nprompt uc",
+    "{seed}": "noise-seed random-seed rand-seed manual-seed generator",
+    "{scheduler}": "sampler sampler-name sampling-method sample-solver solver sampler-index",
+    "{image}": "image-path image-or-video-path init-image init-img input-image start-image"
     " first-frame start-frame img image-url",
-    "model": "checkpoint ckpt ckpt-name model-path model-name model-id repo pretrained-model"
+    "{model}": "checkpoint ckpt ckpt-name model-path model-name model-id repo pretrained-model"
     " pretrained-model-name-or-path base-model unet-name sd-model-checkpoint m",
-    "dtype": "precision torch-dtype weight-dtype",
-    "fps": "frame-rate framerate frames-per-second",
-    "save": "output output-path output-dir output-file outdir outfile filename filename-prefix"
+    "{dtype}": "precision torch-dtype weight-dtype",
+    "{fps}": "frame-rate framerate frames-per-second",
+    "{save}": "output output-path output-dir output-file outdir outfile filename filename-prefix"
     " save-path save-dir save-name",
-    "overwrite": "force",
-    "compile": "torch-compile use-compile enable-compile",
-    "vram-limit": "vram max-vram vram-budget max-memory memory-limit gpu-memory reserve-vram",
-    "gpus": "gpu-id device-id cuda-device devices",
-    "fp8": "quantize quantization quant load-in-8bit int8 fp8-e4m3fn fp8-e4m3fn-fast",
-    "lora": "loras lora-path lora-name lora-file lora-model lora-model-path lora-weights lora-dir",
-    "truncate": "max-sequence-length",
-}
-"""cogmagic's options, each with other tools' words for it."""
-
-
-_VALUES = {
-    "--dtype float16": "fp16 half float16",
-    "--dtype bfloat16": "bf16 bfloat16",
-    "--dtype float32": "fp32 float32 no-half no-half-vae full-precision force-fp32",
-    "--tier none": "highvram gpu-only no-offload",
-    "--tier model": "offload cpu-offload medvram model-offload model-cpu-offload"
+    "{vram-limit}": "vram max-vram vram-budget max-memory memory-limit gpu-memory reserve-vram",
+    "{gpus}": "gpu-id device-id cuda-device devices",
+    "{lora}": "loras lora-path lora-name lora-file lora-model lora-model-path lora-weights"
+    " lora-dir",
+    "{dtype float16}": "fp16 half float16",
+    "{dtype bfloat16}": "bf16 bfloat16",
+    "{dtype float32}": "fp32 float32 no-half no-half-vae full-precision force-fp32",
+    "{tier none}": "highvram gpu-only no-offload",
+    "{tier model}": "offload cpu-offload medvram model-offload model-cpu-offload"
     " enable-model-cpu-offload",
-    "--tier stream": "group-offload enable-group-offload block-swap blocks-to-swap blockswap",
-    "--tier sequential": "lowvram novram sequential-offload sequential-cpu-offload"
+    "{tier stream}": "group-offload enable-group-offload block-swap blocks-to-swap blockswap",
+    "{tier sequential}": "lowvram novram sequential-offload sequential-cpu-offload"
     " enable-sequential-cpu-offload",
-    "--tier balanced": "device-map multi-gpu",
+    "{tier balanced}": "device-map multi-gpu",
+    "{fp8 True}": "quantize quantization quant load-in-8bit int8 fp8-e4m3fn fp8-e4m3fn-fast",
+    "{compile True}": "torch-compile use-compile enable-compile",
+    "{overwrite True}": "force",
+    "{truncate True}": "max-sequence-length",
 }
-"""cogmagic's options with a value, each with other tools' switches for it."""
+"""cogmagic's options, some with a value, each with the names that other tools give it."""
 
 
-_ADVICE = {
+_ADVICE: dict[str, str | tuple[str, str]] = {
     "width height w h resolution res dimensions image-size video-size sample-size aspect-ratio"
-    " ratio": "Give both sides in pixels: --size 720x480.",
-    "prompt p positive positive-prompt text caption": "The prompt goes into the cell's body, below"
-    " the line with the options.",
-    "duration seconds time secs video-duration": "A clip's length is its number of frames: --frames"
-    " with seconds × fps + 1, so 6 s at 8 fps are --frames 49.",
+    " ratio": "Give both sides in pixels: {size 720x480}.",
+    "prompt p positive positive-prompt text caption": (
+        "The prompt goes in the body of the cell, below the line with the options.",
+        "The prompt is the first argument.",
+    ),
+    "duration seconds time secs video-duration": "The length of a clip is set in frames, seconds ×"
+    " fps + 1: for 6 s at 8 fps, {frames 49}.",
     "num-videos num-videos-per-prompt batch batch-size batch-count n-iter num-samples n seeds"
-    " num-images": "A cell makes one video. For several, call cogmagic.generate in a loop.",
+    " num-images": (
+        "A cell makes one video. For several, call cogmagic.generate in a loop.",
+        "A call makes one video. For several, call cogmagic.generate in a loop.",
+    ),
     "lora-scale lora-weight lora-strength strength-model adapter-weights": "The weight of a LoRA"
-    " follows its path: --lora style.safetensors@0.8.",
+    " follows its path: {lora style.safetensors@0.8}.",
     "video init-video input-video strength denoise denoising-strength video-path": "cogmagic makes"
-    " videos from text or from a first frame (--image), not from a clip.",
-    "controlnet control control-image": "cogmagic does not run ControlNets.",
+    " videos from text, or from a first frame ({image}), not from another video.",
+    "controlnet control control-image": "cogmagic does not support ControlNet.",
     "vae-tiling vae-slicing enable-vae-tiling enable-vae-slicing enable-tiling enable-slicing"
-    " tiled-vae tiling tile-size": "VAE slicing and tiling are always on: leave it out.",
+    " tiled-vae tiling tile-size": "VAE slicing and tiling are always on. Leave it out.",
     "xformers sdpa opt-sdp-attention flash-attn flash-attention attention attention-backend"
-    " attention-slicing attn attn-mode": "torch's fused attention is always on: leave it out.",
-    "use-dynamic-cfg dynamic-cfg": "Dynamic guidance is on where the model's authors use it: leave"
-    " it out.",
-    "eta clip-skip shift flow-shift karras subseed hires-fix": "CogVideoX has no such option: leave"
-    " it out.",
-    "generate-type task mode t2v i2v": "The model decides: --model 5b makes videos of text, --model"
-    " 5b-i2v of a first frame.",
-    "gpu device": "The GPUs to use are --gpus 0 or --gpus 0,1; to plan for another card, type"
-    ' %cogvideo plan --gpu "RTX 3060".',
-    "load-in-4bit gguf nf4 int4": "cogmagic loads plain weights; --fp8 stores the transformer in 8"
-    " bits.",
-    "teacache fastercache pab cache-threshold": "cogmagic does not skip steps; fewer --steps take"
-    " less time.",
-    "format codec crf gif webm quality": "Videos are written as H.264 in mp4: leave it out.",
-    "verbose quiet debug progress no-progress": "The line under the cell shows the progress: leave"
-    " it out.",
-    "revision variant cache-dir": "cogmagic takes the hub's main branch, and its usual cache"
-    " (HF_HOME): leave it out.",
-    "token hf-token use-auth-token": "Set the environment variable HF_TOKEN, or run: hf auth login",
+    " attention-slicing attn attn-mode": "torch's fused attention is always on. Leave it out.",
+    "use-dynamic-cfg dynamic-cfg": "Dynamic guidance is on for the models whose authors use it."
+    " Leave it out.",
+    "eta clip-skip shift flow-shift karras subseed hires-fix": "CogVideoX has no such option."
+    " Leave it out.",
+    "generate-type task mode t2v i2v": "The model decides: {model 5b} makes videos from text,"
+    " {model 5b-i2v} from a first frame.",
+    "gpu device": (
+        "To choose among this machine's GPUs: {gpus 0} or {gpus 0,1}. To plan for another card:"
+        ' %cogvideo plan --gpu "RTX 3060".',
+        "To choose among this machine's GPUs: {gpus 0} or {gpus 0,1}. To plan for another card:"
+        ' cogmagic.plan(machine=cogmagic.Machine.of("RTX 3060")).',
+    ),
+    "load-in-4bit gguf nf4 int4": "cogmagic does not load 4-bit weights. To store the transformer"
+    " in 8 bits: {fp8 True}.",
+    "teacache fastercache pab cache-threshold": "cogmagic does not skip steps. To take less time,"
+    " lower {steps}.",
+    "format codec crf gif webm quality": "Videos are always H.264 in mp4. Leave it out.",
+    "verbose quiet debug progress no-progress": (
+        "The progress is always shown under the cell. Leave it out.",
+        "cogmagic.generate shows its progress. To hide it: {progress False}.",
+    ),
+    "revision variant cache-dir": "cogmagic loads the main branch from the hub, and caches it in"
+    " the folder that HF_HOME names. Leave it out.",
+    "token hf-token use-auth-token": "Set the environment variable HF_TOKEN, or run 'hf auth login'"
+    " in a terminal.",
     "upscale upscaler interpolate rife": "cogmagic neither upscales nor interpolates.",
+    "version": "The version is cogmagic.__version__ in Python.",
 }
-"""Other tools' words without one option here, each group with what to do."""
+"""Names without one option here, each group with what to do; a pair is for cells and for Python."""
 
 
-def known_elsewhere(word: str, typed: Callable[[str], str] = "--{}".format) -> str:
-    """What another tool's word is here, as a sentence that begins with a space; '' if unknown.
+_IN_PYTHON = {
+    "out": "cogmagic.generate returns the video: clip = cogmagic.generate(...).",
+    "dry-run": "To plan without a run, call cogmagic.plan(...).",
+    "which-gpu": "To compare cards, type %cogvideo plan --which-gpu in a cell.",
+}
+"""Options of cells that Python does not take, each with what to do instead."""
+
+
+_FIELD = re.compile(r"\{([a-z0-9-]+) ?([^}]*)\}")
+"""An option in an advice, with or without a value: ``{dtype float16}``."""
+
+
+def known_elsewhere(word: str, *, python: bool = False) -> str:
+    """A sentence on what another tool's name is here, after a space; '' if the name is unknown.
 
     Args:
         word: as it was typed, with or without dashes; ``_`` and ``-`` are the same.
-        typed: an option as one types it, from its name with dashes.
+        python: whether it was typed as a keyword argument in Python, rather than in a cell.
     """
     key = word.lstrip("-").lower().replace("_", "-")
-    for name, words in _SAME.items():
-        if key in words.split():
-            return f" Here it is {typed(name)}."
-    for option, words in _VALUES.items():
-        if key in words.split():
-            return f" Here it is {option}."
-    return next((f" {advice}" for words, advice in _ADVICE.items() if key in words.split()), "")
+    rows = (
+        *((words, f"Use {option}.") for option, words in _OPTIONS.items()),
+        *_ADVICE.items(),
+        *(_IN_PYTHON.items() if python else ()),
+    )
+    text = next((text for words, text in rows if key in words.split()), "")
+    sentence = text if isinstance(text, str) else text[python]
+    typed = _as_keyword if python else _as_option
+    return f" {_FIELD.sub(lambda field: typed(*field.groups()), sentence)}" if sentence else ""
+
+
+def _as_option(name: str, value: str) -> str:
+    """An option as one types it in a cell: ``--dtype float16``; a switch has no value."""
+    return f"--{name} {value}" if value not in ("", "True") else f"--{name}"
+
+
+def _as_keyword(name: str, value: str) -> str:
+    """An option as one types it in Python: ``dtype="float16"``."""
+    literal = value if value.isdecimal() or value in ("", "True", "False") else f'"{value}"'
+    return f"{name.replace('-', '_')}={literal}"
 
 
 _TAG = re.compile(r"<\s*(?:lora|lyco|lycoris)\s*:\s*([^:<>]+?)\s*(?::\s*([^:<>]*?)\s*)*>", re.I)
@@ -121,10 +154,10 @@ def lora_in_prompt(text: str) -> str:
     tags = list(_TAG.finditer(text))
     if not tags:
         return ""
-    typed = " ".join(_as_option(tag[1], tag[2]) for tag in tags)
+    typed = " ".join(_lora_option(tag[1], tag[2]) for tag in tags)
     return f"{tags[0][0]} is the LoRA of another tool. Delete it from the prompt, and type {typed}"
 
 
-def _as_option(name: str, weight: str | None) -> str:
+def _lora_option(name: str, weight: str | None) -> str:
     value = f"{name}@{weight}" if weight else name
     return f'--lora "{value}"' if " " in value else f"--lora {value}"

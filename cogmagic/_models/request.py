@@ -159,12 +159,8 @@ def known_options(options: Mapping[str, Any]) -> dict[str, Any]:
     names = [*(Request.of.__kwdefaults__ or ()), *ALIASES, *INPUTS]
     for name in options:
         if name not in names:
-            near = known_elsewhere(name, _as_keyword) or did_you_mean(name, names)
+            near = known_elsewhere(name, python=True) or did_you_mean(name, names)
             raise RequestError(
                 f"Unknown option {name!r}.{near} For a list: help(cogmagic.generate)."
             )
     return full_names(options)
-
-
-def _as_keyword(option: str) -> str:
-    return f"{option.replace('-', '_')}="

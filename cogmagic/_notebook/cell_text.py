@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from cogmagic._api.options import cell_options
+from cogmagic._api.words import quoted
 from cogmagic._units import GIB
 
 __all__ = ["as_cell"]
@@ -40,9 +41,4 @@ def _quoted(word: str) -> str:
 
     This cannot protect a ``$name`` with quotes around it: IPython expands it or not by the quotes.
     """
-    word = re.sub(r"[{}]|\$(?=[\w.])", lambda match: match[0] * 2, word)
-    if word and not set(word) & set(" \t\"'"):
-        return word
-    if '"' not in word:
-        return f'"{word}"'
-    return "'" + word.replace("'", "'\"'\"'") + "'"
+    return quoted(re.sub(r"[{}]|\$(?=[\w.])", lambda match: match[0] * 2, word))

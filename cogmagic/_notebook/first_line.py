@@ -1,24 +1,27 @@
-"""Checks of a ``%%cogvideo`` cell: a prompt on the first line, options or magics in the body."""
+"""Checks of the line of ``%%cogvideo``: a prompt on it, and options as other tools write them."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from cogmagic._api.options import Option, cell_options
-from cogmagic._api.parser import split_line
+from cogmagic._api.options import Option
+from cogmagic._api.parser import flags_of, spaced_value, unknown_option
+from cogmagic._api.words import loose_words, without_quotes
 from cogmagic._errors import RequestError
+from cogmagic._models.aliases import SIZE_LIKE
 from cogmagic._models.catalog import MODELS
-from cogmagic._models.other_tools import known_elsewhere
 
 __all__ = [
-    "check_body",
+    "Line",
     "check_first_line",
     "check_stray",
     "how_to_type",
     "shortened",
     "split_prompt",
+    "what_to_type",
 ]
 
 
@@ -30,19 +33,30 @@ _MAX_SHOWN = 70
 """Most characters of a prompt in an error."""
 
 
-_MAGIC = re.compile(r"\s*(%%\s*\w|!?%+\s*cogvideo)", re.I)
-"""The beginning of a line of the body that is not part of a prompt."""
+_MAGIC = re.compile(r"!?%+\s*cogvideo|%%\s*\w", re.I)
+"""The beginning of a second magic on the line."""
 
 
-_FLAG = r"--[A-Za-z][\w-]*(?:(?:=|\s+)(?:\"[^\"]*\"|'[^']*'|(?!--)\S+))?"
-
-
-_OPTIONS = re.compile(rf"^[ \t]*{_FLAG}|(?<=\s){_FLAG}(?:[ \t]+{_FLAG})*[ \t]*$", re.M)
-"""Options in a prompt: they begin a line or end it; dashes amid a sentence are prose."""
+_DASHES = "-‐-―−－"
 
 
 _LONG_DASH = re.compile(r"[‐-―−－][‐-―−－-]?(?=[A-Za-z])")
 """A dash that a word processor or a web page made of two hyphens."""
+
+
+_VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s,]+(?:,[^\s,]+)*),?(?=\s|$)"
+"""A value in a list of options; the comma after it is not part of it."""
+
+
+class Line(NamedTuple):
+    """The words of a magic's line, as they were typed."""
+
+    options: str
+    """The options with their values."""
+    prompt: str
+    """The other words; '' without any."""
+    unknown: str = ""
+    """The first option that does not exist; neither it nor what follows is in `options`."""
 
 
 def check_first_line(line: str, body: str = "") -> None:
@@ -51,38 +65,64 @@ def check_first_line(line: str, body: str = "") -> None:
     Raises:
         RequestError: with what to type instead.
     """
-    options, prompt = split_prompt(line)
-    if prompt:
-        check_stray(f"%%cogvideo {options}".strip(), prompt)
-        prompt = re.sub(r"^prompt\s*[=:]\s*", "", prompt).strip('"')
-        if body.strip() and (option := _last_option(line, prompt)):
-            raise RequestError(
-                f"{shortened(prompt)} follows the value of {option}. Quote a value with spaces:"
-                f' {option} "VALUE". The prompt goes below the first line.'
-            )
-        how = how_to_type(options, f"{prompt} {body}".strip())
-        raise RequestError(f"The prompt goes below the first line. {how}")
+    typed = check_stray("%%cogvideo", line, no_prompt=bool(body.strip()))
+    if not typed.prompt:
+        return
+    if body.strip() and (option := _last_option(line, typed.prompt)):
+        raise RequestError(
+            f"{shortened(typed.prompt)} follows the value of {option}. Quote a value with spaces:"
+            f' {option} "VALUE". The prompt goes below the first line.'
+        )
+    prompt = without_quotes(re.sub(r"^prompt\s*[=:]\s*", "", typed.prompt))
+    how = what_to_type(typed._replace(prompt=f"{prompt} {body}".strip()))
+    raise RequestError(how if typed.unknown else f"The prompt goes below the first line. {how}")
 
 
 def _last_option(line: str, prompt: str) -> str:
     """The option whose value these last words of a line follow; '' where they follow none."""
     before = line.strip().removesuffix(prompt).split() if line.strip().endswith(prompt) else []
-    option = _flags().get(before[-2]) if len(before) > 1 else None
+    option = flags_of().get(before[-2]) if len(before) > 1 else None
     return before[-2] if option and option.metavar else ""
 
 
-def check_stray(typed: str, words: str, table: Sequence[Option] = ()) -> None:
-    """Refuse words between options that are neither options nor a prompt.
+def check_stray(
+    magic: str, line: str, table: Sequence[Option] = (), *, no_prompt: bool = False
+) -> Line:
+    """The options and the prompt of a line, whose other words are refused.
 
     Args:
-        typed: the magic and its options.
-        words: the rest of the line.
+        magic: what the line follows.
+        line: the words after the magic.
         table: the options that the magic takes; those of a cell by default.
+        no_prompt: whether the line cannot have a prompt, because the body has it.
 
     Raises:
-        RequestError: with what to type instead.
+        RequestError: for words that are neither an option nor a prompt, with what to type instead.
     """
-    flags = _flags(table)
+    typed = split_prompt(line, table)
+    words = typed.prompt.removeprefix("-- ")
+    if not words:
+        return typed
+    flags = flags_of(table)
+    if error := spaced_value(line, flags, no_prompt=no_prompt):
+        raise RequestError(error)
+    if re.fullmatch(rf"[{_DASHES}\s]+", words):
+        see = f"{magic.replace('%%', '%')} --help"
+        raise RequestError(f"{words} is not an option. For all options, type {see}")
+    _check_words(words, flags)
+    first = f"{magic} {typed.options}".strip()
+    if given := _with_hyphens(words, flags):
+        moved = split_prompt(given, table)
+        below = f", and on the line below: {shortened(moved.prompt)}" if moved.prompt else ""
+        raise RequestError(f"Options begin with two hyphens. Type {first} {moved.options}{below}")
+    model = next((m.name for m in MODELS if m.name == words.lower()), None)
+    if model is not None:
+        raise RequestError(f"{words} is a model. Type {first} --model {model}")
+    return typed._replace(prompt=words)
+
+
+def _check_words(words: str, flags: Mapping[str, Option]) -> None:
+    """Refuse long dashes, a second magic, a comment and a backslash between the options."""
     for word in filter(_LONG_DASH.match, words.split()):
         hyphened = _LONG_DASH.sub("--", word, count=1)
         if hyphened.partition("=")[0] in flags:
@@ -93,81 +133,60 @@ def check_stray(typed: str, words: str, table: Sequence[Option] = ()) -> None:
         raise RequestError(f"A comment cannot follow the options. Delete it: {shortened(words)}")
     if words.endswith("\\"):
         raise RequestError("A backslash does not continue the line. Put all options on one line.")
-    names = "|".join(flag[2:] for flag in flags if flag.startswith("--"))
-    typed_options = re.sub(r",(?=\s|$)", "", words.replace("_", "-"))
-    given, count = re.subn(rf"(?<!\S)({names})(\s*[=:]\s*|\s+(?=\d))", r"--\1 ", typed_options)
-    if count and given.startswith("--"):
-        moved, prompt = split_prompt(given, table)
-        below = f", and on the line below: {shortened(prompt)}" if prompt else ""
-        raise RequestError(f"Options begin with two hyphens. Type {typed} {moved}{below}")
-    model = next((m.name for m in MODELS if m.name == words.lower()), None)
-    if model is not None:
-        raise RequestError(f"{words} is a model. Type {typed} --model {model}")
 
 
-def check_body(line: str, body: str) -> None:
-    """Refuse a body without a prompt, and one with another magic or an option in it.
+def _with_hyphens(words: str, flags: Mapping[str, Option]) -> str:
+    """Words that begin with options without hyphens, ``seed=7``, with hyphens; '' for others."""
+    names = "|".join(flag[2:].replace("-", "[-_]") for flag in flags if flag[:2] == "--")
+    sizes = rf"(?<!\S)(size\s*[=:]?\s*){SIZE_LIKE.pattern}"
+    words = re.sub(sizes, r"\g<1>\g<2>x\g<4>", words, flags=re.I)
+    given = re.sub(
+        rf"(?<!\S)(?:[{_DASHES}]+\s+)?(?P<name>{names})(?:\s*[=:]\s*|\s+(?=\d)){_VALUE}",
+        lambda match: f"--{match['name'].replace('_', '-').lower()} {match['value']}",
+        words,
+        flags=re.I,
+    )
+    return given if given.startswith("--") else ""
 
-    Args:
-        line: the options after ``%%cogvideo``.
-        body: the rest of the cell.
 
-    Raises:
-        RequestError: with what to type instead.
+def split_prompt(line: str, table: Sequence[Option] = ()) -> Line:
+    """The options of a cell's first line, and the prompt on it.
+
+    The whole line counts as options where a value is missing, where words follow a value that may
+    contain spaces, and where an option is unknown and no prompt precedes it: the parser explains
+    these.
     """
-    if not body.strip(" \t\r\n\"'"):
-        raise RequestError(f"The prompt is empty. {how_to_type(line, '')}")
-    for text in filter(_MAGIC.match, body.splitlines()):
-        raise RequestError(
-            "A cell makes one video, and all lines below its first are the prompt."
-            f" Move to a cell of its own: {shortened(text)}"
-        )
-    words = " ".join(match[0] for match in _OPTIONS.finditer(body)).split()
-    flags = _flags()
-    for word, following in zip(words, [*words, ""][1:], strict=True):
-        if not re.match(r"--\w\w", word):  # one letter after dashes is prose
-            continue
-        name = word.partition("=")[0]
-        option, elsewhere = flags.get(name), known_elsewhere(name)
-        if option is None and not elsewhere:
-            continue
-        reason = f"{word} is in the prompt, but options go on the first line."
-        if option is None:
-            raise RequestError(reason + elsewhere)
-        moved, prompt = split_prompt(body)
-        if not prompt:
-            moved = f"{word} {following}" if option.metavar and "=" not in word else word
-        raise RequestError(f"{reason} {how_to_type(f'{line.strip()} {moved}', prompt)}")
-
-
-def split_prompt(line: str, table: Sequence[Option] = ()) -> tuple[str, str]:
-    """The options of a cell's first line, and the prompt on it; '' where it has none.
-
-    A line with an unknown option, or with words after a value that may contain spaces, is returned
-    whole: the parser explains both.
-    """
-    try:
-        words = iter(split_line(line))
-    except RequestError:  # an apostrophe, as in "a dog's life"
-        words = iter(line.split())
-    flags, options, prompt, open_value = _flags(table), list[str](), list[str](), False
+    words = iter(loose_words(line))
+    flags, options, prompt, open_value = flags_of(table), list[str](), list[str](), False
+    whole = Line(line.strip(), "")
     for word in words:
         flag, equals, _ = word.partition("=")
         if not word.strip("-") or not word.startswith("-"):
             if open_value:
-                return line.strip(), ""
+                return whole
             prompt.append(word)
         elif flag not in flags:
-            return line.strip(), ""
+            typed = Line(" ".join(options), without_quotes(" ".join(prompt)), flag)
+            return typed if prompt else whole._replace(unknown=flag)
         else:
             options.append(word)
             if flags[flag].metavar and not equals:
                 value = next(words, "")
-                if value.partition("=")[0] in flags:  # the value is missing
-                    return line.strip(), ""
-                options += filter(None, [value])
+                if not value or value.partition("=")[0] in flags:  # the value is missing
+                    return whole
+                options.append(value)
             open_value = flags[flag].spaces
-    return " ".join(map(_quoted, options)), " ".join(prompt)
+    return Line(" ".join(options), without_quotes(" ".join(prompt)))
+
+
+def what_to_type(typed: Line) -> str:
+    """What to type for a line with these words: the cell, or another option than an unknown one."""
+    if not typed.unknown:
+        return how_to_type(typed.options, typed.prompt)
+    place = f" The prompt goes below the first line: {shortened(typed.prompt)}"
+    return unknown_option(typed.unknown, flags_of()) + (
+        place if typed.prompt else " All options: %cogvideo --help"
+    )
 
 
 def how_to_type(options: str, prompt: str) -> str:
@@ -179,13 +198,3 @@ def how_to_type(options: str, prompt: str) -> str:
 def shortened(text: str) -> str:
     """`text` on one line, at most 70 characters of it."""
     return textwrap.shorten(text, _MAX_SHOWN, placeholder=" …")
-
-
-def _quoted(word: str) -> str:
-    if not set(word) & set(" \t\"'"):
-        return word
-    return f"'{word}'" if '"' in word else f'"{word}"'
-
-
-def _flags(table: Sequence[Option] = ()) -> dict[str, Option]:
-    return {flag: option for option in table or cell_options() for flag in option.flags}

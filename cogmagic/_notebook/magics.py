@@ -13,7 +13,8 @@ from cogmagic._api.parser import parse_line
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._html import MARK
 from cogmagic._machine.amounts import gib_bytes
-from cogmagic._notebook.first_line import check_body, check_first_line
+from cogmagic._notebook.body import check_body
+from cogmagic._notebook.first_line import check_first_line
 from cogmagic._notebook.manual import HELP_SWITCHES, HELP_WORDS, manual
 from cogmagic._notebook.verbs import VERBS, check_no_verb, plan_text, run_verb
 
@@ -76,6 +77,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             raise
 
     def _run_line(self, line: str) -> Any:
+        line = line.strip().rstrip("; ")  # a habit from Python, where it hides the output
         words = line.split()
         verb = words[0] if words else "help"
         if verb in HELP_WORDS or (verb in VERBS and HELP_SWITCHES & set(words)):

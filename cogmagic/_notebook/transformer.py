@@ -18,7 +18,7 @@ from typing import Any
 from IPython.core.inputtransformer2 import make_tokens_by_line
 
 from cogmagic._errors import RequestError
-from cogmagic._notebook.first_line import how_to_type, shortened, split_prompt
+from cogmagic._notebook.first_line import shortened, split_prompt, what_to_type
 from cogmagic._notebook.manual import HELP_WORDS
 from cogmagic._notebook.verbs import VERBS, not_a_verb
 
@@ -53,6 +53,9 @@ _BARE = ("cogvideo", "cogvideox", "cogmagic")
 
 _PUNCTUATION = "-.:;,=() \n"
 """What people put between a magic's name and its words, after the hyphen of another name."""
+
+
+_CELL_MARKS = ("%%", "％％")
 
 
 _ASCII = str.maketrans("！％", "!%")
@@ -126,7 +129,8 @@ class Transformer:
         if mark.startswith("!"):
             command = (name + rest).split()[0].rstrip("?:")
             if command == name and shutil.which(name) is None:
-                raise _answer(f"{name} is a magic, not a shell command.", rest, below)
+                reason = f"{name} is not a shell command; the magic is %cogvideo."
+                raise _answer(reason, rest, below)
         elif mark.startswith("%%"):
             raise _misplaced(lines, number)
         elif match["written"] == "%cogvideo" and (rest[:1] == "?" or not rest[:1].strip()):
@@ -136,11 +140,12 @@ class Transformer:
         elif not _OPERATOR.match(rest):
             automatic = len(lines) == 1 and self._shell.automagic and name == "cogvideo"
             if not (automatic or name in self._shell.user_ns or self._is_python(lines)):
-                raise _answer(f"{name} is a magic, which begins with %.", rest, below)
+                reason = f"{name} is not Python; the magic is %cogvideo."
+                raise _answer(reason, rest, below)
 
     def _check_verb(self, lines: list[str], rest: str, below: str) -> None:
         """Refuse ``%cogvideo`` with a prompt below it, which is not Python."""
-        verb = (*rest.split(), "")[0]
+        verb = (*rest.split(), "")[0].rstrip(";")
         is_line = not verb or verb in VERBS or verb in HELP_WORDS
         if (is_line and not _is_prose(below)) or self._is_python(lines):
             return
@@ -175,6 +180,8 @@ def _unknown(written: str, rest: str, below: str) -> RequestError:
     """The error for a magic's name that is misspelt, or that punctuation follows."""
     glued, _, typed = rest.partition(" ") if rest[:1].strip() else ("", "", rest)
     word = glued.strip(_PUNCTUATION)
+    if glued and not (word or typed.strip() or below.strip()) and written[:2] not in _CELL_MARKS:
+        return RequestError(f"Unknown magic {written}{glued}. Type %cogvideo")
     if glued.startswith("?"):
         typed = "--help"
     elif glued.startswith("--"):
@@ -186,11 +193,11 @@ def _unknown(written: str, rest: str, below: str) -> RequestError:
 
 def _answer(reason: str, rest: str, below: str) -> RequestError:
     """The error with what to type for the words after a magic's name and the lines below it."""
-    verb = (*rest.split(), "")[0]
+    verb = (*rest.split(), "")[0].rstrip(";")
     if verb in VERBS or verb in HELP_WORDS:
         return RequestError(f"{reason} Type %cogvideo {rest.strip()}")
-    options, prompt = split_prompt(rest)
-    return RequestError(f"{reason} {how_to_type(options, prompt or below)}")
+    typed = split_prompt(rest)
+    return RequestError(f"{reason} {what_to_type(typed._replace(prompt=typed.prompt or below))}")
 
 
 def _is_prose(text: str) -> bool:

@@ -11,10 +11,19 @@ from cogmagic._api.options import PLAN_OPTIONS, Option, cell_options, without_ru
 from cogmagic._api.parser import parse_line
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._machine.machine import Machine
-from cogmagic._notebook.first_line import check_stray, how_to_type, split_prompt
+from cogmagic._notebook.first_line import check_stray, what_to_type
 from cogmagic._planning.plan_json import as_json
 
-__all__ = ["VERBS", "Kernel", "Verb", "check_no_verb", "not_a_verb", "plan_text", "run_verb"]
+__all__ = [
+    "VERBS",
+    "Kernel",
+    "Verb",
+    "check_no_verb",
+    "is_verb",
+    "not_a_verb",
+    "plan_text",
+    "run_verb",
+]
 
 
 class Kernel(Protocol):
@@ -50,9 +59,13 @@ def run_verb(line: str, kernel: Kernel) -> Any:
     """
     name, rest = (*line.split(maxsplit=1), "")[:2]
     rest = rest.strip()
-    verb = VERBS.get(name)
+    verb = VERBS.get(name.rstrip(";"))
     if verb is None:
         raise not_a_verb(line)
+    if rest.startswith("%"):
+        raise RequestError(f"A line takes one magic. Move to a line of its own: {rest}")
+    if rest.startswith("#"):
+        raise RequestError(f"A comment cannot follow a magic. Delete it: {rest}")
     if not verb.argument and rest not in ("", verb.switch):
         accepted = f"takes no option but {verb.switch}" if verb.switch else "takes no options"
         raise RequestError(f"%cogvideo {name} {accepted}, but got {rest!r}.")
@@ -72,9 +85,7 @@ def not_a_verb(line: str) -> RequestError:
     for other in VERBS.values():
         if other.switch and name == other.switch:
             return RequestError(f"{name} must follow a verb. Type %cogvideo {other.name} {name}")
-    options, words = split_prompt(line)
-    if words:
-        check_stray(f"%%cogvideo {options}".strip(), words)
+    typed = check_stray("%%cogvideo", line)
     near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.7)
     if not name.startswith("-") and len(others) < 2 and (near or not others):
         return RequestError(
@@ -85,8 +96,8 @@ def not_a_verb(line: str) -> RequestError:
     if name.startswith("-") and of_plans & {word.partition("=")[0] for word in (name, *others)}:
         return RequestError(f"{name} must follow a verb. Type %cogvideo plan {line.strip()}")
     return RequestError(
-        "%cogvideo with one % makes no video: it takes a verb, such as"
-        f" %cogvideo status. {how_to_type(options, words)}"
+        "%cogvideo takes a verb, such as %cogvideo status; %%cogvideo makes a video."
+        f" {what_to_type(typed)}"
     )
 
 
@@ -96,18 +107,24 @@ def check_no_verb(line: str) -> None:
     Raises:
         RequestError: with the line to type instead.
     """
-    name, rest = (*line.split(maxsplit=1), "", "")[:2]
-    verb = VERBS.get(name.lower())
-    if verb is None:
-        return
-    takes_options = bool(verb.options()) and rest.startswith("-")
-    is_path = verb.argument == "PATH" and len(rest.split()) == 1
-    rest = rest.strip()
-    if rest in ("", verb.switch) or takes_options or is_path:
+    line = line.strip().rstrip("; ")
+    if is_verb(line):
+        name, *rest = line.split(maxsplit=1)
         raise RequestError(
             f"{name} is a verb, not a prompt. Type it with one %, in a cell without a prompt:"
-            f" %cogvideo {verb.name} {rest}".rstrip()
+            f" {' '.join(('%cogvideo', name.lower(), *rest))}"
         )
+
+
+def is_verb(line: str) -> bool:
+    """Whether a line is a verb with what it takes, rather than prose that begins like one."""
+    name, rest = (*line.split(maxsplit=1), "", "")[:2]
+    verb, rest = VERBS.get(name.lower()), rest.strip()
+    if verb is None:
+        return False
+    takes_options = bool(verb.options()) and rest.startswith("-")
+    is_path = verb.argument == "PATH" and len(rest.split()) == 1
+    return rest in ("", verb.switch) or takes_options or is_path
 
 
 def plan_text(options: dict[str, Any]) -> str:
@@ -162,11 +179,12 @@ def _plan_options() -> tuple[Option, ...]:
 
 
 def _plan(kernel: Kernel, line: str) -> str:
-    typed, words = split_prompt(line, _plan_options())
-    if words:
-        typed = f"%cogvideo plan {typed}".strip()
-        check_stray(typed, words, _plan_options())
-        raise RequestError(f"%cogvideo plan takes no prompt, but got {words!r}. Type {typed}")
+    typed = check_stray("%cogvideo plan", line, _plan_options(), no_prompt=True)
+    if typed.prompt and not typed.unknown:
+        raise RequestError(
+            f"%cogvideo plan takes no prompt, but got {typed.prompt!r}."
+            f" Type %cogvideo plan {typed.options}".rstrip()
+        )
     options = parse_line(line, "%cogvideo plan", _plan_options())
     return plan_text(kernel.with_defaults(options))
 

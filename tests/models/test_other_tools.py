@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
 
-from cogmagic import RequestError
+from cogmagic import RequestError, generate
 from cogmagic._api.options import PLAN_OPTIONS, cell_options
 from cogmagic._api.parser import parse_line
 from cogmagic._models import other_tools
@@ -17,7 +18,7 @@ FLAGS = {flag for option in cell_options() for flag in option.flags}
 
 
 def all_words() -> list[str]:
-    tables = (other_tools._SAME.values(), other_tools._VALUES.values(), other_tools._ADVICE)
+    tables = (other_tools._OPTIONS.values(), other_tools._ADVICE)
     return [word for table in tables for words in table for word in words.split()]
 
 
@@ -27,14 +28,17 @@ def test_no_word_is_listed_twice_or_is_an_option_of_a_cell() -> None:
     assert not {f"--{word}" for word in words} & FLAGS
 
 
-@pytest.mark.parametrize("name", other_tools._SAME)
-def test_words_lead_to_an_option_that_exists(name: str) -> None:
-    assert f"--{name}" in FLAGS
-
-
-@pytest.mark.parametrize("typed", other_tools._VALUES)
-def test_switches_lead_to_a_line_that_is_accepted(typed: str) -> None:
-    assert parse_line(typed, "%%cogvideo")
+@pytest.mark.parametrize("words", other_tools._OPTIONS.values())
+def test_words_lead_to_an_option_that_is_accepted_in_a_cell_and_in_python(words: str) -> None:
+    word = words.split()[0]
+    option = known_elsewhere(word).removeprefix(" Use ").removesuffix(".")
+    keyword = known_elsewhere(word, python=True).removeprefix(" Use ").removesuffix(".")
+    if " " in option or keyword.endswith("=True"):
+        name, _, value = keyword.partition("=")
+        assert parse_line(option, "%%cogvideo") == {name: ast.literal_eval(value)}
+    else:
+        assert option in FLAGS
+        assert keyword == f"{option[2:].replace('-', '_')}="
 
 
 def test_every_word_is_answered_in_one_line_that_names_options_of_cells() -> None:
@@ -51,30 +55,30 @@ def test_every_word_is_answered_in_one_line_that_names_options_of_cells() -> Non
 @pytest.mark.parametrize(
     ("line", "answer"),
     [
-        ("--cfg 7", "Here it is --guidance-scale."),
-        ("--cfg_scale=7", "Here it is --guidance-scale."),
-        ("--CFG 7", "Here it is --guidance-scale."),
-        ("--sampler euler", "Here it is --scheduler."),
-        ("--duration 6", "6 s at 8 fps are --frames 49"),
-        ("--vram 8", "Here it is --vram-limit."),
-        ("--lora-path style.safetensors", "Here it is --lora."),
+        ("--cfg 7", "Use --guidance-scale."),
+        ("--cfg_scale=7", "Use --guidance-scale."),
+        ("--CFG 7", "Use --guidance-scale."),
+        ("--sampler euler", "Use --scheduler."),
+        ("--duration 6", "for 6 s at 8 fps, --frames 49"),
+        ("--vram 8", "Use --vram-limit."),
+        ("--lora-path style.safetensors", "Use --lora."),
         ("--lora_scale 0.8", "follows its path: --lora style.safetensors@0.8."),
-        ("--fp16", "Here it is --dtype float16."),
-        ("--lowvram", "Here it is --tier sequential."),
-        ("--enable_model_cpu_offload", "Here it is --tier model."),
+        ("--fp16", "Use --dtype float16."),
+        ("--lowvram", "Use --tier sequential."),
+        ("--enable_model_cpu_offload", "Use --tier model."),
         ("--num_videos_per_prompt 2", "A cell makes one video."),
         ("--width 720", "--size 720x480"),
-        ("--output_path clip.mp4", "Here it is --save."),
-        ("--prompt fox", "The prompt goes into the cell's body"),
+        ("--output_path clip.mp4", "Use --save."),
+        ("--prompt fox", "The prompt goes in the body of the cell"),
         ("--stepps 3", "Did you mean '--steps'?"),
         ("--guidence-scale 3", "Did you mean '--guidance-scale'?"),
-        ("--vae x", "Unknown option --vae. All of them:"),
-        ("--loop", "Unknown option --loop. All of them:"),
-        ("--threads 4", "Unknown option --threads. All of them:"),
+        ("--vae x", "Unknown option --vae. All options:"),
+        ("--loop", "Unknown option --loop. All options:"),
+        ("--threads 4", "Unknown option --threads. All options:"),
         ("--negative-prompt blurred, low", 'needs quotes: --negative-prompt "blurred, low"'),
         ("--save my clips/fox.mp4 --seed 1", 'needs quotes: --save "my clips/fox.mp4"'),
         ("--image=my photo.png", 'needs quotes: --image "my photo.png"'),
-        ("--model 5b a red fox", "'a' is not an option; the prompt goes into the cell's body"),
+        ("--model 5b a red fox", "'a' is not an option; the prompt goes in the body of the cell"),
     ],
 )
 def test_unknown_option_names_what_it_is_called_here(line: str, answer: str) -> None:
@@ -83,7 +87,31 @@ def test_unknown_option_names_what_it_is_called_here(line: str, answer: str) -> 
     assert answer in str(raised.value)
 
 
-def test_python_keyword_is_answered_with_a_keyword() -> None:
-    with pytest.raises(RequestError, match=r"Unknown option 'cfg'\. Here it is guidance_scale=\."):
-        known_options({"cfg": 7})
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("cfg", "Use guidance_scale=."),
+        ("fp16", 'Use dtype="float16".'),
+        ("duration", "for 6 s at 8 fps, frames=49."),
+        ("resolution", 'size="720x480"'),
+        ("gpu", 'cogmagic.plan(machine=cogmagic.Machine.of("RTX 3060"))'),
+        ("quiet", "progress=False"),
+        ("caption", "The prompt is the first argument."),
+        ("out", "clip = cogmagic.generate(...)"),
+        ("dry_run", "cogmagic.plan(...)"),
+    ],
+)
+def test_python_keyword_is_answered_with_python(name: str, answer: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        generate("a red fox", **{name: 1})
+    assert answer in str(raised.value)
+
+
+def test_no_advice_for_python_is_written_as_a_cell() -> None:
+    for word in {*all_words()} - {"width", "height"}:  # these are options in Python
+        with pytest.raises(RequestError) as raised:
+            known_options({word: 1})
+        text = str(raised.value)
+        assert not re.search(r"--\w|%|\bcell\b", text), text
+        assert "{" not in text
     assert known_elsewhere("something-else") == ""

@@ -8,7 +8,8 @@ import pytest
 from IPython.core.error import UsageError
 
 from cogmagic import RequestError
-from cogmagic._notebook.first_line import check_body, check_first_line
+from cogmagic._notebook.body import check_body
+from cogmagic._notebook.first_line import check_first_line
 from cogmagic._notebook.transformer import Transformer
 from cogmagic._session.session import session as current
 from tests.helpers.cells import PROMPT, printed
@@ -27,7 +28,7 @@ CELLS = {
     f"%%cogvideo --seed 7 {PROMPT}": RED_7,
     f"%%cogvideo {PROMPT} --seed 7": RED_7,
     "%%cogvideo a dog's life": "on the line below: a dog's life",
-    f"%%cogvideo -- {PROMPT}": f"on the line below: -- {PROMPT}",
+    f"%%cogvideo -- {PROMPT}": RED,
     f'%%cogvideo prompt="{PROMPT}"': RED,
     f'%%cogvideo "{PROMPT}': RED,
     "%%cogvideo —seed 7\na": "—seed begins with a long dash. Type two hyphens: --seed",
@@ -38,6 +39,37 @@ CELLS = {
     "%%cogvideo --seed 7 # lucky\na": "Delete it: # lucky",
     "%%cogvideo --seed 7 \\\n --fps 8\na": "Put all options on one line.",
     "%%cogvideo %%cogvideo\na": "Leave out the second: %%cogvideo",
+    # Exactly as typed.
+    "%%cogvideo seed=7 a red_fox, a dog": "--seed 7, and on the line below: a red_fox, a dog",
+    "%%cogvideo num_frames=9 save=my_clip.mp4\na": "Type %%cogvideo --num-frames 9 --save my_clip",
+    '%%cogvideo negative_prompt="dark, grey"\na': '--negative-prompt "dark, grey"',
+    "%%cogvideo the fox's and the dog's den": "on the line below: the fox's and the dog's den",
+    '%%cogvideo a "red" fox': 'on the line below: a "red" fox',
+    # Dashes alone, and unknown options after a prompt.
+    "%%cogvideo --": "-- is not an option. For all options, type %cogvideo --help",
+    "%%cogvideo --seed 7 --\na": "-- is not an option.",
+    "%%cogvideo —\na": "— is not an option.",
+    "%cogvideo plan --": "type %cogvideo plan --help",
+    "%%cogvideo - seed 7\na": "Type %%cogvideo --seed 7",
+    f"%%cogvideo {PROMPT} --seed 3 --cfg 3": "Unknown option --cfg. Use --guidance-scale."
+    f" The prompt goes below the first line: {PROMPT}",
+    f"%cogvideo {PROMPT} --sed 3": "Unknown option --sed. Did you mean '--seed'? The prompt goes",
+    f"!cogvideo {PROMPT} --cfg 3": "Use --guidance-scale. The prompt goes below the first line",
+    "!cogmagic --version": "The version is cogmagic.__version__ in Python.",
+    "%%cogvideo a red fox --seed": "--seed needs a value",
+    # Values of several words.
+    "%%cogvideo --size 720 x 480\na": "A size has no spaces. Type --size 720x480",
+    "%%cogvideo --seed 7 --size (720, 480) --fps 8\na": "Type --size 720x480",
+    "%%cogvideo size=720, 480\na": "Type %%cogvideo --size 720x480",
+    "%cogvideo plan --size 720 by 480": "Type --size 720x480",
+    "%%cogvideo --out my clip --seed 7\na": "which cannot contain spaces. Type --out my_clip",
+    "%%cogvideo --out my clip.mp4\na": 'To name the file: --save "my clip.mp4"',
+    "%%cogvideo --out my clip": "Type %%cogvideo --out my, and on the line below: clip",
+    f"%%cogvideo {PROMPT} --negative-prompt dark grey": '--negative-prompt "dark grey"',
+    f"cogvideo {PROMPT} — again": "%cogvideo takes a verb, such as %cogvideo status; %%cogvideo",
+    "%cogvideo;": "Unknown magic %cogvideo;. Type %cogvideo",
+    "%cogvideo status; %cogvideo models": "Move to a line of its own: %cogvideo models",
+    "%cogvideo models # all": "A comment cannot follow a magic. Delete it: # all",
     "%%cogvideo": "The prompt is empty. Type %%cogvideo, and on the line below: a red circle",
     "%%cogvideo\n''": "The prompt is empty.",
     '%%cogvideo --save "my clips"\n \n': 'Type %%cogvideo --save "my clips", and on the line',
@@ -50,12 +82,11 @@ CELLS = {
     # Magics and options in the body.
     f"%%cogvideo\n{PROMPT}\n\n%%cogvideo --seed 8\na fox": f"{OWN_CELL}%%cogvideo --seed 8",
     f"%%cogvideo\n{PROMPT}\n%cogvideo status": f"{OWN_CELL}%cogvideo status",
-    f"%%cogvideo\n%%time\n{PROMPT}": f"{OWN_CELL}%%time",
     f"%%cogvideo --fps 8\n--seed 7\n{PROMPT}": "Type %%cogvideo --fps 8 --seed 7, and",
     f"%%cogvideo\n{PROMPT} --seed 7": f"options go on the first line. {RED_7}",
     f"%%cogvideo\n{PROMPT} - again\n--seed=7": "Type %%cogvideo --seed=7, and on the line below",
     f"%%cogvideo\n--seed 7 --truncate\n{PROMPT}": "Type %%cogvideo --seed 7 --truncate, and",
-    f"%%cogvideo\n{PROMPT} --cfg 7": "options go on the first line. Here it is --guidance-scale.",
+    f"%%cogvideo\n{PROMPT} --cfg 7": "options go on the first line. Use --guidance-scale.",
     # One % for a cell.
     f"%cogvideo --seed 7\n{PROMPT}": RED_7,
     f"%cogvideo\n{PROMPT}": RED,
@@ -70,7 +101,7 @@ CELLS = {
     f"cogvideo --seed 7\n{PROMPT}": RED_7,
     f"CogVideo\n{PROMPT}": RED,
     "cogvideo status\nprint(1)": STATUS,
-    "!cogvideo status": f"cogvideo is a magic, not a shell command. {STATUS}",
+    "!cogvideo status": f"cogvideo is not a shell command; the magic is %cogvideo. {STATUS}",
     f"x = 1\n!!cogvideo {PROMPT}": RED,
     "! %cogvideo status": STATUS,
     f"%%CogVideo --seed 7\n{PROMPT}": f"Unknown magic %%CogVideo. {RED_7}",
@@ -197,10 +228,35 @@ def test_misspelt_cell_magic_is_answered_when_its_line_is_typed(shell: Any, line
         "a light --seconds later-- turns green",
         "a letter --m",
         "the word --help on a sign",
+        "%%off sale",
+        "a fox\n%%time flies\n%time",
+        "%cogvideo is great",
+        "%%cogvideo status quo",
+        "%cogvideo plan of a house",
+        "100% cogvideo",
     ],
 )
-def test_dashes_amid_a_prompt_are_prose(body: str) -> None:
+def test_dashes_and_percent_signs_in_a_prompt_are_prose(body: str) -> None:
     check_body("--seed 7", body)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%%cogvideo",
+        "%cogvideo;",
+        "  %%CogVideo --seed 7",
+        "％％cogvideo -o clip",
+        "%%cogvideo seed=7",
+        "%cogvideo?",
+        "% cogvideo status;",
+        "%cogvideo save fox.mp4",
+        "%cogvideo plan --model 5b",
+    ],
+)
+def test_second_magic_in_a_body_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match="Move to a cell of its own"):
+        check_body("--seed 7", f"a fox\n{text}")
 
 
 @pytest.mark.parametrize(

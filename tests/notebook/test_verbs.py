@@ -68,6 +68,12 @@ def test_status_models_and_release(shell: Any, toy: Path) -> None:
     assert current().loaded is None
 
 
+def test_semicolon_after_a_verb_changes_nothing(shell: Any) -> None:
+    assert "zai-org/CogVideoX-5b-I2V" in str(shell.run("%cogvideo models;"))
+    assert "Nothing was loaded" in printed(shell, "%cogvideo release --prompts ;")
+    assert "usage: " in printed(shell, "%cogvideo --help;")
+
+
 def test_status_and_models_are_marked_as_volatile(shell: Any) -> None:
     for verb in ("status", "models"):
         bundle = shell.run(f"%cogvideo {verb}")._repr_mimebundle_()
