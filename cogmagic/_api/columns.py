@@ -8,7 +8,7 @@ from typing import Any
 
 from cogmagic._api.options import cell_options
 from cogmagic._errors import RequestError, did_you_mean
-from cogmagic._models.other_tools import known_elsewhere
+from cogmagic._models.other_tools import in_table, known_elsewhere
 from cogmagic._models.rules import seed_or_random
 
 __all__ = ["column_name", "plain_value", "seed_list", "text_value"]
@@ -42,7 +42,7 @@ def column_name(column: object) -> str:
             f" type --{option.name}{f' {option.metavar}' if option.metavar else ''} on the first"
             " line of the cell."
         )
-    near = known_elsewhere(name, "{!r}".format) or did_you_mean(name, _COLUMNS)
+    near = known_elsewhere(name, in_table) or did_you_mean(name, _COLUMNS)
     raise RequestError(
         f"Unknown column {str(column)[:60]!r}.{near} The columns are {', '.join(_COLUMNS)}."
     )

@@ -195,8 +195,8 @@ def _not_a_variable(out: str, flag: str = "--out") -> str:
         return f"{flag} takes a variable's name, not a file's. To name the file: --save {file}"
     name = re.sub(r"\W+", "_", out).strip("_") or "clip"
     name = f"{name}_" if iskeyword(name) else name if name.isidentifier() else f"clip_{name}"
-    reason = ", which cannot contain spaces" if " " in out else ""
-    return f"{flag} {quoted(out)}: that is not a variable's name{reason}. Type {flag} {name}"
+    reason = "a variable's name cannot contain spaces" if " " in out else "not a variable's name"
+    return f"{flag} {quoted(out)}: {reason}. Type {flag} {name}"
 
 
 _VIDEO_FILES = frozenset((".mp4", ".avi", ".gif", ".mkv", ".mov", ".webm"))

@@ -7,8 +7,9 @@ video nodes, the arguments of diffusers' pipelines, and ``inference/cli_demo.py`
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-__all__ = ["known_elsewhere", "lora_in_prompt"]
+__all__ = ["in_cell", "in_python", "in_table", "known_elsewhere", "lora_in_prompt"]
 
 
 _OPTIONS = {
@@ -115,14 +116,31 @@ _FIELD = re.compile(r"\{([a-z0-9-]+) ?([^}]*)\}")
 """An option in an advice, with or without a value: ``{dtype float16}``."""
 
 
-def known_elsewhere(word: str, *, python: bool = False) -> str:
+def in_cell(name: str, value: str) -> str:
+    """An option as one types it in a cell: ``--dtype float16``; a switch has no value."""
+    return f"--{name} {value}" if value not in ("", "True") else f"--{name}"
+
+
+def in_python(name: str, value: str) -> str:
+    """An option as one types it in Python: ``dtype="float16"``."""
+    literal = value if value.isdecimal() or value in ("", "True", "False") else f'"{value}"'
+    return f"{name.replace('-', '_')}={literal}"
+
+
+def in_table(name: str, value: str) -> str:
+    """An option as one types it in a table of prompts, a column; with a value, as in a cell."""
+    return in_cell(name, value) if value else repr(name.replace("-", "_"))
+
+
+def known_elsewhere(word: str, typed: Callable[[str, str], str] = in_cell) -> str:
     """A sentence on what another tool's name is here, after a space; '' if the name is unknown.
 
     Args:
         word: as it was typed, with or without dashes; ``_`` and ``-`` are the same.
-        python: whether it was typed as a keyword argument in Python, rather than in a cell.
+        typed: an option as one types it where the word was typed: `in_cell`, `in_python` or
+            `in_table`; takes its name with dashes, and its value or ''.
     """
-    key = word.lstrip("-").lower().replace("_", "-")
+    key, python = word.lstrip("-").lower().replace("_", "-"), typed is in_python
     rows = (
         *((words, f"Use {option}.") for option, words in _OPTIONS.items()),
         *_ADVICE.items(),
@@ -130,19 +148,7 @@ def known_elsewhere(word: str, *, python: bool = False) -> str:
     )
     text = next((text for words, text in rows if key in words.split()), "")
     sentence = text if isinstance(text, str) else text[python]
-    typed = _as_keyword if python else _as_option
     return f" {_FIELD.sub(lambda field: typed(*field.groups()), sentence)}" if sentence else ""
-
-
-def _as_option(name: str, value: str) -> str:
-    """An option as one types it in a cell: ``--dtype float16``; a switch has no value."""
-    return f"--{name} {value}" if value not in ("", "True") else f"--{name}"
-
-
-def _as_keyword(name: str, value: str) -> str:
-    """An option as one types it in Python: ``dtype="float16"``."""
-    literal = value if value.isdecimal() or value in ("", "True", "False") else f'"{value}"'
-    return f"{name.replace('-', '_')}={literal}"
 
 
 _TAG = re.compile(r"<\s*(?:lora|lyco|lycoris)\s*:\s*([^:<>]+?)\s*(?::\s*([^:<>]*?)\s*)*>", re.I)

@@ -14,7 +14,7 @@ from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
 from cogmagic._models.family import latent_frames
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import INPUTS
-from cogmagic._models.other_tools import known_elsewhere
+from cogmagic._models.other_tools import in_python, known_elsewhere
 
 __all__ = ["Request", "known_options"]
 
@@ -159,7 +159,7 @@ def known_options(options: Mapping[str, Any]) -> dict[str, Any]:
     names = [*(Request.of.__kwdefaults__ or ()), *ALIASES, *INPUTS]
     for name in options:
         if name not in names:
-            near = known_elsewhere(name, python=True) or did_you_mean(name, names)
+            near = known_elsewhere(name, in_python) or did_you_mean(name, names)
             raise RequestError(
                 f"Unknown option {name!r}.{near} For a list: help(cogmagic.generate)."
             )

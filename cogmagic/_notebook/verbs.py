@@ -14,16 +14,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._notebook.first_line import check_stray, what_to_type
 from cogmagic._planning.plan_json import as_json
 
-__all__ = [
-    "VERBS",
-    "Kernel",
-    "Verb",
-    "check_no_verb",
-    "is_verb",
-    "not_a_verb",
-    "plan_text",
-    "run_verb",
-]
+__all__ = ["VERBS", "Verb", "check_no_verb", "is_verb", "not_a_verb", "plan_text", "run_verb"]
 
 
 class Kernel(Protocol):
@@ -62,10 +53,8 @@ def run_verb(line: str, kernel: Kernel) -> Any:
     verb = VERBS.get(name.rstrip(";"))
     if verb is None:
         raise not_a_verb(line)
-    if rest.startswith("%"):
-        raise RequestError(f"A line takes one magic. Move to a line of its own: {rest}")
-    if rest.startswith("#"):
-        raise RequestError(f"A comment cannot follow a magic. Delete it: {rest}")
+    if rest.startswith(("%", "#")):
+        raise RequestError(f"Move to a line of its own: {rest}")
     if not verb.argument and rest not in ("", verb.switch):
         accepted = f"takes no option but {verb.switch}" if verb.switch else "takes no options"
         raise RequestError(f"%cogvideo {name} {accepted}, but got {rest!r}.")

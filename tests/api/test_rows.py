@@ -135,7 +135,7 @@ A = {"prompt": "a"}
     ("source", "message"),
     [
         ({"prompts": [A, A | {"step": 3}]}, "Row 2: Unknown column 'step'. Did you mean 'steps'?"),
-        ({"prompts": [A, A | {"cfg": 3}]}, "Row 2: Unknown column 'cfg'. Here it is 'guidance"),
+        ({"prompts": [A, A | {"cfg": 3}]}, "Row 2: Unknown column 'cfg'. Use 'guidance_scale'."),
         ({"prompts": [A, A | {"model": "5b"}]}, "Row 2: 'model' is no column: it holds for"),
         ({"prompts": [A | {"tier": "none"}]}, "type --tier NAME on the first line"),
         ({"prompts": [A | {"dtype": "float32"}]}, "'dtype' is no column"),

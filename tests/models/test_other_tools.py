@@ -32,7 +32,7 @@ def test_no_word_is_listed_twice_or_is_an_option_of_a_cell() -> None:
 def test_words_lead_to_an_option_that_is_accepted_in_a_cell_and_in_python(words: str) -> None:
     word = words.split()[0]
     option = known_elsewhere(word).removeprefix(" Use ").removesuffix(".")
-    keyword = known_elsewhere(word, python=True).removeprefix(" Use ").removesuffix(".")
+    keyword = known_elsewhere(word, other_tools.in_python).removeprefix(" Use ").removesuffix(".")
     if " " in option or keyword.endswith("=True"):
         name, _, value = keyword.partition("=")
         assert parse_line(option, "%%cogvideo") == {name: ast.literal_eval(value)}
