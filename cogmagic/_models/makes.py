@@ -37,8 +37,7 @@ _BY_CLASS = (
 
 _BY_FILE = (
     (r"(^|/)(pytorch_lora_weights|adapter_model)\.safetensors|(^|/)adapter_config\.json",
-     "a LoRA", "Fuse it into its base model (fuse_lora, then save_pretrained) and give that folder,"
-     " or use the base"),
+     "a LoRA", "Give it with --lora, and its base model with --model, such as"),
     (r"optim_states\.pt|zero_to_fp32\.py|\.distcp|(^|/)optimizer\.(bin|pt)|random_states_\d+\.pkl",
      "a trainer's checkpoint (optimizer states)", "Export it as a pipeline (save_pretrained) and"
      " give that folder, or use"),
@@ -46,8 +45,8 @@ _BY_FILE = (
      "SAT weights (zai-org's own format)", "Use the diffusers version"),
     (r"void_pass\d\w*\.safetensors", "VOID (object removal)", "Use"),
     (r"\.gguf$", "quantised weights in GGUF", "Use"),
-    (r"^[^/]*lora[^/]*\.safetensors$", "a LoRA", "Fuse it into its base model (fuse_lora, then"
-     " save_pretrained) and give that folder, or use the base"),
+    (r"^[^/]*lora[^/]*\.safetensors$", "a LoRA", "Give it with --lora, and its base model"
+     " with --model, such as"),
     (r"^(transformer|vae|text_encoder)/", "some components of a pipeline", "Copy the other"
      " components and model_index.json from its base, or use"),
     (r"^(config\.json|diffusion_pytorch_model.*\.safetensors)$", "a single component", "Put it into"

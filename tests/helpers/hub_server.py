@@ -180,14 +180,17 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(302, b"elsewhere", headers | {"ETag": '"of the pointer"'})
         if not body:
             return self._send(200, None, headers | {"Content-Length": str(size)})
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         start = int(wanted[1]) if wanted and repository.ranges else 0
-        self.server.requests.append(f"GET {match[1]} {match[3]} {wanted[1] if wanted else 0}-")
+        span = f"{wanted[1]}-{wanted[2]}" if wanted else "0-"
+        self.server.requests.append(f"GET {match[1]} {match[3]} {span}")
+        if wanted and wanted[2] and repository.ranges:
+            content = content[: int(wanted[2]) + 1]
         if match[3] in repository.corrupt:
             content = content[:-1] + bytes([content[-1] ^ 1])
         status = 206 if wanted and repository.ranges else 200
         if status == 206:
-            headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{size}"
         return self._stream(status, content[start:], headers, repository, match[3])
 
     def _stream(

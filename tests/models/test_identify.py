@@ -139,7 +139,10 @@ def test_pipeline_with_empty_components_and_the_video_to_video_class_pass(tmp_pa
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ("pytorch_lora_weights.safetensors README.md", "a LoRA. Fuse it .* the base --model 5b "),
+        (
+            "pytorch_lora_weights.safetensors README.md",
+            "a LoRA. Give it with --lora.* such as --model 5b ",
+        ),
         ("adapter_config.json adapter_model.safetensors", "a LoRA"),
         ("orbit_left_lora_weights.safetensors", "a LoRA"),
         ("transformer_t2v/1/mp_rank_00_model_states.pt vae/3d-vae.pt", "SAT weights"),

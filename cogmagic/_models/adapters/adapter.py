@@ -8,7 +8,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from cogmagic._errors import RequestError
+from cogmagic._errors import CheckpointError, RequestError
+from cogmagic._models.adapters.hub import HubLora, fetch_lora, find_lora, hub_place
 from cogmagic._models.adapters.layers import LoraLayer, alpha_names, read_layers
 from cogmagic._models.adapters.local import (
     CONFIG,
@@ -18,9 +19,11 @@ from cogmagic._models.adapters.local import (
     read_file,
     scalars,
 )
-from cogmagic._models.adapters.scales import as_config, stored_config
+from cogmagic._models.adapters.scales import LoraConfig, as_config, stored_config
 from cogmagic._models.adapters.typed import Typed, as_typed, checked_weight
 from cogmagic._models.json_files import read_json
+from cogmagic._models.weights import Weights
+from cogmagic._progress import OnProgress
 
 __all__ = ["Adapter", "LoraLayer", "as_adapters"]
 
@@ -56,9 +59,32 @@ class Adapter:
             return replace(value, weight=checked_weight(value.weight, value.name))
         typed = as_typed(value)
         file = local_file(typed.source)
-        if file is None:
+        if file is not None:
+            shown = f"{file.parent.name}/{file.name}" if file.name in CONVENTIONAL else file.name
+            return _of_file(file.absolute(), typed, shown.lstrip("/"), str(file))
+        place = hub_place(typed.source)
+        if place is None:
             raise missing(typed.source)
-        return _of_file(file, typed)
+        return _of_hub(find_lora(*place), typed)
+
+    def downloaded(self, on_progress: OnProgress) -> Adapter:
+        """This adapter with its file on this machine, which is fetched if it is not there yet.
+
+        Raises:
+            OutputError: when the disk has too little space.
+            CheckpointError: when it cannot be fetched, or has other layers than its header had.
+        """
+        if self.file is not None:
+            return self
+        owner, repository, path = self.name.split("/", 2)
+        file = fetch_lora(f"{owner}/{repository}", path, on_progress)
+        typed = Typed(self.source, self.weight)
+        adapter = _of_file(file, typed, self.name, self.name, self.licence)
+        if [_unscaled(x) for x in adapter.layers] != [_unscaled(x) for x in self.layers]:
+            raise CheckpointError(
+                f"{self.name} has changed on the hub since the plan. Run it again."
+            )
+        return adapter
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -66,24 +92,43 @@ class Adapter:
         return tuple(sorted({layer.scale for layer in self.layers}))
 
 
-def _of_file(file: Path, typed: Typed) -> Adapter:
-    """The adapter of a file on this machine."""
-    shown = f"{file.parent.name}/{file.name}" if file.name in CONVENTIONAL else file.name
-    weights = read_file(file, str(file))
-    config = stored_config(weights.metadata, str(file))
-    beside = file.with_name(CONFIG)
+def _of_file(file: Path, typed: Typed, name: str, label: str, licence: str = "") -> Adapter:
+    """The adapter of a file on this machine, which errors call `label`."""
+    weights = read_file(file, label)
+    config = _config(weights, label, file.with_name(CONFIG))
+    alphas = scalars(file, alpha_names(weights))
+    layers, format_ = read_layers(label, weights, alphas, config)
+    return Adapter(name, typed.weight, layers, typed.source, format_, file, licence=licence)
+
+
+def _of_hub(lora: HubLora, typed: Typed) -> Adapter:
+    """The adapter of a file of the hub; its alphas, which are data, are read once it is here."""
+    if lora.weights is None:
+        return _of_file(lora.file, typed, lora.name, lora.name, lora.licence)
+    config = _config(lora.weights, lora.name, lora.file.with_name(CONFIG))
+    layers, format_ = read_layers(lora.name, lora.weights, {}, config)
+    return Adapter(
+        lora.name,
+        typed.weight,
+        layers,
+        typed.source,
+        format_,
+        None,
+        download=lora.download,
+        licence=lora.licence,
+    )
+
+
+def _config(weights: Weights, label: str, beside: Path) -> LoraConfig | None:
+    """The configuration in a file's metadata, or the one beside the file."""
+    config = stored_config(weights.metadata, label)
     if config is None and beside.is_file():
         config = as_config(read_json(beside), str(beside))
-    alphas = scalars(file, alpha_names(weights))
-    layers, format_ = read_layers(str(file), weights, alphas, config)
-    return Adapter(
-        name=shown.lstrip("/"),
-        weight=typed.weight,
-        layers=layers,
-        source=typed.source,
-        format=format_,
-        file=file.absolute(),
-    )
+    return config
+
+
+def _unscaled(layer: LoraLayer) -> LoraLayer:
+    return replace(layer, scale=1.0)
 
 
 def as_adapters(value: Any) -> tuple[Adapter, ...]:

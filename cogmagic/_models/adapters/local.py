@@ -11,7 +11,16 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError, did_you_mean, first_line
 from cogmagic._models.weights import Weights, damage, read_header
 
-__all__ = ["CONFIG", "CONVENTIONAL", "choose", "is_pickled", "local_file", "read_file", "scalars"]
+__all__ = [
+    "CONFIG",
+    "CONVENTIONAL",
+    "check_not_pickled",
+    "choose",
+    "local_file",
+    "missing",
+    "read_file",
+    "scalars",
+]
 
 
 CONFIG = "adapter_config.json"
@@ -63,19 +72,22 @@ def choose(label: str, names: Iterable[str]) -> str:
         CheckpointError: where there is none, or several.
     """
     names = sorted(names)
+    files = [name for name in names if name.lower().endswith(".safetensors")]
+    top = [name for name in files if "/" not in name] or files
+    usual = [name for name in top if name.rpartition("/")[2] in CONVENTIONAL]
+    if len(usual) == 1:
+        return usual[0]
     if "model_index.json" in names:
         raise CheckpointError(f"{label} is a whole model, not a LoRA. Give it with --model.")
-    files = [name for name in names if name.lower().endswith(".safetensors")]
-    usual = [name for name in files if name.rpartition("/")[2] in CONVENTIONAL]
-    if len(files) == 1 or len(usual) == 1:
-        return (usual or files)[0]
+    if len(top) == 1:
+        return top[0]
     if files:
         shown = ", ".join(files[:10]) + ", …" * (len(files) > 10)
         raise CheckpointError(
             f"{label} has {len(files)} .safetensors files: {shown}. Name one, such as --lora"
             f" {label.rstrip('/')}/{files[0]}."
         )
-    if pickled := [name for name in names if is_pickled(name)]:
+    if pickled := [name for name in names if name.lower().endswith(_PICKLED)]:
         raise CheckpointError(_pickle(f"{label} ({pickled[0]})"))
     raise CheckpointError(f"{label} has no .safetensors file. Name the folder or file of a LoRA.")
 
@@ -100,8 +112,7 @@ def read_file(file: Path, label: str) -> Weights:
     Raises:
         CheckpointError: for a file of another kind, or one that is damaged.
     """
-    if is_pickled(file.name):
-        raise CheckpointError(_pickle(label))
+    check_not_pickled(file.name, label)
     try:
         reason, nbytes = damage(file), file.stat().st_size
         if not reason:
@@ -135,9 +146,14 @@ def _other_format(label: str, start: bytes) -> str:
     return ""
 
 
-def is_pickled(name: str) -> bool:
-    """Whether a file's name is that of a pickle."""
-    return name.lower().endswith(_PICKLED)
+def check_not_pickled(name: str, label: str) -> None:
+    """Refuse a file whose name is that of a pickle.
+
+    Raises:
+        CheckpointError: for one.
+    """
+    if name.lower().endswith(_PICKLED):
+        raise CheckpointError(_pickle(label))
 
 
 def _pickle(label: str) -> str:

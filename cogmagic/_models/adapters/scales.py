@@ -11,7 +11,7 @@ from typing import Any
 
 from cogmagic._errors import CheckpointError, first_line
 
-__all__ = ["LoraConfig", "stored_config"]
+__all__ = ["LoraConfig", "as_config", "stored_config"]
 
 
 _KEY = "lora_adapter_metadata"

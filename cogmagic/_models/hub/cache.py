@@ -16,6 +16,7 @@ __all__ = [
     "file_size",
     "intact",
     "intact_weights",
+    "main_folder",
     "main_snapshot",
     "point_main_at",
     "remove_partial_files",
@@ -39,6 +40,17 @@ def repository_folder(repo_id: str) -> Path:
     from huggingface_hub.file_download import repo_folder_name
 
     return Path(constants.HF_HUB_CACHE, str(repo_folder_name(repo_id=repo_id, repo_type="model")))
+
+
+def main_folder(repo_id: str) -> Path | None:
+    """The cached snapshot of the branch ``main`` of any repository; None without one."""
+    repository = repository_folder(repo_id)
+    try:
+        commit = (repository / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    folder = repository / "snapshots" / commit
+    return folder if commit and folder.is_dir() else None
 
 
 def main_snapshot(repo_id: str) -> Path | None:

@@ -21,7 +21,7 @@ from cogmagic._models.hub.transfer import HubFile, fetch, hub_file
 from cogmagic._models.plain_weights import check_plain
 from cogmagic._progress import OnProgress, Progress
 
-__all__ = ["cached_folder", "download", "fetch_configs", "fetch_tokenizer"]
+__all__ = ["cached_folder", "download", "fetch_configs", "fetch_tokenizer", "fetch_weights"]
 
 
 def fetch_configs(repo_id: str) -> tuple[Path, int]:
@@ -86,14 +86,14 @@ def download(model: Model, on_progress: OnProgress) -> Path:
         files = [hub_file(listing.repo_id, p, listing.commit) for p in listing.missing(weights)]
         total = sum(listing.sizes[p] for p in (*listing.small, *weights))
         check_disk_space(model.source, sum(f.size - f.present() for f in files))
-        _fetch_weights(files, total, on_progress)
+        fetch_weights(files, total, on_progress)
         remove_partial_files(listing.repo_id)
     check_folder(folder)
     return folder
 
 
-def _fetch_weights(files: list[HubFile], total: int, on_progress: OnProgress) -> None:
-    """Fetch file after file, reporting the bytes of the whole checkpoint that are in the cache."""
+def fetch_weights(files: list[HubFile], total: int, on_progress: OnProgress) -> None:
+    """Fetch file after file, reporting the bytes of `total` that are in the cache."""
     began = time.monotonic()
     missing = {f.path: f.size - f.present() for f in files}
     start = done = total - sum(missing.values())

@@ -14,7 +14,7 @@ from cogmagic._models.hub.proxies import proxy_for
 from cogmagic._models.makes import no_pipeline
 from cogmagic._models.weights import only_variant, weight_files, weights_stem
 
-__all__ = ["Listing", "is_small", "read_listing"]
+__all__ = ["Listing", "is_small", "list_files", "read_listing"]
 
 
 _CONFIGS = {"config.json", "scheduler_config.json", "quanto_qmap.json"}
@@ -101,10 +101,23 @@ class Listing:
 
 
 def read_listing(repo_id: str) -> Listing:
-    """Ask the hub what it has now, in one request, and make that the cache's ``main``.
+    """Ask the hub for a model's files, as `list_files` does.
 
     Raises:
         CheckpointError: for a repository without a pipeline.
+    """
+    listing = list_files(repo_id)
+    if "model_index.json" not in listing.sizes:
+        raise no_pipeline(repo_id, listing.sizes)
+    point_main_at(repo_id, listing.commit)
+    return listing
+
+
+def list_files(repo_id: str) -> Listing:
+    """Ask the hub which files a repository has now, in one request.
+
+    Raises:
+        CheckpointError: for an answer that is not the hub's.
     """
     from huggingface_hub import HfApi, constants
 
@@ -119,15 +132,12 @@ def read_listing(repo_id: str) -> Listing:
             f" {first_line(error)}). Check {f'the proxy {proxy} and ' if proxy else ''}HF_ENDPOINT,"
             " or give --model a folder."
         ) from None
-    if "model_index.json" not in sizes:
-        raise no_pipeline(repo_id, sizes)
     commit = str(info.sha)
     if not _COMMIT.fullmatch(commit):
         raise CheckpointError(
             f"The hub's answer about {repo_id} names the commit {commit!r:.60}, which is not one"
             " of 40 digits. Check HF_ENDPOINT, or give --model a folder."
         )
-    point_main_at(repo_id, commit)
     return Listing(repo_id, commit, sizes)
 
 
