@@ -10,6 +10,8 @@ from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.card_completion import complete_cards
 from cogmagic._models.aliases import parse_size
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
+from cogmagic._models.presets import PRESETS
+from cogmagic._models.timesteps import as_timesteps
 from cogmagic._pipeline.storage import STORAGES
 from cogmagic._planning.memory_options import KEEPS, POLICIES, tier_names
 from cogmagic._units import GIB
@@ -95,6 +97,21 @@ _OPTIONS: tuple[Option, ...] = (
     Option("negative-prompt", "what the video should not show", _MODEL, "TEXT", spaces=True),
     Option("seed", "seed of the random numbers; a random one by default", _MODEL, "N", int),
     Option("scheduler", "denoising scheduler", _MODEL, "NAME", choices=SCHEDULERS),
+    Option(
+        "timesteps",
+        "the steps' timesteps, descending from 999, such as 999,749,499,249; with ddim only",
+        _MODEL,
+        "LIST",
+        convert=as_timesteps,
+    ),
+    Option(
+        "preset",
+        "few-step preset: adapter, scheduler, timesteps, steps and guidance in one",
+        _MODEL,
+        "NAME",
+        suggestions=tuple(PRESETS),
+        spaces=True,
+    ),
     Option(
         "image",
         "first frame, for image-to-video: a path or a variable",

@@ -172,7 +172,9 @@ def which_gpu(*, ram: float | None = None, **options: Any) -> str:
         planned: Plan = plan(**options, machine=Machine.of(name, ram=ram))
         return planned
 
-    plan(**options, machine=Machine.of("H200"))  # what is wrong with the request itself
+    first = plan(**options, machine=Machine.of("H200"))  # what is wrong with the request itself
+    if first.request.from_preset is not None:  # its adapters are read once, not once a card
+        options["preset"] = first.request.from_preset
     return _cards_that_can(on, tuple(card.name for card in CARDS))
 
 

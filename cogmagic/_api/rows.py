@@ -15,6 +15,7 @@ from cogmagic._models.batch_row import Row, StoredInput
 from cogmagic._models.catalog import Model
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import ANY_INPUT, INPUTS
+from cogmagic._models.presets_file import find_preset
 from cogmagic._models.request import Request, known_options
 from cogmagic._models.rules import seed_or_random
 
@@ -133,6 +134,8 @@ class _Builder:
             named = first.model
         model = named if isinstance(named, Model) else find_model(named)
         options = known_options(source.options)
+        if options.get("preset"):
+            options["preset"] = find_preset(options["preset"]).with_adapters()
         if options.get("lora") is not None:
             options["lora"] = as_adapters(options["lora"])  # files are read once, not once a row
         return cls(source, model, options, table.as_text)

@@ -10,11 +10,14 @@ from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models import rules
 from cogmagic._models.adapters.adapter import Adapter, as_adapters
 from cogmagic._models.aliases import ALIASES, full_names
-from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
+from cogmagic._models.catalog import DTYPES, Dtype, Model, Scheduler
 from cogmagic._models.family import latent_frames
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import INPUTS
 from cogmagic._models.other_tools import in_python, known_elsewhere
+from cogmagic._models.presets import Preset
+from cogmagic._models.presets_file import find_preset
+from cogmagic._models.timesteps import as_timesteps, scheduler_at, steps_at
 
 __all__ = ["Request", "known_options"]
 
@@ -44,7 +47,11 @@ class Request:
     """The model's inputs beside the text (`INPUTS`), by name, as the pipeline takes them."""
     truncate: bool = False
     loras: tuple[Adapter, ...] = ()
-    """LoRA adapters, which are added to the transformer in this order."""
+    """LoRA adapters, which are added to the transformer in this order; a preset's come first."""
+    timesteps: tuple[int, ...] = ()
+    """The timesteps of the steps, descending; empty for those that the scheduler spaces evenly."""
+    from_preset: Preset | None = None
+    """The preset that set adapters, scheduler, timesteps, steps or guidance."""
 
     @classmethod
     def of(
@@ -65,13 +72,16 @@ class Request:
         image: Any = None,
         truncate: bool = False,
         lora: Any = None,
+        timesteps: Any = None,
+        preset: str | Preset | None = None,
         **others: Any,
     ) -> Request:
         """Check the options against a model (or its name) and fill in the model's defaults.
 
         Takes the aliases ``steps``, ``frames`` and ``size`` (``"720x480"`` or ``(720, 480)``), too.
         `lora` is one adapter or a list of them, each ``"PATH-or-REPO[/FILE][@WEIGHT]"``, a path, a
-        pair of a path and a weight, or an `Adapter`.
+        pair of a path and a weight, or an `Adapter`. `timesteps` is a list, or text such as
+        ``"999,749,499,249"``; `preset` is a name, or ``"FILE.toml:NAME"``.
 
         Raises:
             RequestError: with the nearest legal value, when the model cannot do it.
@@ -80,7 +90,14 @@ class Request:
         prompt = rules.text("prompt", prompt, required=True)
         model = model if isinstance(model, Model) else find_model(model)
         o = {"width": width, "height": height, "num_frames": num_frames, "image": image}
-        o = known_options(o | {"num_inference_steps": num_inference_steps} | others)
+        o |= {"guidance_scale": guidance_scale, "scheduler": scheduler}
+        o |= {"num_inference_steps": num_inference_steps, "timesteps": as_timesteps(timesteps)}
+        o = known_options(o | others)
+        chosen = None if preset in (None, "") else find_preset(preset)
+        if chosen is not None:
+            chosen.check(model, o)
+            chosen = chosen.with_adapters()
+            o, lora = o | chosen.settings, (*chosen.lora, *as_adapters(lora))
         width, height = rules.size(model, o["width"], o["height"])
         return cls(
             prompt=prompt,
@@ -89,15 +106,17 @@ class Request:
             width=width,
             height=height,
             num_frames=rules.frame_count(model, o["num_frames"]),
-            num_inference_steps=rules.steps(model, o["num_inference_steps"]),
-            guidance_scale=rules.guidance(model, guidance_scale),
+            num_inference_steps=steps_at(model, o["num_inference_steps"], o["timesteps"]),
+            guidance_scale=rules.guidance(model, o["guidance_scale"]),
             seed=rules.seed_or_random(seed),
-            scheduler=rules.choice("scheduler", scheduler, SCHEDULERS) or model.scheduler,
+            scheduler=scheduler_at(model, o["scheduler"], o["timesteps"]),
             fps=rules.fps(model, fps),
             dtype=rules.choice("dtype", dtype, DTYPES),
             inputs=rules.inputs(model, o),
             truncate=truncate,
             loras=as_adapters(lora),
+            timesteps=o["timesteps"],
+            from_preset=chosen,
         )
 
     def checked(self) -> Request:
@@ -107,6 +126,9 @@ class Request:
             RequestError: with the nearest legal value, when the model cannot do it.
         """
         width, height = rules.size(self.model, self.width, self.height)
+        timesteps = as_timesteps(self.timesteps)
+        if self.from_preset is not None:
+            self.from_preset.check(self.model, vars(self) | {"timesteps": timesteps})
         return replace(
             self,
             prompt=rules.text("prompt", self.prompt, required=True),
@@ -114,14 +136,35 @@ class Request:
             width=width,
             height=height,
             num_frames=rules.frame_count(self.model, self.num_frames),
-            num_inference_steps=rules.steps(self.model, self.num_inference_steps),
+            num_inference_steps=steps_at(self.model, self.num_inference_steps, timesteps),
             guidance_scale=rules.guidance(self.model, self.guidance_scale),
             seed=rules.seed_or_random(self.seed),
-            scheduler=rules.choice("scheduler", self.scheduler, SCHEDULERS),
+            scheduler=scheduler_at(self.model, self.scheduler, timesteps),
             fps=rules.fps(self.model, self.fps),
             dtype=rules.choice("dtype", self.dtype, DTYPES),
             inputs=rules.inputs(self.model, self.inputs),
             loras=as_adapters(self.loras),
+            timesteps=timesteps,
+        )
+
+    @property
+    def preset(self) -> str:
+        """The preset's name, or an empty string."""
+        return self.from_preset.name if self.from_preset else ""
+
+    def without_preset(self) -> Request:
+        """The same clip with the model's own scheduler, steps and guidance, not a preset's."""
+        if self.from_preset is None:
+            return self
+        model = self.model
+        return replace(
+            self,
+            loras=self.loras[len(self.from_preset.lora) :],
+            timesteps=(),
+            scheduler=model.scheduler,
+            num_inference_steps=model.num_inference_steps,
+            guidance_scale=model.guidance_scale,
+            from_preset=None,
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
@@ -13,6 +14,7 @@ from cogmagic._api.parser import parse_line
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._html import MARK
 from cogmagic._machine.amounts import gib_bytes
+from cogmagic._models.presets_file import in_file, read_presets
 from cogmagic._notebook.body import check_body
 from cogmagic._notebook.first_line import check_first_line
 from cogmagic._notebook.manual import HELP_SWITCHES, HELP_WORDS, manual
@@ -39,6 +41,9 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         help="Where weights stay after a run: hot, on the GPU; warm, in RAM; cold, nowhere.",
     ).tag(config=True)
     save = Unicode("", help="File or folder for videos of cells without --save.").tag(config=True)
+    presets = Unicode("", help="TOML file with your own presets, for --preset NAME.").tag(
+        config=True
+    )
     embed_limit_mb = Float(
         8.0, min=0.0, max=1000.0, help="MB up to which a video is embedded; a larger one is linked."
     ).tag(config=True)
@@ -55,6 +60,16 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         except RequestError as error:
             raise TraitError(str(error)) from None
         return limit
+
+    @validate("presets")  # type: ignore[untyped-decorator]
+    def _check_presets(self, proposal: dict[str, Any]) -> str:
+        file = str(proposal["value"])
+        try:
+            if file:
+                read_presets(file)
+        except RequestError as error:
+            raise TraitError(str(error)) from None
+        return file and str(Path(file).expanduser().absolute())
 
     @validate("tier", "policy", "keep")  # type: ignore[untyped-decorator]
     def _check_choice(self, proposal: dict[str, Any]) -> str:
@@ -123,6 +138,8 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
                 completed.setdefault("gpus", self.gpus)
         if self.save:
             completed.setdefault("save", self.save)
+        if "preset" in completed:
+            completed["preset"] = in_file(completed["preset"], self.presets)
         name = completed.get("image")
         if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
             completed["image"] = self.shell.user_ns[name]

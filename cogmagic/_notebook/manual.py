@@ -5,6 +5,7 @@ from __future__ import annotations
 from cogmagic._api.options import PLAN_OPTIONS
 from cogmagic._api.parser import Parser
 from cogmagic._models.catalog import MODELS
+from cogmagic._models.presets import PRESETS, Preset
 from cogmagic._notebook.verbs import VERBS, Verb
 
 __all__ = ["HELP_SWITCHES", "HELP_WORDS", "manual"]
@@ -44,10 +45,17 @@ def manual() -> str:
             "",
             "Defaults for this kernel: %config CogMagic",
             "",
+            "Presets; those of your own are in a TOML file (%config CogMagic.presets):",
+            *map(_preset, PRESETS.values()),
+            "",
             Parser("%%cogvideo").format_help(),
             Parser("%cogvideo plan", PLAN_OPTIONS).format_help(),
         ]
     )
+
+
+def _preset(preset: Preset) -> str:
+    return f"    {preset.name:<{_COLUMN}}for {', '.join(preset.models)}: {preset.description}"
 
 
 def _verb(verb: Verb) -> str:

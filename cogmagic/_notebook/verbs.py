@@ -21,6 +21,8 @@ class Kernel(Protocol):
     """What a verb needs of the magics: the user's variables and the configured defaults."""
 
     shell: Any
+    presets: Any
+    """The TOML file of the user's presets, or an empty text."""
 
     def with_defaults(self, options: dict[str, Any]) -> dict[str, Any]:
         """`options`, completed by ``%config CogMagic``."""
@@ -148,7 +150,8 @@ def _panel(kernel: Kernel, _: str) -> None:
 
     from cogmagic._notebook.panel import panel
 
-    display(panel(kernel.shell.user_ns, kernel.with_defaults({})))
+    defaults = kernel.with_defaults({}) | {"presets": kernel.presets}
+    display(panel(kernel.shell.user_ns, defaults))
 
 
 def _status(_: Kernel, __: str) -> Any:

@@ -66,6 +66,10 @@ def scheduler_for(pipe: Any, request: Request) -> Any:
     """
     from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
 
+    from cogmagic._pipeline.timesteps import ddim_at
+
+    if request.timesteps:
+        return ddim_at(pipe.scheduler.config, request.timesteps)
     cls = CogVideoXDPMScheduler if request.scheduler == "dpm" else CogVideoXDDIMScheduler
     return cls.from_config(pipe.scheduler.config, timestep_spacing="trailing")
 

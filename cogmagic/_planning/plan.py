@@ -9,6 +9,7 @@ from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.checks import compile_refusal
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
+from cogmagic._planning.steps_text import preset_text, steps_text
 from cogmagic._tiers.base import ONE_GPU, Tier, Variant
 from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib, seconds
@@ -55,6 +56,9 @@ class Plan:
     """A requested option that the run leaves out (it is not in `options`), and why; or empty."""
     times: str = ""
     """Where the seconds come from; empty without any."""
+    seconds_without_preset: float | None = None
+    """The whole run with the model's own steps and guidance; None where it is unknown, does not
+    fit, or the request has no preset."""
 
     @property
     def placement(self) -> Tier:
@@ -110,6 +114,11 @@ class Plan:
     def step_seconds(self) -> float | None:
         """One denoising step, or None where the device's speed is unknown."""
         return self.chosen.step_seconds if self.chosen else None
+
+    @property
+    def preset_note(self) -> str:
+        """The request's preset, and what it saves; empty without one."""
+        return preset_text(self.request, self.seconds, self.seconds_without_preset)
 
     @property
     def refusal(self) -> str:
@@ -207,8 +216,8 @@ def table(plan: Plan) -> str:
         *([f"refused  {plan.refusal}"] if plan.fits and plan.refusal else []),
         *(f"warning  {warning}" for warning in plan.warnings),
         f"model    {r.model.name} ({r.model.source}), {plan.dtype} on {plan.where}",
-        f"request  {r.num_frames} frames of {r.size} at {r.fps} fps, "
-        f"{r.num_inference_steps} steps of {r.scheduler}, guidance {r.guidance_scale:g}",
+        f"request  {r.num_frames} frames of {r.size} at {r.fps} fps, {steps_text(r)}",
+        *([f"preset   {plan.preset_note}"] if r.preset else []),
         "VAE      slicing and tiling on",
         *_notes(plan),
     ]

@@ -32,6 +32,8 @@ def plan(
 ) -> Plan:
     """Choose the tier for `request` on `machine`, or check the one that was asked for.
 
+    With a preset it plans the request without it as well, for the seconds that it saves.
+
     Args:
         request: what to generate.
         machine: its GPUs and memory, as they are now.
@@ -42,6 +44,14 @@ def plan(
         TierError: when this machine cannot do the tier that was asked for.
         RequestError: when the GPU cannot compute in the dtype.
     """
+    made, plain = _plan(request, machine, options, available), request.without_preset()
+    if plain is request or made.seconds is None:
+        return made
+    without = _plan(plain, machine, options, available)
+    return replace(made, seconds_without_preset=without.seconds if without.fits else None)
+
+
+def _plan(request: Request, machine: Machine, options: MemoryOptions, available: Available) -> Plan:
     where, machine = _where(machine, options.vram_limit), machine.limited_to(options.vram_limit)
     check_options(options, machine)
     rule, rule_reason = rule_of_thumb(machine)

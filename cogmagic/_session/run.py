@@ -170,6 +170,7 @@ class Run:
             tier=plan.tier,
             reason="; ".join(filter(None, remarks)),
             warning=self.clock.warning,
+            preset=self.job.request.preset,
             options=plan.options.names,
             device=_device_names(self.machine, self._device, device_map),
             dtype=plan.dtype,

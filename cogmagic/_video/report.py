@@ -23,6 +23,8 @@ class Report:
     dtype: str
     warning: str = ""
     """What may be wrong with the video: words that the model does not know; empty without any."""
+    preset: str = ""
+    """The preset of the request; empty without one."""
     options: tuple[str, ...] = ()
     """Options that change memory or speed: ``compile``, ``lean_decode``, ``fp8``…"""
     device_map: Mapping[str, int] = field(default_factory=dict)
@@ -103,5 +105,6 @@ def request_facts(request: Request) -> dict[str, Any]:
         "num_inference_steps": r.num_inference_steps,
         "guidance_scale": r.guidance_scale,
         "scheduler": r.scheduler,
+        "timesteps": r.timesteps,
         "loras": [{"name": a.name, "weight": a.weight, "scales": a.scales} for a in r.loras],
     }

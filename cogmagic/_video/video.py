@@ -92,6 +92,7 @@ class Video:
         return " · ".join(
             (
                 f"tier {r.tier} ({r.reason})",
+                *([f"preset {r.preset}"] if r.preset else []),
                 *(f"--{option.replace('_', '-')}" for option in r.options),
                 f"peak VRAM {gib(r.peak_vram)}",
                 f"{r.total_seconds:.1f} s",

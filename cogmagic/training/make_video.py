@@ -68,7 +68,7 @@ class VideoMaker:
             with limits_of(self._pipe._execution_device.type):
                 frames = generate_frames(self._pipe, request, clock, finite, embeddings=embeds)
             clock.phase("save")
-            report = with_measurements(_report(plan), clock, peaks, frames)
+            report = with_measurements(_report(plan, request.preset), clock, peaks, frames)
             place = output.path if output else path.resolve()
             video = video_of(place, request, report, len(frames))
             if output:
@@ -97,11 +97,12 @@ def _advice(plan: ValidationPlan) -> str:
     return "The training may have diverged: check its loss and its gradients."
 
 
-def _report(plan: ValidationPlan) -> Report:
+def _report(plan: ValidationPlan, preset: str) -> Report:
     return Report(
         tier=plan.tier,
         reason=plan.reason,
         device=plan.where,
         dtype=plan.dtype,
+        preset=preset,
         versions={"cogmagic": __version__},
     )

@@ -32,6 +32,10 @@ _TOGETHER = (
 """Options that are checked together; the error is shown at the last of them."""
 
 
+_WITH_PRESET = ("preset", "num_inference_steps", "guidance_scale", "scheduler")
+"""Options that a preset sets, which must agree with it."""
+
+
 def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[str, str]:
     """The error of each field that has one, by option.
 
@@ -46,6 +50,9 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
     for names in _TOGETHER:
         given = {name: options[name] for name in names if options[name] is not None}
         errors[names[-1]] = _error(partial(request, "any prompt", **given))
+    if options["preset"] is not None and not any(errors.values()):
+        given = {name: options[name] for name in _WITH_PRESET}
+        errors["preset"] = _error(partial(request, "any prompt", **given))
     errors["gpus"] = _error(lambda: Machine.detect_hardware().only(gpu_names(options["gpus"])))
     errors["vram_limit"] = _limit_error(options["vram_limit"])
     if model.takes("image"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ipywidgets as w
@@ -12,6 +12,7 @@ import ipywidgets as w
 from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._models.catalog import Model
 from cogmagic._models.find import find_model
+from cogmagic._models.presets_file import find_preset
 from cogmagic._notebook.panel.checks import field_errors
 from cogmagic._notebook.panel.first_frame import FirstFrame
 from cogmagic._notebook.panel.inputs import any_seed, make_inputs, switches
@@ -31,6 +32,9 @@ _FROM_KERNEL = ("tier", "policy", "keep", "vram_limit", "gpus", "save")
 _FROM_MODEL = ("width", "height", "num_inference_steps", "guidance_scale", "scheduler", "fps")
 
 
+_FROM_PRESET = ("num_inference_steps", "guidance_scale", "scheduler")
+
+
 _TOP = ("prompt", "model")
 
 
@@ -43,7 +47,7 @@ class Fields:
     Args:
         changed: called after every change by the person.
         variables: the user's variables, for the first frame; an upload becomes one.
-        defaults: the kernel's own, by the names of the options.
+        defaults: the kernel's own, by the names of the options, and its file of ``presets``.
     """
 
     def __init__(
@@ -54,7 +58,7 @@ class Fields:
     ) -> None:
         self._changed, self._quiet = changed, False
         self._looked_up: tuple[str, float, Model | CogMagicError] = ("", 0.0, RequestError(""))
-        self._inputs = make_inputs()
+        self._inputs = make_inputs(defaults.get("presets", ""))
         self.inputs = {name: field.widget for name, field in self._inputs.items()}
         self.errors = {name: w.HTML() for name in self.inputs}
         self.new_seed = w.Button(
@@ -165,6 +169,9 @@ class Fields:
         if change["owner"] is self.inputs["model"]:
             with self._without_events():
                 self._enter_model_defaults()
+        if change["owner"] in (self.inputs["model"], self.inputs["preset"]):
+            with self._without_events():
+                self._enter_preset()
         self._changed()
 
     @contextmanager
@@ -186,3 +193,12 @@ class Fields:
         frames.value = model.frames.default
         for name in _FROM_MODEL:
             self._inputs[name].enter(getattr(model, name))
+
+    def _enter_preset(self) -> None:
+        """Enter the steps, guidance and scheduler of the preset; those of the model without one."""
+        model, name = self.model(), self._inputs["preset"].read()
+        settings: dict[str, Any] = {}
+        with suppress(RequestError):  # which `check` shows
+            settings = find_preset(name).settings if name else {}
+        for option in _FROM_PRESET if model else ():
+            self._inputs[option].enter(settings.get(option, getattr(model, option)))

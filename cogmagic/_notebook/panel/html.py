@@ -35,6 +35,7 @@ def recommendation(plan: Plan) -> str:
     table = f'<table class="cogmagic-table"><tr>{heads}</tr>{"".join(rows)}</table>' * bool(rows)
     prefix = "Faster with" if plan.fits else "It would fit with"
     notes = [
+        *([f"Preset {plan.preset_note}."] if plan.preset_note else []),
         f"The published rule says {TIERS[plan.rule].title} ({plan.rule_reason}).",
         *(f"{prefix} {change}." for change in plan.changes),
         *(f"{warning}." for warning in plan.warnings),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as w
 
 from cogmagic._api.options import cell_options
+from cogmagic._errors import RequestError
 from cogmagic._models.catalog import MODELS
+from cogmagic._models.presets import PRESETS
+from cogmagic._models.presets_file import in_file, read_presets
 from cogmagic._pipeline.storage import STORAGES
 from cogmagic._units import GIB
 
@@ -51,8 +55,12 @@ class Input:
         self.widget.value = self.empty if value is None else self.show(value)
 
 
-def make_inputs() -> dict[str, Input]:
-    """A new widget for the prompt and for each option of the panel, by Python name."""
+def make_inputs(presets: str = "") -> dict[str, Input]:
+    """A new widget for the prompt and for each option of the panel, by Python name.
+
+    Args:
+        presets: the TOML file of the user's presets; empty for none.
+    """
     options = {option.dest: option for option in cell_options()}
 
     def choice(name: str, label: str, *, empty: str | None = None, **traits: Any) -> Input:
@@ -73,6 +81,7 @@ def make_inputs() -> dict[str, Input]:
         "tier": choice("tier", "Tier"),
         "negative_prompt": _input(w.Text, "Negative prompt"),  # one line, as in a cell
         "scheduler": choice("scheduler", "Scheduler"),
+        "preset": _input(w.Dropdown, "Preset", empty="", options=preset_choices(presets)),
         "dtype": choice("dtype", "Precision", empty=_MODEL_DTYPE),
         "fps": _input(w.IntText, "Frames per second"),
         "policy": choice("policy", "Policy"),
@@ -103,6 +112,15 @@ def switches() -> tuple[str, ...]:
     """The options that the panel shows as checkboxes."""
     options = (o for o in cell_options() if o.metavar is None and o.name not in _NO_INPUT)
     return tuple(option.dest for option in options)
+
+
+def preset_choices(file: str) -> list[tuple[str, str]]:
+    """The names of the presets, each with what `find_preset` takes; the first is for none."""
+    own: dict[str, Any] = {}
+    with suppress(RequestError):  # changed for the worse since it was configured
+        own = read_presets(file) if file else {}
+    names = [*PRESETS, *own]
+    return [("none", ""), *((name, in_file(name, file)) for name in names)]
 
 
 def any_seed() -> str:

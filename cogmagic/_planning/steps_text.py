@@ -1,0 +1,39 @@
+"""A request's steps and its preset in words, for plans."""
+
+from __future__ import annotations
+
+from cogmagic._models.request import Request
+from cogmagic._units import seconds
+
+__all__ = ["preset_text", "steps_text"]
+
+
+_SHOWN = 8
+"""Timesteps that are listed; more are cut."""
+
+
+def steps_text(request: Request) -> str:
+    """Steps, scheduler, chosen timesteps and guidance."""
+    chosen = ", ".join(map(str, request.timesteps[:_SHOWN]))
+    more = ", …" * (len(request.timesteps) > _SHOWN)
+    at = f" at {chosen}{more}" if chosen else ""
+    steps = f"{request.num_inference_steps} steps of {request.scheduler}{at}"
+    return f"{steps}, guidance {request.guidance_scale:g}"
+
+
+def preset_text(request: Request, total: float | None, plain_total: float | None) -> str:
+    """The preset's name and what it saves, in seconds where both are known; '' without a preset.
+
+    Args:
+        request: with its preset.
+        total: seconds of the run.
+        plain_total: seconds of the run without the preset.
+    """
+    if request.from_preset is None:
+        return ""
+    plain = request.without_preset()
+    saving = f"{request.num_inference_steps} steps instead of {plain.num_inference_steps}"
+    if total is not None and plain_total is not None:
+        saving = f"{seconds(total)} instead of {seconds(plain_total)}"
+    described = request.from_preset.description
+    return f"{request.preset}: {saving}" + (f" ({described})" if described else "")
