@@ -152,9 +152,8 @@ def _with_hyphens(words: str, flags: Mapping[str, Option]) -> str:
 def split_prompt(line: str, table: Sequence[Option] = ()) -> Line:
     """The options of a cell's first line, and the prompt on it.
 
-    The whole line counts as options where a value is missing, where words follow a value that may
-    contain spaces, and where an option is unknown and no prompt precedes it: the parser explains
-    these.
+    The whole line counts as options where a value is missing, and where words follow a value that
+    may contain spaces: the parser explains both.
     """
     words = iter(loose_words(line))
     flags, options, prompt, open_value = flags_of(table), list[str](), list[str](), False
@@ -166,8 +165,7 @@ def split_prompt(line: str, table: Sequence[Option] = ()) -> Line:
                 return whole
             prompt.append(word)
         elif flag not in flags:
-            typed = Line(" ".join(options), without_quotes(" ".join(prompt)), flag)
-            return typed if prompt else whole._replace(unknown=flag)
+            return Line(" ".join(options), without_quotes(" ".join(prompt)), flag)
         else:
             options.append(word)
             if flags[flag].metavar and not equals:
