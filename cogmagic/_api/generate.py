@@ -60,8 +60,8 @@ def generate(
         fp8: store the linear layers of the transformer's blocks in 8 bits; another picture.
         keep: where the weights stay after the run: ``hot``, on the GPU, in tiers that hold them
             there; ``warm``, in host memory; ``cold``, nowhere.
-        save: ``.mp4`` file or folder; default ``cogvideo-<time>-<seed>.mp4`` in the working
-            directory.
+        save: ``.mp4``, ``.gif`` or ``.webm`` file, ``fox.png`` for a folder ``fox`` of frames, or
+            an existing folder; default ``cogvideo-<time>-<seed>.mp4`` in the working directory.
         overwrite: whether an existing file may be replaced.
         progress: whether to show a live line; where stderr is not a terminal, only its end.
         on_progress: called with a `Progress` at every step, in place of the live line.

@@ -15,6 +15,7 @@ from cogmagic._models.timesteps import as_timesteps
 from cogmagic._pipeline.storage import STORAGES
 from cogmagic._planning.memory_options import KEEPS, POLICIES, tier_names
 from cogmagic._units import GIB
+from cogmagic._video.formats.registry import complete_suffix
 
 __all__ = ["PLAN_OPTIONS", "Option", "cell_options", "without_run_options"]
 
@@ -35,8 +36,9 @@ class Option:
     """The only values; the code that uses them checks them, not the parser."""
     suggestions: tuple[str, ...] = ()
     """Offered by completion, but not the only values."""
-    complete: Callable[[str], tuple[str, ...]] | None = None
-    """The values that completion offers for a text, where it is not merely their beginning."""
+    complete: Callable[[str], tuple[str, ...] | None] | None = None
+    """The values that completion offers for a text, where it is not merely their beginning; None
+    where other completers, such as that of paths, are to answer."""
     aliases: tuple[str, ...] = ()
     multiple: bool = False
     """Whether it may be given several times; its value is then a list."""
@@ -157,7 +159,15 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option("fps", "frames per second of the file", _OUTPUT, "N", int),
     Option("out", "variable for the Video", _OUTPUT, "NAME", aliases=("-o",), plans=False),
-    Option("save", "file (.mp4) or folder to write to", _OUTPUT, "PATH", spaces=True, plans=False),
+    Option(
+        "save",
+        "file (.mp4, .gif, .webm; .png for a folder of frames) or folder to write to",
+        _OUTPUT,
+        "PATH",
+        complete=complete_suffix,
+        spaces=True,
+        plans=False,
+    ),
     Option("overwrite", "replace the file that --save names", _OUTPUT, plans=False),
     Option("dry-run", "print the plan and run nothing", _OUTPUT, plans=False),
     Option("help", "print this manual", _OUTPUT, aliases=("-h",), plans=False),

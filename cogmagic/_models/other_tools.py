@@ -89,7 +89,10 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
     " in 8 bits: {fp8 True}.",
     "teacache fastercache pab cache-threshold": "cogmagic does not skip steps. To take less time,"
     " lower {steps}.",
-    "format codec crf gif webm quality": "Videos are always H.264 in mp4. Leave it out.",
+    "format output-format container mp4 gif webm png save-frames": "The suffix of the file sets its"
+    " format: {save fox.mp4}, {save fox.gif}, {save fox.webm}, or {save fox.png} for a folder of"
+    " frames.",
+    "codec crf quality bitrate": "The codec and its quality are fixed. Leave it out.",
     "verbose quiet debug progress no-progress": (
         "The progress is always shown under the cell. Leave it out.",
         "cogmagic.generate shows its progress. To hide it: {progress False}.",

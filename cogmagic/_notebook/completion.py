@@ -34,7 +34,8 @@ def complete(line: str, above: Sequence[str] = ()) -> tuple[str, list[str]] | No
     value = _value_of(line, options)
     if value is not None:
         option, typed = value
-        return (typed, _values(option, typed.lstrip("\"'"))) if _has_values(option) else None
+        values = _values(option, typed.lstrip("\"'"))
+        return (typed, values) if values is not None else None
     typed = "" if line[-1].isspace() else words[-1]
     before = words[: len(words) - (1 if typed else 0)]
     if not before:
@@ -88,17 +89,19 @@ def _names(before: Sequence[str], options: Sequence[Option]) -> Sequence[str]:
     return tuple(f for o in unused for f in o.flags if f.startswith("--"))
 
 
-def _has_values(option: Option) -> bool:
-    return bool(option.choices or option.suggestions or option.complete)
+def _values(option: Option, typed: str) -> list[str] | None:
+    """The values that follow from what is typed after any quote, in quotes where they need them.
 
-
-def _values(option: Option, typed: str) -> list[str]:
-    """The values that follow from what is typed after any quote, in quotes where they need them."""
+    None where other completers are to answer.
+    """
     if option.complete:
         values = option.complete(typed)
-    else:
-        choices = option.choices or option.suggestions
+    elif choices := option.choices or option.suggestions:
         values = tuple(c for c in choices if c.lower().startswith(typed.lower()))
+    else:
+        values = None
+    if values is None:
+        return None
     return [f'"{value}"' if " " in value else value for value in values]
 
 

@@ -204,7 +204,8 @@ def _save(_: Kernel, path: str) -> Any:
 
     if not path:
         raise RequestError(
-            "No path to save to. Type %cogvideo save FOLDER, or %cogvideo save FILE.mp4."
+            "No path to save to. Type %cogvideo save FOLDER, or %cogvideo save FILE.mp4 (or .gif,"
+            " .webm, .png)."
         )
     return unsaved().save(path.strip("\"'"))
 

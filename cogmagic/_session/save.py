@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._errors import OutputError
 from cogmagic._machine.allocator import empty_cache
 from cogmagic._session.pipeline_slot import PipelineSlot
-from cogmagic._video.mp4 import write_mp4
 from cogmagic._video.output_file import OutputFile
 from cogmagic._video.video import Video
 
@@ -37,8 +36,9 @@ def save_video(
         output: the file.
         slot: emptied if writing fails, since memory may have been the cause.
     """
+    video = replace(video, format=output.format.suffix[1:])
     try:
-        write_mp4(output.part, frames, video.fps, facts)
+        output.format.write(output.part, frames, video.fps, facts)
         path = output.commit()
     except Exception as error:  # whatever it is, the frames took long to make
         cause = str(error) or type(error).__name__
@@ -48,7 +48,7 @@ def save_video(
     slot.drop()
     empty_cache()
     data = BytesIO()
-    write_mp4(data, frames, video.fps, facts)
+    output.format.write(data, frames, video.fps, facts)
     return replace(video, unsaved=data.getvalue()), OutputError(
         f"{problem} The video is kept in memory: %cogvideo save PATH writes it elsewhere."
     )

@@ -19,7 +19,6 @@ from cogmagic._session.loaded import Loaded
 from cogmagic._session.pipeline_slot import PipelineSlot
 from cogmagic._session.prepare import prepare
 from cogmagic._session.save import save_video
-from cogmagic._video.mp4 import check_encoder
 from cogmagic._video.output_file import OutputFile, check_disk_space
 from cogmagic._video.output_path import check_working_directory
 from cogmagic._video.report import metadata
@@ -37,7 +36,7 @@ class Output:
     """Where a run's video and its progress go."""
 
     save: str | Path | None = None
-    """The ``.mp4`` file or the folder; None for the working directory."""
+    """The file, whose suffix is the format, or the folder; None for the working directory."""
     overwrite: bool = False
     on_progress: OnProgress = silent
     on_preview: OnPreview | None = None
@@ -135,7 +134,7 @@ class Session:
         try:
             check_disk_space(file, request)
             with interrupts_deferred():  # it imports av
-                check_encoder()
+                file.format.check(request.fps)
             job = prepare(request, options, clock, self.slot)
             job = replace(job, show=output.on_preview)
             frames, report = frames_of(job, self.slot, clock)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from html import escape
-from io import BytesIO
-from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from cogmagic._errors import OutputError, plain_line
 from cogmagic._html import MARK, VOLATILE
 from cogmagic._units import gib
-from cogmagic._video.link import NoLinkError, relative_url
-from cogmagic._video.mp4 import readable
+from cogmagic._video.formats.base import Format, readable
+from cogmagic._video.formats.gif import GIF
+from cogmagic._video.formats.png import PNG
+from cogmagic._video.formats.registry import FORMATS
 from cogmagic._video.output_file import OutputFile
+from cogmagic._video.player import Player, poster
 from cogmagic._video.report import Report
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
 __all__ = ["Video"]
 
@@ -41,7 +42,10 @@ class Video:
     embed_limit: int = field(default=8_000_000, compare=False)
     """Largest file in bytes that is embedded in the notebook; larger ones are linked."""
     unsaved: bytes | None = field(default=None, compare=False)
-    """The whole file, if it could not be written to `path`; `save` writes it elsewhere."""
+    """The whole file, if it could not be written to `path`; `save` writes it elsewhere. Of a folder
+    of frames, a ZIP archive."""
+    format: str = "mp4"
+    """The format of the file: ``mp4``, ``gif`` or ``webm``; ``png`` if `path` is a folder."""
 
     def __repr__(self) -> str:
         clip = f"{self.num_frames} frames of {self.width}×{self.height} at {self.fps} fps"
@@ -50,41 +54,100 @@ class Video:
     def frames(self) -> np.ndarray[Any, Any]:
         """The frames as decoded from the file: uint8, frames × height × width × 3.
 
+        Of a folder of PNGs they equal those that were generated; MP4, WebM and GIF are lossy.
+
         Raises:
             OutputError: when the file is missing or damaged.
         """
-        import av
-        import numpy as np
-
-        source: Any = str(self.path) if self.unsaved is None else BytesIO(self.unsaved)
-        with readable(self.path), av.open(source) as file:
-            return np.stack([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
+        with readable(self.path):
+            return self._format.frames(self._source)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Video:
         """Write the video to another path, atomically, and return it with that path.
 
+        A file of the same format is copied as it is; another one is made from `frames`.
+
         Args:
-            path: a file ending in ``.mp4``, or an existing folder.
+            path: a file with the suffix of a format (``.mp4``, ``.gif``, ``.webm``; ``fox.png``
+                for a folder ``fox`` of PNGs), or an existing folder.
+            overwrite: whether an existing file, or folder of frames, may be replaced.
+
+        Raises:
+            OutputError: when it cannot be written, or the file exists already.
+        """
+        return self._save(path, overwrite, self._format)
+
+    def to_gif(self, path: str | Path | None = None, *, overwrite: bool = False) -> Path:
+        """Write the video as an animated GIF, and return the GIF's path.
+
+        Args:
+            path: a file that ends in ``.gif``, or an existing folder; by default the video's own
+                name with that suffix.
             overwrite: whether an existing file may be replaced.
 
         Raises:
             OutputError: when it cannot be written, or the file exists already.
         """
-        target = OutputFile.claim(path, self.seed, overwrite=overwrite)
+        if path is None and self._format is GIF and self.unsaved is None:
+            return self.path
+        name = self.path.name if self._format.is_folder else self.path.stem
+        path = Path(self.path.with_name(f"{name}.gif") if path is None else path)
+        if path.suffix.lower() != GIF.suffix and not path.is_dir():
+            raise OutputError(f"to_gif({str(path)!r}): the name of a GIF must end in .gif.")
+        return self._save(path, overwrite, GIF).path
+
+    @overload
+    def to_frames(self, folder: None = None, *, overwrite: bool = False) -> list[Image]: ...
+    @overload
+    def to_frames(self, folder: str | Path, *, overwrite: bool = False) -> Path: ...
+    def to_frames(
+        self, folder: str | Path | None = None, *, overwrite: bool = False
+    ) -> list[Image] | Path:
+        """The frames as PIL images; or write them to a folder as PNGs, and return its path.
+
+        Args:
+            folder: a new folder for ``0001.png``, ``0002.png`` and so on.
+            overwrite: whether an existing folder of frames may be replaced.
+
+        Raises:
+            OutputError: when the video cannot be read, or the folder exists or cannot be written.
+        """
+        if folder is None:
+            from PIL import Image
+
+            return [Image.fromarray(frame) for frame in self.frames()]
+        path = Path(folder)
+        if path.suffix.lower() != PNG.suffix:
+            path = path.with_name(path.name + PNG.suffix)
+        return self._save(path, overwrite, PNG).path
+
+    def _save(self, path: str | Path, overwrite: bool, default_format: Format) -> Video:
+        target = OutputFile.claim(
+            path, self.seed, overwrite=overwrite, default_format=default_format
+        )
+        to = target.format
         try:
-            target.write(self._bytes())
+            if to is self._format:
+                target.copy(self._source)
+            else:
+                to.check(self.fps)
+                frames = self.frames()
+                with readable(self.path):
+                    facts = self._format.metadata(self._source)
+                to.write(target.part, frames, self.fps, facts)
             saved = target.commit()
         finally:
             target.drop()
-        return replace(self, path=saved, unsaved=None)
+        return replace(self, path=saved, unsaved=None, format=to.suffix[1:])
 
-    def _bytes(self) -> bytes:
-        if self.unsaved is not None:
-            return self.unsaved
-        try:
-            return self.path.read_bytes()
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be read ({error.strerror}).") from None
+    @property
+    def _format(self) -> Format:
+        return FORMATS[f".{self.format}"]
+
+    @property
+    def _source(self) -> Path | bytes:
+        """What holds the video: its file or folder, or the whole file in memory."""
+        return self.path if self.unsaved is None else self.unsaved
 
     def facts_line(self) -> str:
         """One line: tier with its reason, peak VRAM, time, seed, file, warning."""
@@ -105,45 +168,17 @@ class Video:
     def player_html(self) -> str:
         """The player alone, with the video embedded up to `embed_limit` and linked above it.
 
-        A larger video that cannot be linked is a picture, with its path and the reason.
+        A larger video that cannot be linked is a picture, with its path and the reason. A folder
+        of frames is shown as a small MP4 of them, which is embedded.
         """
-        size = f"{self.width}×{self.height}"
-        label = escape(f"{self.num_frames} frames of {size} at {self.fps} fps", quote=True)
-        shown = min(max(self.width, 288), 720)  # the embedded model's small clips are enlarged
-        style = f'style="width:{shown}px;max-width:100%;height:auto"'
-        if self.unsaved is None and not self.path.is_file():
-            return f"<div>{escape(plain_line(str(self.path)))} no longer exists.</div>"
-        if self.unsaved is None and self.path.stat().st_size > self.embed_limit:
-            try:
-                source = escape(relative_url(self.path), quote=True)
-            except NoLinkError as error:
-                poster = f'<img alt="{label}" title="{label}" {style} src="{self._poster()}">'
-                return f"{poster}<div>{escape(self._not_playable(str(error)))}</div>"
-        else:
-            source = "data:video/mp4;base64," + b64encode(self._bytes()).decode()
-        return (
-            f'<video class="cogmagic-video" controls autoplay loop muted playsinline'
-            f' aria-label="{label}" title="{label}" poster="{self._poster()}"'
-            f' {style} src="{source}"></video>'
-        )
-
-    def _not_playable(self, reason: str) -> str:
-        """Why the video is not played in the notebook, and what to do."""
-        size, limit = self.path.stat().st_size / 1e6, self.embed_limit / 1e6
-        return (
-            f"{plain_line(str(self.path))} cannot be linked: {reason}. It is not embedded because"
-            f" its {size:.2f} MB exceed the limit of {limit:g} MB. Save it in the notebook's folder"
-            f" (--save), or embed it: %config CogMagic.embed_limit_mb = {ceil(size)}."
-        )
+        return Player(
+            self.path, self._format, self.unsaved, self.frames,
+            self.num_frames, self.width, self.height, self.fps, self.embed_limit,
+        ).html()  # fmt: skip
 
     def _poster(self) -> str:
         """The middle frame as a JPEG data URL, for viewers that do not show the video."""
-        from PIL import Image
-
-        frames = self.frames()
-        out = BytesIO()
-        Image.fromarray(frames[len(frames) // 2]).save(out, "JPEG", quality=80)
-        return "data:image/jpeg;base64," + b64encode(out.getvalue()).decode()
+        return poster(self.frames())
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude

@@ -13,7 +13,6 @@ from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.measure import video_of, with_measurements
 from cogmagic._progress import Clock, OnProgress
 from cogmagic._version import __version__
-from cogmagic._video.mp4 import write_mp4
 from cogmagic._video.output_file import OutputFile
 from cogmagic._video.report import Report, metadata
 from cogmagic._video.video import Video
@@ -83,7 +82,8 @@ class VideoMaker:
         self, output: OutputFile, request: Request, video: Video, frames: np.ndarray[Any, Any]
     ) -> None:
         try:
-            write_mp4(output.part, frames, video.fps, metadata(request, video.report))
+            facts = metadata(request, video.report)
+            output.format.write(output.part, frames, video.fps, facts)
             output.commit()
         except Exception as error:
             if not self._run.gathers:

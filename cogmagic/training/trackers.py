@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
 
+from cogmagic._video.formats.gif import GIF
 from cogmagic._video.video import Video
 
 __all__ = ["log_videos"]
@@ -40,14 +41,13 @@ def _to_tensorboard(writer: Any, tag: str, video: Video, step: int) -> None:
 
 
 def _gif(video: Video) -> tuple[bytes, int, int]:
+    import numpy as np
     from PIL import Image
 
     frames = video.frames()
     width = min(_WIDTH, frames.shape[2])
     height = round(width * frames.shape[1] / frames.shape[2])
-    pictures = [Image.fromarray(frame).resize((width, height)) for frame in frames]
+    small = [np.asarray(Image.fromarray(frame).resize((width, height))) for frame in frames]
     out = BytesIO()
-    pictures[0].save(
-        out, "GIF", save_all=True, append_images=pictures[1:], duration=1000 // video.fps, loop=0
-    )
+    GIF.write(out, np.stack(small), min(video.fps, GIF.most_fps), {"prompt": video.prompt})
     return out.getvalue(), width, height

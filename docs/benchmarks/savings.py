@@ -23,8 +23,8 @@ from stream import facts
 
 import cogmagic
 from cogmagic._pipeline.prompt_cache import PromptCache
-from cogmagic._session import save as _save
 from cogmagic._units import GIB
+from cogmagic._video.formats.mp4 import MP4
 
 HERE = Path(__file__).parent
 SETS = ((), ("lean_decode",), ("guidance_halves",), ("lean_decode", "guidance_halves"))
@@ -61,13 +61,13 @@ class Bench:
         self.base: dict[str, Any] = {}
         self.frames: Any = None
         self.plain: Any = None
-        write = _save.write_mp4
+        write = MP4.write
 
         def kept(part: Any, frames: Any, *rest: Any) -> None:
             self.frames = frames
             write(part, frames, *rest)
 
-        _save.write_mp4 = kept
+        MP4.write = kept  # type: ignore[method-assign]
 
     def least(self, found: Any) -> float:
         """GiB that are predicted to be needed at least: with no block staying."""

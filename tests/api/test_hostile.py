@@ -11,7 +11,7 @@ import pytest
 import cogmagic
 from cogmagic import BusyError, Progress, RequestError
 from cogmagic._session.session import Session
-from cogmagic._video.mp4 import read_metadata
+from cogmagic._video.formats.registry import read_metadata
 
 HOSTILE = {
     "html": '</div><script>alert(1)</script><img src=x onerror="alert(1)">',

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import cogmagic
-from cogmagic._session import attempts, save
+from cogmagic._session import attempts
 from cogmagic._session.session import Session
+from cogmagic._video.formats.mp4 import MP4
 from tests.helpers.toy import run
 
 TIERS = ("none", "model", "stream", "staged", "sequential")
@@ -20,13 +21,13 @@ TIERS = ("none", "model", "stream", "staged", "sequential")
 def frames(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The frames of each video that is written."""
     clips: list[Any] = []
-    write = save.write_mp4
+    write = MP4.write
 
     def keep(part: Any, clip: Any, *rest: Any) -> None:
         clips.append(clip.astype(np.int16))
         write(part, clip, *rest)
 
-    monkeypatch.setattr(save, "write_mp4", keep)
+    monkeypatch.setattr(MP4, "write", keep)
     return clips
 
 

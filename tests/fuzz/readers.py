@@ -257,12 +257,13 @@ def _picture_readers(folder: Path) -> dict[str, Reader]:
 
     from cogmagic import Report, Video
     from cogmagic._models.pictures import as_picture
-    from cogmagic._video.mp4 import read_metadata, write_mp4
+    from cogmagic._video.formats.mp4 import MP4
+    from cogmagic._video.formats.registry import read_metadata
 
     folder.mkdir()
     path = folder / "a.mp4"
     frames = np.random.default_rng(0).integers(0, 255, (9, 48, 64, 3), dtype=np.uint8)
-    write_mp4(path, frames, 8, {"prompt": PROMPT, "seed": 1})
+    MP4.write(path, frames, 8, {"prompt": PROMPT, "seed": 1})
     video = Video(
         path=path, prompt=PROMPT, model="tiny", width=64, height=48, num_frames=9, fps=8, seed=1,
         report=Report(tier="none", reason="", device="cpu", dtype="float32"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cogmagic import Report, Video
-from cogmagic._video.mp4 import write_mp4
+from cogmagic._video.formats.mp4 import MP4
 
 COLOURS = np.array(
     [
@@ -40,7 +40,7 @@ def centres(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def clip_of(path: Path, frames: np.ndarray[Any, Any]) -> Video:
     """A video of these frames at `path`."""
-    write_mp4(path, frames, 8, {"prompt": "patches"})
+    MP4.write(path, frames, 8, {"prompt": "patches"})
     count, height, width, _ = frames.shape
     return Video(
         path=path, prompt="patches", model="tiny", width=width, height=height, num_frames=count,

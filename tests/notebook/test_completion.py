@@ -124,6 +124,22 @@ def test_every_offered_value_is_a_machine(shell: Any, typed: str) -> None:
             assert len(Machine.of(name).gpus) == count
 
 
+@pytest.mark.parametrize(
+    ("typed", "offers"),
+    [
+        ("fox.", ["fox.mp4", "fox.gif", "fox.webm", "fox.png"]),
+        ("clips/v1.5/fox.G", ["clips/v1.5/fox.gif"]),
+        ("'my clips/fox.w", ['"my clips/fox.webm"']),
+        ("fox.avi", None),
+        ("clips.d/fox", None),
+        ("../", None),
+        ("..", None),
+    ],
+)
+def test_suffixes_of_the_file_are_completed(typed: str, offers: list[str] | None) -> None:
+    assert complete(f"%%cogvideo --save {typed}") == (offers and (typed, offers))
+
+
 def test_used_options_are_not_offered_again() -> None:
     completion = complete("%%cogvideo --steps 3 --")
     assert completion is not None

@@ -77,8 +77,12 @@ def test_empty_prompt_is_refused(shell: Any, cwd: Path) -> None:
 @pytest.mark.parametrize(
     ("save", "message"),
     [
-        ("fox.avi", "--save fox.avi: the file must end in .mp4, or be a folder."),
-        ("there", "--save there: the file must end in .mp4"),
+        (
+            "fox.avi",
+            "must end in .mp4, .gif, .webm or .png (frames), or be a folder. "
+            "Did you mean 'fox.mp4'?",
+        ),
+        ("there", "--save there: the file must end in .mp4, .gif"),
         ("missing/fox.mp4", "the folder missing does not exist. Create it first."),
         ("missing/", "the folder missing does not exist. Create it first."),
         ("there.mp4", "there.mp4 already exists. Choose another name, or add --overwrite."),

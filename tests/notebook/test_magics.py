@@ -10,7 +10,7 @@ import pytest
 
 from cogmagic import RequestError, Video
 from cogmagic._html import MARK
-from cogmagic._video.mp4 import read_metadata
+from cogmagic._video.formats.registry import read_metadata
 from tests.helpers.cells import cell, displayed, printed
 
 

@@ -10,7 +10,7 @@ import pytest
 import cogmagic
 from cogmagic._pipeline import compile as _compile
 from cogmagic._session.session import Session
-from cogmagic._video.mp4 import write_mp4
+from cogmagic._video.formats.mp4 import MP4
 from tests.helpers.pipelines import traces
 from tests.helpers.toy import PROMPT
 
@@ -27,9 +27,10 @@ def test_compiled_blocks_give_near_frames_and_are_restored(
 
     def write(path: Path, clip: Any, *rest: Any) -> None:
         frames.append(clip)
-        write_mp4(path, clip, *rest)
+        original(path, clip, *rest)
 
-    monkeypatch.setattr("cogmagic._session.save.write_mp4", write)
+    original = MP4.write
+    monkeypatch.setattr(MP4, "write", write)
     cogmagic.generate(PROMPT, **(options | {"compile": False}))
     _compile._COMPILED.clear()
     seen: list[str] = []

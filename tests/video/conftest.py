@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cogmagic import Report, Video
-from cogmagic._video.mp4 import write_mp4
+from cogmagic._video.formats.mp4 import MP4
 
 REPORT = Report(tier="none", reason="no GPU", device="cpu", dtype="float32")
 
@@ -25,7 +25,7 @@ def frames() -> np.ndarray:
 @pytest.fixture
 def video(frames: np.ndarray, cwd: Path) -> Video:
     path = cwd / "edge.mp4"
-    write_mp4(path, frames, 8, {"prompt": "an <b>edge</b>", "seed": 3})
+    MP4.write(path, frames, 8, {"prompt": "an <b>edge</b>", "seed": 3})
     return Video(
         path=path, prompt="an <b>edge</b>", model="tiny", width=96, height=64, num_frames=9,
         fps=8, seed=3, report=REPORT,

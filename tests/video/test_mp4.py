@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cogmagic import Video
-from cogmagic._video.mp4 import read_metadata, write_mp4
+from cogmagic._video.formats.mp4 import MP4
+from cogmagic._video.formats.registry import read_metadata
 from tests.helpers.colours import COLOURS, SIZES, TOLERANCE, centres, clip_of, patches
 
 BT709 = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
@@ -37,7 +38,7 @@ def test_decoded_frames_are_close_to_the_originals(video: Video, frames: np.ndar
 def test_stream_and_container_are_tagged_bt709(tmp_path: Path, width: int, height: int) -> None:
     path, memory = tmp_path / "a.mp4", BytesIO()
     for target in (path, memory):
-        write_mp4(target, patches(width, height), 8, {})
+        MP4.write(target, patches(width, height), 8, {})
     for data in (path.read_bytes(), memory.getvalue()):
         # Primaries, transfer and matrix in 16 bits each, then the bit of the full range.
         assert data.count(b"colr") == 1
@@ -50,7 +51,7 @@ def test_stream_and_container_are_tagged_bt709(tmp_path: Path, width: int, heigh
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_planes_follow_the_formula_of_bt709(tmp_path: Path, width: int, height: int) -> None:
-    write_mp4(tmp_path / "a.mp4", patches(width, height), 8, {})
+    MP4.write(tmp_path / "a.mp4", patches(width, height), 8, {})
     with av.open(str(tmp_path / "a.mp4")) as file:
         frame = list(file.decode(video=0))[1]
     red, green, blue = COLOURS.T / 255
@@ -93,5 +94,5 @@ def _frame_without_container(mp4: bytes) -> av.VideoFrame:
 
 def test_metadata_is_read_back_from_the_file(tmp_path: Path, frames: np.ndarray) -> None:
     prompt = 'quote " backslash \\ emoji 🦊 nul \0 newline \n عربي <script>'
-    write_mp4(tmp_path / "a.mp4", frames, 8, {"prompt": prompt, "seed": 2**64 - 1})
+    MP4.write(tmp_path / "a.mp4", frames, 8, {"prompt": prompt, "seed": 2**64 - 1})
     assert read_metadata(tmp_path / "a.mp4") == {"prompt": prompt, "seed": 2**64 - 1}

@@ -18,7 +18,7 @@ import pytest
 from cogmagic import OutputError, Video
 from cogmagic._models.find import find_model
 from cogmagic._models.request import Request
-from cogmagic._video.mp4 import write_mp4
+from cogmagic._video.formats.mp4 import MP4
 from cogmagic._video.output_file import OutputFile, check_disk_space
 
 
@@ -48,7 +48,7 @@ def test_every_writer_of_one_second_and_seed_gets_a_file(
     saves = [None, cwd, f"{cwd}/"] * 8
     targets = [OutputFile.claim(s, 7, overwrite=n % 2 == 0) for n, s in enumerate(saves)]
     for number, target in enumerate(targets):
-        target.write(f"{number}".encode())
+        target.copy(f"{number}".encode())
     with ThreadPoolExecutor(len(targets)) as pool:
         begin = Barrier(len(targets))
 
@@ -88,8 +88,12 @@ def test_name_of_a_broken_link_is_taken(cwd: Path) -> None:
 @pytest.mark.parametrize(
     ("save", "message"),
     [
-        ("clip.avi", "must end in .mp4"),
-        ("clip", "must end in .mp4, or be a folder"),
+        (
+            "clip.avi",
+            "must end in .mp4, .gif, .webm or .png (frames), or be a folder. "
+            "Did you mean 'clip.mp4'?",
+        ),
+        ("clip", "or be a folder. Type 'clip.mp4', or make that folder."),
         ("missing/clip.mp4", "the folder missing does not exist"),
         ("missing/", "the folder missing does not exist"),
         ("edge.mp4", "already exists"),
@@ -127,7 +131,7 @@ def test_removed_working_directory_is_refused(
     with pytest.raises(OutputError, match=r"working directory no longer exists.*Type %cd FOLDER"):
         OutputFile.claim(save, 1)
     target = OutputFile.claim(tmp_path / "gone" / "a.mp4", 1)
-    target.write(b"1")
+    target.copy(b"1")
     assert target.commit() == tmp_path / "gone" / "a.mp4"
 
 
@@ -149,7 +153,7 @@ def test_folder_on_another_device_takes_the_file(cwd: Path) -> None:
         (cwd / "disk").symlink_to(disk)
         for save, overwrite in (("disk/a.mp4", False), ("disk/a.mp4", True), ("disk", False)):
             target = OutputFile.claim(save, 1, overwrite=overwrite)
-            target.write(save.encode())
+            target.copy(save.encode())
             assert target.commit().read_bytes() == save.encode()
         assert len(list(Path(disk).iterdir())) == 2
 
@@ -157,7 +161,7 @@ def test_folder_on_another_device_takes_the_file(cwd: Path) -> None:
 def test_file_is_overwritten_only_if_asked(video: Video, frames: np.ndarray) -> None:
     target = OutputFile.claim(video.path, 1, overwrite=True)
     assert video.path.stat().st_size > 0  # the old file stays until the new one is complete
-    write_mp4(target.part, frames[:1], 8, {})
+    MP4.write(target.part, frames[:1], 8, {})
     target.commit()
     assert len(video.frames()) == 1
 
@@ -205,7 +209,7 @@ def test_disk_that_fills_up_is_an_output_error(tmp_path: Path) -> None:
         target = OutputFile.claim(disk / "a.mp4", 1)
         noise = np.random.default_rng(0).integers(0, 255, (17, 96, 96, 3), dtype=np.uint8)
         with pytest.raises(OutputError, match="No space left"):
-            write_mp4(target.part, noise, 8, {})
+            MP4.write(target.part, noise, 8, {})
         target.drop()
         assert list(disk.iterdir()) == []
     finally:

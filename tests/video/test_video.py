@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cogmagic import OutputError, Video
-from cogmagic._video.mp4 import read_metadata
+from cogmagic._video.formats.registry import read_metadata
 
 
 def test_player_embeds_small_files_and_links_large_ones(video: Video) -> None:

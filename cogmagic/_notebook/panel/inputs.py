@@ -93,7 +93,9 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
         ),
         "gpus": _input(w.Text, "GPUs", empty="", placeholder="all, or index or UUID, as in 0,2"),
         "keep": choice("keep", "Keep", value="warm"),
-        "save": _input(w.Text, "Save to", empty="", placeholder="file.mp4 or folder"),
+        "save": _input(
+            w.Text, "Save to", empty="", placeholder="file.mp4, .gif, .webm, .png or folder"
+        ),
         "image": _input(w.Text, "First frame", empty="", placeholder="path or variable"),
     }
     for name in switches():

@@ -1,0 +1,1 @@
+"""The formats of a video's file: one module a format, and the registry by suffix."""

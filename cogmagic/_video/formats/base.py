@@ -1,0 +1,120 @@
+"""What a format of a video's file must do, and the errors of reading and writing."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cogmagic._errors import OutputError, first_line
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Format", "comment", "opened", "readable", "writable"]
+
+
+class Format(ABC):
+    """A format of a video's file, or of a folder of frames.
+
+    A source is the path of the file or folder, or the whole file in memory.
+    """
+
+    suffix: ClassVar[str]
+    """The end of the name after ``--save``, in lower case."""
+    mime: ClassVar[str]
+    """The type of the file in a data URL; empty if no browser shows it."""
+    bits_per_pixel: ClassVar[int]
+    """Bits of the file a pixel and frame, for the check of the disk: more than usual."""
+    similar: ClassVar[tuple[str, ...]] = ()
+    """Suffixes of other formats for which this one is the nearest."""
+    is_folder: ClassVar[bool] = False
+    """Whether it is a folder of files."""
+
+    @property
+    def ending(self) -> str:
+        """The end of the file's own name; empty for a folder."""
+        return "" if self.is_folder else self.suffix
+
+    @abstractmethod
+    def check(self, fps: int) -> None:
+        """Check, before the run, that this format can be written at `fps` frames per second.
+
+        Raises:
+            OutputError: when it cannot.
+        """
+
+    @abstractmethod
+    def write(
+        self,
+        to: Path | BytesIO,
+        frames: np.ndarray[Any, Any],
+        fps: int,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Write uint8 RGB frames (frames × height × width × 3) and how they were made.
+
+        Raises:
+            OutputError: when the disk is full or the file cannot be written.
+        """
+
+    @abstractmethod
+    def metadata(self, source: Path | bytes) -> dict[str, Any]:
+        """The metadata that `write` has written."""
+
+    def frames(self, source: Path | bytes) -> np.ndarray[Any, Any]:
+        """The frames as decoded: uint8 RGB, frames × height × width × 3."""
+        import av
+        import numpy as np
+
+        with av.open(opened(source)) as file:
+            return np.stack([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
+
+    def copy(self, source: Path | bytes, to: Path) -> None:
+        """Write a source of this format to another path, as it is.
+
+        Raises:
+            OutputError: when it cannot be read or written.
+        """
+        with readable(source):
+            data = source if isinstance(source, bytes) else source.read_bytes()
+        with writable(to):
+            to.write_bytes(data)
+
+
+def opened(source: Path | bytes) -> Any:
+    """A source as PyAV and Pillow open it."""
+    return BytesIO(source) if isinstance(source, bytes) else str(source)
+
+
+def comment(metadata: Mapping[str, Any], *, ascii_only: bool = False) -> str:
+    """The metadata as JSON."""
+    return json.dumps(metadata, ensure_ascii=ascii_only, default=str)
+
+
+@contextmanager
+def readable(source: Path | bytes) -> Iterator[None]:
+    """Report in one line what a library raises for a damaged video, or one of another program."""
+    try:
+        yield
+    except Exception as error:  # of many types
+        name = source if isinstance(source, Path) else "The video in memory"
+        raise OutputError(
+            f"{name} cannot be read as a video made by cogmagic ({first_line(error)})."
+            " Generate it or copy it again."
+        ) from None
+
+
+@contextmanager
+def writable(to: Path | BytesIO) -> Iterator[None]:
+    """Report in one line why a video cannot be written."""
+    try:
+        yield
+    except OSError as error:  # av's errors are OSErrors
+        folder = to.parent if isinstance(to, Path) else "memory"
+        reason = error.strerror or first_line(error)
+        raise OutputError(f"The video cannot be written to {folder} ({reason}).") from None
