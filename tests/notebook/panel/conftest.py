@@ -27,12 +27,12 @@ def panel_on(cwd: Path, session: Session) -> Iterator[Callable[..., Panel]]:
     """Makes a panel whose plans are for `machine`, which may be changed later by its key."""
     panels: list[Panel] = []
 
-    def make(machine: dict[str, Machine], download: int = 0) -> Panel:
+    def make(machine: dict[str, Machine], download: int = 0, **defaults: Any) -> Panel:
         def plan(prompt: str, **options: Any) -> Plan:
             made = cogmagic.plan(prompt, **options, machine=machine["now"])
             return replace(made, available=replace(made.available, download=download))
 
-        panels.append(Panel({}, lambda: Reading(machine["now"].gpus), plan=plan))
+        panels.append(Panel({}, lambda: Reading(machine["now"].gpus), defaults, plan))
         return panels[-1]
 
     yield make
