@@ -2,7 +2,7 @@
 
     CogMagicError
     ├── RequestError      a request that the model cannot fulfil (also a ValueError)
-    ├── CheckpointError   a model that is missing, incomplete, or not CogVideoX
+    ├── CheckpointError   a model or LoRA that is missing, damaged, or not CogVideoX
     ├── TierError         a tier that this machine cannot use
     ├── OutOfMemoryError  a run that needed more memory than was free
     ├── NonFiniteError    a run that computed NaN or infinity
@@ -66,7 +66,7 @@ class RequestError(CogMagicError, ValueError):
 
 
 class CheckpointError(CogMagicError):
-    """A model that is missing, incomplete, or not a CogVideoX pipeline."""
+    """A model or LoRA that is missing, incomplete, or not of CogVideoX."""
 
 
 class TrainingError(CogMagicError):

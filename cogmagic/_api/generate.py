@@ -70,8 +70,8 @@ def generate(
             there are no more previews, and the run goes on.
         **options: ``width``, ``height`` (pixels), ``num_frames``, ``num_inference_steps``,
             ``guidance_scale``, ``negative_prompt``, ``seed``, ``scheduler``, ``fps``, ``dtype``,
-            ``image``, ``truncate``, and the aliases ``size``, ``frames`` and ``steps``; by default
-            the model's own.
+            ``image``, ``lora``, ``truncate``, and the aliases ``size``, ``frames`` and ``steps``;
+            by default the model's own.
 
     Raises:
         CogMagicError: one line, with the numbers and what to type next.

@@ -28,7 +28,7 @@ _SUFFIX = re.compile(
     r"(?P<module>.+?)\.(?:"
     r"lora_(?P<peft>[AB])(?:\.(?P<adapter>[^.]+))?\.weight"
     r"|lora_(?P<kohya>down|up)(?:\.[^.]+)?\.weight"
-    r"|lora\.(?P<early>down|up)\.weight"
+    r"|lora(?:_linear_layer)?\.(?P<early>down|up)\.weight"
     r"|(?:lora\.)?(?P<alpha>alpha))"
 )
 """A factor's name: PEFT's with the name of its adapter or without, kohya's, diffusers' first."""

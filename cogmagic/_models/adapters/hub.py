@@ -194,11 +194,12 @@ def _header(listing: Listing, path: str) -> Weights:
                 raise ValueError(f"{name:.40} has the shape {shape!s:.40}")
             tensors[name] = StoredTensor(name, str(info.dtype), shape, Path(path))
             end = max(end, int(info.data_offsets[1]))
+        metadata = {str(key): str(value) for key, value in dict(header.metadata or {}).items()}
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(label, listing.sizes[path], first_line(error)) from None
-    if end > listing.sizes[path]:
+    if 0 < listing.sizes[path] < end:  # 0 where the hub gives no size
         raise _damaged(label, listing.sizes[path], f"its tensors need {end:,}")
-    return Weights(tensors, dict(header.metadata or {}))
+    return Weights(tensors, metadata)
 
 
 @lru_cache(maxsize=64)

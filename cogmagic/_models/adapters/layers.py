@@ -78,7 +78,7 @@ def read_layers(
     """
     keys = _keys(label, weights.tensors)
     layers = []
-    for module, names in _by_module(label, keys).items():
+    for module, names in sorted(_by_module(label, keys).items()):
         layer = _layer(label, module, names, weights.tensors)
         key = keys[layer.down]
         scale = _scale(layer, key, alphas.get(names.get("alpha", "")), config)

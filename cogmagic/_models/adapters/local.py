@@ -169,7 +169,9 @@ def scalars(file: Path, names: Iterable[str]) -> dict[str, float]:
     Raises:
         CheckpointError: for a tensor of more elements, or of a dtype that is not a number's.
     """
-    numbers = {}
+    numbers: dict[str, float] = {}
+    if not (names := list(names)):
+        return numbers
     with file.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(size))

@@ -31,6 +31,10 @@ KOHYA = "lora_unet__{flat}.lora_{down}.weight"
 FORMATS: dict[str, tuple[str, Write]] = {
     "diffusers": ("diffusers", diffusers_keys),
     "diffusers-early": ("diffusers", lambda f: named(f, "transformer.{module}.lora.{down}.weight")),
+    "diffusers-linear": (
+        "diffusers",
+        lambda f: named(f, "transformer.{module}.lora_linear_layer.{down}.weight"),
+    ),
     "down-up": ("diffusers", lambda f: named(f, "transformer.{module}.lora_{down}.weight")),
     "bare": ("diffusers", lambda f: named(f, "{module}.lora_{AB}.weight")),
     "comfy": ("ComfyUI", lambda f: named(f, "diffusion_model.{module}.lora_{AB}.weight")),
