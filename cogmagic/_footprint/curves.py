@@ -7,6 +7,7 @@ neither torch nor diffusers.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,17 @@ from cogmagic._footprint.configs import table
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 
-__all__ = ["Curve", "Part", "Passes", "Peak", "Profile", "parabola", "read", "stored_profile"]
+__all__ = [
+    "Curve",
+    "Part",
+    "Passes",
+    "Peak",
+    "Profile",
+    "layer_kind",
+    "parabola",
+    "read",
+    "stored_profile",
+]
 
 
 @dataclass(frozen=True)
@@ -131,10 +142,18 @@ class Profile:
     """By batch size, over tokens per batch item."""
     denoise_operations: Mapping[int, tuple[float, float, float]]
     """By batch size: ``a + b * tokens + c * tokens**2``."""
+    after_linears: Mapping[int, Mapping[str, Curve]]
+    """By batch size and kind of linear layer (``attn1.to_q``, ``proj_out``), over tokens: the most
+    bytes alive when such a layer has made its output, to which an adapter adds its own."""
     decode: Passes
     decode_lean: Passes
     """The same with fewer tensors alive (``lean_decode``)."""
     encode_image: Passes | None
+
+
+def layer_kind(name: str) -> str:
+    """The name of a transformer's layer without the number of its block: ``attn1.to_q``."""
+    return re.sub(r"^transformer_blocks\.\d+\.", "", name)
 
 
 def parabola(points: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
@@ -156,6 +175,10 @@ def read(profile: dict[str, Any]) -> Profile:
         encode_operations=profile["encode_operations"],
         denoise={int(batch): _curve(c) for batch, c in profile["denoise"].items()},
         denoise_operations={int(b): tuple(o) for b, o in profile["denoise_operations"].items()},
+        after_linears={
+            int(batch): {kind: _curve(c) for kind, c in kinds.items()}
+            for batch, kinds in profile["after_linears"].items()
+        },
         decode=_passes(profile["decode"]),
         decode_lean=_passes(profile["decode_lean"]),
         encode_image=_passes(profile["encode_image"]) if profile["encode_image"] else None,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from cogmagic._footprint.adapters import Pass, with_products, with_weights
 from cogmagic._footprint.configs import configs_of, latent_clip, same, table, tokens_of
 from cogmagic._footprint.curves import Part, Profile, stored_profile
 from cogmagic._footprint.foreign import foreign_profile, foreign_text_encoder_bytes
@@ -111,14 +112,17 @@ def footprint_from(
     image = profile.encode_image
     # With halves, both prompts' inputs and outputs stay on the device.
     beside = 2 * 4 * prod(clip) * configs["vae"]["latent_channels"] if halves and batch > 1 else 0
-    peak = profile.denoise[1 if halves else batch](tokens)
+    at_once = 1 if halves else batch
+    run = Pass(at_once, batch // at_once, tokens, beside)
+    peak = profile.denoise[at_once](tokens)
+    denoise = work_of(peak, a + b * tokens + c * tokens**2, profile, beside)
     return Footprint(
         text_encoder=profile.text_encoder,
-        transformer=profile.transformer,
+        transformer=with_weights(profile.transformer, request, dtype),
         vae=profile.vae,
         encode=work_of(profile.encode, profile.encode_operations, profile),
         encode_image=encode_image(request, dtype, image, profile, configs) if image else None,
-        denoise=work_of(peak, a + b * tokens + c * tokens**2, profile, beside),
+        denoise=with_products(denoise, request, dtype, profile, run),
         decode=decode(request, dtype, profile, configs, lean=lean),
         tokens=tokens,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,16 +12,17 @@ import torch
 from torch import nn
 
 from cogmagic._footprint.configs import tokens_of
-from cogmagic._footprint.curves import Curve, Passes, Peak, Profile, parabola
+from cogmagic._footprint.curves import Curve, Passes, Peak, Profile, layer_kind, parabola
 from cogmagic._footprint.parts import part_of
 from cogmagic._footprint.trace import Trace, nbytes_of, traced
+from cogmagic._footprint.work import higher
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs, spatial_scale
 from cogmagic._models.tiling import FRAME_BATCH
 from cogmagic._pipeline.empty import empty_component
 from cogmagic._pipeline.lean_decode import lean_decoding
 
-__all__ = ["profile", "step"]
+__all__ = ["Step", "profile", "step"]
 
 
 _TRACED_BLOCKS = 3
@@ -68,11 +69,16 @@ def profile(
         buffers=nbytes_of(*text.buffers(), *denoiser.buffers(), *vae.buffers()),
         encode=encode,
         encode_operations=float(encode_operations),
-        denoise={
-            b: Curve.through([(n, peak) for n, peak, _ in traces]) for b, traces in steps.items()
-        },
+        denoise={b: Curve.through([(s.tokens, s.peak) for s in each]) for b, each in steps.items()},
         denoise_operations={
-            b: parabola([(n, work) for n, _, work in traces]) for b, traces in steps.items()
+            b: parabola([(s.tokens, s.operations) for s in each]) for b, each in steps.items()
+        },
+        after_linears={
+            b: {
+                kind: Curve.through([(s.tokens, s.after_linears[kind]) for s in each])
+                for kind in each[0].after_linears
+            }
+            for b, each in steps.items()
         },
         decode=_passes(vae, vae.decoder, (latents, _DECODED), tiles, kind),
         decode_lean=lean,
@@ -98,17 +104,33 @@ def _encode(module: Any, count: int, configs: Configs, kind: torch.dtype) -> tup
     return _whole(trace, marks, missing)
 
 
+@dataclass(frozen=True)
+class Step:
+    """One traced denoising step."""
+
+    tokens: int
+    """Text and video tokens per batch item."""
+    peak: Peak
+    operations: int
+    after_linears: dict[str, Peak]
+    """By `layer_kind`, what is alive when a linear layer has made its output."""
+
+
 def step(
     module: Any, configs: Configs, kind: torch.dtype, batch: int, clip: tuple[int, int, int]
-) -> tuple[int, Peak, int]:
-    """Tokens, peaks and operations of a step, beside what the pipeline keeps from the one before.
+) -> Step:
+    """The trace of a step, beside what the pipeline keeps from the one before.
 
     Guidance and the scheduler's arithmetic run after the peak: the latents are small.
     """
     config, (frames, height, width) = configs["transformer"], clip
     text, video = config["max_text_seq_length"], tokens_of(config, clip)
     image = config["in_channels"] == 2 * config["out_channels"]
-    with traced(module) as trace, _block(trace, module.transformer_blocks[-1]) as marks:
+    with (
+        traced(module) as trace,
+        _block(trace, module.transformer_blocks[-1]) as marks,
+        _after_linears(trace, module) as after,
+    ):
         prompts = [_empty(1, text, config["text_embed_dim"], dtype=kind) for _ in range(batch)]
         embeds = torch.cat(prompts) if batch > 1 else prompts[0]
         shape = (1, frames, config["out_channels"], height, width)
@@ -138,7 +160,25 @@ def step(
         )[0].float()
         del noise, alive
     missing = config["num_layers"] - len(module.transformer_blocks)
-    return text + video, *_whole(trace, marks, missing)
+    return Step(text + video, *_whole(trace, marks, missing), after)
+
+
+@contextmanager
+def _after_linears(trace: Trace, transformer: nn.Module) -> Iterator[dict[str, Peak]]:
+    """The most bytes alive when a linear layer of each kind has made its output."""
+    after: dict[str, Peak] = {}
+
+    def note(kind: str, *_: object) -> None:
+        after[kind] = higher(trace.now(), after.get(kind, Peak(0, 0)))
+
+    hooks = [
+        part.register_forward_hook(partial(note, layer_kind(name)), prepend=True)
+        for name, part in transformer.named_modules()
+        if isinstance(part, nn.Linear | nn.Conv2d)
+    ]
+    yield after
+    for hook in hooks:
+        hook.remove()
 
 
 def _whole(trace: Trace, marks: list[tuple[int, int]], missing: int) -> tuple[Peak, int]:

@@ -92,6 +92,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._leaf_peak = max(self._leaf_peak, total + self._leaf)
         self._since = max(self._since, total)
 
+    def now(self) -> Peak:
+        """What is alive at this moment."""
+        return Peak(self.live, self.live + self._leaf)
+
     def _count(self, storage: torch.UntypedStorage) -> None:
         key = storage._cdata
         if key not in self._storages:

@@ -66,8 +66,7 @@ def compiled(transformer: nn.Module, on_compile: Callable[[bool], None]) -> Iter
     with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT, suppress_errors=False):
         for block in blocks:
             block.forward = torch.compile(block.forward, dynamic=False)
-        dtypes = frozenset(p.dtype for p in blocks[0].parameters())
-        blocks[0].forward = _announced(blocks[0].forward, on_compile, dtypes)
+        blocks[0].forward = _announced(blocks[0].forward, on_compile, blocks[0])
         try:
             yield
         finally:
@@ -76,17 +75,17 @@ def compiled(transformer: nn.Module, on_compile: Callable[[bool], None]) -> Iter
 
 
 _COMPILED: set[Any] = set()
-"""Weight dtypes and input shapes for which this kernel has code."""
+"""Layers, with the dtypes of their weights, and input shapes for which this kernel has code."""
 
 
 def _announced(
-    forward: Any, on_compile: Callable[[bool], None], dtypes: frozenset[Any]
+    forward: Any, on_compile: Callable[[bool], None], block: nn.Module
 ) -> Callable[..., Any]:
     """`forward` with `on_compile` called around its first run for each set of input shapes."""
 
     def announced(*args: Any, **kwargs: Any) -> Any:
         tensors = [t for t in (*args, *kwargs.values()) if hasattr(t, "shape")]
-        shapes = (dtypes, *((tuple(t.shape), t.dtype, t.device) for t in tensors))
+        shapes = (_layers(block), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
         if shapes in _COMPILED:
             return forward(*args, **kwargs)
         on_compile(True)
@@ -96,3 +95,9 @@ def _announced(
         return out
 
     return announced
+
+
+def _layers(block: nn.Module) -> tuple[Any, ...]:
+    """What code depends on beside its inputs: dtypes, and the adapters with their scales."""
+    scales = (getattr(part, "lora_scales", ()) for part in block.modules())
+    return frozenset(p.dtype for p in block.parameters()), *scales

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from cogmagic._footprint.adapters import adapter_bytes
 from cogmagic._footprint.configs import configs_of, same
 from cogmagic._footprint.footprint import Footprint, footprint, text_encoder_bytes
 from cogmagic._footprint.savings import Savings
@@ -95,6 +96,7 @@ def _workload(
         float32_extra=extra,
         converted=bool(savings.storage),
         copies=machine.device == "cuda" and not (gpu and gpu.unified),
+        adapters=adapter_bytes(request, dtype),
         loaded=available.weights_loaded,
         lean_decode=savings.lean_decode,
         passes=2 if halves and request.guided else 1,

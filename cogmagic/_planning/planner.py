@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cogmagic._errors import TierError
+from cogmagic._footprint.adapters import check_adapters
 from cogmagic._footprint.savings import why_not_lean
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
@@ -58,7 +59,8 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
     named = named_tier(options, machine)
     check_savings(options, named, machine)
     dtype = dtype_for(request, machine, options)
-    risks = overflow_risk(request, dtype), *card_warnings(machine, dtype)
+    unsure = check_adapters(request, available.folder)
+    risks = unsure, overflow_risk(request, dtype), *card_warnings(machine, dtype)
     options, available, left_out = _applicable(options, available, machine)
     if named and (refusal := named.refusal(machine, dtype)):
         raise TierError(refusal)

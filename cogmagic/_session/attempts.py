@@ -68,7 +68,7 @@ def _tried(
             slot.drop()
         before, machine = machine, slot.look(job.options)
         cause = cause_of(outcome, chosen, before, machine)
-        if job.options.plain and cause.kind in ("device", "fragmented"):
+        if job.plain and cause.kind in ("device", "fragmented"):
             record_run(before, chosen, None)
         failed.append((chosen, cause))
         following = cheaper(job, chosen, cause, machine, loaded=_is_loaded(job, slot, machine))
@@ -102,7 +102,7 @@ def _attempt(
     try:
         loaded = slot.load(job.request.model, job.folder, plan, machine, clock.check)
         frames, report = Run(job, machine, plan, loaded, clock).frames(slot.hot)
-        if job.options.plain and not loaded.unpinned:  # else it did not run as planned
+        if job.plain and not loaded.unpinned:  # else it did not run as planned
             record_run(machine, plan, report)
         return frames, report
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from cogmagic._errors import TierError
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.ram import host_ram, own_ram
-from cogmagic._models.catalog import Model
+from cogmagic._models.adapters.adapter import Adapter
+from cogmagic._models.catalog import Dtype, Model
 from cogmagic._models.checkpoint import fingerprint
 from cogmagic._planning.plan import Plan
 from cogmagic._progress import Clock, Progress
@@ -37,7 +39,7 @@ class Loaded:
     pipe: Any
     model: Model
     folder: Path
-    dtype: str
+    dtype: Dtype
     storage: str
     """The weight storage of the transformer's linear layers; empty for `dtype`."""
     files: tuple[tuple[str, int, int], ...]
@@ -50,6 +52,12 @@ class Loaded:
     """The part of `nbytes` that is not memory-mapped files, as measured while loading."""
     pinned: PinnedWeights | None = None
     """The weights as copies, page-locked on a machine with CUDA."""
+    adapters: tuple[object, ...] = ()
+    """The `identity` of the adapters that are attached to the transformer."""
+    adapter_bytes: int = 0
+    """Bytes of their parameters in host memory, beside `nbytes`."""
+    pinned_adapters: PinnedWeights | None = None
+    """Their parameters as page-locked copies."""
     unpinned: str = ""
     """Why weights that were planned as page-locked are not, and what follows; empty if they are."""
 
@@ -85,7 +93,7 @@ class Loaded:
     @property
     def private(self) -> int:
         """Bytes of weights that are this process's own now."""
-        return self.nbytes if self.pinned else self.own
+        return self.adapter_bytes + (self.nbytes if self.pinned else self.own)
 
     def serves(self, plan: Plan, folder: Path) -> bool:
         """Whether `plan` can use it; never where the loader places, since each plan differs."""
@@ -128,6 +136,7 @@ class Loaded:
                 clock.report(Progress("load", done, total, spent, note=self.model.name))
 
             parts = (self.pipe.transformer, self.pipe.vae, self.pipe.text_encoder)
+            self.adapt(())  # they come and go, but the block with the weights stays
             pinned = PinnedWeights(parts)  # in the order in which page-locking them gains most
             pinned.fill(report)
             self.pinned = pinned
@@ -136,8 +145,42 @@ class Loaded:
         self.unpinned = f"{refused}: copying them takes longer" if refused else ""
         return self.pinned
 
+    def adapt(self, adapters: Sequence[Adapter], pin_for: torch.device | None = None) -> None:
+        """Make these the adapters of the transformer, which no tier may have placed.
+
+        Args:
+            adapters: in place of those that it has.
+            pin_for: the device that reads page-locked weights; None where they are not locked.
+        """
+        from torch import nn
+
+        from cogmagic._pipeline.adapters import attach, attached, detach, identity
+        from cogmagic._pipeline.libraries import torch_dtype
+        from cogmagic._tiers.pinned_weights import PinnedWeights
+
+        if (wanted := identity(adapters)) != self.adapters:
+            self._unpin_adapters()
+            detach(self.pipe.transformer)
+            self.adapters, self.adapter_bytes = (), 0
+            attach(self.pipe.transformer, adapters, torch_dtype(self.dtype))
+            self.adapters = wanted
+            if self.weights == "host":
+                self.adapter_bytes = sum(p.nbytes for p in attached(self.pipe.transformer))
+        if pin_for is not None and self.adapters:
+            if self.pinned_adapters is None:
+                parameters = nn.ParameterList(attached(self.pipe.transformer))
+                self.pinned_adapters = PinnedWeights([parameters])
+                self.pinned_adapters.fill(lambda *_: None)
+            self.pinned_adapters.lock(pin_for)
+
+    def _unpin_adapters(self) -> None:
+        if self.pinned_adapters:
+            self.pinned_adapters.unlock()
+        self.pinned_adapters = None
+
     def unpin(self) -> int:
         """Unlock the page-locked memory; returns the bytes of weights in host memory."""
+        self._unpin_adapters()
         if self.pinned:
             self.pinned.unlock()
-        return self.nbytes
+        return self.nbytes + self.adapter_bytes

@@ -14,6 +14,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._machine.ram import host_ram
 from cogmagic._models.catalog import Model
 from cogmagic._models.checkpoint import fingerprint
+from cogmagic._pipeline.adapters import identity
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._session.calibration import detect
@@ -138,4 +139,4 @@ def placement_key(folder: Path, plan: Plan, machine: Machine) -> object:
     where = machine.device, tuple(g.index for g in gpus if g)
     encodes = by_loader or not plan.available.prompts_cached
     how = plan.tier, plan.dtype, encodes, plan.options.savings.storage
-    return folder, fingerprint(folder), where, how
+    return folder, fingerprint(folder), where, how, identity(plan.request.loras)

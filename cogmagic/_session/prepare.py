@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cogmagic._errors import TierError
+from cogmagic._footprint.adapters import check_adapters
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.torch_check import checked_by_torch
 from cogmagic._models.catalog import catalogued
@@ -14,6 +15,7 @@ from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import configs_folder, local_folder
 from cogmagic._models.request import Request
 from cogmagic._models.unknown_words import unknown_words
+from cogmagic._pipeline.adapters import check_finite
 from cogmagic._pipeline.compile import check_compiler
 from cogmagic._pipeline.lean_decode import unknown_vae, unknown_vae_of
 from cogmagic._pipeline.preview import OnPreview
@@ -48,6 +50,11 @@ class Job:
     not_lean: str = ""
     """Why lean decoding does not apply to the checkpoint's VAE; empty if it does."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but the model decides its memory and speed, so they may be learned."""
+        return self.options.plain and not self.request.loras
+
 
 def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: PipelineSlot) -> Job:
     """Check the request, download its checkpoint if it is planned to fit, and import the libraries.
@@ -71,14 +78,17 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
         check_compiler(machine.device)
     dtype_for(request, machine, options)
     folder = local_folder(request.model)
+    remark = check_adapters(request, folder or configs_folder(request.model))
     import_libraries(request.model.task)
     if folder is None:
         _refuse_before_download(request, options, slot.without(checked_by_torch(machine)))
         folder = _downloaded(request, clock)
     else:
         _check_prompts(request, folder, clock)
+    _warn_once(remark, clock)
     clock.phase("load", note=request.model.name)
     check_tensors(folder)
+    check_finite(request.loras)
     machine = slot.look(options)
     gpu = machine.roomiest
     device = gpu.name if gpu else machine.device
@@ -116,6 +126,17 @@ def _check_prompts(request: Request, folder: Path, clock: Clock) -> None:
 
     check_prompts(request, folder)
     clock.warning = unknown_words(request, folder)
+
+
+_WARNED: set[str] = set()
+"""The remarks on adapters that this kernel has shown."""
+
+
+def _warn_once(remark: str, clock: Clock) -> None:
+    """Add a remark on the adapters to the run's warning the first time in this kernel."""
+    if remark and remark not in _WARNED:
+        _WARNED.add(remark)
+        clock.warning = "; ".join(filter(None, (clock.warning, remark)))
 
 
 def _downloaded(request: Request, clock: Clock) -> Path:

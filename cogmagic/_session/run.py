@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._machine.allocator import Peaks, allocator_limited
 from cogmagic._machine.machine import Machine
+from cogmagic._models.adapters.adapter import Adapter
+from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.compile import compiled
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.generate import generate_frames
@@ -112,13 +114,16 @@ class Run:
         if plan.placement.requires_copies or (needs and needs.copies):
             required = plan.placement.requires_copies
             pinned = loaded.pin(self.clock, self._device, required=required)
+        loaded.adapt(self.job.request.loras, self._device if pinned else None)
         storage = plan.options.savings.storage
         placement = Placement(
             self._device,
             plan.variant,
             pinned=pinned.locked if pinned else (),
             encodes=not plan.available.prompts_cached,
-            source=Source(self.job.folder, plan.dtype, storage, loaded.files),
+            source=Source(
+                self.job.folder, plan.dtype, storage, loaded.files, self.job.request.loras
+            ),
             check=self.clock.check,
         )
         with placed(loaded.pipe, plan.placement, placement):
@@ -172,6 +177,7 @@ class Run:
             warning=self.clock.warning,
             preset=self.job.request.preset,
             options=plan.options.names,
+            adapters=tuple(map(_described, active(self.job.request.loras))),
             device=_device_names(self.machine, self._device, device_map),
             dtype=plan.dtype,
             device_map=dict(device_map),
@@ -185,6 +191,18 @@ class Run:
             revision=folder.name if folder.parent.name == "snapshots" else None,
             versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
         )
+
+
+def _described(adapter: Adapter) -> str:
+    """An adapter with its weight, its ranks and its scales: mostly one of each."""
+    ranks = sorted({layer.rank for layer in adapter.layers})
+    numbers = f"rank {_range(ranks)}, scale {_range(adapter.scales)}"
+    return f"LoRA {adapter.name}@{adapter.weight:g} ({numbers})"
+
+
+def _range(numbers: Sequence[float]) -> str:
+    low, high = f"{numbers[0]:g}", f"{numbers[-1]:g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _device_names(machine: Machine, device: torch.device, device_map: Mapping[str, int]) -> str:

@@ -18,6 +18,7 @@ from cogmagic._footprint.footprint import Footprint
 from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.rates import Rates
+from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._models.catalog import Dtype, Task
 from cogmagic._tiers.host_memory import HostMemory, copies_or_files
 from cogmagic._tiers.plain_pace import Pace, plain_pace
@@ -80,6 +81,8 @@ class Source:
     """The weight storage of the transformer's linear layers; empty for `dtype`."""
     files: tuple[tuple[str, int, int], ...]
     """Names, sizes and times of the folder's files when the run began."""
+    adapters: tuple[Adapter, ...] = ()
+    """The transformer's adapters."""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def passing_through(work: Workload, *, extra: int = 0) -> HostMemory:
     Only one component's files are mapped at a time.
     """
     mapped = max(file_bytes(work.request, work.files, work.dtype).values())
+    extra += work.adapters  # as they are read
     return HostMemory(process(work.request) + _LOADING + extra, mapped=mapped)
 
 
@@ -77,4 +78,6 @@ def _converted(work: Workload) -> int:
         total += work.float32_extra
     if work.converted or not stored_as_files(request, dtype):
         total += f.transformer.weights
+    else:
+        total += work.adapters  # read into memory, whatever their files' dtype
     return total

@@ -143,15 +143,20 @@ def _fill(
 def _loaded(name: str, source: Source, device: torch.device) -> Any:
     import torch
 
+    from cogmagic._pipeline.adapters import attach
+    from cogmagic._pipeline.libraries import torch_dtype
     from cogmagic._pipeline.load import load_component
     from cogmagic._tiers.host_copy import HostCopy
 
-    if source.storage and name == "transformer":
+    if name != "transformer":
+        return load_component(source.folder, name, source.dtype, device)
+    # In a storage, it might not fit whole: it is mapped from its files, converted layer by layer.
+    to = torch.device("cpu") if source.storage else device
+    loaded = load_component(source.folder, name, source.dtype, to)
+    if source.storage:
         from cogmagic._pipeline.storage import STORAGES
 
-        # It might not fit whole: it is mapped from its files and converted layer by layer.
-        loaded = load_component(source.folder, name, source.dtype, torch.device("cpu"))
         STORAGES[source.storage].store(loaded, device, stay=True)
         HostCopy([loaded]).onload(device)
-        return loaded
-    return load_component(source.folder, name, source.dtype, device)
+    attach(loaded, source.adapters, torch_dtype(source.dtype))
+    return loaded

@@ -39,6 +39,8 @@ class Workload:
     """Whether the transformer's weights are converted after loading, for example to fp8."""
     copies: bool = True
     """Whether weights become copies in host memory where they fit, as on a machine with CUDA."""
+    adapters: int = 0
+    """Bytes of the LoRA adapters' parameters, which are among the transformer's."""
     loaded: bool = False
     """Whether the weights are in host memory already."""
     lean_decode: bool = False

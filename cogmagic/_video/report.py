@@ -27,6 +27,8 @@ class Report:
     """The preset of the request; empty without one."""
     options: tuple[str, ...] = ()
     """Options that change memory or speed: ``compile``, ``lean_decode``, ``fp8``…"""
+    adapters: tuple[str, ...] = ()
+    """LoRA adapters, each with its weight and scale."""
     device_map: Mapping[str, int] = field(default_factory=dict)
     """Component → GPU, for a run over several GPUs."""
     peak_allocated: Mapping[int, int] = field(default_factory=dict)
@@ -106,5 +108,4 @@ def request_facts(request: Request) -> dict[str, Any]:
         "guidance_scale": r.guidance_scale,
         "scheduler": r.scheduler,
         "timesteps": r.timesteps,
-        "loras": [{"name": a.name, "weight": a.weight, "scales": a.scales} for a in r.loras],
     }

@@ -130,13 +130,17 @@ def thinned(found: Profile) -> Profile:
     return replace(
         found,
         denoise={b: thin(c) for b, c in found.denoise.items()},
+        after_linears={
+            b: {kind: thin(c, 10 * NEAR) for kind, c in kinds.items()}
+            for b, kinds in found.after_linears.items()
+        },
         decode=passes(found.decode),
         decode_lean=passes(found.decode_lean),
         encode_image=found.encode_image and passes(found.encode_image),
     )
 
 
-def thin(curve: Curve) -> Curve:
+def thin(curve: Curve, near: float = NEAR) -> Curve:
     """Douglas and Peucker's: both ends, and the worst point as long as it is far off."""
     points = list(zip(curve.at, curve.peak, curve.leaf_peak, curve.mapped, strict=True))
     keep = {0, len(points) - 1}
@@ -146,7 +150,7 @@ def thin(curve: Curve) -> Curve:
             max(abs(now(at).peak / p - 1), abs(now(at).leaf_peak / q - 1)) for at, p, q, _ in points
         ]
         worst = max(range(len(points)), key=off.__getitem__)
-        if off[worst] <= NEAR:
+        if off[worst] <= near:
             return now
         keep.add(worst)
 
@@ -189,7 +193,8 @@ def naive(wish: Request) -> dict[str, tuple[Peak, int]]:
         empty_component(part, configs[part], wish.model.dtype) for part in PARTS
     )
     buffers = sum(b.nbytes for m in (text, transformer, vae) for b in m.buffers())
-    found = {"denoise": step(transformer, configs, kind, 2, latent_clip(wish, configs))[1:]}
+    denoise = step(transformer, configs, kind, 2, latent_clip(wish, configs))
+    found = {"denoise": (denoise.peak, denoise.operations)}
     vae.enable_tiling()
     empty = partial(torch.empty, device="meta", dtype=kind)
     prompt = (1, wish.model.max_tokens, configs["transformer"]["text_embed_dim"])

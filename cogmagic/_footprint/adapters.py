@@ -1,0 +1,165 @@
+"""What LoRA adapters add to a footprint, and which models they fit. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cogmagic._errors import RequestError
+from cogmagic._footprint.configs import configs_of, same, table
+from cogmagic._footprint.curves import Part, Peak, Profile, layer_kind
+from cogmagic._footprint.work import ITEM, Work, rounded
+from cogmagic._models.adapters.adapter import Adapter, LoraLayer
+from cogmagic._models.adapters.modules import module_shapes
+from cogmagic._models.catalog import MODELS, Dtype
+from cogmagic._models.request import Request
+from cogmagic._pipeline.adapters import active
+
+__all__ = ["Pass", "adapter_bytes", "check_adapters", "with_products", "with_weights"]
+
+_PER_BATCH_ITEM = ("norm1.linear", "norm2.linear", "norm_out.linear", "time_embedding", "ofs_")
+"""The kinds of layers that run once per batch item; all others run for every token."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How the transformer runs in a step."""
+
+    batch: int
+    """Batch items at once."""
+    count: int
+    """Passes in a step: two where guidance runs in halves."""
+    tokens: int
+    """Text and video tokens per batch item."""
+    around: int
+    """Bytes that the pipeline keeps beside a pass (see `work_of`)."""
+
+
+def adapter_bytes(request: Request, dtype: Dtype) -> int:
+    """Bytes of the adapters' parameters, in the precision of the transformer's."""
+    return sum(_layer_bytes(layer, ITEM[dtype]) for layer in _layers(request))
+
+
+def with_weights(part: Part, request: Request, dtype: Dtype) -> Part:
+    """The transformer with the adapters' weights, those of blocks shared evenly by the blocks."""
+    per_module, layers = _per_module(request, ITEM[dtype]), _layers(request)
+    in_blocks = sum(n for name, n in per_module.items() if layer_kind(name) != name)
+    return replace(
+        part,
+        weights=part.weights + sum(per_module.values()),
+        block=part.block + -(-in_blocks // max(part.blocks, 1)),
+        tensors=part.tensors + 2 * len(layers),
+    )
+
+
+def with_products(work: Work, request: Request, dtype: Dtype, profile: Profile, run: Pass) -> Work:
+    """A denoising step with the adapters' products.
+
+    While a layer with an adapter runs, its input and its output are alive, and with them the
+    adapter's two products, which have as many features as the rank and as the output.
+
+    Args:
+        work: the step without adapters.
+        request: what to generate.
+        dtype: the precision of the transformer and of its adapters.
+        profile: the model's curves.
+        run: one pass of the transformer.
+    """
+    item, per_module = ITEM[dtype], _per_module(request, ITEM[dtype])
+    peak = leaf = mapped = 0
+    operations = work.operations
+    for layer in _layers(request):
+        kind = layer_kind(layer.module)
+        after: Peak = profile.after_linears[run.batch][kind](run.tokens)
+        rows = run.batch * (1 if kind.startswith(_PER_BATCH_ITEM) else run.tokens)
+        products = rounded(rows * layer.rank * item) + rounded(rows * layer.outputs * item)
+        peak = max(peak, after.peak + products)
+        leaf = max(leaf, after.leaf_peak + per_module[layer.module] + products)
+        mapped += products
+        operations += 2.0 * run.count * rows * layer.parameters
+    return Work(
+        peak=max(work.peak, peak + run.around),
+        leaf_peak=max(work.leaf_peak, leaf + run.around + profile.buffers if leaf else 0),
+        operations=operations,
+        calls=work.calls,
+        mapped=work.mapped + mapped,
+    )
+
+
+def _layers(request: Request) -> list[LoraLayer]:
+    return [layer for adapter in active(request.loras) for layer in adapter.layers]
+
+
+def _per_module(request: Request, item: int) -> Counter[str]:
+    """Bytes of the adapters of each layer that has any."""
+    nbytes = Counter[str]()
+    for layer in _layers(request):
+        nbytes[layer.module] += _layer_bytes(layer, item)
+    return nbytes
+
+
+def _layer_bytes(layer: LoraLayer, item: int) -> int:
+    up = layer.rank * layer.outputs
+    return rounded((layer.parameters - up) * item) + rounded(up * item)
+
+
+def check_adapters(request: Request, folder: Path | None = None) -> str:
+    """Refuse adapters that do not fit the request's model; the warning where they fit others, too.
+
+    Args:
+        request: what to generate.
+        folder: the checkpoint, for a model outside the catalogue.
+
+    Raises:
+        RequestError: with the layer that differs, and the models that the adapter fits.
+    """
+    if not request.loras:
+        return ""
+    model, warnings = request.model, []
+    shapes = module_shapes(_transformer_config(request, folder))
+    for adapter in request.loras:
+        others = [m.name for m in MODELS if m.name != model.name and _fits_model(adapter, m.name)]
+        if problem := _misfit(adapter, shapes):
+            fits = (
+                f"It fits {_listed(others)}: use --model {others[0]}."
+                if others
+                else "It fits none of the published models."
+            )
+            raise RequestError(f"{adapter.name} does not fit {model.name}: {problem}. {fits}")
+        if others:
+            warnings.append(
+                f"{adapter.name} fits {_listed([model.name, *others])} alike, and its file does"
+                " not say which of them it was trained for: its page may"
+            )
+    return "; ".join(warnings)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _transformer_config(request: Request, folder: Path | None) -> dict[str, Any]:
+    configs = configs_of(folder) if folder else {}
+    name = same(configs) if configs else request.model.name
+    stored: dict[str, Any] = table()["models"].get(name, {}).get("configs", configs)
+    return dict(stored["transformer"])
+
+
+def _fits_model(adapter: Adapter, name: str) -> bool:
+    config = table()["models"][name]["configs"]["transformer"]
+    return not _misfit(adapter, module_shapes(config))
+
+
+def _misfit(adapter: Adapter, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """How an adapter differs from a transformer's layers; empty if it fits."""
+    for layer in adapter.layers:
+        shape = shapes.get(layer.module)
+        if shape is None:
+            return f"it adapts {layer.module}, which the model does not have"
+        if layer.weight_shape != shape:
+            sizes = ("×".join(map(str, sides)) for sides in (layer.weight_shape, shape))
+            return f"its {layer.module} is for {' weights, the model has '.join(sizes)}"
+    return ""

@@ -1,0 +1,158 @@
+"""LoRA adapters on a transformer: low-rank updates of its layers, computed beside the weights.
+
+A layer with an adapter stays the module that it was, under its own name and with its own weight; it
+gets the adapter's two matrices as further parameters, and a class whose ``forward`` adds their
+product. So whatever moves a module's parameters (offload hooks, copies in host memory, streaming)
+moves the adapter's as well, weight storages and ``torch.compile`` work as without, and removing an
+adapter leaves the weights as they were, bit for bit. PEFT would rename every weight, and diffusers'
+loader would remove the offload hooks and enable them again without their arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._errors import CheckpointError
+from cogmagic._models.adapters.adapter import Adapter
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["active", "attach", "attached", "check_finite", "detach", "identity"]
+
+_FINITE: dict[Path, tuple[int, int]] = {}
+"""Size and time of each file that passed `check_finite`."""
+
+
+def active(adapters: Iterable[Adapter]) -> tuple[Adapter, ...]:
+    """The adapters that change anything: a weight of 0 is the model without the adapter."""
+    return tuple(adapter for adapter in adapters if adapter.weight)
+
+
+def identity(adapters: Iterable[Adapter]) -> tuple[object, ...]:
+    """A value that is the same for the same adapters with the same weights and files."""
+    return tuple((_file(a), _stamp(a), a.weight, a.layers) for a in active(adapters))
+
+
+def check_finite(adapters: Iterable[Adapter]) -> None:
+    """Refuse adapters with NaN or infinity; reads each file once a kernel.
+
+    Raises:
+        CheckpointError: with the file and the tensor.
+    """
+    for adapter in active(adapters):
+        file, stamp = _file(adapter), _stamp(adapter)
+        if _FINITE.get(file) != stamp:
+            for name, tensor in _tensors(adapter):
+                if not tensor.isfinite().all():
+                    raise CheckpointError(
+                        f"{adapter.name}: {name:.120} has NaN or infinity. The adapter's training"
+                        " failed, or the file is damaged: use an earlier checkpoint of it, or"
+                        " download it again."
+                    )
+            _FINITE[file] = stamp
+
+
+def attach(transformer: nn.Module, adapters: Sequence[Adapter], dtype: torch.dtype) -> None:
+    """Add the adapters to a transformer without adapters and hooks.
+
+    Each layer computes ``W x + sum(weight * scale * up(down(x)))`` with the products, their order
+    and their roundings of PEFT's LoRA layers, so its outputs equal theirs.
+
+    Args:
+        transformer: as loaded; on the meta device the parameters have no values.
+        adapters: those to add, in this order.
+        dtype: the precision of their parameters, as of the transformer's.
+    """
+    from torch import nn
+
+    for adapter in active(adapters):
+        tensors = dict(_tensors(adapter))
+        for layer in adapter.layers:
+            module: Any = transformer.get_submodule(layer.module)
+            if not hasattr(module, "lora_scales"):
+                module.__class__ = _with_adapters(type(module))
+                module.lora_scales = ()
+            index = len(module.lora_scales)
+            for part, tensor in ("down", tensors[layer.down]), ("up", tensors[layer.up]):
+                values = tensor.to(module.weight.device, dtype)
+                parameter = nn.Parameter(values, requires_grad=False)
+                module.register_parameter(f"lora_{part}_{index}", parameter)
+            module.lora_scales = (*module.lora_scales, adapter.weight * layer.scale)
+
+
+def attached(transformer: nn.Module) -> list[nn.Parameter]:
+    """The parameters of the attached adapters."""
+    return [p for name, p in transformer.named_parameters() if ".lora_" in name]
+
+
+def detach(transformer: nn.Module) -> None:
+    """Remove all adapters from a transformer without hooks; its own weights are untouched."""
+    modules: Iterable[Any] = transformer.modules()
+    for module in modules:
+        if hasattr(module, "lora_scales"):
+            for index in range(len(module.lora_scales)):
+                del module._parameters[f"lora_down_{index}"], module._parameters[f"lora_up_{index}"]
+            del module.lora_scales
+            module.__class__ = type(module).__bases__[0]
+
+
+_CLASSES: dict[type[Any], type[Any]] = {}
+"""The classes of layers with adapters, by the class without."""
+
+
+def _with_adapters(base: type[Any]) -> type[Any]:
+    """The class of `base` layers with adapters."""
+    if base not in _CLASSES:
+        _CLASSES[base] = _subclass(base)
+    return _CLASSES[base]
+
+
+def _subclass(base: type[Any]) -> type[Any]:
+    """A class of layers with adapters, for linear layers and 2-D convolutions."""
+    from torch import nn
+    from torch.nn.functional import conv2d, linear
+
+    def product(module: Any, inputs: Any, down: Any, up: Any) -> Any:
+        if isinstance(module, nn.Conv2d):
+            return conv2d(conv2d(inputs, down, None, module.stride, module.padding), up)
+        return linear(linear(inputs, down), up)
+
+    class WithAdapters(base):  # type: ignore[misc]  # the base is known at run time only
+        """A layer with LoRA adapters."""
+
+        lora_scales: tuple[float, ...]
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            """The layer's product, and each adapter's on top; in place, which rounds alike."""
+            outputs: torch.Tensor = base.forward(self, inputs)
+            for index, scale in enumerate(self.lora_scales):
+                down, up = (getattr(self, f"lora_{part}_{index}") for part in ("down", "up"))
+                outputs = outputs.add_(product(self, inputs, down, up).mul_(scale))
+            return outputs
+
+    WithAdapters.__name__ = f"{base.__name__}WithAdapters"
+    return WithAdapters
+
+
+def _tensors(adapter: Adapter) -> Iterator[tuple[str, torch.Tensor]]:
+    """The adapter's matrices by name, in host memory."""
+    from safetensors import safe_open
+
+    with safe_open(_file(adapter), framework="pt") as file:
+        for layer in adapter.layers:
+            yield layer.down, file.get_tensor(layer.down)
+            yield layer.up, file.get_tensor(layer.up)
+
+
+def _file(adapter: Adapter) -> Path:
+    assert adapter.file is not None, "a run downloads it first"  # noqa: S101
+    return adapter.file
+
+
+def _stamp(adapter: Adapter) -> tuple[int, int]:
+    facts = _file(adapter).stat()
+    return facts.st_size, facts.st_mtime_ns
