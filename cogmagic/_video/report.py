@@ -108,4 +108,5 @@ def request_facts(request: Request) -> dict[str, Any]:
         "guidance_scale": r.guidance_scale,
         "scheduler": r.scheduler,
         "timesteps": r.timesteps,
+        "loras": [{"name": a.name, "weight": a.weight, "scales": a.scales} for a in r.loras],
     }
