@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-__all__ = ["in_cell", "in_python", "in_table", "known_elsewhere", "lora_in_prompt"]
+__all__ = [
+    "in_cell",
+    "in_python",
+    "in_table",
+    "known_elsewhere",
+    "lora_in_prompt",
+    "lora_option",
+]
 
 
 _OPTIONS = {
@@ -154,8 +161,10 @@ def known_elsewhere(word: str, typed: Callable[[str, str], str] = in_cell) -> st
     return f" {_FIELD.sub(lambda field: typed(*field.groups()), sentence)}" if sentence else ""
 
 
-_TAG = re.compile(r"<\s*(?:lora|lyco|lycoris)\s*:\s*([^:<>]+?)\s*(?::\s*([^:<>]*?)\s*)*>", re.I)
-"""A1111's LoRA in a prompt: ``<lora:name:0.8>``."""
+_TAG = re.compile(
+    r"<\s*(?:lora|lyco|lycoris)\s*:\s*([^:<>]+?)\s*(?::\s*([^:<>]*?)\s*)?(?::[^<>]*)?>", re.I
+)
+"""A1111's LoRA in a prompt: ``<lora:name:0.8>``; a second weight is the text encoder's."""
 
 
 def lora_in_prompt(text: str) -> str:
@@ -163,10 +172,11 @@ def lora_in_prompt(text: str) -> str:
     tags = list(_TAG.finditer(text))
     if not tags:
         return ""
-    typed = " ".join(_lora_option(tag[1], tag[2]) for tag in tags)
+    typed = " ".join(lora_option(tag[1], tag[2]) for tag in tags)
     return f"{tags[0][0]} is the LoRA of another tool. Delete it from the prompt, and type {typed}"
 
 
-def _lora_option(name: str, weight: str | None) -> str:
-    value = f"{name}@{weight}" if weight else name
+def lora_option(source: str, weight: object = None) -> str:
+    """The option for a LoRA, as one types it in a cell."""
+    value = f"{source}@{weight}" if weight else source
     return f'--lora "{value}"' if " " in value else f"--lora {value}"

@@ -22,6 +22,7 @@ from cogmagic._models.adapters.local import (
 from cogmagic._models.adapters.scales import LoraConfig, as_config, stored_config
 from cogmagic._models.adapters.typed import Typed, as_typed, checked_weight
 from cogmagic._models.json_files import read_json
+from cogmagic._models.other_tools import lora_option
 from cogmagic._models.weights import Weights
 from cogmagic._progress import OnProgress
 
@@ -147,10 +148,11 @@ def as_adapters(value: Any) -> tuple[Adapter, ...]:
     for adapter in adapters:
         place = adapter.file.resolve() if adapter.file else adapter.name
         if place in seen:
+            weights = seen[place].weight, adapter.weight
+            once = lora_option(adapter.source, f"{sum(weights):g}")
             raise RequestError(
-                f"{adapter.name} is given twice, with weights {seen[place].weight:g} and"
-                f" {adapter.weight:g}. Give it once: --lora {adapter.source}@"
-                f"{seen[place].weight + adapter.weight:g}."
+                f"{adapter.name} is given twice, with weights {weights[0]:g} and {weights[1]:g}."
+                f" Give it once: {once}."
             )
         seen[place] = adapter
     return adapters

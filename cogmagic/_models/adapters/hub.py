@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from cogmagic._errors import CheckpointError, did_you_mean, first_line
+from cogmagic._errors import CheckpointError, did_you_mean
+from cogmagic._models.adapters.hub_header import hub_header
 from cogmagic._models.adapters.local import CONFIG, check_not_pickled, choose, local_file
 from cogmagic._models.hub.cache import (
     intact,
@@ -23,7 +22,7 @@ from cogmagic._models.hub.download import fetch_weights
 from cogmagic._models.hub.errors import explained
 from cogmagic._models.hub.listing import Listing, list_files
 from cogmagic._models.hub.transfer import hub_file
-from cogmagic._models.weights import StoredTensor, Weights
+from cogmagic._models.weights import Weights
 from cogmagic._progress import OnProgress
 
 __all__ = ["HubLora", "fetch_lora", "find_lora", "hub_place"]
@@ -37,10 +36,6 @@ _CARD = "README.md"
 
 _MOST_BYTES = 4 * 2**20
 """The largest card or configuration that is fetched before a plan."""
-
-
-_TIMEOUT = 10.0
-"""Seconds that the hub may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +161,7 @@ def _listed(listing: Listing, path: str) -> HubLora:
     if not listing.missing([path]):
         return _cached(listing.repo_id, listing.folder, path)
     cached = _cached(listing.repo_id, listing.folder, path)
-    return replace(cached, weights=_header(listing, path), download=listing.sizes[path])
+    return replace(cached, weights=hub_header(listing, path), download=listing.sizes[path])
 
 
 def _fetch_small(listing: Listing, name: str) -> None:
@@ -174,53 +169,6 @@ def _fetch_small(listing: Listing, name: str) -> None:
 
     if listing.sizes.get(name, _MOST_BYTES) < _MOST_BYTES and listing.missing([name]):
         hf_hub_download(listing.repo_id, name, revision=listing.commit)
-
-
-def _header(listing: Listing, path: str) -> Weights:
-    """The header of a file of the hub.
-
-    Raises:
-        CheckpointError: for an answer that is not one, or that does not fit the file's length.
-    """
-    from huggingface_hub import constants
-
-    label = f"{listing.repo_id}/{path}"
-    try:
-        header = _ask_header(constants.ENDPOINT, listing.repo_id, path, listing.commit)
-        tensors, end = {}, 0
-        for name, info in header.tensors.items():
-            shape = tuple(info.shape)
-            if any(type(side) is not int or side < 0 for side in shape):
-                raise ValueError(f"{name:.40} has the shape {shape!s:.40}")
-            tensors[name] = StoredTensor(name, str(info.dtype), shape, Path(path))
-            end = max(end, int(info.data_offsets[1]))
-        metadata = {str(key): str(value) for key, value in dict(header.metadata or {}).items()}
-    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise _damaged(label, listing.sizes[path], first_line(error)) from None
-    if 0 < listing.sizes[path] < end:  # 0 where the hub gives no size
-        raise _damaged(label, listing.sizes[path], f"its tensors need {end:,}")
-    return Weights(tensors, metadata)
-
-
-@lru_cache(maxsize=64)
-def _ask_header(endpoint: str, repo_id: str, path: str, commit: str) -> Any:
-    """The header of a file at a commit, by a range request; remembered, for it cannot change."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import SafetensorsParsingError
-
-    try:
-        return HfApi(endpoint=endpoint).parse_safetensors_file_metadata(
-            repo_id, path, revision=commit, timeout=_TIMEOUT
-        )
-    except SafetensorsParsingError as error:
-        raise ValueError(first_line(error)) from None
-
-
-def _damaged(label: str, nbytes: int, reason: str) -> CheckpointError:
-    return CheckpointError(
-        f"{label} on the hub is not a sound .safetensors file ({nbytes:,} bytes: {reason})."
-        " Use another file or repository."
-    )
 
 
 def _licence(card: Path) -> str:

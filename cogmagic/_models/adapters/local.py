@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError, did_you_mean, first_line
+from cogmagic._models.other_tools import lora_option
 from cogmagic._models.weights import Weights, damage, read_header
 
 __all__ = [
@@ -83,9 +84,9 @@ def choose(label: str, names: Iterable[str]) -> str:
         return top[0]
     if files:
         shown = ", ".join(files[:10]) + ", …" * (len(files) > 10)
+        one = lora_option(f"{label.rstrip('/')}/{files[0]}")
         raise CheckpointError(
-            f"{label} has {len(files)} .safetensors files: {shown}. Name one, such as --lora"
-            f" {label.rstrip('/')}/{files[0]}."
+            f"{label} has {len(files)} .safetensors files: {shown}. Name one, such as {one}."
         )
     if pickled := [name for name in names if name.lower().endswith(_PICKLED)]:
         raise CheckpointError(_pickle(f"{label} ({pickled[0]})"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import RequestError
+from cogmagic._models.other_tools import lora_option
 
 __all__ = ["Typed", "as_typed", "checked_weight"]
 
@@ -58,7 +59,8 @@ def _of_text(text: str) -> Typed:
     in_path = re.search(r"[/\\]|\.safetensors$", weight, re.I) and not _FRACTION.fullmatch(weight)
     if not at or in_path or _exists(text):
         source, at = text, ""
-    if not source.strip():
+    source = source.strip()
+    if not source:
         raise RequestError(
             "--lora needs a path or a hub repository, such as --lora style.safetensors@0.8."
         )
@@ -83,7 +85,7 @@ def _no_url(source: str) -> str:
     match = _URL.fullmatch(source)
     if match:
         name = "/".join(filter(None, match.groups()))
-        raise RequestError(f"{source:.150} is a web address. Type --lora {name}.")
+        raise RequestError(f"{source:.150} is a web address. Type {lora_option(name)}.")
     raise RequestError(
         f"{source:.150} is a web address. Download the file, and give its path with --lora."
     )
@@ -105,7 +107,7 @@ def checked_weight(weight: Any, source: str) -> float:
         fraction = _FRACTION.fullmatch(str(weight))
         nearest = f"{int(fraction[1]) / int(fraction[2]):.6g}" if fraction else "0.8"
         raise RequestError(
-            f"The weight {str(weight)!r:.40} of {source:.150} is not a finite number. Type --lora"
-            f" {source:.150}@{nearest}, or leave it out for 1."
+            f"The weight {str(weight)!r:.40} of {source:.150} is not a finite number. Type"
+            f" {lora_option(source[:150], nearest)}, or leave it out for 1."
         )
     return number

@@ -42,6 +42,7 @@ def test_request_has_the_adapters_that_are_typed(red: Path) -> None:
         ("red.safetensors", 1.0),
         ("red", 1.0),
         ("./red.safetensors@.25", 0.25),
+        (" red.safetensors @ 0.5", 0.5),
         ("red.safetensors@-1", -1.0),
         ("red.safetensors@0", 0.0),
         ("red.safetensors@1e-1", 0.1),
@@ -108,6 +109,7 @@ def test_option_may_be_repeated_and_returns_to_a_cell() -> None:
     [
         ("<lora:style:0.8>", "--lora style@0.8"),
         ("<lora:style>", "--lora style"),
+        ("<lora:style:0.8:0.5>", "--lora style@0.8"),
         ("<LORA: my style :1>", '--lora "my style@1"'),
         ("<lyco:a:1> and <lora:b:0.5>", "--lora a@1 --lora b@0.5"),
     ],

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cogmagic import CheckpointError, Progress, Request
-from cogmagic._models.adapters import hub as adapters_hub
+from cogmagic._models.adapters import hub_header
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._progress import silent
 from tests.helpers.adapters import RANK, diffusers_keys, factors, named, with_alphas, write
@@ -46,7 +46,7 @@ def hub(server: Hub, tmp_path: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch)
     (folder / "README.md").write_text(CARD)
     server.repositories = {REPO: Repository(folder)}
     server.requests.clear()
-    adapters_hub._ask_header.cache_clear()
+    hub_header._ask_header.cache_clear()
     yield server
     server.repositories = {}
 

@@ -9,7 +9,7 @@ import pytest
 
 import cogmagic
 from cogmagic import CheckpointError, Machine, Request, RequestError
-from cogmagic._models.adapters import hub as adapters_hub
+from cogmagic._models.adapters import hub_header
 from tests.helpers.adapters import diffusers_keys, factors, write
 from tests.helpers.hub_server import Hub, Repository, serving
 
@@ -41,7 +41,7 @@ def hub(
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         server.repositories = {REPO: Repository(repository)}
-        adapters_hub._ask_header.cache_clear()
+        hub_header._ask_header.cache_clear()
         yield server
 
 
