@@ -19,9 +19,11 @@ from cogmagic._version import __version__
 if TYPE_CHECKING:
     from cogmagic import training
     from cogmagic._api.generate import generate
+    from cogmagic._api.generate_many import generate_many
     from cogmagic._api.kernel import cancel, models, release, status, unsaved
     from cogmagic._api.plan import plan
     from cogmagic._errors import (
+        BatchError,
         BusyError,
         Cancelled,
         CheckpointError,
@@ -43,12 +45,15 @@ if TYPE_CHECKING:
     from cogmagic._progress import Progress
     from cogmagic._video.report import Report
     from cogmagic._video.video import Video
+    from cogmagic._video.videos import Videos
 
 _HOMES = {
     "_api.generate": ("generate",),
+    "_api.generate_many": ("generate_many",),
     "_api.kernel": ("cancel", "models", "release", "status", "unsaved"),
     "_api.plan": ("plan",),
     "_errors": (
+        "BatchError",
         "BusyError",
         "Cancelled",
         "CheckpointError",
@@ -70,10 +75,12 @@ _HOMES = {
     "_progress": ("Progress",),
     "_video.report": ("Report",),
     "_video.video": ("Video",),
+    "_video.videos": ("Videos",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "BatchError",
     "BusyError",
     "Cancelled",
     "CheckpointError",
@@ -93,9 +100,11 @@ __all__ = [
     "TierError",
     "TrainingError",
     "Video",
+    "Videos",
     "__version__",
     "cancel",
     "generate",
+    "generate_many",
     "models",
     "panel",
     "plan",

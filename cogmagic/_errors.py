@@ -8,6 +8,7 @@
     ├── NonFiniteError    a run that computed NaN or infinity
     ├── DeviceError       a GPU in an unrecoverable state
     ├── OutputError       a video that cannot be written, or read back
+    ├── BatchError        a batch with rows that failed
     ├── TrainingError     a validation that would harm the training around it, or hang
     └── BusyError         a second generation in the same kernel
     Cancelled             a run that the user stopped (a KeyboardInterrupt)
@@ -21,9 +22,10 @@ from __future__ import annotations
 import difflib
 import traceback
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
+    "BatchError",
     "BusyError",
     "Cancelled",
     "CheckpointError",
@@ -91,6 +93,15 @@ class DeviceError(CogMagicError):
 
 class OutputError(CogMagicError):
     """A video that cannot be written to the requested path, or read back."""
+
+
+class BatchError(CogMagicError):
+    """A batch some rows of which failed; the videos of the others are finished."""
+
+    def __init__(self, message: str = "", failed: Mapping[int, str] | None = None) -> None:
+        super().__init__(message)
+        self.failed = dict(failed or {})
+        """The error of each failed row, by the row's number."""
 
 
 class BusyError(CogMagicError):

@@ -31,6 +31,12 @@ class Progress:
     """Units done before the phase began, such as the bytes of an earlier download."""
     warning: str = ""
     """What may be wrong with the video, in every progress of the run; empty without any."""
+    row: int = 0
+    """In a batch, the number of the row that is being made, from 1; else 0."""
+    rows: int = 0
+    """The number of rows of the batch; 0 without one."""
+    batch_seconds_left: float | None = None
+    """An estimate for all rows that are left; None until one is finished."""
 
     @property
     def seconds_left(self) -> float | None:

@@ -15,7 +15,7 @@ __all__ = ["column_name", "plain_value", "seed_list", "text_value"]
 
 
 _WHOLE = ("width", "height", "num_frames", "frames", "num_inference_steps", "steps", "seed", "fps")
-_TEXTS = ("prompt", "negative_prompt", "size", "scheduler", "image")
+_TEXTS = ("prompt", "negative_prompt", "size", "scheduler", "timesteps", "image")
 _COLUMNS = (*_TEXTS, *_WHOLE, "guidance_scale", "truncate")
 """The options that may differ from row to row; all others hold for the batch."""
 

@@ -15,6 +15,7 @@ from cogmagic._api.displays import Display
 from cogmagic._interrupts import interrupts_deferred, interrupts_ignored
 from cogmagic._progress import Progress
 from cogmagic._units import gib
+from cogmagic._units import seconds as amount_of_time
 
 __all__ = ["LiveLine", "describe"]
 
@@ -39,6 +40,7 @@ class LiveLine:
         self._progress: Progress | None = None
         self._began = self._phase_began = time.monotonic()
         self._shown_at = 0.0
+        self._paused = False
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._ticker = threading.Thread(
@@ -58,19 +60,25 @@ class LiveLine:
             self._stop.set()
             self._ticker.join()
             if kind is not None:
-                word = "stopped" if issubclass(kind, KeyboardInterrupt) else "failed"
+                stopped = issubclass(kind, KeyboardInterrupt | GeneratorExit)
+                word = "stopped" if stopped else "failed"
                 text = self._text() if self._progress else "the run had not begun"
                 self._display.end(f"{word}: {text}", failed=True)
 
     def __call__(self, progress: Progress) -> None:
         """Show this progress; as `on_progress` of `generate`."""
         now = time.monotonic()
-        new = self._progress is None or progress.phase != self._progress.phase
+        before, self._paused = self._progress, False
+        new = before is None or (progress.phase, progress.row) != (before.phase, before.row)
         if new:
             self._phase_began = now
         self._progress = progress
         if new or progress.done == progress.total or now - self._shown_at > _UPDATE_SECONDS:
             self._show()
+
+    def pause(self) -> None:
+        """Leave the line as it is until the next progress: between the rows of a batch."""
+        self._paused = True
 
     def finish(self, facts: str) -> None:
         """Replace the progress by the facts of the run."""
@@ -80,7 +88,7 @@ class LiveLine:
 
     def _tick(self) -> None:
         while not self._stop.wait(_TICK_SECONDS):
-            if time.monotonic() - self._shown_at >= _TICK_SECONDS:
+            if not self._paused and time.monotonic() - self._shown_at >= _TICK_SECONDS:
                 self._show()
 
     def _text(self) -> str:
@@ -100,15 +108,18 @@ class LiveLine:
 def describe(progress: Progress, seconds: float) -> str:
     """Progress as one line of text, `seconds` into its phase."""
     p = progress
-    parts = [f"{p.phase}{' ' + p.note if p.note else ''}"]
+    parts = [f"row {p.row} of {p.rows}" if p.rows else ""]
+    parts.append(f"{p.phase}{' ' + p.note if p.note else ''}")
     if p.total and p.phase in ("download", "load"):
         rate = (p.done - p.start) / seconds if seconds > 1 else 0.0
         parts.append(f"{p.done / 1e9:.2f} of {p.total / 1e9:.2f} GB, {rate / 1e6:.0f} MB/s")
     elif p.total:
         parts.append(f"{p.done}/{p.total}")
     parts.append(f"{seconds:.0f} s")
-    if p.seconds_left is not None:
-        parts.append(f"{p.seconds_left:.0f} s left")
+    if p.batch_seconds_left is not None:
+        parts.append(f"{amount_of_time(p.batch_seconds_left)} left for all rows")
+    elif p.seconds_left is not None:
+        parts.append(f"{p.seconds_left:.0f} s left" + " in this row" * bool(p.rows))
     return " · ".join(filter(None, (*parts, _vram(), p.warning)))
 
 

@@ -25,7 +25,7 @@ from cogmagic._units import gib, seconds
 if TYPE_CHECKING:
     from cogmagic.training.plan import ValidationPlan
 
-__all__ = ["plan", "which_gpu"]
+__all__ = ["configs_for", "plan", "plan_checked", "which_gpu"]
 
 
 _ANY_PROMPT = "any prompt"  # a plan does not depend on the words
@@ -88,13 +88,38 @@ def plan(
         fp8=fp8,
         **memory_options(options),
     )
-    request = _request(prompt, model, options)
+    return plan_checked(_request(prompt, model, options), memory, machine, ram)
+
+
+def plan_checked(
+    request: Request,
+    memory: MemoryOptions,
+    machine: Machine | None = None,
+    ram: float | None = None,
+    *,
+    embeddings: int = 0,
+    warm: bool = False,
+) -> Plan:
+    """The plan of a checked request, as `plan` makes it.
+
+    Args:
+        request: what to generate.
+        memory: what the person chose about memory.
+        machine: a described machine; None for this one.
+        ram: another amount of host memory, in GiB.
+        embeddings: bytes of prompt embeddings that a batch has in host memory.
+        warm: whether to plan for weights in host memory and encoded prompts, whatever is there.
+    """
     if machine is not None:
-        available = Available(folder=_configs(request), unknown_words=_unknown_words(request))
-        return choose(request, _with_ram(machine.only(names), ram), memory, available)
-    here = _with_ram(session().slot.without(Machine.detect(gpus=names)), ram)
-    here, available = _available(request, here, memory)
-    available = replace(available, unknown_words=_unknown_words(request))
+        here, available = machine.only(memory.gpus), Available(folder=configs_for(request))
+        here = _with_ram(here, ram)
+    else:
+        here = _with_ram(session().slot.without(Machine.detect(gpus=memory.gpus)), ram)
+        here, available = _available(request, here, memory)
+    words = _unknown_words(request)
+    available = replace(available, unknown_words=words, embeddings=embeddings)
+    if warm:
+        available = replace(available, prompts_cached=True, weights_loaded=True, download=0)
     return choose(request, here, memory, available)
 
 
@@ -107,7 +132,7 @@ def _request(prompt: str | Request, model: str, options: dict[str, Any]) -> Requ
     return Request.of(prompt, named, **options | placeholders(named.task, options))
 
 
-def _configs(request: Request) -> Path | None:
+def configs_for(request: Request) -> Path | None:
     """The folder with the configurations of a model outside the catalogue."""
     return None if catalogued(request.model.source) else configs_folder(request.model)
 
@@ -130,7 +155,7 @@ def _available(
     from cogmagic._pipeline.prompt_cache import PromptCache
     from cogmagic._planning.dtype import dtype_for
 
-    available, files = Available(folder=_configs(request)), local_folder(request.model)
+    available, files = Available(folder=configs_for(request)), local_folder(request.model)
     if files is None:
         from cogmagic._models.hub.disk import bytes_to_download, disk_for_downloads
 
@@ -155,7 +180,7 @@ def _plan_training(
         request,
         here,
         dtype_for(request, here),
-        folder=_configs(request),
+        folder=configs_for(request),
         zero_stage=zero_stage_now() if zero_stage is None else zero_stage,
         tier=tier,
     )

@@ -183,13 +183,13 @@ class _Builder:
         return self._row(request, inputs, drawn=options.get("seed") is None)
 
     def _row(self, request: Request, inputs: dict[str, StoredInput], *, drawn: bool) -> Row:
-        weights = request.dtype, request.loras
+        weights = request.dtype, request.loras, request.from_preset
         if self.weights is None:
             self.weights = weights
         if weights != self.weights:
             raise RequestError(
-                "dtype and lora hold for the whole batch, but differ from the first row's. Make a"
-                " batch of each."
+                "dtype, lora and preset hold for the whole batch, but differ from the first row's."
+                " Make a batch of each."
             )
         return Row(1, request, drawn, inputs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from cogmagic._models.request import Request
 from cogmagic._models.tiling import TileGrid, frame_batches
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.preview import OnPreview, Preview
+from cogmagic._pipeline.prompt_cache import prompts_of
 from cogmagic._progress import Clock
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["OnEncoded", "generate_frames"]
+__all__ = ["OnEncoded", "encode_texts", "generate_frames"]
 
 
 OnEncoded = Callable[["list[torch.Tensor]"], None]
@@ -69,14 +70,44 @@ def generate_frames(
 
 def _encode(pipe: Any, request: Request) -> tuple[torch.Tensor, ...]:
     """Embeddings of the prompt and, with guidance, the negative one: each [1, tokens, width]."""
-    positive, negative = pipe.encode_prompt(
-        request.prompt,
-        request.negative_prompt,
-        request.guided,
-        max_sequence_length=request.model.max_tokens,
+    return tuple(_encode_text(pipe, text, request.model.max_tokens) for text in prompts_of(request))
+
+
+def _encode_text(pipe: Any, text: str, max_tokens: int) -> torch.Tensor:
+    """The embeddings [1, tokens, width] of one text, on the pipeline's device."""
+    embeds: torch.Tensor
+    embeds, _ = pipe.encode_prompt(
+        text,
+        do_classifier_free_guidance=False,
+        max_sequence_length=max_tokens,
         device=pipe._execution_device,
     )
-    return (positive, negative) if request.guided else (positive,)
+    return embeds
+
+
+def encode_texts(
+    pipe: Any,
+    texts: Sequence[str],
+    max_tokens: int,
+    clock: Clock,
+    receive: Callable[[str, torch.Tensor], None],
+) -> None:
+    """Encode texts one by one, as `generate_frames` does, with a step of the clock for each.
+
+    Args:
+        pipe: placed on its device.
+        texts: different texts.
+        max_tokens: the model's.
+        clock: reports the steps.
+        receive: called with each text and its embeddings [1, tokens, width] in host memory, unless
+            they contain NaN or infinity; a run that needs those fails.
+    """
+    clock.phase("encode", len(texts))
+    for done, text in enumerate(texts, 1):
+        embeds = _encode_text(pipe, text, max_tokens).cpu()
+        if embeds.isfinite().all():
+            receive(text, embeds)
+        clock.step(done, len(texts))
 
 
 def _denoise(

@@ -12,23 +12,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from copy import copy
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from cogmagic._files import cache_folder, write_atomically
+from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PromptCache", "cached_in_memory", "prompts_of"]
+__all__ = ["MAX_BYTES", "PromptCache", "cached_in_memory", "prompts_of"]
 
 
-_MAX_BYTES = 128 * 2**20
+MAX_BYTES = 128 * 2**20
+"""Bytes of the cache on disk."""
 
 
 _PARTS = ("text_encoder", "tokenizer")
@@ -44,12 +47,27 @@ def prompts_of(request: Request) -> tuple[str, ...]:
 class PromptCache:
     """The cached embeddings of one request's prompts: see `prompts_of`."""
 
-    def __init__(self, request: Request, checkpoint: Path, dtype: str, device: str) -> None:
-        self._tokens = request.model.max_tokens
-        about = [_identity(checkpoint), dtype, device, request.model.max_tokens]
+    def __init__(self, request: Request, checkpoint: Path, dtype: Dtype, device: str) -> None:
+        self.dtype = dtype
+        self._checkpoint, self._device, self._tokens = checkpoint, device, request.model.max_tokens
+        self._files = self._files_of(prompts_of(request))
+
+    def of(self, request: Request) -> PromptCache:
+        """The cache of another request of the same model."""
+        return PromptCache(request, self._checkpoint, self.dtype, self._device)
+
+    def each(self, texts: Sequence[str]) -> dict[str, PromptCache]:
+        """A cache of each of these texts alone, by the same encoder."""
+        caches = {}
+        for text, file in zip(texts, self._files_of(texts), strict=True):
+            caches[text] = copy(self)
+            caches[text]._files = [file]
+        return caches
+
+    def _files_of(self, texts: Sequence[str]) -> list[Path]:
+        about = [_identity(self._checkpoint), self.dtype, self._device, self._tokens]
         about += [version(name) for name in ("torch", "transformers")]
-        digests = [_digest([*about, prompt]) for prompt in prompts_of(request)]
-        self._files = [_folder() / f"{digest}.safetensors" for digest in digests]
+        return [_folder() / f"{_digest([*about, text])}.safetensors" for text in texts]
 
     @property
     def present(self) -> bool:
@@ -81,12 +99,13 @@ class PromptCache:
                 return None
         return tuple(embeddings)
 
-    def write(self, embeddings: list[torch.Tensor], max_bytes: int = _MAX_BYTES) -> None:
+    def write(self, embeddings: list[torch.Tensor], max_bytes: int | None = MAX_BYTES) -> None:
         """Store the embeddings; a folder that cannot be written is no error.
 
         Args:
             embeddings: one for each prompt.
-            max_bytes: the size to which the least recently used files are then removed.
+            max_bytes: the size to which the least recently used files are then removed; None for
+                none, where many are written.
         """
         from safetensors.torch import save
 
@@ -95,7 +114,8 @@ class PromptCache:
             for file, embeds in zip(self._files, embeddings, strict=True):
                 data = save({"embeds": embeds.detach().cpu().contiguous()})
                 write_atomically(file, data)
-            _trim(max_bytes)
+            if max_bytes is not None:
+                _trim(max_bytes)
 
     @staticmethod
     def clear() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from cogmagic._errors import CheckpointError, RequestError, first_line
 from cogmagic._models.request import Request
 
-__all__ = ["check_prompts", "ignored_words", "load_tokenizer"]
+__all__ = ["check_length", "check_prompts", "ignored_words", "load_tokenizer"]
 
 
 def check_prompts(request: Request, folder: Path) -> None:
@@ -18,7 +18,15 @@ def check_prompts(request: Request, folder: Path) -> None:
         RequestError: naming the words that would be ignored, unless `request.truncate`.
         CheckpointError: for a tokenizer that cannot be loaded.
     """
-    tokenizer = load_tokenizer(folder)  # with `truncate`, too: it may be damaged
+    check_length(request, load_tokenizer(folder))  # with `truncate`, too: it may be damaged
+
+
+def check_length(request: Request, tokenizer: Any) -> None:
+    """Refuse a prompt that is longer than the model reads, by its `tokenizer`.
+
+    Raises:
+        RequestError: naming the words that would be ignored, unless `request.truncate`.
+    """
     if request.truncate:
         return
     for label, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):

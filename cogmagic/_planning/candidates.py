@@ -19,7 +19,7 @@ from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.correction import Situation, memory_correction, speed_correction
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.pools import Pools, lacking
-from cogmagic._tiers.base import Fit, Phases, Tier, Variant
+from cogmagic._tiers.base import ONE_GPU, Fit, Phases, Tier, Variant
 from cogmagic._tiers.needs import Needs, predict, reserved_bytes, without_text, workspace
 from cogmagic._tiers.registry import TIERS
 from cogmagic._tiers.workload import Workload
@@ -54,10 +54,16 @@ def candidates_for(
         if (tier.offloads and not on_gpu) or not _is_possible(tier, machine, dtype, options):
             continue
         trial = _Trial(tier, work, machine, correct(tier))
-        variant = tier.choose(work, machine, trial.assess)
+        variant = _placed(tier, available, trial) or tier.choose(work, machine, trial.assess)
         if variant is not None:
             candidates.append(trial.candidate(variant))
     return ordered(candidates)
+
+
+def _placed(tier: Tier, available: Available, trial: _Trial) -> Variant | None:
+    """The variant in which the weights are placed already, if they are and it fits."""
+    name, variant = available.placed or ("", ONE_GPU)
+    return variant if name == tier.name and not trial.assess(variant).missing else None
 
 
 def _is_possible(tier: Tier, machine: Machine, dtype: Dtype, options: MemoryOptions) -> bool:
@@ -98,6 +104,7 @@ def _workload(
         copies=machine.device == "cuda" and not (gpu and gpu.unified),
         adapters=adapter_bytes(request, dtype),
         loaded=available.weights_loaded,
+        embeddings=available.embeddings,
         lean_decode=savings.lean_decode,
         passes=2 if halves and request.guided else 1,
     )

@@ -12,7 +12,7 @@ from cogmagic._footprint.savings import NO_SAVINGS, SAVINGS, Savings
 from cogmagic._machine.amounts import vram_limit_bytes
 from cogmagic._machine.gpu import gpu_names
 from cogmagic._pipeline.storage import STORAGES
-from cogmagic._tiers.base import Tier
+from cogmagic._tiers.base import Tier, Variant
 from cogmagic._tiers.registry import TIERS
 
 __all__ = [
@@ -143,6 +143,10 @@ class Available:
     """Whether the prompt embeddings are cached, so that the text encoder is not needed."""
     weights_loaded: bool = False
     """Whether the weights are in host memory, so that most tiers read no file."""
+    embeddings: int = 0
+    """Bytes of the prompt embeddings that a batch has in host memory."""
+    placed: tuple[str, Variant] | None = None
+    """The tier and the variant in which the weights are placed and may stay, in a batch."""
     not_lean: str = ""
     """Why lean decoding does not apply to the VAE; empty if it does or is not known yet."""
     unknown_words: str = ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.allocator import empty_cache
@@ -23,8 +24,11 @@ from cogmagic._video.report import Report
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
-__all__ = ["frames_of"]
+__all__ = ["encode", "frames_of"]
+
+Result = TypeVar("Result")
 
 
 def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[Any, Any], Report]:
@@ -39,31 +43,78 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
         OutOfMemoryError: when memory ran out in every plan that was tried.
         TierError: when nothing fits.
     """
+
+    def make(run: Run) -> tuple[np.ndarray[Any, Any], Report]:
+        frames, report = run.frames(slot.hot)
+        if job.plain and not run.loaded.unpinned:  # else it did not run as planned
+            record_run(run.machine, run.plan, report)
+        return frames, report
+
     machine = slot.look(job.options)
     chosen = _first_plan(job, slot, machine)
     try:
-        return _tried(job, slot, machine, chosen, clock)
+        (frames, report), failed = _tried(job, slot, machine, chosen, clock, make)
     except BaseException:
         with interrupts_ignored():
-            slot.keep(chosen)
+            if not job.stay:
+                slot.keep(chosen)
         raise
+    with interrupts_ignored():
+        kept = "" if job.stay else slot.keep(slot.plan or chosen)
+    return frames, _with_attempts(replace(report, kept=kept), failed)
+
+
+def encode(
+    job: Job,
+    texts: Sequence[str],
+    receive: Callable[[str, torch.Tensor], None],
+    slot: PipelineSlot,
+    clock: Clock,
+) -> None:
+    """Encode the texts of a batch's rows, and take the text encoder off the GPU.
+
+    Args:
+        job: one of the rows, without embeddings.
+        texts: the texts.
+        receive: called with each text and its embeddings, which are in host memory.
+        slot: holds the pipeline.
+        clock: receives phases and steps, and may stop the run.
+
+    Raises:
+        OutOfMemoryError: when memory ran out in every plan that was tried.
+        TierError: when nothing fits.
+    """
+    left = dict.fromkeys(texts)
+
+    def take(text: str, embeds: torch.Tensor) -> None:
+        del left[text]
+        receive(text, embeds)
+
+    machine = slot.look(job.options)
+    plan = _first_plan(job, slot, machine)
+    _tried(job, slot, machine, plan, clock, lambda run: run.encode(tuple(left), take, slot.hot))
+    if slot.loaded and slot.loaded.weights != "gpus":  # whose loader places all or nothing
+        slot.hot.cool()
 
 
 def _tried(
-    job: Job, slot: PipelineSlot, machine: Machine, chosen: Plan, clock: Clock
-) -> tuple[np.ndarray[Any, Any], Report]:
+    job: Job,
+    slot: PipelineSlot,
+    machine: Machine,
+    chosen: Plan,
+    clock: Clock,
+    act: Callable[[Run], Result],
+) -> tuple[Result, list[tuple[Plan, Shortage]]]:
     """The outcome of `chosen`, or of the first of the cheaper plans that has enough memory.
 
     Between attempts the weights stay in host memory, whatever `keep` is, so they are read once.
     """
     failed: list[tuple[Plan, Shortage]] = []
     while True:
-        outcome = _attempt(job, slot, machine, chosen, clock)
+        outcome = _attempt(job, slot, machine, chosen, clock, act)
         if not isinstance(outcome, Exception):
-            frames, report = outcome
-            with interrupts_ignored():
-                kept = slot.keep(chosen)
-            return frames, _with_attempts(replace(report, kept=kept), failed)
+            slot.plan = chosen
+            return outcome, failed
         if is_host_shortage(outcome):
             slot.drop()
         before, machine = machine, slot.look(job.options)
@@ -87,7 +138,10 @@ def _first_plan(job: Job, slot: PipelineSlot, machine: Machine) -> Plan:
     def is_placed(plan: Plan) -> bool:
         return key is not None and key == placement_key(job.folder, plan, machine)
 
-    return first_plan(job, machine, is_placed, loaded=_is_loaded(job, slot, machine))
+    before = slot.plan if key is not None else None
+    placed = (before.tier, before.variant) if before else None
+    loaded = _is_loaded(job, slot, machine)
+    return first_plan(job, machine, is_placed, loaded=loaded, placed=placed)
 
 
 def _is_loaded(job: Job, slot: PipelineSlot, machine: Machine) -> bool:
@@ -96,15 +150,17 @@ def _is_loaded(job: Job, slot: PipelineSlot, machine: Machine) -> bool:
 
 
 def _attempt(
-    job: Job, slot: PipelineSlot, machine: Machine, plan: Plan, clock: Clock
-) -> tuple[np.ndarray[Any, Any], Report] | Exception:
+    job: Job,
+    slot: PipelineSlot,
+    machine: Machine,
+    plan: Plan,
+    clock: Clock,
+    act: Callable[[Run], Result],
+) -> Result | Exception:
     """The outcome of a plan, or the shortage that ended it, which keeps no tensor alive."""
     try:
         loaded = slot.load(job.request.model, job.folder, plan, machine, clock.check)
-        frames, report = Run(job, machine, plan, loaded, clock).frames(slot.hot)
-        if job.plain and not loaded.unpinned:  # else it did not run as planned
-            record_run(machine, plan, report)
-        return frames, report
+        return act(Run(job, machine, plan, loaded, clock))
     except Exception as error:
         if not is_shortage(error):
             raise

@@ -33,6 +33,10 @@ class PipelineSlot:
         self.loaded: Loaded | None = None
         self.hot = Hot()
         """The pipeline's placement between runs."""
+        self.plan: Plan | None = None
+        """The plan of the last run that succeeded."""
+        self.embeddings = 0
+        """Bytes of the prompt embeddings that a batch has in host memory."""
 
     def look(self, options: MemoryOptions) -> Machine:
         """This machine as a run with `options` may use it now, as if the slot were empty."""
@@ -45,7 +49,8 @@ class PipelineSlot:
         Everything else that the notebook has in host memory stays there.
         """
         own = self.loaded.private if self.loaded else 0
-        return self.hot.without(replace(machine, ram=machine.ram.reusing(PROCESS + own)))
+        mine = PROCESS + own + self.embeddings
+        return self.hot.without(replace(machine, ram=machine.ram.reusing(mine)))
 
     def has(self, folder: Path, dtype: str, storage: str) -> bool:
         """Whether the weights of a checkpoint are in host memory, as a run needs them."""
@@ -102,6 +107,16 @@ class PipelineSlot:
         empty_cache()
         return outcome
 
+    def settle(self) -> None:
+        """After a batch's last row, leave the weights where `keep` says."""
+        with interrupts_ignored():
+            self.embeddings = 0
+            if self.plan is None:
+                return
+            if not (self.plan.options.keep == "hot" and self.plan.placement.on_gpu):
+                self.hot.cool()
+            self.keep(self.plan)
+
     def cool(self) -> None:
         """Leave none of the weights on the GPU."""
         with interrupts_ignored(), suppress(RuntimeError):  # a lost GPU raises on every call
@@ -138,5 +153,6 @@ def placement_key(folder: Path, plan: Plan, machine: Machine) -> object:
     gpus = machine.gpus if by_loader else (machine.roomiest,)
     where = machine.device, tuple(g.index for g in gpus if g)
     encodes = by_loader or not plan.available.prompts_cached
-    how = plan.tier, plan.dtype, encodes, plan.options.savings.storage
+    blocks = plan.variant.resident_blocks
+    how = plan.tier, plan.dtype, encodes, plan.options.savings.storage, blocks
     return folder, fingerprint(folder), where, how, identity(plan.request.loras)

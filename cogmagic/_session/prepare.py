@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,10 @@ class Job:
     """Receives previews of the video while it forms."""
     not_lean: str = ""
     """Why lean decoding does not apply to the checkpoint's VAE; empty if it does."""
+    stay: bool = False
+    """Whether the weights stay placed after the run, whatever its tier: for a batch's next row."""
+    held: int = 0
+    """Bytes of the prompt embeddings of a batch's other rows."""
 
     @property
     def plain(self) -> bool:
@@ -56,7 +61,17 @@ class Job:
         return self.options.plain and not self.request.loras
 
 
-def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: PipelineSlot) -> Job:
+CheckPrompts = Callable[[Request, Path, Clock], None]
+"""Refuses prompts that the tokenizer in a folder finds too long."""
+
+
+def prepare(
+    request: Request,
+    options: MemoryOptions,
+    clock: Clock,
+    slot: PipelineSlot,
+    check_texts: CheckPrompts | None = None,
+) -> Job:
     """Check the request, download its checkpoint if it is planned to fit, and import the libraries.
 
     Args:
@@ -64,6 +79,8 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
         options: what the person chose about memory.
         clock: receives the phases.
         slot: the pipeline that this kernel holds, whose memory a run may use.
+        check_texts: checks the prompts before the checkpoint is downloaded; by default, those of
+            the request.
 
     Raises:
         CogMagicError: one line, with numbers and what to type next.
@@ -71,6 +88,7 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
     from cogmagic._pipeline.libraries import import_libraries
     from cogmagic._pipeline.tensors import check_tensors
 
+    check_texts = check_texts or _check_prompts
     # What this machine cannot do at all, before torch is imported.
     machine = Machine.detect(gpus=options.gpus)
     check_options(options, machine)
@@ -82,9 +100,9 @@ def prepare(request: Request, options: MemoryOptions, clock: Clock, slot: Pipeli
     import_libraries(request.model.task)
     if folder is None:
         _refuse_before_download(request, options, slot.without(checked_by_torch(machine)))
-        folder = _downloaded(request, clock)
+        folder = _downloaded(request, clock, check_texts)
     else:
-        _check_prompts(request, folder, clock)
+        check_texts(request, folder, clock)
     _warn_once(remark, clock)
     clock.phase("load", note=request.model.name)
     check_tensors(folder)
@@ -139,12 +157,12 @@ def _warn_once(remark: str, clock: Clock) -> None:
         clock.warning = "; ".join(filter(None, (clock.warning, remark)))
 
 
-def _downloaded(request: Request, clock: Clock) -> Path:
+def _downloaded(request: Request, clock: Clock, check_texts: CheckPrompts) -> Path:
     """The checkpoint's folder, downloaded after the prompts were checked by its tokenizer."""
     from cogmagic._models.hub.download import download, fetch_tokenizer
 
     clock.phase("download", note=request.model.source)
-    _check_prompts(request, fetch_tokenizer(request.model), clock)
+    check_texts(request, fetch_tokenizer(request.model), clock)
     folder = download(request.model, clock.report)
     check_folder(folder)
     return folder

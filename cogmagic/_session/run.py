@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.compile import compiled
 from cogmagic._pipeline.finite import FiniteCheck
-from cogmagic._pipeline.generate import generate_frames
+from cogmagic._pipeline.generate import encode_texts, generate_frames
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.measure import with_measurements
@@ -58,24 +58,12 @@ class Run:
             hot: the pipeline's placement between runs: used if it is what the plan needs, else
                 replaced.
         """
-        import torch
-
-        job, pipe, clock = self.job, self.loaded.pipe, self.clock
+        job, clock = self.job, self.clock
         held, measured = self._tensors_before(), Peaks(self.machine)
         clock.at_end = measured.close
-        stay = self.plan.options.keep == "hot" and self.plan.placement.on_gpu
-        key = placement_key(job.folder, self.plan, self.machine)
-        with (
-            allocator_limited(self.machine, job.options.vram_limit),
-            self._limits(),
-            self._compiled() if job.options.compile else nullcontext(),
-            hot.placed(key, pipe, self._placed, stay=stay),
-            self._saving(),
-            checked_between_blocks(pipe, self._device, clock.check),
-            torch.no_grad(),
-        ):
+        with self._ready(hot):
             frames = generate_frames(
-                pipe,
+                self.loaded.pipe,
                 job.request,
                 clock,
                 self._finite,
@@ -85,6 +73,34 @@ class Run:
             )
             clock.end()
         return frames, with_measurements(self._report(held), clock, measured, frames)
+
+    def encode(
+        self, texts: Sequence[str], receive: Callable[[str, torch.Tensor], None], hot: Hot
+    ) -> None:
+        """Encode the texts of a batch's rows: see `encode_texts`."""
+        with self._ready(hot):
+            tokens = self.job.request.model.max_tokens
+            encode_texts(self.loaded.pipe, texts, tokens, self.clock, receive)
+            self.clock.end()
+
+    @contextmanager
+    def _ready(self, hot: Hot) -> Iterator[None]:
+        """The pipeline placed as the plan needs it, within the memory that it may take."""
+        import torch
+
+        job, pipe = self.job, self.loaded.pipe
+        stay = job.stay or (self.plan.options.keep == "hot" and self.plan.placement.on_gpu)
+        key = placement_key(job.folder, self.plan, self.machine)
+        with (
+            allocator_limited(self.machine, job.options.vram_limit),
+            self._limits(),
+            self._compiled() if job.options.compile else nullcontext(),
+            hot.placed(key, pipe, self._placed, stay=stay),
+            self._saving(),
+            checked_between_blocks(pipe, self._device, self.clock.check),
+            torch.no_grad(),
+        ):
+            yield
 
     @property
     def _finite(self) -> FiniteCheck:

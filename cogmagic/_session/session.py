@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock
+from typing import TypeVar
 
 from cogmagic._errors import BusyError
 from cogmagic._interrupts import interrupts_deferred, interrupts_once
@@ -17,7 +19,7 @@ from cogmagic._progress import Clock, OnProgress, silent
 from cogmagic._session.attempts import frames_of
 from cogmagic._session.loaded import Loaded
 from cogmagic._session.pipeline_slot import PipelineSlot
-from cogmagic._session.prepare import prepare
+from cogmagic._session.prepare import Job, prepare
 from cogmagic._session.save import save_video
 from cogmagic._video.output_file import OutputFile, check_disk_space
 from cogmagic._video.output_path import check_working_directory
@@ -25,6 +27,8 @@ from cogmagic._video.report import metadata
 from cogmagic._video.video import Video
 
 __all__ = ["Output", "Session", "session"]
+
+Result = TypeVar("Result")
 
 
 _STOP_SECONDS = 30.0
@@ -55,6 +59,8 @@ class Session:
         self.slot = PipelineSlot()
         self.unsaved: Video | None = None
         """The last video that could not be written to its file."""
+        self.cancels = 0
+        """How often `cancel` was called: a batch ends between two rows, too."""
 
     def generate(
         self,
@@ -70,13 +76,26 @@ class Session:
             CogMagicError: one line, with numbers and what to type next.
             Cancelled: when interrupted.
         """
+        return self.alone(request, lambda: self._generate(request, options, output))
+
+    def alone(self, request: Request, run: Callable[[], Result]) -> Result:
+        """Call `run` while no other run of this kernel does; after an error the GPU holds nothing.
+
+        Args:
+            request: what is being made, for the errors of other runs.
+            run: what to do; may be stopped between two blocks.
+
+        Raises:
+            BusyError: when another run is under way.
+            Cancelled: when interrupted.
+        """
         with interrupts_once(self._stop):  # first, or a press could leave the lock locked
             if not self._lock.acquire(blocking=False):
                 raise self._busy()
             try:
                 self._running = request
                 self._stop.clear()
-                return run_releasing_tensors(lambda: self._generate(request, options, output))
+                return run_releasing_tensors(run)
             except BaseException:
                 self.slot.cool()
                 raise
@@ -96,6 +115,7 @@ class Session:
 
     def cancel(self) -> bool:
         """Stop a run in another thread at its next block; returns whether one is running."""
+        self.cancels += 1
         self._stop.set()
         return self._running is not None
 
@@ -127,8 +147,29 @@ class Session:
             " interrupt its cell, or type %cogvideo cancel."
         )
 
+    def check_idle(self) -> None:
+        """Check that no run is under way.
+
+        Raises:
+            BusyError: when one is.
+        """
+        if self._lock.locked():
+            raise self._busy()
+
+    def settle(self) -> None:
+        """Leave a batch's weights where `keep` says, unless another run uses them already."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self.slot.settle()
+            finally:
+                self._lock.release()
+
+    def clock(self, on_progress: OnProgress) -> Clock:
+        """The clock of a run, which `cancel` stops."""
+        return Clock(on_progress, self._stop.is_set)
+
     def _generate(self, request: Request, options: MemoryOptions, output: Output) -> Video:
-        clock = Clock(output.on_progress, self._stop.is_set)
+        clock = self.clock(output.on_progress)
         check_working_directory()
         file = OutputFile.claim(output.save, request.seed, overwrite=output.overwrite)
         try:
@@ -136,17 +177,21 @@ class Session:
             with interrupts_deferred():  # it imports av
                 file.format.check(request.fps)
             job = prepare(request, options, clock, self.slot)
-            job = replace(job, show=output.on_preview)
-            frames, report = frames_of(job, self.slot, clock)
-            clock.phase("save")
-            video = video_of(file.path, request, report, len(frames))
-            video, error = save_video(video, frames, metadata(request, report), file, self.slot)
-            if error is not None:
-                self.unsaved = video
-                raise error
-            clock.end()
+            return self.make(replace(job, show=output.on_preview), file, clock)
         finally:
             file.drop()
+
+    def make(self, job: Job, file: OutputFile, clock: Clock) -> Video:
+        """Make and write the video of a job; for use inside `alone`."""
+        request = job.request
+        frames, report = frames_of(job, self.slot, clock)
+        clock.phase("save")
+        video = video_of(file.path, request, report, len(frames))
+        video, error = save_video(video, frames, metadata(request, report), file, self.slot)
+        if error is not None:
+            self.unsaved = video
+            raise error
+        clock.end()
         return video
 
 

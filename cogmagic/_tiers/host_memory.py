@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cogmagic._models.request import Request
 from cogmagic._tiers.weight_files import file_bytes, stored_as_files, stored_dtype
 from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB
@@ -31,9 +30,10 @@ class HostMemory:
     """Bytes of memory-mapped files besides it; they count only against limits on addresses."""
 
 
-def process(request: Request) -> int:
-    """Bytes of the process without any weights: the libraries and the frames."""
-    return PROCESS + 2 * request.num_frames * request.height * request.width * 3
+def process(work: Workload) -> int:
+    """Bytes of the process without any weights: the libraries, the frames, and embeddings."""
+    r = work.request
+    return PROCESS + 2 * r.num_frames * r.height * r.width * 3 + work.embeddings
 
 
 def copies_or_files(work: Workload, *, required: bool) -> HostMemory:
@@ -46,7 +46,7 @@ def copies_or_files(work: Workload, *, required: bool) -> HostMemory:
         work: what is to run.
         required: whether the weights must be copies.
     """
-    f, base = work.stored, process(work.request)
+    f, base = work.stored, process(work)
     weights = f.text_encoder.weights + f.transformer.weights + f.vae.weights
     mapped = 0 if work.loaded else sum(file_bytes(work.request, work.files, work.dtype).values())
     fits = work.copies and (work.ram is None or work.ram >= base + weights + RESERVE)
@@ -63,7 +63,7 @@ def passing_through(work: Workload, *, extra: int = 0) -> HostMemory:
     """
     mapped = max(file_bytes(work.request, work.files, work.dtype).values())
     extra += work.adapters  # as they are read
-    return HostMemory(process(work.request) + _LOADING + extra, mapped=mapped)
+    return HostMemory(process(work) + _LOADING + extra, mapped=mapped)
 
 
 def _converted(work: Workload) -> int:

@@ -43,6 +43,8 @@ class Workload:
     """Bytes of the LoRA adapters' parameters, which are among the transformer's."""
     loaded: bool = False
     """Whether the weights are in host memory already."""
+    embeddings: int = 0
+    """Bytes of prompt embeddings in host memory, beyond the request's own."""
     lean_decode: bool = False
     passes: int = 1
     """How often each step needs the transformer's weights."""

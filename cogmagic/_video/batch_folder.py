@@ -22,6 +22,7 @@ from cogmagic._errors import BusyError, OutputError
 from cogmagic._files import try_lock, write_atomically
 from cogmagic._models.batch_row import Row
 from cogmagic._video.batch_list import as_json, check_same, rows_in
+from cogmagic._video.formats.registry import FORMATS
 from cogmagic._video.output_path import check_working_directory, refusal
 from cogmagic._video.report import Report
 from cogmagic._video.video import Video
@@ -86,7 +87,7 @@ class BatchFolder:
 
     @classmethod
     def _open(cls, path: Path, rows: tuple[Row, ...], options: Mapping[str, Any]) -> BatchFolder:
-        if path.suffix.lower() in _VIDEO_SUFFIXES:
+        if path.suffix.lower() in FORMATS and not path.is_dir():
             raise OutputError(
                 f"--save {path.name} is one file, but the batch makes {len(rows)} videos. Give a"
                 f" folder: --save {path.stem}"
@@ -127,6 +128,10 @@ class BatchFolder:
         """The file of a row's video: ``0012-7.mp4``."""
         return self.path / _name(row, len(self.rows))
 
+    def has(self, row: Row) -> bool:
+        """Whether a row is finished."""
+        return row.number in self._entries
+
     def video(self, row: Row) -> Video | None:
         """The finished video of a row; None if it is still to be made."""
         entry = self._entries.get(row.number)
@@ -146,7 +151,9 @@ class BatchFolder:
             OutputError: when the disk refuses it.
         """
         entry = {"row": row.number, "file": video.path.name, **_content(video.path)}
-        self._append(entry | {"report": video.report.facts()})
+        entry |= {"report": video.report.facts()}
+        self._append(entry)
+        self._entries[row.number] = entry
 
     def add_failure(self, row: Row, reason: str) -> None:
         """Record a failed row, which is tried again when the batch is resumed."""
@@ -196,9 +203,6 @@ class BatchFolder:
             return entry.items() >= _content(file).items()
         except OSError:
             return False
-
-
-_VIDEO_SUFFIXES = (".mp4", ".gif", ".webm", ".png")
 
 
 def _open_locked(path: Path) -> BinaryIO:

@@ -174,7 +174,7 @@ A = {"prompt": "a"}
         ({"prompts": [Request.of("a", "tiny")], "options": {"steps": 3}}, "The Request has its"),
         ({"prompts": [Request.of("a", "tiny")], "model": "2b"}, "The Request is for tiny, but"),
         ({"prompts": [Request.of("a", "tiny"), Request.of("a", "tiny", dtype="float32")]},
-         "Row 2: dtype and lora hold for the whole"),
+         "Row 2: dtype, lora and preset hold for"),
         ({"prompts": [A | {"image": "x.png"}]}, "Row 1: tiny takes no image"),
         ({"prompts": [A], "model": "5b-i2v"}, "Row 1: 5b-i2v needs a first frame"),
         ({"prompts": [A | {"image": "x.png"}], "model": "5b-i2v"}, "Row 1: No image at x.png"),

@@ -1,0 +1,144 @@
+"""`generate_many`: the rows of a table become videos, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cogmagic._api.plan_many import check_plans
+from cogmagic._api.rows import BatchSource, rows_of
+from cogmagic._errors import RequestError, plain_line
+from cogmagic._models.batch_row import Row
+from cogmagic._pipeline.preview import OnPreview
+from cogmagic._planning.memory_options import MemoryOptions, memory_options
+from cogmagic._progress import OnProgress, silent
+from cogmagic._session.batch import Batch
+from cogmagic._session.session import Output, session
+from cogmagic._video.batch_folder import BatchFolder
+from cogmagic._video.formats.registry import FORMATS
+from cogmagic._video.video import Video
+
+__all__ = ["Started", "generate_many", "start"]
+
+
+def generate_many(
+    rows: Any,
+    *,
+    model: str | None = None,
+    seeds: Any = None,
+    num_videos: int | None = None,
+    save: str | Path | None = None,
+    progress: bool = True,
+    on_progress: OnProgress | None = None,
+    on_preview: OnPreview | None = None,
+    **options: Any,
+) -> Iterator[Video]:
+    """Make a video of each row; yields them in order, as they finish.
+
+    The weights are placed once, and all texts are encoded first. What is wrong with a row is
+    raised by this call, before anything is loaded. The videos are in one folder, with a list of
+    the rows: a call with the same rows and the same folder makes only those that are missing,
+    after an error, an interrupt, or the end of the process.
+
+    Args:
+        rows: prompts, dicts of options with a ``prompt``, or requests; a DataFrame; or the path of
+            a ``.csv``, ``.jsonl`` or ``.txt`` file.
+        model: short name, hub id or folder; by default that of the requests, or the embedded one.
+        seeds: the seeds of every row: a video for each.
+        num_videos: videos of each row, their seeds counted up from the row's.
+        save: the folder, made if it does not exist; default ``cogvideo-<time>``.
+        progress: whether to show a live line.
+        on_progress: called with a `Progress` at every step, in place of the live line; it has the
+            row and the time left for all.
+        on_preview: as `generate` takes it.
+        **options: the options of `generate` for all rows; a row's own take precedence.
+
+    Raises:
+        RequestError: for the first wrong row, with its number.
+        TierError: when a row does not fit.
+        OutputError: when the folder has another batch, or the disk no space; ends the batch.
+        BatchError: after the last row, for rows that failed.
+        Cancelled: when interrupted; what is finished stays.
+    """
+    if isinstance(rows, str) and not Path(rows).suffix:
+        text = rows[:60]
+        raise RequestError(f"rows={text!r} is one text. Give a list of prompts: [{text!r}].")
+    memory = MemoryOptions.of(**memory_options(options))
+    source = BatchSource(rows, model=model, options=options, seeds=seeds, num_videos=num_videos)
+    started = start(source, memory, save)
+    output = Output(save, on_progress=on_progress or silent, on_preview=on_preview)
+    return started.videos(output, live=progress and on_progress is None)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A batch that was checked and has its folder; nothing is loaded yet."""
+
+    rows: tuple[Row, ...]
+    memory: MemoryOptions
+    folder: BatchFolder | None
+    """None for one row whose file was named."""
+    failed: dict[int, str] = field(default_factory=dict)
+    """The errors of rows that failed, by their numbers."""
+
+    def videos(self, output: Output, *, live: bool) -> Iterator[Video]:
+        """The videos as they finish; see `generate_many`.
+
+        Args:
+            output: where progress and previews go, and the one video whose file was named.
+            live: whether to show the progress as a live line instead.
+        """
+        if not live:
+            yield from self._videos(output)
+            return
+        from cogmagic._api.displays import CellDisplay, TerminalDisplay, in_notebook
+        from cogmagic._api.live_line import LiveLine
+
+        began, count = time.monotonic(), 0
+        with LiveLine(CellDisplay() if in_notebook() else TerminalDisplay()) as line:
+            with closing(self._videos(replace(output, on_progress=line))) as videos:
+                for video in videos:
+                    line.pause()
+                    count += 1
+                    yield video
+            where = f" · {plain_line(str(self.folder.path))}" if self.folder else ""
+            line.finish(
+                f"{count} of {len(self.rows)} videos in {time.monotonic() - began:.1f} s{where}"
+            )
+
+    def _videos(self, output: Output) -> Generator[Video]:
+        if self.folder is None:
+            yield session().generate(self.rows[0].complete(), self.memory, output)
+            return
+        batch = Batch(session(), self.folder, self.memory, output, self.failed)
+        with closing(batch.videos()) as videos:
+            yield from videos
+
+
+def start(source: BatchSource, memory: MemoryOptions, save: str | Path | None) -> Started:
+    """Check every row, and make the batch's folder or find it.
+
+    Raises:
+        RequestError: for the first wrong row, with its number.
+        TierError: when a row does not fit.
+        OutputError: when the folder cannot be written, or has another batch.
+        BusyError: when another run is under way.
+    """
+    if source.options.get("overwrite"):
+        raise RequestError(
+            "A batch replaces no files, so --overwrite does not apply. For a new one, choose"
+            " another folder with --save FOLDER."
+        )
+    options = {name: value for name, value in source.options.items() if name != "overwrite"}
+    rows = rows_of(replace(source, options=options))
+    check_plans(rows, memory)
+    if len(rows) == 1 and save is not None and Path(save).suffix.lower() in FORMATS:
+        return Started(rows, memory, None)
+    session().check_idle()
+    model = rows[0].request.model.source
+    frames = {"model": model, "storage": memory.savings.storage}
+    return Started(rows, memory, BatchFolder.open(save, rows, asdict(memory) | {"frames": frames}))

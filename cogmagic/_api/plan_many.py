@@ -1,0 +1,120 @@
+"""The plan of a batch: one for each different size of its rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cogmagic._api.plan import configs_for, plan_checked
+from cogmagic._errors import TierError
+from cogmagic._machine.machine import Machine
+from cogmagic._models.batch_row import Row
+from cogmagic._models.request import Request
+from cogmagic._planning.dtype import dtype_for
+from cogmagic._planning.memory_options import MemoryOptions
+from cogmagic._planning.plan import Plan
+from cogmagic._planning.plan_json import as_json
+from cogmagic._session.batch_texts import chunk_bytes
+from cogmagic._units import seconds
+
+__all__ = ["BatchPlan", "check_plans", "plan_rows"]
+
+
+@dataclass(frozen=True)
+class _Share:
+    """The rows of one size, number of frames and steps, and guidance."""
+
+    plan: Plan
+    """Of the first of them, which finds nothing loaded."""
+    warm_seconds: float | None
+    """Seconds of a further one: the weights are in host memory, and its text is encoded."""
+    rows: int
+    first_row: int
+    """The number of the first of them."""
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The plans of a batch's rows."""
+
+    shares: tuple[_Share, ...]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(share.rows for share in self.shares)
+
+    @property
+    def largest(self) -> Plan:
+        """The plan that needs most memory, or one that does not fit."""
+        plans = [share.plan for share in self.shares]
+        return max(plans, key=lambda p: (not p.fits, p.peak_vram or 0, p.peak_ram or 0))
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of all rows, which load the weights once; None where they are unknown."""
+        total = 0.0
+        for number, share in enumerate(self.shares):
+            if share.warm_seconds is None or share.plan.seconds is None:
+                return None
+            total += share.rows * share.warm_seconds
+            total += max(share.plan.seconds - share.warm_seconds, 0.0) if number == 0 else 0.0
+        return total
+
+    def __str__(self) -> str:
+        time = f"{seconds(self.seconds)} in all" if self.seconds is not None else "time unknown"
+        sizes = len(self.shares)
+        table = f"; the table is of the largest of {sizes} kinds of rows" if sizes > 1 else ""
+        return f"{self.largest}\nbatch    {self.rows} videos, {time}{table}"
+
+    def as_json(self) -> str:
+        """The JSON of the largest plan, with ``rows`` and ``batch_seconds``."""
+        both = json.loads(as_json(self.largest))
+        return json.dumps(both | {"rows": self.rows, "batch_seconds": self.seconds}, indent=2)
+
+
+def plan_rows(
+    rows: Sequence[Row],
+    memory: MemoryOptions,
+    machine: Machine | None = None,
+    ram: float | None = None,
+) -> BatchPlan:
+    """Plan each kind of row once.
+
+    Args:
+        rows: the batch.
+        memory: what the person chose about memory.
+        machine: a described machine; None for this one.
+        ram: another amount of host memory, in GiB.
+    """
+    kinds: dict[object, list[Row]] = {}
+    for row in rows:
+        r = row.request
+        kind = r.width, r.height, r.num_frames, r.num_inference_steps, r.guided
+        kinds.setdefault(kind, []).append(row)
+    requests = [row.request for row in rows]
+    nbytes = _embeddings(requests, memory, machine or Machine.detect(gpus=memory.gpus))
+    shares = []
+    for alike in kinds.values():
+        first = alike[0]
+        cold = plan_checked(first.request, memory, machine, ram, embeddings=nbytes)
+        warm = plan_checked(first.request, memory, machine, ram, embeddings=nbytes, warm=True)
+        shares.append(_Share(cold, warm.seconds, len(alike), first.number))
+    return BatchPlan(tuple(shares))
+
+
+def check_plans(rows: Sequence[Row], memory: MemoryOptions) -> None:
+    """Refuse a batch of which a row does not fit.
+
+    Raises:
+        TierError: for the first such row, with its number.
+    """
+    for share in plan_rows(rows, memory).shares:
+        if share.plan.refusal:
+            raise TierError(f"Row {share.first_row}: {share.plan.refusal}")
+
+
+def _embeddings(requests: Sequence[Request], memory: MemoryOptions, machine: Machine) -> int:
+    first = requests[0]
+    return chunk_bytes(requests, dtype_for(first, machine, memory), configs_for(first))
