@@ -20,7 +20,8 @@ VALUES = [
     "5b", "2b", "tiny", "1.5-5b", "1.5-5b-i2v", "720x480", "480×720", "0x0", "-1", "0", "1", "49",
     "50", "1e9", "nan", "inf", "6.0", "dpm", "ddim", "none", "stream", "staged", "auto", "rule",
     "float16", "bfloat16", "hot", "10", "10GiB", "\x00", "'", '"', "\\", "{x}", "$HOME", "../..",
-    "clip.mp4", "=", "RTX 3060", "--", "-", "99999999999999999999", "½", "١٢", "😀",
+    "clip.mp4", "=", "tdm", "999,749", "x.toml:y", "RTX 3060", "--", "-",
+    "99999999999999999999", "½", "١٢", "😀",
 ]  # fmt: skip
 words = st.one_of(
     st.sampled_from(FLAGS),
@@ -76,6 +77,10 @@ known = st.fixed_dictionaries(
         "lean_decode": st.booleans(),
         "guidance_halves": st.booleans(),
         "fp8": st.booleans(),
+        "timesteps": st.one_of(st.text(), st.lists(st.integers(-5, 1005), max_size=5)),
+        "preset": st.one_of(
+            st.text(), st.sampled_from(["tdm", "TDM", "tmd", "x.toml:y", "x.toml"])
+        ),
     },
 )
 machines = st.sampled_from(["RTX 4090", "T4", "2x A100 40GB", "RTX 3050"])
