@@ -174,8 +174,10 @@ def _plan_training(
 ) -> ValidationPlan:
     from cogmagic._planning.dtype import dtype_for
     from cogmagic.training.plan import plan_described_validation
+    from cogmagic.training.samples import check_no_adapters
     from cogmagic.training.training_run import zero_stage_now
 
+    check_no_adapters(request)
     return plan_described_validation(
         request,
         here,

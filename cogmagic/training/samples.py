@@ -16,7 +16,7 @@ from cogmagic.training.borrowed import BorrowedPipeline
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ValidationSample", "samples_of"]
+__all__ = ["ValidationSample", "check_no_adapters", "samples_of"]
 
 
 _EMBEDS = ("prompt_embeds", "negative_prompt_embeds")
@@ -51,6 +51,20 @@ def samples_of(
     return [_sample(i, request, model, borrowed) for i, request in enumerate(requests)]
 
 
+def check_no_adapters(request: Request) -> None:
+    """Refuse LoRA adapters, a preset's as well: a validation shows the trainer's own pipeline.
+
+    Raises:
+        RequestError: with their names.
+    """
+    if request.loras:
+        source = f"preset {request.preset}" if request.preset else "lora"
+        raise RequestError(
+            f"A validation adds no LoRA adapters ({', '.join(a.name for a in request.loras)})."
+            f" Leave out {source}, or load them into the training's pipeline."
+        )
+
+
 def _sample(index: int, spec: object, model: Model, borrowed: BorrowedPipeline) -> ValidationSample:
     if not isinstance(spec, str | Mapping):
         raise RequestError(
@@ -63,6 +77,7 @@ def _sample(index: int, spec: object, model: Model, borrowed: BorrowedPipeline) 
     prompt = options.pop("prompt", "given as embeddings" if embeds[0] is not None else "")
     options.setdefault("seed", index)
     request = Request.of(prompt, model, **known_options(options))
+    check_no_adapters(request)
     if embeds[0] is not None:
         return ValidationSample(request, _checked_embeds(embeds, request, borrowed.transformer))
     if embeds[1] is not None:

@@ -15,11 +15,13 @@ import cogmagic
 from cogmagic import Machine, RequestError
 from cogmagic._models.find import embedded_folder
 from cogmagic._session.session import Session
+from tests.helpers.adapters import diffusers_keys, factors, write
 from tests.helpers.cells import PROMPT, printed
 
 QUICK = """
 [quick]
 models = ["tiny"]
+lora = "loras/red.safetensors@0.8"
 timesteps = [999, 749, 499, 249]
 guidance_scale = 1
 description = "four even steps"
@@ -27,14 +29,19 @@ description = "four even steps"
 [few]
 steps = 5
 """
-TYPED = "--timesteps 999,749,499,249 --scheduler ddim --steps 4 --guidance-scale 1"
+TYPED = (
+    "--lora loras/red.safetensors@0.8 --timesteps 999,749,499,249 --scheduler ddim --steps 4"
+    " --guidance-scale 1"
+)
 CLIP: dict[str, Any] = {"size": "64x64", "num_frames": 9, "seed": 1}
 
 
 @pytest.fixture
 def presets(cwd: Path) -> Path:
+    """A file of presets, beside an adapter of random weights for the embedded model."""
     file = cwd / "presets.toml"
     file.write_text(QUICK)
+    write(cwd / "loras" / "red.safetensors", diffusers_keys(factors()))
     return file
 
 
@@ -47,25 +54,30 @@ def test_preset_makes_the_frames_of_its_options(
     shell.run(f"{line} --preset quick --out one\n{PROMPT}")
     shell.run(f"{line} {TYPED} --out two\n{PROMPT}")
     three = cogmagic.generate(PROMPT, preset="presets.toml:quick", progress=False, **CLIP)
+    bare = cogmagic.generate(PROMPT, timesteps="999,749,499,249", guidance_scale=1, **CLIP)
     one, two = shell.user_ns["one"], shell.user_ns["two"]
     digests = {video.report.frames_sha256 for video in (one, two, three)}
-    assert digests == {_by_diffusers()}
+    assert digests == {_by_diffusers(presets.parent / "loras")}
+    assert bare.report.frames_sha256 not in digests  # the adapter changes the frames
     assert (one.report.preset, two.report.preset) == ("quick", "")
     assert " · preset quick · " in one.facts_line()
     assert "preset" not in two.facts_line()
     with av.open(str(one.path)) as file:
         facts = json.loads(file.metadata["comment"])
     assert (facts["preset"], facts["timesteps"]) == ("quick", [999, 749, 499, 249])
+    assert [(lora["name"], lora["weight"]) for lora in facts["loras"]] == [("red.safetensors", 0.8)]
     assert (facts["num_inference_steps"], facts["guidance_scale"]) == (4, 1)
 
 
-def _by_diffusers() -> str:
+def _by_diffusers(loras: Path) -> str:
     """The digest of the plain pipeline's frames; these timesteps are its own for four steps."""
     from diffusers import CogVideoXDDIMScheduler, CogVideoXPipeline
 
     pipe = CogVideoXPipeline.from_pretrained(embedded_folder(), dtype=torch.float32)
     config = pipe.scheduler.config
     pipe.scheduler = CogVideoXDDIMScheduler.from_config(config, timestep_spacing="trailing")
+    pipe.load_lora_weights(loras, weight_name="red.safetensors", adapter_name="red")
+    pipe.set_adapters(["red"], [0.8])
     pipe.vae.enable_tiling()
     pipe.set_progress_bar_config(disable=True)
     images = pipe(

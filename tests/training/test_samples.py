@@ -10,6 +10,7 @@ import torch
 
 from cogmagic import OutputError, RequestError, TrainingError
 from cogmagic.training import validation
+from tests.helpers.adapters import diffusers_keys, factors, write
 from tests.helpers.training import SMALL
 
 
@@ -17,6 +18,9 @@ def test_requests_are_checked_before_anything_is_written(
     accelerator: Any, pipe: Any, tmp_path: Path
 ) -> None:
     folder = tmp_path / "videos"
+    red, presets = tmp_path / "red.safetensors", tmp_path / "presets.toml"
+    write(red, diffusers_keys(factors()))
+    presets.write_text('[quick]\nsteps = 4\nlora = "red.safetensors"')
     with validation(pipe, accelerator, folder=folder) as v:
         for requests, message in (
             ([], "has no request"),
@@ -32,6 +36,11 @@ def test_requests_are_checked_before_anything_is_written(
             ([{"prompt_embeds": torch.zeros(2, 5), "guidance_scale": 1}], r"not \(2, 5\)"),
             ([{"prompt_embeds": [1], "guidance_scale": 1}], "not list"),
             ([{"prompt": "a fox", "dtype": "bfloat16"}], r"validation\(dtype=...\)"),
+            ([{"prompt": "a fox", "lora": str(red)}], r"adds no LoRA adapters \(red.safetensors\)"),
+            (
+                [{"prompt": "a fox", "preset": f"{presets}:quick"}],
+                "Leave out preset quick, or load",
+            ),
             ([5], "Request 0 is 5"),
         ):
             with pytest.raises(RequestError, match=message) as error:
