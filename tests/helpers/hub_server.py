@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, repository: Repository, match: re.Match[str], *, body: bool) -> None:
         path = repository.folder / match[3]
         if not path.is_file():
-            return self._refuse(404, "EntryNotFound")
+            return self._refuse(404, "EntryNotFound", {"X-Repo-Commit": repository.commit})
         content, size = path.read_bytes(), repository.size(match[3])
         headers = {"X-Repo-Commit": repository.commit, "ETag": f'"{etag(path)}"'}
         if is_lfs(path) and not self.path.startswith("/cdn/"):
@@ -214,8 +214,8 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(repository.silent_seconds)
             self.close_connection = True
 
-    def _refuse(self, status: int, code: str) -> None:
-        self._send(status, b"{}", {"X-Error-Code": code} if code else {})
+    def _refuse(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
+        self._send(status, b"{}", (headers or {}) | ({"X-Error-Code": code} if code else {}))
 
     def _send(self, status: int, content: bytes | None, headers: dict[str, str]) -> None:
         self.send_response(status)

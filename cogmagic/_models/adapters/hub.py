@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cogmagic._errors import CheckpointError, did_you_mean
@@ -32,6 +32,9 @@ _PLACE = re.compile(r"([\w.-]+/[\w.-]+?)(?:/+(.*))?")
 
 
 _CARD = "README.md"
+
+
+_SUFFIX = ".safetensors"
 
 
 _MOST_BYTES = 4 * 2**20
@@ -87,7 +90,7 @@ def find_lora(repo_id: str, path: str) -> HubLora:
         CheckpointError: where there is no LoRA, or several, or its header is not one.
     """
     folder = main_folder(repo_id)
-    if folder is not None and path and intact(folder / path):
+    if folder is not None and path.endswith(_SUFFIX) and intact(folder / path):
         return _cached(repo_id, folder, path)
     try:
         with _explained(repo_id):
@@ -99,6 +102,8 @@ def find_lora(repo_id: str, path: str) -> HubLora:
         return _cached(repo_id, folder, file.relative_to(folder).as_posix())
     path = _chosen(listing, path)
     check_not_pickled(path, f"{repo_id}/{path}")
+    if not path.endswith(_SUFFIX):
+        raise CheckpointError(f"{repo_id}/{path} is not a .safetensors file. Name one that is.")
     with _explained(repo_id):
         return _listed(listing, path)
 
@@ -118,6 +123,7 @@ def fetch_lora(repo_id: str, path: str, on_progress: OnProgress) -> Path:
         file = hub_file(repo_id, path, listing.commit)
         check_disk_space(repo_id, file.size - file.present())
         fetch_weights([file], file.size, on_progress)
+        _fetch_small(listing, _config_of(path))
         remove_partial_files(repo_id)
     return listing.folder / path
 
@@ -148,20 +154,41 @@ def _no_file(listing: Listing, path: str) -> CheckpointError:
 
 
 def _cached(repo_id: str, folder: Path, path: str) -> HubLora:
-    """A LoRA whose file is in the cache; the hub is not asked."""
+    """A LoRA whose file is in the cache; the hub is asked for a configuration that may be missing.
+
+    Another program may have fetched the file alone. That the hub has no configuration is stored in
+    the cache, too.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError
+
+    config = _config_of(path)
+    if try_to_load_from_cache(repo_id, config, revision=folder.name) is None:
+        with suppress(CheckpointError), _explained(repo_id), suppress(EntryNotFoundError):
+            hf_hub_download(repo_id, config, revision=folder.name)
     return HubLora(repo_id, path, folder, _licence(folder / _CARD))
 
 
 def _listed(listing: Listing, path: str) -> HubLora:
     """A LoRA of the hub; its card and configuration are fetched, and its header is read."""
     point_main_at(listing.repo_id, listing.commit)
-    beside = PurePosixPath(path).with_name(CONFIG).as_posix()
-    for name in (_CARD, beside):
+    for name in (_CARD, _config_of(path)):
         _fetch_small(listing, name)
     if not listing.missing([path]):
         return _cached(listing.repo_id, listing.folder, path)
-    cached = _cached(listing.repo_id, listing.folder, path)
-    return replace(cached, weights=hub_header(listing, path), download=listing.sizes[path])
+    return HubLora(
+        listing.repo_id,
+        path,
+        listing.folder,
+        _licence(listing.folder / _CARD),
+        hub_header(listing, path),
+        listing.sizes[path],
+    )
+
+
+def _config_of(path: str) -> str:
+    """The path of PEFT's configuration beside a file."""
+    return PurePosixPath(path).with_name(CONFIG).as_posix()
 
 
 def _fetch_small(listing: Listing, name: str) -> None:

@@ -112,7 +112,8 @@ def _keys(label: str, names: Iterable[str]) -> dict[str, Key]:
         CheckpointError: for a name that is not of a plain LoRA of the transformer.
     """
     parsed = {name: parse_key(name) for name in names}
-    kinds = {name: kind for name in parsed if (kind := other_kind(name))[0]}
+    unknown = [name for name, key in parsed.items() if key is None or not key.module]
+    kinds = {name: kind for name in unknown if (kind := other_kind(name))[0]}
     if kinds:
         what, how = next(iter(kinds.values()))
         raise CheckpointError(
@@ -146,8 +147,8 @@ def _no_lora(label: str, names: Iterable[str]) -> CheckpointError:
             " not a LoRA. Give its pipeline's folder with --model."
         )
     return CheckpointError(
-        f"{label} holds no LoRA: none of its {len(names):,} tensors is a factor (lora_A, lora_B),"
-        f" but {_examples(names)} are there. Use a LoRA that was trained on CogVideoX."
+        f"{label} holds no LoRA: none of its {len(names):,} tensors (such as {_examples(names)}) is"
+        " a factor (lora_A, lora_B). Use a LoRA that was trained on CogVideoX."
     )
 
 

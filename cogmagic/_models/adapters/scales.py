@@ -53,8 +53,8 @@ class LoraConfig:
         expected = _by_pattern(self.ranks, module, self.rank)
         if expected != rank:
             raise CheckpointError(
-                f"{self.origin} has rank {expected} for {module}, but its tensors have {rank}: it"
-                " belongs to another file. Correct or remove it."
+                f"{self.origin} has rank {expected} for {module}, but its tensors have {rank}:"
+                " they do not belong together. Correct the configuration, or save both again."
             )
         alpha: float = _by_pattern(self.alphas, module, self.alpha)
         return alpha / (math.sqrt(rank) if self.rslora else rank)

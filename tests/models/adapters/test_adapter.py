@@ -11,6 +11,7 @@ from cogmagic import CheckpointError, Request, RequestError
 from cogmagic._api.parser import parse_line
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._notebook.cell_text import as_cell
+from cogmagic._notebook.completion import complete
 from tests.helpers.adapters import ATTENTION, RANK, diffusers_keys, factors, write
 
 PROMPT = "a red circle moves to the right on a black background"
@@ -98,6 +99,9 @@ def test_option_may_be_repeated_and_returns_to_a_cell() -> None:
     assert options["lora"] == ["my loras/red.safetensors@0.5", r"C:\loras\blue.safetensors"]
     first = as_cell(PROMPT, options).splitlines()[0]
     assert parse_line(first.partition(" ")[2], "%%cogvideo") == options
+    completion = complete("%%cogvideo --lora red.safetensors --l")
+    assert completion is not None
+    assert "--lora" in completion[1]
     with pytest.raises(RequestError, match=r"--lora needs a value\."):
         parse_line("--lora", "%%cogvideo")
     with pytest.raises(RequestError, match=r'needs quotes: --lora "my loras/red\.'):

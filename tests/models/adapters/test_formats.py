@@ -46,6 +46,10 @@ FORMATS: dict[str, tuple[str, Write]] = {
     ),
     "default": ("PEFT", lambda f: named(f, "transformer.{module}.lora_{AB}.default.weight")),
     "named": ("PEFT", lambda f: named(f, "{module}.lora_{AB}.red_circle.weight")),
+    "named-like-others": (
+        "PEFT",
+        lambda f: named(f, "{module}.lora_{AB}.soft_text_model_magnitude.weight"),
+    ),
     "compiled": ("diffusers", lambda f: named(f, "_orig_mod.{module}.lora_{AB}.weight")),
     "ddp": ("diffusers", lambda f: named(f, "module.transformer.{module}.lora_{AB}.weight")),
     "kohya": ("kohya", lambda f: named(f, "lora_unet_{flat}.lora_{down}.weight")),

@@ -111,6 +111,26 @@ def test_named_file_in_the_cache_is_used_without_asking(hub: Hub) -> None:
     assert hub.requests == [f"INFO {REPO}"]
 
 
+def test_file_that_another_program_fetched_gets_its_configuration(
+    hub: Hub, folder: Path, offline: Callable[[], None]
+) -> None:
+    from huggingface_hub import hf_hub_download
+
+    (folder / "adapter_config.json").write_text('{"r": 64, "lora_alpha": 16}')
+    hf_hub_download(REPO, FILE)
+    assert Adapter.of(f"{REPO}/{FILE}").scales == (0.25,)
+    offline()
+    assert Adapter.of(f"{REPO}/{FILE}").scales == (0.25,)
+
+
+def test_missing_configuration_is_asked_for_once(hub: Hub) -> None:
+    Adapter.of(REPO).downloaded(silent)
+    Adapter.of(f"{REPO}/{FILE}")
+    hub.sent.clear()
+    Adapter.of(f"{REPO}/{FILE}")
+    assert hub.sent == []
+
+
 def test_new_commit_is_noticed(hub: Hub, folder: Path) -> None:
     adapter = Adapter.of(REPO)
     write(folder / FILE, diffusers_keys(factors(rank=8)))
@@ -118,6 +138,13 @@ def test_new_commit_is_noticed(hub: Hub, folder: Path) -> None:
     with pytest.raises(CheckpointError, match="has changed on the hub since the plan"):
         adapter.downloaded(silent)
     assert Adapter.of(REPO).layers[0].rank == 8
+
+
+def test_configuration_of_a_new_commit_is_fetched_with_the_file(hub: Hub, folder: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"r": 64, "lora_alpha": 16}')
+    adapter = Adapter.of(REPO)
+    hub.repositories[REPO].commit = "2" * 40
+    assert adapter.scales == adapter.downloaded(silent).scales == (0.25,)
 
 
 def test_alphas_are_read_after_the_download(hub: Hub, folder: Path) -> None:
@@ -174,6 +201,7 @@ NO_CHOICE: dict[str, tuple[tuple[str, ...], str, str]] = {
     "pickles": (("pytorch_lora_weights.bin",), "", "is pickled"),
     "named pickle": (("red.pt",), "/red.pt", "is pickled"),
     "none": ((), "", "has no .safetensors file"),
+    "another suffix": (("red.gguf",), "/red.gguf", "is not a .safetensors file"),
 }
 
 

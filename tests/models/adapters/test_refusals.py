@@ -49,7 +49,7 @@ WAN = "diffusion_model.blocks.0.cross_attn.q.lora_{}.weight"
 
 BROKEN: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "no tensors": (lambda _: {}, "holds no tensors"),
-    "no LoRA": (only("a", "b", "c", "d"), r"none of its 4 tensors is a factor .* a, b, c are"),
+    "no LoRA": (only("a", "b", "c", "d"), r"none of its 4 tensors \(such as a, b, c\) is a factor"),
     "alphas alone": (lambda _: {f"{STEM}.alpha": torch.ones(())}, "holds no LoRA"),
     "whole model": (only(STEM.removeprefix("transformer.") + ".weight"), "whole model .* --model"),
     "whole model of ComfyUI": (
