@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pytest
 import cogmagic
 from cogmagic import OutputError, Progress
 from cogmagic._session.session import Session
+from cogmagic._video.formats.registry import read_metadata
 from tests.helpers.benchmarks import ROOT
 from tests.helpers.toy import PROMPT, QUICK
 
@@ -131,6 +133,49 @@ def test_write_error_loses_no_video(
         shell.run_line_magic("cogvideo", "save there.mp4")
     with pytest.raises(cogmagic.RequestError, match="No path to save to"):
         shell.run_line_magic("cogvideo", "save")
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
+def test_full_disk_keeps_a_video_of_any_format_in_memory(
+    toy: Path, small_disk: Path, cwd: Path, session: Session, shell: Any, name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("cogmagic._session.session.check_disk_space", lambda *_: None)
+    full = {"model": str(toy), "save": small_disk / name, "num_frames": 17} | CLIP
+    with pytest.raises(OutputError, match=r"No space left on device.*kept in memory"):
+        cogmagic.generate(PROMPT, **full)
+    assert list(small_disk.iterdir()) == []
+    saved = shell.run_line_magic("cogvideo", f"save {name}")
+    assert saved.path == cwd / name.replace(".png", "")
+    assert len(saved.frames()) == 17
+    assert read_metadata(saved.path)["seed"] == 3
+    assert shell.run_line_magic("cogvideo", f"save {saved.path.parent}").format == saved.format
+    assert list(cwd.glob(".*")) == []
+
+
+@pytest.mark.parametrize("name", ["fox.GIF", "fox.webm", "fox.png"])
+def test_run_writes_the_format_of_the_suffix(
+    toy: Path, cwd: Path, session: Session, name: str
+) -> None:
+    video = cogmagic.generate(PROMPT, model=str(toy), save=name, **QUICK)
+    assert [p.name for p in cwd.iterdir()] == [video.path.name]
+    assert (video.format, len(video.frames())) == (name[4:].lower(), 9)
+    digest = hashlib.sha256(video.frames().tobytes()).hexdigest()
+    assert (digest == video.report.frames_sha256) is (video.format == "png")
+    assert read_metadata(video.path)["frames_sha256"] == video.report.frames_sha256
+    with pytest.raises(OutputError, match="already exists"):
+        cogmagic.generate(PROMPT, model=str(toy), save=name, **QUICK)
+
+
+def test_gif_over_50_frames_per_second_is_refused_before_the_run(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    seen: list[Progress] = []
+    with pytest.raises(OutputError, match=r"not 60.*--fps 50\), or save as \.mp4, \.webm or \.png"):
+        cogmagic.generate(
+            PROMPT, model=str(toy), save="a.gif", fps=60, on_progress=seen.append, **QUICK
+        )
+    assert (seen, list(cwd.iterdir())) == ([], [])
 
 
 def test_saving_without_an_unsaved_video_is_an_error(session: Session) -> None:
