@@ -164,7 +164,7 @@ def _by_module(label: str, keys: Mapping[str, Key]) -> dict[str, dict[Role, str]
         if key.role in names:
             raise CheckpointError(
                 f"{label} has two tensors for one layer: {names[key.role]:.120} and {name:.120}."
-                " Save one adapter a file."
+                " Save each adapter in a file of its own."
             )
         names[key.role] = name
     for module, names in modules.items():

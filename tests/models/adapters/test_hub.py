@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cogmagic import CheckpointError, Progress, Request
+from cogmagic import CheckpointError, Progress, Request, RequestError
 from cogmagic._models.adapters import hub_header
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._progress import silent
@@ -121,6 +121,14 @@ def test_file_that_another_program_fetched_gets_its_configuration(
     assert Adapter.of(f"{REPO}/{FILE}").scales == (0.25,)
     offline()
     assert Adapter.of(f"{REPO}/{FILE}").scales == (0.25,)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_repository_and_its_file_are_the_same_adapter(hub: Hub, cached: bool) -> None:
+    if cached:
+        Adapter.of(REPO).downloaded(silent)
+    with pytest.raises(RequestError, match=r"is given twice, .* --lora someone/loras/pytor.*@2\."):
+        Request.of("a red circle", "tiny", lora=[REPO, f"{REPO}/{FILE}"])
 
 
 def test_missing_configuration_is_asked_for_once(hub: Hub) -> None:

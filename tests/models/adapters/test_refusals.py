@@ -123,7 +123,7 @@ BROKEN: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "kohya's text encoder": (added("lora_te_encoder_block_0.lora_down.weight", 1), "text encoder"),
     "two prefixes": (
         added("transformer_blocks.0.attn1.to_q.lora_A.weight", 4, 192),
-        "two tensors for one layer: .* and .*Save one adapter a file",
+        "two tensors for one layer: .* and .*Save each adapter in a file of its own",
     ),
     "two formats": (
         added("lora_unet_transformer_blocks_0_attn1_to_q.lora_down.weight", 4, 192),
