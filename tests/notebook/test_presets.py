@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import cogmagic
-from cogmagic import Machine, RequestError
+from cogmagic import Machine, OutputError, RequestError
 from cogmagic._models.find import embedded_folder
 from cogmagic._session.session import Session
 from tests.helpers.adapters import diffusers_keys, factors, write
@@ -146,3 +146,21 @@ def test_plan_as_json_has_the_preset(shell: Any, presets: Path) -> None:
     assert "2 steps of ddim at 999, 499, guidance 6" in printed(
         shell, f"%cogvideo plan {timesteps}"
     )
+
+
+@pytest.mark.slow
+def test_preset_holds_for_all_rows_of_a_batch(presets: Path, session: Session) -> None:
+    named: dict[str, Any] = {"preset": "presets.toml:quick", "save": "batch", "progress": False}
+    clip = {name: value for name, value in CLIP.items() if name != "seed"}
+    rows = [{"prompt": PROMPT, "seed": 1}, {"prompt": "a blue square", "seed": 2}]
+    videos = list(cogmagic.generate_many(rows, **named, **clip))
+    single = cogmagic.generate(PROMPT, preset="presets.toml:quick", progress=False, **CLIP)
+    assert [video.report.preset for video in videos] == ["quick", "quick"]
+    assert videos[0].report.frames_sha256 == single.report.frames_sha256
+    rows[1]["steps"] = 8
+    with pytest.raises(RequestError, match=r"2.*--num-inference-steps 8 contradicts preset quick"):
+        cogmagic.generate_many(rows, **named, **clip)
+    del rows[1]["steps"]
+    presets.write_text(QUICK.replace("749, 499", "748, 499"))
+    with pytest.raises(OutputError, match=r"timesteps is \[999, 749.* there and \[999, 748"):
+        cogmagic.generate_many(rows, **named, **clip)
