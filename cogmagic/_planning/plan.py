@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cogmagic._models.adapters.described import planned
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
@@ -218,6 +219,7 @@ def table(plan: Plan) -> str:
         f"model    {r.model.name} ({r.model.source}), {plan.dtype} on {plan.where}",
         f"request  {r.num_frames} frames of {r.size} at {r.fps} fps, {steps_text(r)}",
         *([f"preset   {plan.preset_note}"] if r.preset else []),
+        *(f"LoRA     {planned(adapter)}" for adapter in r.loras),
         "VAE      slicing and tiling on",
         *_notes(plan),
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._machine.allocator import Peaks, allocator_limited
 from cogmagic._machine.machine import Machine
-from cogmagic._models.adapters.adapter import Adapter
+from cogmagic._models.adapters.described import described
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.compile import compiled
 from cogmagic._pipeline.finite import FiniteCheck
@@ -193,7 +193,7 @@ class Run:
             warning=self.clock.warning,
             preset=self.job.request.preset,
             options=plan.options.names,
-            adapters=tuple(map(_described, active(self.job.request.loras))),
+            adapters=tuple(f"LoRA {described(a)}" for a in active(self.job.request.loras)),
             device=_device_names(self.machine, self._device, device_map),
             dtype=plan.dtype,
             device_map=dict(device_map),
@@ -207,18 +207,6 @@ class Run:
             revision=folder.name if folder.parent.name == "snapshots" else None,
             versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
         )
-
-
-def _described(adapter: Adapter) -> str:
-    """An adapter with its weight, its ranks and its scales: mostly one of each."""
-    ranks = sorted({layer.rank for layer in adapter.layers})
-    numbers = f"rank {_range(ranks)}, scale {_range(adapter.scales)}"
-    return f"LoRA {adapter.name}@{adapter.weight:g} ({numbers})"
-
-
-def _range(numbers: Sequence[float]) -> str:
-    low, high = f"{numbers[0]:g}", f"{numbers[-1]:g}"
-    return low if low == high else f"{low} to {high}"
 
 
 def _device_names(machine: Machine, device: torch.device, device_map: Mapping[str, int]) -> str:

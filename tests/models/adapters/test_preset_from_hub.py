@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def test_header_and_licence_are_read_before_the_plan(hub: Hub) -> None:
     card = Machine.of("RTX 3060", ram=32)
     plan = cogmagic.plan("a fox", model="2b", preset="tdm", machine=card)
     assert "preset   tdm: " in str(plan)
+    line = rf"\nLoRA     {REPO}/{FILE}@1 \(rank 1, scale 1\), licence mit, \d\.\d MB from the hub\n"
+    assert re.search(line, str(plan))
     assert "instead of 14 min (4 steps without guidance (TDM); built from" in str(plan)
     cogmagic.plan("a fox", model="2b", preset="tdm", machine=card)
     assert [asked for asked in hub.gets() if FILE in asked] == weights
