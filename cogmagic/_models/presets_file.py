@@ -18,7 +18,7 @@ from cogmagic._models.catalog import MODELS, SCHEDULERS, unknown_model
 from cogmagic._models.presets import PRESETS, Preset, named_model
 from cogmagic._models.timesteps import as_timesteps, scheduler_at, steps_at
 
-__all__ = ["find_preset", "in_file", "read_presets"]
+__all__ = ["find_preset", "in_file", "preset_names", "read_presets"]
 
 
 _MAX_BYTES = 2**20
@@ -75,6 +75,13 @@ def in_file(name: str, file: str) -> str:
     if not file or name.strip().lower() in PRESETS or _IN_FILE.fullmatch(name.strip()):
         return name
     return f"{file}:{name.strip()}"
+
+
+def preset_names(file: str) -> tuple[str, ...]:
+    """The names of cogmagic's presets, and of those in a file as far as it can be read."""
+    with suppress(RequestError):
+        return (*PRESETS, *(read_presets(file) if file else ()))
+    return tuple(PRESETS)
 
 
 def read_presets(file: str | Path) -> dict[str, Preset]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from cogmagic._api.options import Option, cell_options
+from cogmagic._models.presets_file import preset_names
 from cogmagic._notebook.verbs import VERBS
 
 __all__ = ["complete", "matcher"]
@@ -20,12 +22,15 @@ _TIMED = ("%%time", "%%timeit", "%%capture", "%%prun")
 """IPython's cell magics whose body may be a ``%%cogvideo`` cell."""
 
 
-def complete(line: str, above: Sequence[str] = ()) -> tuple[str, list[str]] | None:
+def complete(
+    line: str, above: Sequence[str] = (), presets: str = ""
+) -> tuple[str, list[str]] | None:
     """The text being typed and its completions; None where other completers are to answer.
 
     Args:
         line: up to the cursor.
         above: the lines of the cell above it.
+        presets: the TOML file of the user's presets; empty for none.
     """
     words = _ASSIGNED.sub("", line).split()
     if not words or words[0] not in {"%cogvideo", "%%cogvideo"} or not _runs(words[0], above):
@@ -34,6 +39,8 @@ def complete(line: str, above: Sequence[str] = ()) -> tuple[str, list[str]] | No
     value = _value_of(line, options)
     if value is not None:
         option, typed = value
+        if option.name == "preset":
+            option = replace(option, suggestions=preset_names(presets))
         values = _values(option, typed.lstrip("\"'"))
         return (typed, values) if values is not None else None
     typed = "" if line[-1].isspace() else words[-1]
@@ -105,15 +112,15 @@ def _values(option: Option, typed: str) -> list[str] | None:
     return [f'"{value}"' if " " in value else value for value in values]
 
 
-def matcher() -> Any:
-    """An IPython matcher (API version 2) for the magic's line."""
+def matcher(magics: Any) -> Any:
+    """An IPython matcher (API version 2) for the line of these magics."""
     from IPython.core.completer import SimpleCompletion, context_matcher
 
     @context_matcher()  # type: ignore[untyped-decorator]  # IPython is untyped
     def cogvideo_matcher(context: Any) -> dict[str, Any]:
         line = context.line_with_cursor[: context.cursor_position]
         above = context.full_text.split("\n")[: context.cursor_line]
-        completion = complete(line, above)
+        completion = complete(line, above, magics.presets)
         if completion is None:
             return {"completions": []}
         typed, offers = completion

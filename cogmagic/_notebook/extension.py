@@ -24,7 +24,7 @@ def load(ipython: Any) -> None:
     match = None
     completer = getattr(ipython, "Completer", None)
     if completer is not None and hasattr(completer, "custom_matchers"):
-        match = matcher()
+        match = matcher(magics)
         completer.custom_matchers.append(match)
     transformer = Transformer(ipython)
     transformers = (transformer.at_once, transformer)

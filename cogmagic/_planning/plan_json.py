@@ -36,6 +36,10 @@ def as_json(plan: Plan) -> str:
             "timesteps": list(r.timesteps),
             "preset": r.preset or None,
             "seconds_without_preset": plan.seconds_without_preset,
+            "loras": [
+                {"name": a.name, "weight": a.weight, "licence": a.licence, "download": a.download}
+                for a in r.loras
+            ],
             "download": plan.download,
             "savings": list(plan.options.savings.names),
             "changes": list(plan.changes),

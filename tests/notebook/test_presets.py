@@ -105,6 +105,21 @@ def test_cell_with_a_contradiction_or_an_unknown_preset_is_refused(
                 shell.run(cell)
 
 
+def test_names_of_presets_are_completed(shell: Any, presets: Path) -> None:
+    from IPython.core.completer import provisionalcompleter
+
+    from cogmagic._notebook.completion import complete
+
+    assert complete("%%cogvideo --preset ") == ("", ["tdm"])
+    assert complete("%%cogvideo --preset ", presets=str(presets)) == ("", ["tdm", "quick", "few"])
+    shell.run('%config CogMagic.presets = "presets.toml"')
+    with provisionalcompleter():
+        line = "%cogvideo plan --preset q"
+        assert [c.text for c in shell.Completer.completions(line, len(line))] == ["quick"]
+    presets.write_text("[few")
+    assert complete("%%cogvideo --preset ", presets=str(presets)) == ("", ["tdm"])
+
+
 def test_refused_file_keeps_the_presets_before(
     shell: Any, presets: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

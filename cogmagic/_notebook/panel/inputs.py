@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as w
 
 from cogmagic._api.options import cell_options
-from cogmagic._errors import RequestError
 from cogmagic._models.catalog import MODELS
-from cogmagic._models.presets import PRESETS
-from cogmagic._models.presets_file import in_file, read_presets
+from cogmagic._models.presets_file import in_file, preset_names
 from cogmagic._pipeline.storage import STORAGES
 from cogmagic._units import GIB
 
@@ -118,11 +115,7 @@ def switches() -> tuple[str, ...]:
 
 def preset_choices(file: str) -> list[tuple[str, str]]:
     """The names of the presets, each with what `find_preset` takes; the first is for none."""
-    own: dict[str, Any] = {}
-    with suppress(RequestError):  # changed for the worse since it was configured
-        own = read_presets(file) if file else {}
-    names = [*PRESETS, *own]
-    return [("none", ""), *((name, in_file(name, file)) for name in names)]
+    return [("none", ""), *((name, in_file(name, file)) for name in preset_names(file))]
 
 
 def any_seed() -> str:
