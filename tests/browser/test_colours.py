@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cogmagic import Video
 from cogmagic._notebook.panel.progress import RunDisplay
+from cogmagic._video.formats.registry import FORMATS
 from cogmagic.training.trackers import _gif
 from tests.helpers.colours import COLOURS, SIZES, TOLERANCE, clip_of, patches
 from tests.helpers.lab import browser_page
@@ -43,6 +45,14 @@ def page(browser: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
         yield page
 
 
+def player_of(name: str, video: Video) -> str:
+    """The player of the same patches in another format."""
+    kind = FORMATS[f".{name}"]
+    path = video.path.with_name(f"other{kind.ending}")
+    kind.write(path, patches(video.width, video.height), 8, {})
+    return replace(video, path=path, format=name).player_html()
+
+
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_chromium_shows_the_colours_of_the_frames(
     page: Any, cwd: Path, width: int, height: int
@@ -53,6 +63,7 @@ def test_chromium_shows_the_colours_of_the_frames(
     shown = {
         "embedded video": video.player_html(),
         "linked video": replace(video, embed_limit=0).player_html(),
+        **{f"embedded {name}": player_of(name, video) for name in ("webm", "gif", "png")},
         "poster": f'<img src="{video._poster()}">',
         "preview": panel.preview.value,
         "tracker": f'<img src="data:image/gif;base64,{b64encode(_gif(video)[0]).decode()}">',
