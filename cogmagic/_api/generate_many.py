@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._api.plan_many import check_plans
-from cogmagic._api.rows import BatchSource, rows_of
+from cogmagic._api.rows import BatchSource, rows_of, source_of
 from cogmagic._errors import RequestError, plain_line
 from cogmagic._models.batch_row import Row
 from cogmagic._pipeline.preview import OnPreview
-from cogmagic._planning.memory_options import MemoryOptions, memory_options
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import OnProgress, silent
 from cogmagic._session.batch import Batch
 from cogmagic._session.session import Output, session
@@ -67,8 +67,8 @@ def generate_many(
     if isinstance(rows, str) and not Path(rows).suffix:
         text = rows[:60]
         raise RequestError(f"rows={text!r} is one text. Give a list of prompts: [{text!r}].")
-    memory = MemoryOptions.of(**memory_options(options))
-    source = BatchSource(rows, model=model, options=options, seeds=seeds, num_videos=num_videos)
+    several = {"prompts": rows, "model": model, "seeds": seeds, "num_videos": num_videos}
+    source, memory = source_of(options | several)
     started = start(source, memory, save)
     output = Output(save, on_progress=on_progress or silent, on_preview=on_preview)
     return started.videos(output, live=progress and on_progress is None)
@@ -78,14 +78,20 @@ def generate_many(
 class Started:
     """A batch that was checked and has its folder; nothing is loaded yet."""
 
-    rows: tuple[Row, ...]
+    checked: tuple[Row, ...]
+    """The rows; where the batch is resumed, not with the seeds that it drew first."""
     memory: MemoryOptions
     folder: BatchFolder | None
     """None for one row whose file was named."""
     failed: dict[int, str] = field(default_factory=dict)
     """The errors of rows that failed, by their numbers."""
 
-    def videos(self, output: Output, *, live: bool) -> Iterator[Video]:
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows, with the seeds that are used."""
+        return self.folder.rows if self.folder else self.checked
+
+    def videos(self, output: Output, *, live: bool) -> Generator[Video]:
         """The videos as they finish; see `generate_many`.
 
         Args:

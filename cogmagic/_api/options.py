@@ -62,7 +62,7 @@ def _gib(text: str, flag: str) -> float:
     return gib_bytes(text, flag) / GIB
 
 
-_MODEL, _OUTPUT, _MEMORY = "Generation", "Output", "Memory"
+_MODEL, _OUTPUT, _MEMORY, _MANY = "Generation", "Output", "Memory", "Several videos"
 
 
 _OPTIONS: tuple[Option, ...] = (
@@ -131,6 +131,21 @@ _OPTIONS: tuple[Option, ...] = (
         spaces=True,
     ),
     Option("truncate", "cut a prompt that is longer than the model reads", _MODEL),
+    Option(
+        "prompts",
+        "table of prompts and options, a video a row: .csv, .jsonl, .txt, or a variable",
+        _MANY,
+        "FILE-or-NAME",
+        spaces=True,
+    ),
+    Option("seeds", "seeds of each prompt, a video each, such as 1,2,3", _MANY, "LIST"),
+    Option(
+        "num-videos",
+        "videos of each prompt, their seeds counted up from the first",
+        _MANY,
+        "N",
+        int,
+    ),
     Option("dtype", "precision of the weights", _MEMORY, "NAME", choices=DTYPES),
     Option(
         "policy",

@@ -25,10 +25,10 @@ from cogmagic._units import gib, seconds
 if TYPE_CHECKING:
     from cogmagic.training.plan import ValidationPlan
 
-__all__ = ["configs_for", "plan", "plan_checked", "which_gpu"]
+__all__ = ["ANY_PROMPT", "configs_for", "plan", "plan_checked", "which_gpu"]
 
 
-_ANY_PROMPT = "any prompt"  # a plan does not depend on the words
+ANY_PROMPT = "any prompt"  # a plan does not depend on the words
 
 
 @overload
@@ -44,7 +44,7 @@ def plan(
 
 
 def plan(
-    prompt: str | Request = _ANY_PROMPT,
+    prompt: str | Request = ANY_PROMPT,
     *,
     context: str = "notebook",
     model: str = DEFAULT_MODEL,
@@ -139,7 +139,7 @@ def configs_for(request: Request) -> Path | None:
 
 def _unknown_words(request: Request) -> str:
     """The warning of words that the model does not know, as far as is known without a download."""
-    if request.prompt == _ANY_PROMPT:
+    if request.prompt == ANY_PROMPT:
         request = replace(request, prompt="")
     return unknown_words(request, configs_folder(request.model))
 
@@ -164,7 +164,7 @@ def _available(
     dtype, gpu, slot = dtype_for(request, machine, memory), machine.roomiest, session().slot
     texts = PromptCache(request, files, dtype, gpu.name if gpu else machine.device)
     # A pipeline that stays placed keeps its text encoder, needed or not.
-    cached = request.prompt != _ANY_PROMPT and slot.hot.key is None and texts.present
+    cached = request.prompt != ANY_PROMPT and slot.hot.key is None and texts.present
     loaded = slot.has(files, dtype, memory.savings.storage)
     return machine, replace(available, prompts_cached=cached, weights_loaded=loaded)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from cogmagic._api.plan import configs_for, plan_checked
+from cogmagic._api.generate import DEFAULT_MODEL
+from cogmagic._api.plan import ANY_PROMPT, configs_for, plan_checked
+from cogmagic._api.rows import rows_of, source_of
 from cogmagic._errors import TierError
 from cogmagic._machine.machine import Machine
 from cogmagic._models.batch_row import Row
+from cogmagic._models.find import find_model
+from cogmagic._models.inputs import placeholders
 from cogmagic._models.request import Request
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import MemoryOptions
@@ -18,7 +23,7 @@ from cogmagic._planning.plan_json import as_json
 from cogmagic._session.batch_texts import chunk_bytes
 from cogmagic._units import seconds
 
-__all__ = ["BatchPlan", "check_plans", "plan_rows"]
+__all__ = ["BatchPlan", "check_plans", "plan_batch", "plan_rows"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,26 @@ class BatchPlan:
         """The JSON of the largest plan, with ``rows`` and ``batch_seconds``."""
         both = json.loads(as_json(self.largest))
         return json.dumps(both | {"rows": self.rows, "batch_seconds": self.seconds}, indent=2)
+
+
+def plan_batch(options: Mapping[str, Any]) -> BatchPlan:
+    """The plan of a batch.
+
+    Args:
+        options: those of a cell by their Python names, and ``machine`` and ``ram`` as `plan` takes
+            them. One row may lack its prompt and inputs, on which a plan does not depend.
+
+    Raises:
+        RequestError: for the first wrong row, with its number.
+        TierError: when the machine cannot do a tier that was asked for.
+    """
+    rest = dict(options)
+    machine, ram = rest.pop("machine", None), rest.pop("ram", None)
+    if rest.get("prompts") is None:
+        rest.setdefault("prompt", ANY_PROMPT)
+        rest |= placeholders(find_model(rest.get("model") or DEFAULT_MODEL).task, rest)
+    source, memory = source_of(rest)
+    return plan_rows(rows_of(source), memory, machine, ram)
 
 
 def plan_rows(

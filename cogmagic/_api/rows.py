@@ -18,8 +18,9 @@ from cogmagic._models.inputs import ANY_INPUT, INPUTS
 from cogmagic._models.presets_file import find_preset
 from cogmagic._models.request import Request, known_options
 from cogmagic._models.rules import seed_or_random
+from cogmagic._planning.memory_options import MemoryOptions, memory_options
 
-__all__ = ["BATCH_OPTIONS", "BatchSource", "rows_of"]
+__all__ = ["BATCH_OPTIONS", "BatchSource", "rows_of", "source_of"]
 
 BATCH_OPTIONS = ("prompts", "seeds", "num_videos")
 """The options that make a batch."""
@@ -44,6 +45,14 @@ class BatchSource:
     """The seeds of each row, as `seed_list` takes them."""
     num_videos: int | None = None
     """Videos of each row, their seeds counted up from the row's."""
+
+
+def source_of(options: Mapping[str, Any]) -> tuple[BatchSource, MemoryOptions]:
+    """The source of a batch, and what holds for its weights, of all options by Python names."""
+    rest = dict(options)
+    memory = MemoryOptions.of(**memory_options(rest))
+    fields = {name: rest.pop(name, None) for name in (*BATCH_OPTIONS, "model")}
+    return BatchSource(**fields, prompt=rest.pop("prompt", ""), options=rest), memory
 
 
 def rows_of(source: BatchSource) -> tuple[Row, ...]:
@@ -177,6 +186,7 @@ class _Builder:
             self.default_used, prompt = True, self.source.prompt
         options = self.options | full_names(values)
         given = {name: options[name] for name in INPUTS if options.get(name) is not None}
+        given = {name: one for name, one in given.items() if one is not ANY_INPUT}
         options |= dict.fromkeys(given, ANY_INPUT)
         request = Request.of(prompt, self.model, **options)
         inputs = {name: self._input(name, one) for name, one in given.items()}

@@ -66,10 +66,9 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
     ),
     "duration seconds time secs video-duration": "The length of a clip is set in frames, seconds ×"
     " fps + 1: for 6 s at 8 fps, {frames 49}.",
-    "num-videos num-videos-per-prompt batch batch-size batch-count n-iter num-samples n seeds"
-    " num-images": (
-        "A cell makes one video. For several, call cogmagic.generate in a loop.",
-        "A call makes one video. For several, call cogmagic.generate in a loop.",
+    "num-videos-per-prompt batch batch-size batch-count n-iter num-samples n num-images": (
+        "For several videos of a prompt: {num-videos 4}, or {seeds 1,2,3}.",
+        "For several videos: cogmagic.generate_many([prompt], num_videos=4).",
     ),
     "lora-scale lora-weight lora-strength strength-model adapter-weights": "The weight of a LoRA"
     " follows its path: {lora style.safetensors@0.8}.",

@@ -201,6 +201,11 @@ def known_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     names = [*(Request.of.__kwdefaults__ or ()), *ALIASES, *INPUTS]
     for name in options:
+        if name in ("prompts", "seeds", "num_videos"):
+            raise RequestError(
+                f"{name} is for several videos, and this makes one. Call"
+                " cogmagic.generate_many(prompts, seeds=…) or (prompts, num_videos=…)."
+            )
         if name not in names:
             near = known_elsewhere(name, in_python) or did_you_mean(name, names)
             raise RequestError(

@@ -39,7 +39,7 @@ def check_body(line: str, body: str) -> None:
         raise RequestError(f"The prompt is empty. {how_to_type(line, '')}")
     for text in filter(_is_magic, body.splitlines()):
         raise RequestError(
-            "A cell makes one video, and all lines below its first are the prompt."
+            "All lines below the first of a cell are the prompt."
             f" Move to a cell of its own: {shortened(text)}"
         )
     words = " ".join(match[0] for match in _OPTIONS.finditer(body)).split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from traitlets import Bool, Float, TraitError, Unicode, validate
 
 from cogmagic._api.options import cell_options
 from cogmagic._api.parser import parse_line
+from cogmagic._api.rows import BATCH_OPTIONS, source_of
 from cogmagic._errors import CogMagicError, RequestError, did_you_mean
 from cogmagic._html import MARK
 from cogmagic._machine.amounts import gib_bytes
@@ -18,7 +20,10 @@ from cogmagic._models.presets_file import in_file, read_presets
 from cogmagic._notebook.body import check_body
 from cogmagic._notebook.first_line import check_first_line
 from cogmagic._notebook.manual import HELP_SWITCHES, HELP_WORDS, manual
-from cogmagic._notebook.verbs import VERBS, check_no_verb, plan_text, run_verb
+from cogmagic._notebook.plan_text import plan_text
+from cogmagic._notebook.verbs import VERBS, check_no_verb, run_verb
+from cogmagic._video.batch_folder import default_folder
+from cogmagic._video.video import Video
 
 __all__ = ["CogMagic"]
 
@@ -109,21 +114,47 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             return _print(manual())
         check_no_verb(line)
         check_first_line(line, cell)
-        options = self.with_defaults(parse_line(line, "%%cogvideo"))
+        typed = parse_line(line, "%%cogvideo")
+        options = self.with_defaults(typed)
         if options.pop("help", False):
             return _print(manual())
         dry_run = options.pop("dry_run", False)
-        if cell.strip() or not dry_run:
+        if cell.strip() or not (dry_run or "prompts" in options):
             check_body(line, cell)
         if dry_run:
             prompt = {"prompt": cell} if cell.strip() else {}
             return _print(plan_text(options | prompt))
         out = options.pop("out", None)
+        if options.keys() & set(BATCH_OPTIONS):
+            if self.save and "save" not in typed:  # each batch has a folder of its own
+                options["save"] = default_folder(self.save)
+            return self._run_batch(options | {"prompt": cell}, out)
         video = replace(generate(cell, **options), embed_limit=int(self.embed_limit_mb * 1e6))
         display({"text/html": video.player_html(), "text/plain": MARK + repr(video)}, raw=True)
         if out is not None:
             self.shell.push({out: video})
         return None
+
+    def _run_batch(self, options: dict[str, Any], out: str | None) -> None:
+        """Make the videos of a batch; what is finished is shown and stored whatever happens."""
+        from IPython.display import display
+
+        from cogmagic._api.generate_many import start
+        from cogmagic._session.session import Output
+        from cogmagic._video.videos import Videos
+
+        save, made = options.pop("save", None), list[Video]()
+        started, limit = start(*source_of(options), save), int(self.embed_limit_mb * 1e6)
+        try:
+            with closing(started.videos(Output(save), live=True)) as videos:
+                made.extend(replace(video, embed_limit=limit) for video in videos)
+        finally:
+            folder = started.folder.path if started.folder else Path(save or "").absolute().parent
+            result = Videos(made, folder=folder, rows=started.rows, failed=started.failed)
+            if out is not None:
+                self.shell.push({out: result})
+            shown = {"text/html": result.gallery_html(), "text/plain": MARK + repr(result)}
+            display(shown, raw=True)
 
     def with_defaults(self, options: dict[str, Any]) -> dict[str, Any]:
         """The line's options, then the kernel's defaults; a variable's name becomes its value."""
@@ -143,6 +174,9 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         name = completed.get("image")
         if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
             completed["image"] = self.shell.user_ns[name]
+        name = completed.get("prompts")
+        if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
+            completed["prompts"] = self.shell.user_ns[name]
         return completed
 
 

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cogmagic._api.options import PLAN_OPTIONS, Option, cell_options, without_run_options
+from cogmagic._api.options import PLAN_OPTIONS, Option, cell_options
 from cogmagic._api.parser import parse_line
 from cogmagic._errors import RequestError, did_you_mean
-from cogmagic._machine.machine import Machine
 from cogmagic._notebook.first_line import check_stray, what_to_type
-from cogmagic._planning.plan_json import as_json
+from cogmagic._notebook.plan_text import plan_text
 
-__all__ = ["VERBS", "Verb", "check_no_verb", "is_verb", "not_a_verb", "plan_text", "run_verb"]
+__all__ = ["VERBS", "Verb", "check_no_verb", "is_verb", "not_a_verb", "run_verb"]
 
 
 class Kernel(Protocol):
@@ -116,33 +115,6 @@ def is_verb(line: str) -> bool:
     takes_options = bool(verb.options()) and rest.startswith("-")
     is_path = verb.argument == "PATH" and len(rest.split()) == 1
     return rest in ("", verb.switch) or takes_options or is_path
-
-
-def plan_text(options: dict[str, Any]) -> str:
-    """The plan for these options of a cell or of ``%cogvideo plan``: a table, or JSON."""
-    from cogmagic._api import plan
-
-    options = without_run_options(options)
-    machine: dict[str, Any] = {
-        name: options.pop(name) for name in ("gpu", "vram", "ram") if name in options
-    }
-    json = options.pop("json", False)
-    if options.pop("which_gpu", False):
-        if machine.keys() - {"ram"} or "gpus" in options:
-            raise RequestError(
-                "--which-gpu compares all cards. Leave out --gpu, --gpus and --vram."
-            )
-        if json:
-            raise RequestError(
-                "--which-gpu prints a table only. For JSON, name one card with --gpu."
-            )
-        return plan.which_gpu(**machine, **options)
-    if machine.keys() <= {"ram"}:  # this machine, with another amount of RAM
-        options |= machine
-    else:
-        options["machine"] = Machine.of(machine.pop("gpu", None), **machine)
-    made = plan.plan(**options)
-    return as_json(made) if json else str(made)
 
 
 def _panel(kernel: Kernel, _: str) -> None:

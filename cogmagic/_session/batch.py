@@ -180,7 +180,8 @@ class Batch:
 
     def _run(self, row: Row) -> Video:
         assert self._job is not None  # noqa: S101 - by `_prepare`
-        clock, request = self._clock(row), row.complete()
+        clock = self._clock(row)
+        request = replace(row.complete(), loras=self._job.request.loras)  # downloaded by now
         words, self._remark, remark = unknown_words(request, self._job.folder), "", self._remark
         clock.warning = "; ".join(filter(None, (words, remark)))
         file = OutputFile.claim(self._folder.file(row), request.seed, overwrite=True)

@@ -102,7 +102,8 @@ class BatchTexts:
 
         if missing:
             nbytes = len(texts) * text_bytes(job.request, job.texts.dtype, job.folder)
-            first = replace(job, request=rows[0].request, embeddings=None, held=nbytes)
+            request = replace(rows[0].request, loras=job.request.loras)
+            first = replace(job, request=request, embeddings=None, held=nbytes)
             try:
                 encode(first, missing, receive, slot, clock)
             except (OutOfMemoryError, TierError) as error:

@@ -66,7 +66,7 @@ def test_every_word_is_answered_in_one_line_that_names_options_of_cells() -> Non
         ("--fp16", "Use --dtype float16."),
         ("--lowvram", "Use --tier sequential."),
         ("--enable_model_cpu_offload", "Use --tier model."),
-        ("--num_videos_per_prompt 2", "A cell makes one video."),
+        ("--num_videos_per_prompt 2", "For several videos of a prompt: --num-videos 4"),
         ("--width 720", "--size 720x480"),
         ("--output_path clip.mp4", "Use --save."),
         ("--prompt fox", "The prompt goes in the body of the cell"),
