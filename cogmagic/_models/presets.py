@@ -47,7 +47,11 @@ class Preset:
         return {name: value for name, value in settings.items() if value is not None}
 
     def check(self, model: Model, options: Mapping[str, Any]) -> None:
-        """Check that the model and the options of a request go with it; those that are None do.
+        """Check that the model and the options of a request agree with it; None always does.
+
+        Args:
+            model: the request's.
+            options: checked values, each in itself.
 
         Raises:
             RequestError: for another model, and for an option with another value.
@@ -57,13 +61,16 @@ class Preset:
                 f"{self.name} is for {' or '.join(self.models)}: add --model {self.models[0]},"
                 f" or leave out --preset {self.name} (the model is {model.name})."
             )
+        timesteps = options.get("timesteps") or ()
+        implied = {"num_inference_steps": len(timesteps), "scheduler": "ddim"} if timesteps else {}
         for name, own in self.settings.items():
-            value = options.get(name)
-            if value not in (None, ()) and value != own:
-                flag = f"--{name.replace('_', '-')}"
+            typed, value = name, options.get(name)
+            if value in (None, ()):
+                typed, value = "timesteps", implied.get(name)
+            if value not in (None, own):
                 raise RequestError(
-                    f"{flag} {_typed(value)} contradicts preset {self.name}, which sets"
-                    f" {flag} {_typed(own)}. Leave out {flag} or --preset."
+                    f"{_flag(typed)} {_typed(options[typed])} contradicts preset {self.name}, which"
+                    f" sets {_flag(name)} {_typed(own)}. Leave out {_flag(typed)} or --preset."
                 )
 
     def with_adapters(self) -> Preset:
@@ -105,6 +112,10 @@ def _is(model: Model, name: str) -> bool:
     if known := named_model(name):
         return (model.name, model.architecture) == (known.name, known.architecture)
     return name.lower() in (model.name.lower(), model.source.lower())
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _typed(value: Any) -> str:

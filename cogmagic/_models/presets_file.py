@@ -34,7 +34,7 @@ _NAME = re.compile(r"\w[\w.-]{0,99}")
 def find_preset(name: object) -> Preset:
     """The preset of a name: one of cogmagic's, or ``FILE.toml:NAME`` for one of the user's.
 
-    A preset is its own.
+    A `Preset` is returned as it is.
 
     Raises:
         RequestError: for an unknown one, with the nearest name, and as `read_presets`.
@@ -52,8 +52,8 @@ def find_preset(name: object) -> Preset:
             f" {', '.join(PRESETS)}. For your own: --preset presets.toml:NAME, or %config"
             ' CogMagic.presets = "presets.toml".'
         )
-    presets, wanted = read_presets(match["file"]), match["name"]
-    if preset := presets.get(wanted or ""):
+    presets, wanted = read_presets(match["file"]), (match["name"] or "").strip()
+    if preset := presets.get(wanted):
         return preset
     names = (*presets, *PRESETS)
     problem = f"has no preset {wanted!r:.80}." if wanted else "is a file of presets."

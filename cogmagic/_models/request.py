@@ -10,7 +10,7 @@ from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models import rules
 from cogmagic._models.adapters.adapter import Adapter, as_adapters
 from cogmagic._models.aliases import ALIASES, full_names
-from cogmagic._models.catalog import DTYPES, Dtype, Model, Scheduler
+from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
 from cogmagic._models.family import latent_frames
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import INPUTS
@@ -93,7 +93,10 @@ class Request:
         o |= {"guidance_scale": guidance_scale, "scheduler": scheduler}
         o |= {"num_inference_steps": num_inference_steps, "timesteps": as_timesteps(timesteps)}
         o = known_options(o | others)
-        chosen = None if preset in (None, "") else find_preset(preset)
+        rules.steps(model, o["num_inference_steps"])
+        rules.guidance(model, guidance_scale)
+        rules.choice("scheduler", scheduler, SCHEDULERS)
+        chosen = None if isinstance(preset, str | None) and not preset else find_preset(preset)
         if chosen is not None:
             chosen.check(model, o)
             chosen = chosen.with_adapters()
@@ -127,9 +130,7 @@ class Request:
         """
         width, height = rules.size(self.model, self.width, self.height)
         timesteps = as_timesteps(self.timesteps)
-        if self.from_preset is not None:
-            self.from_preset.check(self.model, vars(self) | {"timesteps": timesteps})
-        return replace(
+        checked = replace(
             self,
             prompt=rules.text("prompt", self.prompt, required=True),
             negative_prompt=rules.text("negative prompt", self.negative_prompt),
@@ -146,6 +147,9 @@ class Request:
             loras=as_adapters(self.loras),
             timesteps=timesteps,
         )
+        if self.from_preset is not None:
+            self.from_preset.check(self.model, vars(checked))
+        return checked
 
     @property
     def preset(self) -> str:
@@ -153,19 +157,15 @@ class Request:
         return self.from_preset.name if self.from_preset else ""
 
     def without_preset(self) -> Request:
-        """The same clip with the model's own scheduler, steps and guidance, not a preset's."""
+        """The same clip with the model's own values of all that a preset sets."""
         if self.from_preset is None:
             return self
-        model = self.model
-        return replace(
-            self,
-            loras=self.loras[len(self.from_preset.lora) :],
-            timesteps=(),
-            scheduler=model.scheduler,
-            num_inference_steps=model.num_inference_steps,
-            guidance_scale=model.guidance_scale,
-            from_preset=None,
-        )
+        names = self.from_preset.settings
+        defaults: dict[str, Any] = {n: getattr(self.model, n) for n in names if n != "timesteps"}
+        if "num_inference_steps" in names:
+            defaults["timesteps"] = ()
+        loras = self.loras[len(self.from_preset.lora) :]
+        return replace(self, loras=loras, from_preset=None, **defaults)
 
     @property
     def image(self) -> Any:

@@ -17,6 +17,10 @@ _NOISIEST = 999
 """The highest timestep: the family is trained with 1000 (``num_train_timesteps``)."""
 
 
+_LARGEST_SHOWN = 10**9
+"""Python writes no numbers of more than 4300 digits."""
+
+
 def as_timesteps(value: object, option: str = "timesteps=") -> tuple[int, ...]:
     """Descending timesteps of 0 to 999, of a list or of text such as ``999,749``; () for None.
 
@@ -92,10 +96,11 @@ def _whole(one: Any) -> int:
     """A whole number; numpy's and torch's, too, but no bool."""
     if isinstance(one, bool):
         raise TypeError
-    return int(one) if isinstance(one, str) else index(one)
+    number = int(one) if isinstance(one, str) else index(one)
+    return max(min(number, _LARGEST_SHOWN), -_LARGEST_SHOWN)
 
 
 def _listed(numbers: Iterable[int]) -> str:
     """The first numbers, as one types them."""
-    shown = [str(n)[:12] for n in numbers]
+    shown = [str(n) for n in numbers]
     return ",".join(shown[:12]) + ",…" * (len(shown) > 12)

@@ -55,7 +55,8 @@ def manual() -> str:
 
 
 def _preset(preset: Preset) -> str:
-    return f"    {preset.name:<{_COLUMN}}for {', '.join(preset.models)}: {preset.description}"
+    models = ", ".join(preset.models)
+    return f"    {preset.name:<{_COLUMN}}for {models}: {preset.description} ({preset.recipe})"
 
 
 def _verb(verb: Verb) -> str:

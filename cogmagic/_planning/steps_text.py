@@ -32,8 +32,12 @@ def preset_text(request: Request, total: float | None, plain_total: float | None
     if request.from_preset is None:
         return ""
     plain = request.without_preset()
-    saving = f"{request.num_inference_steps} steps instead of {plain.num_inference_steps}"
+    steps, plain_steps = request.num_inference_steps, plain.num_inference_steps
     if total is not None and plain_total is not None:
         saving = f"{seconds(total)} instead of {seconds(plain_total)}"
+    elif steps != plain_steps:
+        saving = f"{steps} steps instead of {plain_steps}"
+    else:
+        saving = f"{steps} steps, as without it"
     described = request.from_preset.description
     return f"{request.preset}: {saving}" + (f" ({described})" if described else "")

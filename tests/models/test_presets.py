@@ -95,6 +95,9 @@ def test_option_of_the_same_value_does_not_contradict(presets: Any) -> None:
          " --guidance-scale 1."),
         ({"timesteps": (999, 1)}, "--timesteps 999,1 contradicts preset quick, which sets"
          " --timesteps 999,749,499,249."),
+        ({"scheduler": "dmp"}, "Unknown scheduler 'dmp'. Did you mean 'dpm'?"),
+        ({"guidance_scale": "1"}, "guidance_scale='1' is not a number"),
+        ({"steps": np.array([4, 4])}, "is not a whole number"),
         ({"model": "2b"}, "quick is for tiny: add --model tiny"),
     ],
 )  # fmt: skip
@@ -102,6 +105,17 @@ def test_contradicting_option_is_refused_with_both_values(
     presets: Any, options: dict[str, Any], message: str
 ) -> None:
     assert message in refusal(preset=f"{presets()}:quick", **options)
+
+
+def test_timesteps_contradict_steps_and_scheduler_of_a_preset(presets: Any) -> None:
+    file = presets("[few]\nsteps = 5\n[noisy]\nscheduler = 'dpm'\n[calm]\nguidance_scale = 1")
+    message = "--timesteps 999,1 contradicts preset few, which sets --num-inference-steps 5."
+    assert message in refusal(preset=f"{file}:few", timesteps=(999, 1))
+    message = "--timesteps 999,1 contradicts preset noisy, which sets --scheduler dpm."
+    assert message in refusal(preset=f"{file}:noisy", timesteps=(999, 1))
+    calm = Request.of("a red circle", "tiny", preset=f"{file}:calm", timesteps=(999, 1))
+    assert settings(calm) == ("calm", "ddim", (999, 1), 2, 1)
+    assert settings(calm.without_preset().checked()) == ("", "ddim", (999, 1), 2, 2.5)
 
 
 def test_replaced_values_are_checked_against_the_preset(presets: Any) -> None:
@@ -124,6 +138,7 @@ def test_preset_never_chooses_the_model() -> None:
         ({"timesteps": (999, 999)}, "do not descend. Nearest: timesteps=999."),
         ({"timesteps": (1000, 5)}, "must be 0 to 999, not 1000. Nearest: timesteps=999,5."),
         ({"timesteps": "999,-1"}, "must be 0 to 999, not -1. Nearest: timesteps=999,0."),
+        ({"timesteps": [10**5000]}, "must be 0 to 999, not 1000000000. Nearest: timesteps=999."),
         ({"timesteps": []}, "lists no timesteps"),
         ({"timesteps": ""}, "is not a list of whole numbers"),
         ({"timesteps": "999;749"}, "is not a list of whole numbers"),
@@ -135,6 +150,8 @@ def test_preset_never_chooses_the_model() -> None:
         ({"timesteps": (999, 1), "scheduler": "dpm"}, "need --scheduler ddim, not dpm"),
         ({"timesteps": (999, 1), "steps": 4}, "The number of timesteps is 2 (999,1), but"),
         ({"preset": "tmd"}, "Unknown preset 'tmd'. Did you mean 'tdm'? Choose from: tdm."),
+        ({"preset": 0}, "preset=0 is not text"),
+        ({"preset": np.array([1, 2])}, "is not text"),
         ({"preset": 4}, "preset=4 is not text"),
         ({"preset": "nowhere.toml:quick"}, "No presets file at nowhere.toml"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import cogmagic
 from cogmagic import CheckpointError, Machine, Request, RequestError
 from cogmagic._models.adapters import hub_header
+from cogmagic._planning.plan_json import as_json
 from tests.helpers.adapters import diffusers_keys, factors, write
 from tests.helpers.hub_server import Hub, Repository, serving
 
@@ -58,6 +60,9 @@ def test_header_and_licence_are_read_before_the_plan(hub: Hub) -> None:
     assert "-" in weights[0]  # a range, not the file
     card = Machine.of("RTX 3060", ram=32)
     plan = cogmagic.plan("a fox", model="2b", preset="tdm", machine=card)
+    (stored,) = json.loads(as_json(plan))["loras"]
+    assert (stored["name"], stored["licence"]) == (f"{REPO}/{FILE}", "mit")
+    assert stored["download"] == adapter.download
     assert "preset   tdm: " in str(plan)
     line = rf"\nLoRA     {REPO}/{FILE}@1 \(rank 1, scale 1\), licence mit, \d\.\d MB from the hub\n"
     assert re.search(line, str(plan))
