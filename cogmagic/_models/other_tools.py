@@ -27,6 +27,7 @@ _OPTIONS = {
     "{negative-prompt}": "negative neg neg-prompt n-prompt nprompt uc",
     "{seed}": "noise-seed random-seed rand-seed manual-seed generator",
     "{scheduler}": "sampler sampler-name sampling-method sample-solver solver sampler-index",
+    "{timesteps}": "custom-timesteps denoising-step-list denoising-steps-list",
     "{image}": "image-path image-or-video-path init-image init-img input-image start-image"
     " first-frame start-frame img image-url",
     "{model}": "checkpoint ckpt ckpt-name model-path model-name model-id repo pretrained-model"
@@ -72,6 +73,8 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
     ),
     "lora-scale lora-weight lora-strength strength-model adapter-weights": "The weight of a LoRA"
     " follows its path: {lora style.safetensors@0.8}.",
+    "lcm lightning turbo tdm dmd distilled few-step fast-mode": "A few-step adapter with its"
+    " settings is a preset: {preset tdm} with {model 2b}.",
     "video init-video input-video strength denoise denoising-strength video-path": "cogmagic makes"
     " videos from text, or from a first frame ({image}), not from another video.",
     "controlnet control control-image": "cogmagic does not support ControlNet.",

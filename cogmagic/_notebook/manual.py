@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from cogmagic._api.options import PLAN_OPTIONS
 from cogmagic._api.parser import Parser
 from cogmagic._models.catalog import MODELS
@@ -36,6 +38,9 @@ _COLUMN = 25
 """Width of the verbs in the manual."""
 
 
+_WIDTH = 96
+
+
 def manual() -> str:
     """The whole manual as text."""
     return "\n".join(
@@ -56,7 +61,9 @@ def manual() -> str:
 
 def _preset(preset: Preset) -> str:
     models = ", ".join(preset.models)
-    return f"    {preset.name:<{_COLUMN}}for {models}: {preset.description} ({preset.recipe})"
+    text = f"for {models}: {preset.description} ({preset.recipe})"
+    first = f"    {preset.name:<{_COLUMN}}"
+    return fill(text, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
 
 
 def _verb(verb: Verb) -> str:

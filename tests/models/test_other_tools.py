@@ -62,6 +62,8 @@ def test_every_word_is_answered_in_one_line_that_names_options_of_cells() -> Non
         ("--duration 6", "for 6 s at 8 fps, --frames 49"),
         ("--vram 8", "Use --vram-limit."),
         ("--lora-path style.safetensors", "Use --lora."),
+        ("--turbo", "is a preset: --preset tdm with --model 2b."),
+        ("--denoising-step-list 999,749", "Use --timesteps."),
         ("--lora_scale 0.8", "follows its path: --lora style.safetensors@0.8."),
         ("--fp16", "Use --dtype float16."),
         ("--lowvram", "Use --tier sequential."),
