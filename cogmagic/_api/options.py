@@ -105,6 +105,7 @@ _OPTIONS: tuple[Option, ...] = (
         _MODEL,
         "LIST",
         convert=as_timesteps,
+        spaces=True,
     ),
     Option(
         "preset",

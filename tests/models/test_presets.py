@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from cogmagic import Request, RequestError
 from cogmagic._models.presets import PRESETS
 from cogmagic._models.presets_file import find_preset, in_file, read_presets
+from tests.helpers.benchmarks import ROOT
 
 QUICK = """
 [quick]
@@ -256,3 +258,14 @@ def test_paths_in_a_file_start_at_its_folder(presets: Any, tmp_path: Path) -> No
     assert quick.lora == (
         f"{red}@0.5", str(tmp_path / "red"), "owner/name/file.safetensors@2", red
     )  # fmt: skip
+
+
+def test_documented_file_is_read(tmp_path: Path) -> None:
+    lines = (ROOT / "docs" / "presets.md").read_text().partition("    [quick]\n")[2].splitlines()
+    (tmp_path / "my-finetune").mkdir()
+    file = tmp_path / "presets.toml"
+    file.write_text("\n".join(["[quick]", *takewhile(str.strip, lines)]))
+    quick = read_presets(file)["quick"]
+    assert quick.models == ("5b", str((tmp_path / "my-finetune").resolve()))
+    assert quick.settings["timesteps"] == (999, 749, 499, 249)
+    assert all((quick.lora, quick.description, quick.recipe))

@@ -98,6 +98,7 @@ def test_cell_with_a_contradiction_or_an_unknown_preset_is_refused(
         ("--preset quik", r"has no preset 'quik'\. Did you mean 'quick'\? Choose from: quick, few"),
         ("--preset tdm", "tdm is for 2b: add --model 2b"),
         ("--timesteps 1,2", r"do not descend\. Nearest: --timesteps 2,1\."),
+        ("--timesteps 999, 499", "A value with spaces needs quotes: --timesteps"),
         ("--timesteps few", "--timesteps 'few' is not a list of whole numbers"),
     ):
         for cell in (f"%%cogvideo {line}\n{PROMPT}", f"%cogvideo plan {line}"):
