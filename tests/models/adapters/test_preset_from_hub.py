@@ -94,3 +94,14 @@ def test_several_candidates_are_listed(hub: Hub, tmp_path: Path) -> None:
 def test_adapter_of_the_preset_beside_it_is_refused(hub: Hub) -> None:
     with pytest.raises(RequestError, match="is given twice"):
         Request.of("a fox", "2b", preset="tdm", lora=REPO)
+
+
+def test_further_adapters_follow_the_presets(hub: Hub, tmp_path: Path) -> None:
+    style = tmp_path / "style.safetensors"
+    write(style, diffusers_keys(factors(("attn1.to_k",), model="2b", rank=1)))
+    request = Request.of("a fox", "2b", preset="tdm", lora=f"{style}@0.5")
+    assert [(a.name, a.weight) for a in request.loras] == [
+        (f"{REPO}/{FILE}", 1.0), ("style.safetensors", 0.5)
+    ]  # fmt: skip
+    assert request.without_preset().loras == request.loras[1:]
+    assert request.checked() == request
