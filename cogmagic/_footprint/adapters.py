@@ -20,6 +20,10 @@ from cogmagic._pipeline.adapters import active
 
 __all__ = ["Pass", "adapter_bytes", "check_adapters", "with_products", "with_weights"]
 
+_PRODUCT_OPERATIONS = 1600
+"""Operations in the time in which a GPU writes, scales and adds one number of an adapter's product,
+which waits for memory and not for arithmetic. From 71 and 160 ms a step that adapters of rank 128
+take of 5b's attention and of all its linear layers on an H200 (docs/benchmarks/lora.jsonl)."""
 _PER_BATCH_ITEM = ("norm1.linear", "norm2.linear", "norm_out.linear", "time_embedding", "ofs_")
 """The kinds of layers that run once per batch item; all others run for every token."""
 
@@ -79,7 +83,8 @@ def with_products(work: Work, request: Request, dtype: Dtype, profile: Profile, 
         peak = max(peak, after.peak + products)
         leaf = max(leaf, after.leaf_peak + per_module[layer.module] + products)
         mapped += products
-        operations += 2.0 * run.count * rows * layer.parameters
+        operations += run.count * rows * 2.0 * layer.parameters
+        operations += run.count * rows * layer.outputs * _PRODUCT_OPERATIONS
     return Work(
         peak=max(work.peak, peak + run.around),
         leaf_peak=max(work.leaf_peak, leaf + run.around + profile.buffers if leaf else 0),

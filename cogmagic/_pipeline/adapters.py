@@ -74,8 +74,8 @@ def attach(transformer: nn.Module, adapters: Sequence[Adapter], dtype: torch.dty
         for layer in adapter.layers:
             module: Any = transformer.get_submodule(layer.module)
             if not hasattr(module, "lora_scales"):
-                module.__class__ = _with_adapters(type(module))
                 module.lora_scales = ()
+                module.__class__ = _with_adapters(type(module))
             index = len(module.lora_scales)
             for part, tensor in ("down", tensors[layer.down]), ("up", tensors[layer.up]):
                 values = tensor.to(module.weight.device, dtype)
@@ -94,10 +94,11 @@ def detach(transformer: nn.Module) -> None:
     modules: Iterable[Any] = transformer.modules()
     for module in modules:
         if hasattr(module, "lora_scales"):
-            for index in range(len(module.lora_scales)):
-                del module._parameters[f"lora_down_{index}"], module._parameters[f"lora_up_{index}"]
+            for name in [n for n in module._parameters if n.startswith("lora_")]:
+                del module._parameters[name]
             del module.lora_scales
-            module.__class__ = type(module).__bases__[0]
+            if type(module) in _CLASSES.values():  # not where attaching was interrupted
+                module.__class__ = type(module).__bases__[0]
 
 
 _CLASSES: dict[type[Any], type[Any]] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cogmagic._errors import TierError
+from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.ram import host_ram, own_ram
 from cogmagic._models.adapters.adapter import Adapter
@@ -160,9 +161,15 @@ class Loaded:
 
         if (wanted := identity(adapters)) != self.adapters:
             self._unpin_adapters()
-            detach(self.pipe.transformer)
+            with interrupts_ignored():
+                detach(self.pipe.transformer)
             self.adapters, self.adapter_bytes = (), 0
-            attach(self.pipe.transformer, adapters, torch_dtype(self.dtype))
+            try:
+                attach(self.pipe.transformer, adapters, torch_dtype(self.dtype))
+            except BaseException:
+                with interrupts_ignored():
+                    detach(self.pipe.transformer)
+                raise
             self.adapters = wanted
             if self.weights == "host":
                 self.adapter_bytes = sum(p.nbytes for p in attached(self.pipe.transformer))

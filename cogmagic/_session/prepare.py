@@ -98,11 +98,14 @@ def prepare(
     folder = local_folder(request.model)
     remark = check_adapters(request, folder or configs_folder(request.model))
     import_libraries(request.model.task)
+    if folder is None or any(adapter.file is None for adapter in request.loras):
+        free = slot.without(checked_by_torch(machine))
+        _refuse_before_download(request, options, free, folder)
     if folder is None:
-        _refuse_before_download(request, options, slot.without(checked_by_torch(machine)))
         folder = _downloaded(request, clock, check_texts)
     else:
         check_texts(request, folder, clock)
+    request = _with_downloaded_adapters(request, clock)
     _warn_once(remark, clock)
     clock.phase("load", note=request.model.name)
     check_tensors(folder)
@@ -119,8 +122,16 @@ def prepare(
     return Job(request, options, folder, texts, texts.read(), not_lean=not_lean)
 
 
-def _refuse_before_download(request: Request, options: MemoryOptions, machine: Machine) -> None:
-    """Plan with what is known without the weights.
+def _refuse_before_download(
+    request: Request, options: MemoryOptions, machine: Machine, folder: Path | None
+) -> None:
+    """Plan with what is known without the weights of the model, or without those of adapters.
+
+    Args:
+        request: what to generate.
+        options: what the person chose about memory.
+        machine: where.
+        folder: the checkpoint, if it needs no download.
 
     Raises:
         OutputError: when the download does not fit the disk.
@@ -129,8 +140,9 @@ def _refuse_before_download(request: Request, options: MemoryOptions, machine: M
     from cogmagic._models.hub.disk import bytes_to_download, check_disk_space, disk_for_downloads
 
     model = request.model
-    download = bytes_to_download(model)
-    check_disk_space(model.source, download)
+    download = bytes_to_download(model) if folder is None else 0
+    download += sum(adapter.download for adapter in request.loras)
+    check_disk_space(model.source if folder is None else request.loras[0].name, download)
     configs = None if catalogued(model.source) else configs_folder(model)
     available = Available(folder=configs, download=download)
     first = plan(request, replace(machine, disk=disk_for_downloads()), options, available)
@@ -144,6 +156,16 @@ def _check_prompts(request: Request, folder: Path, clock: Clock) -> None:
 
     check_prompts(request, folder)
     clock.warning = unknown_words(request, folder)
+
+
+def _with_downloaded_adapters(request: Request, clock: Clock) -> Request:
+    """The request with the files of all its adapters on this machine."""
+    adapters = []
+    for adapter in request.loras:
+        if adapter.file is None:
+            clock.phase("download", note=adapter.name)
+        adapters.append(adapter.downloaded(clock.report))
+    return replace(request, loras=tuple(adapters))
 
 
 _WARNED: set[str] = set()

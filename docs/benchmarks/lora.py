@@ -82,10 +82,10 @@ def written(
         for name, (out, width, *_) in shapes.items():
             if name.startswith("transformer_blocks.") and name.endswith(kinds):
                 key = f"transformer.{name}.lora"
-                tensors[f"{key}_A.weight"] = torch.randn(rank, width, device="cuda") / width**0.5
-                tensors[f"{key}_B.weight"] = torch.randn(out, rank, device="cuda") * 0.01
+                tensors[f"{key}_A.weight"] = torch.randn(rank, width) / width**0.5
+                tensors[f"{key}_B.weight"] = torch.randn(out, rank) * 0.01
         paths.append(folder / f"rank{rank}-{len(kinds)}-kinds.safetensors")
-        save_file({k: t.bfloat16().cpu() for k, t in tensors.items()}, paths[-1])
+        save_file({k: t.bfloat16() for k, t in tensors.items()}, paths[-1])
     return paths
 
 

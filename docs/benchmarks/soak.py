@@ -3,11 +3,12 @@
     python docs/benchmarks/soak.py --runs 60                      # the embedded model
     python docs/benchmarks/soak.py --models /scratch/a,/scratch/b --runs 60 --steps 2
 
-Each run has a model, a tier and a size of its own, and ends whole, by an exception or memory that
-runs out in one of its phases, by an interrupt at a random moment, or by a fault in one of the steps
-that place the pipeline. After each, what is left is counted: tensors, threads and open files; on a
-GPU, what torch has allocated and what the process holds. After each tenth, `release`, and the
-host memory too. A JSON row of each; the script fails where something has been left.
+Each run has a model, a tier, a size and none to two LoRA adapters of its own, and ends whole, by an
+exception or memory that runs out in one of its phases, by an interrupt at a random moment, or by a
+fault in one of the steps that place the pipeline. After each, what is left is counted: tensors,
+threads and open files; on a GPU, what torch has allocated and what the process holds. After each
+tenth, `release`, and the host memory too. A JSON row of each; the script fails where something has
+been left.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from lora import ATTENTION, LINEARS, written
 
 import cogmagic
 from cogmagic._machine.nvml import gpu_processes
+from cogmagic._models.find import embedded_folder
+from cogmagic._pipeline import adapters as _adapters
 from cogmagic._tiers import host_copy as _host_copy
 from cogmagic._tiers import pinned_weights as _host
 from cogmagic._tiers import residency as _residency
@@ -88,6 +92,7 @@ class Soak:
         sizes = [tuple(map(int, s.split("x"))) for s in args.sizes.split(",") if s]
         self.sizes = sizes or list(SIZES)
         self.folder = Path(tempfile.mkdtemp())
+        self.adapters = {m: adapters_for(m) for m in args.models.split(",")}
         self.wrong: list[str] = []
         self.kinds: dict[str, int] = {}
         self.released: list[int] = []
@@ -104,7 +109,9 @@ class Soak:
         model, tier = chance.choice(self.args.models.split(",")), chance.choice(("auto", *TIERS))
         size = chance.choice(self.sizes)
         end = chance.choice(["whole", "error", "memory", "host memory", "interrupt", "place"])
-        place = chance.choice(PLACES[tier]) if end == "place" and tier in PLACES else None
+        loras = chance.choice(self.adapters[model])
+        places = PLACES.get(tier, []) + ([(_adapters, "attach")] if loras else [])
+        place = chance.choice(places) if end == "place" and tier in PLACES else None
         if end == "place" and place is None:
             end = "whole"
         where = place[1] if place else chance.choice(PHASES)
@@ -112,10 +119,11 @@ class Soak:
             cogmagic.release()  # so that every step is taken
         row: dict[str, Any] = {"run": i, "model": Path(model).name, "tier": tier}
         row |= {"size": "x".join(map(str, size)), "end": end, "where": where}
+        row["loras"] = len(loras)
         began = time.monotonic()
         try:
             with ended(end, where, chance.uniform(0, self.typical), place) as tell:
-                self._generate(model, tier, size, tell)
+                self._generate(model, tier, size, tell, loras)
             row["came"] = "video"
         except (cogmagic.CogMagicError, cogmagic.Cancelled, InjectedError) as error:
             row["came"] = f"{type(error).__name__}: {error}"[:160]
@@ -146,12 +154,14 @@ class Soak:
             if row[name] > self.before[name]:
                 self.wrong.append(f"{when}: {row[name]} {name}, at first {self.before[name]}")
 
-    def _generate(self, model: str, tier: str, size: Any, tell: Any = None) -> None:
+    def _generate(
+        self, model: str, tier: str, size: Any, tell: Any = None, loras: Any = ()
+    ) -> None:
         width, height, frames = size
         cogmagic.generate(
             "a red circle moves", model=model, tier=tier, width=width, height=height,
             num_frames=frames, num_inference_steps=self.args.steps, seed=1, save=self.folder,
-            on_progress=tell or (lambda _: None),
+            on_progress=tell or (lambda _: None), lora=loras,
         )  # fmt: skip
 
     def end(self) -> None:
@@ -171,6 +181,13 @@ class Soak:
         if self.args.out:
             with self.args.out.open("a") as file:
                 file.write(line + "\n")
+
+
+def adapters_for(model: str) -> tuple[list[Path], ...]:
+    """None, one and two adapters of a model."""
+    folder = embedded_folder() if model == "tiny" else Path(model)
+    one, two = written(folder, Path(tempfile.mkdtemp()), ((8, ATTENTION), (4, LINEARS)))
+    return [], [one], [one, two]
 
 
 @contextmanager
