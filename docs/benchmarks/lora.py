@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from stream import facts
 
 import cogmagic
 from cogmagic._footprint.configs import configs_of
@@ -51,6 +50,7 @@ RUNS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("stream", {"fp8": True}),
     ("none", {"guidance_halves": True}),
     ("sequential", {}),
+    ("stream", {"compile": True}),
 )
 
 
@@ -95,6 +95,8 @@ def row(
 ) -> dict[str, Any]:  # fmt: skip
     facts_of_run: dict[str, Any] = {"model": args.model.name, "tier": tier, "options": options}
     facts_of_run |= {"lora": lora, "files": [f.stat().st_size for f in files]}
+    from stream import facts
+
     PromptCache.clear()
     began, runs = time.monotonic(), 2 if options.get("compile") else 1
     try:

@@ -14,9 +14,11 @@ import torch
 import cogmagic
 from cogmagic import Cancelled, Progress
 from cogmagic._machine.gpu import context_bytes
+from cogmagic._pipeline.load import load
 from cogmagic._session import session as session_module
 from cogmagic._session.session import Session
 from cogmagic._units import GIB, MIB
+from tests.helpers.lora_files import LINEARS, write_lora
 from tests.helpers.toy import PROMPT
 
 
@@ -162,6 +164,35 @@ def test_equal_seeds_give_equal_frames_in_every_tier(
         for tier in ("none", "model", "stream", "staged", "sequential")
     }
     assert len(digests) == 1
+
+
+def test_adapters_give_equal_frames_in_every_tier_and_go(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    torch.zeros(1, device="cuda")
+    before, transformer = allocated(), load(toy, "t2v", "float32").transformer
+    loras = [
+        write_lora(cwd / "first.safetensors", transformer),
+        (write_lora(cwd / "second.safetensors", transformer, kinds=LINEARS, seed=1), -0.5),
+    ]
+
+    def digest(loras: Any, **options: Any) -> str:
+        options |= {"model": str(toy), "seed": 1, "num_inference_steps": 2, "lora": loras}
+        digest = cogmagic.generate(PROMPT, **options).report.frames_sha256
+        if options.get("keep") != "hot":
+            assert allocated() - before < MIB
+        return digest
+
+    plain = digest([], tier="none")
+    adapted = {t: digest(loras, tier=t) for t in ("none", "model", "stream", "staged")}
+    adapted["sequential"] = digest(loras, tier="sequential")
+    adapted["hot"] = digest(loras, tier="none", keep="hot")
+    adapted["hot again"] = digest(loras, tier="none", keep="hot")
+    assert len(set(adapted.values())) == 1
+    assert plain not in adapted.values()
+    assert digest([], tier="none", keep="hot") == plain
+    assert digest(loras, tier="none", fp8=True) not in {plain, *adapted.values()}
+    assert digest([], tier="none") == plain
 
 
 def test_streamed_blocks_are_prefetched(toy: Path, cwd: Path, session: Session) -> None:

@@ -12,9 +12,11 @@ import torch
 
 import cogmagic
 from cogmagic import Machine, Progress, TierError
+from cogmagic._pipeline.load import load
 from cogmagic._session.session import Session
 from cogmagic._tiers.device_map import misplaced
 from cogmagic._units import MIB
+from tests.helpers.lora_files import write_lora
 from tests.helpers.toy import PROMPT
 
 pytestmark = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
@@ -47,6 +49,19 @@ def test_balanced_run_uses_both_gpus_without_offload_and_leaves_them_empty(
     assert max(a - b for a, b in zip(allocated(), before, strict=True)) < MIB
     whole = cogmagic.generate(PROMPT, model=str(toy), tier="none", seed=1, num_inference_steps=2)
     assert spread.report.frames_sha256 == whole.report.frames_sha256
+
+
+def test_adapters_on_two_gpus_give_the_frames_of_one(
+    toy: Path, cwd: Path, session: Session
+) -> None:
+    lora = write_lora(cwd / "lora.safetensors", load(toy, "t2v", "float32").transformer)
+    options = {"model": str(toy), "seed": 1, "num_inference_steps": 2, "lora": lora}
+    digests = {
+        tier: cogmagic.generate(PROMPT, tier=tier, **options).report.frames_sha256
+        for tier in ("balanced", "none")
+    }
+    assert len(set(digests.values())) == 1
+    assert max(allocated()) < MIB
 
 
 @pytest.mark.parametrize("phase", ["load", "encode", "denoise", "decode"])
