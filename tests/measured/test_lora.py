@@ -54,9 +54,10 @@ def test_peaks_and_paces_with_adapters_match_measured_runs(row: dict[str, Any]) 
     base = planned(row, "none")
     assert predicted.step_seconds is not None
     assert base.step_seconds is not None
-    # Compiled, the products cost about two thirds.
     ratio = predicted.step_seconds / base.step_seconds
-    assert ratio == pytest.approx(row["ratio"], rel=0.05)
+    # Compiled code fuses the scaling and the sum, which then cost about two thirds.
+    compiled = "compile" in row["options"]
+    assert ratio == pytest.approx(row["ratio"], rel=0.08 if compiled else 0.05)
 
 
 def test_frames_are_the_same_again_after_the_adapters_went() -> None:
