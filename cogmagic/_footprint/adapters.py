@@ -123,7 +123,7 @@ def check_adapters(request: Request, folder: Path | None = None) -> str:
     """
     if not request.loras:
         return ""
-    model, warnings = request.model, []
+    model, unsure = request.model, dict[tuple[str, ...], list[str]]()
     shapes = module_shapes(_transformer_config(request, folder))
     for adapter in request.loras:
         others = [m.name for m in MODELS if m.name != model.name and _fits_model(adapter, m.name)]
@@ -135,15 +135,16 @@ def check_adapters(request: Request, folder: Path | None = None) -> str:
             )
             raise RequestError(f"{adapter.name} does not fit {model.name}: {problem}. {fits}")
         if others:
-            warnings.append(
-                f"{adapter.name} fits {_listed([model.name, *others])} alike, and its file does"
-                " not say which of them it was trained for: its page may"
-            )
-    return "; ".join(warnings)
+            unsure.setdefault((model.name, *others), []).append(adapter.name)
+    return "; ".join(
+        f"{_listed(names)} could be for {_listed(list(models), 'or')}: a file does not say which,"
+        " but its page may"
+        for models, names in unsure.items()
+    )
 
 
-def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+def _listed(names: list[str], conjunction: str = "and") -> str:
+    return f" {conjunction} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _transformer_config(request: Request, folder: Path | None) -> dict[str, Any]:

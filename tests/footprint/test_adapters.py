@@ -82,4 +82,4 @@ def test_adapter_of_another_model_is_refused_with_the_models_that_it_fits() -> N
 def test_adapter_that_fits_several_models_is_remarked_on() -> None:
     assert check_adapters(replace(Request.of("a circle", "2b"), loras=(adapter("2b"),))) == ""
     remark = check_adapters(replace(Request.of("a circle", "5b"), loras=(adapter("5b"),)))
-    assert remark.startswith("red.safetensors fits 5b, 5b-i2v, 1.5-5b and 1.5-5b-i2v alike")
+    assert remark.startswith("red.safetensors could be for 5b, 5b-i2v, 1.5-5b or 1.5-5b-i2v: a")
