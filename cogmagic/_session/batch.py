@@ -98,12 +98,15 @@ class Batch:
             video = self._folder.video(row)
             if video is None:
                 self._check_open()
-                try:
+            try:
+                if video is None:
                     video = self._made(row)
-                except (*_FATAL, Cancelled) as error:
-                    raise self._ended(error) from None
-                self._sheet_changed = True
-            self._write_sheet(row)
+                    self._sheet_changed = True
+                self._write_sheet(row)
+            except _FATAL as error:
+                raise self._ended(error) from None
+            except KeyboardInterrupt as error:  # also between two runs
+                raise self._ended(Cancelled(str(error) or "Stopped.")) from None
             if video is not None:
                 yield video
 
@@ -213,10 +216,13 @@ class Batch:
     def _ended(self, error: CogMagicError | Cancelled) -> BaseException:
         """The error that ends the batch, with how to make the rest."""
         done = sum(map(self._folder.has, self._folder.rows))
-        return type(error)(
+        ended = type(error)(
             f"{error} {done} of {len(self._folder.rows)} videos are finished. The same rows with"
             f" --save {self._folder.path} make the rest."
         )
+        for note in getattr(error, "__notes__", ()):
+            ended.add_note(note)
+        return ended
 
     def _error(self) -> BatchError:
         rows, failed = len(self._folder.rows), self._failed

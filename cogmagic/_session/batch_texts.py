@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_BYTES", "BatchTexts", "chunk_bytes"]
 
 MOST_BYTES = GIB
-"""Most bytes of embeddings in host memory at once: 606 texts of a published model."""
+"""Most bytes of embeddings in host memory at once: 579 texts of a published model."""
 
 
 _PUBLISHED_WIDTH = 4096

@@ -50,6 +50,8 @@ class Hot:
                 self._undo.enter_context(place())
                 self.key, self.nbytes = key, on_gpus(pipe)
             yield
+            if stay:  # a tier that offloads leaves what ran last on the GPU
+                self.nbytes = on_gpus(pipe)
             stays = stay
         finally:
             if not stays:

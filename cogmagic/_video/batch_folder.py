@@ -73,14 +73,15 @@ class BatchFolder:
             OutputError: when the folder cannot be written, or has another batch.
             BusyError: when another kernel runs it.
         """
-        path = Path(default_folder() if save is None else save).expanduser()
-        if not path.is_absolute():
-            check_working_directory()
+        path = Path()
         try:
+            path = Path(default_folder() if save is None else save).expanduser()
+            if not path.is_absolute():
+                check_working_directory()
             return cls._open(path.absolute(), tuple(rows), options)
         except OSError as error:
             raise OutputError(refusal(path, error)) from None
-        except ValueError as error:  # a NUL
+        except (RuntimeError, TypeError, ValueError) as error:  # ~nobody, a number, a NUL
             raise OutputError(
                 f"--save {str(save)[:100]!r} is not a usable path ({error})."
             ) from None

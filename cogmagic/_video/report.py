@@ -83,7 +83,8 @@ class Report:
         known = {name: value for name, value in facts.items() if name in names}
         for name in ("peak_allocated", "held_before", "peak_reserved"):
             known[name] = {int(gpu): n for gpu, n in known.get(name, {}).items()}
-        return cls(**known | {"options": tuple(known.get("options", ()))})
+        lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+        return cls(**known | lists)
 
 
 def metadata(request: Request, report: Report) -> dict[str, Any]:

@@ -170,8 +170,9 @@ def test_file_in_place_of_the_folder_is_refused(cwd: Path) -> None:
     (cwd / "x/y").parent.chmod(0o644)
     with pytest.raises(OutputError, match="Choose another folder"):
         BatchFolder.open("x/y", batch("a", "b"), OPTIONS)
-    with pytest.raises(OutputError):
-        BatchFolder.open("a\0b", batch("a", "b"), OPTIONS)
+    for wrong in ("a\0b", "~no-such-user/x", 7, "x" * 300):
+        with pytest.raises(OutputError):
+            BatchFolder.open(wrong, batch("a", "b"), OPTIONS)  # type: ignore[arg-type]
 
 
 def test_files_of_others_are_never_replaced(cwd: Path) -> None:
