@@ -56,7 +56,9 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
         (frames, report), failed = _tried(job, slot, machine, chosen, clock, make)
     except BaseException:
         with interrupts_ignored():
-            if not job.stay:
+            if job.stay:
+                slot.plan = chosen  # by which the batch leaves the weights at its end
+            else:
                 slot.keep(chosen)
         raise
     with interrupts_ignored():
@@ -91,7 +93,7 @@ def encode(
         receive(text, embeds)
 
     machine = slot.look(job.options)
-    plan = _first_plan(job, slot, machine)
+    slot.plan = plan = _first_plan(job, slot, machine)
     _tried(job, slot, machine, plan, clock, lambda run: run.encode(tuple(left), take, slot.hot))
     if slot.loaded and slot.loaded.weights != "gpus":  # whose loader places all or nothing
         slot.hot.cool()

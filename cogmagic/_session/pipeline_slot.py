@@ -34,7 +34,7 @@ class PipelineSlot:
         self.hot = Hot()
         """The pipeline's placement between runs."""
         self.plan: Plan | None = None
-        """The plan of the last run that succeeded."""
+        """The plan of the last run that succeeded, or of a batch's last one."""
         self.embeddings = 0
         """Bytes of the prompt embeddings that a batch has in host memory."""
 

@@ -128,6 +128,19 @@ def test_weights_are_kept_as_chosen_after_the_last_row(
     assert (session.loaded is not None) == (keep != "cold")
 
 
+@pytest.mark.parametrize("phase", ["encode", "denoise"])
+def test_cold_weights_are_dropped_after_an_interrupt(
+    toy: Path, cwd: Path, session: Session, phase: str
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.phase == phase:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Cancelled, match="0 of 3 videos are finished"):
+        list(many(toy, keep="cold", on_progress=stop))
+    assert session.loaded is None
+
+
 def test_failed_row_does_not_stop_the_rest(toy: Path, cwd: Path, session: Session) -> None:
     def fail(progress: Progress) -> None:
         if progress.row == 2 and progress.phase == "denoise":
