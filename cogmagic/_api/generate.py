@@ -12,6 +12,7 @@ from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.memory_options import MemoryOptions, memory_options
 from cogmagic._progress import OnProgress, silent
 from cogmagic._session.session import Output, session
+from cogmagic._spelling import errors_for_python
 from cogmagic._video.video import Video
 
 __all__ = ["DEFAULT_MODEL", "generate", "request_of"]
@@ -20,6 +21,7 @@ DEFAULT_MODEL = "tiny"
 """The embedded model: it needs no download and no GPU."""
 
 
+@errors_for_python
 def generate(
     prompt: str | Request,
     *,

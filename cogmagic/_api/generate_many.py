@@ -18,6 +18,7 @@ from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import OnProgress, silent
 from cogmagic._session.batch import Batch
 from cogmagic._session.session import Output, session
+from cogmagic._spelling import errors_for_python
 from cogmagic._video.batch_folder import BatchFolder
 from cogmagic._video.formats.registry import FORMATS
 from cogmagic._video.video import Video
@@ -25,6 +26,7 @@ from cogmagic._video.video import Video
 __all__ = ["Started", "generate_many", "start"]
 
 
+@errors_for_python
 def generate_many(
     rows: Any,
     *,

@@ -15,6 +15,7 @@ from cogmagic._api.options import Option, cell_options
 from cogmagic._api.words import loose_words, quoted, split_line, without_quotes
 from cogmagic._errors import RequestError
 from cogmagic._models.aliases import size_like
+from cogmagic._models.catalog import by_other_name
 from cogmagic._models.other_tools import known_elsewhere
 
 __all__ = ["Parser", "flags_of", "parse_line", "spaced_value", "unknown_option"]
@@ -140,6 +141,9 @@ class _Several(argparse.Action):
         setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), values])
 
 
+_AMOUNT = re.compile(r"([\d.]+)\s+(Gi?B?)", re.I)
+
+
 def spaced_value(line: str, flags: Mapping[str, Option], *, no_prompt: bool = False) -> str:
     """A sentence on the first value of several words, with the option to type; '' without any.
 
@@ -160,6 +164,10 @@ def spaced_value(line: str, flags: Mapping[str, Option], *, no_prompt: bool = Fa
             return f"A value with spaces needs quotes: {flag} {quoted(without_quotes(value))}"
         if option.name == "size" and (size := size_like(value)):
             return f"A size has no spaces. Type {flag} {size}"
+        if option.name == "model" and (model := by_other_name(value)):
+            return f"A model's name has no spaces. Type {flag} {model.name}"
+        if option.metavar == "GIB" and (amount := _AMOUNT.fullmatch(value)):
+            return f"An amount has no spaces. Type {flag} {amount[1]}{amount[2]}"
         if option.name == "out" and no_prompt:
             return _not_a_variable(value, flag)
     return ""

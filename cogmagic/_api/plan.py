@@ -20,6 +20,7 @@ from cogmagic._planning.memory_options import Available, MemoryOptions, memory_o
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan as choose
 from cogmagic._session.session import session
+from cogmagic._spelling import errors_for_python
 from cogmagic._units import gib, seconds
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def plan(
 ) -> Plan: ...
 
 
+@errors_for_python
 def plan(
     prompt: str | Request = ANY_PROMPT,
     *,

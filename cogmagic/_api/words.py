@@ -23,6 +23,9 @@ _WORD = re.compile(rf"""(?: {_QUOTED.pattern} | (?<=\w)' | [^\s"'] )+""", re.VER
 """A word with its quotes; an apostrophe after a letter, as in ``it's``, is part of it."""
 
 
+_CURLY = frozenset("“‘„«")
+
+
 _QUOTES = ('""', "''", "“”", "‘’", "„“", "«»")
 """Pairs of quotes, as keyboards, word processors and web pages write them."""
 
@@ -66,12 +69,15 @@ def split_line(line: str) -> list[str]:
 
 def unquoted(word: str) -> str:
     """A word of `raw_words` without its quotes."""
-    return _QUOTED.sub(lambda text: text[0][1:-1], word)
+    plain = _QUOTED.sub(lambda text: text[0][1:-1], word)
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    curly = plain == word and value[:1] in _CURLY and len(value) > 1
+    return f"{flag}{equals}{without_quotes(value)}" if curly else plain
 
 
 def quoted(text: str) -> str:
     """`text` as one word of a magic's line."""
-    if text and not any(c.isspace() or c in "\"'" for c in text):
+    if text and not any(c.isspace() or c in "\"'" or c in _CURLY for c in text):
         return text
     if '"' not in text:
         return f'"{text}"'

@@ -53,8 +53,8 @@ _NOISE = _FORMS | {
 """Words of drivers' names that distinguish no cards."""
 
 
-_COUNTED = re.compile(r"\s*(\d+)\s*[x×](?!tx?\b)\s*(.+)|\s*(\d{1,2})\s+([a-z].+)", re.I)
-_COUNTED_AFTER = re.compile(r"(.+?)\s+[x×]\s*(\d{1,2})\s*", re.I)
+_COUNTED = re.compile(r"\s*(\d+)\s*[x×*](?!tx?\b)\s*(.+)|\s*(\d{1,2})\s+([a-z].+|\d{4}.*)", re.I)
+_COUNTED_AFTER = re.compile(r"(.+?)(?:\s+|(?<=\d))[x×*]\s*(\d{1,2})\s*", re.I)
 
 
 _CHIPS = frozenset({
@@ -242,6 +242,8 @@ def _card_with(name: str, size: float | None) -> Card:
 def _counted(part: str) -> tuple[str, str]:
     """The number and the name of ``2x T4``, ``2 T4``, ``T4 x2`` or ``T4``."""
     before, after = _COUNTED.fullmatch(part), _COUNTED_AFTER.fullmatch(part)
+    if before and after and len(after[2]) < len(after[1].strip()):  # "4090 x2"
+        before = None
     if before:
         digits, name = (g for g in before.groups() if g is not None)
         return digits, name

@@ -16,6 +16,7 @@ from cogmagic._machine.metal import apple_gpu
 from cogmagic._machine.ram import Ram
 from cogmagic._machine.rates import Rates, datasheet_rates, float32_rates
 from cogmagic._models.catalog import Dtype
+from cogmagic._spelling import errors_for_python
 
 __all__ = ["Machine"]
 
@@ -86,6 +87,7 @@ class Machine:
         return float32_rates(card) if card else None
 
     @classmethod
+    @errors_for_python
     def of(
         cls, gpus: str | None = None, *, ram: float | None = None, vram: float | None = None
     ) -> Machine:

@@ -52,8 +52,8 @@ def unknown_card(name: str, names: Sequence[str]) -> RequestError:
     if re.search(r",|\band\b", name):
         text += " Name several cards as 'RTX 3090 + RTX 3060'."
     return RequestError(
-        f"{text} For an unlisted card: --gpu of one about as fast, with --vram GIB of yours."
-        " --vram alone assumes the pace of an RTX 3060."
+        f"{text} For an unlisted card, name one about as fast, with the GiB of yours: --gpu NAME"
+        " --vram GIB. --vram alone assumes the pace of an RTX 3060."
     )
 
 
@@ -95,7 +95,7 @@ def _nearest(name: str, names: Sequence[str]) -> list[str]:
     """Up to three names: by generation and number; without a number, by their letters."""
     model = _Model.of(name)
     if model is None:
-        return difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        return difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     others = [(n, _Model.of(n)) for n in names]
     ranked = sorted((model.distance(other), n) for n, other in others if other is not None)
     return [n for _, n in ranked[:3]]

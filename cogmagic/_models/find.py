@@ -18,6 +18,9 @@ __all__ = ["configs_folder", "embedded_folder", "find_model", "local_folder"]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+_HUB_PAGE = re.compile(r"(?:https?://)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)", re.I)
+
+
 def find_model(name: str) -> Model:
     """The model of a name: a short name, a hub id, or a folder.
 
@@ -50,6 +53,8 @@ def find_model(name: str) -> Model:
         raise _is_a_file(name, folder.absolute())
     if named := by_other_name(name):
         return named
+    if page := _HUB_PAGE.match(name):
+        raise RequestError(f"{name[:200]} is a web page. Give its hub id: --model {page[1]}")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise CheckpointError(
             f"No folder at {name}. Check the path, or give a hub id (owner/name)."

@@ -40,7 +40,7 @@ INPUTS: dict[str, Input] = {
         task="i2v",
         noun="a first frame",
         purpose="image-to-video",
-        usage="--image PATH or the name of a variable",
+        usage="--image PATH, or a variable",
         convert=as_picture,
     ),
 }

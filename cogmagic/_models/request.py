@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any
 
 from cogmagic._errors import RequestError, did_you_mean
@@ -18,6 +19,7 @@ from cogmagic._models.other_tools import in_python, known_elsewhere
 from cogmagic._models.presets import Preset
 from cogmagic._models.presets_file import find_preset
 from cogmagic._models.timesteps import as_timesteps, scheduler_at, steps_at
+from cogmagic._spelling import errors_for_python
 
 __all__ = ["Request", "known_options"]
 
@@ -54,6 +56,7 @@ class Request:
     """The preset that set adapters, scheduler, timesteps, steps or guidance."""
 
     @classmethod
+    @errors_for_python
     def of(
         cls,
         prompt: str,
@@ -199,7 +202,7 @@ def known_options(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         RequestError: for an unknown one, with the nearest name, and for an alias beside its option.
     """
-    names = [*(Request.of.__kwdefaults__ or ()), *ALIASES, *INPUTS]
+    names = [*list(signature(Request.of).parameters)[2:], *ALIASES, *INPUTS]  # after the model
     for name in options:
         if name in ("prompts", "seeds", "num_videos"):
             raise RequestError(

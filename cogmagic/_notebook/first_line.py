@@ -12,7 +12,7 @@ from cogmagic._api.parser import flags_of, spaced_value, unknown_option
 from cogmagic._api.words import loose_words, without_quotes
 from cogmagic._errors import RequestError
 from cogmagic._models.aliases import SIZE_LIKE
-from cogmagic._models.catalog import MODELS
+from cogmagic._models.catalog import by_other_name, catalogued
 
 __all__ = [
     "Line",
@@ -68,10 +68,13 @@ def check_first_line(line: str, body: str = "") -> None:
     typed = check_stray("%%cogvideo", line, no_prompt=bool(body.strip()))
     if not typed.prompt:
         return
-    if body.strip() and (option := _last_option(line, typed.prompt)):
+    if body.strip() and (flag := _last_option(line, typed.prompt)):
+        is_number = flags_of()[flag].kind in (int, float)
+        quote = f'Quote a value with spaces: {flag} "VALUE".'
         raise RequestError(
-            f"{shortened(typed.prompt)} follows the value of {option}. Quote a value with spaces:"
-            f' {option} "VALUE". The prompt goes below the first line.'
+            f"{shortened(typed.prompt)} follows the value of {flag}."
+            f" {'It takes one number.' if is_number else quote}"
+            " The prompt goes below the first line."
         )
     prompt = without_quotes(re.sub(r"^prompt\s*[=:]\s*", "", typed.prompt))
     how = what_to_type(typed._replace(prompt=f"{prompt} {body}".strip()))
@@ -115,9 +118,8 @@ def check_stray(
         moved = split_prompt(given, table)
         below = f", and on the line below: {shortened(moved.prompt)}" if moved.prompt else ""
         raise RequestError(f"Options begin with two hyphens. Type {first} {moved.options}{below}")
-    model = next((m.name for m in MODELS if m.name == words.lower()), None)
-    if model is not None:
-        raise RequestError(f"{words} is a model. Type {first} --model {model}")
+    if model := catalogued(words.lower()) or by_other_name(words):
+        raise RequestError(f"{words} is a model. Type {first} --model {model.name}")
     return typed._replace(prompt=words)
 
 

@@ -22,6 +22,7 @@ from cogmagic._notebook.first_line import check_first_line
 from cogmagic._notebook.manual import HELP_SWITCHES, HELP_WORDS, manual
 from cogmagic._notebook.plan_text import plan_text
 from cogmagic._notebook.verbs import VERBS, check_no_verb, run_verb
+from cogmagic._spelling import typed_in_cell
 from cogmagic._video.batch_folder import default_folder
 from cogmagic._video.video import Video
 
@@ -91,7 +92,8 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     def cogvideo(self, line: str, cell: str | None = None) -> Any:
         """Stand-in for the manual, set below."""
         try:
-            return self._run_line(line) if cell is None else self._run_cell(line, cell)
+            with typed_in_cell():
+                return self._run_line(line) if cell is None else self._run_cell(line, cell)
         except CogMagicError as error:
             error.short = self.short_errors
             raise

@@ -18,7 +18,7 @@ from typing import Any
 from IPython.core.inputtransformer2 import make_tokens_by_line
 
 from cogmagic._errors import RequestError
-from cogmagic._notebook.first_line import shortened, split_prompt, what_to_type
+from cogmagic._notebook.first_line import check_stray, shortened, split_prompt, what_to_type
 from cogmagic._notebook.manual import HELP_WORDS
 from cogmagic._notebook.verbs import VERBS, not_a_verb
 
@@ -37,7 +37,7 @@ without a width, as web pages contain them, may precede it.
 """
 
 
-_CELL_MAGIC = re.compile(r"[\ufeff\u200b-\u200d\u2060]*[%％]{2}")
+_CELL_MAGIC = re.compile(r"[\s\ufeff\u200b-\u200d\u2060]*[%％]{2}")
 
 
 _ASSIGNED = re.compile(r"\s*(?P<name>\w+)\s*=\s*%%\s*cogvideo\b(?P<rest>.*)", re.I)
@@ -186,6 +186,8 @@ def _unknown(written: str, rest: str, below: str) -> RequestError:
         typed = "--help"
     elif glued.startswith("--"):
         typed = rest
+    elif "=" in word:  # a call of Python
+        check_stray("%%cogvideo", f"{word} {typed}".rstrip(_PUNCTUATION), no_prompt=True)
     elif word in VERBS or glued[:1] in tuple(_PUNCTUATION[1:]):
         typed = f"{word} {typed}".rstrip(_PUNCTUATION)
     return _answer(f"Unknown magic {written}{glued}.", typed, below)

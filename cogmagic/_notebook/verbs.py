@@ -9,9 +9,12 @@ from typing import Any, Protocol
 
 from cogmagic._api.options import PLAN_OPTIONS, Option, cell_options
 from cogmagic._api.parser import parse_line
+from cogmagic._api.words import quoted
 from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._machine.card_names import parse_gpus
 from cogmagic._notebook.first_line import check_stray, what_to_type
 from cogmagic._notebook.plan_text import plan_text
+from cogmagic._version import __version__
 
 __all__ = ["VERBS", "Verb", "check_no_verb", "is_verb", "not_a_verb", "run_verb"]
 
@@ -75,6 +78,11 @@ def not_a_verb(line: str) -> RequestError:
     for other in VERBS.values():
         if other.switch and name == other.switch:
             return RequestError(f"{name} must follow a verb. Type %cogvideo {other.name} {name}")
+    if verb == "version" and not others:
+        return RequestError(
+            f"%cogvideo has no verb version. This is cogmagic {__version__}, which is"
+            " cogmagic.__version__ in Python."
+        )
     typed = check_stray("%%cogvideo", line)
     near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.7)
     if not name.startswith("-") and len(others) < 2 and (near or not others):
@@ -145,12 +153,19 @@ def _plan_options() -> tuple[Option, ...]:
 def _plan(kernel: Kernel, line: str) -> str:
     typed = check_stray("%cogvideo plan", line, _plan_options(), no_prompt=True)
     if typed.prompt and not typed.unknown:
-        raise RequestError(
-            f"%cogvideo plan takes no prompt, but got {typed.prompt!r}."
-            f" Type %cogvideo plan {typed.options}".rstrip()
-        )
+        again = f"Type %cogvideo plan {typed.options}".rstrip()
+        if _is_card(typed.prompt):
+            raise RequestError(f"{typed.prompt} is a card. {again} --gpu {quoted(typed.prompt)}")
+        raise RequestError(f"%cogvideo plan takes no prompt, but got {typed.prompt!r}. {again}")
     options = parse_line(line, "%cogvideo plan", _plan_options())
     return plan_text(kernel.with_defaults(options))
+
+
+def _is_card(words: str) -> bool:
+    try:
+        return bool(parse_gpus(words))
+    except RequestError:
+        return False
 
 
 def _history(_: Kernel, clear: str) -> str:

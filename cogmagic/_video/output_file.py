@@ -99,6 +99,8 @@ class OutputFile:
             path = _folder_named(path) if kind.is_folder else path
         folder = path.parent
         if not folder.is_dir():
+            if folder.exists():
+                raise OutputError(f"--save {save}: {folder} is a file. Name a folder instead.")
             raise OutputError(
                 f"--save {save}: the folder {folder} does not exist. Create it first."
             )

@@ -17,6 +17,7 @@ from cogmagic._machine.card_names import find_card
 from cogmagic._machine.gpu import selected
 from cogmagic._machine.torch_build import TorchBuild, cpu_only_note, torch_build
 from cogmagic._machine.torch_check import checked_by_torch
+from cogmagic._spelling import as_python
 from cogmagic._units import GIB
 from tests.helpers.nvml import FakeNvml
 
@@ -47,7 +48,7 @@ from tests.helpers.nvml import FakeNvml
 def test_impossible_machine_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(RequestError) as error:
         Machine.of(**arguments)  # type: ignore[arg-type]
-    assert message in str(error.value)
+    assert as_python(message) in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -61,7 +62,7 @@ def test_nominal_size_of_a_card_is_accepted() -> None:
     assert gpu.total == find_card("RTX 4090").vram
     with pytest.raises(RequestError) as error:
         Machine.of("H100 + T4", vram=30)
-    assert str(error.value) == "--vram 30 is more than T4 has. Nearest: --vram 15."
+    assert str(error.value) == "vram=30 is more than T4 has. Nearest: vram=15."
     assert Machine.of("RTX 4090", vram=23.9).gpus[0].total is not None
 
 

@@ -92,6 +92,6 @@ def test_unknown_card_says_how_to_plan_for_it() -> None:
         find_card("RTX 6090")
     assert str(error.value) == (
         "Unknown card 'RTX 6090'. Did you mean 'RTX 5090'? Similar: RTX 5090, RTX 5090 D, RTX 5090"
-        " Laptop. For an unlisted card: --gpu of one about as fast, with --vram GIB of yours."
-        " --vram alone assumes the pace of an RTX 3060."
+        " Laptop. For an unlisted card, name one about as fast, with the GiB of yours: --gpu NAME"
+        " --vram GIB. --vram alone assumes the pace of an RTX 3060."
     )

@@ -15,6 +15,7 @@ from PIL import Image
 import cogmagic
 from cogmagic import Machine, Request, RequestError
 from cogmagic._models.catalog import MODELS, catalogued
+from cogmagic._spelling import as_python
 
 BY_NAME = {m.name: m for m in MODELS}
 IMAGE = Image.new("RGB", (64, 48), "white")
@@ -85,7 +86,7 @@ def test_invalid_option_is_one_line_with_the_nearest_value(
 ) -> None:
     with pytest.raises(RequestError) as error:
         request(model, **options)
-    assert message in str(error.value)
+    assert as_python(message) in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -99,7 +100,7 @@ def test_unknown_option_from_python_names_the_nearest() -> None:
 
 
 def test_image_to_video_model_requires_an_image() -> None:
-    with pytest.raises(RequestError, match="--image"):
+    with pytest.raises(RequestError, match="image=PATH"):
         Request.of("a fox", BY_NAME["5b-i2v"])
 
 
@@ -147,7 +148,7 @@ def test_suggested_frame_counts_are_accepted(model: Any, count: int) -> None:
     try:
         Request.of("x", model, num_frames=count, image=_image(model))
     except RequestError as error:
-        offered = str(error).partition("--num-frames ")[2].rstrip(".").split(" or ")
+        offered = str(error).partition("num_frames=")[2].rstrip(".").split(" or ")
         for n in offered:
             assert Request.of("x", model, num_frames=int(n), image=_image(model))
 

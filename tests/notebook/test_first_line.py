@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from IPython.core.error import UsageError
 
+import cogmagic
 from cogmagic import RequestError
 from cogmagic._notebook.body import check_body
 from cogmagic._notebook.first_line import check_first_line
@@ -271,3 +272,28 @@ def test_words_on_the_line_beside_a_body(line: str, body: str, answer: str) -> N
     with pytest.raises(RequestError) as raised:
         check_first_line(line, body)
     assert answer in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "answer"),
+    [
+        ("  %%cogvideo a fox", "The prompt goes below the first line."),
+        ("%cogvideo version", f"This is cogmagic {cogmagic.__version__}"),
+        ("%cogvideo plan RTX 4090", 'Type %cogvideo plan --gpu "RTX 4090"'),
+        ("%cogvideo plan 1.5", "Type %cogvideo plan --model 1.5-5b"),
+        ("%cogvideo plan --model CogVideoX 5b", "Type --model 5b"),
+        ("%%cogvideo(seed=3, steps=4)\na fox", "Type %%cogvideo --seed 3 --steps 4"),
+        ("%%cogvideo --vram-limit 8 GB\na fox", "Type --vram-limit 8GB"),
+        ("%%cogvideo --seed 1 2\na fox", "2 follows the value of --seed. It takes one number."),
+        ("%%cogvideo --scheduler DDIM\na fox", "Did you mean 'ddim'?"),
+        ("%%cogvideo --save “fox.mov”\na fox", "--save fox.mov: the file must end in"),
+        ("%%cogvideo --model hf.co/THUDM/CogVideoX-5b\na fox", "--model THUDM/CogVideoX-5b"),
+    ],
+)
+def test_names_amounts_and_quotes_as_people_type_them(
+    shell: Any, capsys: pytest.CaptureFixture[str], cell: str, answer: str
+) -> None:
+    shell.run_cell(cell)
+    shown = "".join(capsys.readouterr())
+    assert answer in shown
+    assert len(shown.strip().splitlines()) == 1

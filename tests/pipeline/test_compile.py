@@ -49,7 +49,9 @@ def test_compiled_blocks_give_near_frames_and_are_restored(
 def test_compile_is_refused_without_a_compiler_and_with_sequential_offload(
     toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(cogmagic.TierError, match="--compile does not work with tier 'sequential'"):
+    with pytest.raises(
+        cogmagic.TierError, match="compile=True does not work with tier 'sequential'"
+    ):
         cogmagic.generate(PROMPT, model=str(toy), tier="sequential", compile=True)
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(cogmagic.RequestError, match="none is on PATH"):

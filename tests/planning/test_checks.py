@@ -14,7 +14,7 @@ from tests.helpers.plans import machine, plan
 
 def test_a_tier_is_refused_with_savings_that_it_does_not_support() -> None:
     two = Machine.of("2x RTX 3060")
-    with pytest.raises(cogmagic.TierError, match="'balanced' does not work with --fp8"):
+    with pytest.raises(cogmagic.TierError, match="'balanced' does not work with fp8=True"):
         cogmagic.plan(model="5b", machine=two, tier="balanced", fp8=True)
     offered = {c.tier for c in cogmagic.plan(model="5b", machine=two, lean_decode=True).candidates}
     assert "balanced" not in offered

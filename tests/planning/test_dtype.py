@@ -54,10 +54,10 @@ def test_float32_is_offered_where_it_fits_with_the_seconds_of_its_plan(
     wide = cogmagic.plan(model="5b", machine=machine, dtype="float32", **options)
     with pytest.raises(RequestError) as refusal:
         cogmagic.plan(model="5b", machine=machine, **options)
-    assert ("--dtype float32" in str(refusal.value)) is wide.fits
+    assert ('dtype="float32"' in str(refusal.value)) is wide.fits
     if wide.fits:
         offered = f"(fits: {wide.placement.title}, about {seconds(wide.seconds)})"
-        assert f"--dtype float32 {offered}" in str(refusal.value)
+        assert f'dtype="float32" {offered}' in str(refusal.value)
 
 
 def test_float32_has_the_rate_of_the_datasheet_beside_a_probe_in_16_bits() -> None:
@@ -77,10 +77,10 @@ def test_float32_has_the_rate_of_the_datasheet_beside_a_probe_in_16_bits() -> No
 
 
 def test_float32_is_offered_within_the_options() -> None:
-    with pytest.raises(RequestError, match=r"Use --dtype float32 \(fits: sequential offload, "):
+    with pytest.raises(RequestError, match=r'Use dtype="float32" \(fits: sequential offload, '):
         cogmagic.plan(model="5b", machine=Machine.of("T4"), tier="sequential")
     for options in ({"tier": "none"}, {"vram_limit": 3}):
-        with pytest.raises(RequestError, match="Use --model 2b, or try"):
+        with pytest.raises(RequestError, match='Use model="2b", or try'):
             cogmagic.plan(model="5b", machine=Machine.of("T4"), **options)
 
 
@@ -133,7 +133,7 @@ def test_bfloat16_for_a_model_made_for_float16_is_refused_with_its_own_dtype() -
         cogmagic.plan(model="2b", machine=Machine.of("T4"), dtype="bfloat16")
     assert str(refusal.value) == (
         "T4 cannot compute in bfloat16 (that takes Ampere or newer)."
-        " Leave --dtype out: 2b is made for float16."
+        " Leave dtype out: 2b is made for float16."
     )
 
 

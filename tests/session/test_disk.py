@@ -171,7 +171,7 @@ def test_gif_over_50_frames_per_second_is_refused_before_the_run(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     seen: list[Progress] = []
-    with pytest.raises(OutputError, match=r"not 60.*--fps 50\), or save as \.mp4, \.webm or \.png"):
+    with pytest.raises(OutputError, match=r"not 60.*fps=50\), or save as \.mp4, \.webm or \.png"):
         cogmagic.generate(
             PROMPT, model=str(toy), save="a.gif", fps=60, on_progress=seen.append, **QUICK
         )

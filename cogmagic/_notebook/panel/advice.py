@@ -12,6 +12,7 @@ from cogmagic._notebook.panel.html import recommendation, run_note
 from cogmagic._notebook.panel.parts import error_html
 from cogmagic._planning.plan import Plan
 from cogmagic._session.session import session
+from cogmagic._spelling import typed_in_cell
 
 __all__ = ["Advice", "advise"]
 
@@ -33,6 +34,7 @@ class Advice:
     """The number of tokens of the prompt as HTML; None where it cannot be counted now."""
 
 
+@typed_in_cell()
 def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
     """Check what is entered, show errors beside their fields, and plan.
 

@@ -27,6 +27,7 @@ from cogmagic._notebook.panel.results import Results
 from cogmagic._planning.plan import Plan
 from cogmagic._progress import Progress
 from cogmagic._session.session import session
+from cogmagic._spelling import typed_in_cell
 
 __all__ = ["Panel", "close_panel", "the_panel"]
 
@@ -143,6 +144,7 @@ class Panel:
         self._switch_buttons(running=True)
         self._job.start()
 
+    @typed_in_cell()
     def _work(self, prompt: str, options: dict[str, Any], entered: dict[str, Any]) -> None:
         from cogmagic._api.generate import generate
 

@@ -12,6 +12,7 @@ from cogmagic._api.parser import parse_line
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._notebook.cell_text import as_cell
 from cogmagic._notebook.completion import complete
+from cogmagic._spelling import as_python
 from tests.helpers.adapters import ATTENTION, RANK, diffusers_keys, factors, write
 
 PROMPT = "a red circle moves to the right on a black background"
@@ -122,7 +123,7 @@ def test_tags_of_a1111_are_answered_with_options(tag: str, typed: str) -> None:
     for options in ({}, {"negative_prompt": tag}):
         with pytest.raises(RequestError) as raised:
             Request.of(PROMPT if options else f"a circle, {tag}", "tiny", **options)  # type: ignore[arg-type]
-        assert str(raised.value).endswith(f"Delete it from the prompt, and type {typed}")
+        assert str(raised.value).endswith(f"Delete it from the prompt, and type {as_python(typed)}")
 
 
 def test_missing_file_names_the_nearest(red: Path) -> None:

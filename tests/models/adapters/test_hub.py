@@ -127,7 +127,9 @@ def test_file_that_another_program_fetched_gets_its_configuration(
 def test_repository_and_its_file_are_the_same_adapter(hub: Hub, cached: bool) -> None:
     if cached:
         Adapter.of(REPO).downloaded(silent)
-    with pytest.raises(RequestError, match=r"is given twice, .* --lora someone/loras/pytor.*@2\."):
+    with pytest.raises(
+        RequestError, match=r"is given twice, .* lora=\"someone/loras/pytor.*@2\"\."
+    ):
         Request.of("a red circle", "tiny", lora=[REPO, f"{REPO}/{FILE}"])
 
 

@@ -14,6 +14,7 @@ from cogmagic import CheckpointError
 from cogmagic._models.find import find_model
 from cogmagic._models.hub.download import download, fetch_tokenizer
 from cogmagic._progress import silent
+from cogmagic._spelling import as_python
 from tests.helpers.hub import REPO
 from tests.helpers.hub_server import Hub, Repository
 from tests.helpers.toy import PROMPT
@@ -76,6 +77,6 @@ def test_repository_without_an_index_is_named(
         (tmp_path / "repository" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "repository" / name).write_text("x")
     hub.repositories[REPO] = Repository(tmp_path / "repository")
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=as_python(message)):
         cogmagic.plan(model=REPO)
     assert not hub.gets()

@@ -1,0 +1,100 @@
+"""Options in errors, as one types them: ``--num-frames 33`` in a cell, ``num_frames=33`` in Python.
+
+Errors are written for cells. The public functions of Python reword them, unless a magic or the
+panel calls them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from cogmagic._errors import CogMagicError
+
+__all__ = ["as_python", "errors_for_python", "typed_in_cell"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+_IN_CELL: ContextVar[bool] = ContextVar("cogmagic_in_cell", default=False)
+
+
+@contextmanager
+def typed_in_cell() -> Iterator[None]:
+    """Leave the errors of this block as one types options in a cell; also a decorator."""
+    token = _IN_CELL.set(True)
+    try:
+        yield
+    finally:
+        _IN_CELL.reset(token)
+
+
+def errors_for_python(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """`function`, the errors of which name options as one types them in Python."""
+
+    @wraps(function)
+    def call(*args: _P.args, **options: _P.kwargs) -> _T:
+        try:
+            return function(*args, **options)
+        except CogMagicError as error:
+            if not _IN_CELL.get():
+                error.args = (as_python(str(error)), *error.args[1:])
+            raise
+
+    return call
+
+
+_NAMES = {"gpu": "gpus"}
+"""Options whose name in Python is another."""
+
+
+_SWITCHES = frozenset(("compile", "fp8", "guidance-halves", "lean-decode", "overwrite", "truncate"))
+
+
+_WORDS = frozenset(("dtype", "keep", "model", "policy", "preset", "scheduler", "tier"))
+"""Options that take a plain word."""
+
+
+_PROSE = frozenset(("a", "an", "and", "does", "is", "of", "or", "out", "takes", "that", "to"))
+"""Words that follow an option without being its value."""
+
+
+_COMMAND = re.compile(r"(%%?cogvideo [^.]*|\bpip install .*)")
+"""A magic, or a command of a shell, which stays as it is."""
+
+
+_OPTION = re.compile(
+    r"--(?P<name>[a-z][a-z0-9-]*)"
+    r"(?:[ =](?P<value>\"[^\"]*\"|'[^']*'|(?!--)(?:[^\s,;)]|,(?=\w))*[^\s,;:).?]))?"
+    r"(?P<more> (?=--))?"
+)
+
+
+def as_python(text: str) -> str:
+    """`text` with its options as keyword arguments: ``size="256x256"`` for ``--size 256x256``."""
+    parts = _COMMAND.split(text)
+    parts[::2] = [_OPTION.sub(_keyword, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _keyword(option: re.Match[str]) -> str:
+    name, value, more = option["name"], option["value"] or "", ", " if option["more"] else ""
+    keyword = _NAMES.get(name, name.replace("-", "_"))
+    if name in _SWITCHES:
+        keyword += "=True"
+    elif _is_value(name, value):
+        bare = re.fullmatch(r"""-?\d+(\.\d+)?|[A-Z-]+|"[^"]*"|'[^']*'""", value) is not None
+        return f"{keyword}={value}{more}" if bare else f'{keyword}="{value}"{more}'
+    return f"{keyword} {value}{more and ' '}" if value else f"{keyword}{more}"
+
+
+def _is_value(name: str, text: str) -> bool:
+    """Whether a word after an option is its value, rather than the next word of the sentence."""
+    if name in _WORDS and text:
+        return text not in _PROSE
+    return text.isupper() or re.search(r"""[\d./\\@_~…"']""", text) is not None

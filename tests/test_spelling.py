@@ -1,0 +1,70 @@
+"""Options in errors: as one types them in a cell, in the panel, and in Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cogmagic
+from cogmagic import CogMagicError, Machine, Request
+from cogmagic._spelling import as_python, typed_in_cell
+
+
+@pytest.mark.parametrize(
+    ("text", "python"),
+    [
+        ("Nearest: --num-frames 9 or 33.", "Nearest: num_frames=9 or 33."),
+        ("Nearest: --size 64x64 (native: 96x96).", 'Nearest: size="64x64" (native: 96x96).'),
+        ("Use --model 2b, or --dtype float16.", 'Use model="2b", or dtype="float16".'),
+        ("Give --model a folder.", "Give model a folder."),
+        ("Leave --gpus out, as --gpus 0,2.", 'Leave gpus out, as gpus="0,2".'),
+        ("--save x.avi: the file", 'save="x.avi": the file'),
+        ("--save 'a b.avi' is", "save='a b.avi' is"),
+        ("Type --save FOLDER.", "Type save=FOLDER."),
+        ("--compile needs Triton.", "compile=True needs Triton."),
+        ("with --lean-decode --fp8: yes", "with lean_decode=True, fp8=True: yes"),
+        ("--gpu 'RTX 3060' --vram 6.", "gpus='RTX 3060', vram=6."),
+        ("--timesteps 999,1 need --scheduler ddim", 'timesteps="999,1" need scheduler="ddim"'),
+        ("A smaller --size or fewer --num-frames.", "A smaller size or fewer num_frames."),
+        ("Type %cogvideo plan --gpu T4", None),
+        ("Run pip install --index-url https://x.y torch", None),
+        ("a -- b, --- c, and 5-3", None),
+    ],
+)
+def test_options_become_keyword_arguments(text: str, python: str | None) -> None:
+    assert as_python(text) == (text if python is None else python)
+
+
+CALLS: list[tuple[Any, dict[str, Any], str, str]] = [
+    (cogmagic.generate, {"num_frames": 50}, "--num-frames 33", "num_frames=33"),
+    (cogmagic.generate, {"height": 96}, "--size 720x480", 'size="720x480"'),
+    (cogmagic.generate, {"model": "5b-i2v"}, "--image PATH", "image=PATH"),
+    (cogmagic.generate, {"save": "fox.avi"}, "--save fox.avi:", 'save="fox.avi":'),
+    (cogmagic.plan, {"model": "5b", "num_frames": 50}, "--num-frames 49", "num_frames=49"),
+    (cogmagic.generate_many, {"frames": 50}, "--num-frames 33", "num_frames=33"),
+    (Request.of, {"model": "tiny", "num_frames": 50}, "--num-frames 33", "num_frames=33"),
+    (Machine.of, {"vram": 1000}, "--vram 96", "vram=96"),
+]
+
+
+@pytest.mark.parametrize(("function", "options", "cell", "python"), CALLS)
+def test_error_is_spelled_for_its_caller(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    function: Any,
+    options: dict[str, Any],
+    cell: str,
+    python: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first: Any = "RTX 4090" if function == Machine.of else "a red circle"
+    first = [first] if function is cogmagic.generate_many else first
+    with pytest.raises(CogMagicError) as raised:
+        function(first, **options)
+    assert python in str(raised.value)
+    assert "--" not in str(raised.value)
+    with typed_in_cell(), pytest.raises(CogMagicError) as raised:
+        function(first, **options)
+    assert cell in str(raised.value)
