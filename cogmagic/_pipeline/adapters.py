@@ -11,6 +11,7 @@ loader would remove the offload hooks and enable them again without their argume
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def check_finite(adapters: Iterable[Adapter]) -> None:
 
 
 def attach(transformer: nn.Module, adapters: Sequence[Adapter], dtype: torch.dtype) -> None:
-    """Add the adapters to a transformer without adapters and hooks.
+    """Add the adapters to a transformer without adapters, and without hooks of a tier.
 
     Each layer computes ``W x + sum(weight * scale * up(down(x)))`` with the products, their order
     and their roundings of PEFT's LoRA layers, so its outputs equal theirs.
@@ -74,8 +75,9 @@ def attach(transformer: nn.Module, adapters: Sequence[Adapter], dtype: torch.dty
         for layer in adapter.layers:
             module: Any = transformer.get_submodule(layer.module)
             if not hasattr(module, "lora_scales"):
-                module.lora_scales = ()
-                module.__class__ = _with_adapters(type(module))
+                with _without_hook(module):
+                    module.lora_scales = ()
+                    module.__class__ = _with_adapters(type(module))
             index = len(module.lora_scales)
             for part, tensor in ("down", tensors[layer.down]), ("up", tensors[layer.up]):
                 values = tensor.to(module.weight.device, dtype)
@@ -99,6 +101,23 @@ def detach(transformer: nn.Module) -> None:
             del module.lora_scales
             if type(module) in _CLASSES.values():  # not where attaching was interrupted
                 module.__class__ = type(module).__bases__[0]
+
+
+@contextmanager
+def _without_hook(module: nn.Module) -> Iterator[None]:
+    """The module without the hook of a loader that has placed it (``device_map``).
+
+    The hook calls the ``forward`` of the class that the module had when it was added.
+    """
+    from accelerate.hooks import add_hook_to_module, remove_hook_from_module
+
+    hook = getattr(module, "_hf_hook", None)
+    if hook is not None:
+        remove_hook_from_module(module)
+        module.__dict__.pop("forward", None)
+    yield
+    if hook is not None:
+        add_hook_to_module(module, hook)
 
 
 _CLASSES: dict[type[Any], type[Any]] = {}

@@ -129,6 +129,7 @@ class Soak:
             row["came"] = f"{type(error).__name__}: {error}"[:160]
         except KeyboardInterrupt:  # pressed after the end
             row["came"] = "video"
+        tell = None  # its error's traceback has the run's tensors
         if place and not row["came"].startswith("InjectedError"):
             self.wrong.append(f"run {i}: the fault in {where} came to nothing")
         row |= {"seconds": round(time.monotonic() - began, 2)} | left()
