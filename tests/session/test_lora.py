@@ -67,9 +67,10 @@ def test_frames_with_adapters_are_those_of_diffusers(
 ) -> None:
     one, two = (files[0], 0.8), (files[1], -0.5)
     assert len(set(expected.values())) == 3
-    assert made(one, tier=tier) == expected["one"]
     assert made(one, two, tier=tier) == expected["two"]
-    assert made(tier=tier) == expected["without"]
+    if tier in ("none", "stream"):  # whose weights are files, and copies
+        assert made(one, tier=tier) == expected["one"]
+        assert made(tier=tier) == expected["without"]
 
 
 def test_weight_of_zero_is_the_model_without_the_adapter(
