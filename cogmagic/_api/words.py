@@ -6,7 +6,15 @@ import re
 
 from cogmagic._errors import RequestError
 
-__all__ = ["loose_words", "quoted", "raw_words", "split_line", "unquoted", "without_quotes"]
+__all__ = [
+    "loose_words",
+    "quoted",
+    "raw_words",
+    "split_line",
+    "split_list",
+    "unquoted",
+    "without_quotes",
+]
 
 
 _QUOTED = re.compile(
@@ -65,6 +73,15 @@ def split_line(line: str) -> list[str]:
         RequestError: when a quote is not closed, with the value quoted.
     """
     return [unquoted(word) for word in raw_words(line)]
+
+
+def split_list(text: str) -> list[str]:
+    """Words of a list, separated by commas or spaces: quotes group, also around a part of a word.
+
+    Where a quote is not closed, it is part of its word.
+    """
+    parts = re.findall(rf"(?:{_QUOTED.pattern}|[^\s,])+|,", text, re.VERBOSE)
+    return [unquoted(part) for part in parts if part != ","]
 
 
 def unquoted(word: str) -> str:

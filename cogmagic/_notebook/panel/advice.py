@@ -45,7 +45,7 @@ def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
     if invalid := fields.check():
         return Advice(refusal=invalid)
     try:
-        options = without_run_options(fields.options())
+        options = without_run_options(fields.to_plan()[0])
         made = plan(fields.prompt() or "any prompt", **options)
         tokens = _token_count(fields)
     except Exception as error:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from cogmagic._api.plan import configs_for
 from cogmagic._errors import CogMagicError
+from cogmagic._footprint.adapters import check_adapters
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.gpu import gpu_names
 from cogmagic._machine.machine import Machine
@@ -42,7 +44,7 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
     Args:
         model: the model that is entered.
         prompt: what is entered; not checked while empty, or while another field is wrong.
-        options: values of the options; None where nothing is entered.
+        options: values of the options, their adapters read; None where nothing is entered.
     """
     # With a placeholder for the first frame, the checks of other fields need not decode it.
     request = partial(Request.of, model=model, **placeholders(model.task, {}))
@@ -52,7 +54,11 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
         errors[names[-1]] = _error(partial(request, "any prompt", **given))
     if options["preset"] is not None and not any(errors.values()):
         given = {name: options[name] for name in _WITH_PRESET}
-        errors["preset"] = _error(partial(request, "any prompt", **given))
+        errors["preset"] = _error(partial(_check_loras, partial(request, "any prompt", **given)))
+    if options["lora"] is not None:
+        preset = None if errors.get("preset") else options["preset"]
+        given = {"lora": options["lora"], "preset": preset}
+        errors["lora"] = _error(partial(_check_loras, partial(request, "any prompt", **given)))
     errors["gpus"] = _error(lambda: Machine.detect_hardware().only(gpu_names(options["gpus"])))
     errors["vram_limit"] = _limit_error(options["vram_limit"])
     if model.takes("image"):
@@ -61,6 +67,11 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
     if not errors and prompt.strip() and (error := _error(partial(request, prompt))):
         return {"prompt": error}
     return errors
+
+
+def _check_loras(build: Callable[[], Request]) -> None:
+    request = build()
+    check_adapters(request, configs_for(request))
 
 
 def _image_error(model: Model, image: Any) -> str:

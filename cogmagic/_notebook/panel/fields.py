@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as w
 
 from cogmagic._errors import CogMagicError, RequestError
+from cogmagic._models.adapters.adapter import Adapter, as_adapters
 from cogmagic._models.catalog import Model
 from cogmagic._models.find import find_model
+from cogmagic._models.presets import Preset
 from cogmagic._models.presets_file import find_preset
 from cogmagic._notebook.panel.checks import field_errors
 from cogmagic._notebook.panel.first_frame import FirstFrame
 from cogmagic._notebook.panel.inputs import any_seed, make_inputs, switches
+from cogmagic._notebook.panel.lookup import Lookup
 from cogmagic._notebook.panel.parts import error_html, show_html
 
 __all__ = ["Fields"]
-
-
-_RETRY_SECONDS = 10.0
-"""Seconds after which an unknown model is looked up again."""
 
 
 _FROM_KERNEL = ("tier", "policy", "keep", "vram_limit", "gpus", "save")
@@ -57,7 +56,9 @@ class Fields:
         defaults: Mapping[str, Any],
     ) -> None:
         self._changed, self._quiet = changed, False
-        self._looked_up: tuple[str, float, Model | CogMagicError] = ("", 0.0, RequestError(""))
+        self._find_model = Lookup[str, Model](lambda name: find_model(name))
+        self._find_loras = Lookup[tuple[Any, ...], tuple[Adapter, ...]](as_adapters)
+        self._find_preset_loras = Lookup[tuple[Any, ...], tuple[Adapter, ...]](as_adapters)
         self._inputs = make_inputs(defaults.get("presets", ""))
         self.inputs = {name: field.widget for name, field in self._inputs.items()}
         self.errors = {name: w.HTML() for name in self.inputs}
@@ -102,8 +103,9 @@ class Fields:
 
     def model(self) -> Model | None:
         """The model that is entered, or None if it is unknown."""
-        model = self._look_up()
-        return None if isinstance(model, CogMagicError) else model
+        with suppress(CogMagicError):
+            return self._find_model(self.inputs["model"].value)
+        return None
 
     def prompt(self) -> str:
         """The prompt as entered."""
@@ -113,6 +115,23 @@ class Fields:
         """What is entered, as options of `generate`, without the prompt."""
         values = self.entered()
         return values | {"image": self.first_frame.resolve(values["image"])}
+
+    def to_plan(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """The options with their adapters read, and the errors of the fields of those that failed.
+
+        An adapter that has not changed is read once: the form is checked at every key.
+        """
+        options, errors = self.options(), dict[str, str]()
+        reads: dict[str, Callable[[], Any]] = {
+            "lora": lambda: options["lora"] and self._find_loras(tuple(options["lora"])),
+            "preset": lambda: self._preset_read(options),
+        }
+        for name, read in reads.items():
+            try:
+                options[name] = read()
+            except CogMagicError as error:
+                options[name], errors[name] = None, str(error)
+        return options, errors
 
     def entered(self) -> dict[str, Any]:
         """The same, with the first frame by the name of its variable."""
@@ -134,10 +153,12 @@ class Fields:
 
     def check(self) -> str:
         """Show each field's error beside it; return the first one with its label, or nothing."""
-        model = self._look_up()
-        if isinstance(model, CogMagicError):
-            return self.show_errors({"model": str(model)})
-        errors = field_errors(model, self.prompt(), self.options())
+        try:
+            model = self._find_model(self.inputs["model"].value)
+        except CogMagicError as error:
+            return self.show_errors({"model": str(error)})
+        options, unread = self.to_plan()
+        errors = unread | field_errors(model, self.prompt(), options)
         if self.first_frame.error and model.takes("image"):
             errors["image"] = self.first_frame.error
         return self.show_errors(errors)
@@ -148,18 +169,14 @@ class Fields:
             show_html(place, error_html(errors[name]) if name in errors else "")
         return next((f"{self.inputs[n].description}: {text}" for n, text in errors.items()), "")
 
-    def _look_up(self) -> Model | CogMagicError:
-        """The model that is entered, looked up once, because that may ask the hub."""
-        name = self.inputs["model"].value
-        before, at, model = self._looked_up
-        failed = isinstance(model, CogMagicError)
-        if name != before or (failed and time.monotonic() - at > _RETRY_SECONDS):
-            try:
-                model = find_model(name)
-            except CogMagicError as error:
-                model = error
-            self._looked_up = (name, time.monotonic(), model)
-        return model
+    def _preset_read(self, options: Mapping[str, Any]) -> Preset | None:
+        """The preset of the options, its adapters read."""
+        preset = find_preset(options["preset"]) if options["preset"] else None
+        if preset is None:
+            return None
+        if model := self.model():
+            preset.check(model, options)  # before the hub is asked
+        return replace(preset, lora=self._find_preset_loras(preset.lora))
 
     def _on_change(self, change: Any) -> None:
         if self._quiet:

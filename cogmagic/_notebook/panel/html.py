@@ -7,6 +7,7 @@ from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._models.adapters.described import planned
 from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib, seconds
 
@@ -23,7 +24,7 @@ _HEADS = ("tier", "VRAM", "RAM", "s/step", "fits")
 
 
 def recommendation(plan: Plan) -> str:
-    """The chosen tier and why, every candidate, and the published rule's tier."""
+    """The chosen tier and why, every candidate, the preset and adapters, and the rule's tier."""
     heads = "".join(f'<th scope="col">{head}</th>' for head in _HEADS)
     rows = []
     for c in plan.candidates:
@@ -36,6 +37,7 @@ def recommendation(plan: Plan) -> str:
     prefix = "Faster with" if plan.fits else "It would fit with"
     notes = [
         *([f"Preset {plan.preset_note}."] if plan.preset_note else []),
+        *(f"LoRA {planned(adapter)}." for adapter in plan.request.loras),
         f"The published rule says {TIERS[plan.rule].title} ({plan.rule_reason}).",
         *(f"{prefix} {change}." for change in plan.changes),
         *(f"{warning}." for warning in plan.warnings),
@@ -57,6 +59,10 @@ def run_note(plan: Plan) -> str:
     if plan.download:
         size = f"{plan.download / 1e9:.1f} GB"
         notes.append(f"Generate downloads {size} from {plan.request.model.source} first.")
+    for adapter in plan.request.loras:
+        if adapter.download:
+            size = f"{adapter.download / 1e6:,.1f} MB"
+            notes.append(f"Generate downloads {adapter.name} ({size}) first.")
     return " ".join(notes)
 
 

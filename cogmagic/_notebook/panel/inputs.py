@@ -10,6 +10,7 @@ from typing import Any
 import ipywidgets as w
 
 from cogmagic._api.options import cell_options
+from cogmagic._api.words import quoted, split_list
 from cogmagic._models.catalog import MODELS
 from cogmagic._models.presets_file import in_file, preset_names
 from cogmagic._pipeline.storage import STORAGES
@@ -94,6 +95,12 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
             w.Text, "Save to", empty="", placeholder="file.mp4, .gif, .webm, .png or folder"
         ),
         "image": _input(w.Text, "First frame", empty="", placeholder="path or variable"),
+        "lora": Input(
+            _widget(w.Text, "LoRA", placeholder="style.safetensors@0.8, owner/name"),
+            empty="",
+            parse=split_list,
+            show=_listed,
+        ),
     }
     for name in switches():
         label = (
@@ -127,6 +134,12 @@ def _seed(text: str) -> int | str:
     """The number; anything else as it was typed, for the request to refuse."""
     text = text.strip()
     return int(text) if text.isdecimal() else text
+
+
+def _listed(loras: str | list[str]) -> str:
+    """LoRAs as the panel shows them: texts with commas, in quotes where they need them."""
+    loras = [loras] if isinstance(loras, str) else loras
+    return ", ".join(f'"{one}"' if "," in one else quoted(one) for one in loras)
 
 
 def _input(kind: Any, label: str, *, empty: Any = None, **traits: Any) -> Input:

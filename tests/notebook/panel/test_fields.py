@@ -98,7 +98,7 @@ def test_unknown_model_is_looked_up_once(panel: Panel, monkeypatch: pytest.Monke
         panel.fields.inputs["seed"].value = seed
     assert looked_up == ["someone/something"]
     assert "not there" in panel.fields.errors["model"].value
-    monkeypatch.setattr("cogmagic._notebook.panel.fields._RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("cogmagic._notebook.panel.lookup._RETRY_SECONDS", 0.0)
     panel.refresh()
     assert len(looked_up) > 1
 
