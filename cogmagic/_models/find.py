@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError, RequestError, first_line
+from cogmagic._models.adapters.local import CONVENTIONAL, is_lora
 from cogmagic._models.catalog import Model, by_other_name, catalogued, unknown_model
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.identify import identify
@@ -75,7 +76,7 @@ def _is_a_file(name: str, file: Path) -> CheckpointError:
             return CheckpointError(
                 f"{name} is one file of a checkpoint. Give its folder: --model {folder}."
             )
-    return no_pipeline(name, (file.name,))
+    return no_pipeline(name, (CONVENTIONAL[0] if is_lora(file) else file.name,))
 
 
 def _as_typed(model: Model, name: str) -> Model:

@@ -9,6 +9,7 @@ from typing import Any
 from cogmagic._errors import RequestError
 from cogmagic._models.adapters.adapter import Adapter, as_adapters
 from cogmagic._models.catalog import Model, Scheduler, by_other_name, catalogued
+from cogmagic._models.other_tools import lora_option
 
 __all__ = ["PRESETS", "Preset", "named_model"]
 
@@ -80,6 +81,22 @@ class Preset:
             CheckpointError: as `as_adapters`.
         """
         return replace(self, lora=as_adapters(list(self.lora)))
+
+    def beside(self, others: tuple[Adapter, ...]) -> tuple[Adapter, ...]:
+        """Its adapters, which have been read, and then those of a request.
+
+        Raises:
+            RequestError: for an adapter that is among both.
+        """
+        own = [adapter for adapter in self.lora if isinstance(adapter, Adapter)]
+        places = {adapter.place: adapter for adapter in own}
+        for other in others:
+            if mine := places.get(other.place):
+                raise RequestError(
+                    f"{other.name} is part of preset {self.name}, with weight {mine.weight:g}."
+                    f" Leave out {lora_option(other.source)}, or --preset {self.name}."
+                )
+        return (*own, *others)
 
 
 PRESETS: dict[str, Preset] = {

@@ -12,6 +12,7 @@ from typing import Any
 
 from cogmagic._errors import RequestError, did_you_mean, first_line, plain_line
 from cogmagic._models import rules
+from cogmagic._models.adapters.hub import hub_place
 from cogmagic._models.adapters.typed import as_typed
 from cogmagic._models.aliases import full_names
 from cogmagic._models.catalog import MODELS, SCHEDULERS, unknown_model
@@ -185,7 +186,8 @@ def _beside(folder: Path, text: str) -> str:
     typed = as_typed(text)
     with suppress(OSError, RuntimeError, ValueError):
         path = folder / Path(typed.source).expanduser()
-        if path.exists() or path.with_name(f"{path.name}.safetensors").is_file():
+        here = path.exists() or path.with_name(f"{path.name}.safetensors").is_file()
+        if here or hub_place(typed.source) is None:
             return str(path) if typed.weight == 1 else f"{path}@{typed.weight!r}"
     return text
 

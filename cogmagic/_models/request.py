@@ -103,7 +103,7 @@ class Request:
         if chosen is not None:
             chosen.check(model, o)
             chosen = chosen.with_adapters()
-            o, lora = o | chosen.settings, (*chosen.lora, *as_adapters(lora))
+            o, lora = o | chosen.settings, chosen.beside(as_adapters(lora))
         width, height = rules.size(model, o["width"], o["height"])
         return cls(
             prompt=prompt,

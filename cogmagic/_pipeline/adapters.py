@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._errors import CheckpointError
+from cogmagic._errors import CheckpointError, first_line
+from cogmagic._machine.failures import is_host_shortage
 from cogmagic._models.adapters.adapter import Adapter
+from cogmagic._models.adapters.local import file_stamp
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["active", "attach", "attached", "check_finite", "detach", "identity"]
 
-_FINITE: dict[Path, tuple[int, int]] = {}
+_FINITE: dict[Path, tuple[int, int] | None] = {}
 """Size and time of each file that passed `check_finite`."""
 
 
@@ -35,18 +37,18 @@ def active(adapters: Iterable[Adapter]) -> tuple[Adapter, ...]:
 
 def identity(adapters: Iterable[Adapter]) -> tuple[object, ...]:
     """A value that is the same for the same adapters with the same weights and files."""
-    return tuple((_file(a), _stamp(a), a.weight, a.layers) for a in active(adapters))
+    return tuple((_file(a), a.stamp, a.weight, a.layers) for a in active(adapters))
 
 
 def check_finite(adapters: Iterable[Adapter]) -> None:
     """Refuse adapters with NaN or infinity; reads each file once a kernel.
 
     Raises:
-        CheckpointError: with the file and the tensor.
+        CheckpointError: with the file and the tensor; for a file that has changed meanwhile, too.
     """
     for adapter in active(adapters):
-        file, stamp = _file(adapter), _stamp(adapter)
-        if _FINITE.get(file) != stamp:
+        file = _file(adapter)
+        if _FINITE.get(file) != adapter.stamp:
             for name, tensor in _tensors(adapter):
                 if not tensor.isfinite().all():
                     raise CheckpointError(
@@ -54,7 +56,7 @@ def check_finite(adapters: Iterable[Adapter]) -> None:
                         " failed, or the file is damaged: use an earlier checkpoint of it, or"
                         " download it again."
                     )
-            _FINITE[file] = stamp
+            _FINITE[file] = adapter.stamp
 
 
 def attach(transformer: nn.Module, adapters: Sequence[Adapter], dtype: torch.dtype) -> None:
@@ -67,6 +69,9 @@ def attach(transformer: nn.Module, adapters: Sequence[Adapter], dtype: torch.dty
         transformer: as loaded; on the meta device the parameters have no values.
         adapters: those to add, in this order.
         dtype: the precision of their parameters, as of the transformer's.
+
+    Raises:
+        CheckpointError: for a file that has changed since its layers were read.
     """
     from torch import nn
 
@@ -80,7 +85,8 @@ def attach(transformer: nn.Module, adapters: Sequence[Adapter], dtype: torch.dty
                     module.__class__ = _with_adapters(type(module))
             index = len(module.lora_scales)
             for part, tensor in ("down", tensors[layer.down]), ("up", tensors[layer.up]):
-                values = tensor.to(module.weight.device, dtype)
+                # A copy: a mapped file may be written over while the adapter is attached.
+                values = tensor.to(module.weight.device, dtype, copy=True)
                 parameter = nn.Parameter(values, requires_grad=False)
                 module.register_parameter(f"lora_{part}_{index}", parameter)
             module.lora_scales = (*module.lora_scales, adapter.weight * layer.scale)
@@ -159,20 +165,27 @@ def _subclass(base: type[Any]) -> type[Any]:
 
 
 def _tensors(adapter: Adapter) -> Iterator[tuple[str, torch.Tensor]]:
-    """The adapter's matrices by name, in host memory."""
-    from safetensors import safe_open
+    """The adapter's matrices by name, mapped from its file."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(_file(adapter), framework="pt") as file:
-        for layer in adapter.layers:
-            yield layer.down, file.get_tensor(layer.down)
-            yield layer.up, file.get_tensor(layer.up)
+    file = _file(adapter)
+    if file_stamp(file) != adapter.stamp:
+        raise CheckpointError(
+            f"{adapter.name} has changed since the request was made. Run it again."
+        )
+    try:
+        with safe_open(file, framework="pt") as opened:
+            for layer in adapter.layers:
+                for name in (layer.down, layer.up):
+                    yield name, opened.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        if is_host_shortage(error):
+            raise
+        raise CheckpointError(
+            f"{adapter.name} could not be read: {first_line(error)}. Is its disk still there?"
+        ) from None
 
 
 def _file(adapter: Adapter) -> Path:
     assert adapter.file is not None, "a run downloads it first"  # noqa: S101
     return adapter.file
-
-
-def _stamp(adapter: Adapter) -> tuple[int, int]:
-    facts = _file(adapter).stat()
-    return facts.st_size, facts.st_mtime_ns

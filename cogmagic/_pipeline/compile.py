@@ -98,6 +98,6 @@ def _announced(
 
 
 def _layers(block: nn.Module) -> tuple[Any, ...]:
-    """What code depends on beside its inputs: dtypes, and the adapters with their scales."""
+    """What code depends on beside its inputs: dtypes and shapes, and the adapters' scales."""
     scales = (getattr(part, "lora_scales", ()) for part in block.modules())
-    return frozenset(p.dtype for p in block.parameters()), *scales
+    return frozenset((p.dtype, p.shape) for p in block.parameters()), *scales

@@ -120,7 +120,12 @@ def _counted(total: int, missing: set[str], surplus: set[str], wrong: set[str]) 
 
 
 def _advice(missing: set[str], surplus: set[str]) -> str:
-    """What to do next: rename the tensors if they differ only by a prefix."""
+    """What to do next: remove a LoRA; rename the tensors if they differ only by a prefix."""
+    if any(".base_layer." in name for name in surplus):
+        return (
+            "They were saved with a LoRA attached. Save them after pipe.unload_lora_weights(), and"
+            " give the LoRA's own file with --lora."
+        )
     first = min(surplus, default="")
     for name in missing:
         prefix = first.removesuffix(name)

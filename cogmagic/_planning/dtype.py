@@ -6,6 +6,7 @@ from cogmagic._errors import RequestError
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype, catalogued
 from cogmagic._models.request import Request
+from cogmagic._pipeline.adapters import active
 from cogmagic._planning.candidates import candidates_for
 from cogmagic._planning.memory_options import NOTHING_HERE, MemoryOptions
 from cogmagic._planning.rule_of_thumb import named_tier
@@ -30,6 +31,19 @@ def advice_if_not_finite(
     request: Request, dtype: Dtype, machine: Machine, options: MemoryOptions
 ) -> str:
     """What to change after a run in `dtype` that computed NaN or infinity, in sentences."""
+    advice = _advice_on_model(request, dtype, machine, options)
+    loras = [f"{adapter.name}@{adapter.weight:g}" for adapter in active(request.loras)]
+    if not loras:
+        return advice
+    return (
+        f"The weight of a LoRA may be too large ({', '.join(loras)}): give a smaller one, or leave"
+        f" out --lora. Without LoRA, {advice}"
+    )
+
+
+def _advice_on_model(
+    request: Request, dtype: Dtype, machine: Machine, options: MemoryOptions
+) -> str:
     model, gpu = request.model, machine.roomiest
     lacks = gpu is not None and gpu.bf16 is False
     wide = "float32" if lacks or machine.device == "cpu" else "bfloat16"

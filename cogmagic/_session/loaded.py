@@ -166,11 +166,12 @@ class Loaded:
             self.adapters, self.adapter_bytes = (), 0
             try:
                 attach(self.pipe.transformer, adapters, torch_dtype(self.dtype))
+                self.adapters = wanted
             except BaseException:
                 with interrupts_ignored():
                     detach(self.pipe.transformer)
+                    self.adapters = ()
                 raise
-            self.adapters = wanted
             if self.weights == "host":
                 self.adapter_bytes = sum(p.nbytes for p in attached(self.pipe.transformer))
         if pin_for is not None and self.adapters:

@@ -13,6 +13,7 @@ from cogmagic import CheckpointError
 from cogmagic._models.catalog import MODELS, nearest
 from cogmagic._models.find import find_model
 from cogmagic._models.identify import identify
+from tests.helpers.adapters import diffusers_keys, factors, write
 from tests.helpers.published import PUBLISHED, published, refusal, write_published
 
 
@@ -186,6 +187,9 @@ def test_component_or_file_in_place_of_a_checkpoint_is_named(tmp_path: Path) -> 
     (tmp_path / "model.gguf").touch()
     with pytest.raises(CheckpointError, match="GGUF"):
         find_model(str(tmp_path / "model.gguf"))
+    lora = write(tmp_path / "style.safetensors", diffusers_keys(factors()))
+    with pytest.raises(CheckpointError, match=r"to be a LoRA\. Give it with --lora, and its base"):
+        find_model(str(lora))
 
 
 @pytest.mark.parametrize(

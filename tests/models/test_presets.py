@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cogmagic import Request, RequestError
+from cogmagic import CheckpointError, Request, RequestError
 from cogmagic._models.presets import PRESETS
 from cogmagic._models.presets_file import find_preset, in_file, read_presets
 from cogmagic._spelling import as_python
+from tests.helpers.adapters import diffusers_keys, factors, write
 from tests.helpers.benchmarks import ROOT
 
 QUICK = """
@@ -52,6 +53,27 @@ def refusal(model: str = "tiny", **options: Any) -> str:
         Request.of("a red circle", model, **options)
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+def test_adapter_of_a_preset_is_not_given_again(cwd: Path) -> None:
+    write(cwd / "red.safetensors", diffusers_keys(factors()))
+    (cwd / "own.toml").write_text("[quick]\nlora = 'red.safetensors@0.5'\nsteps = 4")
+    with pytest.raises(RequestError) as refusal:
+        Request.of("a red circle", "tiny", preset="own.toml:quick", lora="red.safetensors")
+    assert str(refusal.value) == (
+        "red.safetensors is part of preset quick, with weight 0.5. Leave out"
+        ' lora="red.safetensors", or preset="quick".'
+    )
+
+
+def test_paths_of_a_preset_never_start_at_the_working_directory(cwd: Path) -> None:
+    write(cwd / "red.safetensors", diffusers_keys(factors()))
+    (cwd / "presets").mkdir()
+    file = cwd / "presets" / "own.toml"
+    for lora in ("red.safetensors@0.5", "./red.safetensors", "loras/red.safetensors"):
+        file.write_text(f"[quick]\nlora = '{lora}'")
+        with pytest.raises(CheckpointError, match=f"No LoRA at {cwd / 'presets'}"):
+            Request.of("a red circle", "tiny", preset=f"{file}:quick")
 
 
 def test_tdm_is_its_authors_recipe() -> None:

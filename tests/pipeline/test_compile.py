@@ -9,10 +9,12 @@ import pytest
 
 import cogmagic
 from cogmagic._pipeline import compile as _compile
+from cogmagic._pipeline.load import load
 from cogmagic._session.session import Session
 from cogmagic._video.formats.mp4 import MP4
+from tests.helpers.lora_files import write_lora
 from tests.helpers.pipelines import traces
-from tests.helpers.toy import PROMPT
+from tests.helpers.toy import PROMPT, QUICK
 
 
 @pytest.mark.slow
@@ -44,6 +46,36 @@ def test_compiled_blocks_give_near_frames_and_are_restored(
     assert off <= 2  # of 255
     assert session.loaded is not None
     assert traces(session.loaded.pipe) == []
+
+
+@pytest.mark.slow
+def test_compiled_blocks_follow_the_weight_of_an_adapter(
+    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames: list[Any] = []
+
+    def write(path: Path, clip: Any, *rest: Any) -> None:
+        frames.append(clip.astype(int))
+        original(path, clip, *rest)
+
+    original = MP4.write
+    monkeypatch.setattr(MP4, "write", write)
+    file = write_lora(cwd / "red.safetensors", load(toy, "t2v", "float32").transformer)
+
+    def seconds(weight: float, *, by_compiler: bool) -> Any:
+        options = QUICK | {"model": str(toy), "lora": (file, weight), "compile": by_compiler}
+        return cogmagic.generate(PROMPT, **options).report.seconds
+
+    for weight in (1.0, -4.0):
+        seconds(weight, by_compiler=False)
+    _compile._COMPILED.clear()
+    for weight in (1.0, -4.0):
+        assert "compile" in seconds(weight, by_compiler=True)
+    assert "compile" not in seconds(1.0, by_compiler=True)  # its code is still there
+    one, other, *compiled = frames
+    assert abs(one - other).max() > 4
+    for clip, expected in zip(compiled, (one, other, one), strict=True):
+        assert abs(clip - expected).max() <= 2  # of 255
 
 
 def test_compile_is_refused_without_a_compiler_and_with_sequential_offload(

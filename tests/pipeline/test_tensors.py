@@ -15,9 +15,10 @@ from cogmagic import CheckpointError
 from cogmagic._models.find import embedded_folder
 from cogmagic._pipeline import tensors
 from cogmagic._pipeline.libraries import component_class, quiet_libraries
-from cogmagic._pipeline.load import load_component
+from cogmagic._pipeline.load import load, load_component
 from cogmagic._pipeline.tensors import check_tensors
 from tests.helpers.checkpoints import Tensors, edit_config, edit_weights, shard_weights
+from tests.helpers.lora_files import write_lora
 
 COMPONENTS = ("text_encoder", "transformer", "vae")
 
@@ -101,6 +102,15 @@ def test_tensors_that_do_not_fit_the_class_are_refused(
     with pytest.raises(CheckpointError, match=message) as error:
         check_tensors(copy)
     assert f"{copy}: the weights of its {component} do not fit its config.json" in str(error.value)
+
+
+def test_weights_that_were_saved_with_a_lora_attached_are_refused(copy: Path) -> None:
+    pipe = load(copy, "t2v", "float32")
+    file = write_lora(copy.parent / "red.safetensors", pipe.transformer)
+    pipe.load_lora_weights(file.parent, weight_name=file.name)
+    pipe.transformer.save_pretrained(copy / "transformer")
+    with pytest.raises(CheckpointError, match=r"Save them after pipe\.unload_lora_weights\(\)"):
+        check_tensors(copy)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from cogmagic import Machine, RequestError
 from cogmagic._planning.dtype import advice_if_not_finite
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._units import seconds
+from tests.helpers.adapters import diffusers_keys, factors, write
 from tests.helpers.plans import five, plan
 
 
@@ -126,6 +128,16 @@ def test_advice_after_numbers_that_are_not_finite(
         MemoryOptions.of(**options),  # type: ignore[arg-type]
     )
     assert advice in text
+
+
+def test_advice_after_numbers_that_are_not_finite_names_the_adapters(tmp_path: Path) -> None:
+    file = write(tmp_path / "red.safetensors", diffusers_keys(factors()))
+    request = cogmagic.Request.of("any", model="tiny", lora=[(file, 1e30)])
+    text = advice_if_not_finite(request, "float32", Machine.of("RTX 4090"), MemoryOptions.of())
+    assert text.startswith(
+        "The weight of a LoRA may be too large (red.safetensors@1e+30): give a smaller one, or"
+        " leave out --lora. Without LoRA, tiny should compute in float32: "
+    )
 
 
 def test_bfloat16_for_a_model_made_for_float16_is_refused_with_its_own_dtype() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import cogmagic
+from cogmagic._models.adapters.adapter import as_adapters
 from cogmagic._models.find import embedded_folder
 from cogmagic._pipeline.load import load, scheduler_for
 from cogmagic._session.session import Session
+from tests.helpers.checkpoints import save_checkpoint
 from tests.helpers.lora_files import ATTENTION, LINEARS, write_lora
 from tests.helpers.toy import PROMPT, QUICK
 
@@ -46,11 +50,13 @@ def expected(files: tuple[Path, Path]) -> dict[str, str]:
 
 def digest(pipe: Any, request: cogmagic.Request) -> str:
     pipe.scheduler = scheduler_for(pipe, request)
+    image = {} if request.image is None else {"image": request.image}
     images = pipe(
-        PROMPT, height=request.height, width=request.width, num_frames=request.num_frames,
+        prompt=request.prompt, height=request.height, width=request.width,
+        num_frames=request.num_frames,
         num_inference_steps=request.num_inference_steps, guidance_scale=request.guidance_scale,
         generator=torch.Generator("cpu").manual_seed(request.seed), output_type="pil",
-        max_sequence_length=request.model.max_tokens,
+        max_sequence_length=request.model.max_tokens, **image,
     ).frames[0]  # fmt: skip
     return hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
 
@@ -71,6 +77,33 @@ def test_frames_with_adapters_are_those_of_diffusers(
     if tier in ("none", "stream"):  # whose weights are files, and copies
         assert made(one, tier=tier) == expected["one"]
         assert made(tier=tier) == expected["without"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["i2v", "v15"])
+def test_frames_of_other_models_are_those_of_diffusers(
+    kind: str, toy_i2v: Path, cwd: Path, session: Session
+) -> None:
+    options: dict[str, Any] = QUICK | {"num_frames": 17}
+    if kind == "i2v":
+        folder = toy_i2v
+        options["image"] = Image.new("RGB", (96, 96), (200, 30, 30))
+    else:
+        folder = save_checkpoint(cwd / "model", v15=True)
+    pipe = load(folder, "i2v" if kind == "i2v" else "t2v", "float32")
+    kinds = (*LINEARS, "patch_embed.proj", "proj_out")
+    # Of a rank above the layers' width.
+    file = write_lora(cwd / "red.safetensors", pipe.transformer, rank=40, kinds=kinds)
+    request = cogmagic.Request.of(PROMPT, str(folder), **options)
+    without = digest(pipe, request)
+    pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name="one")
+    pipe.set_adapters(["one"], [-0.5])
+    expected = digest(pipe, request)
+    assert expected != without
+    for lora, frames in (((file, -0.5), expected), (None, without)):
+        with_lora = replace(request, loras=as_adapters(lora))
+        video = cogmagic.generate(with_lora, tier="stream")
+        assert video.report.frames_sha256 == frames
 
 
 def test_weight_of_zero_is_the_model_without_the_adapter(

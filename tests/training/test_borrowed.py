@@ -36,6 +36,28 @@ def test_mixed_precision_keeps_no_copy_of_the_weights(pipe: Any, tmp_path: Path)
     GradientState._reset_state()
 
 
+def test_an_adapter_that_is_being_trained_shows_and_stays(
+    accelerator: Any, pipe: Any, tmp_path: Path
+) -> None:
+    from peft import LoraConfig
+
+    torch.manual_seed(0)
+    modules = ["to_q", "to_k", "to_v", "to_out.0"]
+    config = LoraConfig(r=4, lora_alpha=4, target_modules=modules, init_lora_weights=False)
+    pipe.transformer.add_adapter(config)
+    before = {name: p.clone() for name, p in pipe.transformer.named_parameters()}
+    sample = SMALL | {"prompt": "a red circle", "seed": 1}
+    with validation(pipe, accelerator, folder=tmp_path) as v:
+        (video,) = v.generate([sample])
+    after = dict(pipe.transformer.named_parameters())
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], p) for name, p in before.items())
+    pipe.transformer.disable_adapters()
+    with validation(pipe, accelerator, folder=tmp_path) as v:
+        (without,) = v.generate([sample], step=1)
+    assert without.report.frames_sha256 != video.report.frames_sha256
+
+
 def test_pipeline_with_offload_hooks_is_refused(accelerator: Any, pipe: Any) -> None:
     from accelerate import cpu_offload
 

@@ -1,4 +1,4 @@
-"""LoRA adapters of a request: found, read by their headers and checked."""
+"""LoRA adapters of a request: looked up, read by their headers and checked."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cogmagic._models.adapters.layers import LoraLayer, alpha_names, read_layers
 from cogmagic._models.adapters.local import (
     CONFIG,
     CONVENTIONAL,
+    file_stamp,
     local_file,
     missing,
     read_file,
@@ -47,17 +48,21 @@ class Adapter:
     download: int = 0
     """Bytes to download."""
     licence: str = ""
+    stamp: tuple[int, int] | None = field(default=None, repr=False, compare=False)
+    """Size and time of the file from which the layers were read (`file_stamp`)."""
 
     @classmethod
     def of(cls, value: object) -> Adapter:
         """The adapter of ``PATH-or-REPO[/FILE][@WEIGHT]``, of a path, or of a pair with a weight.
+
+        An `Adapter` whose file has changed since is read again.
 
         Raises:
             RequestError: for a weight that is not a finite number, or another kind of value.
             CheckpointError: for a file that is missing, damaged, or no plain LoRA of CogVideoX.
         """
         if isinstance(value, Adapter):
-            return replace(value, weight=checked_weight(value.weight, value.name))
+            return _up_to_date(replace(value, weight=checked_weight(value.weight, value.name)))
         typed = as_typed(value)
         file = local_file(typed.source)
         if file is not None:
@@ -88,6 +93,11 @@ class Adapter:
         return adapter
 
     @property
+    def place(self) -> Path | str:
+        """Where it is: equal for the same file under two names."""
+        return self.file.resolve() if self.file else self.name
+
+    @property
     def scales(self) -> tuple[float, ...]:
         """The different scales of the layers, in ascending order: mostly a single one."""
         return tuple(sorted({layer.scale for layer in self.layers}))
@@ -95,11 +105,25 @@ class Adapter:
 
 def _of_file(file: Path, typed: Typed, name: str, label: str, licence: str = "") -> Adapter:
     """The adapter of a file on this machine, which errors call `label`."""
+    stamp = file_stamp(file)  # before reading, so that a change meanwhile shows
     weights = read_file(file, label)
     config = _config(weights, label, file.with_name(CONFIG))
     alphas = scalars(file, alpha_names(weights))
     layers, format_ = read_layers(label, weights, alphas, config)
-    return Adapter(name, typed.weight, layers, typed.source, format_, file, licence=licence)
+    return Adapter(
+        name, typed.weight, layers, typed.source, format_, file, licence=licence, stamp=stamp
+    )
+
+
+def _up_to_date(adapter: Adapter) -> Adapter:
+    """The adapter, read again where its file is another by now."""
+    file = adapter.file
+    if file is None or file_stamp(file) == adapter.stamp:
+        return adapter
+    if not file.is_file():
+        raise missing(str(file))
+    typed = Typed(adapter.source, adapter.weight)
+    return _of_file(file, typed, adapter.name, adapter.name, adapter.licence)
 
 
 def _of_hub(lora: HubLora, typed: Typed) -> Adapter:
@@ -146,7 +170,7 @@ def as_adapters(value: Any) -> tuple[Adapter, ...]:
     adapters = tuple(Adapter.of(one) for one in (value if several else (value,)))
     seen: dict[Path | str, Adapter] = {}
     for adapter in adapters:
-        place = adapter.file.resolve() if adapter.file else adapter.name
+        place = adapter.place
         if place in seen:
             weights = seen[place].weight, adapter.weight
             once = lora_option(adapter.source, f"{sum(weights):g}")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError, did_you_mean, first_line
+from cogmagic._models.adapters.formats import parse_key
 from cogmagic._models.other_tools import lora_option
 from cogmagic._models.weights import Weights, damage, read_header
 
@@ -17,6 +18,8 @@ __all__ = [
     "CONVENTIONAL",
     "check_not_pickled",
     "choose",
+    "file_stamp",
+    "is_lora",
     "local_file",
     "missing",
     "read_file",
@@ -64,6 +67,15 @@ def local_file(source: str) -> Path | None:
             f"--lora {source[:100]!r} cannot be read ({first_line(error)}). Check the path."
         ) from None
     return path
+
+
+def file_stamp(file: Path) -> tuple[int, int] | None:
+    """Size and time of a file, by which a change shows; None where it cannot be looked up."""
+    try:
+        facts = file.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
 
 
 def choose(label: str, names: Iterable[str]) -> str:
@@ -145,6 +157,16 @@ def _other_format(label: str, start: bytes) -> str:
     if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return f"{label} is a web page. Download the file itself (resolve, not blob, in its URL)."
     return ""
+
+
+def is_lora(file: Path) -> bool:
+    """Whether a file has factors of a LoRA of CogVideoX."""
+    try:
+        names = () if damage(file) else read_header(file).tensors
+    except OSError:
+        return False
+    keys = [key for name in names if (key := parse_key(name))]
+    return any(key.module and key.role != "alpha" for key in keys)
 
 
 def check_not_pickled(name: str, label: str) -> None:

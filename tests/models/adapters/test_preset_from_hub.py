@@ -92,7 +92,7 @@ def test_several_candidates_are_listed(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_adapter_of_the_preset_beside_it_is_refused(hub: Hub) -> None:
-    with pytest.raises(RequestError, match="is given twice"):
+    with pytest.raises(RequestError, match="is part of preset tdm, with weight 1"):
         Request.of("a fox", "2b", preset="tdm", lora=REPO)
 
 
