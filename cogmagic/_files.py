@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-__all__ = ["cache_folder", "try_lock", "write_atomically"]
+__all__ = ["cache_folder", "try_lock", "typed_path", "write_atomically"]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -49,6 +49,21 @@ def try_lock(handle: int) -> bool | None:
     except (ImportError, OSError):
         return None
     return True
+
+
+def typed_path(text: str | Path) -> Path:
+    """The path that a person types, with the home folder in place of ``~`` and ``~name``.
+
+    Raises:
+        RuntimeError: for a ``~name`` of no user, with what to type.
+    """
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise RuntimeError(
+            f"{path.parts[0]} is no user's home folder: type the whole path, from / on"
+        ) from None
 
 
 def cache_folder() -> Path:

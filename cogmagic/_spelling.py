@@ -7,19 +7,13 @@ panel calls them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
-from cogmagic._errors import CogMagicError
+from cogmagic._errors import BatchError, Cancelled, CogMagicError
 
 __all__ = ["as_python", "errors_for_python", "typed_in_cell"]
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
 
 _IN_CELL: ContextVar[bool] = ContextVar("cogmagic_in_cell", default=False)
 
@@ -34,19 +28,17 @@ def typed_in_cell() -> Iterator[None]:
         _IN_CELL.reset(token)
 
 
-def errors_for_python(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """`function`, the errors of which name options as one types them in Python."""
-
-    @wraps(function)
-    def call(*args: _P.args, **options: _P.kwargs) -> _T:
-        try:
-            return function(*args, **options)
-        except CogMagicError as error:
-            if not _IN_CELL.get():
-                error.args = (as_python(str(error)), *error.args[1:])
-            raise
-
-    return call
+@contextmanager
+def errors_for_python() -> Iterator[None]:
+    """Name options in the errors of this block as one types them in Python; also a decorator."""
+    try:
+        yield
+    except (CogMagicError, Cancelled) as error:
+        if not _IN_CELL.get():
+            error.args = (as_python(str(error)), *error.args[1:])
+            if isinstance(error, BatchError):
+                error.failed = {row: as_python(text) for row, text in error.failed.items()}
+        raise
 
 
 _NAMES = {"gpu": "gpus"}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import cogmagic
-from cogmagic import CogMagicError, Machine, Request
-from cogmagic._spelling import as_python, typed_in_cell
+from cogmagic import BatchError, Cancelled, CogMagicError, Machine, Request
+from cogmagic._spelling import as_python, errors_for_python, typed_in_cell
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,15 @@ def test_error_is_spelled_for_its_caller(
     with typed_in_cell(), pytest.raises(CogMagicError) as raised:
         function(first, **options)
     assert cell in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", [BatchError, Cancelled])
+def test_errors_of_a_batch_are_spelled_for_python(kind: type[BaseException]) -> None:
+    error = kind("1 of 3. The same rows with --save /out make the rest.")
+    if isinstance(error, BatchError):
+        error.failed = {2: "Nearest: --num-frames 33."}
+    match = 'The same rows with save="/out" make the rest'
+    with pytest.raises(kind, match=match), errors_for_python():
+        raise error
+    if isinstance(error, BatchError):
+        assert error.failed == {2: "Nearest: num_frames=33."}

@@ -52,7 +52,7 @@ class CellDisplay:
 
 
 class TerminalDisplay:
-    """A progress bar on stderr, below any warning; where stderr is no terminal, only the facts."""
+    """A progress bar on stderr, below any warning; only the facts if it is not a terminal."""
 
     def __init__(self) -> None:
         from tqdm import tqdm

@@ -21,7 +21,7 @@ DEFAULT_MODEL = "tiny"
 """The embedded model: it needs no download and no GPU."""
 
 
-@errors_for_python
+@errors_for_python()
 def generate(
     prompt: str | Request,
     *,

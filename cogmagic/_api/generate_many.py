@@ -21,12 +21,13 @@ from cogmagic._session.session import Output, session
 from cogmagic._spelling import errors_for_python
 from cogmagic._video.batch_folder import BatchFolder
 from cogmagic._video.formats.registry import FORMATS
+from cogmagic._video.output_path import check_working_directory
 from cogmagic._video.video import Video
 
 __all__ = ["Started", "generate_many", "start"]
 
 
-@errors_for_python
+@errors_for_python()
 def generate_many(
     rows: Any,
     *,
@@ -73,7 +74,12 @@ def generate_many(
     source, memory = source_of(options | several)
     started = start(source, memory, save)
     output = Output(save, on_progress=on_progress or silent, on_preview=on_preview)
-    return started.videos(output, live=progress and on_progress is None)
+    return _videos_for_python(started.videos(output, live=progress and on_progress is None))
+
+
+def _videos_for_python(videos: Generator[Video]) -> Generator[Video]:
+    with errors_for_python(), closing(videos):
+        yield from videos
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,7 @@ def start(source: BatchSource, memory: MemoryOptions, save: str | Path | None) -
     rows = rows_of(replace(source, options=options))
     check_plans(rows, memory)
     if len(rows) == 1 and save is not None and Path(save).suffix.lower() in FORMATS:
+        check_working_directory()
         return Started(rows, memory, None)
     session().check_idle()
     model = rows[0].request.model.source

@@ -44,7 +44,7 @@ def plan(
 ) -> Plan: ...
 
 
-@errors_for_python
+@errors_for_python()
 def plan(
     prompt: str | Request = ANY_PROMPT,
     *,

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import RequestError, first_line
+from cogmagic._files import typed_path
 from cogmagic._models.request import Request
+from cogmagic._video.output_path import check_working_directory
 
 __all__ = ["SUFFIXES", "Record", "Table", "table_of"]
 
@@ -86,14 +88,13 @@ def _record(row: Any, where: str) -> Record:
 
 
 def _of_file(name: str) -> Table:
-    path = Path(name).expanduser()
-    suffix = path.suffix.lower()
+    suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
         raise RequestError(
             f"--prompts {name[:100]} is neither a variable nor a file that ends in"
             f" {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}. Give {_FORMS}."
         )
-    text = _text(path, name)
+    text = _text(name)
     if suffix == ".txt":
         lines = (line.strip() for line in re.split(r"\r\n?|\n", text))
         return Table(name, [{"prompt": line} for line in lines if line])
@@ -102,14 +103,15 @@ def _of_file(name: str) -> Table:
     return Table(name, _jsonl(text, name))
 
 
-def _text(path: Path, name: str) -> str:
+def _text(name: str) -> str:
     try:
-        data = path.read_bytes()
+        data = typed_path(name).read_bytes()
     except FileNotFoundError:
+        check_working_directory()
         raise RequestError(
             f"--prompts {name[:100]}: no such file. The working directory is {Path.cwd()}."
         ) from None
-    except (OSError, ValueError) as error:  # a folder, no permission; a NUL
+    except (OSError, RuntimeError, ValueError) as error:  # a folder, no permission; ~nobody; a NUL
         reason = getattr(error, "strerror", None) or error
         raise RequestError(f"--prompts {name[:100]!r} cannot be read ({reason}).") from None
     encoding = next((e for mark, e in _MARKS.items() if data.startswith(mark)), "utf-8")

@@ -53,7 +53,7 @@ _NOISE = _FORMS | {
 """Words of drivers' names that distinguish no cards."""
 
 
-_COUNTED = re.compile(r"\s*(\d+)\s*[x×*](?!tx?\b)\s*(.+)|\s*(\d{1,2})\s+([a-z].+|\d{4}.*)", re.I)
+_COUNTED = re.compile(r"(?i)(\d+)\s*[x×*](?!tx?\b)\s*(.+)|(\d{1,2})\s+((?!gi?b?\b)[a-z].+|\d{4}.*)")
 _COUNTED_AFTER = re.compile(r"(.+?)(?:\s+|(?<=\d))[x×*]\s*(\d{1,2})\s*", re.I)
 
 
@@ -241,7 +241,7 @@ def _card_with(name: str, size: float | None) -> Card:
 
 def _counted(part: str) -> tuple[str, str]:
     """The number and the name of ``2x T4``, ``2 T4``, ``T4 x2`` or ``T4``."""
-    before, after = _COUNTED.fullmatch(part), _COUNTED_AFTER.fullmatch(part)
+    before, after = _COUNTED.fullmatch(part.strip()), _COUNTED_AFTER.fullmatch(part)
     if before and after and len(after[2]) < len(after[1].strip()):  # "4090 x2"
         before = None
     if before:

@@ -87,7 +87,7 @@ class Machine:
         return float32_rates(card) if card else None
 
     @classmethod
-    @errors_for_python
+    @errors_for_python()
     def of(
         cls, gpus: str | None = None, *, ram: float | None = None, vram: float | None = None
     ) -> Machine:

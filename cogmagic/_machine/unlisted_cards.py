@@ -26,6 +26,12 @@ _OTHER_MAKERS = re.compile(
 """Words of GPUs and accelerators that cogmagic does not support."""
 
 
+_AMOUNT = re.compile(
+    r"(\d{1,4}(?:\.\d+)?(?=\s*g)|[4-9]|[1-9]\d)\s*(?:gi?b?)?(?:\s*(?:of\s+)?v?ram)?", re.I
+)
+"""A name that is an amount of memory alone: ``24GB``, ``24``, ``12 GB VRAM``."""
+
+
 _RADEON = frozenset({"amd", "radeon", "rx", "vega", "ryzen", "w"})
 """Words of AMD's graphics cards."""
 
@@ -33,6 +39,11 @@ _RADEON = frozenset({"amd", "radeon", "rx", "vega", "ryzen", "w"})
 def unknown_card(name: str, names: Sequence[str]) -> RequestError:
     """The error for a name that is none of `names`, with the nearest of them."""
     text = f"Unknown card {shortened(name)!r}."
+    if amount := _AMOUNT.fullmatch(name.strip()):
+        return RequestError(
+            f"{text} That is an amount of memory. Type --gpu NAME --vram {amount[1]}, or --vram"
+            f" {amount[1]} alone, which assumes the pace of an RTX 3060."
+        )
     if maker := _OTHER_MAKERS.search(name.lower()):
         intel = "Intel GPUs, Arc among them, are not"
         product = intel if maker["intel"] else f"{maker[0]!r} is not"

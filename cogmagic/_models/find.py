@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError, RequestError, first_line
+from cogmagic._files import typed_path
 from cogmagic._models.adapters.local import CONVENTIONAL, is_lora
 from cogmagic._models.catalog import Model, by_other_name, catalogued, unknown_model
 from cogmagic._models.checkpoint import check_folder
@@ -39,7 +40,7 @@ def find_model(name: str) -> Model:
     if known is not None:
         return _as_typed(known, name)
     try:
-        folder = Path(name).expanduser()
+        folder = typed_path(name)
         is_folder, is_file = bool(name) and folder.is_dir(), folder.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a NUL
         raise CheckpointError(f"--model {name[:100]!r} is not a usable path ({error}).") from None

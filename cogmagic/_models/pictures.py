@@ -8,10 +8,10 @@ import stat
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import RequestError, first_line
+from cogmagic._files import typed_path
 from cogmagic._models.picture_arrays import channels_last, is_array, levels
 from cogmagic._models.picture_colours import in_rgb
 
@@ -82,7 +82,7 @@ def _from_path(given: str | os.PathLike[Any]) -> Image.Image:
     try:
         path = os.fsdecode(given)
         shown = path[:200] or "''"
-        file = Path(path).expanduser()
+        file = typed_path(path)
         info = file.stat()
     except (FileNotFoundError, NotADirectoryError):
         remote = "://" in path

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import RequestError, did_you_mean, first_line, plain_line
+from cogmagic._files import typed_path
 from cogmagic._models import rules
 from cogmagic._models.adapters.hub import hub_place
 from cogmagic._models.adapters.typed import as_typed
@@ -93,7 +94,7 @@ def read_presets(file: str | Path) -> dict[str, Preset]:
     """
     path = Path(file)
     try:
-        path = path.expanduser().absolute()
+        path = typed_path(path).absolute()
         tables = tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{file} is not valid TOML: {first_line(error)}.") from None

@@ -56,7 +56,7 @@ class Request:
     """The preset that set adapters, scheduler, timesteps, steps or guidance."""
 
     @classmethod
-    @errors_for_python
+    @errors_for_python()
     def of(
         cls,
         prompt: str,

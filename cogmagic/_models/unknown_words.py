@@ -35,6 +35,10 @@ _WORD = re.compile(r"a[am]*(?:j+a[am]*)*|cm*|p[pmj]*")
 """A word in the kinds of its characters (`_kind`)."""
 
 
+_EMOJI_STYLE = "\ufe0f"
+"""The invisible character after a sign or a digit that makes an emoji of it."""
+
+
 _WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR")
 """The scripts that do not separate words: each of their letters counts as a word."""
 
@@ -99,7 +103,11 @@ def _advice(request: Request, file: Path | None, *, foreign: bool) -> str:
 
 def _words(text: str) -> list[_Word]:
     """The words of a text: letters and emoji, without punctuation and digits."""
-    kinds = "".join(map(_kind, text))
+    following = [*text[1:], ""]
+    kinds = "".join(
+        "p" if after == _EMOJI_STYLE else _kind(char)
+        for char, after in zip(text, following, strict=False)
+    )
     return [
         _Word(m.start(), m.end(), not all(map(_is_latin, text[m.start() : m.end()])))
         for m in _WORD.finditer(kinds)
@@ -120,7 +128,7 @@ def _kind(char: str) -> str:
     if category == "Cf" or char in "'’":
         return "j"
     # Emoji that are newer than Python's tables have no category.
-    return "p" if category in ("So", "Cn") and char >= "\u2600" else " "
+    return "p" if category in ("So", "Cn") and char >= "\u2300" else " "
 
 
 def _is_latin(char: str) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cogmagic._errors import BusyError, OutputError
-from cogmagic._files import try_lock, write_atomically
+from cogmagic._files import try_lock, typed_path, write_atomically
 from cogmagic._models.batch_row import Row
 from cogmagic._video.batch_list import as_json, check_same, rows_in
 from cogmagic._video.formats.registry import FORMATS
@@ -75,7 +75,7 @@ class BatchFolder:
         """
         path = Path()
         try:
-            path = Path(default_folder() if save is None else save).expanduser()
+            path = typed_path(default_folder() if save is None else save)
             if not path.is_absolute():
                 check_working_directory()
             return cls._open(path.absolute(), tuple(rows), options)
@@ -91,7 +91,7 @@ class BatchFolder:
         if path.suffix.lower() in FORMATS and not path.is_dir():
             raise OutputError(
                 f"--save {path.name} is one file, but the batch makes {len(rows)} videos. Give a"
-                f" folder: --save {path.stem}"
+                f" folder: --save {path.stem}/"
             )
         if path.exists() and not path.is_dir():
             raise OutputError(f"--save {path.name} is a file. Give a folder for the batch.")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cogmagic._errors import OutputError
+from cogmagic._files import typed_path
 from cogmagic._models.request import Request
 from cogmagic._video.formats.base import Format
 from cogmagic._video.formats.mp4 import MP4
@@ -83,7 +84,7 @@ class OutputFile:
     def _claim(
         cls, save: str | Path | None, seed: int, overwrite: bool, default_format: Format
     ) -> OutputFile:
-        path, default = Path("" if save is None else save).expanduser(), None
+        path, default = typed_path("" if save is None else save), None
         if "\0" in str(path):
             raise OutputError(f"--save {str(save)[:100]!r} has a NUL character. Remove it.")
         if not path.is_absolute():

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import RequestError
+from cogmagic._files import typed_path
 from cogmagic._models.catalog import DTYPES, Dtype
 from cogmagic._progress import OnProgress, silent
 from cogmagic.training.borrowed import BorrowedPipeline, describe
@@ -73,7 +74,7 @@ def validation(
         model = describe(pipe, transformer, configs)
         maker = VideoMaker(pipe, accelerator, run, on_progress or silent)
         v = Validation(
-            borrowed, maker, accelerator, model, configs, Path(folder).expanduser(), tier, timeout
+            borrowed, maker, accelerator, model, configs, typed_path(folder), tier, timeout
         )
         around.callback(v.close)
         around.enter_context(restored_random_state())

@@ -13,6 +13,7 @@ from cogmagic._footprint.work import ITEM
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._spelling import errors_for_python
 from cogmagic._tiers.needs import reserved_bytes
 from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib
@@ -203,6 +204,7 @@ def plan_described_validation(
     )
 
 
+@errors_for_python()
 def check_training_tier(tier: str | None, *, deepspeed: bool) -> None:
     """Refuse a tier that a validation does not have.
 

@@ -15,6 +15,7 @@ from cogmagic._footprint.footprint import footprint
 from cogmagic._machine.failures import drop_tracebacks
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Model
+from cogmagic._spelling import errors_for_python
 from cogmagic._video.video import Video
 from cogmagic.training.borrowed import BorrowedPipeline
 from cogmagic.training.make_video import VideoMaker
@@ -52,10 +53,12 @@ class Validation:
         self._prompts = PromptEncoder(borrowed.pipe, borrowed.device, borrowed.dtype)
         self._started = self._closed = False
 
+    @errors_for_python()
     def plan(self, requests: Sequence[str | Mapping[str, Any]]) -> ValidationPlan:
         """The memory that making these videos would need; nothing moves."""
         return self._plan(self._samples(requests))
 
+    @errors_for_python()
     def generate(
         self, requests: Sequence[str | Mapping[str, Any]], *, step: int = 0, overwrite: bool = True
     ) -> list[Video]:

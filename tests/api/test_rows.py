@@ -13,8 +13,9 @@ import pandas
 import pytest
 from PIL import Image
 
-from cogmagic import Request, RequestError
-from cogmagic._api.rows import BatchSource, rows_of
+from cogmagic import OutputError, Request, RequestError
+from cogmagic._api.generate_many import start
+from cogmagic._api.rows import BatchSource, rows_of, source_of
 from cogmagic._models.batch_row import Row
 
 PROMPTS = ["a red circle", 'a "quoted", blue square\nover two lines', "größer; ein Kreis 😀"]
@@ -223,6 +224,24 @@ def test_wrong_file_is_refused_with_the_row(
     with pytest.raises(RequestError) as error:
         rows(name)
     assert message in str(error.value)
+
+
+def test_home_of_nobody_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"cannot be read \(~nobody-at-all is no user's home"):
+        rows("~nobody-at-all/a.csv")
+
+
+@pytest.mark.parametrize(
+    ("source", "save"), [({"prompts": "a.csv"}, None), ({"prompt": "a", "seeds": [1]}, "a.mp4")]
+)
+def test_removed_working_directory_is_refused(
+    cwd: Path, monkeypatch: pytest.MonkeyPatch, source: dict[str, Any], save: str | None
+) -> None:
+    (cwd / "gone").mkdir()
+    monkeypatch.chdir(cwd / "gone")
+    (cwd / "gone").rmdir()
+    with pytest.raises(OutputError, match="The working directory no longer exists"):
+        start(*source_of(source), save)
 
 
 def test_folder_is_no_table(cwd: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cogmagic import RequestError
-from cogmagic._machine.card_names import find_card
+from cogmagic._machine.card_names import find_card, parse_gpus
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,22 @@ def test_intel_gpu_is_not_supported(typed: str) -> None:
 def test_other_accelerator_is_not_supported(typed: str) -> None:
     with pytest.raises(RequestError, match="is not supported: cogmagic computes on NVIDIA"):
         find_card(typed)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["24GB", "24 GB", "24", "24g", "24 gib", "24GB VRAM", "24 GB of VRAM", "2x 24GB", "24GB x2"],
+)
+def test_amount_of_memory_is_not_a_card(typed: str) -> None:
+    with pytest.raises(RequestError) as error:
+        parse_gpus(typed)
+    assert "'. That is an amount of memory. Type --gpu NAME --vram 24, or" in str(error.value)
+
+
+@pytest.mark.parametrize("typed", ["980", "0", "2 G4"])
+def test_number_alone_is_a_card(typed: str) -> None:
+    with pytest.raises(RequestError, match="Unknown card"):
+        parse_gpus(typed)
 
 
 def test_unknown_card_says_how_to_plan_for_it() -> None:

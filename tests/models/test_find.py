@@ -49,7 +49,7 @@ def test_other_names_stay_unknown(name: str) -> None:
         ("./nowhere", CheckpointError, "No folder at ./nowhere"),
         ("/no/such/folder", CheckpointError, "No folder"),
         ("", RequestError, "Unknown model ''"),
-        ("~nobody-at-all/x", CheckpointError, "not a usable path"),
+        ("~nobody-at-all/x", CheckpointError, "not a usable path (~nobody-at-all is no user's"),
         ("x" * 5000, CheckpointError, "not a usable path"),
     ],
 )

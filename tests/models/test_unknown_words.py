@@ -123,7 +123,7 @@ def test_negative_prompt_counts_where_it_has_an_effect() -> None:
     "prompt",
     ["一只猫在弹钢琴", "猫がピアノを弾く", "고양이가 피아노를 친다", "Кот играет на пианино",
      "Η γάτα παίζει πιάνο", "قطة تعزف على البيانو", "חתול מנגן בפסנתר", "बिल्ली पियानो बजा रही है",
-     "แมวเล่นเปียโน", "🐱🎹"],
+     "แมวเล่นเปียโน", "🐱🎹", "⏰", "▶️", "1️⃣", "‼️", "👍🏽"],
 )  # fmt: skip
 def test_english_models_warn_of_other_scripts(model: str, prompt: str) -> None:
     warning = unknown_words(Request.of(prompt, model), None)
@@ -136,7 +136,7 @@ def test_english_models_warn_of_other_scripts(model: str, prompt: str) -> None:
     "prompt",
     [CAT, "Zorblax the Ǝrudite", "crème brûlée on a naïve façade", "a cat at a café in Tōkyō",
      "Ｆｕｌｌ", "𝐛𝐨𝐥𝐝 𝓬𝓪𝓽", "Hawaiʻi", "a cat 🎉 at a piano", "20 °C, 5 µm wide lenses",
-     "a cat named Мурка here"],
+     "a cat named Мурка here", "© 2024 ™", "10 → 20"],
 )  # fmt: skip
 def test_english_models_read_latin_letters(prompt: str) -> None:
     assert unknown(prompt, "2b") == ""

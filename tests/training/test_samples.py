@@ -25,7 +25,7 @@ def test_requests_are_checked_before_anything_is_written(
         for requests, message in (
             ([], "has no request"),
             ("a fox", "list of requests"),
-            ([{"prompt": "a fox", "num_frames": 10}], "Nearest: --num-frames 9 or 17"),
+            ([{"prompt": "a fox", "num_frames": 10}], "Nearest: num_frames=9 or 17"),
             ([{"prompt": "a fox", "guidence_scale": 3}], "guidance_scale"),
             (["very " * 100 + "long"], "reads 64"),
             ([{"prompt_embeds": torch.zeros(1, 64, 64)}], "pass both, or guidance_scale=1"),

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError, did_you_mean, first_line
+from cogmagic._files import typed_path
 from cogmagic._models.adapters.formats import parse_key
 from cogmagic._models.other_tools import lora_option
 from cogmagic._models.weights import Weights, damage, read_header
@@ -54,7 +55,7 @@ def local_file(source: str) -> Path | None:
         CheckpointError: for a folder with no LoRA or several, and for what is not a file.
     """
     try:
-        path = Path(source).expanduser()
+        path = typed_path(source)
         if path.is_dir():
             return path / choose(source, [p.name for p in path.iterdir() if not p.is_dir()])
         if not path.exists():

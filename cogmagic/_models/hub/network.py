@@ -95,6 +95,8 @@ def _transport_problem(
     distrust = next((e for e in reversed(chain) if _is_distrust(e)), None)
     if distrust is not None:
         return _distrust_problem(repo_id, url, distrust)
+    if type(error).__name__ == "TooManyRedirects":
+        return page_problem(repo_id, f"{urlsplit(url).hostname} redirects in a loop")
     if proxy is not None:
         return _proxy_problem(repo_id, proxy) or _no_answer(repo_id, url, proxy, error, chain)
     reason = f"{type(error).__name__}: {first_line(error)}"

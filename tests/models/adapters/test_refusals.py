@@ -257,7 +257,7 @@ def test_folder_stands_for_its_lora(tmp_path: Path, name: str) -> None:
         (r"C:\loras\red.safetensors", r"No LoRA at C:\\loras\\red.safetensors"),
         ("x" * 5000, "cannot be read"),
         ("red\0.safetensors", "cannot be read|No LoRA at"),
-        ("~nobody_at_all/red.safetensors", "cannot be read"),
+        ("~nobody_at_all/red.safetensors", "cannot be read .~nobody_at_all is no user's home"),
         ("/dev/null", "is not a file"),
     ],
 )

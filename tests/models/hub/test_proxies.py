@@ -289,6 +289,14 @@ def test_web_page_with_a_refusal_is_not_taken_for_the_hubs(
     assert f"(127.0.0.1 sent a web page, status {status})" in line
 
 
+def test_redirects_in_a_loop_are_one_line(
+    hub: Hub, proxy: HttpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy.address)
+    proxy.portal, proxy.login = lambda _: True, "http://login.invalid/"
+    assert "(login.invalid redirects in a loop). Open it in a browser and log in" in problem()
+
+
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_login_page_in_place_of_the_list_of_files_is_one_line(
     hub: Hub, proxy: HttpProxy, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
