@@ -22,11 +22,15 @@ _COLUMNS = (*_TEXTS, *_WHOLE, "guidance_scale", "truncate")
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def column_name(column: object) -> str:
+def column_name(column: object, *, in_csv: bool = False) -> str:
     """The option of a column.
 
+    Args:
+        column: its name.
+        in_csv: whether the first line of a file has named it.
+
     Raises:
-        RequestError: for a column that is none, or that holds for the batch.
+        RequestError: for an unknown column, and for an option that holds for the whole batch.
     """
     name = str(column).strip().lower().lstrip("-").replace("-", "_").replace(" ", "_")
     if name in _COLUMNS:
@@ -38,31 +42,34 @@ def column_name(column: object) -> str:
     option = next((o for o in cell_options() if o.dest == name), None)
     if option is not None:
         raise RequestError(
-            f"{name!r} is no column: it holds for the whole batch. Leave it out of the table, and"
-            f" type --{option.name}{f' {option.metavar}' if option.metavar else ''} on the first"
-            " line of the cell."
+            f"{name!r} cannot be a column: it holds for the whole batch. Leave it out of the table,"
+            f" and type --{option.name}{f' {option.metavar}' if option.metavar else ''} on the"
+            " first line of the cell."
         )
     near = known_elsewhere(name, in_table) or did_you_mean(name, _COLUMNS)
+    header = " The first line of a CSV file must name its columns." if in_csv else ""
     raise RequestError(
-        f"Unknown column {str(column)[:60]!r}.{near} The columns are {', '.join(_COLUMNS)}."
+        f"Unknown column {str(column)[:60]!r}.{near}{header} The columns are {', '.join(_COLUMNS)}."
     )
 
 
 def plain_value(value: Any, name: str = "seed") -> Any:
-    """A value of Python's own type; None for a missing one, as DataFrames have it.
+    """A value of Python's own type; None for a missing one, as in DataFrames.
 
-    A DataFrame's column of whole numbers in which one is missing consists of floats.
+    If a value is missing, a DataFrame stores a column of whole numbers as floats.
     """
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         value = value.item()  # numpy's
+    if isinstance(value, float) and value != value:
+        return None
+    if name == "truncate" and value is not None:
+        if not isinstance(value, int | float) or value not in (0, 1):
+            raise RequestError(f"truncate={value!r:.40} is neither true nor false.")
+        return bool(value)
     if isinstance(value, float):
-        if value != value:
-            return None
         return int(value) if name in _WHOLE and value.is_integer() else value
-    if name == "truncate" and value is not None and not isinstance(value, bool):
-        raise RequestError(f"truncate={value!r:.40} is neither true nor false.")
     if name == "size" and isinstance(value, list):
         return tuple(value)
     return value
@@ -103,7 +110,7 @@ def seed_list(seeds: object) -> tuple[int, ...]:
             )
         return tuple(seed_or_random(int(word)) for word in words)
     if not isinstance(seeds, Iterable) or isinstance(seeds, Mapping | bytes):
-        raise RequestError(f"seeds={seeds!r:.80} is no list. For one video: seed={seeds!r:.20}.")
+        raise RequestError(f"seeds={seeds!r:.80} is not a list. For one video: seed={seeds!r:.20}.")
     plain = tuple(plain_value(seed) for seed in seeds)
     if not plain or None in plain:
         raise RequestError(f"seeds={seeds!r:.80} has no seed. Give whole numbers: [1, 2, 3].")

@@ -11,7 +11,7 @@ from typing import Any
 
 from cogmagic._api.plan_many import check_plans
 from cogmagic._api.rows import BatchSource, rows_of, source_of
-from cogmagic._errors import RequestError, plain_line
+from cogmagic._errors import Cancelled, RequestError, plain_line
 from cogmagic._models.batch_row import Row
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.memory_options import MemoryOptions
@@ -20,7 +20,7 @@ from cogmagic._session.batch import Batch
 from cogmagic._session.session import Output, session
 from cogmagic._spelling import errors_for_python
 from cogmagic._video.batch_folder import BatchFolder
-from cogmagic._video.formats.registry import FORMATS
+from cogmagic._video.formats.registry import names_file
 from cogmagic._video.output_path import check_working_directory
 from cogmagic._video.video import Video
 
@@ -42,10 +42,10 @@ def generate_many(
 ) -> Iterator[Video]:
     """Make a video of each row; yields them in order, as they finish.
 
-    The weights are placed once, and all texts are encoded first. What is wrong with a row is
-    raised by this call, before anything is loaded. The videos are in one folder, with a list of
-    the rows: a call with the same rows and the same folder makes only those that are missing,
-    after an error, an interrupt, or the end of the process.
+    The weights are placed once, and all texts are encoded first. This call raises the error of the
+    first wrong row, before anything is loaded. The videos are in one folder, with a list of the
+    rows: a call with the same rows and the same folder makes only those that are missing, after an
+    error, an interrupt, or the end of the process.
 
     Args:
         rows: prompts, dicts of options with a ``prompt``, or requests; a DataFrame; or the path of
@@ -53,7 +53,8 @@ def generate_many(
         model: short name, hub id or folder; by default that of the requests, or the embedded one.
         seeds: the seeds of every row: a video for each.
         num_videos: videos of each row, their seeds counted up from the row's.
-        save: the folder, made if it does not exist; default ``cogvideo-<time>``.
+        save: the folder, made if it does not exist; default ``cogvideo-<time>``. One row may name
+            its file instead: ``fox.gif``.
         progress: whether to show a live line.
         on_progress: called with a `Progress` at every step, in place of the live line; it has the
             row and the time left for all.
@@ -63,13 +64,19 @@ def generate_many(
     Raises:
         RequestError: for the first wrong row, with its number.
         TierError: when a row does not fit.
-        OutputError: when the folder has another batch, or the disk no space; ends the batch.
+        OutputError: when the folder has another batch, or the disk is full; ends the batch.
         BatchError: after the last row, for rows that failed.
-        Cancelled: when interrupted; what is finished stays.
+        Cancelled: when interrupted; finished videos stay.
     """
     if isinstance(rows, str) and not Path(rows).suffix:
         text = rows[:60]
         raise RequestError(f"rows={text!r} is one text. Give a list of prompts: [{text!r}].")
+    if rows is None:
+        raise RequestError('rows is None. Give a list of prompts: ["a red circle"].')
+    if "prompts" in options:
+        raise RequestError(
+            "The prompts are the first argument of generate_many. Leave out prompts=."
+        )
     several = {"prompts": rows, "model": model, "seeds": seeds, "num_videos": num_videos}
     source, memory = source_of(options | several)
     started = start(source, memory, save)
@@ -84,13 +91,15 @@ def _videos_for_python(videos: Generator[Video]) -> Generator[Video]:
 
 @dataclass(frozen=True)
 class Started:
-    """A batch that was checked and has its folder; nothing is loaded yet."""
+    """A checked batch with its folder; nothing is loaded yet."""
 
     checked: tuple[Row, ...]
-    """The rows; where the batch is resumed, not with the seeds that it drew first."""
+    """The rows; of a resumed batch, without the seeds that were drawn first."""
     memory: MemoryOptions
     folder: BatchFolder | None
     """None for one row whose file was named."""
+    overwrite: bool = False
+    """Whether that file may be replaced."""
     failed: dict[int, str] = field(default_factory=dict)
     """The errors of rows that failed, by their numbers."""
 
@@ -126,6 +135,7 @@ class Started:
 
     def _videos(self, output: Output) -> Generator[Video]:
         if self.folder is None:
+            output = replace(output, overwrite=self.overwrite)
             yield session().generate(self.rows[0].complete(), self.memory, output)
             return
         batch = Batch(session(), self.folder, self.memory, output, self.failed)
@@ -141,18 +151,28 @@ def start(source: BatchSource, memory: MemoryOptions, save: str | Path | None) -
         TierError: when a row does not fit.
         OutputError: when the folder cannot be written, or has another batch.
         BusyError: when another run is under way.
+        Cancelled: when interrupted.
     """
-    if source.options.get("overwrite"):
+    try:
+        return _start(source, memory, save)
+    except KeyboardInterrupt:
+        raise Cancelled("Stopped before the first row.") from None
+
+
+def _start(source: BatchSource, memory: MemoryOptions, save: str | Path | None) -> Started:
+    options = dict(source.options)
+    overwrite = bool(options.pop("overwrite", False))
+    rows = rows_of(replace(source, options=options))
+    if len(rows) == 1 and names_file(save):
+        check_plans(rows, memory)
+        check_working_directory()
+        return Started(rows, memory, None, overwrite)
+    if overwrite:
         raise RequestError(
             "A batch replaces no files, so --overwrite does not apply. For a new one, choose"
             " another folder with --save FOLDER."
         )
-    options = {name: value for name, value in source.options.items() if name != "overwrite"}
-    rows = rows_of(replace(source, options=options))
     check_plans(rows, memory)
-    if len(rows) == 1 and save is not None and Path(save).suffix.lower() in FORMATS:
-        check_working_directory()
-        return Started(rows, memory, None)
     session().check_idle()
     model = rows[0].request.model.source
     frames = {"model": model, "storage": memory.savings.storage}

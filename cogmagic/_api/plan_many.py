@@ -31,9 +31,9 @@ class _Share:
     """The rows of one size, number of frames and steps, and guidance."""
 
     plan: Plan
-    """Of the first of them, which finds nothing loaded."""
+    """Of the first of them, with nothing loaded yet."""
     warm_seconds: float | None
-    """Seconds of a further one: the weights are in host memory, and its text is encoded."""
+    """Seconds of each further row: the weights are in host memory, and its text is encoded."""
     rows: int
     first_row: int
     """The number of the first of them."""
@@ -70,7 +70,7 @@ class BatchPlan:
     def __str__(self) -> str:
         time = f"{seconds(self.seconds)} in all" if self.seconds is not None else "time unknown"
         sizes = len(self.shares)
-        table = f"; the table is of the largest of {sizes} kinds of rows" if sizes > 1 else ""
+        table = f"; the table shows the largest of {sizes} kinds of rows" if sizes > 1 else ""
         return f"{self.largest}\nbatch    {self.rows} videos, {time}{table}"
 
     def as_json(self) -> str:
@@ -109,7 +109,7 @@ def plan_rows(
 
     Args:
         rows: the batch.
-        memory: what the person chose about memory.
+        memory: tier, `keep` and the other options about memory.
         machine: a described machine; None for this one.
         ram: another amount of host memory, in GiB.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cogmagic._api.columns import column_name, plain_value, seed_list, text_value
-from cogmagic._api.tables import Table, table_of
+from cogmagic._api.tables import MOST_ROWS, Table, table_of
 from cogmagic._errors import RequestError
 from cogmagic._models.adapters.adapter import as_adapters
 from cogmagic._models.aliases import full_names
@@ -24,9 +24,6 @@ __all__ = ["BATCH_OPTIONS", "BatchSource", "rows_of", "source_of"]
 
 BATCH_OPTIONS = ("prompts", "seeds", "num_videos")
 """The options that make a batch."""
-
-_MOST = 100_000
-"""Most videos of a batch: a larger number is a slip."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class BatchSource:
 
 
 def source_of(options: Mapping[str, Any]) -> tuple[BatchSource, MemoryOptions]:
-    """The source of a batch, and what holds for its weights, of all options by Python names."""
+    """The source of a batch and its memory options, from all options by their Python names."""
     rest = dict(options)
     memory = MemoryOptions.of(**memory_options(rest))
     fields = {name: rest.pop(name, None) for name in (*BATCH_OPTIONS, "model")}
@@ -76,9 +73,11 @@ def rows_of(source: BatchSource) -> tuple[Row, ...]:
         start = len(rows) + 1
         rows += [replace(first, number=n, request=r) for n, r in enumerate(each, start)]
     if source.prompts is not None and source.prompt.strip() and not builder.default_used:
+        several = len(table.records) > 1
+        own = f"All {len(table.records)} rows have prompts of their own"
         raise RequestError(
-            f"All {len(table.records)} rows have prompts of their own, so the one below the first"
-            f" line would not be used ({source.prompt.strip()[:70]!r}). Delete it."
+            f"{own if several else 'The row has its own prompt'}, so this one would not be used:"
+            f" {source.prompt.strip()[:70]!r}. Delete it."
         )
     return tuple(rows)
 
@@ -87,7 +86,7 @@ def _multiplied(source: BatchSource, records: int) -> tuple[tuple[int, ...], int
     """The seeds of each row, or none, and the number of its videos."""
     if not records:
         raise RequestError("The table of prompts has no rows. Add one, such as: a red circle")
-    count, seeds = source.num_videos, tuple[int, ...]()
+    count, seeds = plain_value(source.num_videos, "num_videos"), tuple[int, ...]()
     if source.seeds is not None:
         if count is not None:
             raise RequestError(
@@ -95,17 +94,18 @@ def _multiplied(source: BatchSource, records: int) -> tuple[tuple[int, ...], int
                 " first. Leave out one of them."
             )
         if source.options.get("seed") is not None:
-            raise RequestError("--seeds stands in place of --seed. Leave out --seed.")
+            raise RequestError("--seeds replaces --seed. Leave out --seed.")
         seeds = seed_list(source.seeds)
         count = len(seeds)
     if count is None:
         count = 1
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise RequestError(f"num_videos={count!r:.40} is not a whole number from 1.")
-    if records * count > _MOST:
+    if records * count > MOST_ROWS:
+        number = f"{records * count:,}" if records <= MOST_ROWS else "more"
         raise RequestError(
-            f"{records:,} rows with {count:,} videos each are more than {_MOST:,}, the most of a"
-            " batch. Make several batches."
+            f"A batch may have at most {MOST_ROWS:,} videos, but this one would have {number}."
+            " Make several batches."
         )
     return seeds, count
 
@@ -155,7 +155,7 @@ class _Builder:
         if self.source.seeds is None:
             return row
         if not row.drawn:
-            raise RequestError("The row has a seed of its own. Leave out that, or --seeds.")
+            raise RequestError("The row has a seed of its own. Leave out that seed, or --seeds.")
         return replace(row, drawn=False)
 
     def _of_request(self, request: Request) -> Row:
@@ -166,7 +166,7 @@ class _Builder:
         if request.model != self.model:
             raise RequestError(
                 f"The Request is for {request.model.name}, but the batch is for {self.model.name}."
-                " Make a batch of each model."
+                " Make one batch for each model."
             )
         checked = request.checked()
         inputs = {name: self._input(name, one) for name, one in checked.inputs.items()}
@@ -175,7 +175,7 @@ class _Builder:
     def _of_dict(self, record: Mapping[str, Any]) -> Row:
         values = {}
         for column, value in record.items():
-            name = column_name(column)
+            name = column_name(column, in_csv=self.as_text)
             plain = text_value(name, value) if self.as_text else plain_value(value, name)
             if plain is not None:
                 if name in values:
@@ -199,7 +199,7 @@ class _Builder:
         if weights != self.weights:
             raise RequestError(
                 "dtype, lora and preset hold for the whole batch, but differ from the first row's."
-                " Make a batch of each."
+                " Make one batch for each."
             )
         return Row(1, request, drawn, inputs)
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from cogmagic._files import typed_path
 from cogmagic._models.request import Request
 from cogmagic._video.output_path import check_working_directory
 
-__all__ = ["SUFFIXES", "Record", "Table", "table_of"]
+__all__ = ["MOST_ROWS", "SUFFIXES", "Record", "Table", "table_of"]
 
 Record = Mapping[str, Any] | Request
 """A row as it is written: its options by column, or a whole request."""
 
 SUFFIXES = (".csv", ".jsonl", ".txt")
+
+MOST_ROWS = 100_000
+"""Most videos of a batch: a larger number is a slip."""
 
 _FORMS = "a file (.csv, .jsonl or .txt), a list of prompts or dicts, or a DataFrame"
 
@@ -32,7 +36,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""The encodings that a file's first bytes tell."""
+"""First bytes of a file → its encoding."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ def table_of(source: object) -> Table:
     """
     if isinstance(source, str | Path):
         return _of_file(str(source))
-    return Table("", [_record(row, f"Row {i}") for i, row in enumerate(_values(source), 1)])
+    rows = islice(_values(source), MOST_ROWS + 1)  # an iterable may be endless
+    return Table("", [_record(row, f"Row {i}") for i, row in enumerate(rows, 1)])
 
 
 def _values(source: Any) -> Iterable[Any]:
@@ -74,7 +79,10 @@ def _values(source: Any) -> Iterable[Any]:
         if repeated:
             raise RequestError(f"The DataFrame has the column {repeated[0]!r} twice. Rename one.")
         return list(source.to_dict("records"))
-    return list(source.tolist()) if hasattr(source, "tolist") else source
+    if hasattr(source, "tolist"):  # numpy; an array of no dimension has one value
+        values = source.tolist()
+        return values if isinstance(values, list) else [values]
+    return source
 
 
 def _record(row: Any, where: str) -> Record:
@@ -128,7 +136,7 @@ def _text(name: str) -> str:
 def _csv(text: str, name: str) -> list[Record]:
     """The rows of a CSV file; its separator is the comma, the semicolon or the tab.
 
-    An empty cell is an option that is left out.
+    An empty cell leaves the option out.
     """
     header = text[: text.find("\n") if "\n" in text else len(text)]
     separator = max(",;\t", key=header.count)
@@ -144,14 +152,14 @@ def _csv(text: str, name: str) -> list[Record]:
             if len(cells) > len(columns):
                 raise RequestError(
                     f"{name}: row {number} has {len(cells)} cells, but the first line names"
-                    f" {len(columns)} columns. Put a prompt with {_SEPARATORS[separator]} in"
-                    ' double quotes: "…".'
+                    f" {len(columns)} column{'s' * (len(columns) != 1)}. Put a prompt with"
+                    f' {_SEPARATORS[separator]} in double quotes: "…".'
                 )
             rows.append({c: cell for c, cell in zip(columns, cells, strict=False) if cell.strip()})
     except csv.Error as error:
         raise RequestError(
             f"{name}: row {len(rows) + 1} (up to line {reader.line_num}) is not valid CSV"
-            f' ({error}). Double a quote inside quotes: "".'
+            f' ({error}). Close each quote, and double one inside quotes: "".'
         ) from None
     return rows
 

@@ -24,13 +24,13 @@ class StoredInput:
 
     @classmethod
     def of(cls, name: str, given: Any) -> StoredInput:
-        """The input that a person gives, checked.
+        """The checked input.
 
         A file is read once to check it and again when its row runs: the pictures of ten thousand
         rows do not fit in memory.
 
         Raises:
-            RequestError: for what is no such input.
+            RequestError: for a value that is not such an input.
         """
         converted = INPUTS[name].convert(given)
         digest = sha256(f"{converted.size}".encode() + converted.tobytes()).hexdigest()

@@ -24,6 +24,7 @@ from cogmagic._notebook.plan_text import plan_text
 from cogmagic._notebook.verbs import VERBS, check_no_verb, run_verb
 from cogmagic._spelling import typed_in_cell
 from cogmagic._video.batch_folder import default_folder
+from cogmagic._video.formats.registry import names_file
 from cogmagic._video.video import Video
 
 __all__ = ["CogMagic"]
@@ -129,7 +130,8 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         out = options.pop("out", None)
         if options.keys() & set(BATCH_OPTIONS):
             if self.save and "save" not in typed:  # each batch has a folder of its own
-                options["save"] = default_folder(self.save)
+                parent = Path(self.save).parent if names_file(self.save) else self.save
+                options["save"] = default_folder(parent)
             return self._run_batch(options | {"prompt": cell}, out)
         video = replace(generate(cell, **options), embed_limit=int(self.embed_limit_mb * 1e6))
         display({"text/html": video.player_html(), "text/plain": MARK + repr(video)}, raw=True)
@@ -179,6 +181,8 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         name = completed.get("prompts")
         if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
             completed["prompts"] = self.shell.user_ns[name]
+            if completed["prompts"] is None:
+                raise RequestError(f"--prompts {name}: the variable {name} is None.")
         return completed
 
 

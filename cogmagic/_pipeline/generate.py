@@ -70,17 +70,18 @@ def generate_frames(
 
 def _encode(pipe: Any, request: Request) -> tuple[torch.Tensor, ...]:
     """Embeddings of the prompt and, with guidance, the negative one: each [1, tokens, width]."""
-    return tuple(_encode_text(pipe, text, request.model.max_tokens) for text in prompts_of(request))
+    device, tokens = pipe._execution_device, request.model.max_tokens
+    return tuple(_encode_text(pipe, text, tokens, device) for text in prompts_of(request))
 
 
-def _encode_text(pipe: Any, text: str, max_tokens: int) -> torch.Tensor:
-    """The embeddings [1, tokens, width] of one text, on the pipeline's device."""
+def _encode_text(pipe: Any, text: str, max_tokens: int, device: Any) -> torch.Tensor:
+    """The embeddings [1, tokens, width] of one text, on the pipeline's `device`."""
     embeds: torch.Tensor
     embeds, _ = pipe.encode_prompt(
         text,
         do_classifier_free_guidance=False,
         max_sequence_length=max_tokens,
-        device=pipe._execution_device,
+        device=device,
     )
     return embeds
 
@@ -103,8 +104,9 @@ def encode_texts(
             they contain NaN or infinity; a run that needs those fails.
     """
     clock.phase("encode", len(texts))
+    device = pipe._execution_device  # once: diffusers looks at every module of the pipeline
     for done, text in enumerate(texts, 1):
-        embeds = _encode_text(pipe, text, max_tokens).cpu()
+        embeds = _encode_text(pipe, text, max_tokens, device).cpu()
         if embeds.isfinite().all():
             receive(text, embeds)
         clock.step(done, len(texts))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from cogmagic._errors import (
@@ -39,7 +40,7 @@ from cogmagic._video.video import Video
 __all__ = ["Batch"]
 
 _FATAL = (OutputError, DeviceError, BusyError, CheckpointError)
-"""Errors that would meet every further row as well."""
+"""Errors that every further row would raise as well."""
 
 _MOST_NAMED = 3
 """Most failed rows that an error quotes."""
@@ -53,7 +54,7 @@ class Batch:
     Args:
         session: the kernel's.
         folder: the batch.
-        options: what the person chose about memory.
+        options: tier, `keep` and the other options about memory.
         output: where progress and previews go.
         failed: receives the error of each failed row, by the row's number.
     """
@@ -72,12 +73,12 @@ class Batch:
         self._job: Job | None = None
         self._sheet_changed = False
         self._remark = ""
-        """A warning of the adapters, which the first row's report has."""
+        """Warning about the adapters, for the first row's report."""
         self._texts = BatchTexts()
         self._failed = failed
 
     def videos(self) -> Generator[Video]:
-        """The videos in the order of the rows; those of an earlier run come first as they are.
+        """The videos in the order of the rows; those of an earlier run are not made again.
 
         Raises:
             BatchError: after the last row, when some failed.
@@ -111,7 +112,7 @@ class Batch:
                 yield video
 
     def _write_sheet(self, row: Row) -> None:
-        """Write the contact sheet of which `row` is the last, unless it is as it was."""
+        """Write the contact sheet that ends with `row`, if it has changed."""
         rows, folder = self._folder.rows, self._folder
         if row.number % PER_PAGE and row.number != len(rows):
             return
@@ -120,7 +121,7 @@ class Batch:
         if self._sheet_changed or not path.exists():
             shown = rows[page * PER_PAGE : row.number]
             entries = [(folder.file(r).stem, folder.video(r)) for r in shown]
-            with suppress(OSError):  # the videos are what counts
+            with suppress(OSError):  # the batch does not depend on it
                 write_sheet(path, entries)
         self._sheet_changed = False
 
@@ -163,7 +164,7 @@ class Batch:
     def _check_texts(self, _: Request, folder: Path, clock: Clock) -> None:
         from cogmagic._pipeline.tokenizer import check_length, load_tokenizer
 
-        tokenizer, seen = load_tokenizer(folder), set()
+        tokenizer, seen = lru_cache(maxsize=4)(load_tokenizer(folder)), set()  # negative prompts
         for row in self._folder.rows:
             r = row.request
             if (key := (r.prompt, r.negative_prompt, r.truncate)) in seen:

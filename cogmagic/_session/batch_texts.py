@@ -30,6 +30,8 @@ __all__ = ["MOST_BYTES", "BatchTexts", "chunk_bytes"]
 MOST_BYTES = GIB
 """Most bytes of embeddings in host memory at once: 579 texts of a published model."""
 
+_MOST_TEXTS = 1000
+"""Most texts encoded at once: all those of a small model would delay the first video."""
 
 _PUBLISHED_WIDTH = 4096
 """Width of T5-XXL's embeddings."""
@@ -45,19 +47,25 @@ _WRITES = 64
 """Embeddings that are written to the disk's cache before old ones are removed from it."""
 
 
+def most_texts(nbytes: int) -> int:
+    """Most texts of `nbytes` each whose embeddings are in host memory at once."""
+    return min(MOST_BYTES // nbytes, _MOST_TEXTS)
+
+
 def chunk_bytes(requests: Sequence[Request], dtype: Dtype, folder: Path | None) -> int:
     """Bytes of the embeddings that a batch of these requests has in host memory at once."""
     if not requests:
         return 0
     texts = {text for request in requests for text in prompts_of(request)}
-    return min(len(texts) * text_bytes(requests[0], dtype, folder), MOST_BYTES)
+    nbytes = text_bytes(requests[0], dtype, folder)
+    return min(min(len(texts), _MOST_TEXTS) * nbytes, MOST_BYTES)
 
 
 class BatchTexts:
     """The embeddings of the next rows of a batch, in host memory.
 
-    Each text is encoded once a chunk, while the text encoder is on the GPU. Texts whose encoding
-    fails are left out: their rows encode them again, and fail each with its own error.
+    Each text is encoded once per chunk, while the text encoder is on the GPU. Texts that cannot be
+    encoded are left out: their rows encode them again, and each fails with its own error.
     """
 
     def __init__(self) -> None:
@@ -84,9 +92,9 @@ class BatchTexts:
         """
         self._embeddings.clear()
         trim()
-        texts = self._next_texts(
-            rows, MOST_BYTES // text_bytes(job.request, job.texts.dtype, job.folder)
-        )
+        each = text_bytes(job.request, job.texts.dtype, job.folder)
+        texts = self._next_texts(rows, most_texts(each))
+        nbytes = len(texts) * each
         caches = job.texts.each(texts)
         for text, cache in caches.items():
             clock.check()
@@ -98,10 +106,10 @@ class BatchTexts:
         def receive(text: str, embeds: torch.Tensor) -> None:
             self._embeddings[text] = embeds
             slot.embeddings += embeds.nbytes
-            caches[text].write([embeds], None if len(self._embeddings) % _WRITES else MAX_BYTES)
+            if nbytes <= MAX_BYTES:  # else most would be removed again, and all older ones
+                caches[text].write([embeds], None if len(self._embeddings) % _WRITES else MAX_BYTES)
 
         if missing:
-            nbytes = len(texts) * text_bytes(job.request, job.texts.dtype, job.folder)
             request = replace(rows[0].request, loras=job.request.loras)
             first = replace(job, request=request, embeddings=None, held=nbytes)
             try:
@@ -111,7 +119,7 @@ class BatchTexts:
                 slot.cool()
 
     def job_of(self, job: Job) -> Job:
-        """A row's job with its embeddings, if they are here."""
+        """A row's job with its embeddings, if they are in memory."""
         texts = prompts_of(job.request)
         if not all(text in self._embeddings for text in texts):
             return replace(job, texts=job.texts.of(job.request), embeddings=None, held=self.nbytes)
@@ -119,7 +127,7 @@ class BatchTexts:
         return replace(job, embeddings=embeddings, held=self.nbytes)
 
     def _next_texts(self, rows: Sequence[Row], most: int) -> list[str]:
-        """The different texts of the first rows: at most `most`, but all of the first row."""
+        """The distinct texts of the first rows: at most `most`, but all of the first row."""
         self._rows, texts = set(), dict[str, None]()
         for row in rows:
             more = [text for text in prompts_of(row.request) if text not in texts]

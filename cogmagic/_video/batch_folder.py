@@ -1,35 +1,33 @@
 """The folder of a batch: its rows, and which of them are finished, across kernels.
 
-``batch.json`` has the rows and is written once, before the first video. ``finished.jsonl`` gets a
-line for each row that ends: a file that is only appended to costs the same for ten thousand rows as
-for ten, and a kernel that dies leaves at most half a line, which is ignored.
+``batch.json`` has the rows and is written once, before the first video; ``finished.jsonl`` gets a
+line for each row that ends.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cogmagic._errors import BusyError, OutputError
-from cogmagic._files import try_lock, typed_path, write_atomically
+from cogmagic._errors import OutputError
+from cogmagic._files import typed_path, write_atomically
 from cogmagic._models.batch_row import Row
 from cogmagic._video.batch_list import as_json, check_same, rows_in
-from cogmagic._video.formats.registry import FORMATS
+from cogmagic._video.finished_rows import FINISHED, append, content, end_line, entries, open_locked
+from cogmagic._video.formats.registry import names_file
 from cogmagic._video.output_path import check_working_directory, refusal
 from cogmagic._video.report import Report
 from cogmagic._video.video import Video
 
 __all__ = ["BatchFolder", "default_folder"]
 
-_LIST, _FINISHED = "batch.json", "finished.jsonl"
+_LIST = "batch.json"
 
 _OPEN: dict[Path, BatchFolder] = {}
 """The folders that this process has open: a batch that is begun again takes over from the first,
@@ -64,7 +62,7 @@ class BatchFolder:
         """Make the folder for these rows, or resume the batch in it.
 
         Args:
-            save: the folder; None for a new one in the working directory.
+            save: the folder; None or an empty text for a new one in the working directory.
             rows: the batch.
             options: those that hold for it, recorded in ``batch.json``; the entry ``frames`` must
                 be the same when it is resumed.
@@ -75,9 +73,10 @@ class BatchFolder:
         """
         path = Path()
         try:
-            path = typed_path(default_folder() if save is None else save)
+            path = typed_path(default_folder() if save in (None, "") else save)
             if not path.is_absolute():
                 check_working_directory()
+            _check_folder(save, path, len(rows))
             return cls._open(path.absolute(), tuple(rows), options)
         except OSError as error:
             raise OutputError(refusal(path, error)) from None
@@ -88,17 +87,10 @@ class BatchFolder:
 
     @classmethod
     def _open(cls, path: Path, rows: tuple[Row, ...], options: Mapping[str, Any]) -> BatchFolder:
-        if path.suffix.lower() in FORMATS and not path.is_dir():
-            raise OutputError(
-                f"--save {path.name} is one file, but the batch makes {len(rows)} videos. Give a"
-                f" folder: --save {path.stem}/"
-            )
-        if path.exists() and not path.is_dir():
-            raise OutputError(f"--save {path.name} is a file. Give a folder for the batch.")
         path.mkdir(parents=True, exist_ok=True)
         if earlier := _OPEN.pop(path.resolve(), None):
             earlier.close()
-        finished = _open_locked(path)
+        finished = open_locked(path)
         try:
             stored = path / _LIST
             if stored.exists():
@@ -151,14 +143,14 @@ class BatchFolder:
         Raises:
             OutputError: when the disk refuses it.
         """
-        entry = {"row": row.number, "file": video.path.name, **_content(video.path)}
+        entry = {"row": row.number, "file": video.path.name, **content(video.path)}
         entry |= {"report": video.report.facts()}
-        self._append(entry)
+        append(self._finished, self.path, entry)
         self._entries[row.number] = entry
 
     def add_failure(self, row: Row, reason: str) -> None:
         """Record a failed row, which is tried again when the batch is resumed."""
-        self._append({"row": row.number, "error": reason})
+        append(self._finished, self.path, {"row": row.number, "error": reason})
 
     def check_disk_space(self) -> None:
         """Check that the disk has space for all unfinished rows, at one bit a pixel.
@@ -175,22 +167,11 @@ class BatchFolder:
                 f" {need / 1e9:.2f} GB. Free some space, or choose another disk with --save FOLDER."
             )
 
-    def _append(self, entry: Mapping[str, Any]) -> None:
-        try:
-            self._finished.write(json.dumps(entry, default=str).encode() + b"\n")
-            self._finished.flush()
-            os.fsync(self._finished.fileno())
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be written ({error.strerror}).") from None
-
     def _read(self) -> None:
         """Read the entries, and end a half-written line."""
-        self._finished.seek(0)
-        data = self._finished.read()
-        if data and not data.endswith(b"\n"):
-            self._finished.write(b"\n")
+        newest = {entry["row"]: entry for entry in entries(self._finished)}
+        end_line(self._finished)
         by_number = {row.number: row for row in self.rows}
-        newest = {entry["row"]: entry for entry in _entries(data)}
         for number, entry in newest.items():
             row = by_number.get(number)
             if row is not None and self._is_whole(row, entry):
@@ -201,27 +182,25 @@ class BatchFolder:
         try:
             if entry.get("file") != file.name or file.stat().st_size != entry.get("bytes"):
                 return False  # before it is read
-            return entry.items() >= _content(file).items()
+            return entry.items() >= content(file).items()
         except OSError:
             return False
 
 
-def _open_locked(path: Path) -> BinaryIO:
-    """The file of finished rows, open for reading and appending, and locked."""
-    file = (path / _FINISHED).open("a+b")
-    if try_lock(file.fileno()) is False:
-        file.close()
-        raise BusyError(
-            f"Another kernel runs the batch in {path}. Wait for it, or choose another folder with"
-            " --save FOLDER."
+def _check_folder(save: object, path: Path, rows: int) -> None:
+    """Refuse the name of a file."""
+    if names_file(save):
+        raise OutputError(
+            f"--save {path.name} is one file, but the batch makes {rows} videos. Give a folder:"
+            f" --save {path.stem}/"
         )
-    return file
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"--save {path.name} is a file. Give a folder for the batch.")
 
 
 def _check_unused(path: Path, rows: Sequence[Row], finished: BinaryIO) -> None:
     """Refuse a folder whose list is lost, and one with files that the batch would replace."""
-    finished.seek(0)
-    if any(True for _ in _entries(finished.read())):
+    if any(True for _ in entries(finished)):
         raise OutputError(
             f"{path} has the videos of a batch, but its {_LIST} is missing. Choose another folder"
             " with --save FOLDER."
@@ -229,9 +208,9 @@ def _check_unused(path: Path, rows: Sequence[Row], finished: BinaryIO) -> None:
     names = {file.name for file in path.iterdir()}
     used = next((n for n in (_name(row, len(rows)) for row in rows) if n in names), None)
     if used is not None:
-        if not (path / _FINISHED).stat().st_size:
+        if not (path / FINISHED).stat().st_size:
             with suppress(OSError):
-                (path / _FINISHED).unlink()
+                (path / FINISHED).unlink()
         raise OutputError(
             f"{path / used} already exists, and belongs to no batch. Choose another folder with"
             " --save FOLDER."
@@ -240,17 +219,3 @@ def _check_unused(path: Path, rows: Sequence[Row], finished: BinaryIO) -> None:
 
 def _name(row: Row, count: int) -> str:
     return f"{row.number:0{max(4, len(str(count)))}}-{row.request.seed}.mp4"
-
-
-def _entries(data: bytes) -> Iterator[Mapping[str, Any]]:
-    """The entries of the file of finished rows, without lines that are not whole."""
-    for line in data.splitlines():
-        with suppress(ValueError):
-            entry = json.loads(line)
-            if isinstance(entry, dict) and isinstance(entry.get("row"), int):
-                yield entry
-
-
-def _content(file: Path) -> dict[str, Any]:
-    with file.open("rb") as data:
-        return {"bytes": file.stat().st_size, "sha256": file_digest(data, "sha256").hexdigest()}

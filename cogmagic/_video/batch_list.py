@@ -12,6 +12,7 @@ from typing import Any
 
 from cogmagic._errors import OutputError, first_line, plain_line
 from cogmagic._models.batch_row import Row
+from cogmagic._models.inputs import INPUTS
 from cogmagic._version import __version__
 from cogmagic._video.report import request_facts
 
@@ -19,7 +20,7 @@ __all__ = ["as_json", "check_same", "rows_in"]
 
 _VERSIONS = ("torch", "diffusers", "transformers")
 
-_AGAIN = "Choose another folder with --save FOLDER, or type the first list again."
+_AGAIN = "Choose another folder with --save FOLDER, or run the first list again."
 
 
 def as_json(rows: Sequence[Row], options: Mapping[str, Any]) -> bytes:
@@ -61,7 +62,7 @@ def rows_in(file: Path) -> dict[str, Any]:
 def check_same(
     stored: Mapping[str, Any], rows: Sequence[Row], options: Mapping[str, Any], folder: Path
 ) -> tuple[Row, ...]:
-    """The rows, with the stored seeds where they are drawn, if they are those that are stored.
+    """The rows, if they are the stored ones; those whose seeds were drawn have the stored seeds.
 
     Raises:
         OutputError: for another batch, with the first difference.
@@ -99,8 +100,10 @@ def _facts(row: Row) -> dict[str, Any]:
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    name = next(n for n in (*before, *now) if before.get(n) != now.get(n))
+    name = next(n for n in ("drawn", *before, *now) if before.get(n) != now.get(n))
     one, other = (_shown(values.get(name)) for values in (before, now))
+    if name in INPUTS and None not in (before.get(name), now.get(name)):
+        one, other = (f"SHA-256 {values[name]:.12}…" for values in (before, now))
     if name == "drawn":
         one, other = ("drawn" if v.get(name) else "given" for v in (before, now))
         name = "the seed"

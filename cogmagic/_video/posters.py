@@ -26,7 +26,7 @@ _WIDTH, _LABEL, _GAP = 192, 16, 4
 
 
 def poster(video: Video, width: int = _WIDTH) -> Image.Image:
-    """The middle frame of a video's file, `width` pixels wide.
+    """The middle frame of a video's file, or folder of frames, `width` pixels wide.
 
     Raises:
         OutputError: when the file is missing or damaged.
@@ -35,13 +35,18 @@ def poster(video: Video, width: int = _WIDTH) -> Image.Image:
     from PIL import Image
 
     middle = video.num_frames // 2
+    if video.path.is_dir():  # of frames
+        return _scaled(video.to_frames()[middle], width)
     with readable(video.path), av.open(str(video.path)) as file:
         for number, frame in enumerate(file.decode(video=0)):
             if number == middle:
-                picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
-                height = max(round(width * picture.height / picture.width), 1)
-                return picture.resize((width, height))
+                return _scaled(Image.fromarray(frame.to_ndarray(format="rgb24")), width)
     raise OutputError(f"{video.path} has fewer than {middle + 1} frames. Make it again.")
+
+
+def _scaled(picture: Image.Image, width: int) -> Image.Image:
+    height = max(round(width * picture.height / picture.width), 1)
+    return picture.resize((width, height))
 
 
 def sheet_paths(folder: Path, rows: int) -> tuple[Path, ...]:

@@ -91,7 +91,7 @@ class Video:
         if path is None and self._format is GIF and self.unsaved is None:
             return self.path
         name = self.path.name if self._format.is_folder else self.path.stem
-        path = Path(self.path.with_name(f"{name}.gif") if path is None else path)
+        path = _as_path(self.path.with_name(f"{name}.gif") if path is None else path)
         if path.suffix.lower() != GIF.suffix and not path.is_dir():
             raise OutputError(f"to_gif({str(path)!r}): the name of a GIF must end in .gif.")
         return self._save(path, overwrite, GIF).path
@@ -116,7 +116,9 @@ class Video:
             from PIL import Image
 
             return [Image.fromarray(frame) for frame in self.frames()]
-        path = Path(folder)
+        path = _as_path(folder)
+        if not path.name.strip("."):
+            raise OutputError(f"to_frames({str(folder)!r}): give the name of a new folder.")
         if path.suffix.lower() != PNG.suffix:
             path = path.with_name(path.name + PNG.suffix)
         return self._save(path, overwrite, PNG).path
@@ -188,6 +190,13 @@ class Video:
             "text/html": f"<div>{self.player_html()}{facts}</div>",
             "text/plain": f"{MARK}{self!r}",
         }
+
+
+def _as_path(path: str | Path) -> Path:
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise OutputError(f"{path!r:.100} is not a usable path ({error}).") from None
 
 
 def _relative(path: Path) -> Path:

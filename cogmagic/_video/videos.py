@@ -53,7 +53,7 @@ class Videos(list[Video]):
     @property
     def table(self) -> Any:
         """One line for each row of the batch: a DataFrame, or a list of dicts without pandas."""
-        made = {_number(video): video for video in self}
+        made = {self._number(video): video for video in self}
         lines = [self._line(row, made.get(row.number)) for row in self._rows]
         try:
             import pandas
@@ -82,6 +82,13 @@ class Videos(list[Video]):
             "error": self.failed.get(row.number, ""),
         }
 
+    def _number(self, video: Video) -> int | None:
+        """The number of a video's row, with which its file's name begins; None of another file."""
+        if len(self._rows) == 1:  # whose file may have been named
+            return 1
+        number = video.path.name.partition("-")[0]
+        return int(number) if number.isdecimal() and video.path.parent == self.folder else None
+
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if self.failed else ""
         return f"Videos({len(self)} of {len(self._rows)} in {str(self.folder)!r}{failed})"
@@ -106,11 +113,6 @@ class Videos(list[Video]):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
         return {"text/html": self.gallery_html(), "text/plain": repr(self)}
-
-
-def _number(video: Video) -> int:
-    """The number of a video's row, with which its file's name begins."""
-    return int(video.path.name.partition("-")[0])
 
 
 def _jpeg(video: Video) -> str:

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -31,8 +32,7 @@ MAKE = """
 import json, sys, time
 import cogmagic
 from cogmagic._machine.ram import own_ram
-count, options = int(sys.argv[1]), json.loads(sys.argv[2])
-rows = [{"prompt": f"a red circle moves to the right, {n % 50}", "seed": n} for n in range(count)]
+rows, options = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 def report(progress):
     print(json.dumps({"row": progress.row, "phase": progress.phase}), flush=True)
 for video in cogmagic.generate_many(rows, save="batch", on_progress=report, **options):
@@ -84,14 +84,18 @@ def measured(folder: Path, rows: int, kills: int, chance: random.Random) -> list
     events = run_batch(folder, rows)
     made = {e["row"] for e in events if e.get("phase") == "denoise"}
     assert made == set(range(1, rows + 1)) - listed
-    names = [e["video"] for e in events if "video" in e]
+    check_once(folder, rows, [e["video"] for e in events if "video" in e])
+    return [*lines, comparison(folder, events, rows, made)]
+
+
+def check_once(folder: Path, rows: int, names: list[str]) -> None:
+    """Check that `names` are those of all rows in order, and that each row was made once."""
     digits = max(4, len(str(rows)))
     assert names == [f"{n:0{digits}}-{n - 1}.mp4" for n in range(1, rows + 1)], "order"
     assert sorted(p.name for p in (folder / "batch").glob("*.mp4")) == names
     entries = (folder / "batch" / "finished.jsonl").read_bytes().splitlines()
     counts = Counter(json.loads(line)["row"] for line in entries if line.startswith(b'{"row"'))
     assert counts == Counter(range(1, rows + 1)), "a row is listed twice or never"
-    return [*lines, comparison(folder, events, rows, made)]
 
 
 def comparison(
@@ -121,6 +125,13 @@ def comparison(
     }
 
 
+def rows_of(count: int) -> list[dict[str, Any]]:
+    """The rows of the batch; several have the same prompt."""
+    return [
+        {"prompt": f"a red circle moves to the right, {n % 50}", "seed": n} for n in range(count)
+    ]
+
+
 def seconds_each(events: list[dict[str, Any]], clock: str) -> float:
     """Median seconds of a clock from one end to the next, without the first two."""
     ends = [e[clock] for e in events[2:]]
@@ -128,10 +139,14 @@ def seconds_each(events: list[dict[str, Any]], clock: str) -> float:
 
 
 def run_batch(
-    folder: Path, rows: int, at: int | None = None, chance: random.Random | None = None
+    folder: Path,
+    rows: int,
+    at: int | None = None,
+    chance: random.Random | None = None,
+    options: Mapping[str, Any] = OPTIONS,
 ) -> list[dict[str, Any]]:
     """What one start reports; it is killed within row `at`, if that is given."""
-    process = start(folder, MAKE, str(rows), json.dumps(OPTIONS))
+    process = start(folder, MAKE, json.dumps(rows_of(rows)), json.dumps(options))
     assert process.stdout is not None
     events = []
     for line in process.stdout:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,11 @@ A = {"prompt": "a"}
     [
         ({"prompts": [A, A | {"step": 3}]}, "Row 2: Unknown column 'step'. Did you mean 'steps'?"),
         ({"prompts": [A, A | {"cfg": 3}]}, "Row 2: Unknown column 'cfg'. Use 'guidance_scale'."),
-        ({"prompts": [A, A | {"model": "5b"}]}, "Row 2: 'model' is no column: it holds for"),
+        ({"prompts": [A, A | {"model": "5b"}]}, "Row 2: 'model' cannot be a column: it holds for"),
         ({"prompts": [A | {"tier": "none"}]}, "type --tier NAME on the first line"),
-        ({"prompts": [A | {"dtype": "float32"}]}, "'dtype' is no column"),
+        ({"prompts": [A | {"dtype": "float32"}]}, "'dtype' cannot be a column"),
         ({"prompts": [A | {"fp8": True}]}, "type --fp8 on the first line"),
-        ({"prompts": [A | {"save": "x.mp4"}]}, "'save' is no column"),
+        ({"prompts": [A | {"save": "x.mp4"}]}, "'save' cannot be a column"),
         ({"prompts": [A, A | {"steps": "3"}]}, "Row 2: num_inference_steps='3' is not a whole"),
         ({"prompts": [A, A | {"steps": 3.5}]}, "Row 2: num_inference_steps=3.5 is not a whole"),
         ({"prompts": [A | {"seed": True}]}, "seed=True is not a whole number"),
@@ -149,6 +150,9 @@ A = {"prompt": "a"}
         ({"prompts": [A | {"frames": 9, "num_frames": 9}]}, "frames=9 stands for num_frames"),
         ({"prompts": [A | {"Seed": 1, "seed": 2}]}, "'seed' is given twice"),
         ({"prompts": [A | {"truncate": "x"}]}, "truncate='x' is neither true nor false"),
+        ({"prompts": [A | {"truncate": 0.5}]}, "truncate=0.5 is neither true nor false"),
+        ({"prompts": cycle("a")}, "at most 100,000 videos, but this one would have more."),
+        ({"prompts": np.array("ab"), "prompt": "c"}, "The row has its own prompt"),
         ({"prompts": [A, ""]}, "Row 2: The prompt is empty"),
         ({"prompts": [A, {"prompt": 5}]}, "Row 2: The prompt must be text, not int"),
         ({"prompts": ["a", None]}, "Row 2 is of type NoneType, but must be a prompt or a dict"),
@@ -157,7 +161,7 @@ A = {"prompt": "a"}
         ({"prompts": A}, "The prompts are of type dict"),
         ({"prompts": "words"}, "--prompts words is neither a variable nor a file"),
         ({"prompts": "gone.csv"}, "--prompts gone.csv: no such file"),
-        ({"prompts": ["a"], "prompt": "b"}, "All 1 rows have prompts of their own"),
+        ({"prompts": ["a"], "prompt": "b"}, "The row has its own prompt, so this one"),
         ({"prompts": ["a"], "seeds": "1,2", "num_videos": 2}, "Leave out one of them"),
         ({"prompts": [A | {"seed": 3}], "seeds": "1,2"}, "Row 1: The row has a seed of its own"),
         ({"prompt": "a", "seeds": "1,2", "options": {"seed": 1}}, "Leave out --seed."),
@@ -169,7 +173,7 @@ A = {"prompt": "a"}
         ({"prompt": "a", "seeds": [1, "2"]}, "seed='2' is not a whole number"),
         ({"prompt": "a", "num_videos": 0}, "num_videos=0 is not a whole number from 1"),
         ({"prompt": "a", "num_videos": 2.0}, "num_videos=2.0 is not a whole number"),
-        ({"prompt": "a", "num_videos": 10**9}, "the most of a batch"),
+        ({"prompt": "a", "num_videos": 10**9}, "this one would have 1,000,000,000."),
         ({"prompt": "a", "num_videos": 2, "options": {"seed": 2**64 - 1}}, "must be 0 to 2^64"),
         ({"prompt": "a", "options": {"foo": 1}}, "Unknown option 'foo'"),
         ({"prompts": [Request.of("a", "tiny")], "options": {"steps": 3}}, "The Request has its"),
@@ -195,7 +199,11 @@ def test_wrong_row_is_refused_with_its_number(
     [
         ("a.csv", b"", "The table of prompts has no rows"),
         ("a.csv", b"prompt,seed\n", "The table of prompts has no rows"),
-        ("a.csv", b"a red fox\na blue fox\n", "a.csv, row 1: Unknown column 'a red fox'."),
+        (
+            "a.csv",
+            b"a red fox\na blue fox\n",
+            "a.csv, row 1: Unknown column 'a red fox'. The first",
+        ),
         ("a.csv", b"prompt,seed\na,1\nb,x\n", "a.csv, row 2: seed is 'x', which is not a whole"),
         ("a.csv", b"prompt,seed\na,1.2346E+15\n", "seed is '1.2346E+15', which is not a whole"),
         ("a.csv", b"prompt,guidance_scale\na,high\n", "guidance_scale is 'high', which is not a"),
@@ -242,6 +250,11 @@ def test_removed_working_directory_is_refused(
     (cwd / "gone").rmdir()
     with pytest.raises(OutputError, match="The working directory no longer exists"):
         start(*source_of(source), save)
+
+
+def test_switches_and_counts_may_be_numbers_of_numpy() -> None:
+    two = rows([A | {"truncate": 1.0}], num_videos=np.int64(2))
+    assert [row.request.truncate for row in two] == [True, True]
 
 
 def test_folder_is_no_table(cwd: Path) -> None:

@@ -43,8 +43,8 @@ def test_seeds_and_default_folder(toy: Path, shell: Any, session: Any) -> None:
     clips = shell.user_ns["clips"]
     assert [v.seed for v in clips] == [5, 6]
     assert clips.folder.name.startswith("cogvideo-2")
-    shell.run("%config CogMagic.save = 'videos'")
-    for _ in range(2):  # each batch has a folder of its own there
+    for save in ("videos", "videos/fox.gif"):  # each batch has a folder of its own there
+        shell.run(f"%config CogMagic.save = '{save}'")
         shell.run(cell(toy, "--num-videos 1 --seed 9 --out clips"))
         assert clips.folder != shell.user_ns["clips"].folder
         clips = shell.user_ns["clips"]
@@ -84,6 +84,7 @@ def test_variable_is_set_though_a_row_failed(
         ("--num-videos 0", "a fox", "num_videos=0 is not a whole number from 1"),
         ("--prompts gone.csv", " ", "--prompts gone.csv: no such file"),
         ("--prompts nothing", " ", "--prompts nothing is neither a variable nor a file"),
+        ("--prompts nobody", "a fox", "--prompts nobody: the variable nobody is None"),
         ("--prompts words --overwrite", " ", "A batch replaces no files"),
         ("--prompts words", "a fox", "All 2 rows have prompts of their own"),
         ("--seeds 1,2", " ", "The prompt is empty"),
@@ -93,7 +94,7 @@ def test_variable_is_set_though_a_row_failed(
 def test_wrong_cells_are_refused(
     toy: Path, shell: Any, options: str, body: str, message: str
 ) -> None:
-    shell.user_ns["words"] = ["a", "b"]
+    shell.user_ns |= {"words": ["a", "b"], "nobody": None}
     with pytest.raises(RequestError) as error:
         shell.run(cell(toy, options, body))
     assert message in str(error.value)
@@ -110,7 +111,7 @@ def test_dry_run_states_rows_and_seconds(shell: Any) -> None:
     text = printed(shell, "%cogvideo plan --model 5b --prompts rows --gpu 'RTX 4090'")
     last = text.strip().splitlines()[-1]
     assert last.startswith("batch    3 videos, ")
-    assert last.endswith(" in all; the table is of the largest of 2 kinds of rows")
+    assert last.endswith(" in all; the table shows the largest of 2 kinds of rows")
     assert "49 frames of 720x480" in text
     line = "%cogvideo plan --model 5b --num-videos 10 --gpu 'RTX 4090' --json"
     plan = json.loads(printed(shell, line))

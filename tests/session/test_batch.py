@@ -43,9 +43,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             events.append("off")
             return self.context.__exit__(*error)
 
-    def encoded(pipe: Any, text: str, tokens: int) -> Any:
+    def encoded(pipe: Any, text: str, *args: Any) -> Any:
         events.append(f"encode {text!r}")
-        return encode(pipe, text, tokens)
+        return encode(pipe, text, *args)
 
     monkeypatch.setattr(run_module, "placed", Watched)
     monkeypatch.setattr(generate_module, "_encode_text", encoded)
@@ -94,12 +94,24 @@ def test_cached_texts_are_not_encoded_again(
     assert watched == ["none", "off"]
 
 
+def test_texts_that_the_cache_cannot_hold_are_not_written(
+    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cogmagic._pipeline.prompt_cache import PromptCache
+    from cogmagic._session import batch_texts
+
+    PromptCache.clear()
+    monkeypatch.setattr(batch_texts, "MAX_BYTES", 1)
+    list(many(toy))
+    assert PromptCache.clear() == 0
+
+
 def test_texts_are_encoded_in_chunks(
     toy: Path, cwd: Path, session: Session, watched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cogmagic._session import batch_texts
 
-    prompts = [f"prompt {n}" for n in range(5)]
+    prompts = [f"prompt {n}" for n in range(3)]
     whole = digests(many(toy, prompts, seeds=[1, 2], guidance_scale=1))
     cogmagic.release(prompts=True)
     watched.clear()
@@ -111,9 +123,9 @@ def test_texts_are_encoded_in_chunks(
     for number, video in enumerate(chunked):
         held.append(session.slot.embeddings)
         assert video.report.frames_sha256 == whole[number]
-    assert held == [2 * nbytes] * 8 + [nbytes] * 2
+    assert held == [2 * nbytes] * 4 + [nbytes] * 2
     assert [e for e in watched if "encode" in e] == [f"encode {p!r}" for p in prompts]
-    assert watched.count("none with text") == watched.count("none") == 3
+    assert watched.count("none with text") == watched.count("none") == 2
     assert session.slot.embeddings == 0
 
 
@@ -227,6 +239,15 @@ def test_full_disk_ends_the_batch(
     assert len(list(many(toy))) == 3
 
 
+def test_interrupt_of_the_checks_is_one_line(toy: Path, cwd: Path) -> None:
+    def rows() -> Iterator[str]:
+        yield "a red circle"
+        raise KeyboardInterrupt
+
+    with pytest.raises(Cancelled, match=r"^Stopped before the first row\.$"):
+        many(toy, rows())
+
+
 def test_abandoned_batch_blocks_nothing(toy: Path, cwd: Path, session: Session) -> None:
     videos = many(toy)
     next(videos)
@@ -281,6 +302,12 @@ def test_one_row_may_name_its_file(toy: Path, cwd: Path, session: Session) -> No
     (video,) = many(toy, ["a red circle"], save="one.mp4")
     assert video.path == cwd / "one.mp4"
     assert [p.name for p in cwd.iterdir()] == ["one.mp4"]
+    with pytest.raises(OutputError, match=r"one.mp4 already exists.*overwrite"):
+        next(many(toy, ["a red circle"], save="one.mp4"))
+    (video,) = many(toy, ["a red circle"], save="one.mp4", overwrite=True, seeds=[9])
+    assert (video.path, video.seed) == (cwd / "one.mp4", 9)
+    with pytest.raises(OutputError, match=r"must end in .*Did you mean 'one.mp4'"):
+        next(many(toy, ["a red circle"], save="one.avi"))
     with pytest.raises(OutputError, match=r'^save="one.mp4" is one file.*: save="one/"$'):
         many(toy, ["a red circle"], seeds="1,2", save="one.mp4")
 
@@ -288,7 +315,10 @@ def test_one_row_may_name_its_file(toy: Path, cwd: Path, session: Session) -> No
 def test_wrong_options_are_refused_by_the_call(toy: Path, cwd: Path) -> None:
     wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"rows": "a red circle"}, RequestError, "is one text. Give a list of prompts"),
-        ({"overwrite": True}, RequestError, "A batch replaces no files"),
+        ({"rows": ["a", "b"], "overwrite": True}, RequestError, "A batch replaces no files"),
+        ({"rows": None}, RequestError, "rows is None. Give a list"),
+        ({"prompts": ["b"]}, RequestError, "Leave out prompts="),
+        ({"save": 5}, OutputError, "save='5' is not a usable path"),
         ({"foo": 1}, RequestError, "Unknown option 'foo'"),
         ({"tier": "fast"}, cogmagic.TierError, "Unknown tier 'fast'"),
     ]

@@ -58,6 +58,15 @@ def test_names_have_as_many_digits_as_the_batch_needs(cwd: Path) -> None:
     assert folder.file(folder.rows[0]).name == "00001-7.mp4"
 
 
+def test_folder_may_be_named_like_a_file_if_it_exists_or_ends_in_a_slash(cwd: Path) -> None:
+    for _ in range(2):
+        BatchFolder.open("x.gif/", batch("a"), OPTIONS).close()
+        BatchFolder.open("x.gif", batch("a"), OPTIONS).close()
+    folder = BatchFolder.open("", batch("a"), OPTIONS)
+    assert folder.path.name.startswith("cogvideo-")
+    folder.close()
+
+
 def test_default_folder_is_new(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.strftime", lambda _: "20260102-030405")
     assert default_folder() == Path("cogvideo-20260102-030405")
@@ -125,7 +134,7 @@ PICTURE = {"image": StoredInput("x.png", "aa")}
         (batch("a"), OPTIONS, "has another batch, of 2 rows, not 1"),
         (batch("a", "c"), OPTIONS, "in row 2, prompt is 'b' there and 'c' here"),
         (batch("a", "b", seed=8), OPTIONS, "in row 1, seed is 7 there and 8 here"),
-        (batch("a", "b", drawn=True), OPTIONS, "in row 1, seed is 7 there and"),
+        (batch("a", "b", drawn=True), OPTIONS, "the seed is given there and drawn here"),
         (batch("a", "b", steps=3), OPTIONS, "num_inference_steps is 20 there and 3 here"),
         (batch("a", "b", size="64x64"), OPTIONS, "width is 96 there and 64 here"),
         (batch("a", "b", dtype="float32"), OPTIONS, "dtype is None there and 'float32' here"),
@@ -142,6 +151,14 @@ def test_another_list_is_refused_with_the_difference(
     assert message in str(error.value)
     assert "--save FOLDER" in str(error.value)
     BatchFolder.open("out", batch("a", "b"), OPTIONS | {"tier": "other"}).close()
+
+
+def test_other_picture_is_another_list(cwd: Path) -> None:
+    row = replace(batch("a")[0], inputs={"image": StoredInput("x.png", "a" * 64)})
+    BatchFolder.open("out", [row], OPTIONS).close()
+    other = replace(row, inputs={"image": StoredInput("x.png", "b" * 64)})
+    with pytest.raises(OutputError, match=r"image is SHA-256 a{12}… there and SHA-256 b{12}… here"):
+        BatchFolder.open("out", [other], OPTIONS)
 
 
 def test_given_seed_is_another_list_than_a_drawn_one(cwd: Path) -> None:
@@ -162,8 +179,9 @@ def test_seeds_of_drawn_rows_are_read_from_the_list(cwd: Path) -> None:
 
 
 def test_file_in_place_of_the_folder_is_refused(cwd: Path) -> None:
-    with pytest.raises(OutputError, match=r"x.mp4 is one file, but the batch makes 2 videos"):
-        BatchFolder.open("x.mp4", batch("a", "b"), OPTIONS)
+    for name in ("x.mp4", "x.GIF", "x.png", "x.avi"):
+        with pytest.raises(OutputError, match=rf"{name} is one file, but the batch makes 2 videos"):
+            BatchFolder.open(name, batch("a", "b"), OPTIONS)
     (cwd / "x").write_text("")
     with pytest.raises(OutputError, match="--save x is a file"):
         BatchFolder.open("x", batch("a", "b"), OPTIONS)

@@ -288,6 +288,11 @@ def test_to_gif_and_to_frames(video: Video, cwd: Path) -> None:
         video.to_frames("a")
     assert video.to_frames("a", overwrite=True) == cwd / "a"
     assert replace(video, path=cwd / "v1.5", format="png").to_gif() == cwd / "v1.5.gif"
+    for wrong in ("", ".", "..", "/", 5):
+        with pytest.raises(OutputError):
+            video.to_frames(wrong)  # type: ignore[call-overload]
+    with pytest.raises(OutputError, match="5 is not a usable path"):
+        video.to_gif(5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

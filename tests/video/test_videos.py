@@ -54,6 +54,21 @@ def test_table_is_a_list_of_dicts_without_pandas(
     assert builtins.isinstance(lines, list)
 
 
+@pytest.mark.parametrize("name", ["fox.gif", "fox.webm", "fox.png"])
+def test_one_row_may_have_named_its_file(video: Video, name: str) -> None:
+    request = Request.of("an edge", "tiny", seed=3, size="96x64")
+    saved = video.save(video.path.with_name(name))
+    videos = Videos([saved], folder=video.path.parent, rows=[Row(1, request)], failed={})
+    assert list(videos.table["file"]) == [str(saved.path)]
+    assert "cannot be read" not in videos.gallery_html()
+
+
+def test_file_that_is_not_of_the_batch_is_not_in_its_table(video: Video) -> None:
+    videos = batch(video, 2)
+    videos[0] = videos[0].save(video.path.with_name("best.mp4"))
+    assert list(videos.table["file"].isna()) == [True, False]
+
+
 def test_poster_is_the_middle_frame(video: Video, frames: np.ndarray) -> None:
     small = np.asarray(poster(video, 96)).astype(int)
     assert np.abs(small - frames[4]).mean() < 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from cogmagic._video.formats.mp4 import MP4
 from cogmagic._video.formats.png import PNG
 from cogmagic._video.formats.webm import WEBM
 
-__all__ = ["FORMATS", "complete_suffix", "format_of", "read_metadata", "suffixes"]
+__all__ = ["FORMATS", "complete_suffix", "format_of", "names_file", "read_metadata", "suffixes"]
 
 
 FORMATS: dict[str, Format] = {f.suffix: f for f in (MP4, GIF, WEBM, PNG)}
@@ -41,6 +42,15 @@ def format_of(path: Path, typed: str) -> Format:
     raise OutputError(
         f"--save {typed}: the file must end in {suffixes()} (frames), or be a folder. {advice}"
     )
+
+
+def names_file(save: object) -> bool:
+    """Whether a path means one file: it ends as videos do, here or elsewhere, and is no folder."""
+    if not isinstance(save, str | Path) or str(save).endswith(("/", os.sep)):
+        return False
+    suffix = Path(save).suffix.lower()
+    video = any(suffix == f.suffix or suffix in f.similar for f in FORMATS.values())
+    return video and not os.path.isdir(os.path.expanduser(save))  # noqa: PTH111, PTH112 - ~nobody
 
 
 def complete_suffix(typed: str) -> tuple[str, ...] | None:
