@@ -23,7 +23,7 @@ DEFAULT_MODEL = "tiny"
 
 @errors_for_python()
 def generate(
-    prompt: str | Request,
+    prompt: str | Request = "",
     *,
     model: str = DEFAULT_MODEL,
     tier: str | None = None,

@@ -89,6 +89,9 @@ def unknown_option(word: str, flags: Mapping[str, Option]) -> str:
     typed = name.lstrip("-").lower().replace("_", "-")
     near = difflib.get_close_matches(typed, bare, n=1, cutoff=0.7)
     hint = f" Did you mean {bare[near[0]]!r}?" if near else ""
+    switch = f"--{typed.removeprefix('no-')}"
+    if typed.startswith("no-") and switch in flags and flags[switch].metavar is None:
+        hint = f" {switch} is off unless it is typed. Leave it out."
     return f"Unknown option {word}.{known_elsewhere(name) or hint}"
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "known_elsewhere",
     "lora_in_prompt",
     "lora_option",
+    "value_elsewhere",
 ]
 
 
@@ -42,13 +43,13 @@ _OPTIONS = {
     " lora-dir",
     "{dtype float16}": "fp16 half float16",
     "{dtype bfloat16}": "bf16 bfloat16",
-    "{dtype float32}": "fp32 float32 no-half no-half-vae full-precision force-fp32",
+    "{dtype float32}": "fp32 float32 float no-half no-half-vae full-precision force-fp32",
     "{tier none}": "highvram gpu-only no-offload",
     "{tier model}": "offload cpu-offload medvram model-offload model-cpu-offload"
     " enable-model-cpu-offload",
     "{tier stream}": "group-offload enable-group-offload block-swap blocks-to-swap blockswap",
     "{tier sequential}": "lowvram novram sequential-offload sequential-cpu-offload"
-    " enable-sequential-cpu-offload",
+    " enable-sequential-cpu-offload low-memory",
     "{tier balanced}": "device-map multi-gpu",
     "{fp8 True}": "quantize quantization quant load-in-8bit int8 fp8-e4m3fn fp8-e4m3fn-fast",
     "{compile True}": "torch-compile use-compile enable-compile",
@@ -101,6 +102,12 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
     "format output-format container mp4 gif webm png save-frames": "The suffix of the file sets its"
     " format: {save fox.mp4}, {save fox.gif}, {save fox.webm}, or {save fox.png} for a folder of"
     " frames.",
+    "loop looping loop-count": "The player and GIFs play in a loop. Leave it out.",
+    "style styles style-preset camera camera-motion motion motion-strength": "Describe it in the"
+    " prompt, or give a LoRA of that style: {lora style.safetensors}.",
+    "cpu use-cpu cpu-only": "cogmagic computes on the CPU where it has no GPU. To use less VRAM:"
+    " {tier model}, or {tier sequential} for the least. To hide the GPUs, set"
+    " CUDA_VISIBLE_DEVICES=-1 before the kernel starts.",
     "codec crf quality bitrate": "The codec and its quality are fixed. Leave it out.",
     "verbose quiet debug progress no-progress": (
         "The progress is always shown under the cell. Leave it out.",
@@ -153,14 +160,33 @@ def known_elsewhere(word: str, typed: Callable[[str, str], str] = in_cell) -> st
             `in_table`; takes its name with dashes, and its value or ''.
     """
     key, python = word.lstrip("-").lower().replace("_", "-"), typed is in_python
-    rows = (
-        *((words, f"Use {option}.") for option, words in _OPTIONS.items()),
-        *_ADVICE.items(),
-        *(_IN_PYTHON.items() if python else ()),
+    advice = (*_ADVICE.items(), *(_IN_PYTHON.items() if python else ()))
+    rows = (*((words, f"Use {option}.") for option, words in _OPTIONS.items()), *advice)
+    switched = _SWITCHED.sub("", key)
+    text = next((text for words, text in rows if _is_among(key, words)), None) or next(
+        (text for words, text in advice if switched != key and _is_among(switched, words)), ""
     )
-    text = next((text for words, text in rows if key in words.split()), "")
     sentence = text if isinstance(text, str) else text[python]
     return f" {_FIELD.sub(lambda field: typed(*field.groups()), sentence)}" if sentence else ""
+
+
+_SWITCHED = re.compile(r"^(no|disable|enable|use|with|without)-")
+"""How other tools begin the names of switches: ``--no-vae-tiling``."""
+
+
+def _is_among(key: str, words: str) -> bool:
+    """Whether `key` is one of the words, wherever their hyphens are."""
+    return key.replace("-", "") in words.replace("-", "").split()
+
+
+def value_elsewhere(option: str, value: str) -> str:
+    """The value of an option that other tools call `value`; '' if the name is unknown."""
+    key = re.sub(r"[\s_]+", "-", value.strip().lower())
+    for field, words in _OPTIONS.items():
+        name, known = field.strip("{}").partition(" ")[::2]
+        if name == option and known and _is_among(key, words):
+            return known
+    return ""
 
 
 _TAG = re.compile(

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._errors import RequestError
 from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.choices import choice_hint
 from cogmagic._models.inputs import ANY_INPUT, INPUTS
 from cogmagic._models.other_tools import lora_in_prompt
 
@@ -169,10 +170,7 @@ def choice(name: str, value: str | None, choices: tuple[Any, ...]) -> Any:
         return value
     if not isinstance(value, str):
         raise RequestError(f"{name}={value!r:.80} is not text. Choose from: {', '.join(choices)}.")
-    raise RequestError(
-        f"Unknown {name} {value!r}.{did_you_mean(value, choices)}"
-        f" Choose from: {', '.join(choices)}."
-    )
+    raise RequestError(f"Unknown {name} {value!r:.80}.{choice_hint(name, value, choices)}")
 
 
 def inputs(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:

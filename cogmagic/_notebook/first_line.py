@@ -44,6 +44,10 @@ _LONG_DASH = re.compile(r"[‐-―−－][‐-―−－-]?(?=[A-Za-z])")
 """A dash that a word processor or a web page made of two hyphens."""
 
 
+_SEPARATOR = re.compile(r"\s*[;,|&]+\s*(?=--?[a-z]|$)", re.I)
+"""A sign between two options, or after the last."""
+
+
 _VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s,]+(?:,[^\s,]+)*),?(?=\s|$)"
 """A value in a list of options; the comma after it is not part of it."""
 
@@ -102,6 +106,9 @@ def check_stray(
     Raises:
         RequestError: for words that are neither an option nor a prompt, with what to type instead.
     """
+    spaced = _SEPARATOR.sub(" ", line).strip()
+    if spaced != line.strip() and not re.search(r"[\"']", line):
+        raise RequestError(f"Spaces separate options. Type {magic} {spaced}")
     typed = split_prompt(line, table)
     words = typed.prompt.removeprefix("-- ")
     if not words:

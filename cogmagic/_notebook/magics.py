@@ -13,9 +13,10 @@ from traitlets import Bool, Float, TraitError, Unicode, validate
 from cogmagic._api.options import cell_options
 from cogmagic._api.parser import parse_line
 from cogmagic._api.rows import BATCH_OPTIONS, source_of
-from cogmagic._errors import CogMagicError, RequestError, did_you_mean
+from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._html import MARK
 from cogmagic._machine.amounts import gib_bytes
+from cogmagic._models.choices import choice_hint
 from cogmagic._models.presets_file import in_file, read_presets
 from cogmagic._notebook.body import check_body
 from cogmagic._notebook.first_line import check_first_line
@@ -84,8 +85,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         choices = next(option.choices or () for option in cell_options() if option.name == name)
         if value not in choices:
             raise TraitError(  # the only error after which traitlets restores the old value
-                f"Unknown {name} {value!r}.{did_you_mean(value, choices)}"
-                f" Choose from: {', '.join(choices)}."
+                f"Unknown {name} {value!r}.{choice_hint(name, value, choices)}"
             )
         return value
 

@@ -20,6 +20,7 @@ from IPython.core.inputtransformer2 import make_tokens_by_line
 from cogmagic._errors import RequestError
 from cogmagic._notebook.first_line import check_stray, shortened, split_prompt, what_to_type
 from cogmagic._notebook.manual import HELP_WORDS
+from cogmagic._notebook.python_call import as_line
 from cogmagic._notebook.verbs import VERBS, not_a_verb
 
 __all__ = ["Transformer"]
@@ -105,7 +106,7 @@ class Transformer:
         if match["written"] == "%%cogvideo":
             if rest.startswith("?"):
                 return ["%%cogvideo --help\n", body] if body.strip() else lines
-            if not rest[:1].strip():
+            if not rest[:1].strip() and not as_line(rest):
                 return [f"%%cogvideo {rest.strip()}\n", body or "\n"]
         raise _unknown(match["written"], rest, body)
 
@@ -178,6 +179,8 @@ class Transformer:
 
 def _unknown(written: str, rest: str, below: str) -> RequestError:
     """The error for a magic's name that is misspelt, or that punctuation follows."""
+    if call := as_line(rest) or as_line(rest + below):
+        return RequestError(f"Unknown magic {written}(…). {what_to_type(call)}")
     glued, _, typed = rest.partition(" ") if rest[:1].strip() else ("", "", rest)
     word = glued.strip(_PUNCTUATION)
     if glued and not (word or typed.strip() or below.strip()) and written[:2] not in _CELL_MARKS:

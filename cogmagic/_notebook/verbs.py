@@ -19,6 +19,17 @@ from cogmagic._version import __version__
 __all__ = ["VERBS", "Verb", "check_no_verb", "is_verb", "not_a_verb", "run_verb"]
 
 
+_OTHER_VERBS = {
+    "panel": ("ui", "gui", "app", "widget", "form"),
+    "status": ("info", "gpu", "gpus", "memory", "vram", "ram", "stats", "nvidia-smi"),
+    "models": ("list", "ls", "model", "checkpoints"),
+    "history": ("log", "logs", "runs"),
+    "release": ("free", "unload", "clear", "flush", "gc", "empty-cache", "reset"),
+    "cancel": ("stop", "abort", "interrupt", "kill"),
+}
+"""The words that people type for each verb."""
+
+
 class Kernel(Protocol):
     """What a verb needs of the magics: the user's variables and the configured defaults."""
 
@@ -84,6 +95,9 @@ def not_a_verb(line: str) -> RequestError:
             " cogmagic.__version__ in Python."
         )
     typed = check_stray("%%cogvideo", line)
+    meant = next((known for known, words in _OTHER_VERBS.items() if verb in words), "")
+    if meant and {*others} <= {meant}:
+        return RequestError(f"Unknown verb {name!r}. Type %cogvideo {meant}")
     near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.7)
     if not name.startswith("-") and len(others) < 2 and (near or not others):
         return RequestError(

@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from cogmagic._errors import RequestError, TierError, did_you_mean
+from cogmagic._errors import RequestError, TierError
 from cogmagic._footprint.savings import NO_SAVINGS, SAVINGS, Savings
 from cogmagic._machine.amounts import vram_limit_bytes
 from cogmagic._machine.gpu import gpu_names
+from cogmagic._models.choices import choice_hint
 from cogmagic._pipeline.storage import STORAGES
 from cogmagic._tiers.base import Tier, Variant
 from cogmagic._tiers.registry import TIERS
@@ -125,10 +126,7 @@ def _check_name(
     option: str, name: object, choices: Sequence[str], error: type[RequestError | TierError]
 ) -> None:
     if name not in choices:
-        raise error(
-            f"Unknown {option} {name!r:.80}.{did_you_mean(str(name), choices)}"
-            f" Choose from: {', '.join(choices)}."
-        )
+        raise error(f"Unknown {option} {name!r:.80}.{choice_hint(option, str(name), choices)}")
 
 
 @dataclass(frozen=True)

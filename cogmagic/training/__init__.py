@@ -20,6 +20,7 @@ from typing import Any
 from cogmagic._errors import RequestError
 from cogmagic._files import typed_path
 from cogmagic._models.catalog import DTYPES, Dtype
+from cogmagic._models.choices import choice_hint
 from cogmagic._progress import OnProgress, silent
 from cogmagic.training.borrowed import BorrowedPipeline, describe
 from cogmagic.training.make_video import VideoMaker
@@ -65,7 +66,7 @@ def validation(
     check_pipeline(pipe)
     check_training_tier(tier, deepspeed=run.deepspeed)
     if dtype is not None and dtype not in DTYPES:
-        raise RequestError(f"Unknown dtype {dtype!r}. Choose from: {', '.join(DTYPES)}.")
+        raise RequestError(f"Unknown dtype {dtype!r}.{choice_hint('dtype', str(dtype), DTYPES)}")
     transformer = raw_transformer(pipe, accelerator, run)
     compute: Any = dtype or run.dtype or str(transformer.dtype).removeprefix("torch.")
     borrowed = BorrowedPipeline(pipe, transformer, run, compute)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cogmagic._errors import TierError, TrainingError, did_you_mean
+from cogmagic._errors import TierError, TrainingError
 from cogmagic._footprint.footprint import Footprint, footprint
 from cogmagic._footprint.work import ITEM
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
+from cogmagic._models.choices import choice_hint
 from cogmagic._models.request import Request
 from cogmagic._spelling import errors_for_python
 from cogmagic._tiers.needs import reserved_bytes
@@ -220,8 +221,7 @@ def check_training_tier(tier: str | None, *, deepspeed: bool) -> None:
         )
     if tier not in TRAINING_TIERS:
         raise TierError(
-            f"A validation has no tier {tier!r}.{did_you_mean(tier, TRAINING_TIERS)}"
-            f" Choose from: {', '.join(TRAINING_TIERS)}."
+            f"A validation has no tier {tier!r}.{choice_hint('tier', tier, TRAINING_TIERS)}"
         )
 
 

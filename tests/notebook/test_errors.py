@@ -86,7 +86,7 @@ def test_empty_prompt_is_refused(shell: Any, cwd: Path) -> None:
         ("missing/fox.mp4", "the folder missing does not exist. Create it first."),
         ("missing/", "the folder missing does not exist. Create it first."),
         ("there.mp4", "there.mp4 already exists. Choose another name, or add --overwrite."),
-        ("there.mp4/fox.mp4", "the folder there.mp4 does not exist."),
+        ("there.mp4/fox.mp4", "there.mp4 is a file. Name a folder instead."),
         ("/proc/fox.mp4", "/proc cannot be written"),
     ],
 )

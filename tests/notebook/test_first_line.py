@@ -46,6 +46,16 @@ CELLS = {
     '%%cogvideo negative_prompt="dark, grey"\na': '--negative-prompt "dark, grey"',
     "%%cogvideo the fox's and the dog's den": "on the line below: the fox's and the dog's den",
     '%%cogvideo a "red" fox': 'on the line below: a "red" fox',
+    # Signs between options, and calls of Python.
+    "%%cogvideo --seed 1 ; --steps 3\na": "options. Type %%cogvideo --seed 1 --steps 3",
+    "%%cogvideo --seed 1, --steps 3\na": "options. Type %%cogvideo --seed 1 --steps 3",
+    "%%cogvideo --seed 7;\na": "Spaces separate options. Type %%cogvideo --seed 7",
+    '%%cogvideo("a fox", seed=3)\n': "Type %%cogvideo --seed 3, and on the line below: a fox",
+    "%cogvideo('a fox', seed=3)": "Type %%cogvideo --seed 3, and on the line below: a fox",
+    "%%cogvideo ('a fox', seed=3)\na": "Type %%cogvideo --seed 3, and on the line below: a fox",
+    "%%cogvideo('a fox',\n  num_frames=9, fp8=True)": "Type %%cogvideo --num-frames 9 --fp8, and",
+    "%%cogvideo(prompt='a fox', negative_prompt='a, b')": '--negative-prompt "a, b", and on the',
+    "%%cogvideo('a fox', cfg=3)": "Use --guidance-scale. The prompt goes below the first line: a",
     # Dashes alone, and unknown options after a prompt.
     "%%cogvideo --": "-- is not an option. For all options, type %cogvideo --help",
     "%%cogvideo --seed 7 --\na": "-- is not an option.",

@@ -102,6 +102,11 @@ def test_dry_run_prints_the_plan_and_runs_nothing(shell: Any, toy: Path, cwd: Pa
     ("line", "message"),
     [
         ("staus", "Unknown verb 'staus'. Did you mean 'status'?"),
+        ("list", "Unknown verb 'list'. Type %cogvideo models"),
+        ("list models", "Type %cogvideo models"),
+        ("stop", "Type %cogvideo cancel"),
+        ("info", "Type %cogvideo status"),
+        ("list of foxes", "Type %%cogvideo, and on the line below: list of foxes"),
         ("fox", "To make a video, begin a cell with %%cogvideo."),
         ("a red fox", "Type %%cogvideo, and on the line below: a red fox"),
         ("--model 5b", "Type %%cogvideo --model 5b, and on the line below: a red circle"),
