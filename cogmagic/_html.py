@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
-__all__ = ["MARK", "VOLATILE", "volatile_bundle"]
+__all__ = ["MARK", "VOLATILE", "lines_html", "volatile_bundle"]
 
 
 # Notebook tests strip both with one expression.
@@ -16,10 +17,24 @@ MARK = "[cogmagic] "
 """What every line of volatile plain text starts with."""
 
 
-def volatile_bundle(text: str, *, failed: bool = False) -> dict[str, str]:
-    """A line of volatile text as a MIME bundle, in the error colour if something failed."""
+_UNBROKEN = r'<span style="display:inline-block;overflow-wrap:anywhere">\g<0></span>'
+"""A word that goes to the next line as a whole, and is split only if it is longer than a line."""
+
+
+def lines_html(text: str, warning: str = "") -> str:
+    """A line of text, with the warning on the next; no word with hyphens is split at these."""
+    shown = f"{text}\nwarning: {warning}" if warning else text
+    return re.sub(r"\S*-\S*", _UNBROKEN, escape(shown)).replace("\n", "<br>")
+
+
+def volatile_bundle(text: str, warning: str = "", *, failed: bool = False) -> dict[str, str]:
+    """A line of volatile text as a MIME bundle, in the error colour if something failed.
+
+    The warning, if any, is on a line of its own.
+    """
     color = ' style="color:var(--jp-error-color1,#c00)"' if failed else ""
+    below = f"\n{MARK}warning: {warning}" if warning else ""
     return {
-        "text/html": f'<div class="{VOLATILE}"{color}>{escape(text)}</div>',
-        "text/plain": MARK + text,
+        "text/html": f'<div class="{VOLATILE}"{color}>{lines_html(text, warning)}</div>',
+        "text/plain": f"{MARK}{text}{below}",
     }

@@ -14,15 +14,12 @@ __all__ = ["CellDisplay", "Display", "TerminalDisplay", "in_notebook"]
 
 
 class Display(Protocol):
-    """One line of text that changes."""
+    """One line of text that changes, and a warning on a line of its own."""
 
     def show(self, text: str, share: float | None = None, warning: str = "") -> None:
-        """Replace the text, which ends with the warning if any.
+        """Replace the text; `share` is the part of the phase that is done, if it is known."""
 
-        `share` is the part of the phase that is done, if it is known.
-        """
-
-    def end(self, text: str, *, failed: bool = False) -> None:
+    def end(self, text: str, warning: str = "", *, failed: bool = False) -> None:
         """Replace the text for good."""
 
 
@@ -34,12 +31,12 @@ class CellDisplay:
 
     def show(self, text: str, share: float | None = None, warning: str = "") -> None:
         """Replace the text; the share is not drawn."""
-        del share, warning
-        self._update(volatile_bundle(text))
+        del share
+        self._update(volatile_bundle(text, warning))
 
-    def end(self, text: str, *, failed: bool = False) -> None:
+    def end(self, text: str, warning: str = "", *, failed: bool = False) -> None:
         """Replace the text for good."""
-        self._update(volatile_bundle(text, failed=failed))
+        self._update(volatile_bundle(text, warning, failed=failed))
 
     def _update(self, bundle: dict[str, str]) -> None:
         from IPython.display import DisplayHandle
@@ -76,20 +73,20 @@ class TerminalDisplay:
             self._warning = warning
             self._bar.write(f"warning: {warning}", file=self._bar.fp)
         self._bar.total, self._bar.n = (None, 0) if share is None else (1, share)
-        self._bar.set_description_str(self._without_warning(text))
+        self._bar.set_description_str(text)
 
-    def end(self, text: str, *, failed: bool = False) -> None:
-        """Remove the bar, and print the text; a failure only where there was a bar."""
+    def end(self, text: str, warning: str = "", *, failed: bool = False) -> None:
+        """Remove the bar, and print the text; a failure only where there was a bar.
+
+        A warning that has not been printed above the bar is printed below the text.
+        """
         animated = not self._bar.disable
         self._bar.close()
         if failed and not animated:  # the error says what failed
             return
         with suppress(OSError, ValueError):  # a closed stderr must not cost the video
-            print(self._without_warning(text), file=sys.stderr or StringIO())
-
-    def _without_warning(self, text: str) -> str:
-        """The text without a warning that has been printed."""
-        return text.removesuffix(f" · {self._warning}") if self._warning else text
+            below = f"\nwarning: {warning}" if warning not in ("", self._warning) else ""
+            print(f"{text}{below}", file=sys.stderr or StringIO())
 
 
 def in_notebook() -> bool:

@@ -100,7 +100,7 @@ def generate(
         return session().generate(request, memory, output)
     with LiveLine(CellDisplay() if in_notebook() else TerminalDisplay()) as live:
         video = session().generate(request, memory, Output(save, overwrite, live, on_preview))
-        live.finish(video.facts_line())
+        live.finish(video.facts_line(), video.report.warning)
     return video
 
 

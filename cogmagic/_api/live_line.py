@@ -63,7 +63,8 @@ class LiveLine:
                 stopped = issubclass(kind, KeyboardInterrupt | GeneratorExit)
                 word = "stopped" if stopped else "failed"
                 text = self._text() if self._progress else "the run had not begun"
-                self._display.end(f"{word}: {text}", failed=True)
+                warning = self._progress.warning if self._progress else ""
+                self._display.end(f"{word}: {text}", warning, failed=True)
 
     def __call__(self, progress: Progress) -> None:
         """Show this progress; as `on_progress` of `generate`."""
@@ -80,11 +81,11 @@ class LiveLine:
         """Leave the line as it is until the next progress: between the rows of a batch."""
         self._paused = True
 
-    def finish(self, facts: str) -> None:
-        """Replace the progress by the facts of the run."""
+    def finish(self, facts: str, warning: str = "") -> None:
+        """Replace the progress by the facts of the run, with the warning below them."""
         self._stop.set()
         self._ticker.join()
-        self._display.end(facts)
+        self._display.end(facts, warning)
 
     def _tick(self) -> None:
         while not self._stop.wait(_TICK_SECONDS):
@@ -106,7 +107,7 @@ class LiveLine:
 
 
 def describe(progress: Progress, seconds: float) -> str:
-    """Progress as one line of text, `seconds` into its phase."""
+    """Progress as one line of text, `seconds` into its phase; without the warning."""
     p = progress
     parts = [f"row {p.row} of {p.rows}" if p.rows else ""]
     parts.append(f"{p.phase}{' ' + p.note if p.note else ''}")
@@ -120,7 +121,7 @@ def describe(progress: Progress, seconds: float) -> str:
         parts.append(f"{amount_of_time(p.batch_seconds_left)} left for all rows")
     elif p.seconds_left is not None:
         parts.append(f"{p.seconds_left:.0f} s left" + " in this row" * bool(p.rows))
-    return " · ".join(filter(None, (*parts, _vram(), p.warning)))
+    return " · ".join(filter(None, (*parts, _vram())))
 
 
 def _vram() -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from cogmagic._errors import OutputError, plain_line
-from cogmagic._html import MARK, VOLATILE
+from cogmagic._html import MARK, volatile_bundle
 from cogmagic._units import gib
 from cogmagic._video.formats.base import Format, readable
 from cogmagic._video.formats.gif import GIF
@@ -152,7 +151,7 @@ class Video:
         return self.path if self.unsaved is None else self.unsaved
 
     def facts_line(self) -> str:
-        """One line: tier with its reason, peak VRAM, time, seed, file, warning."""
+        """One line: tier with its reason, peak VRAM, time, seed, file; without the warning."""
         r = self.report
         return " · ".join(
             (
@@ -164,7 +163,7 @@ class Video:
                 f"{r.total_seconds:.1f} s",
                 f"seed {self.seed}",
                 "not saved" if self.unsaved else plain_line(str(_relative(self.path))),
-                *filter(None, (r.kept, r.warning)),
+                *([r.kept] if r.kept else []),
             )
         )
 
@@ -185,7 +184,7 @@ class Video:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
-        facts = f'<div class="{VOLATILE}">{escape(self.facts_line())}</div>'
+        facts = volatile_bundle(self.facts_line(), self.report.warning)["text/html"]
         return {
             "text/html": f"<div>{self.player_html()}{facts}</div>",
             "text/plain": f"{MARK}{self!r}",

@@ -13,6 +13,7 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, OutputError
+from cogmagic._html import volatile_bundle
 from tests.helpers.benchmarks import ROOT
 from tests.helpers.toy import PROMPT, QUICK
 
@@ -68,9 +69,20 @@ def test_terminal_prints_the_warning_once_on_its_own_line(
     assert f"\rwarning: {video.report.warning}\n" in shown
     assert shown.count("does not know") == 1
     assert shown.endswith(" · seed 7 · fox.mp4\n")
-    assert video.facts_line().endswith(f" · {video.report.warning}")
-    make(toy, prompt=UNKNOWN)  # not a terminal: the facts line has it
-    assert capsys.readouterr().err.endswith(f" · fox.mp4 · {video.report.warning}\n")
+    make(toy, prompt=UNKNOWN)  # not a terminal: it is below the facts
+    assert capsys.readouterr().err.endswith(f" · fox.mp4\nwarning: {video.report.warning}\n")
+
+
+def test_cell_has_the_warning_on_its_own_line_and_names_unbroken() -> None:
+    shown = volatile_bundle("seed 7 · my-fox-7.mp4", "no --word <unk>")
+    text = "[cogmagic] seed 7 · my-fox-7.mp4\n[cogmagic] warning: no --word <unk>"
+    assert shown["text/plain"] == text
+    assert shown["text/html"].count("<div") == shown["text/html"].count("</div>") == 1
+    span = '<span style="display:inline-block;overflow-wrap:anywhere">'
+    assert (
+        f"seed 7 · {span}my-fox-7.mp4</span><br>warning: no {span}--word</span> &lt;"
+        in (shown["text/html"])
+    )
 
 
 def test_terminal_line_ends_with_the_phase_that_failed(

@@ -47,12 +47,13 @@ def test_live_line_warns_of_words_that_the_model_does_not_know(
     assert ran.reply["status"] == "ok"
     lines = [u["data"]["text/plain"] for u in ran.of("update_display_data")]
     warning = (
-        " · t2v does not know 7 of 7 words of the prompt (一只猫在弹钢琴):"
+        "warning: t2v does not know 7 of 7 words of the prompt (一只猫在弹钢琴):"
         " it knows English only, so write the prompt in English words"
     )
-    phases = {line.removeprefix(MARK).split()[0] for line in lines if line.endswith(warning)}
+    warned = [line for line in lines if line.endswith(f"\n{MARK}{warning}")]
+    phases = {line.removeprefix(MARK).split()[0] for line in warned}
     assert phases >= {"load", "denoise", "tier"}
-    assert warning in ran.of("update_display_data")[-1]["data"]["text/html"]
+    assert f"<br>{warning}</div>" in ran.of("update_display_data")[-1]["data"]["text/html"]
 
 
 def test_equal_seeds_give_equal_frames(one: Kernel, toy: Path, there: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from html import escape
 from typing import Any
 
 import ipywidgets as w
 
 from cogmagic._api.live_line import describe
+from cogmagic._html import lines_html
 from cogmagic._notebook.panel.html import animated
 from cogmagic._notebook.panel.meter import Peaks
 from cogmagic._notebook.panel.parts import error_html, show_html
@@ -60,7 +60,7 @@ class RunDisplay:
         self._updated_at = now
         self._show_share(progress.done / progress.total if progress.total else 0.0)
         hint = " (stop it with Cancel: the kernel's stop button does not reach it)"
-        self.show_text(describe(progress, progress.phase_seconds) + hint)
+        self.show_text(describe(progress, progress.phase_seconds) + hint, progress.warning)
 
     def show_preview(self, frames: Any) -> None:
         """Show the video as it forms; as `on_preview` of `generate`."""
@@ -69,9 +69,9 @@ class RunDisplay:
         self.preview.value = f'<img alt="The video as it forms" width="240" src="{source}">'
         self.preview.layout.display = ""
 
-    def show_text(self, text: str) -> None:
-        """Put a text on the status line."""
-        show_html(self.status, escape(text))
+    def show_text(self, text: str, warning: str = "") -> None:
+        """Put a text on the status line, and a warning below it."""
+        show_html(self.status, lines_html(text, warning))
 
     def show_error(self, text: str) -> None:
         """Put an error on the status line."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from cogmagic._html import lines_html
 from cogmagic._notebook.cell_text import as_cell
 from cogmagic._notebook.panel.parts import close, player
 from cogmagic._video.video import Video
@@ -52,7 +53,8 @@ class Results:
             video: the result.
             options: what was entered for it.
         """
-        self.player.value = player(video) + f"<div>{escape(video.facts_line())}</div>"
+        facts = lines_html(video.facts_line(), video.report.warning)
+        self.player.value = f"{player(video)}<div>{facts}</div>"
         poster = w.HTML(f'<img width="120" alt="{escape(repr(video))}" src="{video._poster()}">')
         again = w.Button(description="Use these settings again", layout=w.Layout(width="auto"))
         copy = w.Button(description="Copy as a cell", layout=w.Layout(width="auto"))
