@@ -102,7 +102,7 @@ def test_every_tier_and_option_stops_and_runs_again(
 ) -> None:
     text, done = fails(damaged("transformer", filled(MIDDLE, NAN, only=3)), **options)
     assert text.startswith("In step 1 of 6, the transformer computed")
-    assert ("without --fp8" in text) == ("fp8" in options)
+    assert ("without fp8=True" in text) == ("fp8" in options)
     assert done == 0
     if session.loaded is not None:
         assert traces(session.loaded.pipe) == []
@@ -173,7 +173,7 @@ def test_overflow_in_float16_names_the_dtype_to_use(
     large = damaged("transformer", lambda tensors: tensors["proj_out.weight"].mul_(1e5))
     text, done = fails(large, dtype="float16")
     assert text.endswith(
-        "t2v was trained in bfloat16, and float16 has less range. Use --dtype float32."
+        't2v was trained in bfloat16, and float16 has less range. Use dtype="float32".'
     )
     assert done == 0
     assert cogmagic.generate(PROMPT, model=str(large), **QUICK).report.dtype == "float32"
