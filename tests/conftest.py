@@ -30,7 +30,7 @@ from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what
 
 SLOW = ("browser", "gpu", "kernels", "notebooks", "training")
 """Folders whose tests start other processes, or take seconds each for another reason."""
-TOGETHER = ("browser", "kernels", "training")
+TOGETHER = ("browser", "fuzz", "kernels", "training")
 """Folders in which the tests of a file share what is costly to start."""
 
 

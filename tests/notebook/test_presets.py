@@ -174,7 +174,7 @@ def test_preset_holds_for_all_rows_of_a_batch(presets: Path, session: Session) -
     assert [video.report.preset for video in videos] == ["quick", "quick"]
     assert videos[0].report.frames_sha256 == single.report.frames_sha256
     rows[1]["steps"] = 8
-    with pytest.raises(RequestError, match=r"2.*--num-inference-steps 8 contradicts preset quick"):
+    with pytest.raises(RequestError, match=r"2.*num_inference_steps=8 contradicts preset quick"):
         cogmagic.generate_many(rows, **named, **clip)
     del rows[1]["steps"]
     presets.write_text(QUICK.replace("749, 499", "748, 499"))
