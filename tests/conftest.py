@@ -30,7 +30,7 @@ from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what
 
 SLOW = ("browser", "gpu", "kernels", "notebooks", "training")
 """Folders whose tests start other processes, or take seconds each for another reason."""
-TOGETHER = ("browser", "fuzz", "kernels", "training")
+TOGETHER = ("browser", "fuzz", "kernels")
 """Folders in which the tests of a file share what is costly to start."""
 
 
@@ -62,6 +62,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             file, _, name = nodeid.partition("::")
             folder = file.split("/")[1]
+            if folder == "training":  # or both workers would wait for one build of DeepSpeed
+                return folder
             if folder in TOGETHER:
                 return file
             if folder == "notebooks":  # one recording for both tests of a notebook

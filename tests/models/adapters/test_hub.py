@@ -236,7 +236,7 @@ def test_several_are_refused_even_if_one_is_cached(hub: Hub, folder: Path) -> No
 
 def test_hub_that_cannot_be_reached_is_replaced_by_the_cache(hub: Hub) -> None:
     Adapter.of(REPO).downloaded(silent)
-    hub.repositories[REPO].status = 500
+    hub.repositories[REPO].status = 501
     assert Adapter.of(REPO).file is not None
     with pytest.raises(CheckpointError, match="Or give --lora a file"):
         Adapter.of(f"{REPO}/other.safetensors")
