@@ -22,12 +22,10 @@ NOTEBOOK = "http://notebook.invalid/"
 """Answered by the test, without a network; the linked file has the same origin."""
 
 CENTRES = """async (element) => {
-    if (element.tagName === 'VIDEO' && element.readyState < 2)
-        await new Promise((done, fail) => {
-            element.addEventListener('loadeddata', done);
-            element.addEventListener('error', () => fail(element.error.message));
-        });
-    if (element.tagName === 'IMG') await element.decode();
+    const ready = () => element.tagName === 'VIDEO' ? element.readyState >= 2 : element.complete;
+    for (let tenths = 0; !ready() && !element.error && tenths < 600; tenths++)
+        await new Promise(done => setTimeout(done, 100));
+    if (!ready()) throw new Error(element.error?.message || 'nothing to show after a minute');
     const width = element.videoWidth || element.naturalWidth;
     const height = element.videoHeight || element.naturalHeight;
     const canvas = new OffscreenCanvas(width, height).getContext('2d');
