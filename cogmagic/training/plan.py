@@ -31,10 +31,8 @@ __all__ = [
 
 TrainingTier = Literal["none", "deepspeed", "model", "sequential"]
 
-
 TRAINING_TIERS = ("model", "sequential")
 """The tiers that can be chosen by hand."""
-
 
 _LIVE_PARAMETERS = 1_000_000_000
 """Parameters that ZeRO-3 keeps whole at a time (DeepSpeed's ``stage3_max_live_parameters``)."""

@@ -19,6 +19,7 @@ from cogmagic import OutputError, Progress
 from cogmagic._session.session import Session
 from cogmagic._video.formats.registry import read_metadata
 from tests.helpers.benchmarks import ROOT
+from tests.helpers.disks import mounted_disk
 from tests.helpers.toy import PROMPT, QUICK
 
 CLIP: dict[str, Any] = {"seed": 3, "num_inference_steps": 2}
@@ -27,15 +28,8 @@ CLIP: dict[str, Any] = {"seed": 3, "num_inference_steps": 2}
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 40 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("mounts a small disk")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(disk)]
-    if subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("this sandbox does not mount")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted_disk(tmp_path / "disk", kib=40) as disk:
+        yield disk
 
 
 def test_full_disk_while_writing_keeps_the_video_in_memory(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from cogmagic._video.formats.registry import FORMATS, read_metadata
 from cogmagic._video.formats.webm import WEBM
 from cogmagic._video.output_file import OutputFile, check_disk_space
 from tests.helpers.colours import COLOURS, SIZES, TOLERANCE, centres, patches
+from tests.helpers.disks import mounted_disk
 
 PROMPT = 'quote " backslash \\ emoji 🦊 nul \0 newline \n عربي <script>'
 FACTS = {"prompt": PROMPT, "seed": 2**64 - 1}
@@ -465,15 +465,8 @@ def test_leftovers_of_killed_kernels_are_removed_and_files_in_use_are_not(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 16 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("mounts a small disk")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
-    if subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("this sandbox does not mount")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted_disk(tmp_path / "disk", kib=16) as disk:
+        yield disk
 
 
 @formats
