@@ -30,6 +30,7 @@ def generate(
     policy: str = "auto",
     vram_limit: float | None = None,
     gpus: str | int | Sequence[str | int] | None = None,
+    speed: str = "exact",
     compile: bool = False,  # noqa: A002 - torch's word
     lean_decode: bool = False,
     guidance_halves: bool = False,
@@ -56,7 +57,12 @@ def generate(
             included: GiB below 1024, bytes from 2**29 (0.5 GiB); anything between is an error.
         gpus: the GPUs that may be used, by torch's index or by UUID, as ``"0,2"`` or ``[0, 2]``; a
             run on one GPU uses the one of them with most free VRAM.
-        compile: compile the transformer's blocks: half a minute once, then faster steps.
+        speed: ``exact``, the bits of diffusers' own pipeline; ``fast``, the same within rounding:
+            compiled, with the fastest attention kernel; ``faster``, with fp8 products where the GPU
+            has them, another picture. It leaves out what this machine cannot do, and the plan names
+            that.
+        compile: compile the transformer's blocks, whatever the speed: half a minute once, then
+            faster steps.
         lean_decode: decode with fewer tensors alive at once; the same frames.
         guidance_halves: denoise with the prompt and without it one after the other.
         fp8: store the linear layers of the transformer's blocks in 8 bits; another picture.
@@ -87,6 +93,7 @@ def generate(
         policy=policy,
         vram_limit=vram_limit,
         gpus=gpus,
+        speed=speed,
         compile=compile,
         lean_decode=lean_decode,
         guidance_halves=guidance_halves,

@@ -14,6 +14,7 @@ from cogmagic._models.presets import PRESETS
 from cogmagic._models.timesteps import as_timesteps
 from cogmagic._pipeline.storage import STORAGES
 from cogmagic._planning.memory_options import KEEPS, POLICIES, tier_names
+from cogmagic._planning.speeds import SPEEDS
 from cogmagic._units import GIB
 from cogmagic._video.formats.registry import complete_suffix
 
@@ -160,9 +161,23 @@ _OPTIONS: tuple[Option, ...] = (
         "vram-limit", "GiB of VRAM that this kernel may take", _MEMORY, "GIB", convert=gib_bytes
     ),
     Option(
+        "speed",
+        "exact, the bits of diffusers; fast, within rounding; faster, with fp8 products",
+        _MEMORY,
+        "NAME",
+        choices=tuple(SPEEDS),
+    ),
+    Option(
         "compile",
         "compile the transformer: slower once, then faster steps",
         _MEMORY,
+    ),
+    Option("attention", "attention kernel, in place of torch's", _MEMORY, "NAME"),
+    Option(
+        "cache",
+        "step cache: skip what hardly changes from step to step; another picture",
+        _MEMORY,
+        "NAME[:THRESHOLD]",
     ),
     Option("lean-decode", "decode with less memory; the same frames", _MEMORY),
     Option("guidance-halves", "denoise with and without the prompt in turn: less memory", _MEMORY),

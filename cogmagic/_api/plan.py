@@ -19,6 +19,7 @@ from cogmagic._models.unknown_words import unknown_words
 from cogmagic._planning.memory_options import Available, MemoryOptions, memory_options
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan as choose
+from cogmagic._planning.resolved import resolved
 from cogmagic._session.session import session
 from cogmagic._spelling import errors_for_python
 from cogmagic._units import gib, seconds
@@ -167,7 +168,8 @@ def _available(
     texts = PromptCache(request, files, dtype, gpu.name if gpu else machine.device)
     # A pipeline that stays placed keeps its text encoder, needed or not.
     cached = request.prompt != ANY_PROMPT and slot.hot.key is None and texts.present
-    loaded = slot.has(files, dtype, memory.savings.storage)
+    storage = resolved(memory, machine, dtype).savings.storage
+    loaded = slot.has(files, dtype, storage)
     return machine, replace(available, prompts_cached=cached, weights_loaded=loaded)
 
 

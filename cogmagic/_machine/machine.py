@@ -46,6 +46,11 @@ class Machine:
     """The GPUs' driver, as ``580.95.05``; empty where unknown."""
     versions: str = ""
     """Of the libraries, as ``torch 2.11.0, diffusers 0.42.1``; empty where unknown."""
+    kernels: tuple[str, ...] | None = None
+    """Attention kernels that are installed here and usable on its GPU, the fastest first; None for
+    all that such a GPU can use, as on a described machine."""
+    compiler: str = ""
+    """Why nothing can be compiled here, such as ``needs Triton, …``; empty if it can."""
     metal: int | None = None
     """Bytes that an Apple GPU may use; None for Metal's usual share of the host's memory."""
 

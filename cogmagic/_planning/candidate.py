@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from cogmagic._footprint.savings import Savings
+from cogmagic._pipeline.speedups import Speedups
+from cogmagic._planning.resolved import EXACT, Resolved
 from cogmagic._tiers.base import Tier
 from cogmagic._tiers.needs import Needs
 from cogmagic._tiers.registry import TIERS
@@ -32,11 +35,23 @@ class Candidate:
     """In the address space that the process may map, files included (``ulimit -v``)."""
     shared: bool = False
     """Whether the GPU's memory is the host's, so that both draw on the same memory."""
+    resolved: Resolved = EXACT
+    """What it uses of the options and the speed."""
 
     @property
     def tier(self) -> str:
         """The tier's name."""
         return self.needs.tier
+
+    @property
+    def speedups(self) -> Speedups:
+        """What makes it faster than diffusers' own pipeline."""
+        return self.resolved.speedups
+
+    @property
+    def savings(self) -> Savings:
+        """The options that need less memory, as it uses them."""
+        return self.resolved.savings
 
     @property
     def placement(self) -> Tier:

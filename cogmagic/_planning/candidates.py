@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 from cogmagic._footprint.adapters import adapter_bytes
 from cogmagic._footprint.configs import configs_of, same
@@ -15,10 +15,12 @@ from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention_scores import scores, sliced_bytes
+from cogmagic._pipeline.speedups import Speedups
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.correction import Situation, memory_correction, speed_correction
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.pools import Pools, lacking
+from cogmagic._planning.resolved import Resolved, resolved
 from cogmagic._tiers.base import ONE_GPU, Fit, Phases, Tier, Variant
 from cogmagic._tiers.needs import Needs, predict, reserved_bytes, without_text, workspace
 from cogmagic._tiers.registry import TIERS
@@ -47,13 +49,15 @@ def candidates_for(
     on_gpu = machine.device != "cpu"
     if not on_gpu and not available.download and _is_foreign(available):
         return ()  # nothing to choose there, and tracing takes seconds
-    work = _workload(request, machine, dtype, options.savings, available)
+    workload = cache(partial(_workload, request, machine, dtype, available=available))
     correct = _corrections(request, machine, dtype)
     candidates = []
     for tier in TIERS.values():
         if (tier.offloads and not on_gpu) or not _is_possible(tier, machine, dtype, options):
             continue
-        trial = _Trial(tier, work, machine, correct(tier))
+        uses = resolved(options, machine, dtype, tier)
+        work = workload(uses.savings, uses.speedups)
+        trial = _Trial(tier, work, machine, correct(tier), uses)
         variant = _placed(tier, available, trial) or tier.choose(work, machine, trial.assess)
         if variant is not None:
             candidates.append(trial.candidate(variant))
@@ -78,7 +82,12 @@ def _is_foreign(available: Available) -> bool:
 
 
 def _workload(
-    request: Request, machine: Machine, dtype: Dtype, savings: Savings, available: Available
+    request: Request,
+    machine: Machine,
+    dtype: Dtype,
+    savings: Savings,
+    speedups: Speedups,
+    available: Available,
 ) -> Workload:
     halves, folder = savings.guidance_halves, available.folder
     files = footprint(request, dtype, folder, halves=halves, lean=savings.lean_decode)
@@ -107,6 +116,8 @@ def _workload(
         embeddings=available.embeddings,
         lean_decode=savings.lean_decode,
         passes=2 if halves and request.guided else 1,
+        speedups=speedups,
+        storage=savings.storage,
     )
 
 
@@ -125,6 +136,7 @@ class _Trial:
     work: Workload
     machine: Machine
     correct: _Correct
+    uses: Resolved
 
     def assess(self, variant: Variant, *, headroom: int = 0) -> Fit:
         """How a variant fits, with `headroom` bytes added to denoising."""
@@ -146,6 +158,7 @@ class _Trial:
             missing_ram=pools.missing_ram,
             missing_addresses=lacking(needs.peak_ram + needs.mapped, ram.addresses),
             shared=pools.shared,
+            resolved=self.uses,
         )
 
     def _pools(self, needs: Needs, headroom: int = 0) -> Pools:

@@ -13,6 +13,7 @@ from cogmagic._machine.amounts import vram_limit_bytes
 from cogmagic._machine.gpu import gpu_names
 from cogmagic._models.choices import choice_hint
 from cogmagic._pipeline.storage import STORAGES
+from cogmagic._planning.speeds import SPEEDS
 from cogmagic._tiers.base import Tier, Variant
 from cogmagic._tiers.registry import TIERS
 
@@ -54,7 +55,7 @@ class MemoryOptions:
     """What a person chooses about memory and speed; every name in it is a valid one.
 
     Raises:
-        RequestError: for a `keep` that does not exist.
+        RequestError: for a `keep`, a speed, an attention kernel or a cache that does not exist.
         TierError: for a tier or a policy that does not exist.
     """
 
@@ -67,7 +68,13 @@ class MemoryOptions:
     gpus: tuple[str, ...] = ()
     """Indices or UUIDs of the GPUs that may be used; empty for all."""
     compile: bool = False
-    """Whether the transformer's blocks are compiled."""
+    """Whether the transformer's blocks are compiled, whatever the speed."""
+    speed: str = "exact"
+    """Name in `SPEEDS`: how far a run may depart from diffusers' own pipeline to be faster."""
+    attention: str = ""
+    """Name of an attention kernel; empty for the speed's."""
+    cache: str = ""
+    """Step cache, as ``NAME`` or ``NAME:THRESHOLD``; empty for none."""
     savings: Savings = NO_SAVINGS
     """Options that need less memory, each at a price."""
     keep: str = "warm"
@@ -77,6 +84,10 @@ class MemoryOptions:
         _check_name("tier", "auto" if self.tier is None else self.tier, tier_names(), TierError)
         _check_name("policy", self.policy, POLICIES, TierError)
         _check_name("keep", self.keep, KEEPS, RequestError)
+        _check_name("speed", self.speed, tuple(SPEEDS), RequestError)
+        for option in ("attention", "cache"):
+            if value := getattr(self, option):
+                raise RequestError(f"Unknown {option} {value!r:.80}. Leave out --{option}.")
 
     @classmethod
     def of(
@@ -109,7 +120,8 @@ class MemoryOptions:
     @property
     def names(self) -> tuple[str, ...]:
         """The options that change a run's memory, speed or frames beyond its tier."""
-        return (*(["compile"] if self.compile else []), *self.savings.names)
+        speed = [f"speed {self.speed}"] if self.speed != "exact" else []
+        return (*speed, *(["compile"] if self.compile else []), *self.savings.names)
 
     @property
     def plain(self) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cogmagic._footprint.savings import Savings
 from cogmagic._models.adapters.described import planned
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._pipeline.speedups import Speedups
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.checks import compile_refusal
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
+from cogmagic._planning.resolved import EXACT, Resolved
 from cogmagic._planning.steps_text import preset_text, steps_text
 from cogmagic._tiers.base import ONE_GPU, Tier, Variant
 from cogmagic._tiers.registry import TIERS
@@ -42,6 +45,8 @@ class Plan:
     """The device that was planned for, in words."""
     options: MemoryOptions = DEFAULTS
     """The options that it was made for."""
+    unpredicted: Resolved = EXACT
+    """What the run uses of them where no candidate says it."""
     available: Available = NOTHING_HERE
     """What the machine has already."""
     swap: int = 0
@@ -70,6 +75,21 @@ class Plan:
     def variant(self) -> Variant:
         """The chosen tier's choices."""
         return self.chosen.needs.variant if self.chosen else ONE_GPU
+
+    @property
+    def resolved(self) -> Resolved:
+        """What the run uses of the options and the speed."""
+        return self.chosen.resolved if self.chosen else self.unpredicted
+
+    @property
+    def speedups(self) -> Speedups:
+        """What makes the run faster than diffusers' own pipeline."""
+        return self.resolved.speedups
+
+    @property
+    def savings(self) -> Savings:
+        """The options that need less memory, as the run uses them."""
+        return self.resolved.savings
 
     @property
     def chosen(self) -> Candidate | None:

@@ -17,6 +17,7 @@ from cogmagic._planning.checks import check_options, check_savings
 from cogmagic._planning.dtype import dtype_for, overflow_risk
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._planning.plan import Plan
+from cogmagic._planning.resolved import resolved
 from cogmagic._planning.rule_of_thumb import named_tier, rule_of_thumb
 from cogmagic._planning.suggestions import changes_for
 from cogmagic._tiers.registry import TIERS
@@ -80,6 +81,7 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
         rule_reason=rule_reason,
         where=where,
         options=options,
+        unpredicted=resolved(options, machine, dtype, TIERS[chosen]),
         available=available,
         swap=machine.ram.swap,
         gpu=machine.roomiest.index if machine.roomiest else None,

@@ -12,6 +12,7 @@ from cogmagic._machine.failures import drop_tracebacks, is_host_shortage, is_sho
 from cogmagic._machine.machine import Machine
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.plan import Plan
+from cogmagic._planning.resolved import resolved
 from cogmagic._progress import Clock
 from cogmagic._session.calibration import record_run
 from cogmagic._session.diagnosis import Shortage, cause_of
@@ -148,7 +149,9 @@ def _first_plan(job: Job, slot: PipelineSlot, machine: Machine) -> Plan:
 
 def _is_loaded(job: Job, slot: PipelineSlot, machine: Machine) -> bool:
     """Whether the weights are in host memory, as the job needs them."""
-    return slot.has(job.folder, dtype_for(job.request, machine), job.options.savings.storage)
+    dtype = dtype_for(job.request, machine)
+    storage = resolved(job.options, machine, dtype).savings.storage
+    return slot.has(job.folder, dtype, storage)
 
 
 def _attempt(

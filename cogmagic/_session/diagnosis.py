@@ -95,7 +95,7 @@ def _attention_bytes(plan: Plan) -> int:
     frames = padded_frames(request.latent_frames, patch)
     clip = frames, request.height // 8, request.width // 8
     tokens = model.max_tokens + video_tokens(clip, patch_size_t=patch)
-    halves = plan.options.savings.guidance_halves
+    halves = plan.savings.guidance_halves
     return scores(request, tokens, halves=halves) * ITEM[plan.dtype]
 
 

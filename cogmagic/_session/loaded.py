@@ -65,7 +65,7 @@ class Loaded:
     @classmethod
     def of(cls, model: Model, plan: Plan, folder: Path, machine: Machine) -> Loaded:
         """Load what `plan` needs from `folder`."""
-        files, tier, storage = fingerprint(folder), plan.placement, plan.options.savings.weights
+        files, tier, storage = fingerprint(folder), plan.placement, plan.savings.weights
         before = own_ram()
         pipe = tier.load(folder, model.task, plan.dtype, machine, plan.variant)
         if storage is not None:
@@ -79,7 +79,7 @@ class Loaded:
             model=model,
             folder=folder,
             dtype=plan.dtype,
-            storage=plan.options.savings.storage,
+            storage=plan.savings.storage,
             files=files,
             weights=tier.weights,
             nbytes=nbytes,
@@ -98,7 +98,7 @@ class Loaded:
 
     def serves(self, plan: Plan, folder: Path) -> bool:
         """Whether `plan` can use it; never where the loader places, since each plan differs."""
-        weights, storage = plan.placement.weights, plan.options.savings.storage
+        weights, storage = plan.placement.weights, plan.savings.storage
         if weights != self.weights or weights == "gpus":
             return False
         return self.key == (folder, plan.dtype, storage, fingerprint(folder))

@@ -25,6 +25,7 @@ from cogmagic._planning.checks import check_options
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.planner import plan
+from cogmagic._planning.resolved import resolved
 from cogmagic._progress import Clock
 from cogmagic._session.pipeline_slot import PipelineSlot
 
@@ -117,7 +118,8 @@ def prepare(
     texts = PromptCache(request, folder, dtype, device)
     not_lean = ""
     if options.savings.lean_decode:
-        loaded = slot.loaded if slot.has(folder, dtype, options.savings.storage) else None
+        storage = resolved(options, machine, dtype).savings.storage
+        loaded = slot.loaded if slot.has(folder, dtype, storage) else None
         not_lean = unknown_vae(loaded.pipe.vae) if loaded else unknown_vae_of(folder)
     return Job(request, options, folder, texts, texts.read(), not_lean=not_lean)
 

@@ -94,7 +94,7 @@ class Run:
         with (
             allocator_limited(self.machine, job.options.vram_limit),
             self._limits(),
-            self._compiled() if job.options.compile else nullcontext(),
+            self._compiled() if self.plan.speedups.compile else nullcontext(),
             hot.placed(key, pipe, self._placed, stay=stay),
             self._saving(),
             checked_between_blocks(pipe, self._device, self.clock.check),
@@ -131,7 +131,7 @@ class Run:
             required = plan.placement.requires_copies
             pinned = loaded.pin(self.clock, self._device, required=required)
         loaded.adapt(self.job.request.loras, self._device if pinned else None)
-        storage = plan.options.savings.storage
+        storage = plan.savings.storage
         placement = Placement(
             self._device,
             plan.variant,
@@ -161,8 +161,8 @@ class Run:
 
     @contextmanager
     def _saving(self) -> Iterator[None]:
-        """The savings that change the placed pipeline."""
-        pipe, savings = self.loaded.pipe, self.plan.options.savings
+        """The savings and speedups that change the placed pipeline."""
+        pipe, savings = self.loaded.pipe, self.plan.savings
         with ExitStack() as stack:
             if savings.lean_decode:
                 stack.enter_context(lean_decoding(pipe.vae))

@@ -8,6 +8,7 @@ from cogmagic._footprint.footprint import Footprint
 from cogmagic._machine.rates import Rates
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._pipeline.speedups import NO_SPEEDUPS, Speedups
 
 __all__ = ["Workload"]
 
@@ -48,6 +49,10 @@ class Workload:
     lean_decode: bool = False
     passes: int = 1
     """How often each step needs the transformer's weights."""
+    speedups: Speedups = NO_SPEEDUPS
+    """What makes the run faster than diffusers' own pipeline."""
+    storage: str = ""
+    """Name in `STORAGES` of the transformer's linear weights; empty for as loaded."""
 
     @property
     def prompts(self) -> int:
