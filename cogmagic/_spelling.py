@@ -50,6 +50,22 @@ _SWITCHES = frozenset(("compile", "fp8", "guidance-halves", "lean-decode", "over
 
 _PLAIN = "attention", "cache", "dtype", "keep", "model", "policy"
 _WORDS = frozenset((*_PLAIN, "preset", "scheduler", "speed", "tier"))
+"""Options that take a plain word."""
+
+
+_PROSE = frozenset(("a", "an", "and", "does", "is", "of", "or", "out", "takes", "that", "to"))
+"""Words that follow an option without being its value."""
+
+
+_COMMAND = re.compile(r"(%%?cogvideo [^.]*|\bpip install .*)")
+"""A magic, or a command of a shell, which stays as it is."""
+
+
+_OPTION = re.compile(
+    r"--(?P<name>[a-z][a-z0-9-]*)"
+    r"(?:[ =](?P<value>\"[^\"]*\"|'[^']*'|(?!--)(?:[^\s,;)]|,(?=\w))*[^\s,;:).?]))?"
+    r"(?P<more> (?=--))?"
+)
 
 
 def as_python(text: str) -> str:
