@@ -12,7 +12,7 @@ from cogmagic._models.aliases import parse_size
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
 from cogmagic._models.presets import PRESETS
 from cogmagic._models.timesteps import as_timesteps
-from cogmagic._pipeline.storage import STORAGES
+from cogmagic._pipeline.storage import storage_options
 from cogmagic._planning.memory_options import KEEPS, POLICIES, tier_names
 from cogmagic._planning.speeds import SPEEDS
 from cogmagic._units import GIB
@@ -233,7 +233,7 @@ def cell_options() -> tuple[Option, ...]:
         "NAME",
         choices=tier_names(),
     )
-    storages = (Option(s.flag[2:], s.help, _MEMORY) for s in STORAGES.values())
+    storages = (Option(s.flag[2:], s.help, _MEMORY) for s in storage_options().values())
     at = {"policy": (tier,), "keep": tuple(storages)}
     return tuple(row for o in _OPTIONS for row in (*at.get(o.name, ()), o))
 

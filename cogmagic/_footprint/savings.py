@@ -10,7 +10,7 @@ from pathlib import Path
 from cogmagic._errors import RequestError
 from cogmagic._footprint.configs import configs_of, same
 from cogmagic._footprint.footprint import Footprint
-from cogmagic._pipeline.storage import STORAGES, Storage
+from cogmagic._pipeline.storage import STORAGES, Storage, storage_options
 
 __all__ = ["NO_SAVINGS", "SAVINGS", "Savings", "why_not_lean"]
 
@@ -28,7 +28,8 @@ class Savings:
     guidance_halves: bool = False
     """Denoise with the prompt and without it one after the other; the same within rounding."""
     storage: str = ""
-    """Name in `STORAGES` of how the transformer's linear layers are stored; empty for as loaded."""
+    """Name in `STORAGES` of how the transformer's linear layers are stored; empty for as loaded.
+    The planner puts ``fp8_products`` in the place of ``fp8`` where the GPU can."""
 
     @classmethod
     def of(cls, **options: object) -> Savings:
@@ -40,7 +41,7 @@ class Savings:
         for name, value in options.items():
             if not isinstance(value, bool):
                 raise RequestError(f"{name}={value!r:.80} is not True or False.")
-        storages = [name for name in STORAGES if options.get(name)]
+        storages = [name for name in storage_options() if options.get(name)]
         if len(storages) > 1:
             flags = " and ".join(STORAGES[name].flag for name in storages)
             raise RequestError(f"{flags} exclude each other. Use one of them.")
@@ -56,7 +57,7 @@ class Savings:
     def names(self) -> tuple[str, ...]:
         """Those that are on, by their Python names."""
         switches = tuple(name for name in SAVINGS if getattr(self, name))
-        return (*switches, *([self.storage] if self.storage else []))
+        return (*switches, *([self.weights.option] if self.weights else []))
 
     @property
     def flags(self) -> str:
@@ -77,7 +78,7 @@ class Savings:
         """These and further ones, the fewest first; those that change the picture come last."""
         off = [name for name in SAVINGS if not getattr(self, name)]
         sets = [names for count in range(len(off) + 1) for names in combinations(off, count)]
-        storages = [self.storage] if self.storage else ["", *STORAGES]
+        storages = [self.storage] if self.storage else ["", *storage_options()]
         for storage in storages:
             for names in sets:
                 more = replace(self, **dict.fromkeys(names, True), storage=storage)

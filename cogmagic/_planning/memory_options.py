@@ -12,7 +12,7 @@ from cogmagic._footprint.savings import NO_SAVINGS, SAVINGS, Savings
 from cogmagic._machine.amounts import vram_limit_bytes
 from cogmagic._machine.gpu import gpu_names
 from cogmagic._models.choices import choice_hint
-from cogmagic._pipeline.storage import STORAGES
+from cogmagic._pipeline.storage import storage_options
 from cogmagic._planning.speeds import SPEEDS
 from cogmagic._tiers.base import Tier, Variant
 from cogmagic._tiers.registry import TIERS
@@ -36,7 +36,7 @@ KEEPS = ("hot", "warm", "cold")
 
 def memory_options(options: dict[str, Any]) -> dict[str, Any]:
     """The options that `MemoryOptions.of` takes, taken out of `options`."""
-    names = (*_field_names(), *SAVINGS, *STORAGES)
+    names = (*_field_names(), *SAVINGS, *storage_options())
     return {name: options.pop(name) for name in names if name in options}
 
 

@@ -17,16 +17,26 @@ class Storage(ABC):
     """A format for the weights of the transformer's linear layers. Stateless; imports no torch."""
 
     name: ClassVar[str]
-    """As in Python (``fp8=True``), in reports and in the registry."""
+    """As in the registry."""
+    title: ClassVar[str] = ""
+    """As in plans and facts lines beside the option; empty where the option says it all."""
     help: ClassVar[str]
     """The option's help: one line."""
+    chosen_by: ClassVar[str] = ""
+    """Name of the storage whose option also chooses this one, where the GPU has what it needs;
+    empty for a storage with an option of its own."""
     price: ClassVar[str] = "another picture"
     """The effect on the picture, in words; replaces "the same picture"."""
 
     @property
+    def option(self) -> str:
+        """The option in Python (``fp8=True``) and in reports."""
+        return self.chosen_by or self.name
+
+    @property
     def flag(self) -> str:
         """The option as it is typed: ``--fp8``."""
-        return f"--{self.name.replace('_', '-')}"
+        return f"--{self.option.replace('_', '-')}"
 
     def refusal(self, device: str) -> str | None:
         """Why this storage does not work on a `device` (``cuda``, ``mps``, ``cpu``), or None.

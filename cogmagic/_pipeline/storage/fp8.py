@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Fp8", "fp8_linear"]
+__all__ = ["LARGEST", "LEAST", "Fp8", "fp8_linear"]
 
 
-_LARGEST = 448.0
+LARGEST = 448.0
 """The largest number of e4m3."""
+LEAST = 1e-12
+"""The least row maximum that a scale is computed from, so that rows of zeros have one."""
 
 
 class Fp8(Storage):
@@ -54,14 +56,25 @@ class Fp8(Storage):
         blocks = transformer.transformer_blocks
         assert isinstance(blocks, nn.ModuleList)  # noqa: S101 - tells mypy
         for linear in narrowable_linears(blocks):
-            home = linear.weight.device
+            home, dtype = linear.weight.device, linear.weight.dtype
             weight = linear.weight.data.to(home if home.type == "meta" else device or home)
-            scale = weight.abs().amax(dim=1, keepdim=True).float().clamp_min(1e-12) / _LARGEST
+            scale = weight.abs().amax(dim=1, keepdim=True).float().clamp_min(LEAST) / LARGEST
             narrow = (weight.float() / scale).to(torch.float8_e4m3fn)
             target = narrow.device if stay else home
             linear.weight = nn.Parameter(narrow.to(target), requires_grad=False)
             linear.scale = nn.Parameter(scale.to(target), requires_grad=False)
-            linear.__class__ = fp8_linear()
+            self.convert(linear, dtype, device or home)
+
+    def convert(self, linear: nn.Linear, dtype: torch.dtype, device: torch.device) -> None:
+        """Make `linear`, whose weight is narrow, a layer that computes with it.
+
+        Args:
+            linear: with its weight and its scales.
+            dtype: of the weight as loaded, and of the layer's inputs.
+            device: what computes, as far as is known.
+        """
+        del dtype, device
+        linear.__class__ = fp8_linear()
 
 
 @cache
