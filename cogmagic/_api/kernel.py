@@ -20,11 +20,13 @@ __all__ = ["cancel", "history", "models", "release", "status", "unsaved"]
 def history(*, clear: bool = False) -> str:
     """Past runs with predicted and measured memory and time, as a table; `clear` deletes them."""
     from cogmagic._machine.history import History, history_table
+    from cogmagic._machine.kernels import delete_comparisons
     from cogmagic._machine.rates import delete_probes
 
     past = History()
     if clear:
         delete_probes(past.path.parent)
+        delete_comparisons(past.path.parent)
         return f"Deleted {past.clear()} runs ({past.path})."
     rows = past.read()
     note = f"{past.note}\n" if past.note else ""

@@ -1,4 +1,4 @@
-"""Experience with a GPU: its rates by earlier probes, and the run history."""
+"""Experience with a GPU: earlier probes of its rates and kernels, and the run history."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from cogmagic._machine.card_names import card_for
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.history import History, PastRun
+from cogmagic._machine.kernels import Comparison, comparisons
 from cogmagic._machine.nvml import driver_version
 from cogmagic._machine.rates import Rates, datasheet_rates, probed_rates
 
@@ -18,13 +19,14 @@ __all__ = ["card_rates", "read_experience", "software"]
 
 @dataclass(frozen=True)
 class Experience:
-    """Rates of a GPU and past runs, with the folder and the software that they belong to."""
+    """Rates and kernels of a GPU and past runs, with their folder and software."""
 
     rates: Rates | None
     past: tuple[PastRun, ...]
     folder: Path
     driver: str
     versions: str
+    compared: tuple[Comparison, ...] = ()
 
 
 def read_experience(gpu: Gpu, folder: Path | None) -> Experience:
@@ -40,8 +42,10 @@ def read_experience(gpu: Gpu, folder: Path | None) -> Experience:
         warnings.warn(history.note, stacklevel=4)
     driver = driver_version()
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers"))
-    probed = probed_rates(gpu, history.path.parent, software(driver, versions))
-    return Experience(probed or card_rates(gpu), past, history.path.parent, driver, versions)
+    folder = history.path.parent
+    probed = probed_rates(gpu, folder, software(driver, versions))
+    compared = comparisons(gpu.name, folder)
+    return Experience(probed or card_rates(gpu), past, folder, driver, versions, compared)
 
 
 def card_rates(gpu: Gpu) -> Rates | None:

@@ -12,6 +12,7 @@ from cogmagic._machine.experience import card_rates, read_experience, software
 from cogmagic._machine.gpu import Gpu, selected
 from cogmagic._machine.hardware import DeviceType, read_hardware
 from cogmagic._machine.history import PastRun
+from cogmagic._machine.kernels import Comparison, installed_kernels
 from cogmagic._machine.metal import apple_gpu
 from cogmagic._machine.ram import Ram
 from cogmagic._machine.rates import Rates, datasheet_rates, float32_rates
@@ -47,8 +48,10 @@ class Machine:
     versions: str = ""
     """Of the libraries, as ``torch 2.11.0, diffusers 0.42.1``; empty where unknown."""
     kernels: tuple[str, ...] | None = None
-    """Attention kernels that are installed here and usable on its GPU, the fastest first; None for
-    all that such a GPU can use, as on a described machine."""
+    """Attention kernels that are installed here, usable or not; None for all that such a GPU can
+    use, as on a described machine."""
+    compared: tuple[Comparison, ...] = ()
+    """How attention kernels compared with torch's on the roomiest GPU, where they have been."""
     compiler: str = ""
     """Why nothing can be compiled here, such as ``needs Triton, …``; empty if it can."""
     metal: int | None = None
@@ -184,4 +187,6 @@ class Machine:
             cache_folder=known.folder,
             driver=known.driver,
             versions=known.versions,
+            kernels=installed_kernels(),
+            compared=known.compared,
         )

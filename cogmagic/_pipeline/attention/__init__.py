@@ -1,0 +1,1 @@
+"""Attention kernels: faster implementations of the transformer's attention, one file each."""

@@ -1,0 +1,47 @@
+"""FlashAttention-3 (``fa3-fwd``), for Hopper.
+
+Its wheel 0.0.3 is for Linux on x86-64 and any Python from 3.9 on (abi3). It has the forward pass
+alone, in bfloat16 and fp8, for head dimensions up to 256. It uses torch's stable ABI, with
+functions that torch has had since 2.10 and still has in 2.13, and links the runtime of CUDA 13: a
+torch built for CUDA 12 does not load it. Its fast path is for compute capability 9.0; it has
+another for 8.x, which is not measured.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cogmagic._pipeline.attention.base import Attend, AttentionKernel
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["FlashAttention3"]
+
+
+class FlashAttention3(AttentionKernel):
+    """FlashAttention-3: 545 TFLOP/s on an H100; torch's flash kernel reaches 324, cuDNN's 421."""
+
+    name = "fa3"
+    title = "FlashAttention-3"
+    help = "FlashAttention-3: Hopper (H100, H200, GH200), bfloat16"
+    in_speeds = True
+    measured = True
+    dtypes = ("bfloat16",)
+    install = 'pip install "cogmagic[fast]"'
+    needs = "a Hopper GPU (compute capability 9.0)"
+
+    def runs_on(self, capability: tuple[int, int]) -> bool:
+        """Hopper alone."""
+        return capability == (9, 0)
+
+    def load(self) -> Attend:
+        """The function of ``fa3_fwd_interface``, on (batch, tokens, heads, head dimension)."""
+        from fa3_fwd_interface import flash_attn_func
+
+        def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            q, k, v = (t.transpose(1, 2) for t in (query, key, value))
+            out: torch.Tensor = flash_attn_func(q, k, v)
+            return out.transpose(1, 2)
+
+        return attend

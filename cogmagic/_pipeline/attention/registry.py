@@ -1,0 +1,141 @@
+"""The attention kernels by name, and which of them a run uses.
+
+To add a kernel, write its file with a subclass of `AttentionKernel`, add its module to `MODULES` in
+`cogmagic._machine.kernels` and the class to `KERNELS`.
+"""
+
+from __future__ import annotations
+
+from cogmagic._errors import RequestError
+from cogmagic._machine.kernels import EXTRA, Comparison
+from cogmagic._machine.machine import Machine
+from cogmagic._models.choices import choice_hint
+from cogmagic._pipeline.attention.base import AttentionKernel, Capability
+from cogmagic._pipeline.attention.fa2 import FlashAttention2
+from cogmagic._pipeline.attention.fa3 import FlashAttention3
+from cogmagic._pipeline.attention.fa3_fp8 import FlashAttention3Fp8
+from cogmagic._pipeline.attention.sage import SageAttention
+
+__all__ = [
+    "KERNELS",
+    "MOST",
+    "MOST_IN_SPEEDS",
+    "asked_kernel",
+    "check_kernel_name",
+    "fastest_kernel",
+    "kernel_refusal",
+]
+
+
+KERNELS: dict[str, AttentionKernel] = {
+    kernel.name: kernel
+    for kernel in (FlashAttention3Fp8(), FlashAttention3(), SageAttention(), FlashAttention2())
+}
+"""All attention kernels by name, the fastest first."""
+
+
+MOST = 5e-2
+"""The relative difference to torch's flash kernel above which a kernel is never used."""
+
+
+MOST_IN_SPEEDS = 5e-3
+"""The relative difference above which a ``--speed`` leaves a kernel out."""
+
+
+def check_kernel_name(name: str) -> None:
+    """Refuse an unknown kernel.
+
+    Raises:
+        RequestError: with the nearest name and all names.
+    """
+    if name and name not in KERNELS:
+        hint = choice_hint("attention", str(name), tuple(KERNELS))
+        raise RequestError(f"Unknown attention {name!r:.80}.{hint}")
+
+
+def asked_kernel(name: str, machine: Machine, dtype: str, head_dim: int) -> AttentionKernel:
+    """The kernel that ``--attention`` names.
+
+    Args:
+        name: one of `KERNELS`.
+        machine: where the run would be.
+        dtype: of the run.
+        head_dim: of the model.
+
+    Raises:
+        RequestError: why it cannot be used, and what to type instead.
+    """
+    check_kernel_name(name)
+    kernel = KERNELS[name]
+    reason = kernel_refusal(kernel, machine, dtype, head_dim)
+    if not reason:
+        return kernel
+    usable = (k for k in KERNELS.values() if not kernel_refusal(k, machine, dtype, head_dim))
+    other = next((f", or type --attention {k.name}" for k in usable), "")
+    if reason == _not_installed(kernel):
+        reason, other = f"{kernel.title} is not installed", f", or type {kernel.install}"
+    raise RequestError(f"--attention {name}: {reason}. Leave it out for torch's own{other}.")
+
+
+def fastest_kernel(
+    machine: Machine, dtype: str, head_dim: int
+) -> tuple[AttentionKernel | None, str]:
+    """The kernel that a ``--speed`` uses, or None for torch's own with the reason.
+
+    Args:
+        machine: where the run would be.
+        dtype: of the run.
+        head_dim: of the model.
+    """
+    reasons = []
+    for kernel in KERNELS.values():
+        if not kernel.in_speeds or (machine.kernels is None and kernel.name not in EXTRA):
+            continue
+        reason = kernel_refusal(kernel, machine, dtype, head_dim, most=MOST_IN_SPEEDS)
+        if not reason and kernel.in_speed(_capability(machine)):
+            return kernel, ""
+        reasons += [reason] if reason else []
+    return None, next(iter(reasons), "")
+
+
+def kernel_refusal(
+    kernel: AttentionKernel, machine: Machine, dtype: str, head_dim: int, *, most: float = MOST
+) -> str:
+    """Why a kernel cannot be used on a machine; empty if it can. A clause without a period.
+
+    Args:
+        kernel: one of `KERNELS`.
+        machine: where the run would be.
+        dtype: of the run.
+        head_dim: of the model.
+        most: the relative difference to torch's flash kernel that is allowed.
+    """
+    if reason := kernel.refusal(_capability(machine), dtype, head_dim):
+        return reason
+    if machine.kernels is not None and kernel.name not in machine.kernels:
+        return _not_installed(kernel)
+    for compared in machine.compared:
+        if (compared.kernel, compared.dtype, compared.head_dim) == (kernel.name, dtype, head_dim):
+            return _failure(kernel, compared, most)
+    return ""
+
+
+def _not_installed(kernel: AttentionKernel) -> str:
+    return f"{kernel.title} is not installed: {kernel.install}"
+
+
+def _failure(kernel: AttentionKernel, compared: Comparison, most: float) -> str:
+    """Why a comparison rules its kernel out; empty if it does not."""
+    if compared.difference is None:
+        return f"{kernel.title} fails on this machine ({compared.reason})"
+    if compared.difference > most:
+        return (
+            f"the result of {kernel.title} on this GPU differs from torch's flash kernel by"
+            f" {compared.difference:.1e}, and at most {most:.0e} is allowed"
+        )
+    return ""
+
+
+def _capability(machine: Machine) -> Capability:
+    gpu = machine.roomiest
+    return gpu.capability if gpu and machine.device == "cuda" else None
