@@ -30,8 +30,8 @@ __all__ = [
 MODULES = {
     "fa3-fp8": ("fa3_fwd_interface", "fa3-fwd"),
     "fa3": ("fa3_fwd_interface", "fa3-fwd"),
-    "fa2": ("flash_attn", "flash-attn"),
     "sage": ("sageattention", "sageattention"),
+    "fa2": ("flash_attn", "flash-attn"),
 }
 """The module to import and the package to install, by the kernel's name."""
 
@@ -122,7 +122,7 @@ def _comparison(row: object) -> Comparison | None:
     with suppress(TypeError):
         c = Comparison(**row)
         texts = all(isinstance(text, str) for text in (c.kernel, c.dtype, c.reason))
-        measured = type(c.difference) is float and math.isfinite(c.difference)
+        measured = type(c.difference) is float and 0 <= c.difference < math.inf
         failed = c.difference is None and bool(c.reason)
         if texts and type(c.head_dim) is int and (failed or (measured and not c.reason)):
             return c

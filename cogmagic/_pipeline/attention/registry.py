@@ -72,7 +72,9 @@ def asked_kernel(name: str, machine: Machine, dtype: str, head_dim: int) -> Atte
         return kernel
     usable = (k for k in KERNELS.values() if not kernel_refusal(k, machine, dtype, head_dim))
     other = next((f", or type --attention {k.name}" for k in usable), "")
-    if reason == _not_installed(kernel):
+    if not kernel_refusal(kernel, machine, kernel.dtypes[-1], head_dim):
+        other = f", or type --dtype {kernel.dtypes[-1]}"
+    elif reason == _not_installed(kernel):
         reason, other = f"{kernel.title} is not installed", f", or type {kernel.install}"
     raise RequestError(f"--attention {name}: {reason}. Leave it out for torch's own{other}.")
 
