@@ -86,6 +86,7 @@ class Architecture:
     in_channels: int
     num_layers: int
     num_attention_heads: int
+    attention_head_dim: int = 64
     patch_size_t: int | None = None
     learned_positions: bool = False
     rotary: bool = True
@@ -163,7 +164,7 @@ MODELS: tuple[Model, ...] = (
         sizes=Sizes(short=(64, 256), long=(64, 256)),
         frames=Frames(default=17, step=8, least=9, most=33), fps=8, dtype="float32",
         scheduler="ddim", dynamic_guidance=False, num_inference_steps=20, guidance_scale=2.5,
-        max_tokens=64, architecture=Architecture(16, 8, 6),
+        max_tokens=64, architecture=Architecture(16, 8, 6, 32),
     ),
     Model(
         name="2b", source="zai-org/CogVideoX-2b", also=("THUDM/CogVideoX-2b",), task="t2v",

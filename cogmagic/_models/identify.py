@@ -55,6 +55,7 @@ def _architecture(config: Mapping[str, Any]) -> Architecture:
         in_channels=config["in_channels"],
         num_layers=config["num_layers"],
         num_attention_heads=config["num_attention_heads"],
+        attention_head_dim=config["attention_head_dim"],
         patch_size_t=config["patch_size_t"],
         learned_positions=config["use_learned_positional_embeddings"],
         rotary=config["use_rotary_positional_embeddings"],

@@ -98,6 +98,7 @@ def _announced(
 
 
 def _layers(block: nn.Module) -> tuple[Any, ...]:
-    """What code depends on beside its inputs: dtypes and shapes, and the adapters' scales."""
+    """What code depends on beside its inputs: dtypes and shapes, adapters' scales, the kernel."""
     scales = (getattr(part, "lora_scales", ()) for part in block.modules())
-    return frozenset((p.dtype, p.shape) for p in block.parameters()), *scales
+    kernel = getattr(getattr(block.attn1, "processor", None), "kernel", "")
+    return frozenset((p.dtype, p.shape) for p in block.parameters()), *scales, kernel

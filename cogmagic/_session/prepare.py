@@ -27,6 +27,7 @@ from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.planner import plan
 from cogmagic._planning.resolved import resolved
 from cogmagic._progress import Clock
+from cogmagic._session.kernels import compare_kernels
 from cogmagic._session.pipeline_slot import PipelineSlot
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def prepare(
     folder = local_folder(request.model)
     remark = check_adapters(request, folder or configs_folder(request.model))
     import_libraries(request.model.task)
+    compare_kernels(request, options, machine)
     if folder is None or any(adapter.file is None for adapter in request.loras):
         free = slot.without(checked_by_torch(machine))
         _refuse_before_download(request, options, free, folder)

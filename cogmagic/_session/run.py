@@ -12,6 +12,7 @@ from cogmagic._machine.allocator import Peaks, allocator_limited
 from cogmagic._machine.machine import Machine
 from cogmagic._models.adapters.described import described
 from cogmagic._pipeline.adapters import active
+from cogmagic._pipeline.attention.processor import attending
 from cogmagic._pipeline.compile import compiled
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.generate import encode_texts, generate_frames
@@ -168,6 +169,7 @@ class Run:
                 stack.enter_context(lean_decoding(pipe.vae))
             if savings.guidance_halves:
                 stack.enter_context(guidance_halves(pipe.transformer))
+            stack.enter_context(attending(pipe.transformer, self.plan.speedups.attention))
             yield
 
     def _tensors_before(self) -> dict[int, int]:

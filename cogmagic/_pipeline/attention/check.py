@@ -32,7 +32,10 @@ def with_comparisons(machine: Machine, asked: str, dtype: str, head_dim: int) ->
         dtype: of the run.
         head_dim: of the model.
     """
+    from cogmagic._machine.allocator import use_expandable_segments
+
     while kernel := _next(machine, asked, dtype, head_dim):
+        use_expandable_segments()  # before the first tensor on the GPU
         comparison, lasts = compare(kernel, _device(machine), dtype, head_dim)
         gpu = machine.roomiest
         if lasts and gpu and machine.cache_folder:

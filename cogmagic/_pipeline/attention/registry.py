@@ -53,7 +53,9 @@ def check_kernel_name(name: str) -> None:
         raise RequestError(f"Unknown attention {name!r:.80}.{hint}")
 
 
-def asked_kernel(name: str, machine: Machine, dtype: str, head_dim: int) -> AttentionKernel:
+def asked_kernel(
+    name: str, machine: Machine, dtype: str, head_dim: int, *, several: bool = False
+) -> AttentionKernel:
     """The kernel that ``--attention`` names.
 
     Args:
@@ -61,18 +63,23 @@ def asked_kernel(name: str, machine: Machine, dtype: str, head_dim: int) -> Atte
         machine: where the run would be.
         dtype: of the run.
         head_dim: of the model.
+        several: whether the transformer may be on any of the GPUs.
 
     Raises:
         RequestError: why it cannot be used, and what to type instead.
     """
     check_kernel_name(name)
     kernel = KERNELS[name]
-    reason = kernel_refusal(kernel, machine, dtype, head_dim)
+
+    def refusal(kernel: AttentionKernel, dtype: str) -> str:
+        return kernel_refusal(kernel, machine, dtype, head_dim, several=several)
+
+    reason = refusal(kernel, dtype)
     if not reason:
         return kernel
-    usable = (k for k in KERNELS.values() if not kernel_refusal(k, machine, dtype, head_dim))
+    usable = (k for k in KERNELS.values() if not refusal(k, dtype))
     other = next((f", or type --attention {k.name}" for k in usable), "")
-    if not kernel_refusal(kernel, machine, kernel.dtypes[-1], head_dim):
+    if not refusal(kernel, kernel.dtypes[-1]):
         other = f", or type --dtype {kernel.dtypes[-1]}"
     elif reason == _not_installed(kernel):
         reason, other = f"{kernel.title} is not installed", f", or type {kernel.install}"
@@ -80,7 +87,7 @@ def asked_kernel(name: str, machine: Machine, dtype: str, head_dim: int) -> Atte
 
 
 def fastest_kernel(
-    machine: Machine, dtype: str, head_dim: int
+    machine: Machine, dtype: str, head_dim: int, *, several: bool = False
 ) -> tuple[AttentionKernel | None, str]:
     """The kernel that a ``--speed`` uses, or None for torch's own with the reason.
 
@@ -88,20 +95,29 @@ def fastest_kernel(
         machine: where the run would be.
         dtype: of the run.
         head_dim: of the model.
+        several: whether the transformer may be on any of the GPUs.
     """
-    reasons = []
+    reasons, capabilities = [], _capabilities(machine, several)
     for kernel in KERNELS.values():
         if not kernel.in_speeds or (machine.kernels is None and kernel.name not in EXTRA):
             continue
-        reason = kernel_refusal(kernel, machine, dtype, head_dim, most=MOST_IN_SPEEDS)
-        if not reason and kernel.in_speed(_capability(machine)):
+        reason = kernel_refusal(
+            kernel, machine, dtype, head_dim, most=MOST_IN_SPEEDS, several=several
+        )
+        if not reason and all(kernel.in_speed(c) for c in capabilities):
             return kernel, ""
         reasons += [reason] if reason else []
     return None, next(iter(reasons), "")
 
 
 def kernel_refusal(
-    kernel: AttentionKernel, machine: Machine, dtype: str, head_dim: int, *, most: float = MOST
+    kernel: AttentionKernel,
+    machine: Machine,
+    dtype: str,
+    head_dim: int,
+    *,
+    most: float = MOST,
+    several: bool = False,
 ) -> str:
     """Why a kernel cannot be used on a machine; empty if it can. A clause without a period.
 
@@ -111,9 +127,11 @@ def kernel_refusal(
         dtype: of the run.
         head_dim: of the model.
         most: the relative difference to torch's flash kernel that is allowed.
+        several: whether the transformer may be on any of the GPUs.
     """
-    if reason := kernel.refusal(_capability(machine), dtype, head_dim):
-        return reason
+    for capability in _capabilities(machine, several):
+        if reason := kernel.refusal(capability, dtype, head_dim):
+            return reason
     if machine.kernels is not None and kernel.name not in machine.kernels:
         return _not_installed(kernel)
     for compared in machine.compared:
@@ -138,6 +156,7 @@ def _failure(kernel: AttentionKernel, compared: Comparison, most: float) -> str:
     return ""
 
 
-def _capability(machine: Machine) -> Capability:
-    gpu = machine.roomiest
-    return gpu.capability if gpu and machine.device == "cuda" else None
+def _capabilities(machine: Machine, several: bool) -> list[Capability]:
+    """The compute capability of each GPU that the transformer may be on."""
+    gpus = machine.gpus if several else (machine.roomiest,)
+    return [g.capability if g and machine.device == "cuda" else None for g in gpus] or [None]
