@@ -39,7 +39,7 @@ class FlashAttention3Fp8(FlashAttention3):
         def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
             q, k = (t.transpose(1, 2).clamp(-_LARGEST, _LARGEST).to(narrow) for t in (query, key))
             scale = value.abs().amax(dim=(2, 3), keepdim=True).float().clamp_min(1e-12) / _LARGEST
-            v = (value / scale.to(value.dtype)).clamp(-_LARGEST, _LARGEST)
+            v = (value / scale.to(value.dtype)).clamp_(-_LARGEST, _LARGEST)
             v = v.to(narrow).transpose(1, 2)
             out: torch.Tensor = flash_attn_func(q, k, v, v_descale=scale[:, :, 0, 0].contiguous())
             return out.transpose(1, 2).to(query.dtype)
