@@ -12,6 +12,7 @@ from cogmagic._models.aliases import parse_size
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
 from cogmagic._models.presets import PRESETS
 from cogmagic._models.timesteps import as_timesteps
+from cogmagic._pipeline.attention.registry import KERNELS
 from cogmagic._pipeline.storage import storage_options
 from cogmagic._planning.memory_options import KEEPS, POLICIES, tier_names
 from cogmagic._planning.speeds import SPEEDS
@@ -172,7 +173,6 @@ _OPTIONS: tuple[Option, ...] = (
         "compile the transformer: slower once, then faster steps",
         _MEMORY,
     ),
-    Option("attention", "attention kernel, in place of torch's", _MEMORY, "NAME"),
     Option(
         "cache",
         "step cache: skip what hardly changes from step to step; another picture",
@@ -225,7 +225,7 @@ PLAN_OPTIONS: tuple[Option, ...] = (
 
 
 def cell_options() -> tuple[Option, ...]:
-    """Every option of a cell; tiers and weight storages are read from their registries now."""
+    """Every option of a cell; tiers, weight storages and kernels are read from their registries."""
     tier = Option(
         "tier",
         "where the components are; auto takes the fastest tier that fits",
@@ -234,7 +234,14 @@ def cell_options() -> tuple[Option, ...]:
         choices=tier_names(),
     )
     storages = (Option(s.flag[2:], s.help, _MEMORY) for s in storage_options().values())
-    at = {"policy": (tier,), "keep": tuple(storages)}
+    attention = Option(
+        "attention",
+        "attention kernel in place of torch's, whatever the speed",
+        _MEMORY,
+        "NAME",
+        choices=tuple(KERNELS),
+    )
+    at = {"policy": (tier,), "keep": tuple(storages), "cache": (attention,)}
     return tuple(row for o in _OPTIONS for row in (*at.get(o.name, ()), o))
 
 

@@ -16,6 +16,7 @@ from cogmagic._models.find import configs_folder, find_model, local_folder
 from cogmagic._models.inputs import placeholders
 from cogmagic._models.request import Request
 from cogmagic._models.unknown_words import unknown_words
+from cogmagic._planning.all_speeds import with_speeds
 from cogmagic._planning.memory_options import Available, MemoryOptions, memory_options
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan as choose
@@ -102,6 +103,7 @@ def plan_checked(
     *,
     embeddings: int = 0,
     warm: bool = False,
+    speeds: bool = True,
 ) -> Plan:
     """The plan of a checked request, as `plan` makes it.
 
@@ -112,6 +114,7 @@ def plan_checked(
         ram: another amount of host memory, in GiB.
         embeddings: bytes of prompt embeddings that a batch has in host memory.
         warm: whether to plan for weights in host memory and encoded prompts, whatever is there.
+        speeds: whether it has the seconds of all speeds.
     """
     if machine is not None:
         here, available = machine.only(memory.gpus), Available(folder=configs_for(request))
@@ -123,7 +126,8 @@ def plan_checked(
     available = replace(available, unknown_words=words, embeddings=embeddings)
     if warm:
         available = replace(available, prompts_cached=True, weights_loaded=True, download=0)
-    return choose(request, here, memory, available)
+    made = choose(request, here, memory, available)
+    return with_speeds(made, here) if speeds else made
 
 
 def _request(prompt: str | Request, model: str, options: dict[str, Any]) -> Request:
@@ -155,6 +159,7 @@ def _available(
     request: Request, machine: Machine, memory: MemoryOptions
 ) -> tuple[Machine, Available]:
     """What this kernel has already for a request, and the machine with its free disk."""
+    from cogmagic._pipeline.compile import compiled_code
     from cogmagic._pipeline.prompt_cache import PromptCache
     from cogmagic._planning.dtype import dtype_for
 
@@ -168,9 +173,10 @@ def _available(
     texts = PromptCache(request, files, dtype, gpu.name if gpu else machine.device)
     # A pipeline that stays placed keeps its text encoder, needed or not.
     cached = request.prompt != ANY_PROMPT and slot.hot.key is None and texts.present
-    storage = resolved(memory, machine, dtype).savings.storage
+    storage = resolved(request.model, memory, machine, dtype).savings.storage
     loaded = slot.has(files, dtype, storage)
-    return machine, replace(available, prompts_cached=cached, weights_loaded=loaded)
+    code = compiled_code()
+    return machine, replace(available, prompts_cached=cached, weights_loaded=loaded, code=code)
 
 
 def _plan_training(
@@ -199,13 +205,12 @@ def which_gpu(*, ram: float | None = None, **options: Any) -> str:
     """
     from cogmagic._machine.cards import CARDS
 
-    def on(name: str) -> Plan:
-        planned: Plan = plan(**options, machine=Machine.of(name, ram=ram))
-        return planned
+    request = plan(**options, machine=Machine.of("H200")).request  # or what is wrong with it
+    memory = MemoryOptions.of(**memory_options(options))
 
-    first = plan(**options, machine=Machine.of("H200"))  # what is wrong with the request itself
-    if first.request.from_preset is not None:  # its adapters are read once, not once a card
-        options["preset"] = first.request.from_preset
+    def on(name: str) -> Plan:
+        return plan_checked(request, memory, Machine.of(name, ram=ram), speeds=False)
+
     return _cards_that_can(on, tuple(card.name for card in CARDS))
 
 

@@ -57,6 +57,10 @@ class PastRun:
     """Source of the predicted seconds: ``probe``, or a datasheet; empty where unknown."""
     limit: int | None = None
     """Bytes of VRAM that tensors could have used when it ran."""
+    uses: str = ""
+    """Savings and speedups that were on, such as ``compile, decode, fa3``; empty for none."""
+    measured_compile: float | None = None
+    """Seconds of compiling before the first step; None where nothing was compiled."""
 
 
 class History:
@@ -172,7 +176,7 @@ def _is_valid(past: PastRun) -> bool:
     """Whether every field has its type and range, so that readers need not check again."""
     texts = (
         past.card, past.versions, past.model, past.size, past.dtype, past.tier, past.driver,
-        past.rates,
+        past.rates, past.uses,
     )  # fmt: skip
     amounts = [
         getattr(past, f.name)

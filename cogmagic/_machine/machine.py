@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cogmagic._machine.card_names import card_for
+from cogmagic._machine.compiler import compiler_problem
 from cogmagic._machine.described import apple_ram, described_gpus, described_ram
 from cogmagic._machine.experience import card_rates, read_experience, software
 from cogmagic._machine.gpu import Gpu, selected
@@ -53,7 +54,7 @@ class Machine:
     compared: tuple[Comparison, ...] = ()
     """How attention kernels compared with torch's on the roomiest GPU, where they have been."""
     compiler: str = ""
-    """Why nothing can be compiled here, such as ``needs Triton, …``; empty if it can."""
+    """Why nothing can be compiled here, as `compiler_problem` says; empty if it can."""
     metal: int | None = None
     """Bytes that an Apple GPU may use; None for Metal's usual share of the host's memory."""
 
@@ -142,6 +143,7 @@ class Machine:
             RequestError: for a GPU that the machine does not have.
         """
         machine = cls.detect_hardware().only(gpus)
+        machine = replace(machine, compiler=compiler_problem(machine.device))
         gpu = machine.roomiest
         if gpu is None or machine.device != "cuda":
             return machine

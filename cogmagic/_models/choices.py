@@ -22,6 +22,11 @@ _MEANT = {
         "warm": "ram cpu memory host",
         "cold": "none no never false off disk",
     },
+    "speed": {
+        "exact": "normal default slow slowest off none no same identical standard quality",
+        "fast": "quick compile compiled high medium on yes true turbo",
+        "faster": "fastest max maximum ultra best fp8",
+    },
     "tier": {
         "auto": "default best automatic fast fastest",
         "none": "gpu cuda vram high full off no never fullgpu",

@@ -37,6 +37,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
 
     model = Unicode("tiny", help="Model of cells without --model.").tag(config=True)
     tier = Unicode("auto", help="Tier of cells without --tier.").tag(config=True)
+    speed = Unicode("exact", help="Speed of cells without --speed.").tag(config=True)
     policy = Unicode("auto", help="How tier auto is chosen: auto or rule.").tag(config=True)
     vram_limit = Float(0.0, help="GiB of VRAM that a run may take; 0 for no limit.").tag(
         config=True
@@ -79,7 +80,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             raise TraitError(str(error)) from None
         return file and str(Path(file).expanduser().absolute())
 
-    @validate("tier", "policy", "keep")  # type: ignore[untyped-decorator]
+    @validate("tier", "policy", "keep", "speed")  # type: ignore[untyped-decorator]
     def _check_choice(self, proposal: dict[str, Any]) -> str:
         name, value = str(proposal["trait"].name), str(proposal["value"])
         choices = next(option.choices or () for option in cell_options() if option.name == name)
@@ -164,6 +165,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         """The line's options, then the kernel's defaults; a variable's name becomes its value."""
         completed = {"model": self.model, "tier": self.tier, "policy": self.policy, **options}
         completed.setdefault("keep", self.keep)
+        completed.setdefault("speed", self.speed)
         if not options.keys() & {"gpu", "vram", "which_gpu"}:  # these defaults are of this machine
             if self.vram_limit:
                 completed.setdefault(

@@ -43,6 +43,9 @@ class Candidate:
         """The tier's name."""
         return self.needs.tier
 
+    compile_seconds: float = 0.0
+    """Seconds of compiling before the first step, which are among `seconds`."""
+
     @property
     def speedups(self) -> Speedups:
         """What makes it faster than diffusers' own pipeline."""
@@ -77,6 +80,11 @@ class Candidate:
     def seconds(self) -> float | None:
         """The whole run, or None where the device's speed is unknown."""
         return self.needs.seconds
+
+    @property
+    def seconds_again(self) -> float | None:
+        """The whole run where nothing has to be compiled; None where `seconds` is unknown."""
+        return None if self.seconds is None else self.seconds - self.compile_seconds
 
     @property
     def step_seconds(self) -> float | None:

@@ -17,6 +17,7 @@ from cogmagic._models.request import Request
 from cogmagic._pipeline.attention_scores import scores, sliced_bytes
 from cogmagic._pipeline.speedups import Speedups
 from cogmagic._planning.candidate import Candidate
+from cogmagic._planning.compile_time import code_key, compile_seconds
 from cogmagic._planning.correction import Situation, memory_correction, speed_correction
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.pools import Pools, lacking
@@ -51,13 +52,14 @@ def candidates_for(
         return ()  # nothing to choose there, and tracing takes seconds
     workload = cache(partial(_workload, request, machine, dtype, available=available))
     correct = _corrections(request, machine, dtype)
+    compiling = _compiling(request, machine, dtype, available)
     candidates = []
     for tier in TIERS.values():
         if (tier.offloads and not on_gpu) or not _is_possible(tier, machine, dtype, options):
             continue
-        uses = resolved(options, machine, dtype, tier)
+        uses = resolved(request.model, options, machine, dtype, tier)
         work = workload(uses.savings, uses.speedups)
-        trial = _Trial(tier, work, machine, correct(tier), uses)
+        trial = _Trial(tier, work, machine, correct(tier, uses), uses, compiling(uses))
         variant = _placed(tier, available, trial) or tier.choose(work, machine, trial.assess)
         if variant is not None:
             candidates.append(trial.candidate(variant))
@@ -137,6 +139,8 @@ class _Trial:
     machine: Machine
     correct: _Correct
     uses: Resolved
+    compiling: float
+    """Seconds of compiling before the first step."""
 
     def assess(self, variant: Variant, *, headroom: int = 0) -> Fit:
         """How a variant fits, with `headroom` bytes added to denoising."""
@@ -147,7 +151,7 @@ class _Trial:
     def candidate(self, variant: Variant) -> Candidate:
         """The candidate in a variant."""
         traced = predict(self.tier, self.work, variant)
-        needs, ram = self.correct(traced), self.machine.ram
+        needs, ram = self._with_compiling(self.correct(traced)), self.machine.ram
         pools = self._pools(needs)
         peaks = [nbytes + g.context_to_come for g, nbytes in pools.taken]
         return Candidate(
@@ -159,7 +163,13 @@ class _Trial:
             missing_addresses=lacking(needs.peak_ram + needs.mapped, ram.addresses),
             shared=pools.shared,
             resolved=self.uses,
+            compile_seconds=self.compiling,
         )
+
+    def _with_compiling(self, needs: Needs) -> Needs:
+        if needs.seconds is None:
+            return needs
+        return replace(needs, seconds=needs.seconds + self.compiling)
 
     def _pools(self, needs: Needs, headroom: int = 0) -> Pools:
         pairs = _on_gpus(needs, self.machine)
@@ -186,11 +196,14 @@ def slower(seconds: float, other: float) -> bool:
 
 
 def ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """The fastest first; of those that are about as fast, the simplest."""
+    """The fastest first; of those that are about as fast, the simplest.
+
+    Without compiling, which a run does once: else a short one would avoid it by a slower tier.
+    """
     left, names, sorted_ = list(candidates), list(TIERS), []
     while left:
-        fastest = min(c.seconds or 0.0 for c in left)
-        tied = [c for c in left if not slower(c.seconds or 0.0, fastest)]
+        fastest = min(c.seconds_again or 0.0 for c in left)
+        tied = [c for c in left if not slower(c.seconds_again or 0.0, fastest)]
         sorted_.append(min(tied, key=lambda c: names.index(c.tier)))
         left.remove(sorted_[-1])
     return tuple(sorted_)
@@ -199,14 +212,10 @@ def ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 _Correct = Callable[[Needs], Needs]
 
 
-def _corrections(request: Request, machine: Machine, dtype: Dtype) -> Callable[[Tier], _Correct]:
-    """The correction of each tier's prediction toward what past runs on this card took.
-
-    Memory is learned for each tier. Speed is the card's, for all tiers alike: if only the tier that
-    was run learned that the card is slow, the others would seem fast.
-    """
+def _situation(request: Request, machine: Machine, dtype: Dtype) -> Situation:
+    """The run to predict, as past runs are compared with it."""
     gpu = machine.roomiest
-    situation = Situation(
+    return Situation(
         card=gpu.name if gpu else "",
         model=request.model.name,
         dtype=dtype,
@@ -215,14 +224,48 @@ def _corrections(request: Request, machine: Machine, dtype: Dtype) -> Callable[[
         versions=f"{PREDICTIONS}, {machine.versions}",
         driver=machine.driver,
     )
-    rates = machine.rates_in(dtype)
-    speed = speed_correction(
-        machine.past, replace(situation, rates=rates.source if rates else "")
-    ).factor
 
-    def of(tier: Tier) -> _Correct:
-        memory = memory_correction(machine.past, replace(situation, tier=tier.name)).factor
-        return partial(_corrected, memory=memory, speed=speed, steps=request.num_inference_steps)
+
+def _compiling(
+    request: Request, machine: Machine, dtype: Dtype, available: Available
+) -> Callable[[Resolved], float]:
+    """The seconds of compiling before the first step of a run."""
+    situation = _situation(request, machine, dtype)
+
+    @cache
+    def seconds(uses: Resolved) -> float:
+        if not uses.speedups.compile:
+            return 0.0
+        key = code_key(request, dtype, uses)
+        alike = replace(situation, uses=uses.text)
+        return compile_seconds(machine.past, alike, available.code, key)
+
+    return seconds
+
+
+def _corrections(
+    request: Request, machine: Machine, dtype: Dtype
+) -> Callable[[Tier, Resolved], _Correct]:
+    """The correction of each tier's prediction toward what past runs on this card took.
+
+    Memory is learned for each tier. Speed is the card's, for all tiers alike: if only the tier that
+    was run learned that the card is slow, the others would seem fast.
+    """
+    situation, rates = _situation(request, machine, dtype), machine.rates_in(dtype)
+
+    @cache
+    def speed(uses: str) -> float:
+        source = rates.source if rates else ""
+        return speed_correction(machine.past, replace(situation, rates=source, uses=uses)).factor
+
+    def of(tier: Tier, uses: Resolved) -> _Correct:
+        alike = replace(situation, tier=tier.name, uses=uses.text)
+        return partial(
+            _corrected,
+            memory=memory_correction(machine.past, alike).factor,
+            speed=speed(uses.text),
+            steps=request.num_inference_steps,
+        )
 
     return of
 

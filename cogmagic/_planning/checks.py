@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from cogmagic._errors import RequestError, TierError
 from cogmagic._machine.machine import Machine
+from cogmagic._models.catalog import Dtype, Model
+from cogmagic._pipeline.attention.registry import asked_kernel
 from cogmagic._planning.memory_options import MemoryOptions
+from cogmagic._planning.resolved import compile_problem
 from cogmagic._tiers.base import Tier
 
-__all__ = ["check_options", "check_savings", "compile_refusal"]
+__all__ = ["check_attention", "check_options", "check_savings", "compile_refusal"]
 
 
 def check_options(options: MemoryOptions, machine: Machine) -> None:
     """Refuse a tier or an option that `machine` cannot do.
 
     Raises:
-        RequestError: when the weight storage does not work on this device.
+        RequestError: when the weight storage does not work on this device, or nothing can be
+            compiled for it.
         TierError: for a tier that does not work there or with the other options.
     """
     tier = options.forced
@@ -23,6 +27,8 @@ def check_options(options: MemoryOptions, machine: Machine) -> None:
     check_savings(options, tier, machine)
     if options.compile and tier and (refusal := compile_refusal(tier)):
         raise TierError(refusal)
+    if options.compile and (problem := compile_problem(machine)):
+        raise RequestError(f"--compile does not work, since {problem}, or leave out --compile.")
 
 
 def check_savings(options: MemoryOptions, tier: Tier | None, machine: Machine) -> None:
@@ -40,6 +46,24 @@ def check_savings(options: MemoryOptions, tier: Tier | None, machine: Machine) -
             f"Tier {tier.name!r} does not work with {options.savings.flags}."
             " Use --tier stream, or leave that out."
         )
+
+
+def check_attention(model: Model, options: MemoryOptions, machine: Machine, dtype: Dtype) -> None:
+    """Refuse an attention kernel that was asked for by name and cannot compute the model's.
+
+    Args:
+        model: whose attention.
+        options: what the person chose.
+        machine: where.
+        dtype: in which it would be computed.
+
+    Raises:
+        RequestError: with the reason and what to type instead.
+    """
+    if options.attention:
+        several = options.forced is not None and options.forced.several_gpus
+        head_dim = model.architecture.attention_head_dim
+        asked_kernel(options.attention, machine, dtype, head_dim, several=several)
 
 
 def compile_refusal(tier: Tier) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cogmagic._machine.history import PastRun
 
-__all__ = ["Correction", "Situation", "memory_correction", "speed_correction"]
+__all__ = ["Correction", "Situation", "alike", "memory_correction", "speed_correction"]
 
 
 _PRIOR = 2.0
@@ -63,6 +63,8 @@ class Situation:
     """As `PastRun.driver`: only the same major number is alike."""
     rates: str = ""
     """As `PastRun.rates`: steps predicted from a datasheet say nothing about a probe's."""
+    uses: str = ""
+    """As `PastRun.uses`: only runs with the same savings and speedups are alike."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,10 @@ def memory_correction(rows: Sequence[PastRun], situation: Situation) -> Correcti
         rows: past runs, oldest first; their clocks are ignored.
         situation: the run to predict.
     """
-    alike = _alike(rows, situation)
-    ran = [pair for pair in alike if not pair[1].out_of_memory]
+    near = alike(rows, situation)
+    ran = [pair for pair in near if not pair[1].out_of_memory]
     agreed, count = _agreed(ran, lambda p: (p.predicted_allocated, p.measured_allocated))
-    floor, proofs = _proven(alike, situation)
+    floor, proofs = _proven(near, situation)
     # Evidence that has faded to less than 1 % no longer counts, so the runs may agree below 1.
     log = max(agreed, floor) if floor > 0.01 else agreed
     return Correction(_within(log, _MEMORY), count + proofs)
@@ -104,28 +106,28 @@ def speed_correction(rows: Sequence[PastRun], situation: Situation) -> Correctio
         rows: past runs, oldest first.
         situation: the run to predict.
     """
-    alike = _alike(rows, situation)
-    agreed, count = _agreed(alike, lambda p: (p.predicted_step, p.measured_step))
+    agreed, count = _agreed(alike(rows, situation), lambda p: (p.predicted_step, p.measured_step))
     return Correction(_within(agreed, _SPEED), count)
 
 
-def _alike(rows: Sequence[PastRun], s: Situation) -> list[tuple[float, PastRun]]:
+def alike(rows: Sequence[PastRun], s: Situation) -> list[tuple[float, PastRun]]:
     """Runs on the same card with like software, each with its weight.
 
     1 for the same model, dtype, tier and clip, 1/2 if only tier or clip are others, else 1/4.
     Powers of two, so that sums of them are exact.
     """
-    alike = []
+    near = []
     for row in rows:
-        if row.card != s.card or not _same(row.rates, s.rates) or not _like_software(row, s):
+        other_kind = row.card != s.card or row.uses != s.uses or not _same(row.rates, s.rates)
+        if other_kind or not _like_software(row, s):
             continue
         model = _same(row.model, s.model) and _same(row.dtype, s.dtype)
         if not model and (row.predicted_step or 0.0) < _SUBSTANTIAL:
             continue
         clip = _same(row.size, s.size) and s.num_frames in (None, row.num_frames)
         weight = 0.25 if not model else 1.0 if clip and _same(row.tier, s.tier) else 0.5
-        alike.append((weight, row))
-    return alike
+        near.append((weight, row))
+    return near
 
 
 def _same(one: str, other: str) -> bool:

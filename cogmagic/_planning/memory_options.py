@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,6 +12,7 @@ from cogmagic._footprint.savings import NO_SAVINGS, SAVINGS, Savings
 from cogmagic._machine.amounts import vram_limit_bytes
 from cogmagic._machine.gpu import gpu_names
 from cogmagic._models.choices import choice_hint
+from cogmagic._pipeline.attention.registry import check_kernel_name
 from cogmagic._pipeline.storage import storage_options
 from cogmagic._planning.speeds import SPEEDS
 from cogmagic._tiers.base import Tier, Variant
@@ -72,7 +73,7 @@ class MemoryOptions:
     speed: str = "exact"
     """Name in `SPEEDS`: how far a run may depart from diffusers' own pipeline to be faster."""
     attention: str = ""
-    """Name of an attention kernel; empty for the speed's."""
+    """Name in `KERNELS` of an attention kernel; empty for the speed's."""
     cache: str = ""
     """Step cache, as ``NAME`` or ``NAME:THRESHOLD``; empty for none."""
     savings: Savings = NO_SAVINGS
@@ -85,9 +86,14 @@ class MemoryOptions:
         _check_name("policy", self.policy, POLICIES, TierError)
         _check_name("keep", self.keep, KEEPS, RequestError)
         _check_name("speed", self.speed, tuple(SPEEDS), RequestError)
-        for option in ("attention", "cache"):
-            if value := getattr(self, option):
-                raise RequestError(f"Unknown {option} {value!r:.80}. Leave out --{option}.")
+        if SPEEDS[self.speed].products and (storage := self.savings.weights):
+            raise RequestError(
+                f"{storage.flag} excludes --speed {self.speed}, which stores the transformer in fp8"
+                f" itself. Leave out {storage.flag}, or type --speed fast {storage.flag}."
+            )
+        check_kernel_name(self.attention)
+        if self.cache:
+            raise RequestError(f"Unknown cache {self.cache!r:.80}. Leave out --cache.")
 
     @classmethod
     def of(
@@ -105,6 +111,8 @@ class MemoryOptions:
             **options: the other fields, and the savings by name.
         """
         plain = {name: options.pop(name) for name in _field_names() if name in options}
+        for name in ("attention", "cache"):
+            plain[name] = plain.get(name) or ""
         return cls(
             vram_limit=vram_limit_bytes(vram_limit),
             gpus=gpu_names(gpus),
@@ -122,11 +130,6 @@ class MemoryOptions:
         """The options that change a run's memory, speed or frames beyond its tier."""
         speed = [f"speed {self.speed}"] if self.speed != "exact" else []
         return (*speed, *(["compile"] if self.compile else []), *self.savings.names)
-
-    @property
-    def plain(self) -> bool:
-        """True if no option changed memory or speed, so measurements may be learned from."""
-        return not self.names
 
     @property
     def cautious(self) -> bool:
@@ -155,6 +158,8 @@ class Available:
     """Whether the weights are in host memory, so that most tiers read no file."""
     embeddings: int = 0
     """Bytes of the prompt embeddings that a batch has in host memory."""
+    code: frozenset[Hashable] = frozenset()
+    """The keys (`code_key`) of the compiled code that this kernel has."""
     placed: tuple[str, Variant] | None = None
     """The tier and the variant in which the weights are placed and may stay, in a batch."""
     not_lean: str = ""

@@ -13,6 +13,7 @@ from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.checks import compile_refusal
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._planning.resolved import EXACT, Resolved
+from cogmagic._planning.speed_times import NO_SPEED_TIMES, SpeedTimes
 from cogmagic._planning.steps_text import preset_text, steps_text
 from cogmagic._tiers.base import ONE_GPU, Tier, Variant
 from cogmagic._tiers.registry import TIERS
@@ -60,6 +61,8 @@ class Plan:
     rest on no measurement."""
     left_out: str = ""
     """A requested option that the run leaves out (it is not in `options`), and why; or empty."""
+    speeds: SpeedTimes = NO_SPEED_TIMES
+    """The seconds at each speed; none where they were not asked for or are unknown."""
     times: str = ""
     """Where the seconds come from; empty without any."""
     seconds_without_preset: float | None = None
@@ -90,6 +93,18 @@ class Plan:
     def savings(self) -> Savings:
         """The options that need less memory, as the run uses them."""
         return self.resolved.savings
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds of compiling before the first step, which are among `seconds`."""
+        return self.chosen.compile_seconds if self.chosen else 0.0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The requested options and the parts of the speed that the run leaves out, and why."""
+        parts = "; ".join(self.resolved.left_out)
+        speed = f"--speed {self.options.speed} leaves out {parts}" if parts else ""
+        return tuple(filter(None, (self.left_out, speed)))
 
     @property
     def chosen(self) -> Candidate | None:
@@ -229,11 +244,12 @@ def table(plan: Plan) -> str:
         lines.append(mark + _row(candidate)[1:])
     title = "" if tier.title == tier.name else f" ({tier.title})"
     help_ = "faster   with" if plan.fits else "helps   "
+    gain = [plan.speeds.gain] if plan.speeds.gain else []
     lines += [
         f"tier     {tier.name}{title}: {tier.meaning}",
         f"why      {plan.reason}",
         f"rule     {plan.rule} ({plan.rule_reason})",
-        *(f"{help_} {change}" for change in plan.changes),
+        *(f"{help_} {change}" for change in (*gain, *plan.changes)),
         *([f"refused  {plan.refusal}"] if plan.fits and plan.refusal else []),
         *(f"warning  {warning}" for warning in plan.warnings),
         f"model    {r.model.name} ({r.model.source}), {plan.dtype} on {plan.where}",
@@ -250,6 +266,10 @@ def _notes(plan: Plan) -> list[str]:
     lines, savings = [], plan.options.savings
     if plan.times:
         lines.append(f"times    {plan.times}")
+    if plan.speeds.times:
+        lines.append(f"speeds   {plan.speeds}")
+    if plan.resolved.left_out:
+        lines.append(f"speed    {plan.remarks[-1]}")
     if savings.names:
         lines.append(f"savings  {savings.flags}")
     if plan.available.prompts_cached:

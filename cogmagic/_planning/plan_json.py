@@ -7,6 +7,7 @@ from typing import Any
 
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.plan import Plan
+from cogmagic._planning.speed_times import SpeedTime
 
 __all__ = ["as_json"]
 
@@ -42,6 +43,10 @@ def as_json(plan: Plan) -> str:
             ],
             "download": plan.download,
             "savings": list(plan.options.savings.names),
+            "speed": plan.options.speed,
+            "speedups": list(plan.speedups.names),
+            "left_out": list(plan.remarks),
+            "speeds": [_speed(time) for time in plan.speeds.times],
             "changes": list(plan.changes),
             "warnings": list(plan.warnings),
             "times": plan.times or None,
@@ -49,6 +54,15 @@ def as_json(plan: Plan) -> str:
         },
         indent=2,
     )
+
+
+def _speed(time: SpeedTime) -> dict[str, Any]:
+    return {
+        "speed": time.name,
+        "tier": time.tier,
+        "seconds": time.seconds,
+        "seconds_from_the_second_clip": time.again,
+    }
 
 
 def _candidate(c: Candidate) -> dict[str, Any]:
@@ -61,6 +75,7 @@ def _candidate(c: Candidate) -> dict[str, Any]:
         "peak_ram": c.peak_ram,
         "seconds": c.seconds,
         "step_seconds": c.step_seconds,
+        "compile_seconds": c.compile_seconds,
         "resident_blocks": c.needs.variant.resident_blocks,
         "missing_vram": c.missing_vram,
         "missing_ram": c.missing_ram,

@@ -13,7 +13,7 @@ from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, ordered
 from cogmagic._planning.card_warnings import card_warnings
-from cogmagic._planning.checks import check_options, check_savings
+from cogmagic._planning.checks import check_attention, check_options, check_savings
 from cogmagic._planning.dtype import dtype_for, overflow_risk
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._planning.plan import Plan
@@ -44,7 +44,7 @@ def plan(
 
     Raises:
         TierError: when this machine cannot do the tier that was asked for.
-        RequestError: when the GPU cannot compute in the dtype.
+        RequestError: when the GPU cannot compute in the dtype, or by the attention kernel.
     """
     made, plain = _plan(request, machine, options, available), request.without_preset()
     if plain is request or made.seconds is None:
@@ -60,6 +60,7 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
     named = named_tier(options, machine)
     check_savings(options, named, machine)
     dtype = dtype_for(request, machine, options)
+    check_attention(request.model, options, machine, dtype)
     unsure = check_adapters(request, available.folder)
     risks = unsure, overflow_risk(request, dtype), *card_warnings(machine, dtype)
     options, available, left_out = _applicable(options, available, machine)
@@ -81,7 +82,7 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
         rule_reason=rule_reason,
         where=where,
         options=options,
-        unpredicted=resolved(options, machine, dtype, TIERS[chosen]),
+        unpredicted=resolved(request.model, options, machine, dtype, TIERS[chosen]),
         available=available,
         swap=machine.ram.swap,
         gpu=machine.roomiest.index if machine.roomiest else None,

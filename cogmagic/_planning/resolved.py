@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cogmagic._footprint.savings import NO_SAVINGS, Savings
+from cogmagic._footprint.savings import NO_SAVINGS, SAVINGS, Savings
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.catalog import Dtype, Model
+from cogmagic._pipeline.attention.registry import fastest_kernel
 from cogmagic._pipeline.speedups import NO_SPEEDUPS, Speedups
+from cogmagic._pipeline.storage import has_fp8_products
+from cogmagic._pipeline.storage.fp8_products import Fp8Products
 from cogmagic._planning.memory_options import MemoryOptions
+from cogmagic._planning.speeds import SPEEDS
 from cogmagic._tiers.base import Tier
 
-__all__ = ["EXACT", "Resolved", "resolved"]
+__all__ = ["EXACT", "Resolved", "compile_problem", "resolved"]
 
 
 @dataclass(frozen=True)
@@ -21,23 +25,90 @@ class Resolved:
     savings: Savings = NO_SAVINGS
     speedups: Speedups = NO_SPEEDUPS
     left_out: tuple[str, ...] = ()
-    """The parts of the speed that are left out, each with the reason, such as ``compiling, which
-    tier 'sequential' cannot``."""
+    """The parts of the speed that are left out, each with the reason, such as ``compiling: tier
+    'sequential' loads layer by layer``."""
+
+    @property
+    def text(self) -> str:
+        """The savings and speedups that are on, as `PastRun.uses`."""
+        switches = (name for name in SAVINGS if getattr(self.savings, name))
+        return ", ".join(filter(None, (*switches, self.savings.storage, *self.speedups.names)))
 
 
 EXACT = Resolved()
 
 
 def resolved(
-    options: MemoryOptions, machine: Machine, dtype: Dtype, tier: Tier | None = None
+    model: Model, options: MemoryOptions, machine: Machine, dtype: Dtype, tier: Tier | None = None
 ) -> Resolved:
     """What a run uses of the options and the speed that were asked for.
 
     Args:
-        options: what the person chose.
+        model: what is run.
+        options: what the person chose; a part that they chose by its own option is used as it is.
         machine: where.
         dtype: the dtype in which the weights are loaded.
         tier: the tier; None to leave out only what no tier can use here.
     """
-    del machine, dtype, tier
-    return Resolved(options.savings, Speedups(compile=options.compile))
+    speed, left_out = SPEEDS[options.speed], []
+
+    def is_used(part: str, problem: str) -> bool:
+        if problem:
+            left_out.append(f"{part}: {problem}")
+        return not problem
+
+    compiles = options.compile
+    if speed.compile and not compiles:
+        compiles = is_used("compiling", _no_compiling(machine, tier))
+    savings, problem = options.savings, _no_products(options.savings, machine, tier)
+    multiplies = is_used("fp8 products", problem) if speed.products else not problem
+    if multiplies and (speed.products or savings.storage == Fp8Products.chosen_by):
+        savings = replace(savings, storage=Fp8Products.name)
+    attention = options.attention
+    if speed.attention and not attention:
+        several = tier is not None and tier.several_gpus
+        head_dim = model.architecture.attention_head_dim
+        kernel, problem = fastest_kernel(machine, dtype, head_dim, several=several)
+        is_used("faster attention", "" if kernel else problem)
+        attention = kernel.name if kernel else ""
+    decode = speed.decode and is_used("fast decoding", _no_fast_decoding(machine, tier))
+    return Resolved(savings, Speedups(compiles, attention, decode), tuple(left_out))
+
+
+def compile_problem(machine: Machine) -> str:
+    """Why nothing can be compiled on a machine, a clause; empty if it can."""
+    gpu = machine.roomiest
+    if machine.compiler:
+        return machine.compiler
+    if machine.device == "cuda" and gpu and gpu.capability and gpu.capability < (7, 0):
+        major, minor = gpu.capability
+        return f"Triton needs compute capability 7.0 or newer, and {gpu.name} has {major}.{minor}"
+    return ""
+
+
+def _no_compiling(machine: Machine, tier: Tier | None) -> str:
+    """Why a speed compiles nothing: a clause; empty if it does."""
+    if machine.device == "mps":
+        return "torch's compiler for MPS is a prototype"
+    if tier is not None and not tier.compiles:
+        return f"tier {tier.name!r} loads layer by layer"
+    return compile_problem(machine)
+
+
+def _no_products(savings: Savings, machine: Machine, tier: Tier | None) -> str:
+    """Why nothing is multiplied in fp8: a clause; empty if it is."""
+    gpu = machine.roomiest if machine.device == "cuda" else None
+    if not has_fp8_products(gpu.capability if gpu else None):
+        return f"they take an Ada or Hopper GPU{f', not {gpu.name}' if gpu else ''}"
+    if tier is not None and not tier.accepts(replace(savings, storage=Fp8Products.name)):
+        return f"tier {tier.name!r} loads the weights as the files store them"
+    return ""
+
+
+def _no_fast_decoding(machine: Machine, tier: Tier | None) -> str:
+    """Why the video is not decoded fast: a clause; empty if it is."""
+    if machine.device != "cuda":
+        return "it takes an NVIDIA or AMD GPU"
+    if tier is not None and not tier.accepts(Savings(lean_decode=True)):
+        return f"tier {tier.name!r} has hooks of its own around the VAE"
+    return ""

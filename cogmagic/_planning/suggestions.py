@@ -11,6 +11,7 @@ from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, slower
 from cogmagic._planning.plan import Plan
+from cogmagic._planning.speeds import SPEEDS
 from cogmagic._tiers.base import Tier
 from cogmagic._units import seconds
 
@@ -40,7 +41,7 @@ def changes_for(plan: Plan, machine: Machine) -> tuple[str, ...]:
 
 def _worthwhile(lacking: list[Candidate], plan: Plan) -> list[Candidate]:
     """Those that would be about the fastest of all, or as fast as the chosen one and simpler."""
-    paces = {c.tier: c.seconds or 0.0 for c in plan.candidates}
+    paces = {c.tier: c.seconds_again or 0.0 for c in plan.candidates}
     now = paces.get(plan.tier, 0.0)
     best = min(paces[c.tier] for c in lacking)
     if now and not slower(now, best):  # nothing to gain, but perhaps simplicity
@@ -112,6 +113,8 @@ class _Search:
         halves = self.plan.request.guided or savings.guidance_halves
         more = (s for s in savings.more() if halves or not s.guidance_halves)
         usable = (s for s in more if lean or not s.lean_decode)
+        if SPEEDS[self.plan.options.speed].products:  # which exclude the storages
+            usable = (s for s in usable if not s.storage)
         device = self.machine.device
         return (s for s in usable if not (s.weights and s.weights.refusal(device)))
 

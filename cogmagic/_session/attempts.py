@@ -47,7 +47,7 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
 
     def make(run: Run) -> tuple[np.ndarray[Any, Any], Report]:
         frames, report = run.frames(slot.hot)
-        if job.plain and not run.loaded.unpinned:  # else it did not run as planned
+        if job.learned and not run.loaded.unpinned:  # else it did not run as planned
             record_run(run.machine, run.plan, report)
         return frames, report
 
@@ -122,7 +122,7 @@ def _tried(
             slot.drop()
         before, machine = machine, slot.look(job.options)
         cause = cause_of(outcome, chosen, before, machine)
-        if job.plain and cause.kind in ("device", "fragmented"):
+        if job.learned and cause.kind in ("device", "fragmented"):
             record_run(before, chosen, None)
         failed.append((chosen, cause))
         following = cheaper(job, chosen, cause, machine, loaded=_is_loaded(job, slot, machine))
@@ -150,7 +150,7 @@ def _first_plan(job: Job, slot: PipelineSlot, machine: Machine) -> Plan:
 def _is_loaded(job: Job, slot: PipelineSlot, machine: Machine) -> bool:
     """Whether the weights are in host memory, as the job needs them."""
     dtype = dtype_for(job.request, machine)
-    storage = resolved(job.options, machine, dtype).savings.storage
+    storage = resolved(job.request.model, job.options, machine, dtype).savings.storage
     return slot.has(job.folder, dtype, storage)
 
 

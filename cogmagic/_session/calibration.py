@@ -99,6 +99,8 @@ def record_run(machine: Machine, plan: Plan, report: Report | None) -> None:
             measured_step=report.step_seconds if report else None,
             out_of_memory=report is None,
             limit=limit or None,
+            uses=plan.resolved.text,
+            measured_compile=report.seconds.get("compile") if report else None,
         )
     )
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cogmagic._errors import TierError
 from cogmagic._machine.machine import Machine
+from cogmagic._pipeline.compile import compiled_code
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan
@@ -85,6 +86,7 @@ def planned(
         prompts_cached=job.embeddings is not None and not encode,
         weights_loaded=loaded,
         embeddings=job.held,
+        code=compiled_code(),
         placed=placed,
         not_lean=job.not_lean,
     )

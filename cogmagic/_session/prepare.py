@@ -17,11 +17,10 @@ from cogmagic._models.find import configs_folder, local_folder
 from cogmagic._models.request import Request
 from cogmagic._models.unknown_words import unknown_words
 from cogmagic._pipeline.adapters import check_finite
-from cogmagic._pipeline.compile import check_compiler
 from cogmagic._pipeline.lean_decode import unknown_vae, unknown_vae_of
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._pipeline.prompt_cache import PromptCache
-from cogmagic._planning.checks import check_options
+from cogmagic._planning.checks import check_attention, check_options
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.planner import plan
@@ -58,9 +57,9 @@ class Job:
     """Bytes of the prompt embeddings of a batch's other rows."""
 
     @property
-    def plain(self) -> bool:
-        """Whether nothing but the model decides its memory and speed, so they may be learned."""
-        return self.options.plain and not self.request.loras
+    def learned(self) -> bool:
+        """Whether its memory and speed may be learned from: those of adapters are not recorded."""
+        return not self.request.loras
 
 
 CheckPrompts = Callable[[Request, Path, Clock], None]
@@ -94,10 +93,9 @@ def prepare(
     # What this machine cannot do at all, before torch is imported.
     machine = Machine.detect(gpus=options.gpus)
     check_options(options, machine)
-    if options.compile:
-        check_compiler(machine.device)
-    dtype_for(request, machine, options)
+    dtype = dtype_for(request, machine, options)
     folder = local_folder(request.model)
+    check_attention(request.model, options, machine, dtype)
     remark = check_adapters(request, folder or configs_folder(request.model))
     import_libraries(request.model.task)
     compare_kernels(request, options, machine)
@@ -120,7 +118,7 @@ def prepare(
     texts = PromptCache(request, folder, dtype, device)
     not_lean = ""
     if options.savings.lean_decode:
-        storage = resolved(options, machine, dtype).savings.storage
+        storage = resolved(request.model, options, machine, dtype).savings.storage
         loaded = slot.loaded if slot.has(folder, dtype, storage) else None
         not_lean = unknown_vae(loaded.pipe.vae) if loaded else unknown_vae_of(folder)
     return Job(request, options, folder, texts, texts.read(), not_lean=not_lean)

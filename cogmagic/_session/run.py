@@ -20,6 +20,7 @@ from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.measure import with_measurements
 from cogmagic._pipeline.stop_checks import checked_between_blocks
+from cogmagic._planning.compile_time import code_key
 from cogmagic._planning.dtype import advice_if_not_finite
 from cogmagic._planning.plan import Plan
 from cogmagic._progress import Clock
@@ -157,7 +158,8 @@ class Run:
             else:
                 clock.phase("denoise", steps)
 
-        with compiled(self.loaded.pipe.transformer, compiling):
+        key = code_key(self.job.request, self.plan.dtype, self.plan.resolved)
+        with compiled(self.loaded.pipe.transformer, compiling, key):
             yield
 
     @contextmanager
@@ -188,7 +190,7 @@ class Run:
     def _report(self, held: Mapping[int, int]) -> Report:
         """The report without the measured facts."""
         plan, folder, device_map = self.plan, self.job.folder, self.loaded.pipe.hf_device_map or {}
-        remarks = (plan.reason, self.loaded.unpinned, plan.left_out)
+        remarks = (plan.reason, self.loaded.unpinned, *plan.remarks)
         return Report(
             tier=plan.tier,
             reason="; ".join(filter(None, remarks)),

@@ -81,12 +81,23 @@ def test_json_has_every_figure_of_the_plan(card: str) -> None:
         "seconds_without_preset": None,
         "loras": [],
         "savings": ["lean_decode", "fp8"],
+        "speed": "exact",
+        "speedups": [],
+        "left_out": [],
+        "speeds": data["speeds"],
         "changes": list(planned.changes),
         "warnings": list(planned.warnings),
         "candidates": data["candidates"],
     }
     figures = ("tier", "fits", "reason", "peak_vram", "peak_allocated", "peak_ram", "seconds")
-    figures += ("step_seconds", "missing_vram", "missing_ram", "missing_disk", "missing_addresses")
+    figures += (
+        "step_seconds",
+        "compile_seconds",
+        "missing_vram",
+        "missing_ram",
+        "missing_disk",
+        "missing_addresses",
+    )
     assert data["candidates"] == [
         {name: getattr(c, name) for name in figures}
         | {"resident_blocks": c.needs.variant.resident_blocks}

@@ -160,8 +160,8 @@ def test_the_next_plan_after_memory_ran_out_has_the_adapters(
 def test_runs_with_adapters_are_not_learned_as_those_of_the_model(
     toy: Path, write: Callable[..., Path]
 ) -> None:
-    assert job().plain
-    assert not replace(job(), request=request_of(toy, write())).plain
+    assert job().learned
+    assert not replace(job(), request=request_of(toy, write())).learned
 
 
 @pytest.mark.slow

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 
 from cogmagic._api.options import without_run_options
 from cogmagic._errors import CogMagicError
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.html import recommendation, run_note
-from cogmagic._notebook.panel.parts import error_html
+from cogmagic._notebook.panel.parts import error_html, show_html
 from cogmagic._planning.plan import Plan
 from cogmagic._session.session import session
 from cogmagic._spelling import typed_in_cell
@@ -42,6 +43,7 @@ def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
         fields: the form.
         plan: `cogmagic.plan`, or one for a described machine.
     """
+    show_html(fields.speeds, "")
     if invalid := fields.check():
         return Advice(refusal=invalid)
     try:
@@ -53,6 +55,7 @@ def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
         if fields.inputs["tier"].value != "auto" and isinstance(error, CogMagicError):
             return Advice(refusal=fields.show_errors({"tier": text}))
         return Advice(html=error_html(text), refusal="No plan can be made.")
+    show_html(fields.speeds, escape(str(made.speeds)))
     refusal, has_prompt = _refusal(made), bool(fields.prompt().strip())
     return Advice(
         plan=made,

@@ -15,6 +15,8 @@ from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Model
 from cogmagic._models.inputs import placeholders
 from cogmagic._models.request import Request
+from cogmagic._pipeline.storage import storage_options
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._units import GIB
 
 __all__ = ["field_errors"]
@@ -32,6 +34,14 @@ _TOGETHER = (
     ("fps",),
 )
 """Options that are checked together; the error is shown at the last of them."""
+
+
+_MEMORY_OPTIONS: tuple[tuple[str, ...], ...] = (
+    ("attention",),
+    ("cache",),
+    ("speed", *storage_options()),
+)
+"""Options about memory and speed that are checked together; the error is shown at the first."""
 
 
 _WITH_PRESET = ("preset", "num_inference_steps", "guidance_scale", "scheduler")
@@ -60,6 +70,9 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
         given = {"lora": options["lora"], "preset": preset}
         errors["lora"] = _error(partial(_check_loras, partial(request, "any prompt", **given)))
     errors["gpus"] = _error(lambda: Machine.detect_hardware().only(gpu_names(options["gpus"])))
+    for together in _MEMORY_OPTIONS:
+        chosen = {name: options.get(name) for name in together if options.get(name)}
+        errors[together[0]] = _error(partial(MemoryOptions.of, **chosen))
     errors["vram_limit"] = _limit_error(options["vram_limit"])
     if model.takes("image"):
         errors["image"] = _image_error(model, options["image"])

@@ -24,7 +24,7 @@ from cogmagic._notebook.panel.parts import error_html, show_html
 __all__ = ["Fields"]
 
 
-_FROM_KERNEL = ("tier", "policy", "keep", "vram_limit", "gpus", "save")
+_FROM_KERNEL = ("tier", "speed", "policy", "keep", "vram_limit", "gpus", "save")
 """Options whose first value is the kernel's default, not the model's."""
 
 
@@ -37,7 +37,9 @@ _FROM_PRESET = ("num_inference_steps", "guidance_scale", "scheduler")
 _TOP = ("prompt", "model")
 
 
-_GRID = ("width", "height", "num_frames", "num_inference_steps", "guidance_scale", "tier")
+_GRID = (
+    "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "tier", "speed",
+)  # fmt: skip
 
 
 class Fields:
@@ -66,6 +68,8 @@ class Fields:
             description="New seed", icon="random", tooltip="enter a random seed"
         )
         self.new_seed.on_click(lambda _: self._inputs["seed"].enter(any_seed()))
+        self.speeds = w.HTML()
+        """The predicted seconds of each speed."""
         self.first_frame = FirstFrame(variables, self._inputs["image"].enter, changed)
         (self._first_frame_row,) = self._rows(["image"])
         self.inputs["model"].value = defaults.get("model", "tiny")
@@ -92,7 +96,11 @@ class Fields:
         return grid
 
     def _rows(self, names: Iterable[str]) -> list[Any]:
-        buttons = {"seed": [self.new_seed], "image": [self.first_frame.upload]}
+        buttons = {
+            "seed": [self.new_seed],
+            "image": [self.first_frame.upload],
+            "speed": [self.speeds],
+        }
         rows = []
         for name in names:
             parts = [self.inputs[name], *buttons.get(name, []), self.errors[name]]

@@ -26,6 +26,9 @@ _NO_INPUT = ("dry-run", "help")
 _MODEL_DTYPE = "the model's"
 
 
+_SPEED_ATTENTION = "the speed's"
+
+
 _STYLE = {"description_width": "10em"}
 
 
@@ -77,12 +80,15 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
         # As text, because a browser's numbers are exact up to 2^53 only.
         "seed": Input(_widget(w.Text, "Seed", value=any_seed()), parse=_seed, show=str),
         "tier": choice("tier", "Tier"),
+        "speed": choice("speed", "Speed", value="exact"),
         "negative_prompt": _input(w.Text, "Negative prompt"),  # one line, as in a cell
         "scheduler": choice("scheduler", "Scheduler"),
         "preset": _input(w.Dropdown, "Preset", empty="", options=preset_choices(presets)),
         "dtype": choice("dtype", "Precision", empty=_MODEL_DTYPE),
         "fps": _input(w.IntText, "Frames per second"),
         "policy": choice("policy", "Policy"),
+        "attention": choice("attention", "Attention", empty=_SPEED_ATTENTION),
+        "cache": _input(w.Text, "Step cache", placeholder="none"),
         "vram_limit": Input(
             _widget(w.FloatText, "VRAM limit (GiB)", step=0.5),
             empty=0.0,

@@ -1,0 +1,59 @@
+"""The seconds that compiling takes before a run's first step. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from statistics import median
+
+from cogmagic._machine.history import PastRun
+from cogmagic._models.catalog import Dtype
+from cogmagic._models.request import Request
+from cogmagic._pipeline.adapters import identity
+from cogmagic._planning.correction import Situation, alike
+from cogmagic._planning.resolved import Resolved
+
+__all__ = ["code_key", "compile_seconds"]
+
+
+_COMPILE_SECONDS = 20.0
+"""Where nothing is recorded: 8 to 18 s for the blocks on an H100's host (docs/speed.md)."""
+
+
+def code_key(request: Request, dtype: Dtype, uses: Resolved) -> Hashable:
+    """What compiled code depends on; two runs with the same key share it, in whatever tier."""
+    passes = request.guided, uses.savings.guidance_halves
+    clip = request.width, request.height, request.num_frames
+    layers = request.model.source, dtype, uses.savings.storage, identity(request.loras)
+    return *layers, *clip, *passes, uses.speedups.attention
+
+
+def compile_seconds(
+    past: tuple[PastRun, ...], situation: Situation, code: frozenset[Hashable], key: Hashable
+) -> float:
+    """The seconds that compiling takes before the first step of a run.
+
+    None for code that this kernel has. Else the newest recorded time of the same model and clip,
+    whose code may be in torch's cache on disk; else the median of the first run of each other one;
+    else 20 s.
+
+    Args:
+        past: the run history, the oldest first.
+        situation: the run to predict.
+        code: the keys of the code that this kernel has.
+        key: the run's.
+    """
+    if key in code:
+        return 0.0
+    first: dict[Hashable, float] = {}
+    newest: float | None = None
+    wanted = situation.model, situation.dtype, situation.size, situation.num_frames
+    for _, row in alike(past, situation):
+        if row.measured_compile is None:
+            continue
+        clip = row.model, row.dtype, row.size, row.num_frames
+        first.setdefault(clip, row.measured_compile)
+        if clip == wanted:
+            newest = row.measured_compile
+    if newest is not None:
+        return newest
+    return median(first.values()) if first else _COMPILE_SECONDS
