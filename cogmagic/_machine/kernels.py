@@ -40,7 +40,7 @@ EXTRA = tuple(name for name, (_, package) in MODULES.items() if package == "fa3-
 """The kernels of the extra ``cogmagic[fast]``."""
 
 
-_MOST_STORED = 200
+_MOST_STORED = 50
 """Comparisons stored at most; the oldest are dropped."""
 
 

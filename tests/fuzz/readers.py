@@ -184,6 +184,7 @@ def _cache_readers(folder: Path) -> dict[str, Reader]:
 
     from cogmagic._machine.gpu import Gpu
     from cogmagic._machine.history import History, PastRun, history_table
+    from cogmagic._machine.kernels import Comparison, comparisons, store_comparison
     from cogmagic._machine.rates import Rates, probed_rates, store_probe
     from cogmagic._models.find import embedded_folder
     from cogmagic._models.hub.cache import main_snapshot, repository_folder
@@ -214,6 +215,14 @@ def _cache_readers(folder: Path) -> dict[str, Reader]:
         probes.write_bytes(data)
         probed_rates(gpu, folder)
 
+    store_comparison(gpu.name, Comparison("fa3", "bfloat16", 64, 9e-4), folder)
+    store_comparison(gpu.name, Comparison("sage", "float16", 64, None, "ImportError"), folder)
+    (kernels,) = folder.glob("kernels-*.json")
+
+    def read_kernels(data: bytes) -> None:
+        kernels.write_bytes(data)
+        comparisons(gpu.name, folder)
+
     request = Request.of(PROMPT, "tiny", guidance_scale=1)
     cache = PromptCache(request, embedded_folder(), "float32", "cpu")
     cache.write([torch.zeros(1, 16, 32)])
@@ -238,6 +247,7 @@ def _cache_readers(folder: Path) -> dict[str, Reader]:
     lines, by_json = mutations.by_lines, mutations.by_json
     return {
         "run history": Reader([history.path.read_bytes()], lines, _has_run, read_history),
+        "kernels": Reader([kernels.read_bytes()], by_json, _is_object, read_kernels),
         "probes": Reader([probes.read_bytes()], by_json, _is_object, read_probes),
         "prompt embeddings": Reader(
             [save({"embeds": torch.zeros(1, 16, 32)})], mutations.by_header, _has_header,
