@@ -17,7 +17,7 @@ from cogmagic._footprint.configs import configs_of, latent_clip, same, table, to
 from cogmagic._footprint.curves import Part, Profile, stored_profile
 from cogmagic._footprint.foreign import foreign_profile, foreign_text_encoder_bytes
 from cogmagic._footprint.vae import decode, encode_image
-from cogmagic._footprint.work import Work, work_of
+from cogmagic._footprint.work import ITEM, Work, cache_bytes, work_of
 from cogmagic._models.catalog import MODELS, Dtype, Model
 from cogmagic._models.family import Configs
 from cogmagic._models.request import Request
@@ -52,6 +52,7 @@ def footprint(
     *,
     halves: bool = False,
     lean: bool = False,
+    cached: bool = False,
 ) -> Footprint:
     """The footprint of `request` with its model loaded in `dtype`.
 
@@ -64,6 +65,7 @@ def footprint(
         folder: the checkpoint, required for an architecture outside the catalogue.
         halves: whether guidance runs one prompt after the other.
         lean: whether decoding keeps fewer tensors alive.
+        cached: whether a step cache stores what blocks add to the hidden states.
 
     Raises:
         ValueError: for an architecture outside the catalogue without a folder.
@@ -73,11 +75,11 @@ def footprint(
     name = same(configs) if folder else _stored_name(request.model)
     if name is not None:
         profile, configs = stored_profile(name, dtype), table()["models"][name]["configs"]
-        return footprint_from(profile, configs, request, dtype, halves=halves, lean=lean)
-    if not configs:
+    elif configs:
+        profile = foreign_profile(request, dtype, configs)
+    else:
         raise ValueError(f"{request.model.name} is not in the catalogue: name its folder")
-    profile = foreign_profile(request, dtype, configs)
-    return footprint_from(profile, configs, request, dtype, halves=halves, lean=lean)
+    return footprint_from(profile, configs, request, dtype, halves=halves, lean=lean, cached=cached)
 
 
 def text_encoder_bytes(request: Request, dtype: Dtype, folder: Path | None = None) -> int:
@@ -102,17 +104,21 @@ def footprint_from(
     *,
     halves: bool,
     lean: bool,
+    cached: bool = False,
 ) -> Footprint:
     """The footprint of `request` by the curves of `profile`; see `footprint`."""
-    clip = latent_clip(request, configs)
-    tokens = configs["transformer"]["max_text_seq_length"]
-    tokens += tokens_of(configs["transformer"], clip)
+    clip, config = latent_clip(request, configs), configs["transformer"]
+    video = tokens_of(config, clip)
+    tokens = config["max_text_seq_length"] + video
     batch = len(prompts_of(request))
     a, b, c = profile.denoise_operations[batch]
     image = profile.encode_image
     # With halves, both prompts' inputs and outputs stay on the device.
     beside = 2 * 4 * prod(clip) * configs["vae"]["latent_channels"] if halves and batch > 1 else 0
     at_once = 1 if halves else batch
+    if cached:
+        width = config["num_attention_heads"] * config["attention_head_dim"]
+        beside += batch // at_once * cache_bytes(at_once, video, width, ITEM[dtype])
     run = Pass(at_once, batch // at_once, tokens, beside)
     peak = profile.denoise[at_once](tokens)
     denoise = work_of(peak, a + b * tokens + c * tokens**2, profile, beside)

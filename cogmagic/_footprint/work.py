@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cogmagic._footprint.curves import Peak, Profile
 from cogmagic._models.catalog import Dtype
 
-__all__ = ["ITEM", "Work", "higher", "rounded", "work_of"]
+__all__ = ["ITEM", "Work", "cache_bytes", "higher", "rounded", "work_of"]
 
 
 ITEM: dict[Dtype, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -47,3 +47,15 @@ def higher(peak: Peak, other: Peak, around: int = 0) -> Peak:
 def rounded(nbytes: int) -> int:
     """The bytes that torch's CUDA allocator hands out for `nbytes`: whole blocks of 512."""
     return -(-nbytes // 512) * 512
+
+
+def cache_bytes(batch: int, video_tokens: int, width: int, itemsize: int) -> int:
+    """Bytes that a step cache stores at the peak of every step: two tensors of hidden states.
+
+    Args:
+        batch: prompts that the transformer takes at once.
+        video_tokens: tokens of each, without those of its text.
+        width: channels of the hidden states.
+        itemsize: bytes of a number.
+    """
+    return 2 * rounded(batch * video_tokens * width * itemsize)

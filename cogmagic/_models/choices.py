@@ -12,6 +12,7 @@ __all__ = ["choice_hint"]
 
 
 _MEANT = {
+    "cache": {"first-block": "fbc fbcache tea teacache db dbcache true yes on auto default"},
     "dtype": {
         "float16": "f16 16 16bit",
         "bfloat16": "bf",
@@ -39,6 +40,7 @@ _MEANT = {
 
 
 _OTHERWISE = {
+    "cache": " Leave it out to compute every step.",
     "dtype": " To store the transformer in 8 bits, type --fp8.",
     "scheduler": " cogmagic has no other. Leave it out for the model's own.",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.request import Request
@@ -34,6 +34,7 @@ def generate_frames(
     embeddings: tuple[torch.Tensor, ...] | None = None,
     on_encoded: OnEncoded | None = None,
     on_preview: OnPreview | None = None,
+    denoising: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - stateless
 ) -> np.ndarray[Any, Any]:
     """Encode the prompts, denoise, decode: uint8 RGB, frames × height × width × 3.
 
@@ -45,6 +46,7 @@ def generate_frames(
         embeddings: those of the prompts, if they were encoded before.
         on_encoded: called with embeddings that were made here.
         on_preview: called with previews while the video forms.
+        denoising: entered while the transformer runs.
 
     Raises:
         NonFiniteError: for NaN or infinity in the embeddings, the latents or the frames.
@@ -63,7 +65,8 @@ def generate_frames(
     if new and on_encoded is not None:
         on_encoded(list(embeddings))
     embeddings = tuple(embeds.to(pipe._execution_device) for embeds in embeddings)
-    latents = _denoise(pipe, request, clock, finite, embeddings, on_preview)
+    with denoising:
+        latents = _denoise(pipe, request, clock, finite, embeddings, on_preview)
     finite.settle()
     return _decode(pipe, latents, clock, finite)
 

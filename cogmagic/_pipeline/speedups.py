@@ -25,7 +25,7 @@ class Speedups:
     @property
     def names(self) -> tuple[str, ...]:
         """Those that are on, such as ``compile`` and ``fa3``, for reports and the run history."""
-        cache = f"{self.cache.name}:{self.cache.threshold:g}" if self.cache else ""
+        cache = f"cache {self.cache}" if self.cache else ""
         switches = "compile" if self.compile else "", "decode" if self.decode else ""
         return tuple(filter(None, (*switches, self.attention, cache)))
 

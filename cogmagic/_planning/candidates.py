@@ -92,7 +92,8 @@ def _workload(
     available: Available,
 ) -> Workload:
     halves, folder = savings.guidance_halves, available.folder
-    files = footprint(request, dtype, folder, halves=halves, lean=savings.lean_decode)
+    cached, lean = speedups.cache is not None, savings.lean_decode
+    files = footprint(request, dtype, folder, halves=halves, lean=lean, cached=cached)
     if machine.device == "mps":
         files = _with_scores(files, request, halves=halves)
     extra = 0

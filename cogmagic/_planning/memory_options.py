@@ -13,6 +13,7 @@ from cogmagic._machine.amounts import vram_limit_bytes
 from cogmagic._machine.gpu import gpu_names
 from cogmagic._models.choices import choice_hint
 from cogmagic._pipeline.attention.registry import check_kernel_name
+from cogmagic._pipeline.step_cache import StepCache
 from cogmagic._pipeline.storage import storage_options
 from cogmagic._planning.speeds import SPEEDS
 from cogmagic._tiers.base import Tier, Variant
@@ -92,8 +93,7 @@ class MemoryOptions:
                 f" itself. Leave out {storage.flag}, or type --speed fast {storage.flag}."
             )
         check_kernel_name(self.attention)
-        if self.cache:
-            raise RequestError(f"Unknown cache {self.cache!r:.80}. Leave out --cache.")
+        StepCache.of(self.cache)  # which checks it
 
     @classmethod
     def of(
@@ -129,7 +129,13 @@ class MemoryOptions:
     def names(self) -> tuple[str, ...]:
         """The options that change a run's memory, speed or frames beyond its tier."""
         speed = [f"speed {self.speed}"] if self.speed != "exact" else []
-        return (*speed, *(["compile"] if self.compile else []), *self.savings.names)
+        cache = [f"cache {self.step_cache}"] if self.cache else []
+        return (*speed, *(["compile"] if self.compile else []), *cache, *self.savings.names)
+
+    @property
+    def step_cache(self) -> StepCache | None:
+        """The step cache that `cache` names; None for none."""
+        return StepCache.of(self.cache)
 
     @property
     def cautious(self) -> bool:

@@ -272,6 +272,8 @@ def _notes(plan: Plan) -> list[str]:
         lines.append(f"speed    {plan.remarks[-1]}")
     if savings.names:
         lines.append(f"savings  {savings.flags}")
+    if cache := plan.speedups.cache:
+        lines.append(f"cache    {cache}: reused steps are not known ahead, so none is predicted")
     if plan.available.prompts_cached:
         lines.append("text     prompt embeddings cached: the text encoder is not needed")
     if plan.available.weights_loaded:

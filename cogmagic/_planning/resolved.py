@@ -72,7 +72,8 @@ def resolved(
         is_used("faster attention", "" if kernel else problem)
         attention = kernel.name if kernel else ""
     decode = speed.decode and is_used("fast decoding", _no_fast_decoding(machine, tier))
-    return Resolved(savings, Speedups(compiles, attention, decode), tuple(left_out))
+    speedups = Speedups(compiles, attention, decode, options.step_cache)
+    return Resolved(savings, speedups, tuple(left_out))
 
 
 def compile_problem(machine: Machine) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from cogmagic._pipeline.generate import encode_texts, generate_frames
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.measure import with_measurements
+from cogmagic._pipeline.step_cache import ReusedSteps, caching_steps
 from cogmagic._pipeline.stop_checks import checked_between_blocks
 from cogmagic._planning.compile_time import code_key
 from cogmagic._planning.dtype import advice_if_not_finite
@@ -60,21 +61,33 @@ class Run:
             hot: the pipeline's placement between runs: used if it is what the plan needs, else
                 replaced.
         """
-        job, clock = self.job, self.clock
+        job, clock, pipe = self.job, self.clock, self.loaded.pipe
         held, measured = self._tensors_before(), Peaks(self.machine)
+        reused = self._reused()
         clock.at_end = measured.close
         with self._ready(hot):
             frames = generate_frames(
-                self.loaded.pipe,
+                pipe,
                 job.request,
                 clock,
                 self._finite,
                 embeddings=job.embeddings,
                 on_encoded=job.texts.write,
                 on_preview=job.show,
+                denoising=caching_steps(pipe.transformer, reused) if reused else nullcontext(),
             )
             clock.end()
-        return frames, with_measurements(self._report(held), clock, measured, frames)
+        report = with_measurements(self._report(held), clock, measured, frames)
+        if reused:
+            steps = reused.steps, job.request.num_inference_steps
+            report = replace(report, reused_steps=steps)
+        return frames, report
+
+    def _reused(self) -> ReusedSteps | None:
+        """The run's step cache, with no step reused yet; None without one."""
+        cache, halves = self.plan.speedups.cache, self.plan.savings.guidance_halves
+        passes = 2 if halves and self.job.request.guided else 1
+        return ReusedSteps(cache, passes) if cache else None
 
     def encode(
         self, texts: Sequence[str], receive: Callable[[str, torch.Tensor], None], hot: Hot

@@ -44,6 +44,9 @@ class Report:
     the notebook's own included."""
     step_seconds: float | None = None
     """Median seconds of a denoising step, without the first one; None for a single step."""
+    reused_steps: tuple[int, int] | None = None
+    """Steps that reused an earlier one, by the step cache among `options`, and all steps; None
+    without a step cache."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Per phase that happened."""
     predicted: Mapping[str, float | None] = field(default_factory=dict)
@@ -71,6 +74,11 @@ class Report:
     def total_seconds(self) -> float:
         """Seconds of all phases together."""
         return sum(self.seconds.values())
+
+    @property
+    def reuse(self) -> str:
+        """The reused steps in words, such as ``12 of 50 steps reused``; empty without a cache."""
+        return "{} of {} steps reused".format(*self.reused_steps) if self.reused_steps else ""
 
     def facts(self) -> dict[str, Any]:
         """All fields as plain values, for a file's metadata."""
