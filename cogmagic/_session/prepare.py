@@ -58,8 +58,8 @@ class Job:
 
     @property
     def learned(self) -> bool:
-        """Whether its memory and speed may be learned from: those of adapters are not recorded."""
-        return not self.request.loras
+        """Whether its memory and speed may be learned from: not with adapters or a step cache."""
+        return not (self.request.loras or self.options.cache)
 
 
 CheckPrompts = Callable[[Request, Path, Clock], None]

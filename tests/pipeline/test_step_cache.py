@@ -23,10 +23,12 @@ from cogmagic._pipeline.step_cache import (
     caching_steps,
     complete_step_cache,
 )
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._session.session import Session
 from tests.helpers.checkpoints import save_checkpoint
 from tests.helpers.lora_files import write_lora
 from tests.helpers.pipelines import traces
+from tests.helpers.plans import job
 from tests.helpers.toy import PROMPT, QUICK
 
 
@@ -310,4 +312,8 @@ def test_the_plan_has_its_memory_in_every_tier_and_predicts_no_reused_step() -> 
         assert one.traced.gpus[0]["decode"] == other.traced.gpus[0]["decode"]
     assert cached.step_seconds == plain.step_seconds
     assert "cache    first-block:" in str(cached)
-    assert not cached.options.plain  # its pace is not learned
+
+
+def test_runs_with_it_are_not_learned_from() -> None:
+    assert job().learned
+    assert not job(MemoryOptions(cache="first-block")).learned
