@@ -41,19 +41,31 @@ timed)
     done
     once stream stream.py --model "$scratch/5b" --limits 5.7,6,8,12,16,24 --compile --steps 5
     once stream-1.5 stream.py --model "$scratch/1.5-5b" --limits 8.5 --halves 8.2 --brief --steps 3
-    python "$here/peers.py" --model "$scratch/5b" --ways none,group-docs,mmgp,sequential,model,mm,group-block
-    python "$here/peers.py" --model "$scratch/5b" --ways mm --cap 5
+    python "$here/speeds.py" --model "$scratch/5b"
+    python "$here/speeds.py" --model "$scratch/5b" --size 720x480x9 \
+        --runs plain,exact:none,exact:model,exact:stream:5.7,exact:staged,exact:sequential
+    python "$here/speeds.py" --model "$scratch/1.5-5b" --steps 3 --runs plain,fast:none,faster:none
+    python "$here/speeds.py" --model "$scratch/2b" --runs plain,exact:none,fast:none,faster:none
+    python "$here/heldout.py" --models "$scratch"
+    python "$here/slow_bus.py" --model "$scratch/5b"
+    python "$here/field.py" --model "$scratch/5b"
+    python "$here/field.py" --model "$scratch/5b" --cap 5
     once savings savings.py --model "$scratch/5b" --floors
     once savings-2b savings.py --model "$scratch/2b" --floors
     once probe probe.py --out "$here/probe.jsonl"
     once meter meter.py --model "$scratch/2b" --steps 61 --out "$here/meter.jsonl"
+    once meter-fast meter.py --model "$scratch/2b" --speed fast --steps 61 --out "$here/meter.jsonl"
     once interrupt interrupt.py --model "$scratch/1.5-5b"
+    once interrupt-fast interrupt.py --model "$scratch/5b" --speeds fast,faster \
+        --phases compile,denoise,decode --within 3
     ;;
 outcomes)
     checkpoint thin-5b --layers 2
     checkpoint thin-2b --layers 2
     once soak soak.py --models "$scratch/thin-5b,$scratch/thin-2b" --sizes 720x480x9,720x480x17 \
         --runs 60 --out "$here/soak-gpu.jsonl"
+    once soak-speeds soak.py --models "$scratch/thin-5b" --sizes 720x480x9 --runs 30 \
+        --speeds exact,fast,faster --out "$here/soak-speeds.jsonl"
     once soak-whole soak.py --models "$scratch/5b,$scratch/2b" --sizes 720x480x49 --runs 6 \
         --out "$here/soak-whole.jsonl"
     for model in 5b 2b 5b-i2v 1.5-5b 1.5-5b-i2v; do

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import facts
 from safetensors.torch import save_file
 
 import cogmagic
@@ -95,8 +96,6 @@ def row(
 ) -> dict[str, Any]:  # fmt: skip
     facts_of_run: dict[str, Any] = {"model": args.model.name, "tier": tier, "options": options}
     facts_of_run |= {"lora": lora, "files": [f.stat().st_size for f in files]}
-    from stream import facts
-
     PromptCache.clear()
     began, runs = time.monotonic(), 2 if options.get("compile") else 1
     try:

@@ -37,12 +37,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", required=True)
     parser.add_argument("--tiers", default="none,stream", help="separated by commas")
+    parser.add_argument("--speed", default="exact")
     parser.add_argument("--steps", type=int, default=17, help="of each run; odd")
     parser.add_argument("--out", type=Path, help="where the rows go as well")
     args = parser.parse_args()
     for tier in args.tiers.split(","):
-        row = measured(args.model, tier, args.steps)
-        line = json.dumps({"model": Path(args.model).name, "tier": tier} | row)
+        row = measured(args.model, args.speed, tier, args.steps)
+        about = {"model": Path(args.model).name, "tier": tier, "speed": args.speed}
+        line = json.dumps(about | row)
         sys.stdout.write(line + "\n")
         if args.out:
             with args.out.open("a") as file:
@@ -50,7 +52,7 @@ def main() -> None:
         cogmagic.release()
 
 
-def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
+def measured(model: str, speed: str, tier: str, steps: int) -> dict[str, Any]:
     """One run: what the sampler costs, and its figures beside others'."""
     read = Timed()
     sampler = Sampler(read, lambda _: None)
@@ -78,10 +80,10 @@ def measured(model: str, tier: str, steps: int) -> dict[str, Any]:
         sampler.activate(progress.done % 2 == 0)
         last[0] = time.perf_counter()
 
-    plan = cogmagic.plan(model=model, tier=tier)
+    plan = cogmagic.plan(model=model, speed=speed, tier=tier)
     video = cogmagic.generate(
-        "a red circle", model=model, tier=tier, num_inference_steps=steps, on_progress=follow,
-        save=Path(tempfile.mkdtemp()),
+        "a red circle", model=model, speed=speed, tier=tier, num_inference_steps=steps,
+        on_progress=follow, save=Path(tempfile.mkdtemp()),
     )  # fmt: skip
     sampler.close()
     checks.append(beside("kept"))

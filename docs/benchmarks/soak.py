@@ -2,8 +2,9 @@
 
     python docs/benchmarks/soak.py --runs 60                      # the embedded model
     python docs/benchmarks/soak.py --models /scratch/a,/scratch/b --runs 60 --steps 2
+    python docs/benchmarks/soak.py --models /scratch/a --runs 30 --speeds exact,fast,faster
 
-Each run has a model, a tier, a size and none to two LoRA adapters of its own, and ends whole, by an
+Each run has a model, a tier, a speed, a size and none to two LoRA adapters, and ends whole, by an
 exception or memory that runs out in one of its phases, by an interrupt at a random moment, or by a
 fault in one of the steps that place the pipeline. After each, what is left is counted: tensors,
 threads and open files; on a GPU, what torch has allocated and what the process holds. After each
@@ -71,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--models", default="tiny", help="folders, separated by commas")
     parser.add_argument("--sizes", default="", help="WIDTHxHEIGHTxFRAMES, separated by commas")
+    parser.add_argument("--speeds", default="exact", help="separated by commas")
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the order")
@@ -89,6 +91,7 @@ class Soak:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.chance = args, random.Random(args.seed)
+        self.speed_chance = random.Random(args.seed)  # the rest is drawn as with one speed
         sizes = [tuple(map(int, s.split("x"))) for s in args.sizes.split(",") if s]
         self.sizes = sizes or list(SIZES)
         self.folder = Path(tempfile.mkdtemp())
@@ -98,6 +101,8 @@ class Soak:
         self.released: list[int] = []
         for tier in TIERS:  # libraries are imported, and make what they keep for good
             self._generate(args.models.split(",")[0], tier, self.sizes[0])
+        for speed in args.speeds.split(","):  # the compiler starts processes, too
+            self._generate(args.models.split(",")[0], "none", self.sizes[0], speed=speed)
         began = time.monotonic()
         self._generate(args.models.split(",")[0], "none", self.sizes[0])
         self.typical = time.monotonic() - began
@@ -110,6 +115,7 @@ class Soak:
         size = chance.choice(self.sizes)
         end = chance.choice(["whole", "error", "memory", "host memory", "interrupt", "place"])
         loras = chance.choice(self.adapters[model])
+        speed = self.speed_chance.choice(self.args.speeds.split(","))
         places = PLACES.get(tier, []) + ([(_adapters, "attach")] if loras else [])
         place = chance.choice(places) if end == "place" and tier in PLACES else None
         if end == "place" and place is None:
@@ -119,11 +125,11 @@ class Soak:
             cogmagic.release()  # so that every step is taken
         row: dict[str, Any] = {"run": i, "model": Path(model).name, "tier": tier}
         row |= {"size": "x".join(map(str, size)), "end": end, "where": where}
-        row["loras"] = len(loras)
+        row |= {"loras": len(loras), "speed": speed}
         began = time.monotonic()
         try:
             with ended(end, where, chance.uniform(0, self.typical), place) as tell:
-                self._generate(model, tier, size, tell, loras)
+                self._generate(model, tier, size, tell, loras, speed)
             row["came"] = "video"
         except (cogmagic.CogMagicError, cogmagic.Cancelled, InjectedError) as error:
             row["came"] = f"{type(error).__name__}: {error}"[:160]
@@ -139,7 +145,7 @@ class Soak:
             self.released.append(row["released"]["ram"])
             self._compare(row["released"], f"released after run {i}", ("tensors",))
         if row["came"] == "video":  # it has loaded all that its kind of run needs
-            self.kinds.setdefault(f"{row['model']} {tier}", row["process"])
+            self.kinds.setdefault(f"{row['model']} {tier} {speed}", row["process"])
         row["process_grew"] = row["process"] - max(self.kinds.values(), default=row["process"])
         if row["process_grew"] > 64 * MIB:
             self.wrong.append(f"run {i}: the process holds {row['process_grew']} bytes more")
@@ -156,13 +162,19 @@ class Soak:
                 self.wrong.append(f"{when}: {row[name]} {name}, at first {self.before[name]}")
 
     def _generate(
-        self, model: str, tier: str, size: Any, tell: Any = None, loras: Any = ()
+        self,
+        model: str,
+        tier: str,
+        size: Any,
+        tell: Any = None,
+        loras: Any = (),
+        speed: str = "exact",
     ) -> None:
         width, height, frames = size
         cogmagic.generate(
             "a red circle moves", model=model, tier=tier, width=width, height=height,
             num_frames=frames, num_inference_steps=self.args.steps, seed=1, save=self.folder,
-            on_progress=tell or (lambda _: None), lora=loras,
+            on_progress=tell or (lambda _: None), lora=loras, speed=speed,
         )  # fmt: skip
 
     def end(self) -> None:

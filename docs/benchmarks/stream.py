@@ -13,17 +13,16 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import shlex
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
+from common import facts
 
 import cogmagic
 from cogmagic._pipeline import stop_checks as _cancel
@@ -153,17 +152,6 @@ def _shmem() -> int:
         if line.startswith("RssShmem"):
             return int(line.split()[1]) * 1024
     return 0
-
-
-def facts() -> dict[str, Any]:
-    import torch
-
-    return {
-        "card": torch.cuda.get_device_name(),
-        "versions": {"torch": torch.__version__},
-        "command": shlex.join(sys.argv),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
 
 
 if __name__ == "__main__":

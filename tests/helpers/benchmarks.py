@@ -17,5 +17,7 @@ def script(name: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
+    if str(BENCHMARKS) not in sys.path:  # the scripts import one another
+        sys.path.append(str(BENCHMARKS))
     spec.loader.exec_module(module)
     return module
