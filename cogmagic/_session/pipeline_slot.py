@@ -38,9 +38,15 @@ class PipelineSlot:
         self.embeddings = 0
         """Bytes of the prompt embeddings that a batch has in host memory."""
 
-    def look(self, options: MemoryOptions) -> Machine:
-        """This machine as a run with `options` may use it now, as if the slot were empty."""
-        gc.collect()  # unreferenced tensors are not in the way
+    def look(self, options: MemoryOptions, *, collect: bool = True) -> Machine:
+        """This machine as a run with `options` may use it now, as if the slot were empty.
+
+        Args:
+            options: the GPUs and the limit that apply.
+            collect: whether unreferenced tensors are freed first, which takes a third of a second.
+        """
+        if collect:
+            gc.collect()
         return self.without(detect(options.gpus)).limited_to(options.vram_limit)
 
     def without(self, machine: Machine) -> Machine:

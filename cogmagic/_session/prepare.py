@@ -111,7 +111,7 @@ def prepare(
     clock.phase("load", note=request.model.name)
     check_tensors(folder)
     check_finite(request.loras)
-    machine = slot.look(options)
+    machine = slot.look(options, collect=False)  # the run plans with another look
     gpu = machine.roomiest
     device = gpu.name if gpu else machine.device
     dtype = dtype_for(request, machine)
