@@ -8,7 +8,7 @@ from statistics import median
 from cogmagic._machine.history import PastRun
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
-from cogmagic._pipeline.adapters import identity
+from cogmagic._pipeline.adapters import active
 from cogmagic._planning.correction import Situation, alike
 from cogmagic._planning.resolved import Resolved
 
@@ -23,8 +23,9 @@ def code_key(request: Request, dtype: Dtype, uses: Resolved) -> Hashable:
     """What compiled code depends on; two runs with the same key share it, in whatever tier."""
     passes = request.guided, uses.savings.guidance_halves
     clip = request.width, request.height, request.num_frames
-    layers = request.model.source, dtype, uses.savings.storage, identity(request.loras)
-    return *layers, *clip, *passes, uses.speedups.attention
+    layers = request.model.source, dtype, uses.savings.storage
+    adapters = ((a.file, a.stamp, a.weight, a.layers) for a in active(request.loras))
+    return *layers, *adapters, *clip, *passes, uses.speedups.attention  # no file before a download
 
 
 def compile_seconds(
