@@ -272,6 +272,8 @@ def _notes(plan: Plan) -> list[str]:
         lines.append(f"speed    {plan.remarks[-1]}")
     if savings.names:
         lines.append(f"savings  {savings.flags}")
+    if (weights := plan.savings.weights) and weights.title:
+        lines.append(f"storage  {weights.title}: {weights.price}")
     if cache := plan.speedups.cache:
         lines.append(f"cache    {cache}: reused steps are not known ahead, so none is predicted")
     if plan.available.prompts_cached:

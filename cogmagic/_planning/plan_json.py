@@ -44,6 +44,7 @@ def as_json(plan: Plan) -> str:
             "download": plan.download,
             "savings": list(plan.options.savings.names),
             "speed": plan.options.speed,
+            "storage": plan.savings.storage,
             "speedups": list(plan.speedups.names),
             "left_out": list(plan.remarks),
             "speeds": [_speed(time) for time in plan.speeds.times],

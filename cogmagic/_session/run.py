@@ -204,12 +204,14 @@ class Run:
         """The report without the measured facts."""
         plan, folder, device_map = self.plan, self.job.folder, self.loaded.pipe.hf_device_map or {}
         remarks = (plan.reason, self.loaded.unpinned, *plan.remarks)
+        weights = plan.savings.weights
         return Report(
             tier=plan.tier,
             reason="; ".join(filter(None, remarks)),
             warning=self.clock.warning,
             preset=self.job.request.preset,
             options=plan.options.names,
+            storage=weights.title if weights else "",
             adapters=tuple(f"LoRA {described(a)}" for a in active(self.job.request.loras)),
             device=_device_names(self.machine, self._device, device_map),
             dtype=plan.dtype,

@@ -27,6 +27,9 @@ class Report:
     """The preset of the request; empty without one."""
     options: tuple[str, ...] = ()
     """Options that change memory or speed: ``compile``, ``lean_decode``, ``fp8``…"""
+    storage: str = ""
+    """The weight storage that the GPU allowed, such as ``fp8 products``; empty where the options
+    say it all."""
     adapters: tuple[str, ...] = ()
     """LoRA adapters, each with its weight and scale."""
     device_map: Mapping[str, int] = field(default_factory=dict)

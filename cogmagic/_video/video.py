@@ -158,6 +158,7 @@ class Video:
                 f"tier {r.tier} ({r.reason})",
                 *([f"preset {r.preset}"] if r.preset else []),
                 *(f"--{option.replace('_', '-')}" for option in r.options),
+                *([r.storage] if r.storage else []),
                 *([r.reuse] if r.reuse else []),
                 *r.adapters,
                 f"peak VRAM {gib(r.peak_vram)}",

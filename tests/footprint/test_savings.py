@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import cogmagic
+from cogmagic._planning import resolved
 from cogmagic._session import attempts
 from cogmagic._session.session import Session
 from cogmagic._video.formats.mp4 import MP4
@@ -32,17 +33,27 @@ def frames(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("saving", ["lean_decode", "guidance_halves", "fp8"])
+@pytest.mark.parametrize("saving", ["lean_decode", "guidance_halves", "fp8", "fp8_products"])
 def test_each_saving_gives_equal_frames_in_every_tier(
-    toy: Path, cwd: Path, session: Session, frames: list[Any], saving: str
+    toy: Path,
+    cwd: Path,
+    session: Session,
+    frames: list[Any],
+    saving: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    title = "fp8 products" if saving == "fp8_products" else ""
+    monkeypatch.setattr(resolved, "has_fp8_products", lambda _: bool(title))
+    option = "fp8" if title else saving
     run(toy)
     for tier in TIERS:
-        run(toy, tier=tier, **{saving: True})
+        video = run(toy, tier=tier, **{option: True})
+        assert video.report.storage == title
+        assert (f"--fp8 · {title} ·" in video.facts_line()) == bool(title)
     plain, *others = frames
     assert all((clip == others[0]).all() for clip in others)
     off = np.abs(plain - others[0]).max()
-    assert off == 0 if saving == "lean_decode" else off <= (2 if saving != "fp8" else 255)
+    assert off == 0 if saving == "lean_decode" else off <= (2 if option != "fp8" else 255)
 
 
 def test_savings_are_reported_and_not_recorded_for_the_tier(

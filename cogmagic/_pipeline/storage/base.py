@@ -67,6 +67,16 @@ class Storage(ABC):
         del largest
         return 0, 0
 
+    def compiled_scratch(self, hidden: int, itemsize: int) -> int:
+        """Bytes that a compiled block needs beyond those of `scratch` with whole components.
+
+        Args:
+            hidden: bytes of the block's hidden states: batch × tokens × width.
+            itemsize: bytes of a number in them.
+        """
+        del hidden, itemsize
+        return 0
+
     @abstractmethod
     def store(
         self, transformer: nn.Module, device: torch.device | None = None, *, stay: bool = False
