@@ -52,6 +52,7 @@ timed)
     python "$here/field.py" --model "$scratch/5b" --cap 5
     once savings savings.py --model "$scratch/5b" --floors
     once savings-2b savings.py --model "$scratch/2b" --floors
+    once attention attention.py --out "$here/attention.jsonl"
     once probe probe.py --out "$here/probe.jsonl"
     once meter meter.py --model "$scratch/2b" --steps 61 --out "$here/meter.jsonl"
     once meter-fast meter.py --model "$scratch/2b" --speed fast --steps 61 --out "$here/meter.jsonl"

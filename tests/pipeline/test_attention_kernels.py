@@ -171,7 +171,7 @@ def test_kernels_are_refused_where_they_do_not_run() -> None:
     assert "needs a GPU from Ampere on" in problem("sage", "T4")
     sage = problem("sage", "H100", head_dim=32)
     assert sage.endswith(
-        "head dimension of 32. Leave it out for torch's own, or type --attention fa3-fp8."
+        "head dimension of 32. Leave it out for torch's own, or type --attention fa3."
     )
     assert problem("fa2", "") == (
         "--attention fa2: FlashAttention-2 needs an NVIDIA GPU. Leave it out for torch's own."

@@ -79,15 +79,6 @@ class AttentionKernel(ABC):
         """Whether a ``--speed`` uses it on GPUs of a compute capability."""
         return self.in_speeds and capability is not None and self.runs_on(capability)
 
-    def scratch(self, elements: int) -> int:
-        """Bytes that a call takes beyond query, key, value and result.
-
-        Args:
-            elements: numbers in the query: batch × heads × tokens × head dimension.
-        """
-        del elements
-        return 0
-
     @abstractmethod
     def load(self) -> Attend:
         """Import the kernel.

@@ -2,8 +2,8 @@
 
 Its wheel 0.0.3 is for Linux on x86-64 and any Python from 3.9 on (abi3). It has the forward pass
 alone, in bfloat16 and fp8, for head dimensions up to 256. It uses torch's stable ABI, with
-functions that torch has had since 2.10 and still has in 2.13, and links the runtime of CUDA 13: a
-torch built for CUDA 12 does not load it. Its fast path is for compute capability 9.0; it has
+functions that torch has had since 2.10: it ran with 2.11 and loads with 2.13. It links the runtime of
+CUDA 13, so a torch built for CUDA 12 does not load it. Its fast path is for compute capability 9.0; it has
 another for 8.x, which is not measured.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["FlashAttention3"]
 
 
 class FlashAttention3(AttentionKernel):
-    """FlashAttention-3: 545 TFLOP/s on an H100; torch's flash kernel reaches 324, cuDNN's 421."""
+    """FlashAttention-3: 535 TFLOP/s on an H200; torch's flash kernel reaches 321, cuDNN's 422."""
 
     name = "fa3"
     title = "FlashAttention-3"

@@ -77,7 +77,8 @@ def asked_kernel(
     reason = refusal(kernel, dtype)
     if not reason:
         return kernel
-    usable = (k for k in KERNELS.values() if not refusal(k, dtype))
+    near_first = sorted(KERNELS.values(), key=lambda k: not k.in_speeds)
+    usable = (k for k in near_first if not refusal(k, dtype))
     other = next((f", or type --attention {k.name}" for k in usable), "")
     if not refusal(kernel, kernel.dtypes[-1]):
         other = f", or type --dtype {kernel.dtypes[-1]}"
