@@ -12,6 +12,12 @@ __all__ = ["choice_hint"]
 
 
 _MEANT = {
+    "attention": {
+        "fa3": "3 fa3fwd flash flash3 flashattn3 flashattention3 flashattention flashattentionv3",
+        "fa3-fp8": "fa3fp8 flash3fp8 flashattention3fp8 fp8",
+        "fa2": "2 flash2 flashattn flashattn2 flashattention2 flashattentionv2",
+        "sage": "int8 sageattn sageattention sage1 sage2 sageattention2",
+    },
     "cache": {"first-block": "fbc fbcache tea teacache db dbcache true yes on auto default"},
     "dtype": {
         "float16": "f16 16 16bit",

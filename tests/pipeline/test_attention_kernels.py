@@ -176,7 +176,10 @@ def test_kernels_are_refused_where_they_do_not_run() -> None:
     assert problem("fa2", "") == (
         "--attention fa2: FlashAttention-2 needs an NVIDIA GPU. Leave it out for torch's own."
     )
-    assert "Did you mean 'fa3'? Choose from: fa3-fp8, fa3, sage, fa2." in problem("fa4", "H100")
+    for word, meant in (("fa4", "fa3"), ("FLASH_ATTENTION_3", "fa3"), ("SageAttn", "sage")):
+        hint = f"Did you mean {meant!r}? Choose from: fa3-fp8, fa3, sage, fa2."
+        assert problem(word, "H100") == f"Unknown attention {word!r}. {hint}"
+    assert problem("SDPA", "H100").endswith("leave --attention out for torch's own attention.")
     with pytest.raises(RequestError) as error:
         asked_kernel("fa3", replace(H100, kernels=("sage",)), BF16, 64)
     assert str(error.value) == (

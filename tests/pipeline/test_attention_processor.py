@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,15 @@ from diffusers import CogVideoXTransformer3DModel
 from diffusers.models.attention_processor import CogVideoXAttnProcessor2_0
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
 
+import cogmagic
 from cogmagic import RequestError
 from cogmagic._pipeline.attention.operator import operator
 from cogmagic._pipeline.attention.processor import attending
 from cogmagic._pipeline.guidance import guidance_halves
-from tests.helpers.attention import fake_kernels, off_by, same
+from cogmagic._session.session import Session
+from tests.helpers.attention import Fake, fake_kernels, off_by, same
+from tests.helpers.pipelines import traces
+from tests.helpers.toy import PROMPT, QUICK
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "2b": {},
@@ -131,6 +136,26 @@ def test_compiled_attention_is_one_graph_with_a_kernel() -> None:
         ours = code(hidden, text, image_rotary_emb=rotary)
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
     torch.compiler.reset()
+
+
+@pytest.mark.slow
+def test_a_run_with_torchs_attention_as_a_kernel_has_the_same_frames(
+    toy: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fake, "refusal", lambda *_: "")  # on the CPU, too
+
+    def digest(**options: Any) -> str:
+        video = cogmagic.generate(PROMPT, model=str(toy), **QUICK, **options)
+        assert session.loaded is not None
+        assert traces(session.loaded.pipe) == []
+        processors = session.loaded.pipe.transformer.attn_processors.values()
+        assert {type(p) for p in processors} == {CogVideoXAttnProcessor2_0}
+        return video.report.frames_sha256
+
+    plain = digest()
+    assert digest(attention="torchs") == plain
+    assert digest(attention="rough") != plain
+    assert digest() == plain
 
 
 def test_operator_has_the_shapes_and_strides_that_it_is_traced_with() -> None:

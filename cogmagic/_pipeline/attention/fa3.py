@@ -2,9 +2,9 @@
 
 Its wheel 0.0.3 is for Linux on x86-64 and any Python from 3.9 on (abi3). It has the forward pass
 alone, in bfloat16 and fp8, for head dimensions up to 256. It uses torch's stable ABI, with
-functions that torch has had since 2.10: it ran with 2.11 and loads with 2.13. It links the runtime of
-CUDA 13, so a torch built for CUDA 12 does not load it. Its fast path is for compute capability 9.0; it has
-another for 8.x, which is not measured.
+functions that torch has had since 2.10: it ran with 2.11 and loads with 2.13. It links the runtime
+of CUDA 13, so a torch built for CUDA 12 does not load it. Its fast path is for compute capability
+9.0; it has another for 8.x, which is not measured.
 """
 
 from __future__ import annotations
