@@ -12,7 +12,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from cogmagic._pipeline.lean_layers import decoder_forward
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["lean_decoding", "unknown_vae", "unknown_vae_of"]
+__all__ = ["decode_batches", "lean_decoding", "unknown_vae", "unknown_vae_of"]
 
 
 @contextmanager
@@ -49,7 +49,9 @@ def lean_decoding(vae: Any, *, warn: bool = True) -> Iterator[None]:
             )
         yield
         return
-    vae.__dict__["_decode"] = partial(_decode_lean, vae)
+    import torch
+
+    vae.__dict__["_decode"] = partial(decode_batches, vae, torch.device("cpu"))
     vae.decoder.__dict__["forward"] = partial(decoder_forward, vae.decoder)
     try:
         yield
@@ -107,8 +109,10 @@ def unknown_vae(vae: Any) -> str:
     return ""
 
 
-def _decode_lean(vae: Any, z: torch.Tensor, return_dict: bool = True) -> Any:
-    """``AutoencoderKLCogVideoX._decode``, with or without tiles, into host memory."""
+def decode_batches(
+    vae: Any, device: torch.device, z: torch.Tensor, return_dict: bool = True
+) -> Any:
+    """``AutoencoderKLCogVideoX._decode``, with or without tiles, into memory of `device`."""
     import torch
     from diffusers.models.autoencoders.vae import DecoderOutput
 
@@ -119,7 +123,8 @@ def _decode_lean(vae: Any, z: torch.Tensor, return_dict: bool = True) -> Any:
     batches = frame_batches(count, vae.num_latent_frames_batch_size)
     spans = list(pairwise([0, *accumulate(batches)]))
     frames = [0, *accumulate(_decoded_frames(n, upsamplers) for n in batches)]
-    host = z.device if z.is_meta else torch.device("cpu")
+    to = z.device if z.is_meta else device
+    shares = cache(partial(_shares, device=z.device))
     picture: torch.Tensor | None = None
     above: dict[tuple[int, int], torch.Tensor] = {}  # the last lines of the row before
     beside: dict[int, torch.Tensor] = {}  # the last columns of the tile before
@@ -127,25 +132,53 @@ def _decode_lean(vae: Any, z: torch.Tensor, return_dict: bool = True) -> Any:
         for j, left in enumerate(columns.starts):
             high, wide = rows.pixels[i], columns.pixels[j]
             y, x = sum(rows.pixels[:i]), sum(columns.pixels[:j])
-            cache = None
+            frames_before = None
             for k, (begin, end) in enumerate(spans):
                 tile = z[:, :, begin:end, top : top + rows.tile, left : left + columns.tile]
-                out, cache = vae.decoder(tile, conv_cache=cache)
+                out, frames_before = vae.decoder(tile, conv_cache=frames_before)
                 if i > 0:
-                    vae.blend_v(above[j, k].to(out.device), out, rows.blend)
+                    _blend(above[j, k], out, 3, shares)
                 if j > 0:
-                    vae.blend_h(beside[k].to(out.device), out, columns.blend)
+                    _blend(beside[k], out, 4, shares)
                 if i + 1 < len(rows.starts):
-                    above[j, k] = out[..., -rows.blend :, :].to(host, copy=True)
+                    above[j, k] = out[..., -rows.blend :, :].to(to, copy=True)
                 if j + 1 < len(columns.starts):
-                    beside[k] = out[..., -columns.blend :].to(host, copy=True)
+                    beside[k] = out[..., -columns.blend :].to(to, copy=True)
                 if picture is None:
                     size = (*out.shape[:2], frames[-1], sum(rows.pixels), sum(columns.pixels))
-                    picture = torch.empty(size, dtype=out.dtype, device=host)
+                    picture = torch.empty(size, dtype=out.dtype, device=to)
                 place = picture[:, :, frames[k] : frames[k + 1], y : y + high, x : x + wide]
                 place.copy_(out[..., :high, :wide])
                 del out
     return DecoderOutput(sample=picture) if return_dict else (picture,)
+
+
+def _blend(before: torch.Tensor, out: torch.Tensor, dim: int, shares: Any) -> None:
+    """``blend_v`` or ``blend_h`` of the VAE, for all lines at once: the same bits.
+
+    Args:
+        before: the last lines of the tile before, as many as blend.
+        out: the tile, of which the first lines are changed.
+        dim: 3 for rows, 4 for columns.
+        shares: `_shares` on the device of `out`.
+    """
+    extent = min(before.shape[dim], out.shape[dim])
+    before = before.to(out.device).narrow(dim, before.shape[dim] - extent, extent)
+    lines = out.narrow(dim, 0, extent)
+    old, new = (share.view(-1, *[1] * (4 - dim)) for share in shares(extent))
+    lines.copy_((before * old).to(out.dtype) + (lines * new).to(out.dtype))
+
+
+def _shares(extent: int, device: torch.device) -> torch.Tensor:
+    """The shares of the two tiles in each of `extent` lines: [2, lines].
+
+    In float64 and then float32, in which torch multiplies bf16 by a Python float, too.
+    """
+    import torch
+
+    new = [line / extent for line in range(extent)]
+    shares = torch.tensor([[1 - share for share in new], new], dtype=torch.float64)
+    return shares.float().to(device)
 
 
 def _decoded_frames(count: int, upsamplers: list[Any]) -> int:

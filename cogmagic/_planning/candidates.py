@@ -57,7 +57,7 @@ def candidates_for(
     for tier in TIERS.values():
         if (tier.offloads and not on_gpu) or not _is_possible(tier, machine, dtype, options):
             continue
-        uses = resolved(request.model, options, machine, dtype, tier)
+        uses = resolved(request.model, options, machine, dtype, tier, not_lean=available.not_lean)
         work = workload(uses.savings, uses.speedups)
         trial = _Trial(tier, work, machine, correct(tier, uses), uses, compiling(uses))
         variant = _placed(tier, available, trial) or tier.choose(work, machine, trial.assess)

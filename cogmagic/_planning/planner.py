@@ -82,7 +82,9 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
         rule_reason=rule_reason,
         where=where,
         options=options,
-        unpredicted=resolved(request.model, options, machine, dtype, TIERS[chosen]),
+        unpredicted=resolved(
+            request.model, options, machine, dtype, TIERS[chosen], not_lean=available.not_lean
+        ),
         available=available,
         swap=machine.ram.swap,
         gpu=machine.roomiest.index if machine.roomiest else None,

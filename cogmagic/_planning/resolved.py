@@ -39,7 +39,13 @@ EXACT = Resolved()
 
 
 def resolved(
-    model: Model, options: MemoryOptions, machine: Machine, dtype: Dtype, tier: Tier | None = None
+    model: Model,
+    options: MemoryOptions,
+    machine: Machine,
+    dtype: Dtype,
+    tier: Tier | None = None,
+    *,
+    not_lean: str = "",
 ) -> Resolved:
     """What a run uses of the options and the speed that were asked for.
 
@@ -49,6 +55,7 @@ def resolved(
         machine: where.
         dtype: the dtype in which the weights are loaded.
         tier: the tier; None to leave out only what no tier can use here.
+        not_lean: why decoding of cogmagic's own does not apply to the VAE, lean or fast.
     """
     speed, left_out = SPEEDS[options.speed], []
 
@@ -71,7 +78,7 @@ def resolved(
         kernel, problem = fastest_kernel(machine, dtype, head_dim, several=several)
         is_used("faster attention", "" if kernel else problem)
         attention = kernel.name if kernel else ""
-    decode = speed.decode and is_used("fast decoding", _no_fast_decoding(machine, tier))
+    decode = speed.decode and is_used("fast decoding", not_lean or _no_fast_decoding(machine, tier))
     speedups = Speedups(compiles, attention, decode, options.step_cache)
     return Resolved(savings, speedups, tuple(left_out))
 
@@ -110,6 +117,8 @@ def _no_fast_decoding(machine: Machine, tier: Tier | None) -> str:
     """Why the video is not decoded fast: a clause; empty if it is."""
     if machine.device != "cuda":
         return "it takes an NVIDIA or AMD GPU"
+    if tier is not None and not tier.compiles:
+        return f"tier {tier.name!r} loads layer by layer"
     if tier is not None and not tier.accepts(Savings(lean_decode=True)):
         return f"tier {tier.name!r} has hooks of its own around the VAE"
-    return ""
+    return compile_problem(machine)  # Triton needs the same

@@ -25,6 +25,7 @@ from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.planner import plan
 from cogmagic._planning.resolved import resolved
+from cogmagic._planning.speeds import SPEEDS
 from cogmagic._progress import Clock
 from cogmagic._session.kernels import compare_kernels
 from cogmagic._session.pipeline_slot import PipelineSlot
@@ -117,7 +118,7 @@ def prepare(
     dtype = dtype_for(request, machine)
     texts = PromptCache(request, folder, dtype, device)
     not_lean = ""
-    if options.savings.lean_decode:
+    if options.savings.lean_decode or SPEEDS[options.speed].decode:
         storage = resolved(request.model, options, machine, dtype).savings.storage
         loaded = slot.loaded if slot.has(folder, dtype, storage) else None
         not_lean = unknown_vae(loaded.pipe.vae) if loaded else unknown_vae_of(folder)

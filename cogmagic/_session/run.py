@@ -14,6 +14,7 @@ from cogmagic._models.adapters.described import described
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.attention.processor import attending
 from cogmagic._pipeline.compile import compiled
+from cogmagic._pipeline.fast_decode import fast_decoding
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.generate import encode_texts, generate_frames
 from cogmagic._pipeline.guidance import guidance_halves
@@ -180,7 +181,9 @@ class Run:
         """The savings and speedups that change the placed pipeline."""
         pipe, savings = self.loaded.pipe, self.plan.savings
         with ExitStack() as stack:
-            if savings.lean_decode:
+            if self.plan.speedups.decode:
+                stack.enter_context(fast_decoding(pipe.vae, lean=savings.lean_decode))
+            elif savings.lean_decode:
                 stack.enter_context(lean_decoding(pipe.vae))
             if savings.guidance_halves:
                 stack.enter_context(guidance_halves(pipe.transformer))

@@ -36,10 +36,12 @@ def test_each_tier_gets_what_it_can_use_of_a_speed() -> None:
     made = on(speed="faster")
     for candidate in made.candidates:
         assert candidate.speedups.compile == candidate.placement.compiles
+        assert candidate.speedups.decode == candidate.placement.compiles
         assert candidate.savings.storage == "fp8_products"
     sequential = on(speed="faster", tier="sequential")
     assert sequential.remarks == (
-        "--speed faster leaves out compiling: tier 'sequential' loads layer by layer",
+        "--speed faster leaves out compiling: tier 'sequential' loads layer by layer;"
+        " fast decoding: tier 'sequential' loads layer by layer",
     )
     assert f"\nspeed    {sequential.remarks[0]}" in str(sequential)
     assert sequential.refusal == ""
@@ -53,6 +55,7 @@ def test_each_tier_gets_what_it_can_use_of_a_speed() -> None:
     [
         (Machine.of("A100 80GB"), "fp8 products: they take an Ada or Hopper GPU, not A100 80GB"),
         (replace(H100, compiler="no C compiler is on PATH"), "compiling: no C compiler is on PATH"),
+        (replace(H100, compiler="no C compiler is on PATH"), "decoding: no C compiler is on PATH"),
         (Machine.of("P100 16GB"), "compiling: Triton needs compute capability 7.0 or newer, and"),
         (Machine.of("M3 Max", ram=64), "compiling: torch's compiler for MPS is a prototype"),
         (Machine(), "fp8 products: they take an Ada or Hopper GPU"),

@@ -71,6 +71,14 @@ def test_plan_does_not_count_lean_decoding_of_another_vae(tmp_path: Path, card: 
     assert (real.chosen, real.options.savings.names) != (lean.chosen, ())
 
 
+def test_plan_leaves_out_fast_decoding_of_another_vae(tmp_path: Path) -> None:
+    folder, machine = configs_of_5b(tmp_path, act_fn="gelu"), Machine.of("H100 80GB", ram=128)
+    fast = plan(five(), machine, folder=folder, speed="fast")
+    assert not fast.speedups.decode
+    assert f"fast decoding: {GELU}" in fast.remarks[0]
+    assert plan(five(), machine, speed="fast").speedups.decode
+
+
 def test_lean_decoding_of_another_vae_is_neither_suggested_nor_blamed(tmp_path: Path) -> None:
     folder, small = configs_of_5b(tmp_path, act_fn="gelu"), Machine.of(vram=4.9, ram=64)
     known = plan(five(), small)
