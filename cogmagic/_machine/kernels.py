@@ -23,6 +23,7 @@ __all__ = [
     "comparisons",
     "delete_comparisons",
     "installed_kernels",
+    "package_version",
     "store_comparison",
 ]
 
@@ -138,7 +139,7 @@ def _key(card: str, comparison: Comparison) -> str:
     _, package = MODULES[comparison.kernel]
     build = torch_build()
     parts = (
-        f"{comparison.kernel} {_version(package)}",
+        f"{comparison.kernel} {package_version(package)}",
         card,
         f"torch {build.version} CUDA {build.cuda}",
         comparison.dtype,
@@ -147,7 +148,8 @@ def _key(card: str, comparison: Comparison) -> str:
     return ", ".join(parts)
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """The version of an installed package, in words where it is not known."""
     try:
         return version(package)
     except PackageNotFoundError:

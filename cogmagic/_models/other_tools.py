@@ -52,6 +52,10 @@ _OPTIONS = {
     " enable-sequential-cpu-offload low-memory",
     "{tier balanced}": "device-map multi-gpu",
     "{fp8 True}": "quantize quantization quant load-in-8bit int8 fp8-e4m3fn fp8-e4m3fn-fast",
+    "{attention}": "attention-backend attention-type attn attn-mode attn-backend"
+    " attn-implementation flash-attn flash-attention flash-attn2 use-flash-attn use-flash-attention",
+    "{attention fa3}": "flash-attn3 flash-attention3 use-flash-attn3 fa3",
+    "{attention sage}": "sage sage-attn sage-attention sageattn sageattention use-sage-attention",
     "{compile True}": "torch-compile use-compile enable-compile",
     "{overwrite True}": "force",
     "{truncate True}": "max-sequence-length",
@@ -81,8 +85,8 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
     "controlnet control control-image": "cogmagic does not support ControlNet.",
     "vae-tiling vae-slicing enable-vae-tiling enable-vae-slicing enable-tiling enable-slicing"
     " tiled-vae tiling tile-size": "VAE slicing and tiling are always on. Leave it out.",
-    "xformers sdpa opt-sdp-attention flash-attn flash-attention attention attention-backend"
-    " attention-slicing attn attn-mode": "torch's fused attention is always on. Leave it out.",
+    "xformers sdpa opt-sdp-attention attention-slicing": "torch's fused attention is always on."
+    " Leave it out.",
     "use-dynamic-cfg dynamic-cfg": "Dynamic guidance is on for the models whose authors use it."
     " Leave it out.",
     "eta clip-skip shift flow-shift karras subseed hires-fix": "CogVideoX has no such option."

@@ -1,7 +1,8 @@
-"""The comparison of the attention kernel that a run would use, before anything is downloaded."""
+"""The attention kernel of a run: its comparison before the download, its version in the report."""
 
 from __future__ import annotations
 
+from cogmagic._machine.kernels import MODULES, package_version
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.torch_check import checked_by_torch
 from cogmagic._models.request import Request
@@ -11,7 +12,7 @@ from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.speeds import SPEEDS
 
-__all__ = ["compare_kernels"]
+__all__ = ["compare_kernels", "kernel_version"]
 
 
 def compare_kernels(request: Request, options: MemoryOptions, machine: Machine) -> None:
@@ -32,3 +33,11 @@ def compare_kernels(request: Request, options: MemoryOptions, machine: Machine) 
     machine = with_comparisons(machine, options.attention, dtype, head_dim)
     if options.attention:
         asked_kernel(options.attention, machine, dtype, head_dim)
+
+
+def kernel_version(kernel: str) -> dict[str, str]:
+    """The version of a kernel's package by its name, for reports; empty for torch's own."""
+    if not kernel:
+        return {}
+    _, package = MODULES[kernel]
+    return {package: package_version(package)}

@@ -27,6 +27,7 @@ from cogmagic._planning.dtype import advice_if_not_finite
 from cogmagic._planning.plan import Plan
 from cogmagic._progress import Clock
 from cogmagic._session.hot import Hot
+from cogmagic._session.kernels import kernel_version
 from cogmagic._session.loaded import Loaded
 from cogmagic._session.pipeline_slot import placement_key
 from cogmagic._session.prepare import Job
@@ -227,7 +228,9 @@ class Run:
                 "seconds": plan.seconds,
             },
             revision=folder.name if folder.parent.name == "snapshots" else None,
-            versions={"cogmagic": __version__} | {name: version(name) for name in _VERSIONS},
+            versions={"cogmagic": __version__}
+            | {name: version(name) for name in _VERSIONS}
+            | kernel_version(plan.speedups.attention),
         )
 
 

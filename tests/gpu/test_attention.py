@@ -49,6 +49,14 @@ def test_installed_kernel_is_near_torchs_and_compiles_as_one_graph(name: str) ->
     assert torch.cuda.current_device() == before
 
 
+@pytest.mark.skipif("torch.cuda.device_count() < 2", reason="needs two GPUs")
+def test_kernel_computes_on_another_gpu_than_the_current_one() -> None:
+    for name in usable("bfloat16"):
+        here, there = (compare(name, torch.device("cuda", i), "bfloat16", 64)[0] for i in (0, 1))
+        assert there.difference == here.difference
+        assert torch.cuda.current_device() == 0
+
+
 @pytest.mark.parametrize("speed", ["fast", "faster"])
 def test_speed_uses_flash_attention_3_and_names_what_it_leaves_out(
     toy: Path, cwd: Path, session: Session, speed: str

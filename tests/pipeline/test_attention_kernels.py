@@ -133,7 +133,7 @@ def test_comparisons_belong_to_card_dtype_and_versions(
     assert comparisons("NVIDIA H200", tmp_path) == ()
     assert asked_kernel("wrong", here, "float16", 64).name == "wrong"
     assert asked_kernel("wrong", here, BF16, 32).name == "wrong"
-    monkeypatch.setattr("cogmagic._machine.kernels._version", lambda _: "99")
+    monkeypatch.setattr("cogmagic._machine.kernels.package_version", lambda _: "99")
     assert comparisons(gpu.name, tmp_path) == ()
     monkeypatch.undo()
     delete_comparisons(tmp_path)

@@ -150,6 +150,7 @@ def test_a_run_with_torchs_attention_as_a_kernel_has_the_same_frames(
         assert traces(session.loaded.pipe) == []
         processors = session.loaded.pipe.transformer.attn_processors.values()
         assert {type(p) for p in processors} == {CogVideoXAttnProcessor2_0}
+        assert ("pytest" in video.report.versions) == ("attention" in options)
         return video.report.frames_sha256
 
     plain = digest()
