@@ -53,7 +53,8 @@ _OPTIONS = {
     "{tier balanced}": "device-map multi-gpu",
     "{fp8 True}": "quantize quantization quant load-in-8bit int8 fp8-e4m3fn fp8-e4m3fn-fast",
     "{attention}": "attention-backend attention-type attn attn-mode attn-backend"
-    " attn-implementation flash-attn flash-attention flash-attn2 use-flash-attn use-flash-attention",
+    " attn-implementation flash-attn flash-attention flash-attn2 use-flash-attn"
+    " use-flash-attention",
     "{attention fa3}": "flash-attn3 flash-attention3 use-flash-attn3 fa3",
     "{attention sage}": "sage sage-attn sage-attention sageattn sageattention use-sage-attention",
     "{compile True}": "torch-compile use-compile enable-compile",
