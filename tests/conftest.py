@@ -28,15 +28,20 @@ settings.load_profile("any machine")
 
 from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what it depends on
 
-SLOW = ("browser", "gpu", "kernels", "notebooks", "training")
-"""Folders whose tests start other processes, or take seconds each for another reason."""
+SLOW = ("training", "browser", "kernels", "notebooks", "gpu")
+"""Folders whose tests start other processes, or take seconds each; what cannot be split first."""
 TOGETHER = ("browser", "fuzz", "kernels")
 """Folders in which the tests of a file share what is costly to start."""
 
 
+def folder_of(item: pytest.Item) -> str:
+    """The folder under tests that the item is in."""
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark by folder, before -m deselects."""
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    folder = folder_of(item)
     if folder in SLOW:
         item.add_marker("slow")
     if folder in ("browser", "gpu"):
@@ -46,8 +51,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Under xdist what is slow comes first, so that no worker is left with it alone."""
+
+    def place(item: pytest.Item) -> int:
+        if folder_of(item) in SLOW:
+            return SLOW.index(folder_of(item))
+        return len(SLOW) + (item.get_closest_marker("slow") is None)
+
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)

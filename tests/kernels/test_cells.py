@@ -13,6 +13,7 @@ from cogmagic._html import MARK, VOLATILE
 from tests.helpers.kernels import PATIENCE, PROMPT, Kernel, cell, failed
 
 
+@pytest.mark.ipykernel
 def test_cell_shows_a_live_line_and_then_the_video(one: Kernel, toy: Path, there: Path) -> None:
     prompt = "a green square moves down"  # no other test's: that one's would not be encoded again
     ran = one.run(cell(toy, "--steps 3 --seed 7 --out fox", prompt))
@@ -65,6 +66,7 @@ def test_equal_seeds_give_equal_frames(one: Kernel, toy: Path, there: Path) -> N
     assert a == b != c
 
 
+@pytest.mark.ipykernel
 @pytest.mark.parametrize(
     ("options", "name", "says"),
     [
@@ -82,6 +84,7 @@ def test_errors_are_sent_as_one_line(
     assert list(there.iterdir()) == []
 
 
+@pytest.mark.ipykernel
 @pytest.mark.parametrize(
     ("source", "answer"),
     [
@@ -105,12 +108,14 @@ def test_mistyped_first_line_is_answered_in_one_line(
     assert list(there.iterdir()) == []
 
 
+@pytest.mark.ipykernel
 def test_help_needs_no_prompt(one: Kernel) -> None:
     ran = one.run("%%cogvideo --help")
     assert ran.reply["status"] == "ok"
     assert "usage: %%cogvideo [options]" in ran.text
 
 
+@pytest.mark.ipykernel
 def test_error_turns_the_live_line_red(one: Kernel, toy: Path, there: Path) -> None:
     ran = one.run(cell(toy, "--save nowhere/"))
     last = ran.of("update_display_data")[-1]["data"]
@@ -118,12 +123,14 @@ def test_error_turns_the_live_line_red(one: Kernel, toy: Path, there: Path) -> N
     assert 'style="color:' in last["text/html"]
 
 
+@pytest.mark.ipykernel
 def test_kernel_runs_the_requested_ipykernel(one: Kernel) -> None:
     asked = os.environ.get("COGMAGIC_TEST_IPYKERNEL")
     path = one.value("__import__('ipykernel').__file__")
     assert path.startswith(asked or sys.prefix)
 
 
+@pytest.mark.ipykernel
 @pytest.mark.parametrize(
     ("line", "typed", "match"),
     [
@@ -163,6 +170,7 @@ def test_large_video_is_linked_in_the_notebooks_folder_only(
         one.run("%config CogMagic.embed_limit_mb = 8")
 
 
+@pytest.mark.ipykernel
 def test_verbs_work_in_a_removed_working_directory_and_a_run_is_refused(
     one: Kernel, toy: Path, there: Path, tmp_path: Path
 ) -> None:

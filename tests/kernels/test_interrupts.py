@@ -12,6 +12,7 @@ from cogmagic._html import MARK
 from tests.helpers.kernels import PROMPT, Kernel, cell, failed, kernel
 
 
+@pytest.mark.ipykernel
 def test_interrupt_stops_the_cell_and_the_kernel_stays_usable(
     one: Kernel, toy: Path, there: Path
 ) -> None:
@@ -54,7 +55,10 @@ s.Clock.phase = hold
 """
 
 
-@pytest.mark.parametrize("phase", ["load", "encode", "denoise", "decode", "save"])
+@pytest.mark.parametrize(
+    "phase",
+    ["load", "encode", pytest.param("denoise", marks=pytest.mark.ipykernel), "decode", "save"],
+)
 def test_interrupt_in_every_phase_leaves_no_file_and_no_name(
     one: Kernel, toy: Path, there: Path, phase: str
 ) -> None:
@@ -81,6 +85,7 @@ def test_interrupt_in_every_phase_leaves_no_file_and_no_name(
     assert one.run(cell(toy, "--steps 1")).reply["status"] == "ok"
 
 
+@pytest.mark.ipykernel
 def test_interrupt_during_the_first_import_leaves_the_kernel_usable(
     toy: Path, tmp_path: Path
 ) -> None:
@@ -99,6 +104,7 @@ def test_interrupt_during_the_first_import_leaves_the_kernel_usable(
         assert fresh.run(cell(toy, "--steps 1")).reply["status"] == "ok"
 
 
+@pytest.mark.ipykernel
 def test_interrupt_stops_a_cell_that_uses_await(one: Kernel, toy: Path, there: Path) -> None:
     sent = one.send(
         "import asyncio, cogmagic\nawait asyncio.sleep(0)\n"

@@ -19,6 +19,7 @@ def tensors():
 """
 
 
+@pytest.mark.ipykernel
 def test_thread_of_the_live_line_ends(one: Kernel, toy: Path, there: Path) -> None:
     names = "sorted(t.name for t in __import__('threading').enumerate())"
     one.run(cell(toy, "--steps 1"))
@@ -26,6 +27,7 @@ def test_thread_of_the_live_line_ends(one: Kernel, toy: Path, there: Path) -> No
     assert "cogmagic-live" not in one.value(names)
 
 
+@pytest.mark.ipykernel
 @pytest.mark.parametrize("how", ["error", "interrupt"])
 def test_failed_run_keeps_no_tensor_alive(
     toy: Path, tmp_path: Path, one: Kernel, there: Path, how: str
@@ -61,6 +63,7 @@ def test_failed_run_keeps_no_tensor_alive(
     assert int(one.value("tensors()")) <= before
 
 
+@pytest.mark.ipykernel
 def test_unloading_leaves_no_thread_and_no_magic(one: Kernel, toy: Path, there: Path) -> None:
     count = "len(__import__('threading').enumerate())"
     before = one.value(count)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.kernels import PATIENCE, PROMPT, Kernel, cell, failed, kernel
+
+pytestmark = pytest.mark.ipykernel
 
 
 def test_panel_generates_while_other_cells_run(one: Kernel, toy: Path, there: Path) -> None:
