@@ -13,6 +13,7 @@ from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
 from cogmagic._models.presets import PRESETS
 from cogmagic._models.timesteps import as_timesteps
 from cogmagic._pipeline.attention.registry import KERNELS
+from cogmagic._pipeline.step_cache import complete_step_cache
 from cogmagic._pipeline.storage import storage_options
 from cogmagic._planning.memory_options import KEEPS, POLICIES, tier_names
 from cogmagic._planning.speeds import SPEEDS
@@ -178,6 +179,7 @@ _OPTIONS: tuple[Option, ...] = (
         "step cache: skip what hardly changes from step to step; another picture",
         _MEMORY,
         "NAME[:THRESHOLD]",
+        complete=complete_step_cache,
     ),
     Option("lean-decode", "decode with less memory; the same frames", _MEMORY),
     Option("guidance-halves", "denoise with and without the prompt in turn: less memory", _MEMORY),

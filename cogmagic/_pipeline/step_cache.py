@@ -7,7 +7,7 @@ added again: First Block Cache, by ParaAttention (chengzeyi/ParaAttention, READM
 diffusers' own (``apply_first_block_cache``, 0.42.1) is not used, for three reasons. The prefetching
 of group offloading removes its hooks with those of the first step (``HookRegistry.remove_hook``),
 so with streamed weights it would never skip. Guidance in halves would compare one prompt's step
-with the other's. And it stores four tensors where two suffice. Here nothing is hooked: blocks are
+with the other's. And it stores five tensors where two suffice. Here nothing is hooked: blocks are
 called or not called, so it works with whatever runs when they are called.
 """
 

@@ -275,7 +275,7 @@ def _notes(plan: Plan) -> list[str]:
     if (weights := plan.savings.weights) and weights.title:
         lines.append(f"storage  {weights.title}: {weights.price}")
     if cache := plan.speedups.cache:
-        lines.append(f"cache    {cache}: reused steps are not known ahead, so none is predicted")
+        lines.append(f"cache    {cache}: reused steps depend on the clip; the times count none")
     if plan.available.prompts_cached:
         lines.append("text     prompt embeddings cached: the text encoder is not needed")
     if plan.available.weights_loaded:

@@ -122,8 +122,9 @@ def ssim(clip: np.ndarray, other: np.ndarray) -> float:
 
 
 def snr(latents: torch.Tensor, other: torch.Tensor) -> float:
-    """Decibels of the signal `other` over the difference."""
-    return float(10 * torch.log10(other.square().mean() / (latents - other).square().mean()))
+    """Decibels of the signal `other` over the difference; 99 for equal ones."""
+    error = (latents - other).square().mean()
+    return float(10 * torch.log10(other.square().mean() / error)) if error else 99.0
 
 
 def main() -> None:
