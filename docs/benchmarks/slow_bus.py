@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from common import HERE, Runs, append, facts, fresh_cache, rows, say, shown, size_options
 
 import cogmagic
+from cogmagic._session.run import Run
 from cogmagic._tiers.base import Variant
 from cogmagic._tiers.stream import Stream
 
@@ -62,40 +63,35 @@ def measured(runs: Runs, run: str, args: argparse.Namespace) -> dict[str, Any]:
     options |= {"num_inference_steps": args.steps} | size_options(args.size)
     if limit:
         options["vram_limit"] = float(limit)
-    with resident(int(blocks[0])) if blocks else planned() as variants:
+    with resident(int(blocks[0])) if blocks else nullcontext(), variants() as used:
         row = runs.measure(**options)
     rates = cogmagic.Machine.detect().rates
-    row |= {"blocks": variants[-1].resident_blocks if variants else None}
+    row |= {"blocks": used[-1].resident_blocks if used else None}
     return row | {"locked": rates.locked if rates else None, "steps": args.steps}
 
 
 @contextmanager
-def planned() -> Iterator[list[Variant]]:
-    """A list of the variants that the planner chooses."""
-    variants: list[Variant] = []
-    original: Callable[..., Variant | None] = Stream.choose
+def variants() -> Iterator[list[Variant]]:
+    """A list of the variants of the runs that are made."""
+    used: list[Variant] = []
+    original = Run.frames
 
-    def choose(*args: Any) -> Variant | None:
-        variant = original(*args)
-        variants.extend([variant] if variant else [])
-        return variant
+    def frames(run: Run, hot: Any) -> Any:
+        used.append(run.plan.variant)
+        return original(run, hot)
 
-    with replaced(choose):
-        yield variants
+    Run.frames = frames  # type: ignore[method-assign]
+    try:
+        yield used
+    finally:
+        Run.frames = original  # type: ignore[method-assign]
 
 
 @contextmanager
-def resident(blocks: int) -> Iterator[list[Variant]]:
+def resident(blocks: int) -> Iterator[None]:
     """So many blocks stay on the GPU, whatever the planner would choose."""
-    variant = Variant(blocks)
-    with replaced(lambda *_: variant):
-        yield [variant]
-
-
-@contextmanager
-def replaced(choose: Callable[..., Variant | None]) -> Iterator[None]:
     original = Stream.choose
-    Stream.choose = choose  # type: ignore[method-assign]
+    Stream.choose = lambda *_: Variant(blocks)  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
