@@ -8,6 +8,7 @@ from cogmagic._footprint.savings import Savings
 from cogmagic._models.adapters.described import planned
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._pipeline.attention.registry import not_measured
 from cogmagic._pipeline.speedups import Speedups
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.checks import compile_refusal
@@ -101,10 +102,10 @@ class Plan:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """The requested options and the parts of the speed that the run leaves out, and why."""
+        """What the run leaves out of the options and the speed, and why; a kernel not measured."""
         parts = "; ".join(self.resolved.left_out)
         speed = f"--speed {self.options.speed} leaves out {parts}" if parts else ""
-        return tuple(filter(None, (self.left_out, speed)))
+        return tuple(filter(None, (self.left_out, speed, not_measured(self.speedups.attention))))
 
     @property
     def chosen(self) -> Candidate | None:

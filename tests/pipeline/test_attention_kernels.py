@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+import cogmagic
 from cogmagic import Machine, RequestError
 from cogmagic._machine.kernels import MODULES, comparisons, delete_comparisons, installed_kernels
 from cogmagic._pipeline.attention import check, registry
@@ -215,6 +216,16 @@ def test_speeds_use_kernels_only_where_they_beat_torchs() -> None:
     assert fastest(replace(H100, kernels=("fa3-fp8", "fa3", *own)))[0] == "fa3"
 
 
+def test_plans_state_that_a_kernel_is_not_measured() -> None:
+    def remarks(**options: str) -> tuple[str, ...]:
+        return cogmagic.plan(model="5b", machine=H100, **options).remarks
+
+    assert remarks(attention="sage") == (
+        "SageAttention is not measured: the seconds are those of torch's own attention",
+    )
+    assert remarks(attention="fa3") == remarks() == ()
+
+
 def test_every_kernel_has_a_module_and_none_is_imported_to_find_it() -> None:
     assert list(KERNELS) == list(MODULES)
     with fake_kernels(right=same) as (kernel,):
@@ -224,4 +235,4 @@ def test_every_kernel_has_a_module_and_none_is_imported_to_find_it() -> None:
         assert kernel.package
         assert kernel.install.startswith("pip install ")
         assert "not measured" in kernel.help or kernel.measured
-        assert not kernel.in_speeds or registry.MOST_IN_SPEEDS < registry.MOST
+        assert not kernel.in_speeds or registry.MAX_DIFFERENCE_IN_SPEEDS < registry.MAX_DIFFERENCE

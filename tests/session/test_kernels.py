@@ -18,6 +18,7 @@ from tests.helpers.attention import fake_kernels, off_by, same
 from tests.helpers.nvml import FakeNvml
 
 
+@pytest.mark.slow
 def test_a_comparison_decides_for_runs_and_plans_until_the_history_is_cleared(
     nvml: FakeNvml, cuda_build: None, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,8 @@ class AttentionKernel(ABC):
     """Whether docs/benchmarks have its speed."""
     dtypes: ClassVar[tuple[str, ...]] = ("float16", "bfloat16")
     head_dims: ClassVar[tuple[int, ...]] = tuple(range(8, 257, 8))
+    needs: ClassVar[str] = "a GPU from Ampere on (compute capability 8.0)"
+    """The GPUs that it runs on, in words."""
     install: ClassVar[str]
     """What to type to install it."""
 
@@ -67,9 +69,6 @@ class AttentionKernel(ABC):
         if head_dim not in self.head_dims:
             return f"{self.title} has no code for this model's head dimension of {head_dim}"
         return ""
-
-    needs: ClassVar[str] = "a GPU from Ampere on (compute capability 8.0)"
-    """The GPUs that it runs on, in words."""
 
     def runs_on(self, capability: tuple[int, int]) -> bool:
         """Whether it has code for GPUs of a compute capability."""

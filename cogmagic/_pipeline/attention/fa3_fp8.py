@@ -1,7 +1,7 @@
 """FlashAttention-3 with query, key and value in fp8 (e4m3), for Hopper.
 
 e4m3's three bits of mantissa cost a relative 5.4e-2 of normally distributed input, in an emulation
-in float32 as on an H200: more than `MOST`, so the comparison rules it out there.
+in float32 as on an H200: more than `MAX_DIFFERENCE`, so the comparison rules it out there.
 """
 
 from __future__ import annotations
@@ -41,10 +41,9 @@ class FlashAttention3Fp8(FlashAttention3):
 
         def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
             q, k = (t.transpose(1, 2).clamp(-_LARGEST, _LARGEST).to(narrow) for t in (query, key))
-            scale = value.abs().amax(dim=(2, 3), keepdim=True).float().clamp_min(1e-12) / _LARGEST
-            v = (value / scale.to(value.dtype)).clamp_(-_LARGEST, _LARGEST)
-            v = v.to(narrow).transpose(1, 2)
-            out: torch.Tensor = flash_attn_func(q, k, v, v_descale=scale[:, :, 0, 0].contiguous())
+            scale = value.abs().amax(dim=(2, 3), keepdim=True).clamp_min(1e-12) / _LARGEST
+            v = (value / scale).clamp_(-_LARGEST, _LARGEST).to(narrow).transpose(1, 2)
+            out: torch.Tensor = flash_attn_func(q, k, v, v_descale=scale[:, :, 0, 0].float())
             return out.transpose(1, 2).to(query.dtype)
 
         return attend

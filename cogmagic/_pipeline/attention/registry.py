@@ -18,12 +18,13 @@ from cogmagic._pipeline.attention.sage import SageAttention
 
 __all__ = [
     "KERNELS",
-    "MOST",
-    "MOST_IN_SPEEDS",
+    "MAX_DIFFERENCE",
+    "MAX_DIFFERENCE_IN_SPEEDS",
     "asked_kernel",
     "check_kernel_name",
     "fastest_kernel",
     "kernel_refusal",
+    "not_measured",
 ]
 
 
@@ -34,11 +35,11 @@ KERNELS: dict[str, AttentionKernel] = {
 """All attention kernels by name, the fastest first."""
 
 
-MOST = 5e-2
+MAX_DIFFERENCE = 5e-2
 """The relative difference to torch's flash kernel above which a kernel is never used."""
 
 
-MOST_IN_SPEEDS = 5e-3
+MAX_DIFFERENCE_IN_SPEEDS = 5e-3
 """The relative difference above which a ``--speed`` leaves a kernel out."""
 
 
@@ -109,7 +110,7 @@ def fastest_kernel(
         if not kernel.in_speeds or (machine.kernels is None and kernel.name not in EXTRA):
             continue
         reason = kernel_refusal(
-            kernel, machine, dtype, head_dim, most=MOST_IN_SPEEDS, several=several
+            kernel, machine, dtype, head_dim, most=MAX_DIFFERENCE_IN_SPEEDS, several=several
         )
         if not reason and all(kernel.in_speed(c) for c in capabilities):
             return kernel, ""
@@ -123,7 +124,7 @@ def kernel_refusal(
     dtype: str,
     head_dim: int,
     *,
-    most: float = MOST,
+    most: float = MAX_DIFFERENCE,
     several: bool = False,
 ) -> str:
     """Why a kernel cannot be used on a machine; empty if it can. A clause without a period.
@@ -145,6 +146,13 @@ def kernel_refusal(
         if (compared.kernel, compared.dtype, compared.head_dim) == (kernel.name, dtype, head_dim):
             return _failure(kernel, compared, most)
     return ""
+
+
+def not_measured(name: str) -> str:
+    """The remark on a run with a kernel that has not been measured; empty for all others."""
+    if not name or KERNELS[name].measured:
+        return ""
+    return f"{KERNELS[name].title} is not measured: the seconds are those of torch's own attention"
 
 
 def _not_installed(kernel: AttentionKernel) -> str:
