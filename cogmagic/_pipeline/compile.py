@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["compiled", "compiled_code"]
+__all__ = ["compiled", "compiled_code", "compiling"]
 
 
 _RECOMPILE_LIMIT = 64
@@ -22,34 +22,51 @@ def compiled_code() -> frozenset[Hashable]:
 
 
 @contextmanager
-def compiled(
-    transformer: nn.Module, on_compile: Callable[[bool], None], key: Hashable = None
-) -> Iterator[None]:
-    """Compile each block of `transformer`; restore the blocks afterwards.
+def compiled(transformer: nn.Module) -> Iterator[None]:
+    """Compile each block of `transformer` while it is placed; restore the blocks afterwards.
 
     Args:
-        transformer: not yet hooked by an offload.
+        transformer: not yet hooked by an offload, whose hooks must go first.
+    """
+    import torch
+
+    blocks: Any = transformer.transformer_blocks
+    for block in blocks:
+        block.forward = torch.compile(block.forward, dynamic=False)
+    blocks[0].forward = _announced(blocks[0].forward, blocks[0])
+    try:
+        yield
+    finally:
+        for block in blocks:
+            block.__dict__.pop("forward", None)
+
+
+@contextmanager
+def compiling(on_compile: Callable[[bool], None], key: Hashable = None) -> Iterator[None]:
+    """Run compiled blocks: set the compiler up, and announce when code is compiled.
+
+    Args:
         on_compile: called with True before, and with False after a block that runs for the first
             time in this kernel with its input shapes, which is when code is compiled.
         key: what the code depends on, as plans know it before the run.
     """
     import torch
 
-    blocks: Any = transformer.transformer_blocks
     if len(_COMPILED) > _RECOMPILE_LIMIT // 2:  # beyond the limit torch silently does not compile
         torch.compiler.reset()
         _COMPILED.clear()
         _KEYS.clear()
     # With suppress_errors, which users may have set, torch runs uncompiled what it cannot compile.
     with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT, suppress_errors=False):
-        for block in blocks:
-            block.forward = torch.compile(block.forward, dynamic=False)
-        blocks[0].forward = _announced(blocks[0].forward, on_compile, blocks[0], key)
+        _RUNS.append((on_compile, key))
         try:
             yield
         finally:
-            for block in blocks:
-                block.__dict__.pop("forward", None)
+            _RUNS.pop()
+
+
+_RUNS: list[tuple[Callable[[bool], None], Hashable]] = []
+"""What `compiling` was given by the run in progress; the blocks may stay compiled between runs."""
 
 
 _COMPILED: set[Any] = set()
@@ -60,12 +77,11 @@ _KEYS: set[Hashable] = set()
 """The keys of the runs with that code."""
 
 
-def _announced(
-    forward: Any, on_compile: Callable[[bool], None], block: nn.Module, key: Hashable
-) -> Callable[..., Any]:
-    """`forward` with `on_compile` called around its first run for each set of input shapes."""
+def _announced(forward: Any, block: nn.Module) -> Callable[..., Any]:
+    """`forward` with its first run for each set of input shapes announced to the run."""
 
     def announced(*args: Any, **kwargs: Any) -> Any:
+        on_compile, key = _RUNS[-1]
         tensors = [t for t in (*args, *kwargs.values()) if hasattr(t, "shape")]
         shapes = (_layers(block), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
         if shapes in _COMPILED:

@@ -13,7 +13,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._models.adapters.described import described
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.attention.processor import attending
-from cogmagic._pipeline.compile import compiled
+from cogmagic._pipeline.compile import compiled, compiling
 from cogmagic._pipeline.fast_decode import fast_decoding
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.generate import encode_texts, generate_frames
@@ -111,7 +111,7 @@ class Run:
         with (
             allocator_limited(self.machine, job.options.vram_limit),
             self._limits(),
-            self._compiled() if self.plan.speedups.compile else nullcontext(),
+            self._compiling() if self.plan.speedups.compile else nullcontext(),
             hot.placed(key, pipe, self._placed, stay=stay),
             self._saving(),
             checked_between_blocks(pipe, self._device, self.clock.check),
@@ -159,23 +159,25 @@ class Run:
             ),
             check=self.clock.check,
         )
-        with placed(loaded.pipe, plan.placement, placement):
+        transformer = loaded.pipe.transformer
+        with (
+            compiled(transformer) if plan.speedups.compile else nullcontext(),
+            placed(loaded.pipe, plan.placement, placement),
+        ):
             yield
 
-    @contextmanager
-    def _compiled(self) -> Iterator[None]:
-        """The transformer's blocks compiled; the clock shows when code is generated."""
+    def _compiling(self) -> AbstractContextManager[None]:
+        """The run of compiled blocks; the clock shows when code is generated."""
         clock, steps = self.clock, self.job.request.num_inference_steps
 
-        def compiling(begins: bool) -> None:
+        def on_compile(begins: bool) -> None:
             if begins:
                 clock.phase("compile")
             else:
                 clock.phase("denoise", steps)
 
         key = code_key(self.job.request, self.plan.dtype, self.plan.resolved)
-        with compiled(self.loaded.pipe.transformer, compiling, key):
-            yield
+        return compiling(on_compile, key)
 
     @contextmanager
     def _saving(self) -> Iterator[None]:

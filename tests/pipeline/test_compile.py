@@ -101,12 +101,31 @@ def test_code_is_dropped_before_torch_would_stop_compiling(
 ) -> None:
     import torch
 
-    transformer = torch.nn.Module()
-    transformer.transformer_blocks = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
     monkeypatch.setattr(_compile, "_COMPILED", set(range(32)))
-    with _compile.compiled(transformer, lambda _: None):
+    with _compile.compiling(lambda _: None):
         assert len(_compile._COMPILED) == 32
     _compile._COMPILED.add("one more")
-    with _compile.compiled(transformer, lambda _: None):
+    with _compile.compiling(lambda _: None):
         assert not _compile._COMPILED
         assert not torch._dynamo.config.suppress_errors
+
+
+@pytest.mark.parametrize("tier", ["stream", "none"])
+def test_blocks_of_a_batch_stay_compiled_below_the_hooks_of_their_tier(
+    toy: Path, cwd: Path, session: Session, tier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compile_nothing(forward: Any, *, dynamic: bool) -> Any:
+        return lambda *args, **kwargs: forward(*args, **kwargs)
+
+    monkeypatch.setattr("torch.compile", compile_nothing)
+    forwards: list[Any] = []
+
+    def look(progress: cogmagic.Progress) -> None:
+        if progress.phase == "denoise" and progress.done == 1 and session.loaded:
+            forwards.append(session.loaded.pipe.transformer.transformer_blocks[1].forward)
+
+    options = QUICK | {"model": str(toy), "tier": tier, "compile": True}
+    assert len(list(cogmagic.generate_many([PROMPT, "b"], **options, on_progress=look))) == 2
+    assert forwards[0] is forwards[1]
+    assert session.loaded is not None
+    assert traces(session.loaded.pipe) == []
