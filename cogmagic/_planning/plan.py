@@ -8,7 +8,7 @@ from cogmagic._footprint.savings import Savings
 from cogmagic._models.adapters.described import planned
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
-from cogmagic._pipeline.attention.registry import not_measured
+from cogmagic._pipeline.attention.registry import KERNELS
 from cogmagic._pipeline.speedups import Speedups
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.checks import compile_refusal
@@ -102,10 +102,10 @@ class Plan:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the run leaves out of the options and the speed, and why; a kernel not measured."""
+        """The requested options and the parts of the speed that the run leaves out, and why."""
         parts = "; ".join(self.resolved.left_out)
         speed = f"--speed {self.options.speed} leaves out {parts}" if parts else ""
-        return tuple(filter(None, (self.left_out, speed, not_measured(self.speedups.attention))))
+        return tuple(filter(None, (self.left_out, speed)))
 
     @property
     def chosen(self) -> Candidate | None:
@@ -275,6 +275,8 @@ def _notes(plan: Plan) -> list[str]:
         lines.append(f"savings  {savings.flags}")
     if (weights := plan.savings.weights) and weights.title:
         lines.append(f"storage  {weights.title}: {weights.price}")
+    if kernel := plan.speedups.attention:
+        lines.append(f"kernel   {KERNELS[kernel].title}, in place of torch's own attention")
     if cache := plan.speedups.cache:
         lines.append(f"cache    {cache}: reused steps depend on the clip; the times count none")
     if plan.available.prompts_cached:

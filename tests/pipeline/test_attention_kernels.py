@@ -216,14 +216,15 @@ def test_speeds_use_kernels_only_where_they_beat_torchs() -> None:
     assert fastest(replace(H100, kernels=("fa3-fp8", "fa3", *own)))[0] == "fa3"
 
 
-def test_plans_state_that_a_kernel_is_not_measured() -> None:
-    def remarks(**options: str) -> tuple[str, ...]:
-        return cogmagic.plan(model="5b", machine=H100, **options).remarks
-
-    assert remarks(attention="sage") == (
-        "SageAttention is not measured: the seconds are those of torch's own attention",
-    )
-    assert remarks(attention="fa3") == remarks() == ()
+def test_plans_name_the_kernel_and_warn_if_it_is_not_measured() -> None:
+    sage = cogmagic.plan(model="5b", machine=H100, attention="sage")
+    remark = "SageAttention is not measured: the seconds are those of torch's own attention"
+    assert sage.warnings == (remark,)
+    assert "kernel   SageAttention, in place of torch's own attention" in str(sage)
+    fast = cogmagic.plan(model="5b", machine=H100, speed="fast")
+    assert fast.warnings == ()
+    assert "kernel   FlashAttention-3" in str(fast)
+    assert "kernel " not in str(cogmagic.plan(model="5b", machine=H100))
 
 
 def test_every_kernel_has_a_module_and_none_is_imported_to_find_it() -> None:
