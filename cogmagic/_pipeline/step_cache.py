@@ -90,17 +90,12 @@ class StepCache:
     def __str__(self) -> str:
         return f"{self.name}:{self.threshold}"
 
-    @property
-    def title(self) -> str:
-        """Its name in a sentence, with the threshold: ``first-block cache, 0.08``."""
-        return f"{self.name} cache, {self.threshold}"
-
 
 def complete_step_cache(typed: str) -> tuple[str, ...]:
     """The texts that `StepCache.of` takes and that begin with `typed`."""
     if ":" not in typed:
         return tuple(name for name in STEP_CACHES if name.startswith(typed.lower()))
-    texts = (f"{name}:{threshold:g}" for name in STEP_CACHES for threshold in _COMPLETIONS)
+    texts = (f"{name}:{threshold}" for name in STEP_CACHES for threshold in _COMPLETIONS)
     return tuple(text for text in texts if text.startswith(typed.lower()))
 
 
