@@ -215,18 +215,19 @@ def _pixels(video: torch.Tensor, device: torch.device, finite: FiniteCheck) -> n
 
     In float32 and all at once a clip of CogVideoX 1.5 would take 3 GiB more.
     """
-    import numpy as np
     import torch
 
     _, count, height, width = video.shape
-    frames = np.empty((count, height, width, 3), np.uint8)
+    frames = torch.empty((count, height, width, 3), dtype=torch.uint8)
     for i in range(count):
         frame = video[:, i].to(device).float()
         finite(frame, f"In frame {i + 1} of {count}, the VAE computed")
         frame = (frame / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
-        frames[i] = frame.permute(1, 2, 0).cpu().numpy()
+        # Put in order on the device: on the host that takes ten times as long as the copy.
+        frames[i] = frame.permute(1, 2, 0).contiguous()
     finite.read()
-    return frames
+    pixels: np.ndarray[Any, Any] = frames.numpy()
+    return pixels
 
 
 def decoder_calls(vae: Any, latents: torch.Tensor) -> int:

@@ -77,6 +77,8 @@ def write_bt709(
         stream.height, stream.width = frames.shape[1], frames.shape[2]
         stream.pix_fmt = "yuv420p"
         stream.options = dict(encoding.encoder_options)
+        # Threads by slices, the default, fill fewer cores, and their files are 2 to 8 % larger.
+        stream.codec_context.thread_type = "FRAME"
         _tag_bt709(stream.codec_context)
         for frame in frames:
             file.mux(stream.encode(_bt709(frame)))
