@@ -43,6 +43,10 @@ def installed(package: str) -> str | None:
         return None
 
 
+def command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
 def facts(*packages: str) -> dict[str, Any]:
     """Card, versions, command and date, as every row has them."""
     import torch
@@ -50,7 +54,7 @@ def facts(*packages: str) -> dict[str, Any]:
     return {
         "card": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "versions": {p: installed(p) for p in (*PACKAGES, *packages) if installed(p)},
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(),
         "date": datetime.now(UTC).date().isoformat(),
     }
 
@@ -64,11 +68,9 @@ def fresh_cache() -> Path:
 
 def size_options(size: str) -> dict[str, int]:
     """The options of WIDTHxHEIGHTxFRAMES; none for an empty size."""
-    return (
-        dict(zip(("width", "height", "num_frames"), map(int, size.split("x")), strict=True))
-        if (size)
-        else {}
-    )
+    if not size:
+        return {}
+    return dict(zip(("width", "height", "num_frames"), map(int, size.split("x")), strict=True))
 
 
 class Outputs:
@@ -92,18 +94,17 @@ class Outputs:
 class Runs:
     """Runs requests of one model in this process, and measures each."""
 
-    def __init__(self, model: str, out: Path) -> None:
-        self.model, self.out = model, out
+    def __init__(self, model: str) -> None:
+        self.model = model
         self.name = Path(model).name
         self.scratch = Path(tempfile.mkdtemp()) / "clip.mp4"
 
-    def measure(self, *, cached_prompt: bool = False, **options: Any) -> dict[str, Any]:
+    def measure(self, **options: Any) -> dict[str, Any]:
         """One run's settings, predictions and measurements; of a run that failed, its error."""
         import cogmagic
         from cogmagic._pipeline.prompt_cache import PromptCache
 
-        if not cached_prompt:
-            PromptCache.clear()
+        PromptCache.clear()  # the prompt is the same each time, and encoding is part of a run
         row: dict[str, Any] = {}
         began = time.monotonic()
         starts: dict[str, float] = {}
@@ -116,8 +117,8 @@ class Runs:
                 PROMPT, model=self.model, save=self.scratch, overwrite=True, on_progress=follow,
                 **{"seed": 42} | options,
             )  # fmt: skip
-        except cogmagic.CogMagicError as error:
-            row["error"] = str(error)[:300]
+        except Exception as error:  # whatever it is, the other rows are wanted
+            row["error"] = f"{type(error).__name__}: {error}"[:300]
         else:
             report = video.report
             row |= {

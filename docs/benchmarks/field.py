@@ -12,8 +12,9 @@ installed is left out, with a line that says so.
 
 A cap of so many GiB is one on torch's allocator, beside the CUDA context. What else the card has is
 taken away for the run (`held`): a way that asks the driver what is free is to see a card of that
-size. So one run a GPU at a time. With `--ahead` the next process imports its libraries and reads
-its files meanwhile, but does not use the GPU. Host memory is sampled from outside, every 20 ms.
+size. So one run a GPU at a time. cogmagic's own runs have the limit as an option instead. With
+`--ahead` the next process imports its libraries and reads its files meanwhile, but does not use the
+GPU. Host memory is sampled from outside, every 20 ms.
 
 `frames` is of the clip as cogmagic makes it 8 bits deep: alike where the arithmetic is. `mmgp` and
 `mmgp5` compute with 8-bit weights, which is their default, `mmgp2` does not. `dbcache` takes more
@@ -50,6 +51,7 @@ from common import (
     PROMPT,
     Runs,
     append,
+    command,
     facts,
     fresh_cache,
     installed,
@@ -314,18 +316,18 @@ class Process:
         env |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
         self._folder = tempfile.TemporaryDirectory()
         self._written = Path(self._folder.name) / "row.json"
-        command = [sys.executable, __file__, "--model", args.model, "--ways", way]
-        command += ["--steps", str(about["steps"]), "--size", args.size, "--dtype", args.dtype]
-        command += ["--device", args.device, "--row", str(self._written)]
-        command += ["--cap", str(args.cap)] if args.cap else []
+        words = [sys.executable, __file__, "--model", args.model, "--ways", way]
+        words += ["--steps", str(about["steps"]), "--size", args.size, "--dtype", args.dtype]
+        words += ["--device", args.device, "--row", str(self._written)]
+        words += ["--cap", str(args.cap)] if args.cap else []
         self._process = subprocess.Popen(  # noqa: S603 - this very script
-            command, env=env, stdin=subprocess.PIPE
+            words, env=env, stdin=subprocess.PIPE
         )
         self._memory = Memory(self._process.pid)
 
     def measure(self, timeout: float) -> dict[str, Any]:
         """Let it go to the GPU: its row, and what is seen of it from here."""
-        began, row = time.monotonic(), {}
+        began = time.monotonic()
         try:
             self._process.communicate(b"go\n", timeout)
             ended = f"the process ended with {self._process.returncode}"
@@ -334,7 +336,7 @@ class Process:
         row = json.loads(self._written.read_text()) if self._written.exists() else {"error": ended}
         self.end()
         row |= {"ram_peak": self._memory.peak, "wall": time.monotonic() - began}
-        return row | {"command": facts()["command"]}
+        return row | {"command": command()}
 
     def end(self) -> None:
         self._process.kill()
@@ -384,10 +386,10 @@ class Run:
         from cogmagic._pipeline.libraries import import_libraries
 
         import_libraries("t2v")
-        self._go()
+        sys.stdin.readline()
         fresh_cache()
         limit = self.args.cap + CONTEXT if self.args.cap else None
-        runs = Runs(self.args.model, self.args.out)
+        runs = Runs(self.args.model)
         options: dict[str, Any] = {"speed": self.way.speed, "vram_limit": limit}
         options |= {"guidance_scale": 6.0, "scheduler": "dpm"}
         options |= size_options(self.args.size) | {"num_inference_steps": self.args.steps}

@@ -117,7 +117,7 @@ def measured(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     if case.state == "cold":
         drop_from_page_cache(folder)
     before = {"page_cache": share_in_page_cache(folder)}
-    row = before | Runs(str(folder), args.out).measure(**options)
+    row = before | Runs(str(folder)).measure(**options)
     rates = cogmagic.Machine.detect().rates
     return row | {"rates": asdict(rates) if rates else None}
 

@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "slow_bus.jsonl")
     args = parser.parse_args()
     fresh_cache()
-    bus, runs, began = SlowBus(args.times), Runs(args.model, args.out), time.monotonic()
+    bus, runs, began = SlowBus(args.times), Runs(args.model), time.monotonic()
     done = {(r["model"], r["asked"], r["times"], r["run"]) for r in rows(args.out)}
     for run in args.runs.split(","):
         if (runs.name, args.size, args.times, run) in done:

@@ -82,7 +82,7 @@ class Bench:
     """Runs of one request, each compared with plain diffusers."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.args, self.runs = args, Runs(args.model, args.out)
+        self.args, self.runs = args, Runs(args.model)
         self.outputs, self.process = Outputs(), round(time.time())
         self.done = {tuple(r.get(k) for k in KEY) for r in rows(args.out) if "error" not in r}
         self.options: dict[str, Any] = size_options(args.size)
