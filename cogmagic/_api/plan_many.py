@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cogmagic._api.generate import DEFAULT_MODEL
@@ -33,7 +34,8 @@ class _Share:
     plan: Plan
     """Of the first of them, with nothing loaded yet."""
     warm_seconds: float | None
-    """Seconds of each further row: the weights are in host memory, and its text is encoded."""
+    """Seconds of each further row: the weights are in host memory, its text is encoded, and the
+    blocks are compiled."""
     rows: int
     first_row: int
     """The number of the first of them."""
@@ -64,7 +66,10 @@ class BatchPlan:
             if share.warm_seconds is None or share.plan.seconds is None:
                 return None
             total += share.rows * share.warm_seconds
-            total += max(share.plan.seconds - share.warm_seconds, 0.0) if number == 0 else 0.0
+            if number == 0:
+                total += max(share.plan.seconds - share.warm_seconds, 0.0)
+            else:
+                total += share.plan.compile_seconds
         return total
 
     def __str__(self) -> str:
@@ -104,6 +109,8 @@ def plan_rows(
     memory: MemoryOptions,
     machine: Machine | None = None,
     ram: float | None = None,
+    *,
+    speeds: bool = True,
 ) -> BatchPlan:
     """Plan each kind of row once.
 
@@ -112,6 +119,7 @@ def plan_rows(
         memory: tier, `keep` and the other options about memory.
         machine: a described machine; None for this one.
         ram: another amount of host memory, in GiB.
+        speeds: whether each plan has the seconds of all speeds.
     """
     kinds: dict[object, list[Row]] = {}
     for row in rows:
@@ -123,9 +131,10 @@ def plan_rows(
     shares = []
     for alike in kinds.values():
         first = alike[0]
-        cold = plan_checked(first.request, memory, machine, ram, embeddings=nbytes)
-        warm = plan_checked(first.request, memory, machine, ram, embeddings=nbytes, warm=True)
-        shares.append(_Share(cold, warm.seconds, len(alike), first.number))
+        planned = partial(plan_checked, first.request, memory, machine, ram, embeddings=nbytes)
+        cold, warm = planned(speeds=speeds), planned(warm=True, speeds=False)
+        again = warm.chosen.seconds_again if warm.chosen else None
+        shares.append(_Share(cold, again, len(alike), first.number))
     return BatchPlan(tuple(shares))
 
 
@@ -135,7 +144,7 @@ def check_plans(rows: Sequence[Row], memory: MemoryOptions) -> None:
     Raises:
         TierError: for the first such row, with its number.
     """
-    for share in plan_rows(rows, memory).shares:
+    for share in plan_rows(rows, memory, speeds=False).shares:
         if share.plan.refusal:
             raise TierError(f"Row {share.first_row}: {share.plan.refusal}")
 

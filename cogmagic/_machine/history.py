@@ -209,9 +209,8 @@ def history_table(rows: Sequence[PastRun]) -> str:
         vram = "out of memory" if row.out_of_memory else _pair(measured, predicted)
         step = _pair(row.measured_step, row.predicted_step)
         clip = f"{row.size}x{row.num_frames}"
-        lines.append(
-            form.format(_date(row.when), _short(row.model, 12), clip, row.tier, vram, step)
-        )
+        line = form.format(_date(row.when), _short(row.model, 12), clip, row.tier, vram, step)
+        lines.append(f"{line}  {row.uses}".rstrip())
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -17,8 +17,7 @@ from cogmagic._models.request import Request
 from cogmagic._pipeline.attention_scores import scores, sliced_bytes
 from cogmagic._pipeline.speedups import Speedups
 from cogmagic._planning.candidate import Candidate
-from cogmagic._planning.compile_time import code_key, compile_seconds
-from cogmagic._planning.correction import Situation, memory_correction, speed_correction
+from cogmagic._planning.experience import Correct, compiling_seconds, corrections
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.pools import Pools, lacking
 from cogmagic._planning.resolved import Resolved, resolved
@@ -27,12 +26,10 @@ from cogmagic._tiers.needs import Needs, predict, reserved_bytes, without_text, 
 from cogmagic._tiers.registry import TIERS
 from cogmagic._tiers.workload import Workload
 
-__all__ = ["PREDICTIONS", "candidates_for", "ordered", "slower"]
+__all__ = ["candidates_for", "ordered", "slower"]
 
 _TIE, _MOMENT = 1.02, 0.5
 """Times that differ by a smaller ratio, or by fewer seconds, count as equal."""
-PREDICTIONS = "predictions 1.5"
-"""To be raised when predictions change: past runs then no longer measure them."""
 
 
 def candidates_for(
@@ -51,8 +48,8 @@ def candidates_for(
     if not on_gpu and not available.download and _is_foreign(available):
         return ()  # nothing to choose there, and tracing takes seconds
     workload = cache(partial(_workload, request, machine, dtype, available=available))
-    correct = _corrections(request, machine, dtype)
-    compiling = _compiling(request, machine, dtype, available)
+    correct = corrections(request, machine, dtype)
+    compiling = compiling_seconds(request, machine, dtype, available)
     candidates = []
     for tier in TIERS.values():
         if (tier.offloads and not on_gpu) or not _is_possible(tier, machine, dtype, options):
@@ -138,7 +135,7 @@ class _Trial:
     tier: Tier
     work: Workload
     machine: Machine
-    correct: _Correct
+    correct: Correct
     uses: Resolved
     compiling: float
     """Seconds of compiling before the first step."""
@@ -208,77 +205,3 @@ def ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
         sorted_.append(min(tied, key=lambda c: names.index(c.tier)))
         left.remove(sorted_[-1])
     return tuple(sorted_)
-
-
-_Correct = Callable[[Needs], Needs]
-
-
-def _situation(request: Request, machine: Machine, dtype: Dtype) -> Situation:
-    """The run to predict, as past runs are compared with it."""
-    gpu = machine.roomiest
-    return Situation(
-        card=gpu.name if gpu else "",
-        model=request.model.name,
-        dtype=dtype,
-        size=request.size,
-        num_frames=request.num_frames,
-        versions=f"{PREDICTIONS}, {machine.versions}",
-        driver=machine.driver,
-    )
-
-
-def _compiling(
-    request: Request, machine: Machine, dtype: Dtype, available: Available
-) -> Callable[[Resolved], float]:
-    """The seconds of compiling before the first step of a run."""
-    situation = _situation(request, machine, dtype)
-
-    @cache
-    def seconds(uses: Resolved) -> float:
-        if not uses.speedups.compile:
-            return 0.0
-        key = code_key(request, dtype, uses)
-        alike = replace(situation, uses=uses.text)
-        return compile_seconds(machine.past, alike, available.code, key)
-
-    return seconds
-
-
-def _corrections(
-    request: Request, machine: Machine, dtype: Dtype
-) -> Callable[[Tier, Resolved], _Correct]:
-    """The correction of each tier's prediction toward what past runs on this card took.
-
-    Memory is learned for each tier. Speed is the card's, for all tiers alike: if only the tier that
-    was run learned that the card is slow, the others would seem fast.
-    """
-    situation, rates = _situation(request, machine, dtype), machine.rates_in(dtype)
-
-    @cache
-    def speed(uses: str) -> float:
-        source = rates.source if rates else ""
-        return speed_correction(machine.past, replace(situation, rates=source, uses=uses)).factor
-
-    def of(tier: Tier, uses: Resolved) -> _Correct:
-        alike = replace(situation, tier=tier.name, uses=uses.text)
-        return partial(
-            _corrected,
-            memory=memory_correction(machine.past, alike).factor,
-            speed=speed(uses.text),
-            steps=request.num_inference_steps,
-        )
-
-    return of
-
-
-def _corrected(needs: Needs, *, memory: float, speed: float, steps: int) -> Needs:
-    step, total = needs.step_seconds, needs.seconds
-    if step is not None and total is not None:
-        total += steps * step * (speed - 1)
-        step *= speed
-    return replace(
-        needs,
-        gpus=tuple({k: round(v * memory) for k, v in phases.items()} for phases in needs.gpus),
-        step_seconds=step,
-        seconds=total,
-    )

@@ -130,7 +130,9 @@ class MemoryOptions:
         """The options that change a run's memory, speed or frames beyond its tier."""
         speed = [f"speed {self.speed}"] if self.speed != "exact" else []
         cache = [f"cache {self.step_cache}"] if self.cache else []
-        return (*speed, *(["compile"] if self.compile else []), *cache, *self.savings.names)
+        attention = [f"attention {self.attention}"] if self.attention else []
+        switches = ["compile"] if self.compile else []
+        return (*speed, *switches, *attention, *cache, *self.savings.names)
 
     @property
     def step_cache(self) -> StepCache | None:

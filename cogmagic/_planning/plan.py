@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cogmagic._footprint.savings import Savings
 from cogmagic._models.adapters.described import planned
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import KERNELS
-from cogmagic._pipeline.speedups import Speedups
+from cogmagic._pipeline.speedups import NO_SPEEDUPS
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.checks import compile_refusal
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
+from cogmagic._planning.plan_figures import PlanFigures
 from cogmagic._planning.resolved import EXACT, Resolved
 from cogmagic._planning.speed_times import NO_SPEED_TIMES, SpeedTimes
 from cogmagic._planning.steps_text import preset_text, steps_text
-from cogmagic._tiers.base import ONE_GPU, Tier, Variant
-from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib, seconds
 
 __all__ = ["Plan", "table"]
@@ -27,7 +25,7 @@ _RAM_ERROR = 0.1
 
 
 @dataclass(frozen=True, repr=False)
-class Plan:
+class Plan(PlanFigures):
     """The chosen tier, what it takes, and how the others compare. Bytes and seconds."""
 
     request: Request
@@ -71,46 +69,15 @@ class Plan:
     fit, or the request has no preset."""
 
     @property
-    def placement(self) -> Tier:
-        """The chosen tier."""
-        return TIERS[self.tier]
-
-    @property
-    def variant(self) -> Variant:
-        """The chosen tier's choices."""
-        return self.chosen.needs.variant if self.chosen else ONE_GPU
-
-    @property
-    def resolved(self) -> Resolved:
-        """What the run uses of the options and the speed."""
-        return self.chosen.resolved if self.chosen else self.unpredicted
-
-    @property
-    def speedups(self) -> Speedups:
-        """What makes the run faster than diffusers' own pipeline."""
-        return self.resolved.speedups
-
-    @property
-    def savings(self) -> Savings:
-        """The options that need less memory, as the run uses them."""
-        return self.resolved.savings
-
-    @property
-    def compile_seconds(self) -> float:
-        """Seconds of compiling before the first step, which are among `seconds`."""
-        return self.chosen.compile_seconds if self.chosen else 0.0
-
-    @property
     def remarks(self) -> tuple[str, ...]:
         """The requested options and the parts of the speed that the run leaves out, and why."""
-        parts = "; ".join(self.resolved.left_out)
-        speed = f"--speed {self.options.speed} leaves out {parts}" if parts else ""
-        return tuple(filter(None, (self.left_out, speed)))
+        return tuple(filter(None, (self.left_out, self.speed_remark)))
 
     @property
-    def chosen(self) -> Candidate | None:
-        """The candidate of the chosen tier; None where nothing is predicted for it."""
-        return next((c for c in self.candidates if c.tier == self.tier), None)
+    def speed_remark(self) -> str:
+        """The parts of the speed that the run leaves out, and why; empty for none."""
+        parts = "; ".join(self.resolved.left_out)
+        return f"--speed {self.options.speed} leaves out {parts}" if parts else ""
 
     @property
     def gpus(self) -> tuple[int, ...]:
@@ -121,36 +88,6 @@ class Plan:
     def download(self) -> int:
         """Bytes that must be downloaded from the hub first."""
         return self.available.download
-
-    @property
-    def fits(self) -> bool:
-        """Whether the chosen tier is predicted to run, or nothing is predicted for it."""
-        return self.chosen is None or self.chosen.fits
-
-    @property
-    def peak_vram(self) -> int | None:
-        """VRAM that must be free, the allocator's overhead and the CUDA context included."""
-        return self.chosen.peak_vram if self.chosen else None
-
-    @property
-    def peak_allocated(self) -> int | None:
-        """Most bytes of tensors at once on one GPU, as ``max_memory_allocated`` reports it."""
-        return self.chosen.peak_allocated if self.chosen else None
-
-    @property
-    def peak_ram(self) -> int | None:
-        """Most host memory of the process's own, without memory-mapped files."""
-        return self.chosen.peak_ram if self.chosen else None
-
-    @property
-    def seconds(self) -> float | None:
-        """The whole run, or None where the device's speed is unknown."""
-        return self.chosen.seconds if self.chosen else None
-
-    @property
-    def step_seconds(self) -> float | None:
-        """One denoising step, or None where the device's speed is unknown."""
-        return self.chosen.step_seconds if self.chosen else None
 
     @property
     def preset_note(self) -> str:
@@ -269,8 +206,10 @@ def _notes(plan: Plan) -> list[str]:
         lines.append(f"times    {plan.times}")
     if plan.speeds.times:
         lines.append(f"speeds   {plan.speeds}")
-    if plan.resolved.left_out:
-        lines.append(f"speed    {plan.remarks[-1]}")
+    if plan.speedups != NO_SPEEDUPS:
+        lines.append(f"speed    {plan.options.speed}: {plan.resolved.text}")
+    if plan.speed_remark:
+        lines.append(f"speed    {plan.speed_remark}")
     if savings.names:
         lines.append(f"savings  {savings.flags}")
     if (weights := plan.savings.weights) and weights.title:

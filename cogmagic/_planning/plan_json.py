@@ -46,7 +46,7 @@ def as_json(plan: Plan) -> str:
             "speed": plan.options.speed,
             "storage": plan.savings.storage,
             "speedups": list(plan.speedups.names),
-            "left_out": list(plan.remarks),
+            "remarks": list(plan.remarks),
             "speeds": [_speed(time) for time in plan.speeds.times],
             "changes": list(plan.changes),
             "warnings": list(plan.warnings),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from cogmagic._machine.allocator import empty_cache, use_expandable_segments
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.torch_check import checked_by_torch
-from cogmagic._planning.candidates import PREDICTIONS
+from cogmagic._planning.experience import PREDICTIONS
 from cogmagic._planning.plan import Plan
 from cogmagic._tiers.needs import allocatable
 from cogmagic._units import GIB

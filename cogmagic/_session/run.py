@@ -217,6 +217,7 @@ class Run:
             warning=self.clock.warning,
             preset=self.job.request.preset,
             options=plan.options.names,
+            speedups=plan.speedups.names,
             storage=weights.title if weights else "",
             adapters=tuple(f"LoRA {described(a)}" for a in active(self.job.request.loras)),
             device=_device_names(self.machine, self._device, device_map),

@@ -30,6 +30,8 @@ class Report:
     storage: str = ""
     """The weight storage that the GPU allowed, such as ``fp8 products``; empty where the options
     say it all."""
+    speedups: tuple[str, ...] = ()
+    """What made it faster than diffusers' own pipeline: ``compile``, ``decode``, ``fa3``…"""
     adapters: tuple[str, ...] = ()
     """LoRA adapters, each with its weight and scale."""
     device_map: Mapping[str, int] = field(default_factory=dict)

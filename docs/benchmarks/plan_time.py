@@ -24,7 +24,7 @@ machine = cogmagic.Machine.of("RTX 4090")
 worst = first = 0.0
 if len(sys.argv) > 1:  # as after so many runs on it, the most that are kept
     from dataclasses import replace
-    from cogmagic._planning.candidates import PREDICTIONS
+    from cogmagic._planning.experience import PREDICTIONS
     from cogmagic._machine.history import PastRun
     past = PastRun(1.8e9, "RTX 4090", f"{PREDICTIONS}, torch 2.13.0", "5b", "720x480", 49,
                 "bfloat16", "model", 10**10, 10**10, 2.0, 2.1)

@@ -84,7 +84,7 @@ def test_json_has_every_figure_of_the_plan(card: str) -> None:
         "speed": "exact",
         "storage": "fp8_products" if card == "RTX 4090" else "fp8",
         "speedups": [],
-        "left_out": [],
+        "remarks": [],
         "speeds": data["speeds"],
         "changes": list(planned.changes),
         "warnings": list(planned.warnings),

@@ -66,7 +66,7 @@ def test_speed_names_what_the_machine_lacks_and_its_own_option_is_refused(
 ) -> None:
     made = cogmagic.plan(model="2b", machine=machine, speed="faster")
     assert part in made.remarks[0]
-    assert part in " ".join(json.loads(as_json(made))["left_out"])
+    assert part in " ".join(json.loads(as_json(made))["remarks"])
     if part.startswith("compiling") and machine.device == "cuda":
         reason = part.partition(": ")[2]
         with pytest.raises(RequestError, match=f"compile=True does not work, since {reason}"):

@@ -41,7 +41,7 @@ def recommendation(plan: Plan) -> str:
         f"The published rule says {TIERS[plan.rule].title} ({plan.rule_reason}).",
         *([f"Faster with {plan.speeds.gain}."] if plan.speeds.gain else []),
         *(f"{prefix} {change}." for change in plan.changes),
-        *(f"{remark}." for remark in plan.remarks[1 if plan.left_out else 0 :]),
+        *([f"{plan.speed_remark}."] if plan.speed_remark else []),
         *(f"{warning}." for warning in plan.warnings),
     ]
     lines = "".join(f"<div>{escape(note)}</div>" for note in notes)
