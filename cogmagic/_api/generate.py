@@ -65,7 +65,8 @@ def generate(
             faster steps.
         lean_decode: decode with fewer tensors alive at once; the same frames.
         guidance_halves: denoise with the prompt and without it one after the other.
-        fp8: store the linear layers of the transformer's blocks in 8 bits; another picture.
+        fp8: store the linear layers of the transformer's blocks in 8 bits, and multiply in 8 bits
+            on Ada and Hopper GPUs; another picture.
         keep: where the weights stay after the run: ``hot``, on the GPU, in tiers that hold them
             there; ``warm``, in host memory; ``cold``, nowhere.
         save: ``.mp4``, ``.gif`` or ``.webm`` file, ``fox.png`` for a folder ``fox`` of frames, or
