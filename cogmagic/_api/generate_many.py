@@ -14,7 +14,7 @@ from cogmagic._api.rows import BatchSource, rows_of, source_of
 from cogmagic._errors import Cancelled, RequestError, plain_line
 from cogmagic._models.batch_row import Row
 from cogmagic._pipeline.preview import OnPreview
-from cogmagic._planning.memory_options import DEFAULTS, MemoryOptions
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import OnProgress, silent
 from cogmagic._session.batch import Batch
 from cogmagic._session.session import Output, session
@@ -175,9 +175,6 @@ def _start(source: BatchSource, memory: MemoryOptions, save: str | Path | None) 
     check_plans(rows, memory)
     session().check_idle()
     model = rows[0].request.model.source
-    frames = {"model": model, "storage": memory.savings.storage} | {
-        name: getattr(memory, name)
-        for name in ("speed", "attention", "cache")
-        if getattr(memory, name) != getattr(DEFAULTS, name)
-    }
+    frames = {"model": model, "storage": memory.savings.storage}
+    frames |= {name: getattr(memory, name) for name in ("speed", "attention", "cache")}
     return Started(rows, memory, BatchFolder.open(save, rows, asdict(memory) | {"frames": frames}))

@@ -58,6 +58,9 @@ _OPTIONS = {
     "{attention fa3}": "flash-attn3 flash-attention3 use-flash-attn3 fa3",
     "{attention sage}": "sage sage-attn sage-attention sageattn sageattention use-sage-attention",
     "{compile True}": "torch-compile use-compile enable-compile",
+    "{speed exact}": "exact deterministic bit-exact reproducible",
+    "{speed fast}": "fast speedup speed-up optimize optimise",
+    "{speed faster}": "faster fastest max-speed",
     "{overwrite True}": "force",
     "{truncate True}": "max-sequence-length",
 }

@@ -1,0 +1,51 @@
+"""The panel's field for the speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from traitlets import TraitError
+
+from cogmagic import Machine
+from cogmagic._notebook.cell_text import as_cell
+from cogmagic._notebook.panel.widget import Panel
+from tests.helpers.toy import PROMPT
+
+
+def test_speed_field_has_the_seconds_of_all_speeds(panel_on: Callable[..., Panel]) -> None:
+    panel = panel_on({"now": Machine.of("H100 80GB", ram=128)}, speed="fast")
+    fields = panel.fields
+    fields.enter(PROMPT, {"model": "5b"})
+    assert fields.inputs["speed"].options == ("exact", "fast", "faster")
+    assert panel._plan is not None
+    assert panel._plan.options.speed == "fast"
+    assert fields.speeds.value == str(panel._plan.speeds)
+    for name in ("exact", "fast", "faster"):
+        assert f"{name} " in fields.speeds.value
+    assert "--speed fast" in as_cell(PROMPT, fields.entered())
+    fields.inputs["speed"].value = "faster"
+    assert panel._plan.savings.storage == "fp8_products"
+    fields.inputs["fp8"].value = True
+    assert "excludes --speed faster" in fields.errors["speed"].value
+    assert panel.generate.disabled
+    assert fields.speeds.value == ""
+    fields.inputs["speed"].value = "exact"
+    assert not panel.generate.disabled
+
+
+def test_recommendation_names_what_the_speed_leaves_out(panel_on: Callable[..., Panel]) -> None:
+    panel = panel_on({"now": Machine.of("A100 80GB", ram=128)})
+    panel.fields.enter(PROMPT, {"model": "5b", "speed": "faster"})
+    assert "--speed faster leaves out fp8 products: they take an Ada" in panel.advice.value
+
+
+def test_speed_is_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
+    shell.run("%config CogMagic.speed = 'fast'")
+    shell.run("%cogvideo plan --model 5b --gpu H100")
+    assert "\nspeed    fast: compile, decode, fa3\n" in capsys.readouterr().out
+    shell.run("%cogvideo plan --model 5b --gpu H100 --speed exact")
+    assert "\nspeed  " not in capsys.readouterr().out
+    with pytest.raises(TraitError, match=r"Unknown speed 'quick'\. Did you mean 'fast'"):
+        shell.run("get_ipython().magics_manager.registry['CogMagic'].speed = 'quick'")
