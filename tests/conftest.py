@@ -30,8 +30,8 @@ from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what
 
 SLOW = ("training", "browser", "kernels", "notebooks", "gpu")
 """Folders whose tests start other processes, or take seconds each; what cannot be split first."""
-TOGETHER = ("browser", "fuzz", "kernels")
-"""Folders in which the tests of a file share what is costly to start."""
+TOGETHER = ("fuzz", "kernels", "training")
+"""Folders in which all tests share what is costly to start: a kernel, launches of processes."""
 
 
 def folder_of(item: pytest.Item) -> str:
@@ -73,9 +73,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             file, _, name = nodeid.partition("::")
             folder = file.split("/")[1]
-            if folder == "training":  # or both workers would wait for one build of DeepSpeed
-                return folder
             if folder in TOGETHER:
+                return folder
+            if folder == "browser":
                 return file
             if folder == "notebooks":  # one recording for both tests of a notebook
                 return file + name.partition("[")[2]
