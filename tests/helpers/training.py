@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.benchmarks import ROOT
+
 LOOP = Path(__file__).with_name("training_loop.py")
 
 SMALL = {"num_frames": 9, "width": 64, "height": 64, "num_inference_steps": 2}
@@ -33,19 +35,42 @@ def train(folder: Path, processes: int, scenarios: str, **options: str) -> Train
     Returns:
         The reports of the processes, by scenario.
     """
-    command = [str(LOOP), str(folder), scenarios, *(f"{k}={v}" for k, v in options.items())]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    if processes > 1 or "zero" in options:
+    return train_all(folder, processes, {".": (scenarios, options)})["."]
+
+
+def train_all(
+    folder: Path, processes: int, groups: dict[str, tuple[str, dict[str, str]]]
+) -> dict[str, Trained]:
+    """Train with several sets of options in one launch: importing the libraries takes longest.
+
+    Args:
+        folder: where each group has a folder of its own.
+        processes: how many train together.
+        groups: the scenarios and the options of each group, all with DeepSpeed or all without it.
+
+    Returns:
+        What `train` returns, by group.
+    """
+    command = [str(LOOP), str(folder), json.dumps(groups)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    zero = any("zero" in options for _, options in groups.values())
+    if processes > 1 or zero:
         launch = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
         # On a free port, which the launcher itself picks and holds.
         command = [*launch, "--standalone", "--local_addr=127.0.0.1", *command]
-    if "zero" in options:
+    if zero:
         environment |= {"ACCELERATE_USE_DEEPSPEED": "true"}
     done = subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=3000
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return {
-        name: [json.loads((folder / name / f"{n}.json").read_text()) for n in range(processes)]
-        for name in scenarios.split(",")
+        group: {
+            name: [
+                json.loads((folder / group / name / f"{n}.json").read_text())
+                for n in range(processes)
+            ]
+            for name in scenarios.split(",")
+        }
+        for group, (scenarios, _) in groups.items()
     }

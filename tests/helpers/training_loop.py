@@ -1,10 +1,10 @@
 """A training loop of the embedded transformer, run by tests/training under every launcher.
 
-    python training_loop.py FOLDER SCENARIO,SCENARIO... KEY=VALUE...
+    python training_loop.py FOLDER '{"GROUP": ["SCENARIO,SCENARIO...", {"KEY": "VALUE"...}]...}'
 
 Trains anew for each scenario (``alone`` is without validations) and writes what happened to
-FOLDER/SCENARIO/RANK.json: the losses, and what differed after a validation. The scenarios of one
-launch share the time that importing torch, diffusers and DeepSpeed takes.
+FOLDER/GROUP/SCENARIO/RANK.json: the losses, and what differed after a validation. The scenarios of
+one launch share the time that importing torch, diffusers and DeepSpeed takes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from diffusers import CogVideoXPipeline
 from cogmagic import CogMagicError
 from cogmagic._models.find import embedded_folder
 from cogmagic.training import validation
+from tests.helpers.without_shm import leave_out_shm
 
 REQUESTS = [
     {"prompt": prompt, "num_frames": 9, "width": 64, "height": 64, "num_inference_steps": 2}
@@ -36,17 +37,19 @@ REQUESTS = [
 
 
 def main() -> None:
-    out, scenarios, *pairs = sys.argv[1:]
-    options = dict(pair.split("=") for pair in pairs)
+    out, groups = Path(sys.argv[1]), json.loads(sys.argv[2])
     rank = os.environ.get("RANK", "0")
-    for scenario in scenarios.split(","):
-        folder = Path(out) / scenario
-        folder.mkdir(exist_ok=True)
-        report = Loop(options | {"validate": scenario}).run(folder)
-        (folder / f"{rank}.json").write_text(json.dumps(report))
-        gc.collect()
-        AcceleratorState._reset_state()
-        GradientState._reset_state()
+    if any("zero" in options for _, options in groups.values()):
+        leave_out_shm()
+    for group, (scenarios, options) in groups.items():
+        for scenario in scenarios.split(","):
+            folder = out / group / scenario
+            folder.mkdir(parents=True, exist_ok=True)
+            report = Loop(options | {"validate": scenario}).run(folder)
+            (folder / f"{rank}.json").write_text(json.dumps(report))
+            gc.collect()
+            AcceleratorState._reset_state()
+            GradientState._reset_state()
     # Past the libraries' own end: under ZeRO-3 on CPUs it aborts now and then, without a validation
     # as well ("terminate called without an active exception").
     sys.stdout.flush()

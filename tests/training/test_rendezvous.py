@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.training import Trained, deepspeed, train
+from tests.helpers.training import deepspeed
+from tests.training.conftest import Loops
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Two processes without DeepSpeed."""
-    return train(tmp_path_factory.mktemp("plain"), 2, "raise-one,refuse-one,other-one")
-
-
-@pytest.fixture(scope="module")
-def zero_3(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Two processes under ZeRO-3, in a folder that has one of the videos already."""
-    folder = tmp_path_factory.mktemp("zero-3")
-    (folder / "keep" / "videos").mkdir(parents=True)
-    (folder / "keep" / "videos" / "step-000001-0.mp4").touch()
-    return train(folder, 2, "refuse-one,keep", zero="3")
-
-
-def test_failure_in_one_process_is_raised_in_the_others(plain: Trained) -> None:
-    main, other = plain["raise-one"]
+def test_failure_in_one_process_is_raised_in_the_others(two_processes: Loops) -> None:
+    main, other = two_processes[1]["plain"]["raise-one"]
     assert main["notes"] == ["RuntimeError: injected"] * 2
     failure = "TrainingError: The validation failed in process 0 (RuntimeError: injected)."
     assert other["notes"] == [failure] * 2
@@ -31,11 +17,14 @@ def test_failure_in_one_process_is_raised_in_the_others(plain: Trained) -> None:
     assert main["differences"] == other["differences"] == []
 
 
-@pytest.mark.parametrize("launch", ["plain", pytest.param("zero_3", marks=deepspeed)])
+@pytest.mark.parametrize(
+    ("launch", "group"),
+    [("two_processes", "plain"), pytest.param("zero", "3", marks=deepspeed)],
+)
 def test_refusal_in_one_process_is_raised_in_the_others(
-    launch: str, request: pytest.FixtureRequest
+    request: pytest.FixtureRequest, launch: str, group: str
 ) -> None:
-    main, other = request.getfixturevalue(launch)["refuse-one"]
+    main, other = request.getfixturevalue(launch)[1][group]["refuse-one"]
     (raised,), (refused,) = main["notes"], other["notes"]
     assert refused.startswith("RequestError: ")
     assert raised == (
@@ -48,14 +37,14 @@ def test_refusal_in_one_process_is_raised_in_the_others(
 
 
 @deepspeed
-def test_existing_files_are_refused_by_all_processes_of_zero_3(zero_3: Trained) -> None:
-    for report in zero_3["keep"]:
+def test_existing_files_are_refused_by_all_processes_of_zero_3(zero: Loops) -> None:
+    for report in zero[1]["3"]["keep"]:
         assert len(report["losses"]) == 4
         assert "already exists. Pass another step=" in report["notes"][0]
         assert len(report["videos"]) == 3
 
 
-def test_different_requests_in_one_process_are_refused(plain: Trained) -> None:
-    for rank, report in enumerate(plain["other-one"]):
+def test_different_requests_in_one_process_are_refused(two_processes: Loops) -> None:
+    for rank, report in enumerate(two_processes[1]["plain"]["other-one"]):
         assert report["notes"][0].startswith(f"TrainingError: Process {1 - rank} was given other")
         assert len(report["videos"]) == 3
