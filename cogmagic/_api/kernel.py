@@ -19,6 +19,7 @@ __all__ = ["cancel", "history", "models", "release", "status", "unsaved"]
 
 def history(*, clear: bool = False) -> str:
     """Past runs with predicted and measured memory and time, as a table; `clear` deletes them."""
+    from cogmagic._machine.file_paces import delete_file_paces
     from cogmagic._machine.history import History, history_table
     from cogmagic._machine.kernels import delete_comparisons
     from cogmagic._machine.rates import delete_probes
@@ -26,6 +27,7 @@ def history(*, clear: bool = False) -> str:
     past = History()
     if clear:
         delete_probes(past.path.parent)
+        delete_file_paces(past.path.parent)
         delete_comparisons(past.path.parent)
         return f"Deleted {past.clear()} runs ({past.path})."
     rows = past.read()

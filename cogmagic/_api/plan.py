@@ -159,6 +159,7 @@ def _available(
     request: Request, machine: Machine, memory: MemoryOptions
 ) -> tuple[Machine, Available]:
     """What this kernel has already for a request, and the machine with its free disk."""
+    from cogmagic._machine.page_cache import cached_share
     from cogmagic._pipeline.compile import compiled_code
     from cogmagic._pipeline.prompt_cache import PromptCache
     from cogmagic._planning.dtype import dtype_for
@@ -175,8 +176,8 @@ def _available(
     cached = request.prompt != ANY_PROMPT and slot.hot.key is None and texts.present
     storage = resolved(request.model, memory, machine, dtype).savings.storage
     loaded = slot.has(files, dtype, storage)
-    code = compiled_code()
-    return machine, replace(available, prompts_cached=cached, weights_loaded=loaded, code=code)
+    here = replace(available, prompts_cached=cached, weights_loaded=loaded, code=compiled_code())
+    return machine, here if loaded else replace(here, cached=cached_share(files))
 
 
 def _plan_training(

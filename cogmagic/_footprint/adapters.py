@@ -18,14 +18,22 @@ from cogmagic._models.catalog import MODELS, Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.adapters import active
 
-__all__ = ["Pass", "adapter_bytes", "check_adapters", "with_products", "with_weights"]
+__all__ = [
+    "Pass",
+    "adapter_bytes",
+    "adapter_numbers",
+    "check_adapters",
+    "compiled_adapters",
+    "with_products",
+    "with_weights",
+]
 
-_PRODUCT_OPERATIONS = 1600
-"""Operations in the time in which a GPU writes, scales and adds one number of an adapter's product,
-which waits for memory and not for arithmetic. From 71 and 160 ms a step that adapters of rank 128
-take of 5b's attention and of all its linear layers on an H200 (docs/benchmarks/lora.jsonl)."""
 _PER_BATCH_ITEM = ("norm1.linear", "norm2.linear", "norm_out.linear", "time_embedding", "ofs_")
 """The kinds of layers that run once per batch item; all others run for every token."""
+_COMPILED_BESIDE = {"attn1": 6, "ff": 5}
+"""Hidden states alive in a compiled block beside an adapter's products: in attention and in the
+feed-forward layers. On an H200 with 5b (docs/benchmarks/lora.jsonl), adapters of attention take 7.0
+beside what is alive before the block, one of all linear layers (four times as wide) 9.04."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +84,12 @@ def with_products(work: Work, request: Request, dtype: Dtype, profile: Profile, 
     peak = leaf = mapped = 0
     operations = work.operations
     for layer in _layers(request):
-        kind = layer_kind(layer.module)
-        after: Peak = profile.after_linears[run.batch][kind](run.tokens)
-        rows = run.batch * (1 if kind.startswith(_PER_BATCH_ITEM) else run.tokens)
-        products = rounded(rows * layer.rank * item) + rounded(rows * layer.outputs * item)
+        after: Peak = profile.after_linears[run.batch][layer_kind(layer.module)](run.tokens)
+        products, rows = _product_bytes(layer, item, run), _rows(layer, run)
         peak = max(peak, after.peak + products)
         leaf = max(leaf, after.leaf_peak + per_module[layer.module] + products)
         mapped += products
         operations += run.count * rows * 2.0 * layer.parameters
-        operations += run.count * rows * layer.outputs * _PRODUCT_OPERATIONS
     return Work(
         peak=max(work.peak, peak + run.around),
         leaf_peak=max(work.leaf_peak, leaf + run.around + profile.buffers if leaf else 0),
@@ -92,6 +97,41 @@ def with_products(work: Work, request: Request, dtype: Dtype, profile: Profile, 
         calls=work.calls,
         mapped=work.mapped + mapped,
     )
+
+
+def adapter_numbers(request: Request, run: Pass) -> float:
+    """Numbers in the adapters' products of one step."""
+    layers = _layers(request)
+    return float(run.count * sum(_rows(layer, run) * layer.outputs for layer in layers))
+
+
+def compiled_adapters(request: Request, dtype: Dtype, hidden: int, run: Pass) -> int:
+    """Bytes alive in a compiled block because of adapters, beside those alive before it.
+
+    Args:
+        request: what to generate.
+        dtype: the precision of the transformer and of its adapters.
+        hidden: bytes of the hidden states.
+        run: one pass of the transformer.
+    """
+    peak = 0
+    for layer in _layers(request):
+        beside = _COMPILED_BESIDE.get(layer_kind(layer.module).partition(".")[0], 0)
+        if beside and layer_kind(layer.module) != layer.module:
+            peak = max(peak, beside * hidden + _product_bytes(layer, ITEM[dtype], run))
+    return peak
+
+
+def _rows(layer: LoraLayer, run: Pass) -> int:
+    """Rows of the layer's input in one pass."""
+    per_item = layer_kind(layer.module).startswith(_PER_BATCH_ITEM)
+    return run.batch * (1 if per_item else run.tokens)
+
+
+def _product_bytes(layer: LoraLayer, item: int, run: Pass) -> int:
+    """Bytes of an adapter's two products, which have as many features as rank and output."""
+    rows = _rows(layer, run)
+    return rounded(rows * layer.rank * item) + rounded(rows * layer.outputs * item)
 
 
 def _layers(request: Request) -> list[LoraLayer]:

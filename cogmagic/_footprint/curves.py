@@ -145,6 +145,9 @@ class Profile:
     after_linears: Mapping[int, Mapping[str, Curve]]
     """By batch size and kind of linear layer (``attn1.to_q``, ``proj_out``), over tokens: the most
     bytes alive when such a layer has made its output, to which an adapter adds its own."""
+    around_blocks: Mapping[int, Curve]
+    """By batch size, over tokens: as `peak` the most bytes alive outside the transformer's blocks,
+    as `leaf_peak` those alive when a block begins. Speedups change what is alive within."""
     decode: Passes
     decode_lean: Passes
     """The same with fewer tensors alive (``lean_decode``)."""
@@ -179,6 +182,7 @@ def read(profile: dict[str, Any]) -> Profile:
             int(batch): {kind: _curve(c) for kind, c in kinds.items()}
             for batch, kinds in profile["after_linears"].items()
         },
+        around_blocks={int(b): _curve(c) for b, c in profile["around_blocks"].items()},
         decode=_passes(profile["decode"]),
         decode_lean=_passes(profile["decode_lean"]),
         encode_image=_passes(profile["encode_image"]) if profile["encode_image"] else None,

@@ -13,6 +13,7 @@ from math import prod
 from pathlib import Path
 
 from cogmagic._footprint.adapters import Pass, with_products, with_weights
+from cogmagic._footprint.blocks import Blocks, blocks_of
 from cogmagic._footprint.configs import configs_of, latent_clip, same, table, tokens_of
 from cogmagic._footprint.curves import Part, Profile, stored_profile
 from cogmagic._footprint.foreign import foreign_profile, foreign_text_encoder_bytes
@@ -43,6 +44,8 @@ class Footprint:
     """The whole clip through the VAE's decoder, tile by tile, and put together."""
     tokens: int
     """Text and video tokens per batch item."""
+    blocks: Blocks
+    """The transformer's blocks in a step, in which speedups change memory and time."""
 
 
 def footprint(
@@ -122,13 +125,15 @@ def footprint_from(
     run = Pass(at_once, batch // at_once, tokens, beside)
     peak = profile.denoise[at_once](tokens)
     denoise = work_of(peak, a + b * tokens + c * tokens**2, profile, beside)
+    denoise = with_products(denoise, request, dtype, profile, run)
     return Footprint(
         text_encoder=profile.text_encoder,
         transformer=with_weights(profile.transformer, request, dtype),
         vae=profile.vae,
         encode=work_of(profile.encode, profile.encode_operations, profile),
         encode_image=encode_image(request, dtype, image, profile, configs) if image else None,
-        denoise=with_products(denoise, request, dtype, profile, run),
+        denoise=denoise,
         decode=decode(request, dtype, profile, configs, lean=lean),
         tokens=tokens,
+        blocks=blocks_of(denoise.peak, request, dtype, profile, configs["transformer"], run),
     )

@@ -80,6 +80,10 @@ def profile(
             }
             for b, each in steps.items()
         },
+        around_blocks={
+            b: Curve.through([(s.tokens, s.around_blocks) for s in each])
+            for b, each in steps.items()
+        },
         decode=_passes(vae, vae.decoder, (latents, _DECODED), tiles, kind),
         decode_lean=lean,
         encode_image=_passes(vae, vae.encoder, (colours, (1,)), images, kind) if images else None,
@@ -114,6 +118,9 @@ class Step:
     operations: int
     after_linears: dict[str, Peak]
     """By `layer_kind`, what is alive when a linear layer has made its output."""
+    around_blocks: Peak
+    """The most bytes alive outside the blocks, and those alive when a block begins: see
+    `Profile.around_blocks`."""
 
 
 def step(
@@ -130,6 +137,7 @@ def step(
         traced(module) as trace,
         _block(trace, module.transformer_blocks[-1]) as marks,
         _after_linears(trace, module) as after,
+        _around(trace, module.transformer_blocks) as around,
     ):
         prompts = [_empty(1, text, config["text_embed_dim"], dtype=kind) for _ in range(batch)]
         embeds = torch.cat(prompts) if batch > 1 else prompts[0]
@@ -160,7 +168,38 @@ def step(
         )[0].float()
         del noise, alive
     missing = config["num_layers"] - len(module.transformer_blocks)
-    return Step(text + video, *_whole(trace, marks, missing), after)
+    outside = max(*around.outside, trace.highest())
+    beside = Peak(outside, max(around.entering))
+    return Step(text + video, *_whole(trace, marks, missing), after, beside)
+
+
+@dataclass
+class _Around:
+    """Bytes around the blocks."""
+
+    outside: list[int]
+    """The most bytes alive before each block, and after the one before it."""
+    entering: list[int]
+    """Bytes alive when each block begins."""
+
+
+@contextmanager
+def _around(trace: Trace, blocks: Sequence[nn.Module]) -> Iterator[_Around]:
+    """What is alive outside the blocks and when they begin."""
+    around = _Around([], [])
+
+    def enter(*_: object) -> None:
+        around.outside.append(trace.highest())
+        around.entering.append(trace.live)
+
+    def leave(*_: object) -> None:
+        trace.highest()
+
+    hooks = [block.register_forward_pre_hook(enter, prepend=True) for block in blocks]
+    hooks += [block.register_forward_hook(leave) for block in blocks]
+    yield around
+    for hook in hooks:
+        hook.remove()
 
 
 @contextmanager

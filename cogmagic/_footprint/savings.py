@@ -96,7 +96,8 @@ class Savings:
         smaller = replace(
             part, weights=part.weights - part.blocks * saved, block=part.block - saved
         )
-        denoise = replace(work, peak=work.peak + whole, leaf_peak=work.leaf_peak + layer)
+        more = max(whole - f.blocks.spare, 0)
+        denoise = replace(work, peak=work.peak + more, leaf_peak=work.leaf_peak + layer)
         return replace(f, transformer=smaller, denoise=denoise)
 
 

@@ -48,7 +48,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, known: Iterable[torch.Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.operations = self._peak = self._leaf_peak = self._leaf = 0
-        self._mapped = self._base = self._since = 0
+        self._mapped = self._base = self._since = self._highest = 0
         self._storages: dict[int, Any] = {s._cdata: s for s in (t.untyped_storage() for t in known)}
 
     def restart(self) -> None:
@@ -60,6 +60,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def peak(self, without: int = 0) -> Peak:
         """The peaks so far, less `without` bytes that were alive for other reasons."""
         return Peak(self._peak - without, self._leaf_peak - without, self.mapped)
+
+    def highest(self) -> int:
+        """The most bytes alive since the last call of this method."""
+        highest, self._highest = self._highest, self.live
+        return highest
 
     @property
     def mapped(self) -> int:
@@ -91,6 +96,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._peak = max(self._peak, total)
         self._leaf_peak = max(self._leaf_peak, total + self._leaf)
         self._since = max(self._since, total)
+        self._highest = max(self._highest, total)
 
     def now(self) -> Peak:
         """What is alive at this moment."""

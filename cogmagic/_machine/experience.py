@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cogmagic._machine.card_names import card_for
+from cogmagic._machine.file_paces import with_file_paces
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.history import History, PastRun
 from cogmagic._machine.kernels import Comparison, comparisons
@@ -44,8 +45,10 @@ def read_experience(gpu: Gpu, folder: Path | None) -> Experience:
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers"))
     folder = history.path.parent
     probed = probed_rates(gpu, folder, software(driver, versions))
-    compared = comparisons(gpu.name, folder)
-    return Experience(probed or card_rates(gpu), past, folder, driver, versions, compared)
+    rates = probed or card_rates(gpu)
+    if rates is not None:
+        rates = with_file_paces(rates, folder)
+    return Experience(rates, past, folder, driver, versions, comparisons(gpu.name, folder))
 
 
 def card_rates(gpu: Gpu) -> Rates | None:

@@ -7,8 +7,9 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
+from cogmagic._machine.efficiency import PROBED, efficiency_of
 from cogmagic._machine.gpu import has_bf16
-from cogmagic._machine.rates import Rates, shares
+from cogmagic._machine.rates import Rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["probe"]
+
+
+_SIZE = 4096
+"""Rows and columns of the products."""
+
+
+_ATTENTION = 2, 48, 4276, 64
+"""Batch, heads, tokens and head dimension of 5b with 9 frames of 720×480, and guidance."""
 
 
 _MAPPED_BYTES = 256 * 2**20
@@ -33,29 +42,71 @@ def probe(device: torch.device) -> Rates:
     from second to second, and either one repeated alone is up to twice as fast as in a run.
     """
     import torch
+    from torch.nn.functional import gelu
 
     capability = torch.cuda.get_device_capability(device)
     dtype = torch.bfloat16 if has_bf16(capability) else torch.float16
-    size = 4096
-    left = torch.randn(size, size, device=device, dtype=dtype)
+    left = torch.randn(_SIZE, _SIZE, device=device, dtype=dtype)
     host = torch.empty(256 * 2**20, dtype=torch.uint8, device="cpu").fill_(1)
     pinned = host[: 64 * 2**20].pin_memory()
-    [products] = _times(device, 0.25, lambda: left @ left)
-    [copies] = _times(device, 0.25, lambda: host.to(device))
+    [products] = _times(device, 0.2, lambda: left @ left)
+    [copies] = _times(device, 0.2, lambda: host.to(device))
     [locked] = _times(device, 0.05, lambda: pinned.to(device))
-    layers = _layers(device, dtype)
-    tensors, mappings = _times(device, 0.15, layers, lambda: _map_memory(device))
-    rate = 2 * size**3 / min(products)
-    denoise, decode = shares(capability)[1]
+    [locks] = _times(device, 0.05, lambda: _lock(host))
+    there = host.to(device).view(dtype)
+    [passes] = _times(device, 0.03, lambda: gelu(there, approximate="tanh"))
+    tensors, mappings = _times(device, 0.15, _layers(device, dtype), lambda: _map_memory(device))
+    rate = 2 * _SIZE**3 / min(products)
     return Rates(
-        rate * denoise,
-        rate * decode,
-        host.numel() / min(copies),
-        pinned.numel() / min(locked),
-        "probe",
+        products=rate * PROBED.products,
+        attention=_attention(device, dtype) * PROBED.attention,
+        decode=rate * PROBED.decode,
+        memory=2 * there.nbytes / min(passes) * PROBED.memory,
+        fp8=_fp8(device) * PROBED.fp8 if efficiency_of(capability).fp8 else 0.0,
+        pageable=host.numel() / min(copies),
+        locked=pinned.numel() / min(locked),
+        pinning=host.numel() / min(locks),
+        source="probe",
         tensor=median(tensors) / _TENSORS,
         mapping=_MAPPED_BYTES / median(mappings),
     )
+
+
+def _attention(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of torch's own attention, with the family's head dimension."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    batch, heads, tokens, dim = _ATTENTION
+    query, key, value = torch.randn(3, *_ATTENTION, device=device, dtype=dtype)
+    [times] = _times(device, 0.1, lambda: scaled_dot_product_attention(query, key, value))
+    return 4 * batch * heads * tokens**2 * dim / min(times)
+
+
+def _fp8(device: torch.device) -> float:
+    """Operations a second of a product in fp8 with a scale for each row and column."""
+    import torch
+
+    left = torch.ones(_SIZE, _SIZE, device=device, dtype=torch.float8_e4m3fn)
+    scale = torch.ones(_SIZE, 1, device=device)
+
+    def product() -> object:
+        return torch._scaled_mm(
+            left, left.t(), scale_a=scale, scale_b=scale.t(), out_dtype=torch.bfloat16,
+            use_fast_accum=True,
+        )  # fmt: skip
+
+    [times] = _times(device, 0.05, product)
+    return 2 * _SIZE**3 / min(times)
+
+
+def _lock(host: torch.Tensor) -> None:
+    """Page-lock memory in place and unlock it again."""
+    import torch
+
+    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    if int(runtime.cudaHostRegister(host.data_ptr(), host.numel(), 0)) == 0:
+        runtime.cudaHostUnregister(host.data_ptr())
 
 
 def _map_memory(device: torch.device) -> None:

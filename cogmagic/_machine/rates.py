@@ -10,6 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from cogmagic._files import write_atomically
+from cogmagic._machine.efficiency import efficiency_of
 from cogmagic._machine.gpu import Gpu
 from cogmagic._units import GIB
 
@@ -24,7 +25,6 @@ __all__ = [
     "disturbed",
     "float32_rates",
     "probed_rates",
-    "shares",
     "store_probe",
 ]
 
@@ -33,28 +33,22 @@ PROBES = 5
 """Probes stored per GPU; several, because its host's pace changes from second to second."""
 
 
-# Shares of a card's 16-bit rate that CogVideoX reaches while denoising and decoding: of the
-# datasheet's rate, and of the probe's matrix product. On an H100 SXM (docs/benchmarks/tiers.jsonl,
-# all five models at several sizes) 318 to 372 TFLOP/s and 71 to 127, of 989 on the datasheet and
-# 728 in the product. Other cards have a lower rate but a larger share of it: an A100 (312 on the
-# datasheet) takes about 180 s for 50 steps of 5b (zai-org/CogVideo, README), which is 0.65; matrix
-# products there reach 0.85.
-_Shares = tuple[float, float]
-
-
-_HOPPER: tuple[_Shares, _Shares] = ((0.355, 0.115), (0.485, 0.157))
-
-
-_OTHERS: tuple[_Shares, _Shares] = ((0.65, 0.21), (0.76, 0.25))
-
-
 # Copies from pageable memory, as diffusers' offloading makes them, pass through a buffer of the
 # driver at the host's pace rather than the link's: 5 GiB/s on the same machine.
 _PAGEABLE = 5.0 * GIB
 
 
-# Reading a file that is not in the page cache: a plain NVMe disk or a cloud volume.
+# Reading a file that is not in the page cache: a plain NVMe disk or a cloud volume. And copying one
+# that is into memory of the process, four tensors at once: 9 to 15 GB a second on an H100's host, 6
+# on an H200's (docs/benchmarks/tiers.jsonl and lora.jsonl, runs that load again).
 _DISK = 1.0 * GIB
+
+
+_COPYING = 10.0 * GIB
+
+
+# Page-locking memory in place: 10.3 GiB in 0.46 s on an H100's host.
+_PINNING = 20.0 * GIB
 
 
 # Sequential offload (accelerate's hooks) waits for the host at each tensor, and first returns free
@@ -76,19 +70,20 @@ _PLAUSIBLE = (1e6, 1e17)
 """Plausible operations or bytes a second; a probe with others comes from a damaged file."""
 
 
-def shares(capability: tuple[int, int] | None) -> tuple[_Shares, _Shares]:
-    """Shares of the datasheet's rate and of the product's; Blackwell as Hopper in B200 and Thor."""
-    return _HOPPER if capability and capability[0] in (9, 10, 11) else _OTHERS
-
-
 @dataclass(frozen=True)
 class Rates:
     """Operations and bytes per second of a device and its host."""
 
-    compute: float
-    """Floating-point operations a second while denoising."""
+    products: float
+    """Floating-point operations a second in the transformer's linear products, in 16 bits."""
+    attention: float
+    """The same in torch's own attention."""
     decode: float
     """The same in the VAE decoder."""
+    memory: float
+    """Bytes a second that elementwise passes read and write in the device's memory."""
+    fp8: float = 0.0
+    """Operations a second in row-wise fp8 products; 0 where the device has none."""
     pageable: float = _PAGEABLE
     """Bytes a second from ordinary host memory to the device."""
     locked: float = 2 * _PAGEABLE
@@ -97,6 +92,10 @@ class Rates:
     """Where they come from; ``probe`` for a measurement of this GPU."""
     disk: float = _DISK
     """Bytes a second from the disk that holds the checkpoint, without the page cache."""
+    copying: float = _COPYING
+    """Bytes a second from the page cache into memory of this process."""
+    pinning: float = _PINNING
+    """Bytes a second of host memory that the driver page-locks in place."""
     tensor: float = _TENSOR_SECONDS
     """Seconds of the host for each tensor that sequential offload onloads, however small."""
     mapping: float = _MAPPING
@@ -105,20 +104,27 @@ class Rates:
     """Number of probes that they are the median of."""
 
 
-_AMOUNTS = ("compute", "decode", "pageable", "locked", "disk", "tensor", "mapping")
+_AMOUNTS = (
+    *("products", "attention", "decode", "memory", "fp8"),
+    *("pageable", "locked", "pinning", "tensor", "mapping"),
+)
+"""What a probe measures."""
+_MAY_BE_ZERO = "fp8"
 
 
 def datasheet_rates(card: Card) -> Rates:
     """Rates expected by a card's datasheet, before anything has run on it."""
-    peak, (denoise, decode) = card.tflops_16 * 1e12, shares(card.capability)[0]
-    known = "and runs on an H100" if card.capability == (9, 0) else "alone: not measured"
+    peak, known = card.tflops_16 * 1e12, efficiency_of(card.capability)
     also = f"; also of this name: {', '.join(card.also)}" if card.also else ""
     return Rates(
-        peak * denoise,
-        peak * decode,
-        min(_PAGEABLE, card.host_rate / 2),
-        card.host_rate,
-        f"the datasheet of {card.name} {known}{also}",
+        products=peak * known.products,
+        attention=peak * known.attention,
+        decode=peak * known.decode,
+        memory=min(card.bandwidth * 1e9 * known.memory, known.most_memory),
+        fp8=peak * known.fp8,
+        pageable=min(_PAGEABLE, card.host_rate / 2),
+        locked=card.host_rate,
+        source=f"the datasheet of {card.name} {known.source}{also}",
     )
 
 
@@ -141,7 +147,7 @@ def disturbed(measured: Rates, expected: Rates | None) -> bool:
         measured: rates of the probe.
         expected: rates of earlier probes or of the datasheet; None where unknown.
     """
-    return expected is not None and measured.compute < _DISTURBED_BELOW * expected.compute
+    return expected is not None and measured.products < _DISTURBED_BELOW * expected.products
 
 
 def probed_rates(gpu: Gpu, folder: Path, software: str = "") -> Rates | None:
@@ -196,15 +202,16 @@ def _is_valid(probe: object) -> bool:
     if not isinstance(probe, dict) or probe.keys() != set(_AMOUNTS):
         return False
     least, most = _PLAUSIBLE
-    if not all(type(v) in (int, float) and 0 < v < most for v in probe.values()):
+    if not all(type(v) in (int, float) and 0 <= v < most for v in probe.values()):
         return False  # also a whole number that is too large for a float
     # The seconds of a tensor become the rate of a tensor of 1 MB.
-    rates = (1e6 / v if n == "tensor" else v for n, v in probe.items())
+    known = {n: v for n, v in probe.items() if v or n != _MAY_BE_ZERO}
+    rates = ((1e6 / v if v else 0) if n == "tensor" else v for n, v in known.items())
     return all(least < rate < most for rate in rates)
 
 
 def _file(folder: Path) -> Path:
-    return folder / "rates-v4.json"
+    return folder / "rates-v5.json"
 
 
 def _key(gpu: Gpu, software: str) -> str:

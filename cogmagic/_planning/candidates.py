@@ -113,6 +113,7 @@ def _workload(
         copies=machine.device == "cuda" and not (gpu and gpu.unified),
         adapters=adapter_bytes(request, dtype),
         loaded=available.weights_loaded,
+        cached=available.cached,
         embeddings=available.embeddings,
         lean_decode=savings.lean_decode,
         passes=2 if halves and request.guided else 1,

@@ -19,7 +19,7 @@ from cogmagic._tiers.needs import Needs
 __all__ = ["PREDICTIONS", "Correct", "compiling_seconds", "corrections"]
 
 
-PREDICTIONS = "predictions 1.5"
+PREDICTIONS = "predictions 1.6"
 """To be raised when predictions change: past runs then no longer measure them."""
 
 

@@ -164,6 +164,8 @@ class Available:
     """Whether the prompt embeddings are cached, so that the text encoder is not needed."""
     weights_loaded: bool = False
     """Whether the weights are in host memory, so that most tiers read no file."""
+    cached: float = 0.0
+    """Share of the weight files' bytes that are in the page cache; 0 where it is unknown."""
     embeddings: int = 0
     """Bytes of the prompt embeddings that a batch has in host memory."""
     code: frozenset[Hashable] = frozenset()

@@ -14,7 +14,7 @@ from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.resolved import resolved
 from cogmagic._progress import Clock
-from cogmagic._session.calibration import record_run
+from cogmagic._session.calibration import record_reading, record_run
 from cogmagic._session.diagnosis import Shortage, cause_of
 from cogmagic._session.fallback import cheaper, ran_out
 from cogmagic._session.first_plan import first_plan
@@ -49,6 +49,8 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
         frames, report = run.frames(slot.hot)
         if job.learned and not run.loaded.unpinned:  # else it did not run as planned
             record_run(run.machine, run.plan, report)
+        if not run.loaded.unpinned:
+            record_reading(run.machine, run.plan, report)
         return frames, report
 
     machine = slot.look(job.options)

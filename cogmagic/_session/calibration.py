@@ -15,7 +15,7 @@ from cogmagic._tiers.needs import allocatable
 from cogmagic._units import GIB
 from cogmagic._video.report import Report
 
-__all__ = ["calibrated", "detect", "record_run"]
+__all__ = ["calibrated", "detect", "record_reading", "record_run"]
 
 
 _probed: set[str] = set()
@@ -103,6 +103,18 @@ def record_run(machine: Machine, plan: Plan, report: Report | None) -> None:
             measured_compile=report.seconds.get("compile") if report else None,
         )
     )
+
+
+def record_reading(machine: Machine, plan: Plan, report: Report) -> None:
+    """Record at what pace a run read its weight files, for later predictions."""
+    from cogmagic._machine.file_paces import store_file_pace
+
+    rates, folder = machine.rates_in(plan.dtype), machine.cache_folder
+    if plan.chosen is None or rates is None or folder is None:
+        return
+    pace = plan.chosen.needs.loading.measured(report.seconds.get("load", 0.0), rates)
+    if pace is not None:
+        store_file_pace(*pace, folder)
 
 
 def detect(gpus: Sequence[str] = ()) -> Machine:

@@ -85,6 +85,7 @@ def planned(
         folder=job.folder,
         prompts_cached=job.embeddings is not None and not encode,
         weights_loaded=loaded,
+        cached=job.cached,
         embeddings=job.held,
         code=compiled_code(),
         placed=placed,

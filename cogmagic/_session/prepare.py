@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cogmagic._errors import TierError
 from cogmagic._footprint.adapters import check_adapters
 from cogmagic._machine.machine import Machine
+from cogmagic._machine.page_cache import cached_share
 from cogmagic._machine.torch_check import checked_by_torch
 from cogmagic._models.catalog import catalogued
 from cogmagic._models.checkpoint import check_folder
@@ -54,6 +55,8 @@ class Job:
     """Why lean decoding does not apply to the checkpoint's VAE; empty if it does."""
     stay: bool = False
     """Whether the weights stay placed after the run, whatever its tier: for a batch's next row."""
+    cached: float = 0.0
+    """Share of the weight files' bytes that were in the page cache before the run."""
     held: int = 0
     """Bytes of the prompt embeddings of a batch's other rows."""
 
@@ -122,7 +125,9 @@ def prepare(
         storage = resolved(request.model, options, machine, dtype).savings.storage
         loaded = slot.loaded if slot.has(folder, dtype, storage) else None
         not_lean = unknown_vae(loaded.pipe.vae) if loaded else unknown_vae_of(folder)
-    return Job(request, options, folder, texts, texts.read(), not_lean=not_lean)
+    cached = cached_share(folder) if machine.device == "cuda" else 0.0
+    embeddings = texts.read()
+    return Job(request, options, folder, texts, embeddings, not_lean=not_lean, cached=cached)
 
 
 def _refuse_before_download(

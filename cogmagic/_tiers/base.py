@@ -23,7 +23,6 @@ from cogmagic._models.catalog import Dtype, Task
 from cogmagic._tiers.host_memory import HostMemory, copies_or_files
 from cogmagic._tiers.plain_pace import Pace, plain_pace
 from cogmagic._tiers.workload import Workload
-from cogmagic._units import GIB
 
 if TYPE_CHECKING:
     import torch
@@ -36,8 +35,6 @@ __all__ = ["ONE_GPU", "Assess", "Fit", "Phases", "Placement", "Source", "Tier", 
 Phases = Mapping[str, int]
 """The peak of each phase on one GPU, in bytes of tensors: ``load``, ``encode``, ``denoise``,
 ``decode``."""
-_PINNING_RATE = 20.0 * GIB
-"""Bytes a second that CUDA page-locks in place (10.3 GiB in 0.46 s on an H100's host)."""
 
 
 @dataclass(frozen=True)
@@ -170,16 +167,13 @@ class Tier(ABC):
     def seconds(
         self, work: Workload, rates: Rates, variant: Variant, host: HostMemory
     ) -> tuple[float, float]:
-        """Seconds of a step, and of a whole run after the files were read."""
-        pace, encode = self.pace(work, rates, variant, host), 0.0
-        if host.copies:
-            f = work.active
-            encode = (f.text_encoder.weights + f.transformer.weights + f.vae.weights) / (
-                _PINNING_RATE
-            )
-        onload = pace.onload / (rates.locked if host.copies else rates.pageable)
+        """Seconds of a step, and of a whole run without loading and saving."""
+        pace = self.pace(work, rates, variant, host)
+        onload = 0.0
+        if self.weights == "host":
+            onload = pace.onload / (rates.locked if host.copies else rates.pageable)
         steps = work.request.num_inference_steps * pace.step
-        return pace.step, onload + pace.encode + encode + steps + pace.decode
+        return pace.step, onload + pace.encode + steps + pace.decode
 
     # -- doing it
 

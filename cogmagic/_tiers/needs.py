@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from cogmagic._footprint.compiled import with_speedups
 from cogmagic._footprint.curves import Part
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._footprint.work import Work
 from cogmagic._tiers.base import ONE_GPU, Phases, Tier, Variant
-from cogmagic._tiers.weight_files import on_disk
+from cogmagic._tiers.loading import NOTHING_READ, Loading, loading, save_seconds
 from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB, MIB
 
@@ -32,13 +33,15 @@ class Needs:
     step_seconds: float | None
     """One denoising step; None where the device's speed is unknown."""
     seconds: float | None
-    """The whole run, reading the weights from disk included."""
+    """The whole run: loading, encoding, denoising, decoding, saving."""
     variant: Variant = ONE_GPU
     """The tier's choices."""
     copies: bool = False
     """Whether the weights are copies in host memory, not memory-mapped files."""
     mapped: int = 0
     """Bytes of memory-mapped files besides `peak_ram`; only limits on addresses count them."""
+    loading: Loading = NOTHING_READ
+    """What is read before the first step."""
 
     @property
     def peak_allocated(self) -> int:
@@ -49,6 +52,7 @@ class Needs:
 def predict(tier: Tier, work: Workload, variant: Variant) -> Needs:
     """What `tier` takes for `work` in one of its variants."""
     active = work.stored if tier.weights == "gpus" else work.active  # its loader places all
+    active = with_speedups(active, work.speedups, work.storage)
     phases = tier.phases(active, work.overhead, variant)
     if work.lean_decode:
         phases = tuple({_LEAN.get(name, name): n for name, n in p.items()} for p in phases)
@@ -59,9 +63,9 @@ def predict(tier: Tier, work: Workload, variant: Variant) -> Needs:
     if work.rates is None:
         return needs
     step, total = tier.seconds(replace(work, active=active), work.rates, variant, host)
-    if tier.weights != "host" or not work.loaded:
-        total += on_disk(work.request, work.files, work.dtype) / work.rates.disk
-    return replace(needs, step_seconds=step, seconds=total)
+    read = loading(work, tier.weights, host)
+    total += read.seconds(work.rates) + save_seconds(work)
+    return replace(needs, step_seconds=step, seconds=total, loading=read)
 
 
 def without_text(f: Footprint) -> Footprint:

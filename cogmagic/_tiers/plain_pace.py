@@ -1,14 +1,46 @@
-"""Seconds of a run's parts, as far as tiers share them. Pure arithmetic."""
+"""Seconds of a run's parts, as far as tiers share them. Pure arithmetic.
+
+A denoising step is the sum of four amounts of work, each at its own rate: the linear products, the
+attention, the elementwise passes between them, which wait for memory, and what a step costs however
+small the clip is.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from cogmagic._footprint.curves import Part
+from cogmagic._footprint.work import ITEM
 from cogmagic._machine.rates import Rates
 from cogmagic._tiers.workload import Workload
 
 __all__ = ["Pace", "layer_seconds", "plain_pace"]
+
+_PASSES, _ROTATIONS = 240, 145
+"""Bytes that a block reads and writes for each number of its hidden states, and more where queries
+and keys are rotated in float32. These and the next three are fitted to 60 runs on an H100
+(docs/benchmarks/tiers.jsonl and stream.jsonl) and to blocks of 2b, 5b and 1.5-5b on an H200
+(blocks.jsonl), all within 5 %."""
+_COMPILED_PASSES, _COMPILED_ROTATIONS = 50, 65
+"""The same in a compiled block, which fuses them."""
+_NARROWING = 20
+"""More in a compiled block with fp8 products, whose inputs are narrowed."""
+_EAGER_NARROWING = 110
+"""The same in a block that is not compiled, in which each layer's input is read and written."""
+_ADAPTED, _COMPILED_ADAPTED = 12, 7
+"""Bytes for each number of an adapter's product, which is written, scaled and added. From 71 and
+160 ms a step that adapters of rank 128 take of 5b's attention and of all its linear layers on an
+H200 (docs/benchmarks/lora.jsonl)."""
+_KERNELS = {"fa3": 1.30, "fa3-fp8": 1.45, "fa2": 0.77, "sage": 0.957}
+"""Rates of attention kernels, of torch's own: 538, 611, 324 and 403 of 421 TFLOP/s on Hopper."""
+_STEP = 0.004
+"""Seconds that a step costs beside its work: the scheduler and the embeddings."""
+_PROMPT = 0.025
+"""Seconds to encode a prompt beside its products: the text encoder's many small operations."""
+_LEAN_DECODE = 1.25
+"""How many times as long lean decoding takes (docs/benchmarks/savings.jsonl)."""
+_FAST_DECODE = 0.45
+"""How many times as long fast decoding takes."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +60,41 @@ class Pace:
 def plain_pace(work: Workload, rates: Rates) -> Pace:
     """The pace of a tier that copies each component to the device once, before it computes."""
     f = work.active
+    encode = f.encode.operations / rates.products + _PROMPT if f.encode.operations else 0.0
     return Pace(
         onload=f.text_encoder.weights + f.transformer.weights + f.vae.weights,
-        encode=work.prompts * f.encode.operations / rates.compute,
-        step=f.denoise.operations / rates.compute,
-        decode=f.decode.operations / rates.decode,
+        encode=work.prompts * encode,
+        step=_step(work, rates),
+        decode=_decode(work, rates),
     )
+
+
+def _step(work: Workload, rates: Rates) -> float:
+    """Seconds of a denoising step whose weights are on the device."""
+    f, compiled = work.active, work.speedups.compile
+    blocks, narrow = f.blocks, work.storage == "fp8_products" and rates.fp8 > 0
+    products = f.denoise.operations - blocks.attention
+    passes, rotations, narrowing = (
+        (_COMPILED_PASSES, _COMPILED_ROTATIONS, _NARROWING)
+        if compiled
+        else (_PASSES, _ROTATIONS, _EAGER_NARROWING)
+    )
+    passes += rotations * blocks.rotary + narrowing * narrow
+    moved = passes * blocks.numbers
+    moved += (_COMPILED_ADAPTED if compiled else _ADAPTED) * blocks.adapted
+    return (
+        products / (rates.fp8 if narrow else rates.products)
+        + blocks.attention / (rates.attention * _KERNELS.get(work.speedups.attention, 1.0))
+        + moved * ITEM[work.dtype] / 2 / rates.memory
+        + _STEP
+    )
+
+
+def _decode(work: Workload, rates: Rates) -> float:
+    times = (_LEAN_DECODE if work.lean_decode else 1.0) * (
+        _FAST_DECODE if work.speedups.decode else 1.0
+    )
+    return times * work.active.decode.operations / rates.decode
 
 
 def layer_seconds(part: Part, rates: Rates, *, locked: bool) -> float:

@@ -7,7 +7,7 @@ from cogmagic._footprint.work import ITEM
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 
-__all__ = ["file_bytes", "on_disk", "stored_as_files", "stored_dtype"]
+__all__ = ["file_bytes", "stored_as_files", "stored_dtype"]
 
 
 def stored_dtype(part: str, request: Request) -> Dtype:
@@ -19,11 +19,6 @@ def stored_dtype(part: str, request: Request) -> Dtype:
 def stored_as_files(request: Request, dtype: Dtype) -> bool:
     """Whether the transformer's weights can stay memory-mapped files, with nothing converted."""
     return stored_dtype("transformer", request) == dtype
-
-
-def on_disk(request: Request, f: Footprint, dtype: Dtype) -> float:
-    """Bytes of the files that hold the weights."""
-    return sum(file_bytes(request, f, dtype).values())
 
 
 def file_bytes(request: Request, f: Footprint, dtype: Dtype) -> dict[str, int]:

@@ -44,6 +44,8 @@ class Workload:
     """Bytes of the LoRA adapters' parameters, which are among the transformer's."""
     loaded: bool = False
     """Whether the weights are in host memory already."""
+    cached: float = 0.0
+    """Share of the weight files' bytes that are in the page cache."""
     embeddings: int = 0
     """Bytes of prompt embeddings in host memory, beyond the request's own."""
     lean_decode: bool = False

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic import Machine
+from cogmagic._machine.efficiency import PROBED
 from cogmagic._machine.rates import Rates
 from cogmagic._models.find import find_model
 from cogmagic._models.request import Request
-from cogmagic._planning.memory_options import MemoryOptions
+from cogmagic._planning.memory_options import NOTHING_HERE, Available, MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan
 from cogmagic._units import GIB
@@ -48,7 +49,7 @@ def rows(name: str = "tiers") -> list[dict[str, Any]]:
     return [json.loads(x) for x in (HERE / f"{name}.jsonl").read_text().splitlines()]
 
 
-def replanned(row: dict[str, Any]) -> Plan:
+def replanned(row: dict[str, Any], available: Available = NOTHING_HERE) -> Plan:
     """The plan for the row's request and tier, on idle cards of its kind."""
     from PIL import Image
 
@@ -65,8 +66,27 @@ def replanned(row: dict[str, Any]) -> Plan:
     )
     machine = Machine.of("2x H100 SXM" if row["tier"] == "balanced" else "H100 SXM")
     if "rates" in row:  # as probed on that host, which decides over layers that come one by one
-        machine = replace(machine, rates=Rates(**row["rates"]))
-    return plan(request, machine, MemoryOptions(tier=row["tier"]))
+        machine = replace(machine, rates=probed(row["rates"], machine))
+    return plan(request, machine, MemoryOptions(tier=row["tier"]), available)
+
+
+def probed(rates: dict[str, Any], machine: Machine) -> Rates:
+    """The rates of a row's probe, which knew 0.485 and 0.157 of its product; others are the card's.
+
+    Probes measure attention, memory and more since predictions 1.6.
+    """
+    assert machine.rates is not None
+    if "products" in rates:
+        return Rates(**rates)
+    product = rates["compute"] / 0.485
+    known = {name: rates[name] for name in ("pageable", "locked", "tensor", "mapping")}
+    return replace(
+        machine.rates,
+        products=product * PROBED.products,
+        decode=product * PROBED.decode,
+        source="probe",
+        **known,
+    )
 
 
 def pairs(row: dict[str, Any]) -> dict[str, Pair]:

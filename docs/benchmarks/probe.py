@@ -51,7 +51,9 @@ def main() -> None:
             "command": shlex.join(sys.argv),
         }
         sys.stdout.write(
-            f"{row['seconds']:.2f} s: {rates.compute / 1e12:.0f} TFLOP/s, copies "
+            f"{row['seconds']:.2f} s: {rates.products / 1e12:.0f} TFLOP/s in products, "
+            f"{rates.attention / 1e12:.0f} in attention, {rates.fp8 / 1e12:.0f} in fp8 products, "
+            f"{rates.memory / 1e12:.2f} TB/s in passes, copies "
             f"{rates.pageable / 2**30:.1f} and {rates.locked / 2**30:.1f} GiB/s, a tensor "
             f"{rates.tensor * 1e3:.3f} ms, mapping {rates.mapping / 2**30:.0f} GiB/s\n"
         )

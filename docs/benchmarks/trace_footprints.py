@@ -1,7 +1,7 @@
 """Trace every model of the catalogue on the meta device and keep what its footprints are made of.
 
-    python docs/benchmarks/trace_footprints.py            # writes cogmagic/footprints.json
-    python docs/benchmarks/trace_footprints.py --check    # compares it with whole, naive traces
+    python docs/benchmarks/trace_footprints.py          # writes cogmagic/_footprint/footprints.json
+    python docs/benchmarks/trace_footprints.py --check  # compares it with whole, naive traces
 
 Needs neither a GPU nor weights; takes minutes of one core.
 """
@@ -134,6 +134,7 @@ def thinned(found: Profile) -> Profile:
             b: {kind: thin(c, 10 * NEAR) for kind, c in kinds.items()}
             for b, kinds in found.after_linears.items()
         },
+        around_blocks={b: thin(c, 10 * NEAR) for b, c in found.around_blocks.items()},
         decode=passes(found.decode),
         decode_lean=passes(found.decode_lean),
         encode_image=found.encode_image and passes(found.encode_image),

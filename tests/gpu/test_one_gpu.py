@@ -150,7 +150,7 @@ def test_gpu_is_probed_whatever_the_default_device(toy: Path, cwd: Path, session
     assert rates is not None
     assert (rates.source, rates.probes) == ("probe", 1)
     assert 1e-5 < rates.tensor < 1e-2  # seconds that the host takes for a tensor
-    assert rates.compute > 1e12
+    assert min(rates.products, rates.attention) > 1e12
     assert torch.equal(torch.cuda.get_rng_state(0), drawn)
 
 

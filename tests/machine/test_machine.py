@@ -112,7 +112,7 @@ def test_gpus_are_selected_by_index_or_uuid(nvml: FakeNvml, cuda_build: None) ->
         assert [(g.index, g.name) for g in machine.gpus] == [(1, "RTX 3060")]
         assert machine.rates is not None
         assert detected.rates is not None
-        assert machine.rates.compute < detected.rates.compute  # those of the other card
+        assert machine.rates.products < detected.rates.products  # those of the other card
     assert Machine.detect(gpus=("0", "1")).gpus == detected.gpus
     for name in ("2", "GPU-f", "x"):
         with pytest.raises(RequestError, match=rf"no GPU '{name}'. Choose from 0 \(H100\), 1 \("):

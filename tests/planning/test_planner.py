@@ -51,13 +51,14 @@ def test_fp8_is_fp8_products_on_ada_and_hopper() -> None:
 
 
 def test_fp8_products_need_no_widened_weight() -> None:
-    model = catalogued("5b")
-    assert model is not None
-    plain = footprint(Request.of(PROMPT, model), "bfloat16")
-    peaks = {name: Savings(storage=name).shrunk(plain).denoise for name in ("fp8", "fp8_products")}
-    largest = 12288 * 3072 * 2
-    assert peaks["fp8_products"].peak == plain.denoise.peak
-    assert abs(peaks["fp8"].peak - plain.denoise.peak - largest) < 2**16  # and its bias
+    # 5b's rotated queries and keys, which 2b has not, take more than a widened weight.
+    for name, more in {"2b": 7680 * 1920 * 2, "5b": 0}.items():
+        model = catalogued(name)
+        assert model is not None
+        plain = footprint(Request.of(PROMPT, model), "bfloat16")
+        wide, narrow = (Savings(storage=s).shrunk(plain).denoise for s in ("fp8", "fp8_products"))
+        assert narrow.peak == plain.denoise.peak
+        assert abs(wide.peak - plain.denoise.peak - more) < 2**16  # and its bias
     # Measured with one block on an H200: 7.0 times the hidden states compiled, and 6.0 without.
     hidden, storage = 2 * 17776 * 3072 * 2, STORAGES["fp8_products"]
     assert storage.compiled_scratch(hidden, 2) == hidden
@@ -147,7 +148,8 @@ def test_loaded_weights_are_not_read_again() -> None:
     machine = Machine.of("RTX 4090")
     cold, warm = (plan(five(), machine, weights_loaded=loaded) for loaded in (False, True))
     times = [{c.tier: c.seconds or 0 for c in p.candidates} for p in (cold, warm)]
-    assert times[0]["model"] - times[1]["model"] == pytest.approx(20, abs=2)  # 20 GiB at 1 GiB/s
+    # 20 GiB at 1 GiB/s from the disk, at 10 into memory, at 20 to lock it, and what is first.
+    assert times[0]["model"] - times[1]["model"] == pytest.approx(24.5, abs=0.5)
     assert times[0]["staged"] == times[1]["staged"]
     assert times[0]["model"] < times[0]["staged"]
 

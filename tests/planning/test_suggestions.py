@@ -38,7 +38,7 @@ def test_a_plan_that_fits_no_tier_names_the_shortfall_and_what_would_help() -> N
     assert found.reason.startswith("no tier fits: sequential offload, which comes closest, lacks ")
     assert any("GiB more VRAM: sequential offload, " in change for change in found.changes)
     assert (
-        "--lean-decode: sequential offload, 37 min (the same picture; decoding takes longer)"
+        "--lean-decode: sequential offload, 32 min (the same picture; decoding takes longer)"
         in (found.changes)
     )
     model = catalogued("1.5-5b")

@@ -28,7 +28,7 @@ def test_gpu_is_probed_once_per_kernel_until_its_probes_are_deleted(
 
     def probe(_: torch.device) -> _rates.Rates:
         made.append(1)
-        return _rates.Rates(4e14, 1e14, source="probe")
+        return _rates.Rates(7e14, 4e14, 1e14, 3e12, source="probe")
 
     monkeypatch.setattr("cogmagic._machine.probe.probe", probe)
     monkeypatch.setattr(calibration, "_probed", set())
@@ -48,7 +48,7 @@ def test_gpu_is_probed_once_per_kernel_until_its_probes_are_deleted(
         monkeypatch.setattr(calibration, "_probed", set())
         calibration.calibrated(Machine.detect(), ())
         assert len(made) == min(kernel + 3, 6)  # five are enough
-    own_cache.joinpath("rates-v4.json").unlink()
+    own_cache.joinpath("rates-v5.json").unlink()
     monkeypatch.setattr(_rates, "write_atomically", refuse)
     unkept = calibration.calibrated(Machine.detect(), ())
     assert unkept.rates is not None
