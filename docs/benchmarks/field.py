@@ -351,6 +351,12 @@ def told(row: dict[str, Any]) -> str:
     return f"{row.get('error') or '{:.3f} s a step'.format(row['step_seconds'] or 0)}, {amounts}"
 
 
+def wait_for_go() -> None:
+    """Wait until the GPU is free; exit if the process that says so has gone."""
+    if sys.stdin.readline() != "go\n":
+        sys.exit("field.py has ended")
+
+
 class Run:
     """One clip in one way, in this process."""
 
@@ -386,7 +392,7 @@ class Run:
         from cogmagic._pipeline.libraries import import_libraries
 
         import_libraries("t2v")
-        sys.stdin.readline()
+        wait_for_go()
         fresh_cache()
         limit = self.args.cap + CONTEXT if self.args.cap else None
         runs = Runs(self.args.model)
@@ -400,8 +406,8 @@ class Run:
         self.found["seconds"] = {**self.found.get("seconds", {}), "call": self.found["wall"]}
 
     def _go(self) -> None:
-        """Wait until the GPU is free; take what a card of the cap's size would not have."""
-        sys.stdin.readline()
+        """Wait for the GPU, and take what a card of the cap's size would not have."""
+        wait_for_go()
         if self.args.device == "cuda":
             import torch
 
