@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -16,7 +15,7 @@ from cogmagic._models.catalog import MODELS
 from cogmagic._models.family import latent_frames
 from cogmagic._pipeline.attention.processor import attending
 from cogmagic._pipeline.attention.registry import KERNELS
-from cogmagic._pipeline.compile import compiled
+from cogmagic._pipeline.compile import compiled, compiling
 from cogmagic._pipeline.empty import built
 from cogmagic._pipeline.storage import STORAGES
 
@@ -44,13 +43,13 @@ def passes(rows: Any, name: str, ways: list[str], *, toy: bool) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = getattr(torch, model.dtype)
     inputs = pass_inputs(model, config, device, dtype, toy=toy)
-    eager = pass_output(config, device, dtype, inputs, PASSES["eager"])[0]
+    eager = pass_output(config, device, dtype, inputs, PASSES["eager"])
     for way in ways:
         row: dict[str, Any] = {"kind": "pass", "model": name, "way": way, "toy": toy}
         try:
-            output, seconds = pass_output(config, device, dtype, inputs, PASSES[way])
+            output = pass_output(config, device, dtype, inputs, PASSES[way])
             off = (output - eager).norm() / eager.norm()
-            row |= {"difference": float(off), "seconds": seconds, "dtype": model.dtype}
+            row |= {"difference": float(off), "dtype": model.dtype}
         except (RuntimeError, ImportError, ValueError, CogMagicError) as error:
             row |= {"error": repr(error)[:200]}
         rows.add(**row)
@@ -88,8 +87,8 @@ def pass_inputs(
 @torch.no_grad()
 def pass_output(
     config: dict[str, Any], device: Any, dtype: Any, inputs: Any, how: tuple[bool, str, str]
-) -> tuple[Any, float]:
-    """The output in float32, and the seconds of a second pass."""
+) -> Any:
+    """The output in float32."""
     compiles, attention, storage = how
     torch.manual_seed(0)  # of what is drawn in building, such as the biases
     with device, default_dtype(dtype):
@@ -103,21 +102,13 @@ def pass_output(
     with ExitStack() as stack:
         stack.enter_context(attending(transformer, attention))
         if compiles:
-            stack.enter_context(compiled(transformer, lambda _: None))
+            stack.enter_context(compiled(transformer))
+            stack.enter_context(compiling(lambda _: None))
         output = transformer(**inputs)[0].float()
-        seconds = timed(lambda: transformer(**inputs))
     transformer = None
     gc.collect()
     torch.cuda.empty_cache()
-    return output, seconds
-
-
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return output
 
 
 @contextmanager
