@@ -144,3 +144,16 @@ def test_fp8_products_are_no_option_of_their_own() -> None:
     assert savings.names == ("lean_decode", "fp8")
     assert {s.storage for s in Savings().more()} == {"", "fp8"}
     assert {s.storage for s in savings.more()} == {"fp8_products"}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_gpu_computes_the_products_of_a_cpu(dtype: torch.dtype) -> None:
+    if not has_fp8_products(torch.cuda.get_device_capability()):
+        pytest.skip("this GPU has no fp8 products")
+    module, device = transformer(256, 512, dtype=dtype), torch.device("cuda")
+    STORAGES["fp8_products"].store(module, device)
+    layer = module.transformer_blocks[0][0].requires_grad_(False)
+    inputs = torch.randn(2, 50, 256, dtype=dtype)
+    expected = layer(inputs)
+    assert relative(layer.to(device)(inputs.to(device)).cpu(), expected) < 5e-3
