@@ -151,6 +151,8 @@ class Profile:
     decode: Passes
     decode_lean: Passes
     """The same with fewer tensors alive (``lean_decode``)."""
+    decode_fast: Passes
+    """The same in fewer passes over memory (`Speedups.decode`), with the operations of `decode`."""
     encode_image: Passes | None
 
 
@@ -185,6 +187,7 @@ def read(profile: dict[str, Any]) -> Profile:
         around_blocks={int(b): _curve(c) for b, c in profile["around_blocks"].items()},
         decode=_passes(profile["decode"]),
         decode_lean=_passes(profile["decode_lean"]),
+        decode_fast=_passes(profile["decode_fast"]),
         encode_image=_passes(profile["encode_image"]) if profile["encode_image"] else None,
     )
 

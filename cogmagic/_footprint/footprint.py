@@ -55,6 +55,7 @@ def footprint(
     *,
     halves: bool = False,
     lean: bool = False,
+    fast: bool = False,
     cached: bool = False,
 ) -> Footprint:
     """The footprint of `request` with its model loaded in `dtype`.
@@ -68,6 +69,7 @@ def footprint(
         folder: the checkpoint, required for an architecture outside the catalogue.
         halves: whether guidance runs one prompt after the other.
         lean: whether decoding keeps fewer tensors alive.
+        fast: whether decoding is fast, as `Speedups.decode`.
         cached: whether a step cache stores what blocks add to the hidden states.
 
     Raises:
@@ -82,7 +84,9 @@ def footprint(
         profile = foreign_profile(request, dtype, configs)
     else:
         raise ValueError(f"{request.model.name} is not in the catalogue: name its folder")
-    return footprint_from(profile, configs, request, dtype, halves=halves, lean=lean, cached=cached)
+    return footprint_from(
+        profile, configs, request, dtype, halves=halves, lean=lean, fast=fast, cached=cached
+    )
 
 
 def text_encoder_bytes(request: Request, dtype: Dtype, folder: Path | None = None) -> int:
@@ -107,6 +111,7 @@ def footprint_from(
     *,
     halves: bool,
     lean: bool,
+    fast: bool = False,
     cached: bool = False,
 ) -> Footprint:
     """The footprint of `request` by the curves of `profile`; see `footprint`."""
@@ -133,7 +138,7 @@ def footprint_from(
         encode=work_of(profile.encode, profile.encode_operations, profile),
         encode_image=encode_image(request, dtype, image, profile, configs) if image else None,
         denoise=denoise,
-        decode=decode(request, dtype, profile, configs, lean=lean),
+        decode=decode(request, dtype, profile, configs, lean=lean, fast=fast),
         tokens=tokens,
         blocks=blocks_of(denoise.peak, request, dtype, profile, configs["transformer"], run),
     )

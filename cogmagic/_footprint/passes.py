@@ -20,6 +20,7 @@ from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs, spatial_scale
 from cogmagic._models.tiling import FRAME_BATCH
 from cogmagic._pipeline.empty import empty_component
+from cogmagic._pipeline.fast_decode import fast_decoding
 from cogmagic._pipeline.lean_decode import lean_decoding
 
 __all__ = ["Step", "profile", "step"]
@@ -62,6 +63,9 @@ def profile(
     latents, colours = configs["vae"]["latent_channels"], configs["vae"]["in_channels"]
     with lean_decoding(vae, warn=False):
         lean = _passes(vae, vae.decoder, (latents, _DECODED), tiles, kind)
+    with fast_decoding(vae, warn=False):
+        fast = _passes(vae, vae.decoder, (latents, _DECODED), tiles, kind)
+    decode = _passes(vae, vae.decoder, (latents, _DECODED), tiles, kind)
     return Profile(
         text_encoder=part_of(text, text.encoder.block, layers),
         transformer=part_of(denoiser, denoiser.transformer_blocks, blocks, narrowable=True),
@@ -84,8 +88,9 @@ def profile(
             b: Curve.through([(s.tokens, s.around_blocks) for s in each])
             for b, each in steps.items()
         },
-        decode=_passes(vae, vae.decoder, (latents, _DECODED), tiles, kind),
+        decode=decode,
         decode_lean=lean,
+        decode_fast=replace(fast, operations=decode.operations),
         encode_image=_passes(vae, vae.encoder, (colours, (1,)), images, kind) if images else None,
     )
 

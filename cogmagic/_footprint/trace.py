@@ -81,13 +81,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._count(tensor.untyped_storage())
         if packet in flop_registry:
             self.operations += int(flop_registry[packet](*args, **kwargs, out_val=out))
-        if packet is torch.ops.aten.convolution and out.dim() == 4:
-            # cuDNN computes them channels-last, and copies both ways in its workspace: on an H100
-            # the VAE's upsampler takes 0.66 GiB beside an input and an output of 0.33 each.
-            self.reach(nbytes_of(args[0], out))
-        else:
-            copied = packet in _COPIES and not args[0].is_contiguous()
-            self.reach(nbytes_of(args[0]) if copied else 0)
+        self.reach(_copies(args[0], out, packet) if packet in _COPIES else 0)
         return out
 
     def reach(self, scratch: int = 0) -> None:
@@ -123,6 +117,18 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def leave_leaf(self, module: nn.Module, _: object, __: object) -> None:
         """A forward hook: `module` has run."""
         self._leaf -= nbytes_of(*module.parameters(recurse=False))
+
+
+def _copies(given: torch.Tensor, out: torch.Tensor, packet: Any) -> int:
+    """Bytes that a kernel of `_COPIES` copies for `given`, and for `out`."""
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(given.dim())
+    if layout and given.is_contiguous(memory_format=layout):
+        return 0
+    if packet is torch.ops.aten.convolution and out.dim() == 4:
+        # cuDNN computes them channels-last, and copies both ways in its workspace: on an H100
+        # the VAE's upsampler takes 0.66 GiB beside an input and an output of 0.33 each.
+        return nbytes_of(given, out)
+    return 0 if given.is_contiguous() else nbytes_of(given)
 
 
 class _FusedAttention(TorchFunctionMode):

@@ -11,19 +11,20 @@ from cogmagic._footprint.work import ITEM, Work, higher, rounded, work_of
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import Configs
 from cogmagic._models.request import Request
-from cogmagic._models.tiling import frame_batches
+from cogmagic._models.tiling import TileGrid, frame_batches
 from cogmagic._pipeline.prompt_cache import prompts_of
 
 __all__ = ["decode", "encode_image"]
 
 
 def decode(
-    request: Request, dtype: Dtype, profile: Profile, configs: Configs, *, lean: bool
+    request: Request, dtype: Dtype, profile: Profile, configs: Configs, *, lean: bool, fast: bool
 ) -> Work:
     """``tiled_decode``: the passes of every tile, then the rows, then the picture.
 
     Frames are decoded in batches (`frame_batches`); what is decoded stays on the device until all
-    is put together, or goes to host memory with `lean` decoding.
+    is put together. With `lean` decoding it goes to host memory, with `fast` decoding into the
+    picture, at once.
     """
     item, grid = ITEM[dtype], grid_of(request, configs)
     batches = frame_batches(request.latent_frames)
@@ -31,22 +32,34 @@ def decode(
     pixel = configs["vae"]["out_channels"] * item
     passes = profile.decode_lean if lean else profile.decode
     peak, operations, decoded, mapped = Peak(0, 0), 0.0, 0, 0
+    whole = rounded(sum(frames) * prod(grid.size) * grid.scale**2 * pixel)
+    at_once = lean or fast
+    if fast:
+        passes = profile.decode_fast
+        decoded = 0 if lean else whole + sum(frames) * _borders(grid) * pixel
     for tile in grid.tiles:
         area = prod(tile) * grid.scale**2
-        outs = [0 if lean else rounded(n * area * pixel) for n in frames]
+        outs = [0 if at_once else rounded(n * area * pixel) for n in frames]
         tile_peak, tile_operations = _tile(passes, prod(tile), outs)
         peak = higher(peak, tile_peak, decoded)
         operations += tile_operations
         mapped += tile_peak.mapped
-        decoded += 0 if lean else rounded(sum(frames) * area * pixel)
-    if grid.tiled and not lean:  # the tiles, their rows and the picture, all at once
-        whole = rounded(sum(frames) * prod(grid.size) * grid.scale**2 * pixel)
+        decoded += 0 if at_once else rounded(sum(frames) * area * pixel)
+    if grid.tiled and not at_once:  # the tiles, their rows and the picture, all at once
         peak = higher(peak, Peak(2 * whole, 2 * whole), decoded)
     padded, height, width = latent_clip(request, configs)
     latent = configs["vae"]["latent_channels"] * height * width * item
     around = rounded(padded * latent) + rounded(request.latent_frames * latent)  # plain, scaled
     work = work_of(peak, operations, profile, around + _prompts(request, configs, item))
     return replace(work, calls=len(frames) * len(grid.tiles), mapped=mapped)
+
+
+def _borders(grid: TileGrid) -> int:
+    """Pixels of a frame with which later tiles blend: below a row, and beside a tile."""
+    rows, columns = grid.rows, grid.columns
+    below = rows.blend * sum(columns.lengths) * grid.scale if len(rows.starts) > 1 else 0
+    beside = columns.blend * max(rows.lengths) * grid.scale if len(columns.starts) > 1 else 0
+    return below + beside
 
 
 def encode_image(

@@ -19,7 +19,7 @@ __all__ = ["fast_decoding"]
 
 
 @contextmanager
-def fast_decoding(vae: Any, *, lean: bool = False) -> Iterator[None]:
+def fast_decoding(vae: Any, *, lean: bool = False, warn: bool = True) -> Iterator[None]:
     """Have `vae.decode` take less time; restore it afterwards.
 
     It needs no more memory than before. A VAE that differs from the published ones, or has hooks in
@@ -29,19 +29,21 @@ def fast_decoding(vae: Any, *, lean: bool = False) -> Iterator[None]:
         vae: an ``AutoencoderKLCogVideoX``.
         lean: whether to return host memory, as lean decoding does. Where only fast decoding does
             not apply, decoding is lean.
+        warn: whether to warn where fast decoding does not apply.
     """
     import torch
 
     if difference := _why_not(vae):
-        warnings.warn(
-            f"Fast decoding was left out: {difference}, so decoding takes as long as without it."
-            " Load the checkpoint's own VAE, or leave out --speed.",
-            stacklevel=3,
-        )
+        if warn:
+            warnings.warn(
+                f"Fast decoding was left out: {difference}, so decoding takes as long as without"
+                " it. Load the checkpoint's own VAE, or leave out --speed.",
+                stacklevel=3,
+            )
         if not lean:
             yield
             return
-        with lean_decoding(vae):
+        with lean_decoding(vae, warn=warn):
             yield
         return
     device = torch.device("cpu") if lean else vae.device

@@ -92,10 +92,13 @@ class _Pass:
 
     def upsample(self, up: Any) -> None:
         """``CogVideoXUpsample3D.forward``."""
-        from torch.nn.functional import conv2d, interpolate
+        from torch.nn.functional import conv2d
 
-        batch, _, count, *_ = self.x.shape
-        self.x = interpolate(self.x.transpose(1, 2).flatten(0, 1), scale_factor=2.0)
+        batch, channels, count, height, width = self.x.shape
+        rows = self.x.permute(0, 2, 3, 4, 1)[:, :, :, None, :, None]
+        rows = rows.expand(-1, -1, -1, 2, -1, 2, -1)
+        self.x = rows.reshape(-1, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+        del rows
         conv, self.bias = up.conv, up.conv.bias
         self.x = conv2d(self.x, conv.weight, stride=conv.stride, padding=conv.padding)
         self.x = self.x.view(batch, count, *self.x.shape[1:]).transpose(1, 2)

@@ -90,7 +90,8 @@ def _workload(
 ) -> Workload:
     halves, folder = savings.guidance_halves, available.folder
     cached, lean = speedups.cache is not None, savings.lean_decode
-    files = footprint(request, dtype, folder, halves=halves, lean=lean, cached=cached)
+    fast = speedups.decode
+    files = footprint(request, dtype, folder, halves=halves, lean=lean, fast=fast, cached=cached)
     if machine.device == "mps":
         files = _with_scores(files, request, halves=halves)
     extra = 0

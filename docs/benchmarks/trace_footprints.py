@@ -137,6 +137,7 @@ def thinned(found: Profile) -> Profile:
         around_blocks={b: thin(c, 10 * NEAR) for b, c in found.around_blocks.items()},
         decode=passes(found.decode),
         decode_lean=passes(found.decode_lean),
+        decode_fast=passes(found.decode_fast),
         encode_image=found.encode_image and passes(found.encode_image),
     )
 

@@ -71,6 +71,32 @@ def test_lean_footprint_matches_a_traced_lean_decode() -> None:
     assert work.peak < 0.7 * footprint(request, "bfloat16").decode.peak
 
 
+@pytest.mark.slow
+def test_fast_footprint_matches_a_traced_fast_decode() -> None:
+    import torch
+
+    from cogmagic._footprint.trace import traced
+    from cogmagic._pipeline.empty import empty_component
+    from cogmagic._pipeline.fast_decode import fast_decoding
+
+    request = request_for("tiny", 208, 176, 33)
+    configs = table()["models"]["tiny"]["configs"]
+    vae = empty_component("vae", configs["vae"], "bfloat16")
+    vae.enable_tiling()
+    channels = configs["vae"]["latent_channels"]
+    latents = torch.empty(1, channels, 9, 22, 26, dtype=torch.bfloat16, device="meta")
+    with fast_decoding(vae), traced(vae) as trace:
+        picture = vae.decode(latents).sample
+    fast, plain, both = (
+        footprint(request, "bfloat16", lean=lean, fast=fast).decode
+        for lean, fast in ((False, True), (False, False), (True, True))
+    )
+    assert fast.peak == pytest.approx(trace.peak().peak, rel=0.02)
+    assert fast.peak < 0.6 * plain.peak
+    assert picture.nbytes <= fast.peak - both.peak < 1.5 * picture.nbytes
+    assert fast.operations == plain.operations
+
+
 def test_few_traced_blocks_give_the_figures_of_all(script: ModuleType) -> None:
     import torch
 
