@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def compiled(transformer: nn.Module) -> Iterator[None]:
     blocks: Any = transformer.transformer_blocks
     for block in blocks:
         block.forward = torch.compile(block.forward, dynamic=False)
-    blocks[0].forward = _announced(blocks[0].forward, blocks[0])
+    _announce(blocks)
     try:
         yield
     finally:
@@ -46,8 +47,8 @@ def compiling(on_compile: Callable[[bool], None], key: Hashable = None) -> Itera
     """Run compiled blocks: set the compiler up, and announce when code is compiled.
 
     Args:
-        on_compile: called with True before, and with False after a block that runs for the first
-            time in this kernel with its input shapes, which is when code is compiled.
+        on_compile: called with True before, and with False after the blocks that run for the first
+            time in this kernel with their input shapes, which is when code is compiled.
         key: what the code depends on, as plans know it before the run.
     """
     import torch
@@ -77,24 +78,37 @@ _KEYS: set[Hashable] = set()
 """The keys of the runs with that code."""
 
 
-def _announced(forward: Any, block: nn.Module) -> Callable[..., Any]:
-    """`forward` with its first run for each set of input shapes announced to the run."""
+def _announce(blocks: Any) -> None:
+    """Announce to the run in progress when the blocks run with new input shapes.
 
-    def announced(*args: Any, **kwargs: Any) -> Any:
+    torch compiles them twice: the first block's inputs are parts of one tensor and the others' are
+    not, so their strides differ. The announcement ends after the second block.
+    """
+    first, second = blocks[0], blocks[min(1, len(blocks) - 1)]
+    begun: list[Any] = []
+
+    def begin(forward: Any, *args: Any, **kwargs: Any) -> Any:
         on_compile, key = _RUNS[-1]
         tensors = [t for t in (*args, *kwargs.values()) if hasattr(t, "shape")]
-        shapes = (_layers(block), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
+        shapes = (_layers(first), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
         if shapes in _COMPILED:
             _KEYS.add(key)
-            return forward(*args, **kwargs)
-        on_compile(True)
+        else:
+            begun[:] = [shapes]
+            on_compile(True)
+        return forward(*args, **kwargs)
+
+    def end(forward: Any, *args: Any, **kwargs: Any) -> Any:
         out = forward(*args, **kwargs)
-        _COMPILED.add(shapes)
-        _KEYS.add(key)
-        on_compile(False)
+        if begun:
+            on_compile, key = _RUNS[-1]
+            _COMPILED.add(begun.pop())
+            _KEYS.add(key)
+            on_compile(False)
         return out
 
-    return announced
+    first.forward = partial(begin, first.forward)
+    second.forward = partial(end, second.forward)
 
 
 def _layers(block: nn.Module) -> tuple[Any, ...]:

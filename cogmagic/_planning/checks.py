@@ -28,7 +28,8 @@ def check_options(options: MemoryOptions, machine: Machine) -> None:
     if options.compile and tier and (refusal := compile_refusal(tier)):
         raise TierError(refusal)
     if options.compile and (problem := compile_problem(machine)):
-        raise RequestError(f"--compile does not work, since {problem}, or leave out --compile.")
+        leave = ", or leave" if ": " in problem else ". Leave"  # a clause with a remedy or not
+        raise RequestError(f"--compile does not work, since {problem}{leave} out --compile.")
 
 
 def check_savings(options: MemoryOptions, tier: Tier | None, machine: Machine) -> None:

@@ -65,10 +65,11 @@ class SpeedTimes:
         saved = exact.again - fast.again
         if not slower(exact.again, fast.again):
             return f"--speed {fast.name} gains nothing here" if self.chosen != "exact" else ""
-        clips = math.floor(fast.compile_seconds / saved) + 1
+        clips = max(math.floor(fast.compile_seconds / saved) + 1, 2)
+        steps = "1 step saves" if self.steps == 1 else f"{self.steps} steps save"
         return (
             f"--speed {fast.name} pays from {clips} clips of this shape on: compiling takes"
-            f" {seconds(fast.compile_seconds)}, and {self.steps} steps save {seconds(saved)}"
+            f" {seconds(fast.compile_seconds)}, and {steps} {seconds(saved)}"
         )
 
     @property

@@ -1,0 +1,65 @@
+"""When a run hears that code is compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from cogmagic._pipeline import compile as _compile
+
+
+class Block(torch.nn.Linear):
+    def __init__(self, name: str, events: list[str]) -> None:
+        super().__init__(2, 2)
+        self.name, self.events = name, events
+
+    def forward(self, hidden: Any) -> Any:
+        self.events.append(self.name)
+        return hidden
+
+
+@pytest.fixture(autouse=True)
+def no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No code yet, and a compiler that compiles nothing."""
+    monkeypatch.setattr("torch.compile", lambda forward, **_: forward)
+    monkeypatch.setattr(_compile, "_COMPILED", set())
+    monkeypatch.setattr(_compile, "_KEYS", set())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_announcement_lasts_until_both_sorts_of_strides_are_compiled(count: int) -> None:
+    events: list[str] = []
+    transformer = torch.nn.Module()
+    blocks = [Block(str(i), events) for i in range(count)]
+    transformer.transformer_blocks = torch.nn.ModuleList(blocks)
+
+    def step(width: int) -> list[str]:
+        events.clear()
+        for block in blocks:
+            block(torch.zeros(1, width))
+        return list(events)
+
+    def on_compile(begins: bool) -> None:
+        events.append("begin" if begins else "end")
+
+    names = [str(i) for i in range(count)]
+    announced = ["begin", *names[:2], "end", *names[2:]]
+    with _compile.compiled(transformer), _compile.compiling(on_compile, "key"):
+        assert (step(2), step(2), step(3), step(2)) == (announced, names, announced, names)
+    assert _compile.compiled_code() == {"key"}
+    assert all("forward" not in block.__dict__ for block in blocks)
+
+
+def test_interrupted_compiling_is_announced_again() -> None:
+    events: list[str] = []
+    transformer = torch.nn.Module()
+    blocks = [Block(str(i), events) for i in range(2)]
+    transformer.transformer_blocks = torch.nn.ModuleList(blocks)
+    with _compile.compiled(transformer):
+        for _ in range(2):  # the second block of the first run never runs
+            with _compile.compiling(lambda begins: events.append(str(begins)), "key"):
+                blocks[0](torch.zeros(1, 2))
+        assert events == ["True", "0", "True", "0"]
+    assert _compile.compiled_code() == frozenset()
