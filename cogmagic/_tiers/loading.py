@@ -24,7 +24,7 @@ _FIRST_LOAD, _FIRST_CALLS = 0.8, 0.7
 each phase loads when it first calls them."""
 _ENOUGH = GIB
 """The fewest bytes whose reading says something about a pace."""
-_LOADER = {"files": 0.75, "gpus": 0.4}
+_LOADER = {"files": 0.75, "gpus": 0.5}
 """Of the pace of pageable copies, what loaders reach that bring a component's files to a GPU, and
 those that spread components over several."""
 _NARROWING = 2.3e9

@@ -24,7 +24,7 @@ def test_predictions_with_savings_match_measured_runs(row: dict[str, Any]) -> No
         **options,
     )  # fmt: skip
     if limit is None:
-        assert found.peak_allocated == pytest.approx(row["allocated"], rel=0.05)
-        assert found.step_seconds == pytest.approx(row["step_seconds"], rel=0.2)
+        assert found.peak_allocated == pytest.approx(row["allocated"], rel=0.01)
+        assert found.step_seconds == pytest.approx(row["step_seconds"], rel=0.15)
     elif found.fits:
         assert "error" not in row

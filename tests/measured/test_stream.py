@@ -11,6 +11,7 @@ from cogmagic import Machine, Request
 from cogmagic._footprint.footprint import footprint
 from cogmagic._machine.gpu import context_bytes
 from cogmagic._models.catalog import catalogued
+from cogmagic._pipeline.speedups import Speedups
 from cogmagic._tiers.base import Variant
 from cogmagic._tiers.needs import Needs, predict, reserved_bytes, workspace
 from cogmagic._tiers.registry import TIERS
@@ -23,8 +24,8 @@ STREAMED = [json.loads(x) for x in (BENCHMARKS / "stream.jsonl").read_text().spl
 
 @pytest.mark.parametrize(
     "row",
-    [r for r in STREAMED if r["tier"] == "stream" and "error" not in r and not r["compile"]],
-    ids=lambda r: f"{r['model']}-{r['limit']}",
+    [r for r in STREAMED if r["tier"] == "stream" and "error" not in r],
+    ids=lambda r: f"{r['model']}-{r['limit']}{'-compiled' * r['compile']}",
 )
 def test_predictions_of_streamed_runs_match_measured_runs(row: dict[str, Any]) -> None:
     model = catalogued(row["model"])
@@ -33,10 +34,11 @@ def test_predictions_of_streamed_runs_match_measured_runs(row: dict[str, Any]) -
     halves = bool(row["halves"])
     foot = footprint(request, "bfloat16", halves=halves)
 
-    def stream(resident: int) -> Needs:
+    def stream(resident: int, *, compiled: bool = False) -> Needs:
         work = Workload(
             request, "bfloat16", files=foot, stored=foot, active=foot, overhead=workspace((9, 0)),
             rates=machine.rates, ram=None, passes=2 if halves else 1,
+            speedups=Speedups(compile=compiled),
         )  # fmt: skip
         return predict(TIERS["stream"], work, Variant(resident))
 
@@ -46,12 +48,15 @@ def test_predictions_of_streamed_runs_match_measured_runs(row: dict[str, Any]) -
         return reserved_bytes({**phases, "denoise": phases["denoise"] + spare})
 
     limit = round((row["limit"] or 80) * GIB) - context_bytes()
-    found = stream(max((k for k in range(43) if takes(k) <= limit), default=0))
-    phases = found.gpus[0]
-    peak = max(phases["denoise"], phases["decode"])
-    assert -0.02 <= peak / row["allocated"] - 1 <= 0.05
+    # Plans counted compiled blocks as others when these rows were measured.
+    resident = max((k for k in range(43) if takes(k) <= limit), default=0)
+    found = stream(resident, compiled=row["compile"])
+    assert found.gpus[0]["denoise"] == pytest.approx(row["phases"]["denoise"], rel=0.01)
+    assert found.peak_allocated == pytest.approx(row["allocated"], rel=0.01)
     assert abs(found.peak_ram / row["ram"] - 1) <= 0.10
     assert found.step_seconds is not None
-    assert abs(found.step_seconds / row["step_seconds"] - 1) <= 0.20
+    # At 8.5 GiB the allocator had hardly room to spare, and returned memory at every block.
+    tight = (row["model"], row["limit"]) == ("1.5-5b", 8.5)
+    assert abs(found.step_seconds / row["step_seconds"] - 1) <= (0.15 if tight else 0.04)
     plain = next(r for r in STREAMED if r["model"] == row["model"])
-    assert row["frames"] == plain["frames"]
+    assert (row["frames"] == plain["frames"]) != row["compile"]
