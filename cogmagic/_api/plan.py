@@ -177,7 +177,9 @@ def _available(
     storage = resolved(request.model, memory, machine, dtype).savings.storage
     loaded = slot.has(files, dtype, storage)
     here = replace(available, prompts_cached=cached, weights_loaded=loaded, code=compiled_code())
-    return machine, here if loaded else replace(here, cached=cached_share(files))
+    if machine.device == "cuda" and not loaded:
+        here = replace(here, cached=cached_share(files))
+    return machine, here
 
 
 def _plan_training(

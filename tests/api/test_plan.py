@@ -40,7 +40,8 @@ def test_plan_prints_json_and_lists_the_cards_that_fit(shell: Any, capsys: Any) 
     assert [c["tier"] for c in found["candidates"]] == [
         "none", "model", "stream", "staged", "sequential",
     ]  # fmt: skip
-    assert found["times"] == "from the datasheet of RTX 4090 alone: not measured"
+    source = "from the datasheet of RTX 4090 and published times of an L40: not measured"
+    assert found["times"] == source
     shell.run("%cogvideo plan --model 2b --which-gpu")
     listed = capsys.readouterr().out
     assert "RTX 4090" in listed
