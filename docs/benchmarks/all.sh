@@ -53,6 +53,7 @@ timed)
     once savings savings.py --model "$scratch/5b" --floors
     once savings-2b savings.py --model "$scratch/2b" --floors
     once attention attention.py --out "$here/attention.jsonl"
+    once decode decode.py --out "$here/decode.jsonl"
     once probe probe.py --out "$here/probe.jsonl"
     once meter meter.py --model "$scratch/2b" --steps 61 --out "$here/meter.jsonl"
     once meter-fast meter.py --model "$scratch/2b" --speed fast --steps 61 --out "$here/meter.jsonl"

@@ -28,6 +28,11 @@ def test_file_is_h264_yuv420p_with_faststart(video: Video) -> None:
     assert 0 < data.find(b"moov") < data.find(b"mdat")
 
 
+def test_frames_are_encoded_in_threads_without_slices(video: Video) -> None:
+    settings = video.path.read_bytes().split(b"x264 - core")[1][:1000]  # as x264 writes them
+    assert b"sliced_threads=0" in settings
+
+
 def test_decoded_frames_are_close_to_the_originals(video: Video, frames: np.ndarray) -> None:
     back = video.frames()
     assert (back.shape, back.dtype) == ((9, 64, 96, 3), np.uint8)
