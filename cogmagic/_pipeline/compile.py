@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +44,16 @@ def compiled(transformer: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def compiling(on_compile: Callable[[bool], None], key: Hashable = None) -> Iterator[None]:
+def compiling(
+    on_compile: Callable[[bool], None], key: Hashable = None, *, inputs_read: bool = False
+) -> Iterator[None]:
     """Run compiled blocks: set the compiler up, and announce when code is compiled.
 
     Args:
         on_compile: called with True before, and with False after the blocks that run for the first
             time in this kernel with their input shapes, which is when code is compiled.
         key: what the code depends on, as plans know it before the run.
+        inputs_read: whether anything reads the first block's inputs after it, as a step cache does.
     """
     import torch
 
@@ -59,14 +63,23 @@ def compiling(on_compile: Callable[[bool], None], key: Hashable = None) -> Itera
         _KEYS.clear()
     # With suppress_errors, which users may have set, torch runs uncompiled what it cannot compile.
     with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT, suppress_errors=False):
-        _RUNS.append((on_compile, key))
+        _RUNS.append(_Run(on_compile, key, inputs_read))
         try:
             yield
         finally:
             _RUNS.pop()
 
 
-_RUNS: list[tuple[Callable[[bool], None], Hashable]] = []
+@dataclass(frozen=True)
+class _Run:
+    """What `compiling` was given."""
+
+    on_compile: Callable[[bool], None]
+    key: Hashable
+    inputs_read: bool
+
+
+_RUNS: list[_Run] = []
 """What `compiling` was given by the run in progress; the blocks may stay compiled between runs."""
 
 
@@ -81,34 +94,57 @@ _KEYS: set[Hashable] = set()
 def _announce(blocks: Any) -> None:
     """Announce to the run in progress when the blocks run with new input shapes.
 
-    torch compiles them twice: the first block's inputs are parts of one tensor and the others' are
-    not, so their strides differ. The announcement ends after the second block.
+    The announcement ends after the second block, for which torch compiles again if its inputs have
+    other strides than the first's (see `_as_others_get_them`).
     """
     first, second = blocks[0], blocks[min(1, len(blocks) - 1)]
     begun: list[Any] = []
 
     def begin(forward: Any, *args: Any, **kwargs: Any) -> Any:
-        on_compile, key = _RUNS[-1]
+        run = _RUNS[-1]
+        if not run.inputs_read:
+            _as_others_get_them(kwargs)
         tensors = [t for t in (*args, *kwargs.values()) if hasattr(t, "shape")]
-        shapes = (_layers(first), *((tuple(t.shape), t.dtype, t.device) for t in tensors))
+        layouts = ((tuple(t.shape), t.stride(), t.dtype, t.device) for t in tensors)
+        shapes = _layers(first), *layouts
         if shapes in _COMPILED:
-            _KEYS.add(key)
+            _KEYS.add(run.key)
         else:
             begun[:] = [shapes]
-            on_compile(True)
+            run.on_compile(True)
         return forward(*args, **kwargs)
 
     def end(forward: Any, *args: Any, **kwargs: Any) -> Any:
         out = forward(*args, **kwargs)
         if begun:
-            on_compile, key = _RUNS[-1]
+            run = _RUNS[-1]
             _COMPILED.add(begun.pop())
-            _KEYS.add(key)
-            on_compile(False)
+            _KEYS.add(run.key)
+            run.on_compile(False)
         return out
 
     first.forward = partial(begin, first.forward)
     second.forward = partial(end, second.forward)
+
+
+def _as_others_get_them(inputs: dict[str, Any]) -> None:
+    """Give the first block tensors of their own, as all other blocks get them, and free theirs.
+
+    Its hidden states are parts of one tensor of text and video, with the strides of that, for which
+    torch would compile the blocks a second time. Nothing reads that tensor after the first block,
+    so that its memory is freed and the peak stays as it is.
+    """
+    import torch
+
+    names = "hidden_states", "encoder_hidden_states"
+    parts = [inputs[name] for name in names if name in inputs]
+    storages = {part.untyped_storage().data_ptr() for part in parts}
+    if len(parts) < len(names) or len(storages) > 1:
+        return
+    joint = parts[0].untyped_storage()
+    for name, part in zip(names, parts, strict=True):
+        inputs[name] = part.clone(memory_format=torch.contiguous_format)
+    joint.resize_(0)
 
 
 def _layers(block: nn.Module) -> tuple[Any, ...]:

@@ -25,7 +25,8 @@ def code_key(request: Request, dtype: Dtype, uses: Resolved) -> Hashable:
     clip = request.width, request.height, request.num_frames
     layers = request.model.source, dtype, uses.savings.storage
     adapters = ((a.file, a.stamp, a.weight, a.layers) for a in active(request.loras))
-    return *layers, *adapters, *clip, *passes, uses.speedups.attention  # no file before a download
+    speedups = uses.speedups.attention, uses.speedups.cache is not None  # see `compiling`
+    return *layers, *adapters, *clip, *passes, *speedups  # no file before a download
 
 
 def compile_seconds(

@@ -177,7 +177,7 @@ class Run:
                 clock.phase("denoise", steps)
 
         key = code_key(self.job.request, self.plan.dtype, self.plan.resolved)
-        return compiling(on_compile, key)
+        return compiling(on_compile, key, inputs_read=self.plan.speedups.cache is not None)
 
     @contextmanager
     def _saving(self) -> Iterator[None]:

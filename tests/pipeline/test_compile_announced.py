@@ -1,4 +1,4 @@
-"""When a run hears that code is compiled."""
+"""What a run hears of compiling, and the inputs of the first compiled block."""
 
 from __future__ import annotations
 
@@ -63,3 +63,40 @@ def test_interrupted_compiling_is_announced_again() -> None:
                 blocks[0](torch.zeros(1, 2))
         assert events == ["True", "0", "True", "0"]
     assert _compile.compiled_code() == frozenset()
+
+
+class Joint(torch.nn.Module):
+    """A block that keeps what it was given."""
+
+    def forward(self, **inputs: Any) -> Any:
+        self.inputs = inputs
+        return inputs
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("inputs_read", [False, True])
+def test_first_block_gets_tensors_of_its_own_and_the_joint_one_is_freed(
+    batch: int, inputs_read: bool
+) -> None:
+    transformer = torch.nn.Module()
+    transformer.transformer_blocks = torch.nn.ModuleList([Joint(), Joint()])
+    joint = torch.randn(batch, 5, 3)
+    text, video = joint[:, :2], joint[:, 2:]
+    expected = text.clone(), video.clone()
+    with (
+        _compile.compiled(transformer),
+        _compile.compiling(lambda _: None, "key", inputs_read=inputs_read),
+    ):
+        block = transformer.transformer_blocks[0]
+        block(hidden_states=video, encoder_hidden_states=text, temb=None)
+    given = block.inputs
+    if inputs_read:
+        assert given["hidden_states"] is video
+        assert joint.untyped_storage().nbytes() == 4 * joint.numel()
+        return
+    assert joint.untyped_storage().nbytes() == 0
+    for tensor, values in zip(
+        (given["encoder_hidden_states"], given["hidden_states"]), expected, strict=True
+    ):
+        assert torch.equal(tensor, values)
+        assert tensor.stride() == torch.empty(tensor.shape).stride()
