@@ -9,17 +9,22 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cogmagic._errors import first_line
 from cogmagic._pipeline.fast_decode_layers import decoder_forward
 from cogmagic._pipeline.lean_decode import decode_batches, lean_decoding, unknown_vae
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["fast_decoding"]
 
 
 @contextmanager
-def fast_decoding(vae: Any, *, lean: bool = False, warn: bool = True) -> Iterator[None]:
+def fast_decoding(
+    vae: Any, *, device: torch.device | None = None, lean: bool = False, warn: bool = True
+) -> Iterator[None]:
     """Have `vae.decode` take less time; restore it afterwards.
 
     It needs no more memory than before. A VAE that differs from the published ones, or has hooks in
@@ -27,17 +32,16 @@ def fast_decoding(vae: Any, *, lean: bool = False, warn: bool = True) -> Iterato
 
     Args:
         vae: an ``AutoencoderKLCogVideoX``.
+        device: where it will decode, to check that the kernels compile there; None for no check.
         lean: whether to return host memory, as lean decoding does. Where only fast decoding does
             not apply, decoding is lean.
         warn: whether to warn where fast decoding does not apply.
     """
-    import torch
-
-    if difference := _why_not(vae):
+    if difference := _why_not(vae, device):
         if warn:
             warnings.warn(
-                f"Fast decoding was left out: {difference}, so decoding takes as long as without"
-                " it. Load the checkpoint's own VAE, or leave out --speed.",
+                f"Fast decoding was left out: {difference}, so decoding takes as long as with"
+                " --speed exact. Change that, or ignore this: the video is correct.",
                 stacklevel=3,
             )
         if not lean:
@@ -46,8 +50,7 @@ def fast_decoding(vae: Any, *, lean: bool = False, warn: bool = True) -> Iterato
         with lean_decoding(vae, warn=warn):
             yield
         return
-    device = torch.device("cpu") if lean else vae.device
-    vae.__dict__["_decode"] = partial(decode_batches, vae, device)
+    vae.__dict__["_decode"] = partial(decode_batches, vae, "cpu" if lean else "")
     vae.decoder.__dict__["forward"] = partial(decoder_forward, vae.decoder)
     try:
         yield
@@ -55,7 +58,7 @@ def fast_decoding(vae: Any, *, lean: bool = False, warn: bool = True) -> Iterato
         del vae.__dict__["_decode"], vae.decoder.__dict__["forward"]
 
 
-def _why_not(vae: Any) -> str:
+def _why_not(vae: Any, device: torch.device | None) -> str:
     """Why fast decoding does not apply to `vae`; empty if it does.
 
     Unlike lean decoding, it reads the weights of layers instead of calling them.
@@ -69,6 +72,26 @@ def _why_not(vae: Any) -> str:
             return f"the VAE's decoder.{name} has hooks"
         if getattr(module, "p", 0) and module.training:
             return f"the VAE's decoder.{name} drops values"
-    if vae.device.type == "cuda" and find_spec("triton") is None:
-        return "it needs Triton, which this torch does not include (pip install triton)"
+    return _kernel_problem(device, vae.dtype) if device and device.type == "cuda" else ""
+
+
+def _kernel_problem(device: torch.device, dtype: torch.dtype) -> str:
+    """Why the Triton kernels do not run on a GPU; empty if they do.
+
+    Better now than after minutes of denoising.
+    """
+    import torch
+
+    try:
+        from cogmagic._pipeline import fast_decode_kernels
+
+        norm = torch.nn.GroupNorm(2, 32, device=device, dtype=dtype)
+        x = torch.zeros(1, 32, 1, 1, 1, device=device, dtype=dtype)
+        y = torch.zeros(1, 1, 1, 1, 32, device=device, dtype=dtype)
+        with torch.no_grad(), torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+            scales = fast_decode_kernels.scales(fast_decode_kernels.moments(x), x, norm)
+            fast_decode_kernels.normalise(x, scales, y, y, x)
+            torch.cuda.synchronize(device)
+    except Exception as error:  # of many types: no Triton, no compiler, an old GPU
+        return f"its Triton kernels do not run here ({first_line(error)[:200]})"
     return ""

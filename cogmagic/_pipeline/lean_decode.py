@@ -49,9 +49,7 @@ def lean_decoding(vae: Any, *, warn: bool = True) -> Iterator[None]:
             )
         yield
         return
-    import torch
-
-    vae.__dict__["_decode"] = partial(decode_batches, vae, torch.device("cpu"))
+    vae.__dict__["_decode"] = partial(decode_batches, vae, "cpu")
     vae.decoder.__dict__["forward"] = partial(decoder_forward, vae.decoder)
     try:
         yield
@@ -109,10 +107,11 @@ def unknown_vae(vae: Any) -> str:
     return ""
 
 
-def decode_batches(
-    vae: Any, device: torch.device, z: torch.Tensor, return_dict: bool = True
-) -> Any:
-    """``AutoencoderKLCogVideoX._decode``, with or without tiles, into memory of `device`."""
+def decode_batches(vae: Any, device: str, z: torch.Tensor, return_dict: bool = True) -> Any:
+    """``AutoencoderKLCogVideoX._decode``, with or without tiles.
+
+    The picture goes into memory of `device`, or of the latents' device if that is empty.
+    """
     import torch
     from diffusers.models.autoencoders.vae import DecoderOutput
 
@@ -123,7 +122,7 @@ def decode_batches(
     batches = frame_batches(count, vae.num_latent_frames_batch_size)
     spans = list(pairwise([0, *accumulate(batches)]))
     frames = [0, *accumulate(_decoded_frames(n, upsamplers) for n in batches)]
-    to = z.device if z.is_meta else device
+    to = torch.device(device) if device and not z.is_meta else z.device
     shares = cache(partial(_shares, device=z.device))
     picture: torch.Tensor | None = None
     above: dict[tuple[int, int], torch.Tensor] = {}  # the last lines of the row before

@@ -185,7 +185,9 @@ class Run:
         pipe, savings = self.loaded.pipe, self.plan.savings
         with ExitStack() as stack:
             if self.plan.speedups.decode:
-                stack.enter_context(fast_decoding(pipe.vae, lean=savings.lean_decode))
+                stack.enter_context(
+                    fast_decoding(pipe.vae, device=self._device, lean=savings.lean_decode)
+                )
             elif savings.lean_decode:
                 stack.enter_context(lean_decoding(pipe.vae))
             if savings.guidance_halves:
