@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import inf
 
 __all__ = ["PROBED", "Efficiency", "ProbeShares", "efficiency_of"]
@@ -24,15 +25,24 @@ class Efficiency:
     """Of the rate, in row-wise fp8 products; 0 where the cards have none."""
     source: str = ""
     """Where they come from, to follow the card's name in the plan's line ``times``."""
+    kernels: Mapping[str, float] = field(default_factory=dict)
+    """Rates of attention kernels, of torch's own; 1 for others."""
     most_memory: float = inf
     """The most bytes a second in elementwise passes, which also compute: an H200 has 1.43 times the
     bandwidth of an H100, and its passes are 1.07 times as fast."""
 
 
+# torch's own kernel is cuDNN's on Hopper: 538, 611, 324 and 403 of 421 TFLOP/s (docs/speed.md). On
+# Ada and Ampere it is FlashAttention-2. With SageAttention, steps on a 4090 are said to take 20 to
+# 30 % less (kijai/ComfyUI-CogVideoXWrapper).
+_ON_HOPPER = {"fa3": 1.30, "fa3-fp8": 1.45, "fa2": 0.77, "sage": 0.957}
+_ON_ADA = {"sage": 1.8}
+
+
 # H100 SXM, 989 TFLOP/s and 3.35 TB/s (docs/benchmarks/tiers.jsonl, all five models).
-_HOPPER = Efficiency(0.73, 0.425, 0.127, 0.87, 1.31, "and runs on an H100", most_memory=3.1e12)
+_HOPPER = Efficiency(0.73, 0.425, 0.127, 0.87, 1.31, "and runs on an H100", _ON_HOPPER, 3.1e12)
 # B200 and Thor.
-_BLACKWELL = replace(_HOPPER, fp8=0.0, source="at the shares of an H100: not measured")
+_BLACKWELL = replace(_HOPPER, fp8=0.0, kernels={}, source="at the shares of an H100: not measured")
 # A100, 312 TFLOP/s and 2.04 TB/s. Products reach 0.85 there. Attention of head dimension 64: 190
 # TFLOP/s (T. Dao, "FlashAttention-2", figure 5). Published are 180 s for 5b's 50 steps
 # (zai-org/CogVideo, README) and 243 with all else (sayakpaul/diffusers-torchao, README).
@@ -40,7 +50,9 @@ _A100 = Efficiency(0.85, 0.61, 0.21, 0.87, source="and published times of an A10
 # RTX 4090, 165 TFLOP/s: 165 in attention (Zhang et al., "SageAttention", of FlashAttention-2). L40,
 # 181 TFLOP/s: 5b's 50 steps in 310 s, 2b's in 129 (xdit-project/xDiT, 7.75 times 40 s, 4.29 times
 # 30 s). Products in fp8 have twice the rate.
-_ADA = Efficiency(0.90, 0.95, 0.21, 0.87, 1.8, "and published times of an L40: not measured")
+_ADA = Efficiency(
+    0.90, 0.95, 0.21, 0.87, 1.8, "and published times of an L40: not measured", _ON_ADA
+)
 # GeForce RTX 30 and 50 and their kin accumulate at half the rate, too.
 _LIKE_ADA = replace(_ADA, fp8=0.0, source="at the shares of an L40: not measured")
 _OTHERS = replace(_A100, source="alone: not measured")

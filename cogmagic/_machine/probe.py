@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
 from cogmagic._machine.efficiency import PROBED, efficiency_of
 from cogmagic._machine.gpu import has_bf16
-from cogmagic._machine.rates import Rates
+from cogmagic._machine.rates import PINNING, Rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,9 @@ _ATTENTION = 2, 48, 4276, 64
 """Batch, heads, tokens and head dimension of 5b with 9 frames of 720×480, and guidance."""
 
 
+_PASS_BYTES = 256 * 2**20
+
+
 _MAPPED_BYTES = 256 * 2**20
 
 
@@ -42,9 +46,9 @@ def probe(device: torch.device) -> Rates:
     from second to second, and either one repeated alone is up to twice as fast as in a run.
     """
     import torch
-    from torch.nn.functional import gelu
 
     capability = torch.cuda.get_device_capability(device)
+    known = efficiency_of(capability)
     dtype = torch.bfloat16 if has_bf16(capability) else torch.float16
     left = torch.randn(_SIZE, _SIZE, device=device, dtype=dtype)
     host = torch.empty(256 * 2**20, dtype=torch.uint8, device="cpu").fill_(1)
@@ -52,23 +56,21 @@ def probe(device: torch.device) -> Rates:
     [products] = _times(device, 0.2, lambda: left @ left)
     [copies] = _times(device, 0.2, lambda: host.to(device))
     [locked] = _times(device, 0.05, lambda: pinned.to(device))
-    [locks] = _times(device, 0.05, lambda: _lock(host))
-    there = host.to(device).view(dtype)
-    [passes] = _times(device, 0.03, lambda: gelu(there, approximate="tanh"))
     tensors, mappings = _times(device, 0.15, _layers(device, dtype), lambda: _map_memory(device))
     rate = 2 * _SIZE**3 / min(products)
     return Rates(
         products=rate * PROBED.products,
         attention=_attention(device, dtype) * PROBED.attention,
         decode=rate * PROBED.decode,
-        memory=2 * there.nbytes / min(passes) * PROBED.memory,
-        fp8=_fp8(device) * PROBED.fp8 if efficiency_of(capability).fp8 else 0.0,
+        memory=_passes(device, dtype) * PROBED.memory,
+        fp8=_fp8(device) * PROBED.fp8 if known.fp8 else 0.0,
         pageable=host.numel() / min(copies),
         locked=pinned.numel() / min(locked),
-        pinning=host.numel() / min(locks),
+        pinning=_pinning(device, host),
         source="probe",
         tensor=median(tensors) / _TENSORS,
         mapping=_MAPPED_BYTES / median(mappings),
+        kernels=known.kernels,
     )
 
 
@@ -83,8 +85,18 @@ def _attention(device: torch.device, dtype: torch.dtype) -> float:
     return 4 * batch * heads * tokens**2 * dim / min(times)
 
 
+def _passes(device: torch.device, dtype: torch.dtype) -> float:
+    """Bytes a second that a pass of GELU reads and writes."""
+    import torch
+    from torch.nn.functional import gelu
+
+    numbers = torch.zeros(_PASS_BYTES // 2, device=device, dtype=dtype)
+    [times] = _times(device, 0.03, lambda: gelu(numbers, approximate="tanh"))
+    return 2 * _PASS_BYTES / min(times)
+
+
 def _fp8(device: torch.device) -> float:
-    """Operations a second of a product in fp8 with a scale for each row and column."""
+    """Operations a second of a product in fp8 with scales by row; 0 where torch has none."""
     import torch
 
     left = torch.ones(_SIZE, _SIZE, device=device, dtype=torch.float8_e4m3fn)
@@ -96,17 +108,27 @@ def _fp8(device: torch.device) -> float:
             use_fast_accum=True,
         )  # fmt: skip
 
-    [times] = _times(device, 0.05, product)
-    return 2 * _SIZE**3 / min(times)
+    with suppress(RuntimeError, ValueError):
+        [times] = _times(device, 0.05, product)
+        return 2 * _SIZE**3 / min(times)
+    return 0.0
 
 
-def _lock(host: torch.Tensor) -> None:
-    """Page-lock memory in place and unlock it again."""
+def _pinning(device: torch.device, host: torch.Tensor) -> float:
+    """Bytes a second of host memory page-locked in place; the usual pace where that is refused."""
     import torch
 
     runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-    if int(runtime.cudaHostRegister(host.data_ptr(), host.numel(), 0)) == 0:
-        runtime.cudaHostUnregister(host.data_ptr())
+    with torch.cuda.device(device):
+        start = time.perf_counter()
+        refused = int(runtime.cudaHostRegister(host.data_ptr(), host.numel(), 0))
+        seconds = time.perf_counter() - start
+        if not refused:
+            runtime.cudaHostUnregister(host.data_ptr())
+            return host.numel() / seconds
+        with suppress(RuntimeError):  # clears the error, which CUDA reports at the next launch
+            torch.zeros(1, device=device).add_(1)
+    return PINNING
 
 
 def _map_memory(device: torch.device) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cogmagic._machine.cards import Card
 
 __all__ = [
+    "PINNING",
     "PROBES",
     "Rates",
     "datasheet_rates",
@@ -47,8 +49,8 @@ _DISK = 1.0 * GIB
 _COPYING = 10.0 * GIB
 
 
-# Page-locking memory in place: 10.3 GiB in 0.46 s on an H100's host.
-_PINNING = 20.0 * GIB
+PINNING = 20.0 * GIB
+"""Bytes a second page-locked in place: 10.3 GiB in 0.46 s on an H100's host."""
 
 
 # Sequential offload (accelerate's hooks) waits for the host at each tensor, and first returns free
@@ -94,7 +96,7 @@ class Rates:
     """Bytes a second from the disk that holds the checkpoint, without the page cache."""
     copying: float = _COPYING
     """Bytes a second from the page cache into memory of this process."""
-    pinning: float = _PINNING
+    pinning: float = PINNING
     """Bytes a second of host memory that the driver page-locks in place."""
     tensor: float = _TENSOR_SECONDS
     """Seconds of the host for each tensor that sequential offload onloads, however small."""
@@ -102,6 +104,8 @@ class Rates:
     """Bytes a second of device memory that the driver maps and unmaps."""
     probes: int = 0
     """Number of probes that they are the median of."""
+    kernels: Mapping[str, float] = field(default_factory=dict)
+    """Rates of attention kernels, of torch's own; 1 for others."""
 
 
 _AMOUNTS = (
@@ -125,6 +129,7 @@ def datasheet_rates(card: Card) -> Rates:
         pageable=min(_PAGEABLE, card.host_rate / 2),
         locked=card.host_rate,
         source=f"the datasheet of {card.name} {known.source}{also}",
+        kernels=known.kernels,
     )
 
 
@@ -162,7 +167,8 @@ def probed_rates(gpu: Gpu, folder: Path, software: str = "") -> Rates | None:
     if not probes:
         return None
     medians = {name: median(p[name] for p in probes) for name in _AMOUNTS}
-    return Rates(**medians, source="probe", probes=len(probes))
+    kernels = efficiency_of(gpu.capability).kernels
+    return Rates(**medians, source="probe", probes=len(probes), kernels=kernels)
 
 
 def delete_probes(folder: Path) -> None:

@@ -31,15 +31,13 @@ _ADAPTED, _COMPILED_ADAPTED = 12, 7
 """Bytes for each number of an adapter's product, which is written, scaled and added. From 71 and
 160 ms a step that adapters of rank 128 take of 5b's attention and of all its linear layers on an
 H200 (docs/benchmarks/lora.jsonl)."""
-_KERNELS = {"fa3": 1.30, "fa3-fp8": 1.45, "fa2": 0.77, "sage": 0.957}
-"""Rates of attention kernels, of torch's own: 538, 611, 324 and 403 of 421 TFLOP/s on Hopper."""
 _STEP = 0.004
 """Seconds that a step costs beside its work: the scheduler and the embeddings."""
 _PROMPT = 0.025
 """Seconds to encode a prompt beside its products: the text encoder's many small operations."""
 _LEAN_DECODE = 1.25
 """How many times as long lean decoding takes (docs/benchmarks/savings.jsonl)."""
-_FAST_DECODE = 0.45
+_FAST_DECODE = 0.42
 """How many times as long fast decoding takes."""
 
 
@@ -84,16 +82,18 @@ def _step(work: Workload, rates: Rates) -> float:
     moved += (_COMPILED_ADAPTED if compiled else _ADAPTED) * blocks.adapted
     return (
         products / (rates.fp8 if narrow else rates.products)
-        + blocks.attention / (rates.attention * _KERNELS.get(work.speedups.attention, 1.0))
+        + blocks.attention / (rates.attention * rates.kernels.get(work.speedups.attention, 1.0))
         + moved * ITEM[work.dtype] / 2 / rates.memory
         + _STEP
     )
 
 
 def _decode(work: Workload, rates: Rates) -> float:
-    times = (_LEAN_DECODE if work.lean_decode else 1.0) * (
-        _FAST_DECODE if work.speedups.decode else 1.0
-    )
+    times = 1.0
+    if work.speedups.decode:
+        times = _FAST_DECODE
+    elif work.lean_decode:
+        times = _LEAN_DECODE
     return times * work.active.decode.operations / rates.decode
 
 

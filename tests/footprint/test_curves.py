@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -48,6 +49,12 @@ def test_lines_between_stored_points_are_close_to_fresh_traces(
     fresh = fresh_footprint(script, request, dtype, lean=lean)
     for name in ("text_encoder", "transformer", "vae", "tokens", "encode"):
         assert getattr(stored, name) == getattr(fresh, name)
+    for name in ("entering", "outside", "peak"):
+        ours, traced = getattr(stored.blocks, name), getattr(fresh.blocks, name)
+        assert ours == pytest.approx(traced, rel=0.015)
+    assert replace(stored.blocks, entering=0, outside=0, peak=0) == replace(
+        fresh.blocks, entering=0, outside=0, peak=0
+    )
     for phase in ("denoise", "decode", "encode_image"):
         predicted, traced = getattr(stored, phase), getattr(fresh, phase)
         assert (predicted is None) == (traced is None)
