@@ -70,7 +70,7 @@ class _Pass:
     def resnet(self, resnet: Any) -> None:
         """``CogVideoXResnetBlock3D.forward``."""
         changes_channels = resnet.in_channels != resnet.out_channels
-        rest = resnet.conv_shortcut(self.x) if changes_channels else self.x
+        rest = _ordered(resnet.conv_shortcut(self.x)) if changes_channels else self.x
         self.activate(resnet.norm1, resnet.conv1)
         self._convolve(resnet.conv1)
         self.moments = self.norm.moments(self.x)
@@ -101,7 +101,11 @@ class _Pass:
         del rows
         conv, self.bias = up.conv, up.conv.bias
         self.x = conv2d(self.x, conv.weight, stride=conv.stride, padding=conv.padding)
-        self.x = self.x.view(batch, count, *self.x.shape[1:]).transpose(1, 2)
+        # By way of the order in memory: of one frame, `view` would make strides by which the next
+        # convolution would not recognise it as channels-last.
+        rows = self.x.permute(0, 2, 3, 1).contiguous()
+        self.x = rows.view(batch, count, *rows.shape[1:]).permute(0, 4, 1, 2, 3)
+        del rows
         if up.compress_time and count > 1:
             odd = count % 2  # a clip's first frame stays one
             doubled = _empty(self.x, 2 * count - odd)
@@ -125,9 +129,10 @@ class _Pass:
 
         conv = convolution.conv
         if self.x.nbytes > 2 * GIB:  # which diffusers cuts into several convolutions
-            self.x = conv(self.x)
+            self.x = _ordered(conv(self.x))
         else:
-            self.x, self.bias = conv3d(self.x, conv.weight, padding=conv.padding), conv.bias
+            self.x = _ordered(conv3d(self.x, conv.weight, padding=conv.padding))
+            self.bias = conv.bias
 
     def _add(self, rest: torch.Tensor | None = None) -> None:
         """Add the bias and `rest`, and measure the moments."""
@@ -144,6 +149,13 @@ def _normalisation(device: torch.device) -> Any:
     from cogmagic._pipeline import fast_decode_torch
 
     return fast_decode_torch
+
+
+def _ordered(x: torch.Tensor) -> torch.Tensor:
+    """`x` channels-last in memory, as the kernels read it; a copy where a convolution differs."""
+    import torch
+
+    return x.contiguous(memory_format=torch.channels_last_3d)
 
 
 def _padded(convolution: Any, x: torch.Tensor) -> torch.Tensor:

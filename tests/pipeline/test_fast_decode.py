@@ -60,6 +60,29 @@ def test_embedded_model_decodes_to_the_same_picture_within_rounding(
     close(tiny, latents(frames, size, torch.float32))
 
 
+@pytest.mark.parametrize("frames", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_all_hidden_states_are_channels_last(
+    tiny: Any, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their strides as well, by which convolutions choose what they return."""
+    from cogmagic._pipeline import fast_decode_torch
+
+    shapes = []
+
+    def check(x: torch.Tensor, rest: torch.Tensor | None = None, *more: Any) -> Any:
+        for tensor in (x,) if rest is None else (x, rest):
+            *_, count, height, width = tensor.shape
+            line = width * tensor.shape[1]
+            assert tensor.stride()[1:] == (1, height * line, line, tensor.shape[1])
+            shapes.append(count)
+        return moments(x, rest, *more)
+
+    moments = fast_decode_torch.moments
+    monkeypatch.setattr(fast_decode_torch, "moments", check)
+    decoded(tiny, latents(frames, (4, 5), torch.float32), fast_decoding(tiny))
+    assert set(shapes) == ({1} if frames == 1 else {3, 5, 9})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lean", [False, True])
 def test_published_architecture_decodes_to_the_same_picture_within_rounding(
@@ -161,6 +184,14 @@ def test_another_decoder_is_left_alone_with_a_warning(
             assert (state(tiny) != before) == is_lean
     finally:
         undo()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the kernels run here")
+def test_kernels_that_do_not_run_are_noticed_at_once(tiny: Any) -> None:
+    before = state(tiny)
+    warned = pytest.warns(UserWarning, match="left out: its Triton kernels do not run here")
+    with warned, fast_decoding(tiny, device=torch.device("cuda")):
+        assert state(tiny) == before
 
 
 @pytest.mark.slow
