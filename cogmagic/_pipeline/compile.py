@@ -84,7 +84,7 @@ _RUNS: list[_Run] = []
 
 
 _COMPILED: set[Any] = set()
-"""Layers, with the dtypes of their weights, and input shapes for which this kernel has code."""
+"""Layers, with their dtypes and shapes, and layouts of inputs for which this kernel has code."""
 
 
 _KEYS: set[Hashable] = set()
@@ -95,7 +95,7 @@ def _announce(blocks: Any) -> None:
     """Announce to the run in progress when the blocks run with new input shapes.
 
     The announcement ends after the second block, for which torch compiles again if its inputs have
-    other strides than the first's (see `_as_others_get_them`).
+    other strides than the first's (see `_separate`).
     """
     first, second = blocks[0], blocks[min(1, len(blocks) - 1)]
     begun: list[Any] = []
@@ -103,7 +103,7 @@ def _announce(blocks: Any) -> None:
     def begin(forward: Any, *args: Any, **kwargs: Any) -> Any:
         run = _RUNS[-1]
         if not run.inputs_read:
-            _as_others_get_them(kwargs)
+            _separate(kwargs)
         tensors = [t for t in (*args, *kwargs.values()) if hasattr(t, "shape")]
         layouts = ((tuple(t.shape), t.stride(), t.dtype, t.device) for t in tensors)
         shapes = _layers(first), *layouts
@@ -127,12 +127,12 @@ def _announce(blocks: Any) -> None:
     second.forward = partial(end, second.forward)
 
 
-def _as_others_get_them(inputs: dict[str, Any]) -> None:
-    """Give the first block tensors of their own, as all other blocks get them, and free theirs.
+def _separate(inputs: dict[str, Any]) -> None:
+    """Replace the first block's hidden states by contiguous copies, and free the originals.
 
-    Its hidden states are parts of one tensor of text and video, with the strides of that, for which
-    torch would compile the blocks a second time. Nothing reads that tensor after the first block,
-    so that its memory is freed and the peak stays as it is.
+    They are parts of one tensor of text and video and have its strides, for which torch would
+    compile the blocks a second time. Nothing reads that tensor after the first block; its memory is
+    freed, so the peak stays as it is.
     """
     import torch
 

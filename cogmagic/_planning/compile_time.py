@@ -34,9 +34,9 @@ def compile_seconds(
 ) -> float:
     """The seconds that compiling takes before the first step of a run.
 
-    None for code that this kernel has. Else the newest recorded time of the same model and clip,
-    whose code may be in torch's cache on disk; else the median of the first run of each other one;
-    else 20 s.
+    Zero for code that this kernel has. Else the newest recorded time of the same model and clip,
+    whose code may be in torch's cache on disk; else the median over other clips of the time that
+    the first run of each took; else 20 s.
 
     Args:
         past: the run history, the oldest first.
@@ -48,13 +48,13 @@ def compile_seconds(
         return 0.0
     first: dict[Hashable, float] = {}
     newest: float | None = None
-    wanted = situation.model, situation.dtype, situation.size, situation.num_frames
+    clip_to_run = situation.model, situation.dtype, situation.size, situation.num_frames
     for _, row in alike(past, situation):
         if row.measured_compile is None:
             continue
         clip = row.model, row.dtype, row.size, row.num_frames
         first.setdefault(clip, row.measured_compile)
-        if clip == wanted:
+        if clip == clip_to_run:
             newest = row.measured_compile
     if newest is not None:
         return newest

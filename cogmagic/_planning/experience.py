@@ -51,8 +51,8 @@ def compiling_seconds(
         if not uses.speedups.compile:
             return 0.0
         key = code_key(request, dtype, uses)
-        alike = replace(situation, uses=uses.text)
-        return compile_seconds(machine.past, alike, available.code, key)
+        run = replace(situation, uses=uses.text)
+        return compile_seconds(machine.past, run, available.code, key)
 
     return seconds
 
@@ -73,10 +73,10 @@ def corrections(
         return speed_correction(machine.past, replace(situation, rates=source, uses=uses)).factor
 
     def of(tier: Tier, uses: Resolved) -> Correct:
-        alike = replace(situation, tier=tier.name, uses=uses.text)
+        run = replace(situation, tier=tier.name, uses=uses.text)
         return partial(
             _corrected,
-            memory=memory_correction(machine.past, alike).factor,
+            memory=memory_correction(machine.past, run).factor,
             speed=speed(uses.text),
             steps=request.num_inference_steps,
         )
