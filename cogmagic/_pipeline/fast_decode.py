@@ -85,9 +85,9 @@ def _kernel_problem(device: torch.device, dtype: torch.dtype) -> str:
     try:
         from cogmagic._pipeline import fast_decode_kernels
 
-        norm = torch.nn.GroupNorm(2, 32, device=device, dtype=dtype)
-        x = torch.zeros(1, 32, 1, 1, 1, device=device, dtype=dtype)
-        y = torch.zeros(1, 1, 1, 1, 32, device=device, dtype=dtype)
+        norm = torch.nn.GroupNorm(32, 128, device=device, dtype=dtype)  # as in the decoder
+        x = torch.zeros(1, 128, 1, 1, 1, device=device, dtype=dtype)
+        y = torch.zeros(1, 1, 1, 1, 128, device=device, dtype=dtype)
         with torch.no_grad(), torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
             scales = fast_decode_kernels.scales(fast_decode_kernels.moments(x), x, norm)
             fast_decode_kernels.normalise(x, scales, y, y, x)
