@@ -61,8 +61,8 @@ def generate(
             compiled, with the fastest attention kernel; ``faster``, with fp8 products where the GPU
             has them, another picture. It leaves out what this machine cannot do, and the plan names
             that.
-        compile: compile the transformer's blocks, whatever the speed: half a minute once, then
-            faster steps.
+        compile: compile the transformer's blocks, whatever the speed: slower once, then faster
+            steps.
         lean_decode: decode with fewer tensors alive at once; the same frames.
         guidance_halves: denoise with the prompt and without it one after the other.
         fp8: store the linear layers of the transformer's blocks in 8 bits, and multiply in 8 bits

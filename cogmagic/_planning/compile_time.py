@@ -15,8 +15,9 @@ from cogmagic._planning.resolved import Resolved
 __all__ = ["code_key", "compile_seconds"]
 
 
-_COMPILE_SECONDS = 20.0
-"""Where nothing is recorded: 8 to 18 s for the blocks on an H100's host (docs/speed.md)."""
+_FIRST_SECONDS, _FURTHER_SECONDS = 20.0, 5.0
+"""Where nothing is recorded: of a kernel's first code, and of further code. On an H200's host, 12.4
+s for the blocks and 8.6 s in the first decoding; then 3.8 to 5.1 s (docs/benchmarks, speeds)."""
 
 
 def code_key(request: Request, dtype: Dtype, uses: Resolved) -> Hashable:
@@ -35,8 +36,9 @@ def compile_seconds(
     """The seconds that compiling takes before the first step of a run.
 
     Zero for code that this kernel has. Else the newest recorded time of the same model and clip,
-    whose code may be in torch's cache on disk; else the median over other clips of the time that
-    the first run of each took; else 20 s.
+    whose code may be in torch's cache on disk. Else what the first run of each other clip took: the
+    longest for a kernel without code, which has to start the compiler, and otherwise the median.
+    Else 20 or 5 s.
 
     Args:
         past: the run history, the oldest first.
@@ -58,4 +60,6 @@ def compile_seconds(
             newest = row.measured_compile
     if newest is not None:
         return newest
-    return median(first.values()) if first else _COMPILE_SECONDS
+    if code:
+        return median(first.values()) if first else _FURTHER_SECONDS
+    return max(first.values(), default=_FIRST_SECONDS)

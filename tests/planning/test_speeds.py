@@ -11,7 +11,9 @@ import pytest
 import cogmagic
 from cogmagic import Machine, Plan, RequestError, TierError
 from cogmagic._machine.compiler import compiler_problem
+from cogmagic._planning import planner
 from cogmagic._planning.compile_time import code_key
+from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.plan_json import as_json
 from tests.helpers.plans import five, plan, ran
 
@@ -112,11 +114,8 @@ def test_plan_has_the_seconds_of_all_speeds() -> None:
 def test_compiling_is_free_once_this_kernel_has_the_code_of_a_clip() -> None:
     first = plan(five(), H100, speed="fast")
     key = code_key(five(), first.dtype, first.resolved)
-    from cogmagic._planning import planner
-    from cogmagic._planning.memory_options import Available, MemoryOptions
-
     available = Available(code=frozenset([key]))
-    for request, seconds in ((five(), 0.0), (five(num_frames=25), first.compile_seconds)):
+    for request, seconds in ((five(), 0.0), (five(num_frames=25), 5.0)):  # less than the first
         again = planner.plan(request, H100, MemoryOptions(speed="fast"), available)
         assert again.compile_seconds == seconds
     assert first.compile_seconds == 20
@@ -138,6 +137,12 @@ def test_compile_seconds_are_those_of_past_runs_on_this_card() -> None:
     assert seconds(row) == 12
     assert seconds(row, replace(row, measured_compile=3.0)) == 3  # torch's cache has the code
     assert seconds(other, replace(other, measured_compile=2.0)) == 9  # the first of that clip
+    third = replace(row, num_frames=9, measured_compile=5.0)
+    assert seconds(other, third) == 9  # the longest, as nothing has been compiled
+    options = MemoryOptions(speed="fast")
+    available = Available(code=frozenset(["of another clip"]))
+    machine = replace(H100, past=(other, third))
+    assert planner.plan(five(), machine, options, available).compile_seconds == 7  # the median
     assert seconds(other, replace(row, measured_compile=None)) == 9
     assert seconds(replace(row, card="T4"), replace(row, uses="compile")) == 20
 
