@@ -23,8 +23,9 @@ from cogmagic._models.json_files import read_json
 from cogmagic._models.makes import no_pipeline, other_pipeline
 from cogmagic._models.plain_weights import check_plain
 from cogmagic._models.quantised import check_not_quantised
+from cogmagic._models.stored_weights import stored_weights
 from cogmagic._models.vocabulary import check_tokenizer
-from cogmagic._models.weights import incomplete, stored_weights
+from cogmagic._models.weights import incomplete
 
 __all__ = ["check_complete", "check_configs", "check_folder", "check_small_files", "fingerprint"]
 

@@ -11,7 +11,8 @@ from cogmagic._errors import plain_line
 from cogmagic._models.catalog import MODELS, Architecture, Dtype, Frames, Model, Sizes, Stored
 from cogmagic._models.checkpoint import check_configs, check_folder
 from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs
-from cogmagic._models.weights import bytes_per_dtype, stored_weights
+from cogmagic._models.stored_weights import stored_weights
+from cogmagic._models.weights import bytes_per_dtype
 
 __all__ = ["identify"]
 

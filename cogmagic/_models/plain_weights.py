@@ -15,7 +15,8 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import read_json
-from cogmagic._models.weights import Weights, plain_copy, stored_weights
+from cogmagic._models.stored_weights import stored_weights
+from cogmagic._models.weights import Weights, plain_copy
 
 __all__ = ["check_plain", "examples"]
 

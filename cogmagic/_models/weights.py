@@ -23,11 +23,12 @@ __all__ = [
     "bytes_per_dtype",
     "damage",
     "incomplete",
+    "index_of",
     "only_variant",
     "plain_copy",
     "read_header",
-    "stored_weights",
     "weight_files",
+    "weight_map",
     "weights_stem",
 ]
 
@@ -59,8 +60,8 @@ def weight_files(folder: Path, component: str) -> list[Path]:
         CheckpointError: for an index that names no files, and for pickled weights or GGUF.
     """
     base = folder / component
-    if index := _index(folder, component):
-        return [base / name for name in sorted(set(_weight_map(index).values()))]
+    if index := index_of(folder, component):
+        return [base / name for name in sorted(set(weight_map(index).values()))]
     file = base / f"{weights_stem(component)}.safetensors"
     if not file.is_file():
         _refuse_other_formats(base)
@@ -72,7 +73,7 @@ def weights_stem(component: str) -> str:
     return "model" if component == "text_encoder" else "diffusion_pytorch_model"
 
 
-def _index(folder: Path, component: str) -> Path | None:
+def index_of(folder: Path, component: str) -> Path | None:
     """The index of shards that a component's loader takes; None where it takes a single file.
 
     Where both are there, transformers (the text encoder) takes the file and diffusers the index.
@@ -83,7 +84,7 @@ def _index(folder: Path, component: str) -> Path | None:
     return index if index.is_file() and not ignored else None
 
 
-def _weight_map(index: Path) -> dict[str, str]:
+def weight_map(index: Path) -> dict[str, str]:
     """The file of each tensor, according to an index of shards."""
     files = read_json(index).get("weight_map", {})
     names = list(files.values()) if isinstance(files, dict) else [None]
@@ -126,29 +127,6 @@ def damage(file: Path) -> str:
         return str(error).removeprefix("Error while deserializing header: ")
 
 
-def stored_weights(folder: Path, component: str) -> Weights:
-    """The weights of a component, by the headers of the files that its loader takes.
-
-    Raises:
-        CheckpointError: for a file that is missing or damaged, for two that hold a tensor of the
-            same name, and for an index that names a tensor which no file holds.
-    """
-    tensors: dict[str, StoredTensor] = {}
-    metadata: dict[str, str] = {}
-    for file in weight_files(folder, component):
-        header = _header(folder, file)
-        if twice := sorted(tensors.keys() & header.tensors.keys()):
-            raise CheckpointError(
-                f"{tensors[twice[0]].file} and {file.name} both hold {twice[0]:.120}. Download or"
-                " copy the folder again."
-            )
-        tensors |= header.tensors
-        metadata |= header.metadata
-    if index := _index(folder, component):
-        _check_index(index, tensors)
-    return Weights(tensors, metadata)
-
-
 def incomplete(folder: Path, reason: str) -> CheckpointError:
     """The error for a checkpoint that lacks something."""
     return CheckpointError(f"{folder} is incomplete: {reason}. Download or copy it again.")
@@ -160,39 +138,6 @@ def plain_copy(folder: Path) -> str:
         "Use a copy in bfloat16, float16 or float32, such as --model"
         f" {nearest(str(folder)).name}; --fp8 stores its transformer in 8 bits."
     )
-
-
-def _header(folder: Path, file: Path) -> Weights:
-    """The header of one file of a checkpoint."""
-    name = f"{file.parent.name}/{file.name}"
-    try:
-        if not file.is_file():
-            raise _missing(folder, file)
-        with file.open("rb") as stream:
-            is_gguf = stream.read(4) == b"GGUF"
-        reason, nbytes = damage(file), file.stat().st_size
-    except OSError as error:
-        raise CheckpointError(
-            f"{file} cannot be read ({error}). Check its permissions, or copy it again."
-        ) from None
-    if is_gguf:
-        raise CheckpointError(
-            f"{file} is a GGUF file, which diffusers cannot load into CogVideoX."
-            f" {plain_copy(folder)}"
-        )
-    if reason:
-        raise incomplete(folder, f"{name} is cut short or damaged ({nbytes:,} bytes: {reason})")
-    return read_header(file)
-
-
-def _missing(folder: Path, file: Path) -> CheckpointError:
-    """The error for a file of weights that a checkpoint lacks."""
-    others = sorted(p.name for p in file.parent.glob("*.safetensors"))
-    component, name = file.parent.name, f"{file.parent.name}/{file.name}"
-    if reason := only_variant(str(folder), name, [f"{component}/{n}" for n in others]):
-        return CheckpointError(reason)
-    instead = f" (the folder has {others[0]} instead)" if others else ""
-    return incomplete(folder, f"{name} is missing{instead}")
 
 
 def only_variant(label: str, missing: str, paths: Iterable[str]) -> str:
@@ -223,20 +168,6 @@ def read_header(file: Path) -> Weights:
             tensor = weights.get_slice(name)
             tensors[name] = StoredTensor(name, tensor.get_dtype(), tuple(tensor.get_shape()), file)
         return Weights(tensors, dict(weights.metadata() or {}))
-
-
-def _check_index(index: Path, tensors: Mapping[str, StoredTensor]) -> None:
-    """Refuse an index that does not describe its files, or lacks what the loaders read."""
-    if absent := sorted(_weight_map(index).keys() - tensors.keys()):
-        raise CheckpointError(
-            f"{index} names tensors that none of its files holds ({len(absent):,}, such as"
-            f" {absent[0]:.120}). Download or copy the folder again."
-        )
-    if not isinstance(read_json(index).get("metadata"), dict):
-        raise CheckpointError(
-            f'{index} lacks its "metadata", without which it cannot be loaded. Download or copy it'
-            " again."
-        )
 
 
 def bytes_per_dtype(tensors: Mapping[str, StoredTensor]) -> Counter[str]:

@@ -17,7 +17,8 @@ from cogmagic._models.checkpoint import fingerprint
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import read_json
 from cogmagic._models.plain_weights import examples
-from cogmagic._models.weights import StoredTensor, stored_weights
+from cogmagic._models.stored_weights import stored_weights
+from cogmagic._models.weights import StoredTensor
 from cogmagic._pipeline.empty import buildable, built, empty_component
 
 __all__ = ["check_tensors"]
