@@ -15,6 +15,7 @@ from cogmagic._machine.torch_build import torch_build
 
 __all__ = [
     "Peaks",
+    "allocated",
     "allocator_limited",
     "allocator_option",
     "empty_cache",
@@ -107,9 +108,22 @@ class Peaks:
             torch.cuda.reset_peak_memory_stats(i)
 
 
-def empty_cache() -> None:
-    """Return freed device memory to the driver, and freed host memory to the system."""
-    gc.collect()
+def allocated() -> int | None:
+    """Bytes of this process's tensors on all CUDA devices; None before CUDA is initialised."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return sum(int(torch.cuda.memory_allocated(i)) for i in range(torch.cuda.device_count()))
+
+
+def empty_cache(*, collect: bool = True) -> None:
+    """Return freed device memory to the driver, and freed host memory to the system.
+
+    Args:
+        collect: whether unreferenced objects are freed first: a third of a second.
+    """
+    if collect:
+        gc.collect()
     trim()
     torch = sys.modules.get("torch")
     if torch is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cogmagic._errors import TierError
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.allocator import empty_cache
 from cogmagic._machine.failures import drop_tracebacks, is_host_shortage, is_shortage
@@ -53,8 +55,7 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
             record_reading(run.machine, run.plan, report)
         return frames, report
 
-    machine = slot.look(job.options)
-    chosen = _first_plan(job, slot, machine)
+    machine, chosen = _planned(job, slot)
     try:
         (frames, report), failed = _tried(job, slot, machine, chosen, clock, make)
     except BaseException:
@@ -95,8 +96,8 @@ def encode(
         del left[text]
         receive(text, embeds)
 
-    machine = slot.look(job.options)
-    slot.plan = plan = _first_plan(job, slot, machine)
+    machine, plan = _planned(job, slot)
+    slot.plan = plan
     _tried(job, slot, machine, plan, clock, lambda run: run.encode(tuple(left), take, slot.hot))
     if slot.loaded and slot.loaded.weights != "gpus":  # whose loader places all or nothing
         slot.hot.cool()
@@ -135,6 +136,17 @@ def _tried(
             f" {chosen.placement.title} ran out of memory"
         )
         chosen = following
+
+
+def _planned(job: Job, slot: PipelineSlot) -> tuple[Machine, Plan]:
+    """This machine, and the first plan on it. Garbage is collected only where memory is short."""
+    with suppress(TierError):
+        machine = slot.look(job.options, collect=False)
+        chosen = _first_plan(job, slot, machine)
+        if chosen.candidates and all(c.fits for c in chosen.candidates):
+            return machine, chosen
+    machine = slot.look(job.options)
+    return machine, _first_plan(job, slot, machine)
 
 
 def _first_plan(job: Job, slot: PipelineSlot, machine: Machine) -> Plan:

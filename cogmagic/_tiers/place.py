@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from cogmagic._interrupts import interrupts_ignored
-from cogmagic._machine.allocator import empty_cache
+from cogmagic._machine.allocator import allocated, empty_cache
 from cogmagic._pipeline.stop_checks import checked_between_operations
 from cogmagic._tiers.base import Placement, Tier
 from cogmagic._tiers.hooks import forget_hooks, modules
@@ -33,7 +33,7 @@ def placed(pipe: Any, tier: Tier, placement: Placement) -> Iterator[None]:
                 undo.callback(setattr, pipe, "text_encoder", pipe.text_encoder)
                 pipe.text_encoder = None
             host = HostCopy(modules(pipe))
-            undo.callback(empty_cache)
+            undo.callback(_release, allocated())
             undo.callback(host.restore)
             undo.callback(forget_hooks, pipe)
             with checked_between_operations(placement.check):
@@ -42,3 +42,12 @@ def placed(pipe: Any, tier: Tier, placement: Placement) -> Iterator[None]:
     finally:
         with interrupts_ignored():
             undo.close()
+
+
+def _release(before: int | None) -> None:
+    """Return what a run has freed; garbage is collected where a CUDA device has more than before.
+
+    Without CUDA nothing tells whether any is left, so it is always collected.
+    """
+    after = allocated()
+    empty_cache(collect=after is None or after > (before or 0))
