@@ -45,7 +45,7 @@ def decoder_forward(
 
 
 class _Pass:
-    """One pass over a few latent frames: the hidden states, and what is still to do to them."""
+    """One pass over a few latent frames: its hidden states, and a bias still to be added."""
 
     def __init__(self, sample: torch.Tensor, caches: dict[Any, torch.Tensor]) -> None:
         self.x = sample
@@ -101,8 +101,8 @@ class _Pass:
         del rows
         conv, self.bias = up.conv, up.conv.bias
         self.x = conv2d(self.x, conv.weight, stride=conv.stride, padding=conv.padding)
-        # By way of the order in memory: of one frame, `view` would make strides by which the next
-        # convolution would not recognise it as channels-last.
+        # In the order of memory, because for a single frame `view` makes other strides, by which
+        # the next convolution does not take the tensor as channels-last.
         rows = self.x.permute(0, 2, 3, 1).contiguous()
         self.x = rows.view(batch, count, *rows.shape[1:]).permute(0, 4, 1, 2, 3)
         del rows
@@ -116,7 +116,10 @@ class _Pass:
         self._add()
 
     def _look_back(self, convolution: Any, padded: torch.Tensor) -> None:
-        """Have `padded` follow, with the frames before its own, as ``CogVideoXCausalConv3d``."""
+        """Make `padded` the hidden states, the frames before its own in front.
+
+        As ``CogVideoXCausalConv3d`` does: those of the previous pass, or the first frame again.
+        """
         past = convolution.time_kernel_size - 1
         before = self.caches.pop(convolution, None)
         padded[:, :, :past] = padded[:, :, past : past + 1] if before is None else before

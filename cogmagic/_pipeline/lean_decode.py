@@ -171,7 +171,8 @@ def _blend(before: torch.Tensor, out: torch.Tensor, dim: int, shares: Any) -> No
 def _shares(extent: int, device: torch.device) -> torch.Tensor:
     """The shares of the two tiles in each of `extent` lines: [2, lines].
 
-    In float64 and then float32, in which torch multiplies bf16 by a Python float, too.
+    Divided in float64 and then rounded to float32, in which torch multiplies 16-bit numbers by a
+    Python float.
     """
     import torch
 
