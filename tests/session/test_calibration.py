@@ -141,3 +141,35 @@ def test_oom_is_recorded_only_if_it_was_predicted_to_fit(
     two = Machine.of("RTX 3090 + RTX 3060")
     record_run(two, plan(five(), two, tier="balanced"), None)  # of which card?
     assert History().read() == ()
+
+
+def test_a_run_that_loads_stores_the_pace_of_its_files(tmp_path: Path) -> None:
+    from cogmagic._machine.file_paces import with_file_paces
+    from cogmagic._planning.memory_options import Available, MemoryOptions
+    from cogmagic._planning.planner import plan as planned
+    from cogmagic._session.calibration import record_reading
+    from cogmagic._video.report import Report
+
+    machine = replace(Machine.of("H100 SXM"), cache_folder=tmp_path)
+    assert machine.rates is not None
+    report = Report(tier="none", reason="", device="", dtype="bfloat16", seconds={"load": 30.0})
+    options = MemoryOptions(tier="none")
+    loaded, cold, cached = (
+        planned(five(), machine, options, available)
+        for available in (Available(weights_loaded=True), Available(), Available(cached=1.0))
+    )
+    record_reading(machine, loaded, report)
+    assert with_file_paces(machine.rates, tmp_path) == machine.rates
+    record_reading(machine, cold, report)
+    learned = with_file_paces(machine.rates, tmp_path)
+    assert 0.7e9 < learned.disk < 1.0e9  # 21.5 GB in 30 s, of which other work took some
+    assert learned.copying == machine.rates.copying
+    # With what was learned, the phase is predicted as it was.
+    again = planned(five(), replace(machine, rates=learned), options, Available())
+    assert again.seconds is not None
+    assert cold.seconds is not None
+    chosen = again.chosen
+    assert chosen is not None
+    assert chosen.needs.loading.seconds(learned) == pytest.approx(30.7)
+    record_reading(machine, cached, replace(report, seconds={"load": 5.0}))
+    assert with_file_paces(machine.rates, tmp_path).copying > 5e9
