@@ -178,7 +178,7 @@ def _available(
     loaded = slot.has(files, dtype, storage)
     here = replace(available, prompts_cached=cached, weights_loaded=loaded, code=compiled_code())
     if machine.device == "cuda" and not loaded:
-        here = replace(here, cached=cached_share(files))
+        here = replace(here, cached=cached_share(files), first_run=slot.plan is None)
     return machine, here
 
 

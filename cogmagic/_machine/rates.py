@@ -43,7 +43,7 @@ _PAGEABLE = 5.0 * GIB
 # Reading a file that is not in the page cache: a plain NVMe disk or a cloud volume. And copying one
 # that is into memory of the process, four tensors at once: 9 to 15 GB a second on an H100's host, 6
 # on an H200's (docs/benchmarks/tiers.jsonl and lora.jsonl, runs that load again).
-_DISK = 1.0 * GIB
+_DISK = 1.5 * GIB
 
 
 _COPYING = 10.0 * GIB

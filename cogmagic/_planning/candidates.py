@@ -115,6 +115,7 @@ def _workload(
         adapters=adapter_bytes(request, dtype),
         loaded=available.weights_loaded,
         cached=available.cached,
+        first_run=available.first_run and not available.weights_loaded,
         embeddings=available.embeddings,
         lean_decode=savings.lean_decode,
         passes=2 if halves and request.guided else 1,

@@ -166,6 +166,8 @@ class Available:
     """Whether the weights are in host memory, so that most tiers read no file."""
     cached: float = 0.0
     """Share of the weight files' bytes that are in the page cache; 0 where it is unknown."""
+    first_run: bool = True
+    """Whether this kernel has made no video yet."""
     embeddings: int = 0
     """Bytes of the prompt embeddings that a batch has in host memory."""
     code: frozenset[Hashable] = frozenset()

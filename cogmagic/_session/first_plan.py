@@ -86,6 +86,7 @@ def planned(
         prompts_cached=job.embeddings is not None and not encode,
         weights_loaded=loaded,
         cached=job.cached,
+        first_run=job.first_run,
         embeddings=job.held,
         code=compiled_code(),
         placed=placed,

@@ -57,6 +57,8 @@ class Job:
     """Whether the weights stay placed after the run, whatever its tier: for a batch's next row."""
     cached: float = 0.0
     """Share of the weight files' bytes that were in the page cache before the run."""
+    first_run: bool = True
+    """Whether this kernel has made no video yet."""
     held: int = 0
     """Bytes of the prompt embeddings of a batch's other rows."""
 
@@ -127,7 +129,8 @@ def prepare(
         not_lean = unknown_vae(loaded.pipe.vae) if loaded else unknown_vae_of(folder)
     cached = cached_share(folder) if machine.device == "cuda" else 0.0
     embeddings = texts.read()
-    return Job(request, options, folder, texts, embeddings, not_lean=not_lean, cached=cached)
+    job = Job(request, options, folder, texts, embeddings, not_lean=not_lean, cached=cached)
+    return replace(job, first_run=slot.plan is None)
 
 
 def _refuse_before_download(

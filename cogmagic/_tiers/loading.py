@@ -19,14 +19,16 @@ __all__ = ["NOTHING_READ", "Loading", "loading", "save_seconds"]
 _CHECKS = 0.6
 """Seconds for the headers of the weight files, the plan and the empty modules, in every run (0.5 to
 0.9 on the hosts of an H100 and an H200: docs/benchmarks/tiers.jsonl and lora.jsonl)."""
-_FIRST_LOAD, _FIRST_CALLS = 0.8, 0.7
-"""Seconds of a run that loads weights: for the CUDA context and the probe, and for the kernels that
-each phase loads when it first calls them."""
+_MODULES = 0.5
+"""Seconds to build the components' modules, in every run that loads weights."""
+_FIRST_LOAD, _FIRST_CALLS = 0.6, 0.9
+"""Seconds of a kernel's first run: for the CUDA context and the probe, and for the code that each
+phase loads when it is first called (0.3 to 0.5 s of decoding alone)."""
 _ENOUGH = GIB
 """The fewest bytes whose reading says something about a pace."""
-_LOADER = {"files": 0.75, "gpus": 0.5}
-"""Of the pace of pageable copies, what loaders reach that bring a component's files to a GPU, and
-those that spread components over several."""
+_LOADER, _SEVERAL, _FIRST_LOADER = 0.75, 0.5, 0.5
+"""Of the pace of pageable copies, what loaders reach that bring a component's files to a GPU, those
+that spread components over several, and either in a kernel's first run."""
 _NARROWING = 2.3e9
 """Bytes a second of 16-bit weights that a storage such as fp8 narrows, one layer after another: 4.2
 to 5.8 s for 5b (docs/benchmarks/lora.jsonl, against the same without it)."""
@@ -48,14 +50,17 @@ class Loading:
     """Converted to the weight storage."""
     to_gpu: float = 0.0
     """Brought from the files to a GPU, counted at the pace of pageable copies."""
-    first: bool = False
-    """Whether weights are loaded at all."""
+    modules: bool = False
+    """Whether components are loaded at all."""
+    first_run: bool = False
+    """Whether the kernel has made no video yet."""
 
     def seconds(self, rates: Rates) -> float:
         """Seconds at these rates."""
         return (
             _CHECKS
-            + (_FIRST_LOAD + _FIRST_CALLS) * self.first
+            + _MODULES * self.modules
+            + (_FIRST_LOAD + _FIRST_CALLS) * self.first_run
             + self.uncached / rates.disk
             + self.copied / rates.copying
             + self.pinned / rates.pinning
@@ -78,7 +83,7 @@ class Loading:
             name, nbytes, predicted = "copying", self.copied, self.copied / rates.copying
         else:
             return None
-        rest = self.seconds(rates) - _FIRST_CALLS - predicted
+        rest = self.seconds(rates) - _FIRST_CALLS * self.first_run - predicted
         return name, nbytes / max(seconds - rest, 0.1 * predicted)
 
 
@@ -103,10 +108,12 @@ def loading(work: Workload, weights: str, host: HostMemory) -> Loading:
     read = Loading(
         uncached=(1 - work.cached) * sum(on_disk.values()),
         narrowed=work.files.transformer.weights if work.converted else 0.0,
-        first=True,
+        modules=True,
+        first_run=work.first_run,
     )
     if weights != "host":
-        return replace(read, to_gpu=nbytes / _LOADER[weights])
+        share = _SEVERAL if weights == "gpus" else _FIRST_LOADER if work.first_run else _LOADER
+        return replace(read, to_gpu=nbytes / share)
     if not host.copies:  # they stay mapped files, which a copy to the GPU reads
         return read
     return replace(read, copied=sum(on_disk.values()), pinned=nbytes)

@@ -35,7 +35,7 @@ _HEADROOM = GIB
 apart from the activations. With reserved memory at the cap, steps took 1.23 times as long on an
 H100, and with this headroom 1.02 to 1.04 (docs/benchmarks, streaming): it seems that the allocator
 otherwise returns memory and asks for it again at every block."""
-_HIDDEN_COPIES = 0.33
+_HIDDEN_COPIES = 0.3
 """What hidden copies add to a step, as a share of the time that they take: on an H100 0.05 to
 0.07 s for the 10.4 GiB of 5b, compiled (1.44 s a step) or not (1.87 s), and 0.15 s where they come
 twice in 7.95 s (docs/benchmarks/stream.jsonl)."""

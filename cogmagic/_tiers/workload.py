@@ -46,6 +46,8 @@ class Workload:
     """Whether the weights are in host memory already."""
     cached: float = 0.0
     """Share of the weight files' bytes that are in the page cache."""
+    first_run: bool = True
+    """Whether the kernel has made no video yet."""
     embeddings: int = 0
     """Bytes of prompt embeddings in host memory, beyond the request's own."""
     lean_decode: bool = False

@@ -96,7 +96,7 @@ def available(row: dict[str, Any]) -> Available:
     """
     first = next(r for r in rows() if r["model"] == row["model"]) == row
     loaded = not first and row["tier"] not in ("staged", "sequential", "balanced")
-    return Available(cached=1.0, weights_loaded=loaded)
+    return Available(cached=1.0, weights_loaded=loaded, first_run=first)
 
 
 def pairs(row: dict[str, Any]) -> dict[str, Pair]:

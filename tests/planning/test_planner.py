@@ -141,16 +141,16 @@ def test_dtype_of_the_files_counts(tmp_path: Path) -> None:
     assert found["BF16"].fits
     assert not found["F32"].fits
     assert (found["F32"].peak_ram or 0) - (found["BF16"].peak_ram or 0) > 10 * GIB
-    assert (found["F32"].seconds or 0) - (found["BF16"].seconds or 0) > 10  # twice the bytes
+    assert (found["F32"].seconds or 0) - (found["BF16"].seconds or 0) > 6  # twice the bytes
 
 
 def test_loaded_weights_are_not_read_again() -> None:
     machine = Machine.of("RTX 4090")
     cold, warm = (plan(five(), machine, weights_loaded=loaded) for loaded in (False, True))
     times = [{c.tier: c.seconds or 0 for c in p.candidates} for p in (cold, warm)]
-    # 20 GiB at 1 GiB/s from the disk, at 10 into memory, at 20 to lock it, and what is first.
-    assert times[0]["model"] - times[1]["model"] == pytest.approx(24.5, abs=0.5)
-    assert times[0]["staged"] == times[1]["staged"]
+    # 20 GiB at 1.5 GiB/s from the disk, at 10 into memory, at 20 to lock it, and what is first.
+    assert times[0]["model"] - times[1]["model"] == pytest.approx(18.4, abs=0.5)
+    assert times[0]["staged"] - times[1]["staged"] == pytest.approx(4.1, abs=0.5)  # a first run's
     assert times[0]["model"] < times[0]["staged"]
 
 
@@ -170,13 +170,13 @@ def test_weights_larger_than_the_page_cache_are_read_at_each_step() -> None:
     )
     assert roomy.step_seconds is not None
     assert short.step_seconds is not None
-    assert short.step_seconds - roomy.step_seconds == pytest.approx(12.0, abs=0.1)
+    assert short.step_seconds - roomy.step_seconds == pytest.approx(8.6, abs=0.1)
     # 10.4 GiB at 1 GiB/s, and then from pageable memory, where the roomy one has it page-locked.
     both = cogmagic.plan(
         model="5b", machine=Machine.of("RTX 3060", ram=11), tier="sequential", guidance_halves=True
     )
     assert both.step_seconds is not None
-    assert both.step_seconds - short.step_seconds > 10.4  # twice a step
+    assert both.step_seconds - short.step_seconds > 8.0  # twice a step
 
 
 def test_memory_of_this_process_is_not_missing() -> None:

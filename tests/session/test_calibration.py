@@ -162,7 +162,7 @@ def test_a_run_that_loads_stores_the_pace_of_its_files(tmp_path: Path) -> None:
     assert with_file_paces(machine.rates, tmp_path) == machine.rates
     record_reading(machine, cold, report)
     learned = with_file_paces(machine.rates, tmp_path)
-    assert 0.7e9 < learned.disk < 1.0e9  # 21.5 GB in 30 s, of which other work took some
+    assert 0.75e9 < learned.disk < 1.05e9  # 21.5 GB in 30 s, of which other work took some
     assert learned.copying == machine.rates.copying
     # With what was learned, the phase is predicted as it was.
     again = planned(five(), replace(machine, rates=learned), options, Available())
@@ -170,6 +170,6 @@ def test_a_run_that_loads_stores_the_pace_of_its_files(tmp_path: Path) -> None:
     assert cold.seconds is not None
     chosen = again.chosen
     assert chosen is not None
-    assert chosen.needs.loading.seconds(learned) == pytest.approx(30.7)
+    assert chosen.needs.loading.seconds(learned) == pytest.approx(30.9)
     record_reading(machine, cached, replace(report, seconds={"load": 5.0}))
     assert with_file_paces(machine.rates, tmp_path).copying > 5e9

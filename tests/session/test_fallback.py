@@ -135,8 +135,8 @@ def test_loaded_weights_are_not_read_again_in_the_seconds_of_the_next_plan(
     for c in here.candidates:
         reading = before[c.tier].needs.loading.seconds(machine.rates)
         saved = reading - c.needs.loading.seconds(machine.rates)
-        # Staged loading reads its files always.
-        assert saved > 20 if c.placement.weights == "host" else saved == 0
+        # Staged loading reads its files always, but not in a kernel's first run.
+        assert saved > 10 if c.placement.weights == "host" else 0 < saved < 5
         assert c.seconds == pytest.approx((before[c.tier].seconds or 0) - saved)
     assert "not read again" in str(here)
 

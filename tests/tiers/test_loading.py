@@ -45,7 +45,7 @@ def test_a_run_measures_the_pace_at_which_its_loading_would_be_predicted(
     read = chosen.needs.loading
     pace = 3e9
     slow = replace(rates, **{name: pace})  # type: ignore[arg-type]
-    took = read.seconds(slow) - 0.7  # without what other phases take of a first run
+    took = read.seconds(slow) - 0.9  # without what other phases take of a first run
     measured = read.measured(took, rates)
     assert measured is not None
     assert measured == (name, pytest.approx(pace))
