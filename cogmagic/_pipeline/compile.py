@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from cogmagic._pipeline.gelu_epilogue import gelu_in_epilogue
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,14 +35,13 @@ def compiled(transformer: nn.Module) -> Iterator[None]:
     import torch
 
     blocks: Any = transformer.transformer_blocks
-    for block in blocks:
-        block.forward = torch.compile(block.forward, dynamic=False)
-    _announce(blocks)
-    try:
-        yield
-    finally:
+    with ExitStack() as restored:
         for block in blocks:
-            block.__dict__.pop("forward", None)
+            restored.enter_context(gelu_in_epilogue(block))
+            block.forward = torch.compile(block.forward, dynamic=False)
+            restored.callback(block.__dict__.pop, "forward", None)
+        _announce(blocks)
+        yield
 
 
 @contextmanager
