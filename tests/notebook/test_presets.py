@@ -143,7 +143,7 @@ def test_plan_says_what_a_preset_saves(presets: Path) -> None:
     assert plain.seconds is not None
     assert plan.seconds_without_preset == plain.seconds > 4 * plan.seconds
     assert plain.seconds_without_preset is None
-    assert f"preset   few: {plan.seconds:.0f} s instead of 13 min" in str(plan)
+    assert f"preset   few: {plan.seconds:.0f} s instead of 11 min" in str(plan)
     # Where no seconds are known, steps are compared.
     here = cogmagic.plan(preset="presets.toml:few")
     assert here.seconds_without_preset is None
