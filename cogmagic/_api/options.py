@@ -169,11 +169,7 @@ _OPTIONS: tuple[Option, ...] = (
         "NAME",
         choices=tuple(SPEEDS),
     ),
-    Option(
-        "compile",
-        "compile the transformer: slower once, then faster steps",
-        _MEMORY,
-    ),
+    Option("compile", "compile the transformer: slower once, then faster steps", _MEMORY),
     Option(
         "cache",
         "step cache: skip what hardly changes from step to step; another picture",

@@ -1,8 +1,8 @@
-"""`plan` and `which_gpu`: what a request would need, on this machine or on a described one."""
+"""`plan`: what a request would need, on this machine or on a described one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -23,12 +23,11 @@ from cogmagic._planning.planner import plan as choose
 from cogmagic._planning.resolved import resolved
 from cogmagic._session.session import session
 from cogmagic._spelling import errors_for_python
-from cogmagic._units import gib, seconds
 
 if TYPE_CHECKING:
     from cogmagic.training.plan import ValidationPlan
 
-__all__ = ["ANY_PROMPT", "configs_for", "plan", "plan_checked", "which_gpu"]
+__all__ = ["ANY_PROMPT", "configs_for", "plan", "plan_checked"]
 
 
 ANY_PROMPT = "any prompt"  # a plan does not depend on the words
@@ -102,6 +101,7 @@ def plan_checked(
     ram: float | None = None,
     *,
     embeddings: int = 0,
+    code: frozenset[Hashable] = frozenset(),
     warm: bool = False,
     speeds: bool = True,
 ) -> Plan:
@@ -113,6 +113,7 @@ def plan_checked(
         machine: a described machine; None for this one.
         ram: another amount of host memory, in GiB.
         embeddings: bytes of prompt embeddings that a batch has in host memory.
+        code: keys (`code_key`) of the code that a batch has compiled before, beside this kernel's.
         warm: whether to plan for weights in host memory and encoded prompts, whatever is there.
         speeds: whether it has the seconds of all speeds.
     """
@@ -123,7 +124,8 @@ def plan_checked(
         here = _with_ram(session().slot.without(Machine.detect(gpus=memory.gpus)), ram)
         here, available = _available(request, here, memory)
     words = _unknown_words(request)
-    available = replace(available, unknown_words=words, embeddings=embeddings)
+    code |= available.code
+    available = replace(available, unknown_words=words, embeddings=embeddings, code=code)
     if warm:
         available = replace(available, prompts_cached=True, weights_loaded=True, download=0)
     made = choose(request, here, memory, available)
@@ -199,55 +201,3 @@ def _plan_training(
         zero_stage=zero_stage_now() if zero_stage is None else zero_stage,
         tier=tier,
     )
-
-
-def which_gpu(*, ram: float | None = None, **options: Any) -> str:
-    """The known cards that can do a request, the slowest first, as a table.
-
-    Takes the options of `plan` other than `machine`; `ram` is host memory in GiB.
-    """
-    from cogmagic._machine.cards import CARDS
-
-    request = plan(**options, machine=Machine.of("H200")).request  # or what is wrong with it
-    memory = MemoryOptions.of(**memory_options(options))
-
-    def on(name: str) -> Plan:
-        return plan_checked(request, memory, Machine.of(name, ram=ram), speeds=False)
-
-    return _cards_that_can(on, tuple(card.name for card in CARDS))
-
-
-def _cards_that_can(plan_for: Callable[[str], Plan], cards: tuple[str, ...]) -> str:
-    """One line a card that can do it, the slowest first, with its tier and its time if known.
-
-    Args:
-        plan_for: the plan on the card of that name; may raise what `plan` raises.
-        cards: the names to ask for.
-    """
-    from cogmagic._errors import CogMagicError
-
-    able, left_out, narrow = [], 0, 0
-    for name in cards:
-        try:
-            plan = plan_for(name)
-        except CogMagicError as error:  # no bfloat16, for one
-            left_out += 1
-            narrow += "cannot compute in bfloat16" in str(error)
-            continue
-        if plan.fits:
-            able.append((name, plan))
-        else:
-            left_out += 1
-    able.sort(key=lambda row: -(row[1].seconds or 0.0))
-    form = "{:<26} {:<12} {:>10} {:>8} {:>8}"
-    lines = [form.format("card", "tier", "VRAM", "s/step", "total")]
-    for name, plan in able:
-        step, total = seconds(plan.step_seconds), seconds(plan.seconds)
-        lines.append(form.format(name, plan.tier, gib(plan.peak_vram), step, total))
-    if left_out:
-        why = f", {narrow} of them for lack of bfloat16: try --dtype float32" if narrow else ""
-        lines.append(f"{left_out} of {len(cards)} known cards cannot do it{why}.")
-    lines.append(
-        "Times follow from datasheets, figures measured on an H100 and published ones for an A100."
-    )
-    return "\n".join(lines)

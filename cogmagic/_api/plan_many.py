@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from cogmagic._models.batch_row import Row
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import placeholders
 from cogmagic._models.request import Request
+from cogmagic._planning.compile_time import code_key
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.plan import Plan
@@ -128,13 +129,17 @@ def plan_rows(
         kinds.setdefault(kind, []).append(row)
     requests = [row.request for row in rows]
     nbytes = _embeddings(requests, memory, machine or Machine.detect(gpus=memory.gpus))
-    shares = []
+    shares, code = [], frozenset[Hashable]()
     for alike in kinds.values():
         first = alike[0]
-        planned = partial(plan_checked, first.request, memory, machine, ram, embeddings=nbytes)
+        planned = partial(
+            plan_checked, first.request, memory, machine, ram, embeddings=nbytes, code=code
+        )
         cold, warm = planned(speeds=speeds), planned(warm=True, speeds=False)
         again = warm.chosen.seconds_again if warm.chosen else None
         shares.append(_Share(cold, again, len(alike), first.number))
+        if cold.speedups.compile:
+            code |= {code_key(first.request, cold.dtype, cold.resolved)}
     return BatchPlan(tuple(shares))
 
 

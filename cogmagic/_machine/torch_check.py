@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cogmagic._machine.compiler import compiler_problem
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.torch_build import INSTALL, built_for
 
@@ -18,7 +19,7 @@ def checked_by_torch(machine: Machine) -> Machine:
     import torch
 
     if machine.device == "mps" and not torch.backends.mps.is_available():
-        return replace(machine, device="cpu")
+        return replace(machine, device="cpu", compiler=compiler_problem("cpu"))
     if machine.device != "cuda":
         return machine
     name, version = machine.gpus[0].name, torch.__version__
@@ -27,7 +28,7 @@ def checked_by_torch(machine: Machine) -> Machine:
             f"{name} found, but torch {version} cannot start CUDA: the driver is too old for it."
             f" Update the driver, or: {INSTALL}cu126, then restart the kernel. Using the CPU."
         )
-        return Machine((), machine.ram, "cpu", note)
+        return _cpu(machine, note)
     architectures, count = torch.cuda.get_arch_list(), torch.cuda.device_count()
     usable = tuple(
         g for g in machine.gpus if g.index < count and built_for(g.capability, architectures)
@@ -38,4 +39,9 @@ def checked_by_torch(machine: Machine) -> Machine:
         f"{name} is not among the architectures of torch {version} ({', '.join(architectures)})."
         f" For older GPUs: {INSTALL}cu126, then restart the kernel. Using the CPU."
     )
-    return Machine((), machine.ram, "cpu", note)
+    return _cpu(machine, note)
+
+
+def _cpu(machine: Machine, note: str) -> Machine:
+    """The CPU of `machine` alone, which needs another compiler than its GPU."""
+    return Machine((), machine.ram, "cpu", note, compiler=compiler_problem("cpu"))

@@ -8,6 +8,7 @@ from cogmagic._api import plan
 from cogmagic._api.options import without_run_options
 from cogmagic._api.plan_many import plan_batch
 from cogmagic._api.rows import BATCH_OPTIONS
+from cogmagic._api.which_gpu import which_gpu
 from cogmagic._errors import RequestError
 from cogmagic._machine.machine import Machine
 from cogmagic._planning.plan_json import as_json
@@ -34,7 +35,7 @@ def plan_text(options: dict[str, Any]) -> str:
             raise RequestError(
                 "--which-gpu prints a table only. For JSON, name one card with --gpu."
             )
-        return plan.which_gpu(**machine, **options)
+        return which_gpu(**machine, **options)
     if machine.keys() <= {"ram"}:  # this machine, with another amount of RAM
         options |= machine
     else:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._errors import RequestError
+from cogmagic._machine.failures import is_shortage
 from cogmagic._pipeline.gelu_epilogue import gelu_in_epilogue
 
 if TYPE_CHECKING:
@@ -55,6 +57,9 @@ def compiling(
             time in this kernel with their input shapes, which is when code is compiled.
         key: what the code depends on, as plans know it before the run.
         inputs_read: whether anything reads the first block's inputs after it, as a step cache does.
+
+    Raises:
+        RequestError: when the compiler fails, for lack of Python's headers for one.
     """
     import torch
 
@@ -67,8 +72,24 @@ def compiling(
         _RUNS.append(_Run(on_compile, key, inputs_read))
         try:
             yield
+        except torch._dynamo.exc.TorchDynamoException as error:
+            if is_shortage(error):
+                raise
+            raise _compiler_error(error) from None
         finally:
             _RUNS.pop()
+
+
+def _compiler_error(error: Exception) -> RequestError:
+    """The error of a compiler that failed, in one line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = next((line for line in lines if "error: " in line), lines[0]).strip()
+    headers = "Python.h" in str(error)
+    install = " Install Python's headers (apt-get install python3-dev)." if headers else ""
+    return RequestError(
+        f"torch cannot compile the transformer's blocks here ({reason[:160]}).{install}"
+        " To run without compiling, leave out --compile and type --speed exact."
+    )
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,8 @@ class StepCache:
         Raises:
             RequestError: for anything else.
         """
+        if type(text) in (int, float):
+            text = f"{text}"  # a threshold without a name
         if not isinstance(text, str):
             raise RequestError(
                 f"cache={text!r:.80} is not the name of a step cache. Type --cache {cls()}."

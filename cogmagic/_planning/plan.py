@@ -207,7 +207,8 @@ def _notes(plan: Plan) -> list[str]:
     if plan.speeds.times:
         lines.append(f"speeds   {plan.speeds}")
     if plan.speedups != NO_SPEEDUPS:
-        lines.append(f"speed    {plan.options.speed}: {plan.resolved.text}")
+        uses = plan.resolved.text.replace("_", " ")
+        lines.append(f"speed    {plan.options.speed}: {uses}")
     if plan.speed_remark:
         lines.append(f"speed    {plan.speed_remark}")
     if savings.names:

@@ -134,12 +134,16 @@ def test_cpu_build_of_torch_beside_a_gpu_is_noted(
     assert "\n" not in cpu_only_note((Gpu(0, "H100"),), TorchBuild())
 
 
-def test_driver_that_is_too_old_for_torch_is_noted() -> None:
+def test_driver_that_is_too_old_for_torch_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """CI's torch has no CUDA, which is what an outdated driver looks like to it."""
+    monkeypatch.setattr("shutil.which", lambda _: None)
     machine = checked_by_torch(Machine((Gpu(0, "GTX 970"),), device="cuda"))
     assert (machine.device, machine.gpus) == ("cpu", ())
     assert "cannot start CUDA" in str(machine.note)
-    assert checked_by_torch(Machine(device="mps")).device == "cpu"
+    without_mps = checked_by_torch(Machine(device="mps"))
+    assert without_mps.device == "cpu"
+    for here in (machine, without_mps):  # which then compiles for its CPU
+        assert "no C++ compiler is on PATH" in here.compiler
 
 
 def test_detect_reads_the_torch_build_without_importing_torch() -> None:

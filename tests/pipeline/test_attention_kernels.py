@@ -158,7 +158,7 @@ def test_comparisons_last_without_a_folder_and_survive_damage(
 
 
 def test_kernels_are_refused_where_they_do_not_run() -> None:
-    def problem(name: str, card: str, dtype: str = BF16, head_dim: int = 64) -> str:
+    def problem(name: Any, card: str, dtype: str = BF16, head_dim: int = 64) -> str:
         with pytest.raises(RequestError) as error:
             asked_kernel(name, Machine.of(card) if card else Machine(), dtype, head_dim)
         return str(error.value)
@@ -180,7 +180,9 @@ def test_kernels_are_refused_where_they_do_not_run() -> None:
     for word, meant in (("fa4", "fa3"), ("FLASH_ATTENTION_3", "fa3"), ("SageAttn", "sage")):
         hint = f"Did you mean {meant!r}? Choose from: fa3-fp8, fa3, sage, fa2."
         assert problem(word, "H100") == f"Unknown attention {word!r}. {hint}"
-    assert problem("SDPA", "H100").endswith("leave --attention out for torch's own attention.")
+    for word in ("SDPA", "off"):
+        assert problem(word, "H100").endswith("leave --attention out for torch's own attention.")
+    assert problem(["fa3"], "H100").startswith("Unknown attention ['fa3']. Did you mean 'fa3'?")
     with pytest.raises(RequestError) as error:
         asked_kernel("fa3", replace(H100, kernels=("sage",)), BF16, 64)
     assert str(error.value) == (

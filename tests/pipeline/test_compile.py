@@ -96,6 +96,29 @@ def test_compile_is_refused_without_a_compiler_and_with_sequential_offload(
     assert list(cwd.iterdir()) == []
 
 
+def test_compiler_that_fails_is_one_line_with_what_to_type() -> None:
+    import torch
+
+    def failing(text: str) -> Any:
+        def backend(graph: Any, inputs: Any) -> Any:
+            raise RuntimeError(text)
+
+        return torch.compile(lambda x: x + 1, backend=backend)
+
+    text = "Compile error\n\nOutput:\nlaunch.c:3: fatal error: Python.h: No such file"
+    with pytest.raises(cogmagic.RequestError) as raised, _compile.compiling(lambda _: None):
+        failing(text)(torch.ones(1))
+    assert str(raised.value) == (
+        "torch cannot compile the transformer's blocks here (launch.c:3: fatal error: Python.h: No"
+        " such file). Install Python's headers (apt-get install python3-dev). To run without"
+        " compiling, leave out --compile and type --speed exact."
+    )
+    assert not _compile._RUNS
+    with pytest.raises(RuntimeError) as short, _compile.compiling(lambda _: None):
+        failing("CUDA out of memory")(torch.ones(1))
+    assert not isinstance(short.value, cogmagic.CogMagicError)  # the next plan is tried
+
+
 def test_code_is_dropped_before_torch_would_stop_compiling(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

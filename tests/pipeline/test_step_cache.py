@@ -54,6 +54,7 @@ def test_a_text_names_a_step_cache(text: str, cache: StepCache | None) -> None:
         ("FBCache:0.1", "Unknown cache 'FBCache'. Did you mean 'first-block'?"),
         ("none", "Choose from: first-block. Leave it out to compute every step."),
         ("0.1", "--cache 0.1 names no step cache. Type --cache first-block:0.1."),
+        (0.1, "--cache 0.1 names no step cache. Type --cache first-block:0.1."),
         (True, "cache=True is not the name of a step cache. Type --cache first-block:"),
         ("first-block:", "The threshold '' of --cache is not a number between 0 and 1"),
         *((f"first-block:{t}", f"The threshold '{t}' of") for t in ("0", "1", "-0.1", "1.5")),

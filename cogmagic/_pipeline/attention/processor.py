@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import RequestError
+from cogmagic._interrupts import interrupts_ignored
 from cogmagic._pipeline.attention.operator import operator
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ def attending(transformer: nn.Module, kernel: str) -> Iterator[None]:
             block.attn1.processor = ours
         yield
     finally:
-        for block, theirs in zip(blocks, processors, strict=True):
-            block.attn1.processor = theirs
+        with interrupts_ignored():
+            for block, theirs in zip(blocks, processors, strict=True):
+                block.attn1.processor = theirs
 
 
 @cache

@@ -43,7 +43,9 @@ MAX_DIFFERENCE_IN_SPEEDS = 5e-3
 """The relative difference above which a ``--speed`` leaves a kernel out."""
 
 
-_TORCHS_OWN = frozenset(("auto", "cudnn", "default", "math", "native", "none", "sdpa", "torch"))
+_TORCHS_OWN = frozenset(
+    ["auto", "cudnn", "default", "false", "math", "native", "no", "none", "off", "sdpa", "torch"]
+)
 """Words for torch's own attention, which a run without ``--attention`` and ``--speed`` uses."""
 
 
@@ -55,7 +57,7 @@ def check_kernel_name(name: str) -> None:
     """
     if str(name).lower() in _TORCHS_OWN:
         raise RequestError(f"--attention {name}: leave --attention out for torch's own attention.")
-    if name and name not in KERNELS:
+    if name and (not isinstance(name, str) or name not in KERNELS):
         hint = choice_hint("attention", str(name), tuple(KERNELS))
         raise RequestError(f"Unknown attention {name!r:.80}.{hint}")
 
