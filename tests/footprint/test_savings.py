@@ -73,4 +73,4 @@ def test_savings_are_reported_and_recorded(
 
     with pytest.raises(cogmagic.OutOfMemoryError):
         run(toy, lean_decode=True, on_progress=run_out)
-    assert [report.options for report in recorded] == [(), ("guidance_halves", "fp8")]
+    assert recorded[2:] == [None]  # a run that ended out of memory has no report
