@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,10 +11,10 @@ import torch
 from torch import nn
 
 from cogmagic._footprint.configs import tokens_of
-from cogmagic._footprint.curves import Curve, Passes, Peak, Profile, layer_kind, parabola
+from cogmagic._footprint.curves import Curve, Passes, Peak, Profile, parabola
+from cogmagic._footprint.marks import after_linears, around_blocks, block_marks
 from cogmagic._footprint.parts import part_of
 from cogmagic._footprint.trace import Trace, nbytes_of, traced
-from cogmagic._footprint.work import higher
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs, spatial_scale
 from cogmagic._models.tiling import FRAME_BATCH
@@ -105,7 +104,7 @@ def _shortened(name: str, config: dict[str, Any], dtype: Dtype) -> Any:
 def _encode(module: Any, count: int, configs: Configs, kind: torch.dtype) -> tuple[Peak, int]:
     """Peaks and operations of encoding one prompt, beside the other prompt's embeddings."""
     tokens, width = (configs["transformer"][k] for k in ("max_text_seq_length", "text_embed_dim"))
-    with traced(module) as trace, _block(trace, module.encoder.block[-1]) as marks:
+    with traced(module) as trace, block_marks(trace, module.encoder.block[-1]) as marks:
         other = _empty(1, tokens, width, dtype=kind)
         embeds = module(_empty(1, tokens, dtype=torch.int64))[0].to(module.dtype).repeat(1, 1, 1)
         del other, embeds
@@ -140,9 +139,9 @@ def step(
     image = config["in_channels"] == 2 * config["out_channels"]
     with (
         traced(module) as trace,
-        _block(trace, module.transformer_blocks[-1]) as marks,
-        _after_linears(trace, module) as after,
-        _around(trace, module.transformer_blocks) as around,
+        block_marks(trace, module.transformer_blocks[-1]) as marks,
+        after_linears(trace, module) as after,
+        around_blocks(trace, module.transformer_blocks) as around,
     ):
         prompts = [_empty(1, text, config["text_embed_dim"], dtype=kind) for _ in range(batch)]
         embeds = torch.cat(prompts) if batch > 1 else prompts[0]
@@ -176,53 +175,6 @@ def step(
     outside = max(*around.outside, trace.highest())
     beside = Peak(outside, max(around.entering))
     return Step(text + video, *_whole(trace, marks, missing), after, beside)
-
-
-@dataclass
-class _Around:
-    """Bytes around the blocks."""
-
-    outside: list[int]
-    """The most bytes alive before each block, and after the one before it."""
-    entering: list[int]
-    """Bytes alive when each block begins."""
-
-
-@contextmanager
-def _around(trace: Trace, blocks: Sequence[nn.Module]) -> Iterator[_Around]:
-    """What is alive outside the blocks and when they begin."""
-    around = _Around([], [])
-
-    def enter(*_: object) -> None:
-        around.outside.append(trace.highest())
-        around.entering.append(trace.live)
-
-    def leave(*_: object) -> None:
-        trace.highest()
-
-    hooks = [block.register_forward_pre_hook(enter, prepend=True) for block in blocks]
-    hooks += [block.register_forward_hook(leave) for block in blocks]
-    yield around
-    for hook in hooks:
-        hook.remove()
-
-
-@contextmanager
-def _after_linears(trace: Trace, transformer: nn.Module) -> Iterator[dict[str, Peak]]:
-    """The most bytes alive when a linear layer of each kind has made its output."""
-    after: dict[str, Peak] = {}
-
-    def note(kind: str, *_: object) -> None:
-        after[kind] = higher(trace.now(), after.get(kind, Peak(0, 0)))
-
-    hooks = [
-        part.register_forward_hook(partial(note, layer_kind(name)), prepend=True)
-        for name, part in transformer.named_modules()
-        if isinstance(part, nn.Linear | nn.Conv2d)
-    ]
-    yield after
-    for hook in hooks:
-        hook.remove()
 
 
 def _whole(trace: Trace, marks: list[tuple[int, int]], missing: int) -> tuple[Peak, int]:
@@ -261,20 +213,3 @@ def _passes(
             del out, cache
     *curves, last = (Curve.through(p) for p in points)
     return Passes(tuple(curves), last, tuple(operations))
-
-
-@contextmanager
-def _block(trace: Trace, block: nn.Module) -> Iterator[list[tuple[int, int]]]:
-    """Marks of the operations and the mapped bytes counted so far, before and after `block`."""
-    marks: list[tuple[int, int]] = []
-
-    def mark(*_: object) -> None:
-        marks.append((trace.operations, trace.mapped))
-
-    hooks = [
-        block.register_forward_pre_hook(mark),
-        block.register_forward_hook(mark),
-    ]
-    yield marks
-    for hook in hooks:
-        hook.remove()
