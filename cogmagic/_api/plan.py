@@ -76,6 +76,11 @@ def plan(
         )
     names = gpu_names(gpus)
     if context == "training":
+        if unused := memory_options(options):
+            raise RequestError(
+                f"A plan for training takes no {next(iter(unused))}: a validation runs the caller's"
+                " pipeline as it is. Leave it out."
+            )
         here = machine.only(names) if machine else Machine.detect(gpus=names)
         request = _request(prompt, model, options)
         return _plan_training(request, tier, _with_ram(here, ram), zero_stage)

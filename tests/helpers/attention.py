@@ -16,7 +16,6 @@ class Fake(AttentionKernel):
     """A kernel for any GPU and dtype, of a module that is installed."""
 
     title = "A kernel of the tests"
-    help = "for the tests"
     install = "pip install pytest"
     in_speeds = True
     dtypes = ("float16", "bfloat16", "float32")

@@ -21,6 +21,18 @@ def test_unknown_dtype_is_refused(accelerator: Any, pipe: Any) -> None:
         validation(pipe, accelerator, dtype="fp8").__enter__()  # type: ignore[arg-type]
 
 
+def test_plan_for_training_refuses_options_of_runs() -> None:
+    machine = cogmagic.Machine.of("H100")
+    options: tuple[dict[str, Any], ...] = (
+        {"speed": "fast"},
+        {"compile": True},
+        {"attention": "fa3"},
+    )
+    for option in options:
+        with pytest.raises(RequestError, match=f"training takes no {next(iter(option))}:"):
+            cogmagic.plan(context="training", machine=machine, **option)
+
+
 def test_plan_on_described_machines() -> None:
     machine = cogmagic.Machine.of("RTX 4090")
     whole = cogmagic.plan(model="5b", context="training", machine=machine)

@@ -29,8 +29,6 @@ class AttentionKernel(ABC):
     """As it is typed: ``--attention fa3``."""
     title: ClassVar[str]
     """As sentences name it."""
-    help: ClassVar[str]
-    """One line for the manual."""
     in_speeds: ClassVar[bool] = False
     """Whether a ``--speed`` may use it, rather than ``--attention`` alone."""
     measured: ClassVar[bool] = False

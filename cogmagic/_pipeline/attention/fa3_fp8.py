@@ -22,11 +22,10 @@ _LARGEST = 448.0
 
 
 class FlashAttention3Fp8(FlashAttention3):
-    """FlashAttention-3 in fp8: 611 TFLOP/s on an H200 with the casts; another picture."""
+    """FlashAttention-3 in fp8: 609 TFLOP/s on an H200 with the casts; another picture."""
 
     name = "fa3-fp8"
     title = "FlashAttention-3 in fp8"
-    help = "FlashAttention-3 in fp8: Hopper; another picture"
     in_speeds = False
 
     def load(self) -> Attend:

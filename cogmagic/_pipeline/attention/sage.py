@@ -17,7 +17,6 @@ class SageAttention(AttentionKernel):
 
     name = "sage"
     title = "SageAttention"
-    help = "SageAttention: from Ampere on; another picture (not measured)"
     head_dims = (64, 96, 128)
     install = "pip install sageattention"
 
