@@ -154,7 +154,7 @@ def not_measured(name: str) -> str:
     """The remark on a run with a kernel that has not been measured; empty for all others."""
     if not name or KERNELS[name].measured:
         return ""
-    return f"{KERNELS[name].title} is not measured: the seconds are those of torch's own attention"
+    return f"{KERNELS[name].title} is not measured: the seconds are an estimate"
 
 
 def _not_installed(kernel: AttentionKernel) -> str:
