@@ -164,7 +164,7 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "speed",
-        "exact, the bits of diffusers; fast, within rounding; faster, with fp8 products",
+        "exact: as diffusers; fast: equal within rounding; faster: fp8 products, another picture",
         _MEMORY,
         "NAME",
         choices=tuple(SPEEDS),
@@ -172,7 +172,8 @@ _OPTIONS: tuple[Option, ...] = (
     Option("compile", "compile the transformer: slower once, then faster steps", _MEMORY),
     Option(
         "cache",
-        "step cache: skip what hardly changes from step to step; another picture",
+        "step cache, such as first-block:0.08: skip blocks that hardly change from step to step;"
+        " another picture",
         _MEMORY,
         "NAME[:THRESHOLD]",
         complete=complete_step_cache,

@@ -30,8 +30,14 @@ class SpeedTime:
         return self.seconds - self.compile_seconds
 
     def __str__(self) -> str:
-        again = f" ({seconds(self.again)} from the second clip)" if self.compile_seconds else ""
+        again = f" ({self.later} from the second clip)" if self.later else ""
         return f"{self.name} {seconds(self.seconds)}{again}"
+
+    @property
+    def later(self) -> str:
+        """`again` as text; empty where it reads as `seconds` does."""
+        once, again = seconds(self.seconds), seconds(self.again)
+        return again if again != once else ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class SpeedTimes:
         exact, fast = self._compared
         if self.chosen != "exact" or not (exact and fast and slower(exact.seconds, fast.seconds)):
             return ""
-        again = f", from the second clip on {seconds(fast.again)}" if fast.compile_seconds else ""
+        again = f", from the second clip on {fast.later}" if fast.later else ""
         now = f"{seconds(fast.seconds)} instead of {seconds(exact.seconds)}"
         return f"--speed {fast.name}: {now}{again}"
 
