@@ -176,5 +176,6 @@ def _start(source: BatchSource, memory: MemoryOptions, save: str | Path | None) 
     session().check_idle()
     model = rows[0].request.model.source
     frames = {"model": model, "storage": memory.savings.storage}
-    frames |= {name: getattr(memory, name) for name in ("speed", "attention", "cache")}
+    frames |= {"speed": memory.speed, "attention": memory.attention}
+    frames |= {"cache": str(memory.step_cache or "")}
     return Started(rows, memory, BatchFolder.open(save, rows, asdict(memory) | {"frames": frames}))

@@ -71,7 +71,9 @@ def test_plans_know_the_code_that_this_kernel_has(toy: Path, cwd: Path, session:
 def test_batch_of_another_speed_does_not_resume_a_folder(
     toy: Path, cwd: Path, session: Session
 ) -> None:
-    options: dict[str, Any] = QUICK | {"model": str(toy), "save": "clips"}
+    options: dict[str, Any] = QUICK | {"model": str(toy), "save": "clips", "cache": "first-block"}
+    assert len(list(cogmagic.generate_many([PROMPT, "b"], **options))) == 2
+    options["cache"] = "first-block:0.08"  # the same
     assert len(list(cogmagic.generate_many([PROMPT, "b"], **options))) == 2
     with pytest.raises(cogmagic.OutputError, match="speed is 'exact' there and 'fast' here"):
         cogmagic.generate_many([PROMPT, "b"], **options, speed="fast")
