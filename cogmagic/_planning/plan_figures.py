@@ -13,7 +13,7 @@ __all__ = ["PlanFigures"]
 
 
 class PlanFigures:
-    """What a plan says of the chosen tier; None where nothing is predicted for it."""
+    """The figures of the chosen tier; None where nothing is predicted for it."""
 
     candidates: tuple[Candidate, ...]
     tier: str
