@@ -25,14 +25,15 @@ __all__ = [
     "installed_kernels",
     "package_version",
     "store_comparison",
+    "uncompared",
 ]
 
 
 MODULES = {
-    "fa3-fp8": ("fa3_fwd_interface", "fa3-fwd"),
     "fa3": ("fa3_fwd_interface", "fa3-fwd"),
     "sage": ("sageattention", "sageattention"),
     "fa2": ("flash_attn", "flash-attn"),
+    "fa3-fp8": ("fa3_fwd_interface", "fa3-fwd"),
 }
 """The module to import and the package to install, by the kernel's name."""
 
@@ -56,6 +57,10 @@ class Comparison:
     """Norm of the difference over the norm of torch's result; None if the kernel failed."""
     reason: str = ""
     """Why the kernel failed: one line."""
+
+
+uncompared: list[Comparison] = []
+"""The comparisons of this process's last run for which memory ran out."""
 
 
 def installed_kernels() -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from cogmagic._machine.card_names import card_for
 from cogmagic._machine.compiler import compiler_problem
+from cogmagic._machine.decoding_kernels import DecodingTrial, decoding_trials
 from cogmagic._machine.described import apple_ram, described_gpus, described_ram
 from cogmagic._machine.experience import card_rates, read_experience, software
 from cogmagic._machine.gpu import Gpu, selected
 from cogmagic._machine.hardware import DeviceType, read_hardware
 from cogmagic._machine.history import PastRun
-from cogmagic._machine.kernels import Comparison, installed_kernels
+from cogmagic._machine.kernels import Comparison, installed_kernels, uncompared
 from cogmagic._machine.metal import apple_gpu
 from cogmagic._machine.ram import Ram
 from cogmagic._machine.rates import Rates, datasheet_rates, float32_rates
@@ -53,8 +54,12 @@ class Machine:
     use, as on a described machine."""
     compared: tuple[Comparison, ...] = ()
     """How attention kernels compared with torch's on the roomiest GPU, where they have been."""
+    uncompared: tuple[Comparison, ...] = ()
+    """The last run's comparisons for which memory ran out: a speed does without these kernels."""
     compiler: str = ""
     """Why nothing can be compiled here, as `compiler_problem` says; empty if it can."""
+    trials: tuple[DecodingTrial, ...] = ()
+    """How the kernels of fast decoding ran on these GPUs, where this process has tried them."""
     metal: int | None = None
     """Bytes that an Apple GPU may use; None for Metal's usual share of the host's memory."""
 
@@ -143,7 +148,8 @@ class Machine:
             RequestError: for a GPU that the machine does not have.
         """
         machine = cls.detect_hardware().only(gpus)
-        machine = replace(machine, compiler=compiler_problem(machine.device))
+        compiler = compiler_problem(machine.device)
+        machine = replace(machine, compiler=compiler, trials=decoding_trials())
         gpu = machine.roomiest
         if gpu is None or machine.device != "cuda":
             return machine
@@ -191,4 +197,5 @@ class Machine:
             versions=known.versions,
             kernels=installed_kernels(),
             compared=known.compared,
+            uncompared=tuple(uncompared),
         )

@@ -12,13 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import first_line
+from cogmagic._machine.decoding_kernels import DecodingTrial, decoding_trials, record_trial
+from cogmagic._machine.failures import is_shortage
 from cogmagic._pipeline.fast_decode_layers import decoder_forward
 from cogmagic._pipeline.lean_decode import decode_batches, lean_decoding, unknown_vae
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["fast_decoding"]
+__all__ = ["fast_decoding", "tried_kernels"]
 
 
 @contextmanager
@@ -72,16 +74,32 @@ def _why_not(vae: Any, device: torch.device | None) -> str:
             return f"the VAE's decoder.{name} has hooks"
         if getattr(module, "p", 0) and module.training:
             return f"the VAE's decoder.{name} drops values"
-    return _kernel_problem(device, vae.dtype) if device and device.type == "cuda" else ""
+    if device is None or device.type != "cuda":
+        return ""
+    return tried_kernels(device.index or 0, str(vae.dtype).removeprefix("torch.")).problem
 
 
-def _kernel_problem(device: torch.device, dtype: torch.dtype) -> str:
-    """Why the Triton kernels do not run on a GPU; empty if they do.
+def tried_kernels(gpu: int, dtype: str) -> DecodingTrial:
+    """The trial of the Triton kernels on a GPU: recorded, and made at most once per process.
 
-    Better now than after minutes of denoising.
+    Where memory ran out, the next call tries again.
+
+    Args:
+        gpu: its index.
+        dtype: of the VAE.
     """
+    for trial in decoding_trials():
+        if (trial.gpu, trial.dtype, trial.lasts) == (gpu, dtype, True):
+            return trial
+    trial = _trial(gpu, dtype)
+    record_trial(trial)
+    return trial
+
+
+def _trial(gpu: int, name: str) -> DecodingTrial:
     import torch
 
+    device, dtype = torch.device("cuda", gpu), getattr(torch, name)
     try:
         from cogmagic._pipeline import fast_decode_kernels
 
@@ -93,5 +111,6 @@ def _kernel_problem(device: torch.device, dtype: torch.dtype) -> str:
             fast_decode_kernels.normalise(x, scales, y, y, x)
             torch.cuda.synchronize(device)
     except Exception as error:  # of many types: no Triton, no compiler, an old GPU
-        return f"its Triton kernels do not run here ({first_line(error)[:200]})"
-    return ""
+        problem = f"its Triton kernels do not run here ({first_line(error)[:200]})"
+        return DecodingTrial(gpu, name, problem, lasts=not is_shortage(error))
+    return DecodingTrial(gpu, name, "")

@@ -10,7 +10,7 @@ from cogmagic._footprint.savings import why_not_lean
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
-from cogmagic._pipeline.attention.registry import not_measured
+from cogmagic._pipeline.attention.registry import kernel_remark
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, ordered
 from cogmagic._planning.card_warnings import card_warnings
@@ -93,7 +93,7 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
         warnings=tuple(filter(None, (available.unknown_words, left_out, *risks))),
         times=_source_of_times(machine, dtype),
     )
-    if remark := not_measured(first.speedups.attention):
+    if remark := kernel_remark(first.speedups.attention, machine):
         first = replace(first, warnings=(*first.warnings, remark))
     if machine.device != "cuda" and first.fits:
         return first

@@ -78,7 +78,8 @@ def resolved(
         kernel, problem = fastest_kernel(machine, dtype, head_dim, several=several)
         is_used("faster attention", "" if kernel else problem)
         attention = kernel.name if kernel else ""
-    decode = speed.decode and is_used("fast decoding", not_lean or _no_fast_decoding(machine, tier))
+    no_decode = not_lean or _no_fast_decoding(machine, dtype, tier)
+    decode = speed.decode and is_used("fast decoding", no_decode)
     speedups = Speedups(compiles, attention, decode, options.step_cache)
     return Resolved(savings, speedups, tuple(left_out))
 
@@ -113,7 +114,7 @@ def _no_products(savings: Savings, machine: Machine, tier: Tier | None) -> str:
     return ""
 
 
-def _no_fast_decoding(machine: Machine, tier: Tier | None) -> str:
+def _no_fast_decoding(machine: Machine, dtype: Dtype, tier: Tier | None) -> str:
     """Why the video is not decoded fast: a clause; empty if it is."""
     if machine.device != "cuda":
         return "it takes an NVIDIA or AMD GPU"
@@ -121,4 +122,6 @@ def _no_fast_decoding(machine: Machine, tier: Tier | None) -> str:
         return f"tier {tier.name!r} loads layer by layer"
     if tier is not None and not tier.accepts(Savings(lean_decode=True)):
         return f"tier {tier.name!r} has hooks of its own around the VAE"
-    return compile_problem(machine)  # Triton needs the same
+    gpu = machine.roomiest
+    tried = (t.problem for t in machine.trials if gpu and (t.gpu, t.dtype) == (gpu.index, dtype))
+    return compile_problem(machine) or next(tried, "")  # Triton needs the same

@@ -28,7 +28,7 @@ from cogmagic._planning.planner import plan
 from cogmagic._planning.resolved import resolved
 from cogmagic._planning.speeds import SPEEDS
 from cogmagic._progress import Clock
-from cogmagic._session.kernels import compare_kernels
+from cogmagic._session.kernels import compare_kernels, with_decoding_tried
 from cogmagic._session.pipeline_slot import PipelineSlot
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def prepare(
     remark = check_adapters(request, folder or configs_folder(request.model))
     import_libraries(request.model.task)
     compare_kernels(request, options, machine)
+    free = with_decoding_tried(request, options, slot.without(checked_by_torch(machine)))
     if folder is None or any(adapter.file is None for adapter in request.loras):
-        free = slot.without(checked_by_torch(machine))
         _refuse_before_download(request, options, free, folder)
     if folder is None:
         folder = _downloaded(request, clock, check_texts)

@@ -12,7 +12,14 @@ import torch
 
 import cogmagic
 from cogmagic import Machine, RequestError
-from cogmagic._machine.kernels import MODULES, comparisons, delete_comparisons, installed_kernels
+from cogmagic._machine.kernels import (
+    MODULES,
+    Comparison,
+    comparisons,
+    delete_comparisons,
+    installed_kernels,
+    uncompared,
+)
 from cogmagic._pipeline.attention import check, registry
 from cogmagic._pipeline.attention.check import compare, with_comparisons
 from cogmagic._pipeline.attention.registry import KERNELS, asked_kernel, fastest_kernel
@@ -88,6 +95,28 @@ def test_comparison_that_ran_out_of_memory_is_made_again(small: None, tmp_path: 
         with pytest.raises(RequestError, match="CUDA out of memory"):
             asked_kernel("full", here, BF16, 64)
         assert comparisons("NVIDIA H100", tmp_path) == ()
+
+
+def test_a_speed_does_without_a_kernel_whose_comparison_ran_out_of_memory(
+    small: None, tmp_path: Path
+) -> None:
+    """In this run alone: the next one compares it again."""
+    shortages = [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("CUDA out of memory")]
+
+    def full(result: Any) -> Any:
+        if shortages:
+            raise shortages.pop()
+        return result
+
+    with fake_kernels(full=full):
+        here = machine(tmp_path, "full")
+        for expected in ("", "", "full"):
+            with_comparisons(here, "", BF16, 64)
+            here = replace(here, uncompared=tuple(uncompared))  # as `Machine.detect` has it
+            name, reason = fastest(here)
+            assert name == expected
+            assert ("(OutOfMemoryError: CUDA" in reason or "(RuntimeError" in reason) != bool(name)
+            assert asked_kernel("full", here, BF16, 64).name == "full"
 
 
 def test_a_speed_takes_the_fastest_kernel_that_is_near_torchs(
@@ -178,7 +207,7 @@ def test_kernels_are_refused_where_they_do_not_run() -> None:
         "--attention fa2: FlashAttention-2 needs an NVIDIA GPU. Leave it out for torch's own."
     )
     for word, meant in (("fa4", "fa3"), ("FLASH_ATTENTION_3", "fa3"), ("SageAttn", "sage")):
-        hint = f"Did you mean {meant!r}? Choose from: fa3-fp8, fa3, sage, fa2."
+        hint = f"Did you mean {meant!r}? Choose from: fa3, sage, fa2, fa3-fp8."
         assert problem(word, "H100") == f"Unknown attention {word!r}. {hint}"
     for word in ("SDPA", "off"):
         assert problem(word, "H100").endswith("leave --attention out for torch's own attention.")
@@ -227,6 +256,12 @@ def test_plans_name_the_kernel_and_warn_if_it_is_not_measured() -> None:
     assert fast.warnings == ()
     assert "kernel   FlashAttention-3" in str(fast)
     assert "kernel " not in str(cogmagic.plan(model="5b", machine=H100))
+    fp8 = cogmagic.plan(model="5b", machine=H100, attention="fa3-fp8")
+    differs = "differs from torch's flash kernel by 5.4e-2 on an H200"
+    assert fp8.warnings == (f"FlashAttention-3 in fp8 {differs}: a run refuses it above 5e-02",)
+    near = Comparison("fa3-fp8", BF16, 64, 0.04)
+    here = replace(H100, kernels=("fa3-fp8",), compared=(near,))
+    assert cogmagic.plan(model="5b", machine=here, attention="fa3-fp8").warnings == ()
 
 
 def test_every_kernel_has_a_module_and_none_is_imported_to_find_it() -> None:

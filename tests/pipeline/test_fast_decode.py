@@ -13,6 +13,7 @@ import torch
 import cogmagic
 from cogmagic._footprint.configs import table
 from cogmagic._footprint.trace import traced
+from cogmagic._machine import decoding_kernels
 from cogmagic._pipeline.empty import empty_component
 from cogmagic._pipeline.fast_decode import fast_decoding
 from cogmagic._pipeline.fast_decode_layers import decoder_forward
@@ -187,7 +188,10 @@ def test_another_decoder_is_left_alone_with_a_warning(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the kernels run here")
-def test_kernels_that_do_not_run_are_noticed_at_once(tiny: Any) -> None:
+def test_kernels_that_do_not_run_are_noticed_at_once(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding_kernels, "_trials", {})
     before = state(tiny)
     warned = pytest.warns(UserWarning, match="left out: its Triton kernels do not run here")
     with warned, fast_decoding(tiny, device=torch.device("cuda")):

@@ -189,3 +189,23 @@ def test_what_torch_compiles_with_is_looked_for(monkeypatch: pytest.MonkeyPatch)
     assert "no C++ compiler is on PATH" in compiler_problem("cpu")
     assert "does not include Triton" in compiler_problem("cuda")
     assert compiler_problem("mps") == ""
+
+
+@pytest.mark.parametrize(
+    ("platform", "installed", "compiler"),
+    [
+        ("linux", "apt-get install g++", "g++"),
+        ("darwin", "xcode-select --install", "clang++"),
+        ("win32", "Visual Studio Build Tools, and start Jupyter from their command prompt", "cl"),
+    ],
+)
+def test_a_missing_compiler_is_named_as_the_system_has_it(
+    monkeypatch: pytest.MonkeyPatch, platform: str, installed: str, compiler: str
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    for device, language in (("cpu", "C++"), ("cuda", "C")):
+        expected = f"no {language} compiler is on PATH: install one ({installed})"
+        assert compiler_problem(device) == expected
+    monkeypatch.setattr("shutil.which", lambda name: name if name == compiler else None)
+    assert compiler_problem("cpu") == ""

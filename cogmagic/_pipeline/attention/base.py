@@ -33,6 +33,8 @@ class AttentionKernel(ABC):
     """Whether a ``--speed`` may use it, rather than ``--attention`` alone."""
     measured: ClassVar[bool] = False
     """Whether docs/benchmarks have its speed."""
+    elsewhere: ClassVar[str] = ""
+    """How it failed its comparison on the cards that were tried, for plans; empty if it did not."""
     dtypes: ClassVar[tuple[str, ...]] = ("float16", "bfloat16")
     head_dims: ClassVar[tuple[int, ...]] = tuple(range(8, 257, 8))
     needs: ClassVar[str] = "a GPU from Ampere on (compute capability 8.0)"

@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cogmagic._machine.kernels import Comparison, store_comparison
+from cogmagic._machine.failures import is_shortage
+from cogmagic._machine.kernels import Comparison, store_comparison, uncompared
 from cogmagic._machine.machine import Machine
 from cogmagic._pipeline.attention.operator import operator
 from cogmagic._pipeline.attention.registry import KERNELS, fastest_kernel, kernel_refusal
@@ -25,6 +26,7 @@ def with_comparisons(machine: Machine, asked: str, dtype: str, head_dim: int) ->
     """The machine with the comparison of the kernel that a run would use, made now if need be.
 
     Takes milliseconds on a GPU, once per kernel, package, card and torch; the results are stored.
+    Where memory ran out, a speed does without the kernel in this run, and the next one compares.
 
     Args:
         machine: as detected, with torch imported.
@@ -34,12 +36,16 @@ def with_comparisons(machine: Machine, asked: str, dtype: str, head_dim: int) ->
     """
     from cogmagic._machine.allocator import use_expandable_segments
 
+    folder, gpu = machine.cache_folder, machine.roomiest
+    uncompared.clear()
+    machine = replace(machine, uncompared=())
     while kernel := _next(machine, asked, dtype, head_dim):
         use_expandable_segments()  # before the first tensor on the GPU
         comparison, lasts = compare(kernel, _device(machine), dtype, head_dim)
-        gpu = machine.roomiest
-        if lasts and gpu and machine.cache_folder:
-            store_comparison(gpu.name, comparison, machine.cache_folder)
+        if not lasts and not asked:  # `asked_kernel` refuses
+            uncompared.append(comparison)
+        elif lasts and gpu and folder:
+            store_comparison(gpu.name, comparison, folder)
         machine = replace(machine, compared=(*machine.compared, comparison))
     return machine
 
@@ -81,10 +87,9 @@ def compare(
 
     try:
         difference = _difference(kernel, device, getattr(torch, dtype), head_dim)
-    except torch.OutOfMemoryError as error:
-        return Comparison(kernel, dtype, head_dim, None, _one_line(error)), False
     except Exception as error:  # whatever a package raises rules it out
-        return Comparison(kernel, dtype, head_dim, None, _one_line(error)), True
+        lasts = not is_shortage(error)
+        return Comparison(kernel, dtype, head_dim, None, _one_line(error)), lasts
     if not math.isfinite(difference):
         reason = "its result has NaN or infinity"
         return Comparison(kernel, dtype, head_dim, None, reason), True

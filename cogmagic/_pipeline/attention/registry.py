@@ -24,15 +24,15 @@ __all__ = [
     "check_kernel_name",
     "fastest_kernel",
     "kernel_refusal",
-    "not_measured",
+    "kernel_remark",
 ]
 
 
 KERNELS: dict[str, AttentionKernel] = {
     kernel.name: kernel
-    for kernel in (FlashAttention3Fp8(), FlashAttention3(), SageAttention(), FlashAttention2())
+    for kernel in (FlashAttention3(), SageAttention(), FlashAttention2(), FlashAttention3Fp8())
 }
-"""All attention kernels by name, the fastest first."""
+"""All attention kernels by name, the fastest first; last the one that failed its comparison."""
 
 
 MAX_DIFFERENCE = 5e-2
@@ -114,6 +114,7 @@ def fastest_kernel(
         reason = kernel_refusal(
             kernel, machine, dtype, head_dim, most=MAX_DIFFERENCE_IN_SPEEDS, several=several
         )
+        reason = reason or _not_compared(kernel, machine)
         if not reason and all(kernel.in_speed(c) for c in capabilities):
             return kernel, ""
         reasons += [reason] if reason else []
@@ -150,15 +151,31 @@ def kernel_refusal(
     return ""
 
 
-def not_measured(name: str) -> str:
-    """The remark on a run with a kernel that has not been measured; empty for all others."""
-    if not name or KERNELS[name].measured:
+def kernel_remark(name: str, machine: Machine) -> str:
+    """The remark on a plan whose kernel has not been measured, or that a run may refuse; or empty.
+
+    Args:
+        name: one of `KERNELS`; empty for torch's own.
+        machine: where the run would be.
+    """
+    if not name:
         return ""
-    return f"{KERNELS[name].title} is not measured: the seconds are an estimate"
+    kernel, compared = KERNELS[name], {c.kernel for c in machine.compared}
+    if kernel.elsewhere and name not in compared:
+        return f"{kernel.title} {kernel.elsewhere}: a run refuses it above {MAX_DIFFERENCE:.0e}"
+    if kernel.measured:
+        return ""
+    return f"{kernel.title} is not measured: the seconds are an estimate"
 
 
 def _not_installed(kernel: AttentionKernel) -> str:
     return f"{kernel.title} is not installed: {kernel.install}"
+
+
+def _not_compared(kernel: AttentionKernel, machine: Machine) -> str:
+    """Why a kernel's comparison was not made in this run; empty if it was."""
+    reason = next((c.reason for c in machine.uncompared if c.kernel == kernel.name), "")
+    return reason and f"{kernel.title} was not compared with torch's own ({reason})"
 
 
 def _failure(kernel: AttentionKernel, compared: Comparison, most: float) -> str:

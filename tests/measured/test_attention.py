@@ -1,0 +1,28 @@
+"""Rates of attention kernels on Hopper against those on an H200 (attention.jsonl)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cogmagic._machine.efficiency import efficiency_of
+from tests.helpers.benchmarks import BENCHMARKS
+
+ROWS = [json.loads(line) for line in (BENCHMARKS / "attention.jsonl").read_text().splitlines()]
+MS = {(row["what"], row["kernel"]): row["ms"] for row in ROWS if "ms" in row}
+RATES = efficiency_of((9, 0)).kernels
+
+
+@pytest.mark.parametrize("kernel", ["fa3", "fa3-fp8"])
+def test_rates_of_kernels_are_those_in_a_block(kernel: str) -> None:
+    """Not those of the kernel alone, which draws less power."""
+    own = MS["attention", "torch"]
+    blocks = ("block", "compiled block")
+    saved = [MS[block, "torch"] - MS[block, kernel] for block in blocks]
+    assert own / (own - sum(saved) / 2) == pytest.approx(RATES[kernel], rel=0.015)
+
+
+def test_flash_attention_2_has_the_rate_of_torchs_flash_kernel() -> None:
+    rate = MS["attention", "torch"] / MS["attention", "flash"]
+    assert rate == pytest.approx(RATES["fa2"], abs=0.005)
