@@ -21,9 +21,11 @@ from common import append, facts, say
 from make_checkpoint import VAE
 
 from cogmagic import Request
+from cogmagic._footprint.configs import table
 from cogmagic._footprint.footprint import footprint
 from cogmagic._pipeline.fast_decode import fast_decoding
 from cogmagic._pipeline.lean_decode import lean_decoding
+from cogmagic._tiers.needs import workspace
 
 WAYS: dict[str, tuple[dict[str, bool], Any]] = {
     "exact": ({}, nullcontext),
@@ -73,6 +75,8 @@ def measured(clip: Clip, *, toy: bool) -> Any:
     size = (5, clip.height // 120, clip.width // 120) if toy else latents_of(clip)
     z = torch.randn(1, 16, *size, generator=torch.Generator().manual_seed(1)).to(device, vae.dtype)
     truth = exact = None
+    used = clip is not CLIPS[0]
+    """Whether this process has cuBLAS's workspace, which fast decoding is the first to need."""
     if clip.compared:
         truth = decoded(vae.float(), z.float())[0]
         vae = vae.to(z.dtype)  # random weights in 16 bits, so they are the same again
@@ -84,7 +88,9 @@ def measured(clip: Clip, *, toy: bool) -> Any:
             first = decoded(vae, z)[1] if clip.compared else None
             picture, seconds, peak, reserved = decoded(vae, z, clip.repeats)
         exact = exact or (picture, seconds)
-        expected = footprint(request, "bfloat16", **planned).decode.peak + weights
+        used = used or "fast" in planned
+        expected = footprint(request, "bfloat16", **planned).decode.peak + weights - beside(clip)
+        expected += workspace(torch.cuda.get_device_capability()) if used and not toy else 0
         yield {
             "decoding": name,
             "seconds": seconds,
@@ -97,6 +103,18 @@ def measured(clip: Clip, *, toy: bool) -> Any:
             "from_float32": difference(picture, truth),
             "greatest": exact[0].abs().max().item(),
         }
+
+
+def beside(clip: Clip) -> int:
+    """Bytes that a run has on the GPU and this script has not: prompt embeddings, plain latents.
+
+    The plain latents are padded to whole patches, of two frames for 1.5.
+    """
+    configs = table()["models"][clip.model]["configs"]
+    transformer, (frames, height, width) = configs["transformer"], latents_of(clip)
+    text = transformer["max_text_seq_length"] * transformer["text_embed_dim"]
+    padded = frames + frames % (transformer.get("patch_size_t") or 1)
+    return 2 * (2 * text + 16 * padded * height * width)
 
 
 def latents_of(clip: Clip) -> tuple[int, int, int]:
