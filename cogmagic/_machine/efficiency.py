@@ -35,6 +35,7 @@ class Efficiency:
 # torch's own kernel is cuDNN's on Hopper, 18.3 ms of a block of 5b. A block takes 4.2 ms less with
 # fa3, and 5.4 to 6.2 less with fa3-fp8 (docs/benchmarks/attention.jsonl): 1.30 and 1.42 to 1.51 of
 # its rate. Alone they have 1.34 and 1.44: in a run, the card draws more power and its clock falls.
+# A step of 5b with `fast` takes 1.240 s by these, and took 1.243 (docs/benchmarks/speeds.jsonl).
 # fa2 is torch's flash kernel, 322 of 424 TFLOP/s. sage, 403 of 421, has no row: it is from an
 # unpublished run on an H100. On Ada and Ampere torch's own is FlashAttention-2. With SageAttention,
 # steps on a 4090 are said to take 20 to 30 % less (kijai/ComfyUI-CogVideoXWrapper).
