@@ -32,7 +32,8 @@ def test_flash_attention_2_has_the_rate_of_torchs_flash_kernel() -> None:
 
 def test_a_step_with_fa3_and_the_peak_of_fast_decoding_are_those_of_a_run() -> None:
     lines = (BENCHMARKS / "speeds.jsonl").read_text().splitlines()
-    rows = [row for row in map(json.loads, lines) if row["run"] == "fast:none"]
+    runs = [row for row in map(json.loads, lines) if row["model"] == "5b"]
+    rows = [row for row in runs if row["run"] == "fast:none"]
     assert rows
     for row in rows:
         width, height, frames = map(int, row["size"].split("x"))
@@ -40,5 +41,5 @@ def test_a_step_with_fa3_and_the_peak_of_fast_decoding_are_those_of_a_run() -> N
             model=row["model"], width=width, height=height, num_frames=frames, speed="fast",
             tier="none", machine=Machine.of("H200", ram=200),
         )  # fmt: skip
-        assert plan.step_seconds == pytest.approx(row["step_seconds"], rel=0.07)
+        assert plan.step_seconds == pytest.approx(row["step_seconds"], rel=0.02)
         assert plan.peak_allocated == pytest.approx(row["allocated"], rel=0.001)
