@@ -16,10 +16,15 @@ def gib(value: int | None) -> str:
     return "n/a" if value is None else f"{value / GIB:.2f} GiB"
 
 
-def seconds(value: float | None) -> str:
-    """Seconds as ``1.88 s``, ``94 s`` or ``12 min``; ``n/a`` for None."""
+def seconds(value: float | None, least: float | None = None) -> str:
+    """Seconds as ``1.88 s``, ``94 s`` or ``12 min``; ``n/a`` for None.
+
+    Args:
+        value: the amount.
+        least: the least of the amounts beside it, whose unit all of them have.
+    """
     if value is None:
         return "n/a"
     if value < 10:
         return f"{value:.2f} s"
-    return f"{value:.0f} s" if value < 600 else f"{value / 60:.0f} min"
+    return f"{value:.0f} s" if (least or value) < 600 else f"{value / 60:.0f} min"

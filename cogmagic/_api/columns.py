@@ -41,10 +41,10 @@ def column_name(column: object, *, in_csv: bool = False) -> str:
         )
     option = next((o for o in cell_options() if o.dest == name), None)
     if option is not None:
+        value = f" {option.metavar}" if option.metavar else ""
         raise RequestError(
             f"{name!r} cannot be a column: it holds for the whole batch. Leave it out of the table,"
-            f" and type --{option.name}{f' {option.metavar}' if option.metavar else ''} on the"
-            " first line of the cell."
+            f" and type --{option.name}{value} beside --prompts."
         )
     near = known_elsewhere(name, in_table) or did_you_mean(name, _COLUMNS)
     header = " The first line of a CSV file must name its columns." if in_csv else ""

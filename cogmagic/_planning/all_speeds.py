@@ -28,8 +28,7 @@ def with_speeds(plan: Plan, machine: Machine) -> Plan:
     if plan.seconds is None or not plan.fits:
         return plan
     times = tuple(_times(plan, machine.limited_to(plan.options.vram_limit)))
-    steps = plan.request.num_inference_steps
-    return replace(plan, speeds=SpeedTimes(times, plan.options.speed, steps))
+    return replace(plan, speeds=SpeedTimes(times, plan.options.speed))
 
 
 def _times(plan: Plan, machine: Machine) -> Iterator[SpeedTime]:
@@ -39,8 +38,15 @@ def _times(plan: Plan, machine: Machine) -> Iterator[SpeedTime]:
         candidate = plan.chosen
         if name != plan.options.speed:
             candidate = _at(replace(plan.options, speed=name), plan, machine)
-        if candidate is not None and candidate.seconds is not None:
-            yield SpeedTime(name, candidate.tier, candidate.seconds, candidate.compile_seconds)
+        if candidate is None or candidate.seconds is None or candidate.next_seconds is None:
+            continue
+        yield SpeedTime(
+            name,
+            candidate.tier,
+            candidate.seconds,
+            candidate.compile_seconds,
+            candidate.next_seconds,
+        )
 
 
 def _at(options: MemoryOptions, plan: Plan, machine: Machine) -> Candidate | None:
@@ -51,7 +57,8 @@ def _at(options: MemoryOptions, plan: Plan, machine: Machine) -> Candidate | Non
         for o in (plan.options, options)
     )
     if before != after:  # the weights in host memory are of no use to it
-        available = replace(available, weights_loaded=False, placed=None)
+        first = available.first_run and not available.weights_loaded
+        available = replace(available, weights_loaded=False, placed=None, first_run=first)
     candidates = candidates_for(plan.request, machine, plan.dtype, options, available)
     fitting = [c for c in candidates if c.fits and tier in (None, c.placement)]
     return next(iter(ordered(fitting)), None)

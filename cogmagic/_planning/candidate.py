@@ -82,6 +82,14 @@ class Candidate:
         return self.needs.seconds
 
     @property
+    def next_seconds(self) -> float | None:
+        """The next clip of this shape in the same kernel; None where `seconds` is unknown.
+
+        Weights that stay in host memory are not loaded again, and nothing is compiled.
+        """
+        return self.needs.next_seconds
+
+    @property
     def seconds_again(self) -> float | None:
         """The whole run where nothing has to be compiled; None where `seconds` is unknown."""
         return None if self.seconds is None else self.seconds - self.compile_seconds

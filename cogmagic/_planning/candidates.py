@@ -12,8 +12,9 @@ from cogmagic._footprint.footprint import Footprint, footprint, text_encoder_byt
 from cogmagic._footprint.savings import Savings
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.catalog import Dtype, Model
 from cogmagic._models.request import Request
+from cogmagic._pipeline.attention.registry import KERNELS, kernel_refusal
 from cogmagic._pipeline.attention_scores import scores, sliced_bytes
 from cogmagic._pipeline.speedups import Speedups
 from cogmagic._planning.candidate import Candidate
@@ -47,12 +48,15 @@ def candidates_for(
     on_gpu = machine.device != "cpu"
     if not on_gpu and not available.download and _is_foreign(available):
         return ()  # nothing to choose there, and tracing takes seconds
-    workload = cache(partial(_workload, request, machine, dtype, available=available))
+    stays = options.keep != "cold"
+    workload = cache(partial(_workload, request, machine, dtype, available=available, stays=stays))
     correct = corrections(request, machine, dtype)
     compiling = compiling_seconds(request, machine, dtype, available)
     candidates = []
     for tier in TIERS.values():
-        if (tier.offloads and not on_gpu) or not _is_possible(tier, machine, dtype, options):
+        if tier.offloads and not on_gpu:
+            continue
+        if not _is_possible(tier, request.model, machine, dtype, options):
             continue
         uses = resolved(request.model, options, machine, dtype, tier, not_lean=available.not_lean)
         work = workload(uses.savings, uses.speedups)
@@ -69,10 +73,17 @@ def _placed(tier: Tier, available: Available, trial: _Trial) -> Variant | None:
     return variant if name == tier.name and not trial.assess(variant).missing else None
 
 
-def _is_possible(tier: Tier, machine: Machine, dtype: Dtype, options: MemoryOptions) -> bool:
+def _is_possible(
+    tier: Tier, model: Model, machine: Machine, dtype: Dtype, options: MemoryOptions
+) -> bool:
     """Whether the machine can do the tier, with all the options."""
-    compiles = tier.compiles or not options.compile
-    return compiles and tier.accepts(options.savings) and not tier.refusal(machine, dtype)
+    if tier.refusal(machine, dtype) or not tier.accepts(options.savings):
+        return False
+    if tier.several_gpus and options.attention:
+        kernel, head_dim = KERNELS[options.attention], model.architecture.attention_head_dim
+        if kernel_refusal(kernel, machine, dtype, head_dim, several=True):
+            return False
+    return tier.compiles or not options.compile
 
 
 def _is_foreign(available: Available) -> bool:
@@ -87,6 +98,8 @@ def _workload(
     savings: Savings,
     speedups: Speedups,
     available: Available,
+    *,
+    stays: bool,
 ) -> Workload:
     halves, folder = savings.guidance_halves, available.folder
     cached, lean = speedups.cache is not None, savings.lean_decode
@@ -116,6 +129,7 @@ def _workload(
         loaded=available.weights_loaded,
         cached=available.cached,
         first_run=available.first_run and not available.weights_loaded,
+        stays=stays,
         embeddings=available.embeddings,
         lean_decode=savings.lean_decode,
         passes=2 if halves and request.guided else 1,

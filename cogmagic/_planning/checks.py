@@ -8,6 +8,7 @@ from cogmagic._models.catalog import Dtype, Model
 from cogmagic._pipeline.attention.registry import asked_kernel
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.resolved import compile_problem
+from cogmagic._planning.rule_of_thumb import named_tier
 from cogmagic._tiers.base import Tier
 
 __all__ = ["check_attention", "check_options", "check_savings", "compile_refusal"]
@@ -62,7 +63,8 @@ def check_attention(model: Model, options: MemoryOptions, machine: Machine, dtyp
         RequestError: with the reason and what to type instead.
     """
     if options.attention:
-        several = options.forced is not None and options.forced.several_gpus
+        tier = named_tier(options, machine)
+        several = tier is not None and tier.several_gpus
         head_dim = model.architecture.attention_head_dim
         asked_kernel(options.attention, machine, dtype, head_dim, several=several)
 

@@ -85,13 +85,14 @@ def corrections(
 
 
 def _corrected(needs: Needs, *, memory: float, speed: float, steps: int) -> Needs:
-    step, total = needs.step_seconds, needs.seconds
-    if step is not None and total is not None:
-        total += steps * step * (speed - 1)
-        step *= speed
+    step, total, later = needs.step_seconds, needs.seconds, needs.next_seconds
+    if step is not None and total is not None and later is not None:
+        more = steps * step * (speed - 1)
+        total, later, step = total + more, later + more, step * speed
     return replace(
         needs,
         gpus=tuple({k: round(v * memory) for k, v in phases.items()} for phases in needs.gpus),
         step_seconds=step,
         seconds=total,
+        next_seconds=later,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cogmagic._models.adapters.described import planned
 from cogmagic._models.catalog import Dtype
@@ -207,16 +207,17 @@ def _notes(plan: Plan) -> list[str]:
     if plan.speeds.times:
         lines.append(f"speeds   {plan.speeds}")
     if plan.speedups != NO_SPEEDUPS:
-        uses = plan.resolved.text.replace("_", " ")
-        lines.append(f"speed    {plan.options.speed}: {uses}")
+        lines.append(f"speed    {_parts(plan)}")
     if plan.speed_remark:
         lines.append(f"speed    {plan.speed_remark}")
     if savings.names:
         lines.append(f"savings  {savings.flags}")
     if (weights := plan.savings.weights) and weights.title:
         lines.append(f"storage  {weights.title}: {weights.price}")
-    if kernel := plan.speedups.attention:
-        lines.append(f"kernel   {KERNELS[kernel].title}, in place of torch's own attention")
+    if plan.speedups.attention:
+        kernel = KERNELS[plan.speedups.attention]
+        lack = "" if kernel.installed() else f" (needs {kernel.requirement})"
+        lines.append(f"kernel   {kernel.title}, in place of torch's own attention{lack}")
     if cache := plan.speedups.cache:
         lines.append(f"cache    {cache}: reused steps depend on the clip; the times count none")
     if plan.available.prompts_cached:
@@ -226,6 +227,15 @@ def _notes(plan: Plan) -> list[str]:
     if plan.download:
         lines.append(f"download {plan.download / 1e9:.1f} GB from the hub, first")
     return lines
+
+
+def _parts(plan: Plan) -> str:
+    """The speed with all that the run uses; for *exact*, what makes its bits others."""
+    uses, name = plan.resolved, plan.options.speed
+    if name != "exact":
+        return f"{name}: {uses.text.replace('_', ' ')}"
+    uses = replace(uses, savings=replace(uses.savings, lean_decode=False))  # which keeps them
+    return f"exact but for {uses.text.replace('_', ' ')}"
 
 
 def _row(c: Candidate) -> str:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from cogmagic._planning.candidates import slower
+from cogmagic._tiers.registry import TIERS
 from cogmagic._units import seconds
 
 __all__ = ["NO_SPEED_TIMES", "SpeedTime", "SpeedTimes"]
@@ -20,24 +21,12 @@ class SpeedTime:
     tier: str
     """The tier that it would use."""
     seconds: float
-    """The whole run, compiling included."""
+    """The whole first run, with loading and compiling as far as they are needed."""
     compile_seconds: float
     """Seconds of compiling, which a second clip of the same shape does not need."""
-
-    @property
-    def again(self) -> float:
-        """The whole run without compiling."""
-        return self.seconds - self.compile_seconds
-
-    def __str__(self) -> str:
-        again = f" ({self.later} from the second clip)" if self.later else ""
-        return f"{self.name} {seconds(self.seconds)}{again}"
-
-    @property
-    def later(self) -> str:
-        """`again` as text; empty where it reads as `seconds` does."""
-        once, again = seconds(self.seconds), seconds(self.again)
-        return again if again != once else ""
+    again: float
+    """The next clip of the same shape in this kernel: with the weights loaded where they stay in
+    host memory, and nothing to compile."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +35,10 @@ class SpeedTimes:
 
     times: tuple[SpeedTime, ...] = ()
     chosen: str = "exact"
-    steps: int = 0
 
     def __str__(self) -> str:
         note = f"; {self.note}" if self.note else ""
-        return " · ".join(map(str, self.times)) + note
+        return " · ".join(map(self._text, self.times)) + note
 
     @property
     def gain(self) -> str:
@@ -58,9 +46,11 @@ class SpeedTimes:
         exact, fast = self._compared
         if self.chosen != "exact" or not (exact and fast and slower(exact.seconds, fast.seconds)):
             return ""
-        again = f", from the second clip on {fast.later}" if fast.later else ""
-        now = f"{seconds(fast.seconds)} instead of {seconds(exact.seconds)}"
-        return f"--speed {fast.name}: {now}{again}"
+        now = f"{self._seconds(fast.seconds)} instead of {self._seconds(exact.seconds)}"
+        again = f"{self._seconds(fast.again)} instead of {self._seconds(exact.again)}"
+        later = f", from the second clip on {again}" if again != now else ""
+        tier = f"{TIERS[fast.tier].title}, " if fast.tier != exact.tier else ""
+        return f"--speed {fast.name}: {tier}{now}{later} (the same picture within rounding)"
 
     @property
     def note(self) -> str:
@@ -68,15 +58,27 @@ class SpeedTimes:
         exact, fast = self._compared
         if not (exact and fast) or slower(exact.seconds, fast.seconds):
             return ""
-        saved = exact.again - fast.again
         if not slower(exact.again, fast.again):
             return f"--speed {fast.name} gains nothing here" if self.chosen != "exact" else ""
-        clips = max(math.floor(fast.compile_seconds / saved) + 1, 2)
-        steps = "1 step saves" if self.steps == 1 else f"{self.steps} steps save"
+        more, saved = fast.seconds - exact.seconds, exact.again - fast.again
+        clips = max(math.floor(more / saved) + 2, 2)  # with which more < (clips - 1) * saved
+        compiling = fast.compile_seconds
+        with_it = f", with {seconds(compiling)} of compiling" if compiling else ""
         return (
-            f"--speed {fast.name} pays from {clips} clips of this shape on: compiling takes"
-            f" {seconds(fast.compile_seconds)}, and {steps} {seconds(saved)}"
+            f"--speed {fast.name} pays from {clips} clips of this shape on:"
+            f" the first takes {f'{seconds(more)} more' if more > 0 else 'as long'}"
+            f"{with_it}, and each further one {seconds(saved)} less"
         )
+
+    def _text(self, time: SpeedTime) -> str:
+        """One speed's seconds, such as ``fast 293 s (261 s from the second clip)``."""
+        first, again = self._seconds(time.seconds), self._seconds(time.again)
+        later = f" ({again} from the second clip)" if again != first else ""
+        return f"{time.name} {first}{later}"
+
+    def _seconds(self, value: float) -> str:
+        """Seconds in the same unit as all others here."""
+        return seconds(value, least=min(min(t.seconds, t.again) for t in self.times))
 
     @property
     def _compared(self) -> tuple[SpeedTime | None, SpeedTime | None]:

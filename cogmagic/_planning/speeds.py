@@ -12,7 +12,6 @@ class Speed:
     """One of the words that ``--speed`` takes, and the parts that it switches on."""
 
     name: str
-    help: str
     compile: bool = False
     """Whether the transformer's blocks are compiled."""
     attention: bool = False
@@ -26,22 +25,9 @@ class Speed:
 SPEEDS: dict[str, Speed] = {
     speed.name: speed
     for speed in (
-        Speed("exact", "the bits of diffusers' own pipeline"),
-        Speed(
-            "fast",
-            "the same arithmetic within rounding: compiled, with the fastest attention kernel",
-            compile=True,
-            attention=True,
-            decode=True,
-        ),
-        Speed(
-            "faster",
-            "fast, with fp8 products where the GPU has them: another picture",
-            compile=True,
-            attention=True,
-            products=True,
-            decode=True,
-        ),
+        Speed("exact"),
+        Speed("fast", compile=True, attention=True, decode=True),
+        Speed("faster", compile=True, attention=True, products=True, decode=True),
     )
 }
 """All speeds by name, the slowest first."""

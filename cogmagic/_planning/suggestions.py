@@ -35,7 +35,7 @@ def changes_for(plan: Plan, machine: Machine) -> tuple[str, ...]:
         return ()
     target = min(eligible, key=lambda c: c.missing)
     search = _Search(plan, machine, None if stuck else target.placement)
-    changes = (f"{target.addition}: {_outcome(target, plan)}", search.savings(), search.frames())
+    changes = (f"{target.addition}: {_outcome(target, plan)}", *search.options(), search.frames())
     return tuple(c for c in changes if c is not None)
 
 
@@ -85,16 +85,34 @@ class _Search:
                 return f"--num-frames {count}: {_outcome(fitting, self.plan)}"
         return None
 
-    def savings(self) -> str | None:
+    def options(self) -> tuple[str, ...]:
         """The least costly options with which it would fit, if it would with any."""
         tiers = (self.plan.placement, self.tier)
         if self.hopeless or any(t is not None and t.several_gpus for t in tiers):
+            return ()
+        now = self.plan.options.savings
+        less = next(filter(None, map(self._with, self._more())), None)
+        fast = self._with(now, speed="fast")
+        if not (less or fast):
+            fast = next(filter(None, (self._with(s, speed="fast") for s in self._more())), None)
+        texts = less, fast or (self._nearest() if not less and self.tier is None else None)
+        return tuple(filter(None, texts))
+
+    def _with(self, savings: Savings, *, speed: str = "") -> str | None:
+        """Savings with which it would fit, and what that gives; None where they do not help.
+
+        With a speed only where nothing fits: else `Plan.speeds` has what it gains.
+        """
+        if speed and (self.tier or self.plan.options.speed != "exact"):
             return None
-        for savings in self._more():
-            fitting = self._fitting(savings=savings)
-            if fitting and (self.tier is None or _faster(fitting, self.plan)):
-                return f"{savings.flags}: {_outcome(fitting, self.plan)} ({savings.price})"
-        return self._nearest() if self.tier is None else None
+        fitting = self._fitting(savings=savings, speed=speed)
+        if not fitting or (self.tier and not _faster(fitting, self.plan)):
+            return None
+        flags, price = savings.flags, savings.price
+        if speed:
+            flags = f"--speed {speed} {flags}".rstrip()
+            price = replace(savings, guidance_halves=True).price  # within rounding, too
+        return f"{flags}: {_outcome(fitting, self.plan)} ({price})"
 
     def _nearest(self) -> str | None:
         """The options of the same picture with which least is missing, and what that is."""
@@ -119,19 +137,19 @@ class _Search:
         return (s for s in usable if not (s.weights and s.weights.refusal(device)))
 
     def _fitting(
-        self, *, request: Request | None = None, savings: Savings | None = None
+        self, *, request: Request | None = None, savings: Savings | None = None, speed: str = ""
     ) -> Candidate | None:
-        candidates = self._candidates(request=request, savings=savings)
+        candidates = self._candidates(request=request, savings=savings, speed=speed)
         return next((c for c in candidates if c.fits and self.tier in (None, c.placement)), None)
 
     def _candidates(
-        self, *, request: Request | None = None, savings: Savings | None = None
+        self, *, request: Request | None = None, savings: Savings | None = None, speed: str = ""
     ) -> tuple[Candidate, ...]:
-        plan = self.plan
+        plan, options = self.plan, self.plan.options
         return candidates_for(
             request or plan.request,
             self.machine,
             plan.dtype,
-            replace(plan.options, savings=savings or plan.options.savings),
+            replace(options, savings=savings or options.savings, speed=speed or options.speed),
             plan.available,
         )

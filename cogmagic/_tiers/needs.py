@@ -42,6 +42,9 @@ class Needs:
     """Bytes of memory-mapped files besides `peak_ram`; only limits on addresses count them."""
     loading: Loading = NOTHING_READ
     """What is read before the first step."""
+    next_seconds: float | None = None
+    """`seconds` of the next clip in this kernel, for which weights in host memory are not loaded
+    again; None where it is unknown."""
 
     @property
     def peak_allocated(self) -> int:
@@ -64,8 +67,15 @@ def predict(tier: Tier, work: Workload, variant: Variant) -> Needs:
         return needs
     step, total = tier.seconds(replace(work, active=active), work.rates, variant, host)
     read = loading(work, tier.weights, host)
-    total += read.seconds(work.rates) + save_seconds(work)
-    return replace(needs, step_seconds=step, seconds=total, loading=read)
+    total += save_seconds(work)
+    later = loading(replace(work, loaded=work.stays, first_run=False), tier.weights, host)
+    return replace(
+        needs,
+        step_seconds=step,
+        seconds=total + read.seconds(work.rates),
+        next_seconds=total + later.seconds(work.rates),
+        loading=read,
+    )
 
 
 def without_text(f: Footprint) -> Footprint:

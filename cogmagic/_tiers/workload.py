@@ -48,6 +48,8 @@ class Workload:
     """Share of the weight files' bytes that are in the page cache."""
     first_run: bool = True
     """Whether the kernel has made no video yet."""
+    stays: bool = True
+    """Whether weights in host memory stay there for the next run."""
     embeddings: int = 0
     """Bytes of prompt embeddings in host memory, beyond the request's own."""
     lean_decode: bool = False

@@ -264,6 +264,41 @@ def test_plans_name_the_kernel_and_warn_if_it_is_not_measured() -> None:
     assert cogmagic.plan(model="5b", machine=here, attention="fa3-fp8").warnings == ()
 
 
+def test_plans_name_the_package_of_a_kernel_that_is_not_installed_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = "kernel   FlashAttention-3, in place of torch's own attention"
+    for installed, rest in (((), " (needs cogmagic[fast])"), (("fa3",), "")):
+        monkeypatch.setattr(
+            "cogmagic._pipeline.attention.base.installed_kernels", lambda here=installed: here
+        )
+        fast = str(cogmagic.plan(model="5b", machine=H100, speed="fast"))
+        assert f"{line}{rest}\n" in f"{fast}\n"
+    sage = cogmagic.plan(model="5b", machine=H100, attention="sage")
+    assert "torch's own attention (needs sageattention)" in str(sage)
+
+
+def test_a_speed_names_the_dtype_in_which_a_kernel_works() -> None:
+    half = cogmagic.plan(model="2b", machine=H100, speed="fast")
+    assert half.speedups.attention == ""
+    assert half.speed_remark.endswith("and this run in float16 (type --dtype bfloat16 for it)")
+    made = cogmagic.plan(model="2b", machine=H100, speed="fast", dtype="bfloat16")
+    assert made.speedups.attention == "fa3"
+    assert "--dtype" not in fastest(Machine.of("A100 80GB"), "float16")[1]
+
+
+def test_tiers_of_several_gpus_are_left_out_if_one_lacks_the_kernel() -> None:
+    for machine, possible in (("H100 + RTX 3090", False), ("2x H100 80GB", True)):
+        made = cogmagic.plan(model="5b", machine=Machine.of(machine), attention="fa3")
+        assert any(c.tier == "balanced" for c in made.candidates) is possible
+        assert made.tier != "balanced"
+    for options in ({"tier": "balanced"}, {"policy": "rule"}):
+        with pytest.raises(RequestError, match="FlashAttention-3 needs a Hopper GPU"):
+            cogmagic.plan(
+                model="5b", machine=Machine.of("H100 + RTX 3090"), attention="fa3", **options
+            )
+
+
 def test_every_kernel_has_a_module_and_none_is_imported_to_find_it() -> None:
     assert list(KERNELS) == list(MODULES)
     with fake_kernels(right=same) as (kernel,):

@@ -15,6 +15,7 @@ from cogmagic._planning import planner
 from cogmagic._planning.compile_time import code_key
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.plan_json import as_json
+from cogmagic._planning.speed_times import SpeedTime, SpeedTimes
 from tests.helpers.plans import five, plan, ran
 
 H100 = Machine.of("H100 80GB", ram=128)
@@ -102,7 +103,9 @@ def test_plan_has_the_seconds_of_all_speeds() -> None:
         alone = on(speed=time.name)
         assert alone.speeds.times == made.speeds.times
         assert (alone.tier, alone.seconds) == (time.tier, time.seconds)
-        assert alone.compile_seconds == time.seconds - time.again
+        assert alone.compile_seconds == time.compile_seconds
+        assert alone.chosen is not None
+        assert alone.chosen.next_seconds == time.again
         assert f"{time.name} {time.seconds:.0f} s" in str(made)
     assert [t["seconds"] for t in json.loads(as_json(made))["speeds"]] == [
         time.seconds for time in made.speeds.times
@@ -167,16 +170,62 @@ def test_few_steps_do_not_pay_for_compiling_and_the_plan_counts_the_clips() -> N
     one, other, _ = long.speeds.times
     assert other.seconds < one.seconds
     assert long.speeds.gain.startswith("--speed fast: ")
-    assert long.speeds.gain.endswith(f"from the second clip on {other.again:.0f} s")
+    later = f"{other.again:.0f} s instead of {one.again:.0f} s"
+    assert f", from the second clip on {later} (the same picture" in long.speeds.gain
     assert f"\nfaster   with {long.speeds.gain}\n" in str(long)
     assert long.speeds.note == ""
     one, other, _ = short.speeds.times
     assert one.again > other.again
     assert short.speeds.gain == ""
     clips = int(short.speeds.note.split(" pays from ")[1].split()[0])
-    saved = [n * (one.seconds - other.again) - other.compile_seconds for n in (clips - 1, clips)]
-    assert saved[0] <= 0 < saved[1]
+    _check_clips(clips, one, other)
     assert short.speeds.note in str(short)
+
+
+def _check_clips(clips: int, exact: SpeedTime, fast: SpeedTime) -> None:
+    """A speed pays with so many clips, and not with one fewer."""
+    first, each = exact.seconds - fast.seconds, exact.again - fast.again
+    assert first + (clips - 2) * each <= 0 < first + (clips - 1) * each
+
+
+def test_a_second_clip_neither_reads_nor_converts_nor_compiles() -> None:
+    made = on(num_inference_steps=4, speed="faster")
+    exact, _, faster = made.speeds.times
+    code = frozenset([code_key(five(num_inference_steps=4), made.dtype, made.resolved)])
+    loaded = Available(weights_loaded=True, first_run=False, code=code)
+    options = MemoryOptions(speed="faster")
+    again = planner.plan(five(num_inference_steps=4), H100, options, loaded)
+    assert again.seconds == pytest.approx(faster.again)
+    assert faster.again < exact.again < exact.seconds < faster.seconds
+    note = made.speeds.note
+    _check_clips(int(note.split(" pays from ")[1].split()[0]), exact, faster)
+    assert " pays from 4 clips of this shape on: the first takes 17 s more, with 20 s of" in note
+    assert note.endswith(" and each further one 7.73 s less")
+    cold = on(num_inference_steps=4, keep="cold").speeds.times[0]
+    assert cold.seconds == exact.seconds
+    assert exact.again < cold.again < cold.seconds  # which is read again, but not the first run
+    staged = on(tier="staged").speeds.times[0]
+    assert staged.again > on(tier="model").speeds.times[0].again + 5  # it reads every file again
+
+
+def test_speeds_have_their_times_in_one_unit() -> None:
+    times = [
+        SpeedTime(n, "none", first, 20, again)
+        for n, first, again in (("exact", 665.0, 647.0), ("fast", 590.0, 552.0))
+    ]
+    speeds = SpeedTimes(tuple(times))
+    assert str(speeds) == (
+        "exact 665 s (647 s from the second clip) · fast 590 s (552 s from the second clip)"
+    )
+    assert "590 s instead of 665 s, from the second clip on 552 s instead of 647 s" in speeds.gain
+    hours = [replace(t, seconds=9 * t.seconds, again=9 * t.again) for t in times]
+    assert str(SpeedTimes(tuple(hours))).startswith("exact 100 min (97 min from")
+
+
+def test_exact_names_what_makes_its_bits_others() -> None:
+    assert "\nspeed    exact but for cache first-block:0.08\n" in str(on(cache="first-block"))
+    assert "\nspeed    exact but for compile\n" in str(on(compile=True, lean_decode=True))
+    assert "\nspeed    fast: lean decode, compile" in str(on(speed="fast", lean_decode=True))
 
 
 def test_short_clips_are_not_compiled_away_by_a_slower_tier() -> None:

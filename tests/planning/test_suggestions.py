@@ -60,6 +60,21 @@ def test_a_requested_tier_that_does_not_fit_leads_to_the_one_that_does() -> None
         assert change.startswith("--tier auto --policy auto: model offload, ")
 
 
+def test_the_fast_speed_is_suggested_where_its_smaller_peaks_help() -> None:
+    small = {"model": "5b", "machine": Machine.of("RTX 3060"), "vram_limit": 4.8}
+    found = cogmagic.plan(**small)
+    assert not found.fits
+    changes = [change.partition(":")[0] for change in found.changes]
+    assert changes.index("--lean-decode") + 1 == changes.index("--speed fast")
+    (fast,) = [change for change in found.changes if change.startswith("--speed fast: ")]
+    assert fast.endswith("(the same picture within rounding)")
+    assert cogmagic.plan(**small, speed="fast").fits
+    small["machine"] = replace(Machine.of("RTX 3060"), compiler="no C compiler is on PATH")
+    assert not any("--speed" in change for change in cogmagic.plan(**small).changes)
+    tiny = cogmagic.plan(model="1.5-5b", machine=Machine.of(vram=4))
+    assert any(c.startswith("--speed fast --lean-decode --guid") for c in tiny.changes)
+
+
 def test_guidance_halves_are_not_suggested_without_guidance() -> None:
     for scale, offered in ((6.0, True), (1.0, False)):
         found = cogmagic.plan(model="1.5-5b", machine=Machine.of(vram=5), guidance_scale=scale)
@@ -81,6 +96,8 @@ def test_suggested_changes_make_the_plan_fit(name: str, vram: float) -> None:
             elif part.startswith("--"):
                 names = part.removeprefix("--").replace("-", "_").split(" __")
                 options |= dict.fromkeys(names, True)
+                if options.pop("speed fast", False):
+                    options["speed"] = "fast"
             else:
                 room += float(part.split()[0])
         after = cogmagic.plan(model=name, machine=Machine.of(vram=room, ram=64), **options)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from cogmagic._machine.kernels import MODULES, installed_kernels
+from cogmagic._machine.kernels import EXTRA, MODULES, installed_kernels
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,11 @@ class AttentionKernel(ABC):
     def package(self) -> str:
         """The module that it is imported from."""
         return MODULES[self.name][0]
+
+    @property
+    def requirement(self) -> str:
+        """The package that brings it, with the extra."""
+        return "cogmagic[fast]" if self.name in EXTRA else MODULES[self.name][1]
 
     def installed(self) -> bool:
         """Whether its module is installed; nothing is imported."""

@@ -6,6 +6,8 @@ To add a kernel, write its file with a subclass of `AttentionKernel`, add its mo
 
 from __future__ import annotations
 
+from functools import partial
+
 from cogmagic._errors import RequestError
 from cogmagic._machine.kernels import EXTRA, Comparison
 from cogmagic._machine.machine import Machine
@@ -108,12 +110,19 @@ def fastest_kernel(
         several: whether the transformer may be on any of the GPUs.
     """
     reasons, capabilities = [], _capabilities(machine, several)
+    refusal = partial(
+        kernel_refusal,
+        machine=machine,
+        head_dim=head_dim,
+        most=MAX_DIFFERENCE_IN_SPEEDS,
+        several=several,
+    )
     for kernel in KERNELS.values():
         if not kernel.in_speeds or (machine.kernels is None and kernel.name not in EXTRA):
             continue
-        reason = kernel_refusal(
-            kernel, machine, dtype, head_dim, most=MAX_DIFFERENCE_IN_SPEEDS, several=several
-        )
+        reason = refusal(kernel, dtype=dtype)
+        if reason and not refusal(kernel, dtype=kernel.dtypes[-1]):
+            reason += f" (type --dtype {kernel.dtypes[-1]} for it)"
         reason = reason or _not_compared(kernel, machine)
         if not reason and all(kernel.in_speed(c) for c in capabilities):
             return kernel, ""
