@@ -12,6 +12,7 @@ import cogmagic
 from cogmagic import Machine, Plan, RequestError, TierError
 from cogmagic._machine.compiler import compiler_problem
 from cogmagic._planning import planner
+from cogmagic._planning.all_speeds import with_speeds
 from cogmagic._planning.compile_time import code_key
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.plan_json import as_json
@@ -206,6 +207,17 @@ def test_a_second_clip_neither_reads_nor_converts_nor_compiles() -> None:
     assert exact.again < cold.again < cold.seconds  # which is read again, but not the first run
     staged = on(tier="staged").speeds.times[0]
     assert staged.again > on(tier="model").speeds.times[0].again + 5  # it reads every file again
+
+
+def test_other_speeds_are_not_the_first_run_of_a_kernel_with_loaded_weights() -> None:
+    """fp8 products take the weights from the files again, but this kernel has made a video."""
+    fresh, used = (
+        with_speeds(planner.plan(five(), H100, available=Available(**here)), H100).speeds.times[2]
+        for here in ({}, {"weights_loaded": True})
+    )
+    assert fresh.name == used.name == "faster"
+    assert fresh.seconds - used.seconds == pytest.approx(1.5)
+    assert fresh.again == used.again
 
 
 def test_speeds_have_their_times_in_one_unit() -> None:
