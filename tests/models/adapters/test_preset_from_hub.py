@@ -66,7 +66,7 @@ def test_header_and_licence_are_read_before_the_plan(hub: Hub) -> None:
     assert "preset   tdm: " in str(plan)
     line = rf"\nLoRA     {REPO}/{FILE}@1 \(rank 1, scale 1\), licence mit, \d\.\d MB from the hub\n"
     assert re.search(line, str(plan))
-    assert "instead of 14 min (4 steps without guidance (TDM); built from" in str(plan)
+    assert "instead of 11 min (4 steps without guidance (TDM); built from" in str(plan)
     cogmagic.plan("a fox", model="2b", preset="tdm", machine=card)
     assert [asked for asked in hub.gets() if FILE in asked] == weights
 
