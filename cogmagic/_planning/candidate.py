@@ -37,14 +37,13 @@ class Candidate:
     """Whether the GPU's memory is the host's, so that both draw on the same memory."""
     resolved: Resolved = EXACT
     """What it uses of the options and the speed."""
+    compile_seconds: float = 0.0
+    """Seconds of compiling before the first step, which are among `seconds`."""
 
     @property
     def tier(self) -> str:
         """The tier's name."""
         return self.needs.tier
-
-    compile_seconds: float = 0.0
-    """Seconds of compiling before the first step, which are among `seconds`."""
 
     @property
     def speedups(self) -> Speedups:

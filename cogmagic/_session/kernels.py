@@ -57,7 +57,7 @@ def with_decoding_tried(request: Request, options: MemoryOptions, machine: Machi
     if gpu and resolved(request.model, options, machine, dtype).speedups.decode:
         use_expandable_segments()  # before the first tensor on the GPU
         tried_kernels(gpu.index, dtype)
-        empty_cache()
+        empty_cache(collect=False)  # of what a trial made now has freed
     return replace(machine, trials=decoding_trials())
 
 

@@ -48,21 +48,28 @@ def test_footprint_of_parts_equals_whole_passes(script: ModuleType, shape: tuple
         assert getattr(ours, phase).operations == pytest.approx(operations, rel=1e-9)
 
 
+def traceable(dtype: Any) -> tuple[Any, Any]:
+    """The tiny model's VAE and latents of 208x176, 33 frames, on the meta device."""
+    import torch
+
+    from cogmagic._pipeline.empty import empty_component
+
+    configs = table()["models"]["tiny"]["configs"]
+    vae = empty_component("vae", configs["vae"], dtype)
+    vae.enable_tiling()
+    channels = configs["vae"]["latent_channels"]
+    shape = (1, channels, 9, 22, 26)
+    return vae, torch.empty(shape, dtype=getattr(torch, dtype), device="meta")
+
+
 @pytest.mark.slow
 def test_lean_footprint_matches_a_traced_lean_decode() -> None:
     """On the meta device the picture and the strips count, too, which go to host memory."""
-    import torch
-
     from cogmagic._footprint.trace import traced
-    from cogmagic._pipeline.empty import empty_component
     from cogmagic._pipeline.lean_decode import lean_decoding
 
     request = request_for("tiny", 208, 176, 33)
-    configs = table()["models"]["tiny"]["configs"]
-    vae = empty_component("vae", configs["vae"], "bfloat16")
-    vae.enable_tiling()
-    channels = configs["vae"]["latent_channels"]
-    latents = torch.empty(1, channels, 9, 22, 26, dtype=torch.bfloat16, device="meta")
+    vae, latents = traceable("bfloat16")
     with lean_decoding(vae), traced(vae) as trace:
         picture = vae.decode(latents).sample
     work = footprint(request, "bfloat16", lean=True).decode
@@ -73,18 +80,11 @@ def test_lean_footprint_matches_a_traced_lean_decode() -> None:
 
 @pytest.mark.slow
 def test_fast_footprint_matches_a_traced_fast_decode() -> None:
-    import torch
-
     from cogmagic._footprint.trace import traced
-    from cogmagic._pipeline.empty import empty_component
     from cogmagic._pipeline.fast_decode import fast_decoding
 
     request = request_for("tiny", 208, 176, 33)
-    configs = table()["models"]["tiny"]["configs"]
-    vae = empty_component("vae", configs["vae"], "bfloat16")
-    vae.enable_tiling()
-    channels = configs["vae"]["latent_channels"]
-    latents = torch.empty(1, channels, 9, 22, 26, dtype=torch.bfloat16, device="meta")
+    vae, latents = traceable("bfloat16")
     with fast_decoding(vae), traced(vae) as trace:
         picture = vae.decode(latents).sample
     fast, plain, both = (
