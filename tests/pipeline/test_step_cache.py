@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import hashlib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch import nn
 import cogmagic
 from cogmagic._footprint.trace import traced
 from cogmagic._footprint.work import cache_bytes
+from cogmagic._pipeline.compile import compiled, compiling
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.load import load, scheduler_for
 from cogmagic._pipeline.step_cache import (
@@ -183,11 +184,17 @@ def test_an_adapter_works_with_it_and_a_later_run_is_as_without(
 
 
 @pytest.mark.slow
-def test_compiled_blocks_are_skipped(deep: Path, cwd: Path, session: Session) -> None:
-    plain = video(deep, cache=SOME)
-    made = video(deep, cache=SOME, compile=True)
-    assert made.report.reused_steps == plain.report.reused_steps
-    assert np.abs(plain.frames().astype(int) - made.frames()).mean() < 0.2  # of 255
+def test_compiled_blocks_are_skipped(transformer: Any) -> None:
+    """Latents are compared, not frames: the mp4 of noise differs by far more than rounding does."""
+    outputs = []
+    for context in (nullcontext(), compiled(transformer)):
+        reused = ReusedSteps(StepCache("first-block", 0.5))
+        inputs_read = compiling(lambda _: None, inputs_read=True)
+        with context, inputs_read, caching_steps(transformer, reused):
+            outputs.append([run(transformer, scale) for scale in (1.0, 1.0, -50.0, -50.0)])
+        assert reused.skipped == 2
+    for plain, made in zip(*outputs, strict=True):
+        assert torch.allclose(plain, made, atol=1e-5)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError])
