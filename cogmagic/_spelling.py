@@ -48,7 +48,7 @@ _NAMES = {"gpu": "gpus"}
 _SWITCHES = frozenset(("compile", "fp8", "guidance-halves", "lean-decode", "overwrite", "truncate"))
 
 
-_PLAIN = "attention", "cache", "dtype", "keep", "model", "policy"
+_PLAIN = "attention", "cache", "dtype", "keep", "model", "parallel", "policy"
 _WORDS = frozenset((*_PLAIN, "preset", "scheduler", "speed", "tier"))
 """Options that take a plain word."""
 

@@ -30,6 +30,7 @@ def generate(
     policy: str = "auto",
     vram_limit: float | None = None,
     gpus: str | int | Sequence[str | int] | None = None,
+    parallel: int | str | None = None,
     speed: str = "exact",
     compile: bool = False,  # noqa: A002 - torch's word
     lean_decode: bool = False,
@@ -57,6 +58,7 @@ def generate(
             included: GiB below 1024, bytes from 2**29 (0.5 GiB); anything between is an error.
         gpus: the GPUs that may be used, by torch's index or by UUID, as ``"0,2"`` or ``[0, 2]``; a
             run on one GPU uses the one of them with most free VRAM.
+        parallel: the GPUs that make the video together, a number or ``"all"``; by default one.
         speed: ``exact``, the bits of diffusers' own pipeline; ``fast``, the same within rounding:
             compiled, with the fastest attention kernel; ``faster``, with fp8 products where the GPU
             has them, another picture. It leaves out what this machine cannot do, and the plan names
@@ -94,6 +96,7 @@ def generate(
         policy=policy,
         vram_limit=vram_limit,
         gpus=gpus,
+        parallel=parallel,
         speed=speed,
         compile=compile,
         lean_decode=lean_decode,

@@ -8,6 +8,7 @@ from typing import Any
 
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.card_completion import complete_cards
+from cogmagic._machine.gpu import gpu_count
 from cogmagic._models.aliases import parse_size
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
 from cogmagic._models.presets import PRESETS
@@ -159,6 +160,14 @@ _OPTIONS: tuple[Option, ...] = (
         choices=POLICIES,
     ),
     Option("gpus", "GPUs to use, by index or UUID, such as 0,2", _MEMORY, "LIST"),
+    Option(
+        "parallel",
+        "GPUs that make one video together: a number, or all that gain",
+        _MEMORY,
+        "N",
+        convert=gpu_count,
+        suggestions=("all", "2", "4", "8"),
+    ),
     Option(
         "vram-limit", "GiB of VRAM that this kernel may take", _MEMORY, "GIB", convert=gib_bytes
     ),

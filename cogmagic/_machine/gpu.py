@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 from cogmagic._errors import RequestError
 from cogmagic._units import GIB
 
-__all__ = ["Gpu", "context_bytes", "gpu_names", "has_bf16", "selected"]
+__all__ = ["Gpu", "context_bytes", "gpu_count", "gpu_names", "has_bf16", "selected"]
+
+_MOST_GPUS = 1024
+"""Most GPUs of a video: a larger number is a slip."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,34 @@ def gpu_names(gpus: object) -> tuple[str, ...]:
     if not names or len(names) < len(words) or not all(names):
         raise RequestError(f"--gpus {gpus!r:.80}: name GPUs by index or UUID, as --gpus 0,2.")
     return tuple(names)
+
+
+def gpu_count(value: object, option: str = "parallel=") -> int | Literal["all"]:
+    """The GPUs that make one video together: a number from 1, or ``all``; None is 1.
+
+    Args:
+        value: a whole number, or a text with one or with ``all``.
+        option: what the person types before it, as the message repeats it: ``--parallel``.
+
+    Raises:
+        RequestError: for anything else.
+    """
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word == "all":
+        return "all"
+    number = 1 if value is None else 0
+    if re.fullmatch(r"[+]?[0-9]{1,9}", word):
+        number = int(word)
+    elif isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        number = operator.index(value)
+    if 1 <= number <= _MOST_GPUS:
+        return number
+    python = option.endswith("=")
+    typed, every = (option, '"all"') if python else (f"{option} ", "all")
+    raise RequestError(
+        f"{typed}{repr(value) if python else value!s:.40} is not a number of GPUs (1 to"
+        f" {_MOST_GPUS}). For two: {typed}2. For all that gain: {typed}{every}."
+    )
 
 
 def selected(gpus: tuple[Gpu, ...], names: Sequence[str]) -> tuple[Gpu, ...]:

@@ -39,6 +39,10 @@ _OPTIONS = {
     " save-path save-dir save-name",
     "{vram-limit}": "vram max-vram vram-budget max-memory memory-limit gpu-memory reserve-vram",
     "{gpus}": "gpu-id device-id cuda-device devices",
+    "{parallel all}": "multi-gpu use-all-gpus all-gpus",
+    "{parallel}": "num-gpus n-gpus gpu-count nproc nproc-per-node world-size num-processes"
+    " ulysses-degree ulysses-size sp-size sp-degree sequence-parallel context-parallel"
+    " use-cfg-parallel cfg-parallel cfg-degree ring-degree parallelism",
     "{lora}": "loras lora-path lora-name lora-file lora-model lora-model-path lora-weights"
     " lora-dir",
     "{dtype float16}": "fp16 half float16",
@@ -50,7 +54,7 @@ _OPTIONS = {
     "{tier stream}": "group-offload enable-group-offload block-swap blocks-to-swap blockswap",
     "{tier sequential}": "lowvram novram sequential-offload sequential-cpu-offload"
     " enable-sequential-cpu-offload low-memory",
-    "{tier balanced}": "device-map multi-gpu",
+    "{tier balanced}": "device-map",
     "{fp8 True}": "quantize quantization quant load-in-8bit int8 fp8-e4m3fn fp8-e4m3fn-fast",
     "{attention}": "attention-backend attention-type attn attn-mode attn-backend"
     " attn-implementation flash-attn flash-attention flash-attn2 use-flash-attn"

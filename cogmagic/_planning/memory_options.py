@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from cogmagic._errors import RequestError, TierError
 from cogmagic._footprint.savings import NO_SAVINGS, SAVINGS, Savings
 from cogmagic._machine.amounts import vram_limit_bytes
-from cogmagic._machine.gpu import gpu_names
+from cogmagic._machine.gpu import gpu_count, gpu_names
 from cogmagic._models.choices import choice_hint
 from cogmagic._pipeline.attention.registry import check_kernel_name
 from cogmagic._pipeline.step_cache import StepCache
@@ -69,6 +69,8 @@ class MemoryOptions:
     """Bytes that this kernel may take of a GPU, its CUDA context and all its tensors included."""
     gpus: tuple[str, ...] = ()
     """Indices or UUIDs of the GPUs that may be used; empty for all."""
+    parallel: int | Literal["all"] = 1
+    """GPUs that make one video together: 1, more, or ``all`` for as many as gain."""
     compile: bool = False
     """Whether the transformer's blocks are compiled, whatever the speed."""
     speed: str = "exact"
@@ -92,6 +94,7 @@ class MemoryOptions:
                 f"{storage.flag} excludes --speed {self.speed}, which stores the transformer in fp8"
                 f" itself. Leave out {storage.flag}, or type --speed fast {storage.flag}."
             )
+        gpu_count(self.parallel)  # which checks it
         check_kernel_name(self.attention)
         StepCache.of(self.cache)  # which checks it
 
@@ -101,6 +104,7 @@ class MemoryOptions:
         *,
         vram_limit: object = None,
         gpus: str | int | Sequence[str | int] | None = None,
+        parallel: object = None,
         **options: Any,
     ) -> MemoryOptions:
         """The options as `cogmagic.generate` takes them.
@@ -108,6 +112,7 @@ class MemoryOptions:
         Args:
             vram_limit: GiB below 1024, else bytes.
             gpus: torch's indices or UUIDs, as ``"0,2"`` or ``[0, 2]``.
+            parallel: a number of GPUs, or ``"all"``.
             **options: the other fields, and the savings by name.
         """
         plain = {name: options.pop(name) for name in _field_names() if name in options}
@@ -116,6 +121,7 @@ class MemoryOptions:
         return cls(
             vram_limit=vram_limit_bytes(vram_limit),
             gpus=gpu_names(gpus),
+            parallel=gpu_count(parallel),
             savings=Savings.of(**options),
             **plain,
         )

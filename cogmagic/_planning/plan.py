@@ -8,6 +8,7 @@ from cogmagic._models.adapters.described import planned
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import KERNELS
+from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._pipeline.speedups import NO_SPEEDUPS
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.checks import compile_refusal
@@ -53,6 +54,11 @@ class Plan(PlanFigures):
     """Bytes of free swap, which add to host memory before a process is killed."""
     gpu: int | None = None
     """Torch's index of the GPU that a run on one uses."""
+    split: Split = WHOLE
+    """How the video's work is divided among GPUs."""
+    ranks: tuple[int, ...] = ()
+    """Torch's indices of the GPUs that share the work, by rank, or 0, 1, … on a CPU; empty where it
+    is not divided."""
     changes: tuple[str, ...] = ()
     """What would make a faster tier fit, or any."""
     warnings: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cogmagic._errors import TierError
+from cogmagic._errors import RequestError, TierError
 from cogmagic._footprint.adapters import check_adapters
 from cogmagic._footprint.savings import why_not_lean
 from cogmagic._machine.machine import Machine
@@ -56,6 +56,8 @@ def plan(
 
 def _plan(request: Request, machine: Machine, options: MemoryOptions, available: Available) -> Plan:
     where, machine = _where(machine, options.vram_limit), machine.limited_to(options.vram_limit)
+    if options.parallel != 1:
+        raise RequestError("--parallel is not planned yet. Leave it out.")
     check_options(options, machine)
     rule, rule_reason = rule_of_thumb(machine)
     named = named_tier(options, machine)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cogmagic._errors import TierError
+from cogmagic._errors import RequestError, TierError
 from cogmagic._footprint.adapters import check_adapters
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.page_cache import cached_share
@@ -95,6 +95,8 @@ def prepare(
     from cogmagic._pipeline.libraries import import_libraries
     from cogmagic._pipeline.tensors import check_tensors
 
+    if options.parallel != 1:
+        raise RequestError("--parallel makes no video yet. Leave it out.")
     check_texts = check_texts or _check_prompts
     # What this machine cannot do at all, before torch is imported.
     machine = Machine.detect(gpus=options.gpus)

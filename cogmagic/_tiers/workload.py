@@ -8,6 +8,7 @@ from cogmagic._footprint.footprint import Footprint
 from cogmagic._machine.rates import Rates
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._pipeline.speedups import NO_SPEEDUPS, Speedups
 
 __all__ = ["Workload"]
@@ -59,6 +60,8 @@ class Workload:
     """What makes the run faster than diffusers' own pipeline."""
     storage: str = ""
     """Name in `STORAGES` of the transformer's linear weights; empty for as loaded."""
+    split: Split = WHOLE
+    """How the video's work is divided among GPUs; the footprints are those of a rank."""
 
     @property
     def prompts(self) -> int:
