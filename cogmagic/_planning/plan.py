@@ -239,9 +239,9 @@ def _parts(plan: Plan) -> str:
     """The speed with all that the run uses; for *exact*, what makes its bits others."""
     uses, name = plan.resolved, plan.options.speed
     if name != "exact":
-        return f"{name}: {uses.text.replace('_', ' ')}"
+        return f"{name}: {uses.words}"
     uses = replace(uses, savings=replace(uses.savings, lean_decode=False))  # which keeps them
-    return f"exact but for {uses.text.replace('_', ' ')}"
+    return f"exact but for {uses.words}"
 
 
 def _row(c: Candidate) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from cogmagic._footprint.savings import NO_SAVINGS, SAVINGS, Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype, Model
-from cogmagic._pipeline.attention.registry import fastest_kernel
+from cogmagic._pipeline.attention.registry import KERNELS, fastest_kernel
 from cogmagic._pipeline.speedups import NO_SPEEDUPS, Speedups
 from cogmagic._pipeline.storage import has_fp8_products
 from cogmagic._pipeline.storage.fp8_products import Fp8Products
@@ -33,6 +33,21 @@ class Resolved:
         """The savings and speedups that are on, as `PastRun.uses`."""
         switches = (name for name in SAVINGS if getattr(self.savings, name))
         return ", ".join(filter(None, (*switches, self.savings.storage, *self.speedups.names)))
+
+    @property
+    def words(self) -> str:
+        """The savings and speedups that are on, as a plan names them."""
+        switches = (name.replace("_", " ") for name in SAVINGS if getattr(self.savings, name))
+        weights, uses = self.savings.weights, self.speedups
+        parts = (
+            *switches,
+            (weights.title or weights.name) if weights else "",
+            "compiled blocks" if uses.compile else "",
+            KERNELS[uses.attention].title if uses.attention else "",
+            "fast decoding" if uses.decode else "",
+            f"cache {uses.cache}" if uses.cache else "",
+        )
+        return ", ".join(filter(None, parts))
 
 
 EXACT = Resolved()

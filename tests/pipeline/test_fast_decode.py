@@ -19,21 +19,11 @@ from cogmagic._pipeline.fast_decode import fast_decoding
 from cogmagic._pipeline.fast_decode_layers import decoder_forward
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._planning import resolved
-from tests.helpers.decoders import decoded, embedded_vae, latents, narrow_vae, state
+from tests.helpers.decoders import decoded, embedded_vae, latents, state
 from tests.helpers.toy import PROMPT, QUICK
 
 ROUNDING = 8e-6
 """Of the greatest value: 70 layers of float32, whose unit of rounding is 6e-8."""
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Any:
-    return embedded_vae()
-
-
-@pytest.fixture(scope="module")
-def narrow() -> Any:
-    return narrow_vae()
 
 
 def close(vae: Any, z: torch.Tensor, *, lean: bool = False) -> None:

@@ -11,20 +11,10 @@ import torch
 
 from cogmagic._pipeline.generate import decoder_calls
 from cogmagic._pipeline.lean_decode import lean_decoding
-from tests.helpers.decoders import decoded, embedded_vae, latents, narrow_vae, state
+from tests.helpers.decoders import decoded, latents, state
 
 pytestmark = pytest.mark.slow
 PORTRAIT, LANDSCAPE = (9, 5), (6, 8)
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Any:
-    return embedded_vae()
-
-
-@pytest.fixture(scope="module")
-def narrow() -> Any:
-    return narrow_vae()
 
 
 def same(vae: Any, z: torch.Tensor, **options: Any) -> None:

@@ -236,8 +236,10 @@ def test_speeds_have_their_times_in_one_unit() -> None:
 
 def test_exact_names_what_makes_its_bits_others() -> None:
     assert "\nspeed    exact but for cache first-block:0.08\n" in str(on(cache="first-block"))
-    assert "\nspeed    exact but for compile\n" in str(on(compile=True, lean_decode=True))
-    assert "\nspeed    fast: lean decode, compile" in str(on(speed="fast", lean_decode=True))
+    assert "\nspeed    exact but for compiled blocks\n" in str(on(compile=True, lean_decode=True))
+    assert "\nspeed    fast: lean decode, compiled blocks" in str(
+        on(speed="fast", lean_decode=True)
+    )
 
 
 def test_short_clips_are_not_compiled_away_by_a_slower_tier() -> None:

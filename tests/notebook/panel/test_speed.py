@@ -44,7 +44,10 @@ def test_recommendation_names_what_the_speed_leaves_out(panel_on: Callable[..., 
 def test_speed_is_a_default_of_the_kernel(shell: Any, capsys: Any) -> None:
     shell.run("%config CogMagic.speed = 'fast'")
     shell.run("%cogvideo plan --model 5b --gpu H100")
-    assert "\nspeed    fast: compile, decode, fa3\n" in capsys.readouterr().out
+    assert (
+        "\nspeed    fast: compiled blocks, FlashAttention-3, fast decoding\n"
+        in capsys.readouterr().out
+    )
     shell.run("%cogvideo plan --model 5b --gpu H100 --speed exact")
     assert "\nspeed  " not in capsys.readouterr().out
     with pytest.raises(TraitError, match=r"Unknown speed 'quick'\. Did you mean 'fast'"):
