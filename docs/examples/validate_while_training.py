@@ -26,9 +26,12 @@ transformer = pipe.transformer.train()
 optimizer = torch.optim.AdamW(transformer.parameters(), lr=1e-4)
 model, optimizer = accelerator.prepare(transformer, optimizer)
 config, dtype = transformer.config, transformer.dtype
+REQUESTS = [
+    {"prompt": "a red circle moves to the right", "num_frames": 9, "num_inference_steps": 5}
+]
 
 for step in range(20):
-    clip = torch.randn(1, 5, config.in_channels, 12, 12, device=accelerator.device, dtype=dtype)
+    clip = torch.randn(1, 3, config.in_channels, 12, 12, device=accelerator.device, dtype=dtype)
     text = torch.randn(
         1, config.max_text_seq_length, config.text_embed_dim, device=clip.device, dtype=dtype
     )
@@ -39,5 +42,5 @@ for step in range(20):
     optimizer.zero_grad()
     if step % 10 == 9:
         with validation(pipe, accelerator, folder="validation") as v:  # in every process
-            videos = v.generate(["a red circle moves to the right"], step=step)
+            videos = v.generate(REQUESTS, step=step)
         accelerator.print(step, loss.item(), *(video.path for video in videos))

@@ -23,35 +23,25 @@ Trained = dict[str, list[dict[str, Any]]]
 deepspeed = pytest.mark.skipif(sys.platform != "linux", reason="DeepSpeed needs Linux")
 
 
-def train(folder: Path, processes: int, scenarios: str, **options: str) -> Trained:
-    """Train once for each of the scenarios, in one launch of so many processes.
-
-    Args:
-        folder: where each scenario has a folder of its own, with its videos.
-        processes: how many train together.
-        scenarios: their names, separated by commas: `training_loop.py` knows them.
-        options: mixed precision, DeepSpeed's stage, a wrapped transformer.
-
-    Returns:
-        The reports of the processes, by scenario.
-    """
-    return train_all(folder, processes, {".": (scenarios, options)})["."]
-
-
-def train_all(
-    folder: Path, processes: int, groups: dict[str, tuple[str, dict[str, str]]]
+def train(
+    model: Path, folder: Path, processes: int, groups: dict[str, tuple[str, dict[str, str]]]
 ) -> dict[str, Trained]:
-    """Train with several sets of options in one launch: importing the libraries takes longest.
+    """Train once for each scenario of each group, all in one launch of so many processes.
+
+    Importing the libraries takes longest: what can share a launch does.
 
     Args:
-        folder: where each group has a folder of its own.
+        model: the checkpoint that is trained.
+        folder: where each group has a folder with one for each scenario and its videos.
         processes: how many train together.
-        groups: the scenarios and the options of each group, all with DeepSpeed or all without it.
+        groups: per group the scenarios, separated by commas (`training_loop.py` knows them), and
+            the options: mixed precision, DeepSpeed's stage, a wrapped transformer. All groups are
+            with DeepSpeed, or all without it.
 
     Returns:
-        What `train` returns, by group.
+        The reports of the processes, by group and scenario.
     """
-    command = [str(LOOP), str(folder), json.dumps(groups)]
+    command = [str(LOOP), str(model), str(folder), json.dumps(groups)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     zero = any("zero" in options for _, options in groups.values())
     if processes > 1 or zero:

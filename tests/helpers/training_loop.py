@@ -1,6 +1,6 @@
-"""A training loop of the embedded transformer, run by tests/training under every launcher.
+"""A training loop of a checkpoint's transformer, run by tests/training under every launcher.
 
-    python training_loop.py FOLDER '{"GROUP": ["SCENARIO,SCENARIO...", {"KEY": "VALUE"...}]...}'
+    python training_loop.py MODEL FOLDER '{"GROUP": ["SCENARIO,...", {"KEY": "VALUE"...}]...}'
 
 Trains anew for each scenario (``alone`` is without validations) and writes what happened to
 FOLDER/GROUP/SCENARIO/RANK.json: the losses, and what differed after a validation. The scenarios of
@@ -26,26 +26,26 @@ from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs
 from diffusers import CogVideoXPipeline
 
 from cogmagic import CogMagicError
-from cogmagic._models.find import embedded_folder
 from cogmagic.training import validation
 from tests.helpers.without_shm import leave_out_shm
 
 REQUESTS = [
-    {"prompt": prompt, "num_frames": 9, "width": 64, "height": 64, "num_inference_steps": 2}
+    {"prompt": prompt, "num_frames": 9, "width": 128, "height": 32, "num_inference_steps": 2}
     for prompt in ("a red circle moves right", "a blue square", "a red circle moves right")
 ]
 
 
 def main() -> None:
-    out, groups = Path(sys.argv[1]), json.loads(sys.argv[2])
+    model, out, groups = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
     rank = os.environ.get("RANK", "0")
     if any("zero" in options for _, options in groups.values()):
         leave_out_shm()
+    gc.freeze()  # every collection would walk the objects of imported libraries
     for group, (scenarios, options) in groups.items():
         for scenario in scenarios.split(","):
             folder = out / group / scenario
             folder.mkdir(parents=True, exist_ok=True)
-            report = Loop(options | {"validate": scenario}).run(folder)
+            report = Loop(model, options | {"validate": scenario}).run(folder)
             (folder / f"{rank}.json").write_text(json.dumps(report))
             gc.collect()
             AcceleratorState._reset_state()
@@ -57,8 +57,10 @@ def main() -> None:
 
 
 def allocated() -> int:
+    if not torch.cuda.is_available():
+        return 0
     gc.collect()
-    return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+    return torch.cuda.memory_allocated()
 
 
 def digest(state: object) -> str:
@@ -70,7 +72,7 @@ def digest(state: object) -> str:
 class Loop:
     """Four steps, with validations where the options have them."""
 
-    def __init__(self, options: dict[str, str]) -> None:
+    def __init__(self, model: str, options: dict[str, str]) -> None:
         self.options = options
         stage = options.get("zero")
         plugin = None
@@ -91,7 +93,11 @@ class Loop:
                 "zero_allow_untested_optimizer": True,
                 "zero_force_ds_cpu_optimizer": False,
             }
-        self.pipe = CogVideoXPipeline.from_pretrained(embedded_folder(), use_safetensors=True)
+            # Of larger models' weights most are partitioned: of these the largest.
+            plugin.deepspeed_config["zero_optimization"]["stage3_param_persistence_threshold"] = (
+                1000
+            )
+        self.pipe = CogVideoXPipeline.from_pretrained(model, use_safetensors=True)
         for part in (self.pipe.vae, self.pipe.text_encoder):
             part.requires_grad_(False)
         torch.manual_seed(1)

@@ -6,54 +6,73 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from diffusers import CogVideoXPipeline
 
 from cogmagic._models.find import embedded_folder
-from tests.helpers.training import Trained, train, train_all
+from tests.helpers.training import Trained, train
+from tests.helpers.training_loop import Loop
 
 Loops = tuple[Path, dict[str, Trained]]
 """The folder of a launch and what its loops reported, by group of options."""
 
-LOOPS = "alone,validated"
+LOOPS = ("alone", "validated")
 
 
 @pytest.fixture(scope="session")
-def one_process(tmp_path_factory: pytest.TempPathFactory) -> Loops:
+def one_process(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Loops:
+    """This process."""
     folder = tmp_path_factory.mktemp("one-process")
-    return folder, {".": train(folder, 1, LOOPS)}
+    return folder, {".": {scenario: [trained(toy, folder, scenario)] for scenario in LOOPS}}
+
+
+def trained(model: Path, folder: Path, scenario: str) -> dict[str, Any]:
+    """The report of a loop in this process."""
+    (folder / scenario).mkdir()
+    with torch.random.fork_rng():
+        report = Loop(str(model), {"validate": scenario}).run(folder / scenario)
+    forget_accelerator()
+    return report
 
 
 @pytest.fixture(scope="session")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Loops:
+def two_processes(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Loops:
     """Two processes without DeepSpeed."""
     folder = tmp_path_factory.mktemp("two-processes")
-    plain = f"{LOOPS},raise,raise-one,refuse-one,other-one"
+    loops = ",".join(LOOPS)
+    plain = f"{loops},raise,raise-one,refuse-one,other-one"
     mixed = {"mixed": "bf16", "wrapped": "yes"}
-    return folder, train_all(folder, 2, {"plain": (plain, {}), "bf16": (LOOPS, mixed)})
+    return folder, train(toy, folder, 2, {"plain": (plain, {}), "bf16": (loops, mixed)})
 
 
 @pytest.fixture(scope="session")
-def zero(tmp_path_factory: pytest.TempPathFactory) -> Loops:
+def zero(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Loops:
     """Two processes under DeepSpeed's stages, in a folder that has one of the videos already."""
     folder = tmp_path_factory.mktemp("zero")
     (folder / "3" / "keep" / "videos").mkdir(parents=True)
     (folder / "3" / "keep" / "videos" / "step-000001-0.mp4").touch()
+    loops = ",".join(LOOPS)
     groups = {
-        "1": (LOOPS, {"zero": "1"}),
-        "2": (LOOPS, {"zero": "2", "mixed": "bf16", "wrapped": "yes"}),
-        "3": (f"{LOOPS},raise,refuse-one,keep,main", {"zero": "3"}),
+        "1": (loops, {"zero": "1"}),
+        "2": (loops, {"zero": "2", "mixed": "bf16", "wrapped": "yes"}),
+        "3": (f"{loops},raise,refuse-one,keep,main", {"zero": "3"}),
     }
-    return folder, train_all(folder, 2, groups)
+    return folder, train(toy, folder, 2, groups)
+
+
+def forget_accelerator() -> None:
+    """Let the next test make an accelerator of its own."""
+    for state in (AcceleratorState, PartialState):
+        state._reset_state()
+    GradientState._reset_state()
 
 
 @pytest.fixture
 def accelerator() -> Any:
     yield Accelerator(cpu=True)
-    for state in (AcceleratorState, PartialState):
-        state._reset_state()
-    GradientState._reset_state()
+    forget_accelerator()
 
 
 @pytest.fixture
