@@ -18,6 +18,7 @@ from cogmagic._models.request import Request
 from cogmagic._models.unknown_words import unknown_words
 from cogmagic._planning.all_speeds import with_speeds
 from cogmagic._planning.memory_options import Available, MemoryOptions, memory_options
+from cogmagic._planning.parallel import with_parallel
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.planner import plan as choose
 from cogmagic._planning.resolved import resolved
@@ -120,7 +121,7 @@ def plan_checked(
         embeddings: bytes of prompt embeddings that a batch has in host memory.
         code: keys (`code_key`) of the code that a batch has compiled before, beside this kernel's.
         warm: whether to plan for weights in host memory and encoded prompts, whatever is there.
-        speeds: whether it has the seconds of all speeds.
+        speeds: whether it has the seconds of all speeds, and what several GPUs would gain.
     """
     if machine is not None:
         here, available = machine.only(memory.gpus), Available(folder=configs_for(request))
@@ -134,7 +135,7 @@ def plan_checked(
     if warm:
         available = replace(available, prompts_cached=True, weights_loaded=True, download=0)
     made = choose(request, here, memory, available)
-    return with_speeds(made, here) if speeds else made
+    return with_parallel(with_speeds(made, here), here) if speeds else made
 
 
 def _request(prompt: str | Request, model: str, options: dict[str, Any]) -> Request:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cogmagic._api.plan import plan, plan_checked
-from cogmagic._errors import CogMagicError
+from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._machine.machine import Machine
 from cogmagic._planning.memory_options import MemoryOptions, memory_options
 from cogmagic._planning.plan import Plan
@@ -22,8 +22,13 @@ def which_gpu(*, ram: float | None = None, **options: Any) -> str:
     """
     from cogmagic._machine.cards import CARDS
 
-    request = plan(**options, machine=Machine.of("H200")).request  # or what is wrong with it
     memory = MemoryOptions.of(**memory_options(options))
+    if memory.parallel != 1:
+        raise RequestError(
+            "--which-gpu lists single cards. Leave out --parallel, or name a machine:"
+            ' --gpu "2x A100 40GB".'
+        )
+    request = plan(**options, machine=Machine.of("H200")).request  # or what is wrong with it
 
     def on(name: str) -> Plan:
         return plan_checked(request, memory, Machine.of(name, ram=ram), speeds=False)

@@ -45,9 +45,15 @@ class Pass:
     count: int
     """Passes in a step: two where guidance runs in halves."""
     tokens: int
-    """Text and video tokens per batch item."""
+    """Text and video tokens per batch item in the blocks: of the video, a rank's share."""
     around: int
     """Bytes that the pipeline keeps beside a pass (see `work_of`)."""
+    whole: int
+    """The tokens of the whole video and the text, before the blocks and while attending."""
+    sequence: int = 1
+    """Ranks that share the video's tokens, and the heads."""
+    cut: int = 0
+    """The most bytes alive, beside `around`, until a rank has cut its share of the tokens."""
 
 
 def adapter_bytes(request: Request, dtype: Dtype) -> int:
@@ -84,7 +90,8 @@ def with_products(work: Work, request: Request, dtype: Dtype, profile: Profile, 
     peak = leaf = mapped = 0
     operations = work.operations
     for layer in _layers(request):
-        after: Peak = profile.after_linears[run.batch][layer_kind(layer.module)](run.tokens)
+        curve = profile.after_linears[run.batch][layer_kind(layer.module)]
+        after: Peak = curve.share(run.tokens, run.whole)
         products, rows = _product_bytes(layer, item, run), _rows(layer, run)
         peak = max(peak, after.peak + products)
         leaf = max(leaf, after.leaf_peak + per_module[layer.module] + products)

@@ -11,7 +11,7 @@ from cogmagic._footprint.work import ITEM
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 
-__all__ = ["Blocks", "blocks_of"]
+__all__ = ["Blocks", "attention_operations", "blocks_of"]
 
 _ROTATED = 0.9
 """Hidden states by which attention with rotated queries and keys exceeds the feed-forward layers:
@@ -41,6 +41,8 @@ class Blocks:
     spare: int
     """Bytes by which the peak, in attention's rotated queries and keys, exceeds that of the
     feed-forward layers, whose weights are the largest: a storage's scratch fits in them."""
+    exchanges: bool
+    """Whether attention exchanges tokens for heads with other ranks."""
     adapters: int
     """In a compiled block, bytes alive beside `entering` because of adapters; 0 without any."""
 
@@ -66,16 +68,24 @@ def blocks_of(
     width = config["num_attention_heads"] * config["attention_head_dim"]
     rows, count = run.batch * run.tokens, run.count * config["num_layers"]
     hidden = rows * width * ITEM[dtype]
-    around = profile.around_blocks[run.batch](run.tokens)
+    around = profile.around_blocks[run.batch].share(run.tokens, run.whole)
     return Blocks(
-        attention=4.0 * count * rows * run.tokens * width,  # queries × keys, and scores × values
+        attention=attention_operations(config, run),
         numbers=float(count * rows * width),
         adapted=adapter_numbers(request, run),
         rotary=bool(config["use_rotary_positional_embeddings"]),
         hidden=hidden,
         entering=around.leaf_peak + run.around,
-        outside=around.peak + run.around,
+        outside=max(around.peak, run.cut) + run.around,
         peak=peak,
         spare=round(_ROTATED * hidden) if config["use_rotary_positional_embeddings"] else 0,
+        exchanges=run.sequence > 1,
         adapters=compiled_adapters(request, dtype, hidden, run),
     )
+
+
+def attention_operations(config: dict[str, Any], run: Pass) -> float:
+    """Operations of a rank's attention in a step: queries × keys, and scores × values."""
+    width: int = config["num_attention_heads"] * config["attention_head_dim"]
+    rows: int = run.count * config["num_layers"] * run.batch * run.whole
+    return 4.0 * rows * run.whole * width / run.sequence

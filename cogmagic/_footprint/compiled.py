@@ -15,6 +15,9 @@ _ALIVE = 6
 with torch's attention and with FlashAttention-3, for widths of 1920 and 3072 and 4,276 to 17,776
 tokens (docs/benchmarks/blocks.jsonl). A block as diffusers runs it has 11.0, or 11.9 with rotated
 queries and keys."""
+_ALIVE_EXCHANGING = 8
+"""The same where attention exchanges tokens for heads: queries, keys and values as they are sent
+and as they arrive, and one of them on its way. Counted in ``parallel/attention.py``."""
 
 
 def with_speedups(f: Footprint, speedups: Speedups, storage: str) -> Footprint:
@@ -27,7 +30,8 @@ def with_speedups(f: Footprint, speedups: Speedups, storage: str) -> Footprint:
     if not speedups.compile:
         return f
     blocks, work = f.blocks, f.denoise
-    within = max(_ALIVE * blocks.hidden, blocks.adapters)
+    alive = _ALIVE_EXCHANGING if blocks.exchanges else _ALIVE
+    within = max(alive * blocks.hidden, blocks.adapters)
     if storage:
         narrow = STORAGES[storage]
         scratch, _ = narrow.scratch(f.transformer.largest_leaf)

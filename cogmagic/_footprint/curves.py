@@ -105,6 +105,17 @@ class Curve:
         lines = (self.peak, self.leaf_peak, self.mapped)
         return Peak(*(self._line(values, i, size) for values in lines))
 
+    def share(self, size: int, whole: int) -> Peak:
+        """The peaks at a share of `whole`: in proportion, where only the whole was traced.
+
+        Transformers with learned positions run at one size alone, but a rank has a part of it.
+        """
+        if size == whole or len(self.at) > 1:
+            return self(size)
+        full = self(whole)
+        peak, mapped = (-(-value * size // whole) for value in (full.peak, full.mapped))
+        return Peak(peak, peak + full.leaf_peak - full.peak, mapped)
+
     def _line(self, values: tuple[int, ...], i: int, size: int) -> int:
         if i == 0:
             return values[0]

@@ -8,20 +8,29 @@ of cuBLAS and cuDNN, which depend on the card, come on top.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from cogmagic._footprint.adapters import Pass, with_products, with_weights
-from cogmagic._footprint.blocks import Blocks, blocks_of
+from cogmagic._footprint.blocks import Blocks, attention_operations, blocks_of
 from cogmagic._footprint.configs import configs_of, latent_clip, same, table, tokens_of
-from cogmagic._footprint.curves import Part, Profile, stored_profile
+from cogmagic._footprint.curves import Part, Peak, Profile, stored_profile
+from cogmagic._footprint.exchange import (
+    NOTHING_EXCHANGED,
+    Exchange,
+    before_cut,
+    exchange_of,
+    not_shared,
+)
 from cogmagic._footprint.foreign import foreign_profile, foreign_text_encoder_bytes
-from cogmagic._footprint.vae import decode, encode_image
-from cogmagic._footprint.work import ITEM, Work, cache_bytes, work_of
+from cogmagic._footprint.vae import Decoding, encode_image
+from cogmagic._footprint.work import ITEM, Work, cache_bytes, higher, work_of
 from cogmagic._models.catalog import MODELS, Dtype, Model
 from cogmagic._models.family import Configs
 from cogmagic._models.request import Request
+from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._pipeline.prompt_cache import prompts_of
 
 __all__ = ["Footprint", "footprint", "footprint_from", "text_encoder_bytes"]
@@ -46,6 +55,10 @@ class Footprint:
     """Text and video tokens per batch item."""
     blocks: Blocks
     """The transformer's blocks in a step, in which speedups change memory and time."""
+    decode_share: Work | None = None
+    """The tiles that another rank than 0 decodes, where several make the video together."""
+    exchange: Exchange = NOTHING_EXCHANGED
+    """What a rank exchanges with the others in a step, where several make the video together."""
 
 
 def footprint(
@@ -57,6 +70,7 @@ def footprint(
     lean: bool = False,
     fast: bool = False,
     cached: bool = False,
+    split: Split = WHOLE,
 ) -> Footprint:
     """The footprint of `request` with its model loaded in `dtype`.
 
@@ -71,6 +85,8 @@ def footprint(
         lean: whether decoding keeps fewer tensors alive.
         fast: whether decoding is fast, as `Speedups.decode`.
         cached: whether a step cache stores what blocks add to the hidden states.
+        split: how the video is divided among ranks; the footprint is then that of rank 0, which has
+            the largest share.
 
     Raises:
         ValueError: for an architecture outside the catalogue without a folder.
@@ -85,7 +101,15 @@ def footprint(
     else:
         raise ValueError(f"{request.model.name} is not in the catalogue: name its folder")
     return footprint_from(
-        profile, configs, request, dtype, halves=halves, lean=lean, fast=fast, cached=cached
+        profile,
+        configs,
+        request,
+        dtype,
+        halves=halves,
+        lean=lean,
+        fast=fast,
+        cached=cached,
+        split=split,
     )
 
 
@@ -113,24 +137,18 @@ def footprint_from(
     lean: bool,
     fast: bool = False,
     cached: bool = False,
+    split: Split = WHOLE,
 ) -> Footprint:
     """The footprint of `request` by the curves of `profile`; see `footprint`."""
-    clip, config = latent_clip(request, configs), configs["transformer"]
-    video = tokens_of(config, clip)
-    tokens = config["max_text_seq_length"] + video
-    batch = len(prompts_of(request))
-    a, b, c = profile.denoise_operations[batch]
-    image = profile.encode_image
-    # With halves, both prompts' inputs and outputs stay on the device.
-    beside = 2 * 4 * prod(clip) * configs["vae"]["latent_channels"] if halves and batch > 1 else 0
-    at_once = 1 if halves else batch
-    if cached:
-        width = config["num_attention_heads"] * config["attention_head_dim"]
-        beside += batch // at_once * cache_bytes(at_once, video, width, ITEM[dtype])
-    run = Pass(at_once, batch // at_once, tokens, beside)
-    peak = profile.denoise[at_once](tokens)
-    denoise = work_of(peak, a + b * tokens + c * tokens**2, profile, beside)
+    config, image = configs["transformer"], profile.encode_image
+    run = _pass(request, dtype, profile, configs, split, halves=halves, cached=cached)
+    operations = _operations(profile, config, run)
+    peak = profile.denoise[run.batch].share(run.tokens, run.whole)
+    peak = replace(higher(peak, Peak(run.cut, run.cut)), mapped=peak.mapped)
+    denoise = work_of(peak, operations, profile, run.around)
     denoise = with_products(denoise, request, dtype, profile, run)
+    decoding = Decoding(request, dtype, profile, configs, lean=lean, fast=fast)
+    predicted = prod(latent_clip(request, configs)) * configs["vae"]["latent_channels"]
     return Footprint(
         text_encoder=profile.text_encoder,
         transformer=with_weights(profile.transformer, request, dtype),
@@ -138,7 +156,52 @@ def footprint_from(
         encode=work_of(profile.encode, profile.encode_operations, profile),
         encode_image=encode_image(request, dtype, image, profile, configs) if image else None,
         denoise=denoise,
-        decode=decode(request, dtype, profile, configs, lean=lean, fast=fast),
-        tokens=tokens,
-        blocks=blocks_of(denoise.peak, request, dtype, profile, configs["transformer"], run),
+        decode=decoding.work(split.count),
+        tokens=run.tokens,
+        blocks=blocks_of(denoise.peak, request, dtype, profile, config, run),
+        decode_share=decoding.share(split.count) if split.count > 1 else None,
+        exchange=exchange_of(split, config, run, predicted, ITEM[dtype]),
     )
+
+
+def _operations(profile: Profile, config: dict[str, Any], run: Pass) -> float:
+    """Operations of a step: attention is shared like the heads, all else like the tokens."""
+    a, b, c = profile.denoise_operations[run.batch * run.count]
+    whole = a + b * run.whole + c * run.whole**2
+    if run.sequence == 1:
+        return whole
+    attention = run.sequence * attention_operations(config, run)
+    return (whole - attention) * run.tokens / run.whole + attention / run.sequence
+
+
+def _pass(
+    request: Request,
+    dtype: Dtype,
+    profile: Profile,
+    configs: Configs,
+    split: Split,
+    *,
+    halves: bool,
+    cached: bool,
+) -> Pass:
+    """One pass of the transformer, on the rank with the largest share."""
+    clip, config = latent_clip(request, configs), configs["transformer"]
+    video, text = tokens_of(config, clip), config["max_text_seq_length"]
+    share = -(-video // split.sequence)
+    batch = len(prompts_of(request))
+    at_once = 1 if halves or split.guidance > 1 else batch
+    count = batch // (at_once * split.guidance)
+    # One prompt after the other, or each on its ranks: the inputs and outputs of both are there.
+    beside = 2 * 4 * prod(clip) * configs["vae"]["latent_channels"] if at_once < batch else 0
+    if cached:
+        width = config["num_attention_heads"] * config["attention_head_dim"]
+        beside += count * cache_bytes(at_once, share, width, ITEM[dtype])
+    run = Pass(at_once, count, text + share, beside, text + video, split.sequence)
+    if split.guidance > 1:
+        inputs = prod(clip) * config["in_channels"] + text * config["text_embed_dim"]
+        run = replace(run, around=run.around + 3 * inputs * ITEM[dtype])
+    if split.sequence > 1:  # the positions and latents are those of the whole video
+        around = not_shared(profile, config, run, ITEM[dtype])
+        cut = before_cut(profile, config, run, ITEM[dtype]) - around
+        run = replace(run, around=run.around + around, cut=cut)
+    return run

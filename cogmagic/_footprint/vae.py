@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 
 from cogmagic._footprint.configs import grid_of, latent_clip
@@ -12,46 +12,102 @@ from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import Configs
 from cogmagic._models.request import Request
 from cogmagic._models.tiling import TileGrid, frame_batches
+from cogmagic._pipeline.parallel.tiles import owners
 from cogmagic._pipeline.prompt_cache import prompts_of
 
-__all__ = ["decode", "encode_image"]
+__all__ = ["Decoding", "encode_image"]
 
 
-def decode(
-    request: Request, dtype: Dtype, profile: Profile, configs: Configs, *, lean: bool, fast: bool
-) -> Work:
+@dataclass(frozen=True)
+class Decoding:
     """``tiled_decode``: the passes of every tile, then the rows, then the picture.
 
     Frames are decoded in batches (`frame_batches`); what is decoded stays on the device until all
     is put together. With `lean` decoding it goes to host memory, with `fast` decoding into the
     picture, at once.
     """
-    item, grid = ITEM[dtype], grid_of(request, configs)
-    batches = frame_batches(request.latent_frames)
-    frames = [4 * n - 3 * (n % 2) for n in batches]
-    pixel = configs["vae"]["out_channels"] * item
-    passes = profile.decode_lean if lean else profile.decode
-    peak, operations, decoded, mapped = Peak(0, 0), 0.0, 0, 0
-    whole = rounded(sum(frames) * prod(grid.size) * grid.scale**2 * pixel)
-    at_once = lean or fast
-    if fast:
-        passes = profile.decode_fast
-        decoded = 0 if lean else whole + sum(frames) * _borders(grid) * pixel
-    for tile in grid.tiles:
-        area = prod(tile) * grid.scale**2
-        outs = [0 if at_once else rounded(n * area * pixel) for n in frames]
-        tile_peak, tile_operations = _tile(passes, prod(tile), outs)
-        peak = higher(peak, tile_peak, decoded)
-        operations += tile_operations
-        mapped += tile_peak.mapped
-        decoded += 0 if at_once else rounded(sum(frames) * area * pixel)
-    if grid.tiled and not at_once:  # the tiles, their rows and the picture, all at once
-        peak = higher(peak, Peak(2 * whole, 2 * whole), decoded)
-    padded, height, width = latent_clip(request, configs)
-    latent = configs["vae"]["latent_channels"] * height * width * item
-    around = rounded(padded * latent) + rounded(request.latent_frames * latent)  # plain, scaled
-    work = work_of(peak, operations, profile, around + _prompts(request, configs, item))
-    return replace(work, calls=len(frames) * len(grid.tiles), mapped=mapped)
+
+    request: Request
+    dtype: Dtype
+    profile: Profile
+    configs: Configs
+    lean: bool
+    fast: bool
+
+    def work(self, count: int) -> Work:
+        """The work of rank 0 of `count`, which puts together the tiles of all.
+
+        Its operations and calls are those of the rank that has most to do.
+        """
+        grid, frames, pixel = self._grid, self._frames, self._pixel
+        peak, decoded, mapped = Peak(0, 0), 0, 0
+        whole = rounded(sum(frames) * prod(grid.size) * grid.scale**2 * pixel)
+        at_once = self.lean or self.fast
+        if self.fast:
+            decoded = 0 if self.lean else whole + sum(frames) * _borders(grid) * pixel
+        ranks, operations = owners(grid.tiles, count), [0.0] * count
+        for tile, rank in zip(grid.tiles, ranks, strict=True):
+            area = prod(tile) * grid.scale**2
+            outs = [0 if at_once else rounded(n * area * pixel) for n in frames]
+            tile_peak, tile_operations = _tile(self._passes, prod(tile), outs)
+            if rank == 0:
+                peak = higher(peak, tile_peak, decoded)
+                mapped += tile_peak.mapped
+            operations[rank] += tile_operations
+            decoded += 0 if at_once else rounded(sum(frames) * area * pixel)
+        if grid.tiled and not at_once:  # the tiles, their rows and the picture, all at once
+            peak = higher(peak, Peak(2 * whole, 2 * whole), decoded)
+        work = work_of(peak, max(operations), self.profile, self._beside)
+        calls = len(frames) * max(map(ranks.count, range(count)))
+        return replace(work, calls=calls, mapped=mapped)
+
+    def share(self, count: int) -> Work:
+        """The work of another rank that needs most memory: the passes of its tiles.
+
+        Their frames stay until rank 0 has received them, at most all of them.
+        """
+        grid, frames = self._grid, self._frames
+        ranks, works = owners(grid.tiles, count), []
+        for rank in range(1, count):
+            peak, operations, decoded, mapped = Peak(0, 0), 0.0, 0, 0
+            for tile in (t for t, owner in zip(grid.tiles, ranks, strict=True) if owner == rank):
+                outs = [rounded(n * prod(tile) * grid.scale**2 * self._pixel) for n in frames]
+                tile_peak, tile_operations = _tile(self._passes, prod(tile), outs)
+                peak = higher(peak, tile_peak, decoded)
+                operations += tile_operations
+                decoded, mapped = decoded + sum(outs), mapped + tile_peak.mapped
+            work = work_of(peak, operations, self.profile, self._beside)
+            works.append(replace(work, calls=len(frames) * ranks.count(rank), mapped=mapped))
+        return max(works, key=lambda work: work.peak)
+
+    @property
+    def _grid(self) -> TileGrid:
+        return grid_of(self.request, self.configs)
+
+    @property
+    def _frames(self) -> list[int]:
+        """Frames of each pass over a tile."""
+        return [4 * n - 3 * (n % 2) for n in frame_batches(self.request.latent_frames)]
+
+    @property
+    def _pixel(self) -> int:
+        """Bytes of a pixel."""
+        return int(self.configs["vae"]["out_channels"]) * ITEM[self.dtype]
+
+    @property
+    def _passes(self) -> Passes:
+        if self.fast:
+            return self.profile.decode_fast
+        return self.profile.decode_lean if self.lean else self.profile.decode
+
+    @property
+    def _beside(self) -> int:
+        """Bytes of the latents, plain and scaled, and of the prompt embeddings."""
+        item, configs = ITEM[self.dtype], self.configs
+        padded, height, width = latent_clip(self.request, configs)
+        latent = configs["vae"]["latent_channels"] * height * width * item
+        around = rounded(padded * latent) + rounded(self.request.latent_frames * latent)
+        return around + _prompts(self.request, configs, item)
 
 
 def _borders(grid: TileGrid) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from cogmagic._machine.gpu import Gpu, selected
 from cogmagic._machine.hardware import DeviceType, read_hardware
 from cogmagic._machine.history import PastRun
 from cogmagic._machine.kernels import Comparison, installed_kernels, uncompared
+from cogmagic._machine.links import Link, described_links, read_links
 from cogmagic._machine.metal import apple_gpu
 from cogmagic._machine.ram import Ram
 from cogmagic._machine.rates import Rates, datasheet_rates, float32_rates
@@ -60,6 +62,10 @@ class Machine:
     """Why nothing can be compiled here, as `compiler_problem` says; empty if it can."""
     trials: tuple[DecodingTrial, ...] = ()
     """How the kernels of fast decoding ran on these GPUs, where this process has tried them."""
+    links: tuple[Link, ...] = ()
+    """The links between its GPUs; PCIe between those that have none here."""
+    not_together: str = ""
+    """Why GPUs here cannot make one video together, a clause; empty if they can."""
     metal: int | None = None
     """Bytes that an Apple GPU may use; None for Metal's usual share of the host's memory."""
 
@@ -126,7 +132,8 @@ class Machine:
         described, cards = described_gpus(gpus, vram)
         host = described_ram(described, ram)
         described = tuple(g.sharing(host.total, host.available) for g in described)
-        machine = cls(described, host, "cuda" if described else "cpu")
+        links = described_links(described, cards)
+        machine = cls(described, host, "cuda" if described else "cpu", links=links)
         if (best := machine.roomiest) is None:
             return machine
         rates = datasheet_rates(cards[best.index])
@@ -150,6 +157,9 @@ class Machine:
         machine = cls.detect_hardware().only(gpus)
         compiler = compiler_problem(machine.device)
         machine = replace(machine, compiler=compiler, trials=decoding_trials())
+        machine = replace(
+            machine, links=read_links(machine.gpus), not_together=_not_together(machine.gpus)
+        )
         gpu = machine.roomiest
         if gpu is None or machine.device != "cuda":
             return machine
@@ -199,3 +209,12 @@ class Machine:
             compared=known.compared,
             uncompared=tuple(uncompared),
         )
+
+
+def _not_together(gpus: Sequence[Gpu]) -> str:
+    """Why this machine's GPUs cannot make one video together, a clause; empty if they can."""
+    if sys.platform == "win32":
+        return "torch has no NCCL on Windows"
+    if len(gpus) > 1 and any((gpu.uuid or "").startswith("MIG-") for gpu in gpus):
+        return "NCCL does not connect MIG instances"
+    return ""

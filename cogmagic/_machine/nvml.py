@@ -19,7 +19,7 @@ from cogmagic._machine.cards import Card
 from cogmagic._machine.cuda_driver import DriverDevice, ask_driver, torch_devices
 from cogmagic._machine.gpu import Gpu
 
-__all__ = ["driver_version", "gpu_processes", "nvidia_gpus", "visible_note", "vitals"]
+__all__ = ["ask", "driver_version", "gpu_processes", "nvidia_gpus", "visible_note", "vitals"]
 
 
 _TEGRA = Path("/dev/nvmap")
@@ -66,27 +66,31 @@ def visible_note() -> str | None:
 
 def gpu_processes(gpu: Gpu) -> list[tuple[int, int | None]]:
     """Process id and bytes of each process that uses memory of a GPU, as far as NVML reports it."""
-    nvml = _nvml()
-    if nvml is None or gpu.uuid is None:
-        return []
-    device = _device(nvml, gpu.uuid)
-    if device is None:
-        return []
-    processes = _ask(nvml.nvmlDeviceGetComputeRunningProcesses, device.handle) or []
+    processes = ask("nvmlDeviceGetComputeRunningProcesses", gpu) or []
     return [(int(p.pid), int(p.usedGpuMemory) if p.usedGpuMemory else None) for p in processes]
 
 
 def vitals(gpu: Gpu) -> tuple[int | None, float | None]:
     """Temperature (°C) and power (W) of a GPU; None where NVML does not report them."""
-    nvml = _nvml()
-    if nvml is None or gpu.uuid is None:
-        return None, None
-    device = _device(nvml, gpu.uuid)
-    if device is None:
-        return None, None
-    degrees = _ask(nvml.nvmlDeviceGetTemperature, device.handle, nvml.NVML_TEMPERATURE_GPU)
-    milliwatts = _ask(nvml.nvmlDeviceGetPowerUsage, device.handle)
+    degrees = ask("nvmlDeviceGetTemperature", gpu, args=(0,))  # NVML_TEMPERATURE_GPU
+    milliwatts = ask("nvmlDeviceGetPowerUsage", gpu)
     return degrees, milliwatts / 1000 if milliwatts is not None else None
+
+
+def ask(call: str, *gpus: Gpu, args: tuple[int, ...] = ()) -> Any:
+    """The answer of an NVML call about GPUs; None where it, or one of them, is not known.
+
+    Args:
+        call: its name.
+        *gpus: whose handles it takes first.
+        args: what it takes after them.
+    """
+    nvml = _nvml()
+    if nvml is None or not hasattr(nvml, call):
+        return None
+    devices = [_device(nvml, gpu.uuid) if gpu.uuid else None for gpu in gpus]
+    handles = [device.handle for device in devices if device is not None]
+    return _ask(getattr(nvml, call), *handles, *args) if len(handles) == len(gpus) else None
 
 
 @lru_cache(maxsize=1)

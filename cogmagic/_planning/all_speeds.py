@@ -10,6 +10,7 @@ from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, ordered
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.plan import Plan
+from cogmagic._planning.ranks import ranks_in
 from cogmagic._planning.resolved import resolved
 from cogmagic._planning.rule_of_thumb import named_tier
 from cogmagic._planning.speed_times import SpeedTime, SpeedTimes
@@ -59,6 +60,7 @@ def _at(options: MemoryOptions, plan: Plan, machine: Machine) -> Candidate | Non
     if before != after:  # the weights in host memory are of no use to it
         first = available.first_run and not available.weights_loaded
         available = replace(available, weights_loaded=False, placed=None, first_run=first)
-    candidates = candidates_for(plan.request, machine, plan.dtype, options, available)
+    ranks = ranks_in(plan.split, plan.ranks, machine)
+    candidates = candidates_for(plan.request, machine, plan.dtype, options, available, ranks)
     fitting = [c for c in candidates if c.fits and tier in (None, c.placement)]
     return next(iter(ordered(fitting)), None)

@@ -27,6 +27,8 @@ class Candidate:
     peak_vram: int | None
     """VRAM that must be free or cached: the allocator's share and, if it does not exist yet, the
     CUDA context; None where nothing is placed on a GPU."""
+    peaks: tuple[int, ...] = ()
+    """The same of each GPU in use; where several make the video together, by rank."""
     missing_vram: int = 0
     missing_ram: int = 0
     missing_disk: int = 0

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
+from math import inf
 
 from cogmagic._footprint.adapters import adapter_bytes
 from cogmagic._footprint.configs import configs_of, same
 from cogmagic._footprint.footprint import Footprint, footprint, text_encoder_bytes
 from cogmagic._footprint.savings import Savings
-from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype, Model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import KERNELS, kernel_refusal
 from cogmagic._pipeline.attention_scores import scores, sliced_bytes
+from cogmagic._pipeline.parallel.split import WHOLE
 from cogmagic._pipeline.speedups import Speedups
 from cogmagic._planning.candidate import Candidate
-from cogmagic._planning.experience import Correct, compiling_seconds, corrections
+from cogmagic._planning.experience import compiling_seconds, corrections
 from cogmagic._planning.memory_options import Available, MemoryOptions
-from cogmagic._planning.pools import Pools, lacking
-from cogmagic._planning.resolved import Resolved, resolved
-from cogmagic._tiers.base import ONE_GPU, Fit, Phases, Tier, Variant
-from cogmagic._tiers.needs import Needs, predict, reserved_bytes, without_text, workspace
+from cogmagic._planning.ranks import Ranks
+from cogmagic._planning.resolved import resolved
+from cogmagic._planning.trial import Trial
+from cogmagic._tiers.base import ONE_GPU, Tier, Variant
+from cogmagic._tiers.needs import workspace
 from cogmagic._tiers.registry import TIERS
-from cogmagic._tiers.workload import Workload
+from cogmagic._tiers.workload import Workload, without_text
 
 __all__ = ["candidates_for", "ordered", "slower"]
 
@@ -34,7 +36,12 @@ _TIE, _MOMENT = 1.02, 0.5
 
 
 def candidates_for(
-    request: Request, machine: Machine, dtype: Dtype, options: MemoryOptions, available: Available
+    request: Request,
+    machine: Machine,
+    dtype: Dtype,
+    options: MemoryOptions,
+    available: Available,
+    ranks: Ranks | None = None,
 ) -> tuple[Candidate, ...]:
     """Every tier that `machine` can do: the fastest first, and of equals the simplest.
 
@@ -44,30 +51,37 @@ def candidates_for(
         dtype: the dtype in which the weights are loaded.
         options: the options that change memory or speed; tiers that cannot take them are left out.
         available: what this machine has already.
+        ranks: those that make the video together, in a tier that places all on one GPU each; None
+            for one GPU, or the several of tier ``balanced``.
     """
+    machine = ranks.pace(machine) if ranks else machine
     on_gpu = machine.device != "cpu"
     if not on_gpu and not available.download and _is_foreign(available):
         return ()  # nothing to choose there, and tracing takes seconds
     stays = options.keep != "cold"
-    workload = cache(partial(_workload, request, machine, dtype, available=available, stays=stays))
+    workload = cache(
+        partial(_workload, request, machine, dtype, available=available, stays=stays, ranks=ranks)
+    )
     correct = corrections(request, machine, dtype)
-    compiling = compiling_seconds(request, machine, dtype, available)
+    compiling = compiling_seconds(
+        request, machine, dtype, available, ranks.split if ranks else WHOLE
+    )
     candidates = []
     for tier in TIERS.values():
-        if tier.offloads and not on_gpu:
+        if (tier.offloads and not on_gpu) or (tier.several_gpus and ranks):
             continue
         if not _is_possible(tier, request.model, machine, dtype, options):
             continue
         uses = resolved(request.model, options, machine, dtype, tier, not_lean=available.not_lean)
         work = workload(uses.savings, uses.speedups)
-        trial = _Trial(tier, work, machine, correct(tier, uses), uses, compiling(uses))
+        trial = Trial(tier, work, machine, correct(tier, uses), uses, compiling(uses), ranks)
         variant = _placed(tier, available, trial) or tier.choose(work, machine, trial.assess)
         if variant is not None:
             candidates.append(trial.candidate(variant))
     return ordered(candidates)
 
 
-def _placed(tier: Tier, available: Available, trial: _Trial) -> Variant | None:
+def _placed(tier: Tier, available: Available, trial: Trial) -> Variant | None:
     """The variant in which the weights are placed already, if they are and it fits."""
     name, variant = available.placed or ("", ONE_GPU)
     return variant if name == tier.name and not trial.assess(variant).missing else None
@@ -100,11 +114,14 @@ def _workload(
     available: Available,
     *,
     stays: bool,
+    ranks: Ranks | None,
 ) -> Workload:
     halves, folder = savings.guidance_halves, available.folder
     cached, lean = speedups.cache is not None, savings.lean_decode
-    fast = speedups.decode
-    files = footprint(request, dtype, folder, halves=halves, lean=lean, fast=fast, cached=cached)
+    fast, split = speedups.decode, ranks.split if ranks else WHOLE
+    files = footprint(
+        request, dtype, folder, halves=halves, lean=lean, fast=fast, cached=cached, split=split
+    )
     if machine.device == "mps":
         files = _with_scores(files, request, halves=halves)
     extra = 0
@@ -132,9 +149,11 @@ def _workload(
         stays=stays,
         embeddings=available.embeddings,
         lean_decode=savings.lean_decode,
-        passes=2 if halves and request.guided else 1,
+        passes=2 if halves and request.guided and split.guidance == 1 else 1,
         speedups=speedups,
         storage=savings.storage,
+        split=split,
+        link=ranks.link.rate if ranks and ranks.link else inf,
     )
 
 
@@ -143,66 +162,6 @@ def _with_scores(f: Footprint, request: Request, *, halves: bool) -> Footprint:
     nbytes = sliced_bytes(scores(request, f.tokens, halves=halves))
     work = replace(f.denoise, peak=f.denoise.peak + nbytes, leaf_peak=f.denoise.leaf_peak + nbytes)
     return replace(f, denoise=work)
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """One tier's predictions for one workload on one machine."""
-
-    tier: Tier
-    work: Workload
-    machine: Machine
-    correct: Correct
-    uses: Resolved
-    compiling: float
-    """Seconds of compiling before the first step."""
-
-    def assess(self, variant: Variant, *, headroom: int = 0) -> Fit:
-        """How a variant fits, with `headroom` bytes added to denoising."""
-        pools = self._pools(self.correct(predict(self.tier, self.work, variant)), headroom)
-        shared = pools.missing_ram if pools.shared else 0
-        return Fit(missing=pools.missing_vram + shared, left=pools.left)
-
-    def candidate(self, variant: Variant) -> Candidate:
-        """The candidate in a variant."""
-        traced = predict(self.tier, self.work, variant)
-        needs, ram = self._with_compiling(self.correct(traced)), self.machine.ram
-        pools = self._pools(needs)
-        peaks = [nbytes + g.context_to_come for g, nbytes in pools.taken]
-        return Candidate(
-            needs,
-            traced,
-            peak_vram=max(peaks, default=None),
-            missing_vram=pools.missing_vram,
-            missing_ram=pools.missing_ram,
-            missing_addresses=lacking(needs.peak_ram + needs.mapped, ram.addresses),
-            shared=pools.shared,
-            resolved=self.uses,
-            compile_seconds=self.compiling,
-        )
-
-    def _with_compiling(self, needs: Needs) -> Needs:
-        if needs.seconds is None:
-            return needs
-        return replace(needs, seconds=needs.seconds + self.compiling)
-
-    def _pools(self, needs: Needs, headroom: int = 0) -> Pools:
-        pairs = _on_gpus(needs, self.machine)
-        taken = [(g, reserved_bytes(_with_headroom(phases, headroom))) for g, phases in pairs]
-        return Pools(taken, needs.peak_ram, self.machine.ram)
-
-
-def _on_gpus(needs: Needs, machine: Machine) -> list[tuple[Gpu, Phases]]:
-    """Each GPU in use, with its phases; none on a CPU."""
-    gpu = machine.computing[0] if machine.device == "mps" else machine.roomiest
-    gpus = [gpu] if gpu is not None and machine.device != "cpu" else []
-    if needs.variant.order:
-        gpus = [g for index in needs.variant.order for g in machine.gpus if g.index == index]
-    return list(zip(gpus, needs.gpus, strict=False))
-
-
-def _with_headroom(phases: Phases, nbytes: int) -> Phases:
-    return {**phases, "denoise": phases["denoise"] + nbytes} if nbytes else phases
 
 
 def slower(seconds: float, other: float) -> bool:

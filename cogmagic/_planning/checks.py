@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cogmagic._errors import RequestError, TierError
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype, Model
+from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import asked_kernel
 from cogmagic._planning.memory_options import MemoryOptions
+from cogmagic._planning.ranks import legal_counts, ranks_of
 from cogmagic._planning.resolved import compile_problem
 from cogmagic._planning.rule_of_thumb import named_tier
+from cogmagic._tiers.balanced import usable
 from cogmagic._tiers.base import Tier
 
-__all__ = ["check_attention", "check_options", "check_savings", "compile_refusal"]
+__all__ = ["check_attention", "check_options", "check_parallel", "check_savings", "compile_refusal"]
 
 
 def check_options(options: MemoryOptions, machine: Machine) -> None:
@@ -67,6 +72,48 @@ def check_attention(model: Model, options: MemoryOptions, machine: Machine, dtyp
         several = tier is not None and tier.several_gpus
         head_dim = model.architecture.attention_head_dim
         asked_kernel(options.attention, machine, dtype, head_dim, several=several)
+
+
+def check_parallel(
+    request: Request, machine: Machine, dtype: Dtype, options: MemoryOptions
+) -> None:
+    """Refuse what cannot make one video together here; nothing is loaded.
+
+    Raises:
+        RequestError: for a number of GPUs that the heads do not divide by, or that this machine
+            does not have.
+        TierError: for a tier that spreads one copy of the weights over the GPUs.
+    """
+    count = options.parallel
+    if count == 1:
+        return
+    tier = named_tier(options, machine)
+    if tier is not None and tier.several_gpus:
+        typed = f"--tier {tier.name}" if options.forced else "--policy rule"
+        raise TierError(
+            f"With --parallel, each GPU has its own copy of the weights, but {typed} spreads one"
+            f" over all GPUs. Leave out {typed}, or leave out --parallel."
+        )
+    if count == "all":
+        return
+    ranks_of(request, replace(machine, device="cpu"), dtype, count)  # whether the heads divide
+    if machine.not_together:
+        raise RequestError(
+            f"--parallel {count} does not work here, since {machine.not_together}. Leave it out."
+        )
+    if machine.device == "cpu":
+        return
+    able = usable(machine, dtype) if machine.device == "cuda" else ()
+    have = max(len(able), 1)
+    if have < count:
+        names = ", ".join(dict.fromkeys(g.name for g in machine.computing))
+        in_dtype = f" that can compute in {dtype}" if len(able) < len(machine.gpus) else ""
+        most = legal_counts(request, have)[-1]
+        use = f"Use --parallel {most}" if most > 1 else "Leave out --parallel"
+        raise RequestError(
+            f"--parallel {count} needs {count} GPUs, but this machine has {have}{in_dtype}"
+            f" ({names}). {use}."
+        )
 
 
 def compile_refusal(tier: Tier) -> str:

@@ -9,6 +9,7 @@ from cogmagic._machine.history import PastRun
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.adapters import active
+from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._planning.correction import Situation, alike
 from cogmagic._planning.resolved import Resolved
 
@@ -20,14 +21,15 @@ _FIRST_SECONDS, _FURTHER_SECONDS = 20.0, 5.0
 s for the blocks and 8.6 s in the first decoding; then 3.8 to 5.1 s (docs/benchmarks, speeds)."""
 
 
-def code_key(request: Request, dtype: Dtype, uses: Resolved) -> Hashable:
+def code_key(request: Request, dtype: Dtype, uses: Resolved, split: Split = WHOLE) -> Hashable:
     """What compiled code depends on; two runs with the same key share it, in whatever tier."""
     passes = request.guided, uses.savings.guidance_halves
     clip = request.width, request.height, request.num_frames
     layers = request.model.source, dtype, uses.savings.storage
     adapters = ((a.file, a.stamp, a.weight, a.layers) for a in active(request.loras))
     speedups = uses.speedups.attention, uses.speedups.cache is not None  # see `compiling`
-    return *layers, *adapters, *clip, *passes, *speedups  # no file before a download
+    divided = () if split == WHOLE else (split,)
+    return *layers, *adapters, *clip, *passes, *speedups, *divided  # no file before a download
 
 
 def compile_seconds(

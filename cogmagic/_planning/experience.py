@@ -9,6 +9,7 @@ from functools import cache, partial
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._planning.compile_time import code_key, compile_seconds
 from cogmagic._planning.correction import Situation, memory_correction, speed_correction
 from cogmagic._planning.memory_options import Available
@@ -41,7 +42,7 @@ def _situation(request: Request, machine: Machine, dtype: Dtype) -> Situation:
 
 
 def compiling_seconds(
-    request: Request, machine: Machine, dtype: Dtype, available: Available
+    request: Request, machine: Machine, dtype: Dtype, available: Available, split: Split = WHOLE
 ) -> Callable[[Resolved], float]:
     """The seconds of compiling before the first step of a run."""
     situation = _situation(request, machine, dtype)
@@ -50,7 +51,7 @@ def compiling_seconds(
     def seconds(uses: Resolved) -> float:
         if not uses.speedups.compile:
             return 0.0
-        key = code_key(request, dtype, uses)
+        key = code_key(request, dtype, uses, split)
         run = replace(situation, uses=uses.text)
         return compile_seconds(machine.past, run, available.code, key)
 

@@ -11,15 +11,16 @@ from cogmagic._pipeline.attention.registry import KERNELS
 from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._pipeline.speedups import NO_SPEEDUPS
 from cogmagic._planning.candidate import Candidate
+from cogmagic._planning.candidate_lines import peaks_text, tier_lines
 from cogmagic._planning.checks import compile_refusal
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._planning.plan_figures import PlanFigures
 from cogmagic._planning.resolved import EXACT, Resolved
 from cogmagic._planning.speed_times import NO_SPEED_TIMES, SpeedTimes
 from cogmagic._planning.steps_text import preset_text, steps_text
-from cogmagic._units import gib, seconds
+from cogmagic._units import gib
 
-__all__ = ["Plan", "table"]
+__all__ = ["Plan"]
 
 _RAM_ERROR = 0.1
 """The share of a prediction of host memory by which it may be too high (docs/benchmarks)."""
@@ -59,6 +60,11 @@ class Plan(PlanFigures):
     ranks: tuple[int, ...] = ()
     """Torch's indices of the GPUs that share the work, by rank, or 0, 1, … on a CPU; empty where it
     is not divided."""
+    fewer: str = ""
+    """The ``--parallel`` of fewer GPUs with which the video would fit; empty if it fits, or none
+    would do."""
+    parallel: str = ""
+    """What several GPUs gain, or why one makes the video; empty where there is nothing to say."""
     changes: tuple[str, ...] = ()
     """What would make a faster tier fit, or any."""
     warnings: tuple[str, ...] = ()
@@ -88,6 +94,8 @@ class Plan(PlanFigures):
     @property
     def gpus(self) -> tuple[int, ...]:
         """Torch's indices of the GPUs that it would use."""
+        if self.split != WHOLE:
+            return self.ranks if self.device == "cuda" else ()
         return self.variant.order or (() if self.gpu is None else (self.gpu,))
 
     @property
@@ -166,8 +174,10 @@ def _would_be_killed(plan: Plan) -> str:
     others = sorted(plan.candidates, key=lambda c: c.missing_vram)
     other = next((c.tier for c in others if not c.missing_ram), None)
     smaller = "" if plan.request.model.name == "2b" else ", or use --model 2b"
-    advice = f"Use --tier {other}." if other else f"End other kernels{smaller}."
+    use = plan.fewer or (other and f"--tier {other}")
+    advice = f"Use {use}." if use else f"End other kernels{smaller}."
     kind = "memory, which CPU and GPU share" if candidate.shared else "RAM"
+    kind += f" for {plan.split.count} processes" if plan.split != WHOLE else ""
     return (
         f"Tier {plan.tier!r} needs {gib(candidate.host_memory)} of {kind},"
         f" {gib(candidate.missing_ram)} more than is available: the kernel would be killed."
@@ -175,23 +185,20 @@ def _would_be_killed(plan: Plan) -> str:
     )
 
 
-_COLUMNS = "  {:<12} {:>10} {:>10} {:>8} {:>8}  {}"
-
-
 def table(plan: Plan) -> str:
     """The plan as text: a line for each tier, then the reason, the rule, and what would help."""
     r, tier = plan.request, plan.placement
-    heads = _COLUMNS.format("tier", "VRAM", "RAM", "s/step", "total", "fits").rstrip()
-    lines = [heads] if plan.candidates else []
-    for candidate in plan.candidates:
-        mark = "→" if candidate.tier == plan.tier else " "
-        lines.append(mark + _row(candidate)[1:])
+    lines = tier_lines(plan.candidates, plan.tier)
     title = "" if tier.title == tier.name else f" ({tier.title})"
     help_ = "faster   with" if plan.fits else "helps   "
     gain = [plan.speeds.gain] if plan.speeds.gain else []
+    several = plan.options.parallel != 1
+    gain += [plan.parallel] if plan.parallel and not several else []
     lines += [
         f"tier     {tier.name}{title}: {tier.meaning}",
         f"why      {plan.reason}",
+        *([f"parallel {plan.parallel}"] if several and plan.parallel else []),
+        *([f"peaks    {peaks_text(plan.ranks, plan.peaks)}"] if plan.ranks and plan.peaks else []),
         f"rule     {plan.rule} ({plan.rule_reason})",
         *(f"{help_} {change}" for change in (*gain, *plan.changes)),
         *([f"refused  {plan.refusal}"] if plan.fits and plan.refusal else []),
@@ -210,8 +217,7 @@ def _notes(plan: Plan) -> list[str]:
     lines, savings = [], plan.options.savings
     if plan.times:
         lines.append(f"times    {plan.times}")
-    if plan.speeds.times:
-        lines.append(f"speeds   {plan.speeds}")
+    lines += [f"speeds   {plan.speeds}"] if plan.speeds.times else []
     if plan.speedups != NO_SPEEDUPS:
         lines.append(f"speed    {_parts(plan)}")
     if plan.speed_remark:
@@ -242,10 +248,3 @@ def _parts(plan: Plan) -> str:
         return f"{name}: {uses.words}"
     uses = replace(uses, savings=replace(uses.savings, lean_decode=False))  # which keeps them
     return f"exact but for {uses.words}"
-
-
-def _row(c: Candidate) -> str:
-    fits, resident = "yes" if c.fits else f"no, {c.reason}", c.needs.variant.resident_blocks
-    step, total = seconds(c.step_seconds), seconds(c.seconds)
-    fits += f", {resident} blocks stay" if resident else ""
-    return _COLUMNS.format(c.tier, gib(c.peak_vram), gib(c.peak_ram), step, total, fits)

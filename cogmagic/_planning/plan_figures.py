@@ -65,6 +65,20 @@ class PlanFigures:
         return self.chosen.peak_vram if self.chosen else None
 
     @property
+    def peaks(self) -> tuple[int, ...]:
+        """`peak_vram` of each GPU that the run uses; of several that share its work, by rank."""
+        return self.chosen.peaks if self.chosen else ()
+
+    @property
+    def peaks_allocated(self) -> tuple[int, ...]:
+        """`peak_allocated` of each of them."""
+        return (
+            tuple(max(p.values()) for p in self.chosen.needs.gpus)
+            if self.peaks and self.chosen
+            else ()
+        )
+
+    @property
     def peak_allocated(self) -> int | None:
         """Most bytes of tensors at once on one GPU, as ``max_memory_allocated`` reports it."""
         return self.chosen.peak_allocated if self.chosen else None

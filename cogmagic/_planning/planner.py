@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cogmagic._errors import RequestError, TierError
+from cogmagic._errors import TierError
 from cogmagic._footprint.adapters import check_adapters
 from cogmagic._footprint.savings import why_not_lean
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import kernel_remark
+from cogmagic._pipeline.parallel.split import WHOLE
 from cogmagic._planning.candidate import Candidate
-from cogmagic._planning.candidates import candidates_for, ordered
+from cogmagic._planning.candidates import ordered
 from cogmagic._planning.card_warnings import card_warnings
-from cogmagic._planning.checks import check_attention, check_options, check_savings
+from cogmagic._planning.checks import (
+    check_attention,
+    check_options,
+    check_parallel,
+    check_savings,
+)
 from cogmagic._planning.dtype import dtype_for, overflow_risk
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
+from cogmagic._planning.parallel import Divisions, divided
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.resolved import resolved
 from cogmagic._planning.rule_of_thumb import named_tier, rule_of_thumb
@@ -55,21 +62,23 @@ def plan(
 
 
 def _plan(request: Request, machine: Machine, options: MemoryOptions, available: Available) -> Plan:
-    where, machine = _where(machine, options.vram_limit), machine.limited_to(options.vram_limit)
-    if options.parallel != 1:
-        raise RequestError("--parallel is not planned yet. Leave it out.")
+    here, machine = machine, machine.limited_to(options.vram_limit)
     check_options(options, machine)
     rule, rule_reason = rule_of_thumb(machine)
     named = named_tier(options, machine)
     check_savings(options, named, machine)
     dtype = dtype_for(request, machine, options)
+    check_parallel(request, machine, dtype, options)
     check_attention(request.model, options, machine, dtype)
     unsure = check_adapters(request, available.folder)
     risks = unsure, overflow_risk(request, dtype), *card_warnings(machine, dtype)
     options, available, left_out = _applicable(options, available, machine)
     if named and (refusal := named.refusal(machine, dtype)):
         raise TierError(refusal)
-    candidates = candidates_for(request, machine, dtype, options, available)
+    divisions = Divisions(request, machine, dtype, options, available)
+    division, parallel = divided(divisions, options)
+    ranks, candidates = division.ranks, division.candidates
+    risks = *risks, ranks.warning if ranks else ""
     missing_disk = max(available.download - machine.disk, 0) if machine.disk is not None else 0
     if missing_disk:
         candidates = tuple(replace(c, missing_disk=missing_disk) for c in candidates)
@@ -83,7 +92,7 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
         dtype=dtype,
         rule=rule,
         rule_reason=rule_reason,
-        where=where,
+        where=_where(ranks.among(here) if ranks else here, options.vram_limit),
         options=options,
         unpredicted=resolved(
             request.model, options, machine, dtype, TIERS[chosen], not_lean=available.not_lean
@@ -91,6 +100,9 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
         available=available,
         swap=machine.ram.swap,
         gpu=machine.roomiest.index if machine.roomiest else None,
+        split=ranks.split if ranks else WHOLE,
+        ranks=ranks.indices if ranks else (),
+        parallel=parallel,
         left_out=left_out,
         warnings=tuple(filter(None, (available.unknown_words, left_out, *risks))),
         times=_source_of_times(machine, dtype),
@@ -99,7 +111,10 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
         first = replace(first, warnings=(*first.warnings, remark))
     if machine.device != "cuda" and first.fits:
         return first
-    return replace(first, changes=changes_for(first, machine))
+    changes = changes_for(first, machine, ranks)
+    if ranks and not first.fits and (fewer := divisions.fewer(division)):
+        return replace(first, fewer=fewer.option, changes=(fewer.change, *changes))
+    return replace(first, changes=changes)
 
 
 def _applicable(
@@ -172,8 +187,10 @@ def _where(machine: Machine, limit: int | None) -> str:
     gpus = tuple(g for g in machine.computing if machine.device == "cuda" or g.free is not None)
     if machine.device == "cpu" or not gpus:
         return machine.device.upper()
-    names = " + ".join(
+    names = [
         f"{g.name} ({gib(g.available)} available{', shared with the CPU' if g.unified else ''})"
         for g in gpus
-    )
-    return names + (f", limited to {gib(limit)}" if limit is not None else "")
+    ]
+    if len(names) > 3 and len({*names}) == 1:
+        names = [f"{len(names)} x {names[0]}"]
+    return " + ".join(names) + (f", limited to {gib(limit)}" if limit is not None else "")

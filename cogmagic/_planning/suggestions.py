@@ -11,6 +11,7 @@ from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, slower
 from cogmagic._planning.plan import Plan
+from cogmagic._planning.ranks import Ranks
 from cogmagic._planning.speeds import SPEEDS
 from cogmagic._tiers.base import Tier
 from cogmagic._units import seconds
@@ -18,10 +19,15 @@ from cogmagic._units import seconds
 __all__ = ["changes_for"]
 
 
-def changes_for(plan: Plan, machine: Machine) -> tuple[str, ...]:
+def changes_for(plan: Plan, machine: Machine, ranks: Ranks | None = None) -> tuple[str, ...]:
     """What would let the fastest tier that does not fit, or any tier at all, run.
 
     Each is a noun phrase that goes on after "with": ``5.10 GiB more VRAM: no offload, 3 min``.
+
+    Args:
+        plan: so far.
+        machine: where.
+        ranks: those that make the video together; None for one GPU.
     """
     fitting = next((c for c in plan.candidates if c.fits), None)
     if not plan.fits and fitting is not None:  # another tier was asked for, or is the rule's
@@ -34,7 +40,7 @@ def changes_for(plan: Plan, machine: Machine) -> tuple[str, ...]:
     if not eligible:
         return ()
     target = min(eligible, key=lambda c: c.missing)
-    search = _Search(plan, machine, None if stuck else target.placement)
+    search = _Search(plan, machine, ranks, None if stuck else target.placement)
     changes = (f"{target.addition}: {_outcome(target, plan)}", *search.options(), search.frames())
     return tuple(c for c in changes if c is not None)
 
@@ -70,8 +76,10 @@ class _Search:
     It plans again for every shorter clip and every set of savings, which takes milliseconds.
     """
 
-    def __init__(self, plan: Plan, machine: Machine, tier: Tier | None) -> None:
-        self.plan, self.machine, self.tier = plan, machine, tier
+    def __init__(
+        self, plan: Plan, machine: Machine, ranks: Ranks | None, tier: Tier | None
+    ) -> None:
+        self.plan, self.machine, self.ranks, self.tier = plan, machine, ranks, tier
         self.hopeless = any(c.missing_disk for c in plan.candidates)  # memory does not help
 
     def frames(self) -> str | None:
@@ -152,4 +160,5 @@ class _Search:
             plan.dtype,
             replace(options, savings=savings or options.savings, speed=speed or options.speed),
             plan.available,
+            self.ranks,
         )

@@ -21,7 +21,7 @@ from cogmagic._pipeline.adapters import check_finite
 from cogmagic._pipeline.lean_decode import unknown_vae, unknown_vae_of
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._pipeline.prompt_cache import PromptCache
-from cogmagic._planning.checks import check_attention, check_options
+from cogmagic._planning.checks import check_attention, check_options, check_parallel
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.planner import plan
@@ -64,8 +64,8 @@ class Job:
 
     @property
     def learned(self) -> bool:
-        """Whether its memory and speed may be learned from: not with adapters or a step cache."""
-        return not (self.request.loras or self.options.cache)
+        """Whether its memory and speed may be learned from: one GPU, no adapters, no cache."""
+        return not (self.request.loras or self.options.cache or self.options.parallel != 1)
 
 
 CheckPrompts = Callable[[Request, Path, Clock], None]
@@ -95,15 +95,16 @@ def prepare(
     from cogmagic._pipeline.libraries import import_libraries
     from cogmagic._pipeline.tensors import check_tensors
 
-    if options.parallel != 1:
-        raise RequestError("--parallel makes no video yet. Leave it out.")
     check_texts = check_texts or _check_prompts
     # What this machine cannot do at all, before torch is imported.
     machine = Machine.detect(gpus=options.gpus)
     check_options(options, machine)
     dtype = dtype_for(request, machine, options)
     folder = local_folder(request.model)
+    check_parallel(request, machine, dtype, options)
     check_attention(request.model, options, machine, dtype)
+    if options.parallel != 1:
+        raise RequestError("--parallel makes no video yet. Leave it out.")
     remark = check_adapters(request, folder or configs_folder(request.model))
     import_libraries(request.model.task)
     compare_kernels(request, options, machine)

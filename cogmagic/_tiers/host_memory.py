@@ -33,6 +33,8 @@ class HostMemory:
 def process(work: Workload) -> int:
     """Bytes of the process without any weights: the libraries, the frames, and embeddings."""
     r = work.request
+    if not work.first_rank:
+        return PROCESS
     return PROCESS + 2 * r.num_frames * r.height * r.width * 3 + work.embeddings
 
 

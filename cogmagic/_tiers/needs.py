@@ -10,15 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cogmagic._footprint.compiled import with_speedups
-from cogmagic._footprint.curves import Part
-from cogmagic._footprint.footprint import Footprint
-from cogmagic._footprint.work import Work
 from cogmagic._tiers.base import ONE_GPU, Phases, Tier, Variant
 from cogmagic._tiers.loading import NOTHING_READ, Loading, loading, save_seconds
 from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB, MIB
 
-__all__ = ["Needs", "allocatable", "predict", "reserved_bytes", "without_text", "workspace"]
+__all__ = ["Needs", "allocatable", "predict", "reserved_bytes", "workspace"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,8 @@ class Needs:
     gpus: tuple[Phases, ...]
     """For each GPU in use, the most bytes of tensors in each phase."""
     peak_ram: int
-    """Most host memory of the process's own, memory-mapped files not counted."""
+    """Most host memory of the process's own, memory-mapped files not counted; of all processes,
+    where several make the video together."""
     step_seconds: float | None
     """One denoising step; None where the device's speed is unknown."""
     seconds: float | None
@@ -42,6 +40,8 @@ class Needs:
     """Bytes of memory-mapped files besides `peak_ram`; only limits on addresses count them."""
     loading: Loading = NOTHING_READ
     """What is read before the first step."""
+    beside: int = 0
+    """Bytes of `peak_ram` that other processes take: other ranks, and the kernel beside them."""
     next_seconds: float | None = None
     """`seconds` of the next clip in this kernel, for which weights in host memory are not loaded
     again; None where it is unknown."""
@@ -76,12 +76,6 @@ def predict(tier: Tier, work: Workload, variant: Variant) -> Needs:
         next_seconds=total + later.seconds(work.rates),
         loading=read,
     )
-
-
-def without_text(f: Footprint) -> Footprint:
-    """The footprint of a run whose prompt embeddings are cached."""
-    nothing = Part(weights=0, largest_leaf=0, block=0, blocks=0)
-    return replace(f, text_encoder=nothing, encode=Work(0, 0, 0.0))
 
 
 def workspace(capability: tuple[int, int] | None) -> int:

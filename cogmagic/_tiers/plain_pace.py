@@ -31,6 +31,10 @@ _ADAPTED, _COMPILED_ADAPTED = 12, 7
 """Bytes for each number of an adapter's product, which is written, scaled and added. From 71 and
 160 ms a step that adapters of rank 128 take of 5b's attention and of all its linear layers on an
 H200 (docs/benchmarks/lora.jsonl)."""
+_EXCHANGED, _COMPILED_EXCHANGED, _EXCHANGE = 60, 15, 5e-4
+"""Bytes that a block reads and writes for each number of a rank's hidden states because tokens are
+exchanged for heads, the same in a compiled block, and seconds that a block waits for it besides.
+Fitted to steps of 5b on two and four H200s (docs/benchmarks/parallel.jsonl), all within 7 %."""
 _STEP = 0.004
 """Seconds that a step costs beside its work: the scheduler and the embeddings."""
 _PROMPT = 0.025
@@ -77,12 +81,15 @@ def _step(work: Workload, rates: Rates) -> float:
         else (_PASSES, _ROTATIONS, _EAGER_NARROWING)
     )
     passes += rotations * blocks.rotary + narrowing * narrow
-    moved = passes * blocks.numbers
+    moved, exchange = passes * blocks.numbers, f.exchange
+    moved += (_COMPILED_EXCHANGED if compiled else _EXCHANGED) * exchange.numbers
     moved += (_COMPILED_ADAPTED if compiled else _ADAPTED) * blocks.adapted
     return (
         products / (rates.fp8 if narrow else rates.products)
         + blocks.attention / (rates.attention * rates.kernels.get(work.speedups.attention, 1.0))
         + moved * ITEM[work.dtype] / 2 / rates.memory
+        + exchange.sent / work.link
+        + _EXCHANGE * exchange.blocks
         + _STEP
     )
 

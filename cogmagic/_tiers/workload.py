@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 
+from cogmagic._footprint.curves import Part
 from cogmagic._footprint.footprint import Footprint
+from cogmagic._footprint.work import Work
 from cogmagic._machine.rates import Rates
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._pipeline.speedups import NO_SPEEDUPS, Speedups
 
-__all__ = ["Workload"]
+__all__ = ["Workload", "without_text"]
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,31 @@ class Workload:
     """Name in `STORAGES` of the transformer's linear weights; empty for as loaded."""
     split: Split = WHOLE
     """How the video's work is divided among GPUs; the footprints are those of a rank."""
+    link: float = inf
+    """Bytes a second that a rank sends to the others while it receives as many."""
+    first_rank: bool = True
+    """Whether this rank encodes the text and has the frames."""
+
+    def of_others(self) -> Workload:
+        """The workload of a rank other than the first, where several make the video together."""
+        files, stored, active = map(without_text, (self.files, self.stored, self.active))
+        decode = self.files.decode_share or self.files.decode
+        return replace(
+            self,
+            files=replace(files, decode=decode),
+            stored=replace(stored, decode=decode),
+            active=replace(active, decode=decode),
+            float32_extra=0,
+            first_rank=False,
+        )
 
     @property
     def prompts(self) -> int:
         """Prompts to encode: the negative one only with guidance."""
         return 2 if self.request.guided else 1
+
+
+def without_text(f: Footprint) -> Footprint:
+    """The footprint of a run that does not need the text encoder."""
+    nothing = Part(weights=0, largest_leaf=0, block=0, blocks=0)
+    return replace(f, text_encoder=nothing, encode=Work(0, 0, 0.0))

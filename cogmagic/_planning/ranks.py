@@ -1,0 +1,129 @@
+"""The GPUs that could make one video together: which counts, which cards, and who leads. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cogmagic._machine.experience import card_rates
+from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.links import Link, link_among
+from cogmagic._machine.machine import Machine
+from cogmagic._machine.rates import Rates
+from cogmagic._models.catalog import Dtype
+from cogmagic._models.request import Request
+from cogmagic._pipeline.parallel.split import Split, counts, split_of
+from cogmagic._tiers.balanced import usable
+
+__all__ = ["Ranks", "legal_counts", "ranks_in", "ranks_of"]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The ranks that make one video together."""
+
+    split: Split
+    gpus: tuple[Gpu, ...] = ()
+    """Their GPUs by rank, as a new process sees them; empty on a CPU."""
+    link: Link | None = None
+    """The slowest link among them; None on a CPU."""
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Torch's indices of the GPUs by rank, or 0, 1, … on a CPU."""
+        return tuple(g.index for g in self.gpus) or tuple(range(self.split.count))
+
+    @property
+    def warning(self) -> str:
+        """What slows the exchange; empty for nothing."""
+        if self.link is None or self.link.kind != "host memory":
+            return ""
+        return (
+            "these GPUs have no access to each other's memory: NCCL exchanges through host memory,"
+            " which is slow"
+        )
+
+    def among(self, machine: Machine) -> Machine:
+        """`machine` with their GPUs alone."""
+        gpus = (g for index in self.indices for g in machine.gpus if g.index == index)
+        return replace(machine, gpus=tuple(gpus))
+
+    def pace(self, machine: Machine) -> Machine:
+        """`machine` with the GPU alone that sets the pace of all, and can what all can."""
+        if not self.gpus:
+            return machine
+        rates = {gpu.index: _rates(gpu, machine) for gpu in self.gpus}
+        slowest = min(self.gpus, key=lambda gpu: _products(rates[gpu.index]))
+        capabilities = [gpu.capability for gpu in self.gpus]
+        known = min((c for c in capabilities if c), default=None)
+        one = replace(slowest, capability=known if None not in capabilities else None)
+        unknown = None in rates.values()
+        return replace(machine, gpus=(one,), rates=None if unknown else rates[slowest.index])
+
+    @classmethod
+    def of(cls, split: Split, gpus: Sequence[Gpu], machine: Machine) -> Ranks:
+        """The ranks of these GPUs: the first is the one with most room, for it has the text."""
+        by_room = sorted(gpus, key=lambda gpu: (-(gpu.room or 0), gpu.index))
+        ordered = (*by_room[:1], *sorted(by_room[1:], key=lambda gpu: gpu.index))
+        link = link_among(machine.links, ordered) if len(ordered) > 1 else None
+        return cls(split, tuple(map(_for_new_process, ordered)), link)
+
+
+def ranks_of(request: Request, machine: Machine, dtype: Dtype, count: int) -> tuple[Ranks, ...]:
+    """The ways to take `count` of the machine's GPUs: the fastest, and those with most room.
+
+    Args:
+        request: what to generate.
+        machine: where; without a GPU the ranks are processes on its CPU.
+        dtype: in which the ranks compute.
+        count: how many, at most as many as can compute in `dtype`.
+    """
+    heads = request.model.architecture.num_attention_heads
+    split = split_of(count, guided=request.guided, heads=heads)
+    if machine.device == "cpu":
+        return (Ranks(split),)
+    able = usable(machine, dtype)
+    fastest = sorted(able, key=lambda g: (-_products(_rates(g, machine)), -(g.room or 0)))
+    roomiest = sorted(able, key=lambda g: -(g.room or 0))
+    ways = (Ranks.of(split, gpus[:count], machine) for gpus in (fastest, roomiest))
+    return tuple(dict.fromkeys(ways))
+
+
+def ranks_in(split: Split, indices: Sequence[int], machine: Machine) -> Ranks | None:
+    """The ranks of a plan on its machine; None where the work is not divided.
+
+    Args:
+        split: how it is divided.
+        indices: torch's of the GPUs.
+        machine: as it is now.
+    """
+    if split.count == 1:
+        return None
+    gpus = [gpu for index in indices for gpu in machine.gpus if gpu.index == index]
+    return Ranks.of(split, gpus, machine)
+
+
+def legal_counts(request: Request, most: int) -> tuple[int, ...]:
+    """The numbers of GPUs up to `most` that can make a video of `request` together."""
+    heads = request.model.architecture.num_attention_heads
+    return counts(most, guided=request.guided, heads=heads)
+
+
+def _rates(gpu: Gpu, machine: Machine) -> Rates | None:
+    """Rates of a GPU in 16 bits: those of the roomiest, if it is the same card, may be probed."""
+    one = machine.roomiest
+    return machine.rates if one is not None and one.name == gpu.name else card_rates(gpu)
+
+
+def _products(rates: Rates | None) -> float:
+    return rates.products if rates else 0.0
+
+
+def _for_new_process(gpu: Gpu) -> Gpu:
+    """A GPU as a process without a CUDA context sees it, after this kernel has emptied its cache.
+
+    A limit on this kernel's memory includes its context and tensors on that GPU.
+    """
+    free = None if gpu.free is None else gpu.free + gpu.cached
+    allowed = None if gpu.quota is None else gpu.quota + gpu.context_to_come
+    return replace(gpu, free=free, reserved=None, allocated=None, allowed=allowed)
