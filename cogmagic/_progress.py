@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -75,6 +76,7 @@ class Clock:
         """Called with each phase when it ends."""
         self.warning = ""
         """The warning that all further progress has."""
+        self._agree: Callable[[bool], bool] | None = None
 
     def check(self) -> None:
         """Raise if the run has been stopped.
@@ -82,7 +84,29 @@ class Clock:
         Raises:
             KeyboardInterrupt: as Ctrl-C would.
         """
-        if self._stopped():
+        if self._agree is None and self._stopped():
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def stopping_together(self, agree: Callable[[bool], bool]) -> Iterator[None]:
+        """Stop in `check_together` alone, where all processes of a run stop.
+
+        Args:
+            agree: whether any of them has been stopped, given whether this one has.
+        """
+        self._agree = agree
+        try:
+            yield
+        finally:
+            self._agree = None
+
+    def check_together(self) -> None:
+        """Raise if any process of this run has been stopped. All must call it equally often.
+
+        Raises:
+            KeyboardInterrupt: in each of them.
+        """
+        if self._agree is not None and self._agree(self._stopped()):
             raise KeyboardInterrupt
 
     def report(self, progress: Progress) -> None:

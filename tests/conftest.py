@@ -77,6 +77,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
                 return folder
             if folder == "browser":
                 return file
+            if file.startswith("tests/pipeline/parallel/"):  # which share their ranks
+                return "ranks"
             if folder == "notebooks":  # one recording for both tests of a notebook
                 return file + name.partition("[")[2]
             return nodeid

@@ -70,6 +70,11 @@ class FiniteCheck:
         if self._failed and not self._deferred:
             raise self._error()
 
+    def defer(self) -> None:
+        """Have errors wait for `settle`, which other processes need to finish first."""
+        self.read()
+        self._deferred = True
+
     def settle(self) -> None:
         """Read the last flag, and raise from now on.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.request import Request
 from cogmagic._models.tiling import TileGrid, frame_batches
+from cogmagic._pipeline.encode import OnEncoded, embeddings_of
 from cogmagic._pipeline.finite import FiniteCheck
+from cogmagic._pipeline.parallel.decode import decoding_in_parallel
+from cogmagic._pipeline.parallel.group import Rank
+from cogmagic._pipeline.parallel.transformer import in_parallel
 from cogmagic._pipeline.preview import OnPreview, Preview
-from cogmagic._pipeline.prompt_cache import prompts_of
 from cogmagic._progress import Clock
 
 if TYPE_CHECKING:
@@ -18,11 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["OnEncoded", "encode_texts", "generate_frames"]
-
-
-OnEncoded = Callable[["list[torch.Tensor]"], None]
-"""Called with new embeddings: the prompt's and, with guidance, the negative prompt's."""
+__all__ = ["generate_frames"]
 
 
 def generate_frames(
@@ -35,6 +35,7 @@ def generate_frames(
     on_encoded: OnEncoded | None = None,
     on_preview: OnPreview | None = None,
     denoising: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - stateless
+    rank: Rank | None = None,
 ) -> np.ndarray[Any, Any]:
     """Encode the prompts, denoise, decode: uint8 RGB, frames × height × width × 3.
 
@@ -47,72 +48,30 @@ def generate_frames(
         on_encoded: called with embeddings that were made here.
         on_preview: called with previews while the video forms.
         denoising: entered while the transformer runs.
+        rank: this process, where several make the video: all call this with the same request. Rank
+            0 alone encodes the prompts, shows previews and returns frames; the others return none.
+            From denoising on, a run that is stopped ends on all ranks after the same step.
 
     Raises:
         NonFiniteError: for NaN or infinity in the embeddings, the latents or the frames.
+        FirstRankError: on the other ranks, where rank 0 could not encode the prompts.
     """
     from cogmagic._pipeline.load import scheduler_for
 
     pipe.scheduler = scheduler_for(pipe, request)
     _widen_positions(pipe, request)
-    new = embeddings is None
-    if embeddings is None:
-        clock.phase("encode")
-        embeddings = _encode(pipe, request)
-    for embeds in embeddings:
-        finite(embeds, "The text encoder computed")
-    finite.read()  # before they are cached
-    if new and on_encoded is not None:
-        on_encoded(list(embeddings))
-    embeddings = tuple(embeds.to(pipe._execution_device) for embeds in embeddings)
-    with denoising:
-        latents = _denoise(pipe, request, clock, finite, embeddings, on_preview)
-    finite.settle()
-    return _decode(pipe, latents, clock, finite)
-
-
-def _encode(pipe: Any, request: Request) -> tuple[torch.Tensor, ...]:
-    """Embeddings of the prompt and, with guidance, the negative one: each [1, tokens, width]."""
-    device, tokens = pipe._execution_device, request.model.max_tokens
-    return tuple(_encode_text(pipe, text, tokens, device) for text in prompts_of(request))
-
-
-def _encode_text(pipe: Any, text: str, max_tokens: int, device: Any) -> torch.Tensor:
-    """The embeddings [1, tokens, width] of one text, on the pipeline's `device`."""
-    embeds: torch.Tensor
-    embeds, _ = pipe.encode_prompt(
-        text,
-        do_classifier_free_guidance=False,
-        max_sequence_length=max_tokens,
-        device=device,
-    )
-    return embeds
-
-
-def encode_texts(
-    pipe: Any,
-    texts: Sequence[str],
-    max_tokens: int,
-    clock: Clock,
-    receive: Callable[[str, torch.Tensor], None],
-) -> None:
-    """Encode texts one by one, as `generate_frames` does, with a step of the clock for each.
-
-    Args:
-        pipe: placed on its device.
-        texts: different texts.
-        max_tokens: the model's.
-        clock: reports the steps.
-        receive: called with each text and its embeddings [1, tokens, width] in host memory, unless
-            they contain NaN or infinity; a run that needs those fails.
-    """
-    clock.phase("encode", len(texts))
-    device = pipe._execution_device  # once: diffusers looks at every module of the pipeline
-    for done, text in enumerate(texts, 1):
-        embeds = _encode_text(pipe, text, max_tokens, device).cpu()
-        if embeds.isfinite().all():
-            receive(text, embeds)
-        clock.step(done, len(texts))
+    encode = partial(embeddings_of, pipe, request, clock, finite, embeddings, on_encoded)
+    ready = rank.shared(lambda: tuple(e.cpu() for e in encode())) if rank else encode()
+    embeddings = tuple(embeds.to(pipe._execution_device) for embeds in ready)
+    if rank is not None and not rank.first:
+        on_preview = None
+    with clock.stopping_together(rank.agree) if rank else nullcontext():
+        with in_parallel(pipe.transformer, rank) if rank else nullcontext(), denoising:
+            latents = _denoise(pipe, request, clock, finite, embeddings, on_preview)
+        finite.settle()
+        if rank is None:
+            return _decode(pipe, latents, clock, finite)
+        return _decode_in_parallel(pipe, latents, clock, finite, rank)
 
 
 def _denoise(
@@ -142,6 +101,7 @@ def _denoise(
         clock.step(index + 1, steps)
         if preview is not None:
             preview(latents)
+        clock.check_together()
         return tensors
 
     with _after_calls(pipe.vae.encoder, after_image):
@@ -198,6 +158,25 @@ def _decode(
     with _after_calls(pipe.vae.decoder, after_call):
         video = pipe.decode_latents(latents)[0]  # 3 × frames × height × width, -1 to 1
     return _pixels(video, pipe._execution_device, finite)
+
+
+def _decode_in_parallel(
+    pipe: Any, latents: torch.Tensor, clock: Clock, finite: FiniteCheck, rank: Rank
+) -> np.ndarray[Any, Any]:
+    """`_decode` on rank 0 with the other ranks' tiles; no frames on the others."""
+    import numpy as np
+
+    with decoding_in_parallel(pipe.vae, rank, latents):
+        if rank.first:
+            finite.defer()  # an error here would leave the others waiting
+            frames = _decode(pipe, latents, clock, finite)
+            finite.settle()
+        else:
+            clock.phase("decode")
+            pipe.decode_latents(latents)
+            frames = np.empty((0, 0, 0, 3), np.uint8)
+    clock.check_together()
+    return frames
 
 
 @contextmanager

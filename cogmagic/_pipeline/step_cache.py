@@ -14,7 +14,7 @@ called or not called, so it works with whatever runs when they are called.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -117,6 +117,9 @@ class ReusedSteps:
     """Calls of the transformer in a step: two where guidance runs in halves."""
     skipped: int = 0
     """Calls in which blocks were skipped."""
+    total: Callable[[torch.Tensor], torch.Tensor] | None = None
+    """Where ranks share the tokens, or compute one prompt each: sums their numbers, so that all
+    skip the same blocks."""
 
     @property
     def steps(self) -> int:
@@ -206,4 +209,7 @@ class _Residuals:
 
         assert self.first is not None  # noqa: S101 - stored before `rest`
         change = vector_norm(first - self.first, 1, dtype=torch.float32)
-        return float(change / vector_norm(self.first, 1, dtype=torch.float32))
+        before = vector_norm(self.first, 1, dtype=torch.float32)
+        if self.reused.total is not None:
+            change, before = self.reused.total(torch.stack([change, before])).unbind()
+        return float(change / before)

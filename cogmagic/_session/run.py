@@ -14,9 +14,10 @@ from cogmagic._models.adapters.described import described
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.attention.processor import attending
 from cogmagic._pipeline.compile import compiled, compiling
+from cogmagic._pipeline.encode import encode_texts
 from cogmagic._pipeline.fast_decode import fast_decoding
 from cogmagic._pipeline.finite import FiniteCheck
-from cogmagic._pipeline.generate import encode_texts, generate_frames
+from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.measure import with_measurements

@@ -12,7 +12,7 @@ import pytest
 
 import cogmagic
 from cogmagic import BatchError, BusyError, Cancelled, OutputError, Progress, RequestError, Video
-from cogmagic._pipeline import generate as generate_module
+from cogmagic._pipeline import encode as encode_module
 from cogmagic._session import run as run_module
 from cogmagic._session.session import Session
 
@@ -28,7 +28,7 @@ ROWS = [
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happened: texts encoded, tiers in which the pipeline was placed, and "off"."""
     events: list[str] = []
-    placed, encode = run_module.placed, generate_module._encode_text
+    placed, encode = run_module.placed, encode_module._encode_text
 
     class Watched:
         def __init__(self, pipe: Any, tier: Any, placement: Any) -> None:
@@ -48,7 +48,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return encode(pipe, text, *args)
 
     monkeypatch.setattr(run_module, "placed", Watched)
-    monkeypatch.setattr(generate_module, "_encode_text", encoded)
+    monkeypatch.setattr(encode_module, "_encode_text", encoded)
     return events
 
 

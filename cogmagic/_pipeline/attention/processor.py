@@ -1,8 +1,11 @@
-"""The attention processor: diffusers' own, with an attention kernel in place of torch's."""
+"""The attention processor: diffusers' own, with an attention kernel in place of torch's.
+
+It can also exchange heads for tokens with other ranks around the attention.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +18,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["attending"]
+__all__ = ["Around", "attending", "exchanging"]
+
+
+Around = Callable[..., "torch.Tensor"]
+"""Calls an attention with query, key and value, which it may exchange; gets the text's tokens."""
 
 
 @contextmanager
@@ -32,19 +39,50 @@ def attending(transformer: nn.Module, kernel: str) -> Iterator[None]:
     if not kernel:
         yield
         return
+    plain, ours = _classes()
+    with _replaced(transformer, ours(kernel)) as processors:
+        for theirs in processors:
+            if type(theirs) is not plain:
+                raise RequestError(
+                    f"--attention {kernel} replaces diffusers' CogVideoXAttnProcessor2_0, and this"
+                    f" transformer has {type(theirs).__name__:.80}. Leave it out for that one."
+                )
+        yield
+
+
+@contextmanager
+def exchanging(transformer: nn.Module, around: Around) -> Iterator[None]:
+    """Compute the attention of all blocks within `around`, by the kernel that they have.
+
+    Args:
+        transformer: as for `attending`, outside or inside of it.
+        around: receives the attention of each block.
+
+    Raises:
+        RequestError: for blocks with another processor than diffusers' own or `attending`'s.
+    """
+    plain, ours = _classes()
+    blocks: Any = transformer.transformer_blocks
+    kernel = getattr(blocks[0].attn1.processor, "kernel", "")
+    with _replaced(transformer, ours(kernel, around)) as processors:
+        for theirs in processors:
+            if type(theirs) not in (plain, ours):
+                raise RequestError(
+                    "--parallel replaces diffusers' CogVideoXAttnProcessor2_0, and this transformer"
+                    f" has {type(theirs).__name__:.80}. Leave it out for that one."
+                )
+        yield
+
+
+@contextmanager
+def _replaced(transformer: nn.Module, ours: Any) -> Iterator[list[Any]]:
+    """The blocks' processors, replaced by `ours` within the context."""
     blocks: Any = transformer.transformer_blocks
     processors = [block.attn1.processor for block in blocks]
-    ours = _processor_class()(kernel)
-    for theirs in processors:
-        if type(theirs) is not type(ours).__base__:
-            raise RequestError(
-                f"--attention {kernel} replaces diffusers' CogVideoXAttnProcessor2_0, and this"
-                f" transformer has {type(theirs).__name__:.80}. Leave it out for that one."
-            )
     try:
         for block in blocks:
             block.attn1.processor = ours
-        yield
+        yield processors
     finally:
         with interrupts_ignored():
             for block, theirs in zip(blocks, processors, strict=True):
@@ -52,20 +90,24 @@ def attending(transformer: nn.Module, kernel: str) -> Iterator[None]:
 
 
 @cache
-def _processor_class() -> Any:
-    """The processor's class; made on first use, since this module imports no diffusers."""
+def _classes() -> tuple[Any, Any]:
+    """The classes of diffusers' processor and of ours, made on first use.
+
+    This module imports no diffusers.
+    """
     import torch
     from diffusers.models.attention_processor import CogVideoXAttnProcessor2_0
     from diffusers.models.embeddings import apply_rotary_emb
+    from torch.nn.functional import scaled_dot_product_attention
 
     attention = operator()
 
     class KernelProcessor(CogVideoXAttnProcessor2_0):  # type: ignore[misc]
         """``CogVideoXAttnProcessor2_0`` with a kernel: the same result but for its rounding."""
 
-        def __init__(self, kernel: str) -> None:
+        def __init__(self, kernel: str, around: Around | None = None) -> None:
             super().__init__()
-            self.kernel = kernel
+            self.kernel, self.around = kernel, around
 
         def __call__(
             self,
@@ -103,7 +145,22 @@ def _processor_class() -> Any:
             if rotary is not None:
                 query[:, :, text:] = apply_rotary_emb(query[:, :, text:], rotary)
                 key[:, :, text:] = apply_rotary_emb(key[:, :, text:], rotary)
-            out: torch.Tensor = attention(query, key, value, self.kernel)
+            out: torch.Tensor
+            if self.around is None:
+                out = self.attend(query, key, value)
+            else:
+                out = self.around(self.attend, query, key, value, text)
             return out.transpose(1, 2).flatten(2)
 
-    return KernelProcessor
+        def attend(
+            self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+        ) -> torch.Tensor:
+            """Attention of the given heads, by the kernel or by torch's own."""
+            out: torch.Tensor
+            if self.kernel:
+                out = attention(query, key, value, self.kernel)
+            else:
+                out = scaled_dot_product_attention(query, key, value)
+            return out
+
+    return CogVideoXAttnProcessor2_0, KernelProcessor
