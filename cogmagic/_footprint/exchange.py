@@ -62,17 +62,29 @@ def not_shared(profile: Profile, config: dict[str, Any], run: Pass, item: int) -
     return max(whole - (share - _hidden(config, run.batch * run.tokens, item)), 0)
 
 
-def before_cut(profile: Profile, config: dict[str, Any], run: Pass, item: int) -> int:
+def before_cut(profile: Profile, config: dict[str, Any], run: Pass, inputs: int, item: int) -> int:
     """The most bytes alive until a rank has cut its share out of the whole video's tokens.
 
-    Patches and text are put together, which takes their hidden states twice. Positions that are not
+    Patches and text are put together, which takes their hidden states twice; so does the
+    convolution that makes the patches, which copies what it takes and makes. Positions that are not
     rotated are computed then, too, where the size is not the model's own.
+
+    Args:
+        profile: the model's curves.
+        config: of the transformer.
+        run: one pass of it.
+        inputs: bytes of the latents that it takes.
+        item: bytes of a number.
     """
     around = profile.around_blocks[run.batch](run.whole)
-    rotated = config["use_rotary_positional_embeddings"]
-    if not rotated or config["use_learned_positional_embeddings"]:
+    if (
+        config["use_learned_positional_embeddings"]
+        or not config["use_rotary_positional_embeddings"]
+    ):
         return around.peak
-    return around.leaf_peak + _hidden(config, run.batch * run.whole, item)
+    text = _hidden(config, run.batch * config["max_text_seq_length"], item)
+    convolved = max(inputs - text, 0) if config["patch_size_t"] is None else 0
+    return around.leaf_peak + _hidden(config, run.batch * run.whole, item) + convolved
 
 
 def _hidden(config: dict[str, Any], tokens: int, item: int) -> int:

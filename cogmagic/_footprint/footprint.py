@@ -202,6 +202,7 @@ def _pass(
         run = replace(run, around=run.around + 3 * inputs * ITEM[dtype])
     if split.sequence > 1:  # the positions and latents are those of the whole video
         around = not_shared(profile, config, run, ITEM[dtype])
-        cut = before_cut(profile, config, run, ITEM[dtype]) - around
+        latents = at_once * prod(clip) * config["in_channels"] * ITEM[dtype]
+        cut = before_cut(profile, config, run, latents, ITEM[dtype]) - around
         run = replace(run, around=run.around + around, cut=cut)
     return run
