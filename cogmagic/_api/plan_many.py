@@ -139,7 +139,7 @@ def plan_rows(
         again = warm.chosen.seconds_again if warm.chosen else None
         shares.append(_Share(cold, again, len(alike), first.number))
         if cold.speedups.compile:
-            code |= {code_key(first.request, cold.dtype, cold.resolved)}
+            code |= {code_key(first.request, cold.dtype, cold.resolved, cold.split)}
     return BatchPlan(tuple(shares))
 
 

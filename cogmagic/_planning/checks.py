@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cogmagic._errors import RequestError, TierError
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype, Model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import asked_kernel
+from cogmagic._pipeline.parallel.split import split_of
 from cogmagic._planning.memory_options import MemoryOptions
-from cogmagic._planning.ranks import legal_counts, ranks_of
+from cogmagic._planning.ranks import able, legal_counts
 from cogmagic._planning.resolved import compile_problem
 from cogmagic._planning.rule_of_thumb import named_tier
 from cogmagic._tiers.balanced import usable
@@ -96,24 +95,34 @@ def check_parallel(
         )
     if count == "all":
         return
-    ranks_of(request, replace(machine, device="cpu"), dtype, count)  # whether the heads divide
     if machine.not_together:
         raise RequestError(
             f"--parallel {count} does not work here, since {machine.not_together}. Leave it out."
         )
-    if machine.device == "cpu":
+    if machine.device != "cpu":
+        _check_count(request, machine, dtype, options, count)
+    heads = request.model.architecture.num_attention_heads
+    split_of(count, guided=request.guided, heads=heads)
+
+
+def _check_count(
+    request: Request, machine: Machine, dtype: Dtype, options: MemoryOptions, count: int
+) -> None:
+    """Refuse more GPUs than the machine has."""
+    gpus = able(request, machine, dtype, options) if machine.device == "cuda" else ()
+    have, can = max(len(gpus), 1), ""
+    if have >= count:
         return
-    able = usable(machine, dtype) if machine.device == "cuda" else ()
-    have = max(len(able), 1)
-    if have < count:
-        names = ", ".join(dict.fromkeys(g.name for g in machine.computing))
-        in_dtype = f" that can compute in {dtype}" if len(able) < len(machine.gpus) else ""
-        most = legal_counts(request, have)[-1]
-        use = f"Use --parallel {most}" if most > 1 else "Leave out --parallel"
-        raise RequestError(
-            f"--parallel {count} needs {count} GPUs, but this machine has {have}{in_dtype}"
-            f" ({names}). {use}."
-        )
+    if len(machine.gpus) > len(gpus):
+        in_dtype = len(usable(machine, dtype)) == len(gpus)
+        can = f" that can {f'compute in {dtype}' if in_dtype else 'do what was asked for'}"
+    names = ", ".join(dict.fromkeys(g.name for g in machine.computing))
+    most = legal_counts(request, have)[-1]
+    use = f"Use --parallel {most}" if most > 1 else "Leave out --parallel"
+    here = "--gpus names" if options.gpus else "this machine has"
+    raise RequestError(
+        f"--parallel {count} needs {count} GPUs, but {here} {have}{can} ({names}). {use}."
+    )
 
 
 def compile_refusal(tier: Tier) -> str:

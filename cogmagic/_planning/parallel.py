@@ -11,9 +11,8 @@ from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, slower
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.plan import Plan
-from cogmagic._planning.ranks import Ranks, legal_counts, ranks_of
+from cogmagic._planning.ranks import Ranks, able, legal_counts, ranks_of
 from cogmagic._planning.rule_of_thumb import named_tier
-from cogmagic._tiers.balanced import usable
 from cogmagic._units import seconds
 
 __all__ = ["Division", "Divisions", "divided", "with_parallel"]
@@ -108,10 +107,9 @@ class Divisions:
         return self._made[count]
 
     def _best_of(self, count: int) -> Division:
-        request, machine, dtype, _ = self._arguments
         if count == 1:
             return self._in(None)
-        made = [self._in(ranks) for ranks in ranks_of(request, machine, dtype, count)]
+        made = [self._in(ranks) for ranks in ranks_of(*self._arguments, count)]
         return min(made, key=_rating)
 
     def _in(self, ranks: Ranks | None) -> Division:
@@ -124,10 +122,10 @@ class Divisions:
     @property
     def counts(self) -> tuple[int, ...]:
         """The numbers of this machine's GPUs that can make the video together, ascending."""
-        request, machine, dtype, _ = self._arguments
+        request, machine, *_ = self._arguments
         if machine.device != "cuda" or machine.not_together:
             return (1,)
-        return legal_counts(request, len(usable(machine, dtype)))
+        return legal_counts(request, len(able(*self._arguments)))
 
     def fastest(self) -> Division:
         """The fastest division; of those that are about as fast, the one with fewest GPUs.
@@ -153,11 +151,12 @@ class Divisions:
         if machine.device == "cpu":
             return "one process: this machine has no GPU; --parallel 2 starts two on the CPU"
         if len(machine.gpus) < 2:
-            return "one GPU: this machine has no other"
+            only = "--gpus names" if self._arguments[3].gpus else "this machine has"
+            return f"one GPU: {only} no other"
         if machine.not_together:
             return f"one GPU: {machine.not_together}"
         if len(counts) < 2:
-            return "one GPU: no other computes in the model's dtype"
+            return "one GPU: no other can do what was asked for"
         other = self.of(counts[1])
         if not other.fits:
             return f"one GPU: of {other.count} one {other.best.reason if other.best else 'cannot'}"

@@ -12,10 +12,13 @@ from cogmagic._machine.machine import Machine
 from cogmagic._machine.rates import Rates
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
+from cogmagic._pipeline.attention.registry import KERNELS, kernel_refusal
 from cogmagic._pipeline.parallel.split import Split, counts, split_of
+from cogmagic._planning.memory_options import MemoryOptions
+from cogmagic._planning.resolved import compile_problem
 from cogmagic._tiers.balanced import usable
 
-__all__ = ["Ranks", "legal_counts", "ranks_in", "ranks_of"]
+__all__ = ["Ranks", "able", "legal_counts", "ranks_in", "ranks_of"]
 
 
 @dataclass(frozen=True)
@@ -69,23 +72,42 @@ class Ranks:
         return cls(split, tuple(map(_for_new_process, ordered)), link)
 
 
-def ranks_of(request: Request, machine: Machine, dtype: Dtype, count: int) -> tuple[Ranks, ...]:
+def able(
+    request: Request, machine: Machine, dtype: Dtype, options: MemoryOptions
+) -> tuple[Gpu, ...]:
+    """The machine's GPUs that can be ranks: with the dtype and all that was asked for by name."""
+    head_dim = request.model.architecture.attention_head_dim
+
+    def lacks(gpu: Gpu) -> str:
+        alone = replace(machine, gpus=(gpu,))
+        problem = compile_problem(alone) if options.compile else ""
+        if options.attention:
+            problem += kernel_refusal(KERNELS[options.attention], alone, dtype, head_dim)
+        return problem
+
+    return tuple(gpu for gpu in usable(machine, dtype) if not lacks(gpu))
+
+
+def ranks_of(
+    request: Request, machine: Machine, dtype: Dtype, options: MemoryOptions, count: int
+) -> tuple[Ranks, ...]:
     """The ways to take `count` of the machine's GPUs: the fastest, and those with most room.
 
     Args:
         request: what to generate.
         machine: where; without a GPU the ranks are processes on its CPU.
         dtype: in which the ranks compute.
-        count: how many, at most as many as can compute in `dtype`.
+        options: what the person chose.
+        count: how many, at most as many as are able.
     """
     heads = request.model.architecture.num_attention_heads
     split = split_of(count, guided=request.guided, heads=heads)
     if machine.device == "cpu":
         return (Ranks(split),)
-    able = usable(machine, dtype)
-    fastest = sorted(able, key=lambda g: (-_products(_rates(g, machine)), -(g.room or 0)))
-    roomiest = sorted(able, key=lambda g: -(g.room or 0))
-    ways = (Ranks.of(split, gpus[:count], machine) for gpus in (fastest, roomiest))
+    gpus = able(request, machine, dtype, options)
+    fastest = sorted(gpus, key=lambda g: (-_products(_rates(g, machine)), -(g.room or 0)))
+    roomiest = sorted(gpus, key=lambda g: -(g.room or 0))
+    ways = (Ranks.of(split, best[:count], machine) for best in (fastest, roomiest))
     return tuple(dict.fromkeys(ways))
 
 
@@ -125,5 +147,4 @@ def _for_new_process(gpu: Gpu) -> Gpu:
     A limit on this kernel's memory includes its context and tensors on that GPU.
     """
     free = None if gpu.free is None else gpu.free + gpu.cached
-    allowed = None if gpu.quota is None else gpu.quota + gpu.context_to_come
-    return replace(gpu, free=free, reserved=None, allocated=None, allowed=allowed)
+    return replace(gpu, free=free, reserved=None, allocated=None, allowed=gpu.quota)

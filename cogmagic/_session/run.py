@@ -177,8 +177,9 @@ class Run:
             else:
                 clock.phase("denoise", steps)
 
-        key = code_key(self.job.request, self.plan.dtype, self.plan.resolved)
-        return compiling(on_compile, key, inputs_read=self.plan.speedups.cache is not None)
+        plan = self.plan
+        key = code_key(self.job.request, plan.dtype, plan.resolved, plan.split)
+        return compiling(on_compile, key, inputs_read=plan.speedups.cache is not None)
 
     @contextmanager
     def _saving(self) -> Iterator[None]:

@@ -66,7 +66,7 @@ def test_every_rank_has_its_own_host_memory_where_it_fits() -> None:
 def test_memory_limits_apply_to_every_gpu() -> None:
     plan = plan_on("2x RTX 3060", parallel=2, vram_limit=8)
     assert plan.fits
-    assert all(peak <= 8 * GIB for peak in plan.peaks)
+    assert all(6.5 * GIB < peak <= 8 * GIB for peak in plan.peaks)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_memory_limits_apply_to_every_gpu() -> None:
         ("2x A100 40GB + RTX 3090", {}, 2, "GPU 2 (RTX 3090) is left out: 3 GPUs would take"),
         ("RTX 4090 + RTX 3060", {}, 0, "one GPU: 2 GPUs (guidance 2 x tokens 1) over host memory"),
         ("H200", {}, 0, "one GPU: this machine has no other"),
-        ("RTX 4090 + T4", {}, 0, "one GPU: no other computes in the model's dtype"),
+        ("RTX 4090 + T4", {}, 0, "one GPU: no other can do what was asked for"),
         (cpu(16), {"model": "tiny"}, 0, "one process: this machine has no GPU; --parallel 2"),
         ("M3 Max 64GB", {}, 0, "one GPU: this machine has no other"),
     ],
@@ -97,6 +97,13 @@ def test_the_fastest_cards_are_taken_and_the_roomiest_leads() -> None:
     gpus[1] = replace(gpus[1], free=20 * GIB)
     plan = plan_on(replace(machine, gpus=tuple(gpus)), parallel=2)
     assert plan.ranks == (2, 1)
+
+
+def test_only_the_named_gpus_are_taken() -> None:
+    assert plan_on("3x H200", parallel=2, gpus="0,2").ranks == (0, 2)
+    assert plan_on("3x H200", parallel="all", gpus=[1, 2]).ranks == (1, 2)
+    alone = plan_on("3x H200", parallel="all", gpus=1).parallel
+    assert alone == "one GPU: --gpus names no other"
 
 
 def test_the_slowest_card_sets_the_pace() -> None:
@@ -143,8 +150,16 @@ def test_more_gpus_may_fit_where_one_does_not() -> None:
         ("3x H200", {"parallel": 4}, "has 3 (H200). Use parallel=3."),
         ("8x H200", {"parallel": 5}, "48 attention heads, or twice a divisor of them with"),
         ("8x H200", {"parallel": 7}, "Nearest: parallel=6 or parallel=8."),
+        ("3x H200", {"parallel": 2, "gpus": 0}, "but gpus names 1 (H200). Leave out"),
+        ("2x H200", {"parallel": 7}, "needs 7 GPUs, but this machine has 2 (H200). Use parallel=2"),
         ("M3 Max 64GB", {"parallel": 2}, "this machine has 1 (Apple GPU)"),
         ("RTX 4090 + T4", {"parallel": 2}, "1 that can compute in bfloat16 (RTX 4090, T4)"),
+        ("RTX 4090", {"parallel": 2}, "has 1 (RTX 4090). Leave out"),
+        (
+            "H200 + A100 40GB",
+            {"parallel": 2, "attention": "fa3"},
+            "has 1 that can do what was asked for (H200, A100 40GB). Leave out",
+        ),
         ("2x H200", {"parallel": 2, "tier": "balanced"}, 'Leave out tier="balanced", or'),
         ("2x H200", {"parallel": 2, "policy": "rule"}, 'Leave out policy="rule", or'),
         ("2x H200", {"parallel": "all", "tier": "balanced"}, 'Leave out tier="balanced", or'),
