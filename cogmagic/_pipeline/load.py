@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["load", "load_component", "prepared", "scheduler_for"]
 
 
-def load(folder: Path, task: Task, dtype: Dtype, *, empty: bool = False) -> Any:
+def load(folder: Path, task: Task, dtype: Dtype, *, empty: bool = False, text: bool = True) -> Any:
     """The pipeline of `folder` in host memory, with VAE slicing and tiling on.
 
     The dtype rules are the loaders' own: T5 keeps parts in float32 when loaded in float16.
@@ -35,11 +35,12 @@ def load(folder: Path, task: Task, dtype: Dtype, *, empty: bool = False) -> Any:
         task: which pipeline class to load.
         dtype: the precision of the components.
         empty: leave the weights out.
+        text: whether it has a text encoder.
     """
     with quiet_libraries():
-        parts = (
-            {n: empty_component_of(folder, n, dtype) for n in WEIGHTED_COMPONENTS} if empty else {}
-        )
+        names = [n for n in WEIGHTED_COMPONENTS if empty and (text or n != "text_encoder")]
+        parts = {name: empty_component_of(folder, name, dtype) for name in names}
+        parts |= {} if text else {"text_encoder": None}
         pipe = pipeline_class(task).from_pretrained(
             folder, dtype=torch_dtype(dtype), use_safetensors=True, local_files_only=True, **parts
         )

@@ -168,6 +168,8 @@ class Available:
     """Bytes of the checkpoint that are still to be downloaded."""
     prompts_cached: bool = False
     """Whether the prompt embeddings are cached, so that the text encoder is not needed."""
+    loads_text: bool = True
+    """Whether the text encoder is loaded at all: on several GPUs the first rank alone has it."""
     weights_loaded: bool = False
     """Whether the weights are in host memory, so that most tiers read no file."""
     cached: float = 0.0

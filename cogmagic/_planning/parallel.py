@@ -15,7 +15,7 @@ from cogmagic._planning.ranks import Ranks, able, legal_counts, ranks_of
 from cogmagic._planning.rule_of_thumb import named_tier
 from cogmagic._units import seconds
 
-__all__ = ["Division", "Divisions", "divided", "with_parallel"]
+__all__ = ["Division", "Divisions", "divided", "of_rank", "with_parallel"]
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,14 @@ def _rating(division: Division) -> tuple[int, float]:
     """What lacks, then the seconds: the less, the better."""
     missing = division.best.missing if division.best else 0
     return missing, division.time or 0.0
+
+
+def of_rank(plan: Plan, rank: int) -> Plan:
+    """The plan as one of its ranks runs it: only the first loads the text encoder, and encodes."""
+    if rank == 0:
+        return plan
+    available = replace(plan.available, prompts_cached=True, loads_text=False)
+    return replace(plan, available=available)
 
 
 def divided(divisions: Divisions, options: MemoryOptions) -> tuple[Division, str]:

@@ -67,7 +67,8 @@ class Loaded:
         """Load what `plan` needs from `folder`."""
         files, tier, storage = fingerprint(folder), plan.placement, plan.savings.weights
         before = own_ram()
-        pipe = tier.load(folder, model.task, plan.dtype, machine, plan.variant)
+        text = plan.available.loads_text
+        pipe = tier.load(folder, model.task, plan.dtype, machine, plan.variant, text=text)
         if storage is not None:
             import torch
 
@@ -136,9 +137,10 @@ class Loaded:
                 spent = time.monotonic() - began
                 clock.report(Progress("load", done, total, spent, note=self.model.name))
 
+            # In the order in which page-locking them gains most.
             parts = (self.pipe.transformer, self.pipe.vae, self.pipe.text_encoder)
             self.adapt(())  # they come and go, but the block with the weights stays
-            pinned = PinnedWeights(parts)  # in the order in which page-locking them gains most
+            pinned = PinnedWeights([part for part in parts if part is not None])
             pinned.fill(report)
             self.pinned = pinned
         self.pinned.lock(device)

@@ -91,7 +91,14 @@ class Balanced(Tier):
         check_assignment(folder, dtype, machine, _order(machine, variant))
 
     def load(
-        self, folder: Path, task: Task, dtype: Dtype, machine: Machine, variant: Variant
+        self,
+        folder: Path,
+        task: Task,
+        dtype: Dtype,
+        machine: Machine,
+        variant: Variant,
+        *,
+        text: bool = True,
     ) -> Any:
         """A pipeline on the GPUs."""
         from cogmagic._tiers.device_map import load_balanced

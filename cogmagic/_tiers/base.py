@@ -187,12 +187,22 @@ class Tier(ABC):
         """
 
     def load(
-        self, folder: Path, task: Task, dtype: Dtype, machine: Machine, variant: Variant
+        self,
+        folder: Path,
+        task: Task,
+        dtype: Dtype,
+        machine: Machine,
+        variant: Variant,
+        *,
+        text: bool = True,
     ) -> Any:
-        """The pipeline of the checkpoint in `folder`, as `place` takes it."""
+        """The pipeline of the checkpoint in `folder`, as `place` takes it.
+
+        Without `text` it has no text encoder.
+        """
         from cogmagic._pipeline.load import load
 
-        return load(folder, task, dtype)
+        return load(folder, task, dtype, text=text)
 
     @abstractmethod
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:

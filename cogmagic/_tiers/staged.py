@@ -67,12 +67,19 @@ class Staged(Tier):
         return replace(loading, peak=max(loading.peak, PROCESS + _position_tables(work.request)))
 
     def load(
-        self, folder: Path, task: Task, dtype: Dtype, machine: Machine, variant: Variant
+        self,
+        folder: Path,
+        task: Task,
+        dtype: Dtype,
+        machine: Machine,
+        variant: Variant,
+        *,
+        text: bool = True,
     ) -> Any:
         """A pipeline of empty modules."""
         from cogmagic._pipeline.load import load
 
-        return load(folder, task, dtype, empty=True)
+        return load(folder, task, dtype, empty=True, text=text)
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
         """Have each empty component filled when it is called, and emptied when another is."""

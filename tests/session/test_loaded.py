@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import cogmagic
+from cogmagic import Machine
+from cogmagic._planning.parallel import of_rank
+from cogmagic._session.loaded import Loaded
 from cogmagic._session.session import Session
 from tests.helpers.toy import PROMPT, QUICK
 
@@ -38,3 +42,16 @@ def test_the_pipeline_is_reused_and_replaced(
     )
     assert session.loaded is not first
     assert video.frames().shape == (17, 96, 96, 3)
+
+
+@pytest.mark.parametrize("tier", ["none", "staged"])
+def test_ranks_other_than_the_first_load_no_text_encoder(toy: Path, tier: str) -> None:
+    machine = replace(Machine.of(ram=16), device="cpu")
+    plan = cogmagic.plan(model=str(toy), machine=machine, parallel=2, tier=tier)
+    model = plan.request.model
+    first, other = (Loaded.of(model, of_rank(plan, i), toy, machine) for i in (0, 1))
+    assert first.pipe.text_encoder is not None
+    assert other.pipe.text_encoder is None
+    assert other.pipe.transformer is not None
+    assert other.nbytes < first.nbytes or tier == "staged"
+    assert of_rank(plan, 1).available.prompts_cached
