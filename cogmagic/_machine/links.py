@@ -104,9 +104,11 @@ def _read(one: Gpu, other: Gpu) -> Link:
     if rate and ask("nvmlDeviceGetP2PStatus", one, other, args=(_NVLINK_PEERS,)) in (0, None):
         return Link("NVLink", _NVLINK * rate, pair)
     access = ask("nvmlDeviceGetP2PStatus", one, other, args=(_PEERS_READ,))
+    host = access not in (0, None)
     cards = [card for gpu in (one, other) if (card := card_for(gpu.name, gpu.total))]
-    links = [_over_pcie(card, host=access not in (0, None)) for card in cards]
-    return replace(min(links, key=lambda link: link.rate, default=UNKNOWN_LINK), gpus=pair)
+    links = [_over_pcie(card, host=host) for card in cards]
+    unknown = Link("host memory", UNKNOWN_LINK.rate * _HOST / _PCIE) if host else UNKNOWN_LINK
+    return replace(min(links, key=lambda link: link.rate, default=unknown), gpus=pair)
 
 
 def _nvlink_rate(gpu: Gpu) -> float:

@@ -168,8 +168,6 @@ class Available:
     """Bytes of the checkpoint that are still to be downloaded."""
     prompts_cached: bool = False
     """Whether the prompt embeddings are cached, so that the text encoder is not needed."""
-    loads_text: bool = True
-    """Whether the text encoder is loaded at all: on several GPUs the first rank alone has it."""
     weights_loaded: bool = False
     """Whether the weights are in host memory, so that most tiers read no file."""
     cached: float = 0.0
@@ -186,6 +184,8 @@ class Available:
     """Why lean decoding does not apply to the VAE; empty if it does or is not known yet."""
     unknown_words: str = ""
     """The warning of words that the model does not know; empty without any."""
+    loads_text: bool = True
+    """Whether the text encoder is loaded at all: on several GPUs the first rank alone has it."""
 
 
 NOTHING_HERE = Available()

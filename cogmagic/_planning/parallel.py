@@ -49,6 +49,12 @@ class Division:
         return f"--parallel {self.count}"
 
     @property
+    def lack(self) -> str:
+        """What it lacks, as ``with 2 GPUs, streaming lacks 1.51 GiB of VRAM``."""
+        tier = f"{self.best.placement.title} {self.best.reason}" if self.best else "no tier works"
+        return f"with {self.count} GPUs, {tier}"
+
+    @property
     def change(self) -> str:
         """What one types for it, and what that gives."""
         title = self.best.placement.title if self.best else ""
@@ -159,7 +165,7 @@ class Divisions:
             return "one GPU: no other can do what was asked for"
         other = self.of(counts[1])
         if not other.fits:
-            return f"one GPU: of {other.count} one {other.best.reason if other.best else 'cannot'}"
+            return f"one GPU: {other.lack}"
         times = f"{seconds(other.time)}, and one takes {seconds(self.of(1).time)}"
         return f"one GPU: {other.title} would take {times}"
 
@@ -172,13 +178,19 @@ class Divisions:
             return ""
         names = ", ".join(f"GPU {gpu.index} ({gpu.name})" for gpu in others)
         verb = "is" if len(others) == 1 else "are"
-        more = next((self.of(n) for n in self.counts if n > division.count), None)
-        why = f"the heads do not divide by {division.count + 1} or more"
+        return f"; {names} {verb} left out: {self._why_not_more(division.count)}"
+
+    def _why_not_more(self, count: int) -> str:
+        """Why more than `count` GPUs are no faster."""
+        more = next((self.of(n) for n in self.counts if n > count), None)
         if more is not None:
-            why = f"{more.count} GPUs would take {seconds(more.time)}"
-            if more.best is None or not more.fits:
-                why = f"of {more.count} GPUs one {more.best.reason if more.best else 'cannot'}"
-        return f"; {names} {verb} left out: {why}"
+            return f"{more.count} GPUs would take {seconds(more.time)}" if more.fits else more.lack
+        most = len(able(*self._arguments))
+        if most == count:
+            return "not able to do what was asked for"
+        heads = self._arguments[0].model.architecture.num_attention_heads
+        numbers = f"{count + 1}" + (f" to {most}" if most > count + 1 else "")
+        return f"{heads} heads do not divide by {numbers}"
 
 
 def _rating(division: Division) -> tuple[int, float]:
@@ -219,6 +231,8 @@ def with_parallel(plan: Plan, machine: Machine) -> Plan:
     options = plan.options
     tier = named_tier(options, machine)
     if options.parallel != 1 or machine.device != "cuda" or (tier and tier.several_gpus):
+        return plan
+    if plan.chosen is None or plan.chosen.missing_disk:
         return plan
     anew = replace(plan.available, weights_loaded=False, placed=None, code=frozenset())
     limited = machine.limited_to(options.vram_limit)

@@ -112,7 +112,7 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
     if machine.device != "cuda" and first.fits:
         return first
     changes = changes_for(first, machine, ranks)
-    if ranks and not first.fits and (fewer := divisions.fewer(division)):
+    if ranks and not first.fits and not missing_disk and (fewer := divisions.fewer(division)):
         return replace(first, fewer=fewer.option, changes=(fewer.change, *changes))
     return replace(first, changes=changes)
 

@@ -1,4 +1,4 @@
-"""The GPUs that could make one video together: which counts, which cards, and who leads. Pure."""
+"""The GPUs that could make one video together: their numbers, their order, their pace. Pure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Ranks:
         return replace(machine, gpus=tuple(gpus))
 
     def pace(self, machine: Machine) -> Machine:
-        """`machine` with the GPU alone that sets the pace of all, and can what all can."""
+        """`machine` with one GPU: the slowest, which sets the pace, with what all can compute."""
         if not self.gpus:
             return machine
         rates = {gpu.index: _rates(gpu, machine) for gpu in self.gpus}

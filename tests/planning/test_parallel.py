@@ -12,8 +12,10 @@ import cogmagic
 from cogmagic import CogMagicError, Machine, Plan, RequestError, TierError
 from cogmagic._api.which_gpu import which_gpu
 from cogmagic._pipeline.parallel.split import WHOLE, Split
+from cogmagic._planning.parallel import with_parallel
 from cogmagic._planning.plan_json import as_json
 from cogmagic._units import GIB
+from tests.helpers.plans import five, plan
 
 
 def plan_on(machine: str | Machine, ram: float | None = None, **options: Any) -> Plan:
@@ -73,7 +75,12 @@ def test_memory_limits_apply_to_every_gpu() -> None:
     ("machine", "options", "ranks", "text"),
     [
         ("8x A100 40GB", {}, 8, "8 GPUs (guidance 2 x tokens 4) over NVLink"),
-        ("7x H100 SXM 80GB", {"model": "2b"}, 6, "GPU 6 (H100 SXM 80GB) is left out: the heads"),
+        (
+            "7x H100 SXM 80GB",
+            {"model": "2b"},
+            6,
+            "is left out: 30 heads do not divide by 7",
+        ),
         ("2x A100 40GB + RTX 3090", {}, 2, "GPU 2 (RTX 3090) is left out: 3 GPUs would take"),
         ("RTX 4090 + RTX 3060", {}, 0, "one GPU: 2 GPUs (guidance 2 x tokens 1) over host memory"),
         ("H200", {}, 0, "one GPU: this machine has no other"),
@@ -198,6 +205,26 @@ def test_too_little_host_memory_is_refused_with_the_number_that_fits(
     assert "of RAM" in plan.refusal
     assert use in plan.refusal
     assert "\n" not in plan.refusal
+
+
+def test_gpus_are_left_out_with_the_reason() -> None:
+    many = plan_on("11x A100 40GB", parallel="all").parallel
+    assert many.endswith("GPU 10 (A100 40GB) are left out: 48 heads do not divide by 9 to 11")
+    old = plan_on("2x A100 40GB + T4", parallel="all").parallel
+    assert old.endswith("GPU 2 (T4) is left out: not able to do what was asked for")
+    busy = Machine.of("3x H200")
+    gpus = *busy.gpus[:2], replace(busy.gpus[2], free=GIB)
+    full = plan_on(replace(busy, gpus=gpus), parallel="all")
+    assert full.ranks == (0, 1)
+    assert "GPU 2 (H200) is left out: with 3 GPUs, sequential offload lacks" in full.parallel
+
+
+def test_a_full_disk_is_no_matter_of_gpus() -> None:
+    machine = replace(Machine.of("2x H200"), disk=GIB)
+    for count in (1, 2):
+        made = plan(five(), machine, parallel=count, download=20 * GIB)
+        assert not made.fits
+        assert "--parallel" not in with_parallel(made, machine).refusal
 
 
 def test_a_list_of_single_cards_takes_no_split() -> None:
