@@ -113,8 +113,10 @@ class Curve:
         if size == whole or len(self.at) > 1:
             return self(size)
         full = self(whole)
-        peak, mapped = (-(-value * size // whole) for value in (full.peak, full.mapped))
-        return Peak(peak, peak + full.leaf_peak - full.peak, mapped)
+        amounts = full.peak, full.leaf_peak, full.mapped
+        peak, leaf_peak, mapped = (-(-value * size // whole) for value in amounts)
+        beside = full.leaf_peak - full.peak  # a layer's weights are no less in a share
+        return Peak(peak, max(leaf_peak, peak + beside), mapped)
 
     def _line(self, values: tuple[int, ...], i: int, size: int) -> int:
         if i == 0:

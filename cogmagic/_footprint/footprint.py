@@ -198,8 +198,9 @@ def _pass(
         beside += count * cache_bytes(at_once, share, width, ITEM[dtype])
     run = Pass(at_once, count, text + share, beside, text + video, split.sequence)
     if split.guidance > 1:
-        inputs = prod(clip) * config["in_channels"] + text * config["text_embed_dim"]
-        run = replace(run, around=run.around + 3 * inputs * ITEM[dtype])
+        copies = 4 if config["in_channels"] > config["out_channels"] else 3  # with a first frame
+        inputs = copies * prod(clip) * config["in_channels"] + 3 * text * config["text_embed_dim"]
+        run = replace(run, around=run.around + inputs * ITEM[dtype])
     if split.sequence > 1:  # the positions and latents are those of the whole video
         around = not_shared(profile, config, run, ITEM[dtype])
         latents = at_once * prod(clip) * config["in_channels"] * ITEM[dtype]

@@ -12,7 +12,8 @@ import pytest
 from cogmagic._footprint.curves import Curve, Peak
 from cogmagic._footprint.footprint import footprint
 from cogmagic._models.catalog import DTYPES, MODELS, Dtype
-from tests.helpers.footprints import fresh_footprint, near, request_for
+from cogmagic._pipeline.parallel.split import Split
+from tests.helpers.footprints import fresh_footprint, model_named, near, request_for
 
 
 def sample() -> list[Any]:
@@ -70,3 +71,25 @@ def test_lines_pass_through_points_and_round_up() -> None:
     assert curve(30).mapped == 27
     with pytest.raises(ValueError, match="traced at 7 only"):
         Curve((7,), (1,), (1,), (1,))(8)
+
+
+def test_a_share_of_what_was_traced_at_one_size_is_in_proportion() -> None:
+    """As for positions that are learned for one size, of whose tokens a rank has a part."""
+    layer = Curve((100,), (1000,), (1300,), (7,))  # 300 bytes of weights beside it
+    assert layer.share(50, 100) == Peak(500, 800, 4)
+    around = Curve((100,), (1000,), (400,), (0,))  # 400 alive when a block begins
+    assert around.share(50, 100) == Peak(500, 200, 0)
+    assert around.share(100, 100) == around(100)
+    several = Curve((50, 100), (700, 1000), (700, 1000), (0, 0))
+    assert several.share(50, 100) == several(50)
+
+
+@pytest.mark.parametrize("name", ["5b-i2v", "1.5-5b-i2v", "2b"])
+def test_a_rank_needs_a_share_of_any_model(name: str) -> None:
+    model = model_named(name)
+    request = request_for(name, model.width, model.height, model.frames.default)
+    one, half, part = (
+        footprint(request, "bfloat16", split=split).denoise.peak
+        for split in (Split(1, 1), Split(2, 1), Split(1, 2))
+    )
+    assert 0.49 * one < half < part < 0.54 * one
