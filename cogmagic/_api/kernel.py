@@ -37,17 +37,24 @@ def history(*, clear: bool = False) -> str:
 
 def status() -> Status:
     """VRAM per GPU, host memory and the loaded pipeline, now."""
-    loaded = session().loaded
+    slot = session().slot
+    loaded, workers, plan = slot.loaded, slot.workers, slot.plan
+    name = f"{loaded.model.name} ({loaded.dtype})" if loaded else None
+    if workers is not None and plan is not None and workers.weights:
+        name = f"{plan.request.model.name} ({plan.dtype})"
     return Status(
         machine=Machine.detect(),
-        loaded=f"{loaded.model.name} ({loaded.dtype})" if loaded else None,
-        loaded_bytes=loaded.nbytes if loaded else 0,
-        hot_bytes=sum(session().slot.weights_on_gpus().values()),
+        loaded=name,
+        loaded_bytes=workers.weights if workers else loaded.nbytes if loaded else 0,
+        hot_bytes=sum(slot.weights_on_gpus().values()),
+        workers=len(workers.pids) if workers else 0,
+        workers_ram=workers.ram if workers else 0,
+        workers_vram=sum(workers.vram.values()) if workers else 0,
     )
 
 
 def release(*, prompts: bool = False) -> str:
-    """Release the loaded pipeline; returns what was freed, and what still uses VRAM.
+    """Release the loaded pipeline and end the workers; returns what was freed, and what uses VRAM.
 
     Args:
         prompts: also delete the cached prompt embeddings.
@@ -55,8 +62,9 @@ def release(*, prompts: bool = False) -> str:
     from cogmagic._machine.allocator import empty_cache
     from cogmagic._machine.vram_users import vram_users, vram_users_line
 
-    hot = sum(session().slot.weights_on_gpus().values())
-    freed = {"RAM": session().release(), "VRAM": hot}
+    slot = session().slot
+    vram = slot.workers.vram if slot.workers else slot.weights_on_gpus()
+    freed = {"RAM": session().release(), "VRAM": sum(vram.values())}
     with suppress(RuntimeError):  # a lost GPU raises on every call
         empty_cache()
     amounts = " and ".join(f"{gib(n)} of {kind}" for kind, n in freed.items() if n)

@@ -27,6 +27,12 @@ class Status:
     """Bytes of its weights in host memory."""
     hot_bytes: int = 0
     """Bytes of its weights on GPUs, where ``keep="hot"`` leaves them for the next run."""
+    workers: int = 0
+    """The worker processes of runs with ``--parallel`` that wait for the next one."""
+    workers_ram: int = 0
+    """Bytes of their private host memory; mapped weight files do not count."""
+    workers_vram: int = 0
+    """Bytes that they use on GPUs, their CUDA contexts included."""
 
     def rows(self) -> list[tuple[str, str]]:
         """The label and the text of each line."""
@@ -41,6 +47,10 @@ class Status:
             limit += f"; {gib(ram.mappable)} may still be mapped (ulimit -v or -d)"
         rows.append(("RAM", f"{gib(ram.available)} available of {gib(ram.total)}{limit}"))
         rows.append(("loaded", self._loaded()))
+        if self.workers:
+            on_gpus = f" and {gib(self.workers_vram)} of VRAM" if self.workers_vram else ""
+            text = f"{self.workers} processes use {gib(self.workers_ram)} of RAM{on_gpus}"
+            rows.append(("workers", f"{text}; %cogvideo release ends them"))
         if self.machine.note:
             rows.append(("note", self.machine.note))
         return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -105,6 +105,11 @@ class Machine:
             return self.rates
         card = card_for(gpu.name, gpu.total)
         return float32_rates(card) if card else None
+
+    def device_names(self, indices: Collection[int]) -> str:
+        """Names and devices of GPUs by torch's index, or the device without any."""
+        gpus = (g for g in self.gpus if g.index in indices)
+        return " + ".join(f"{g.name} ({self.device}:{g.index})" for g in gpus) or self.device
 
     @classmethod
     @errors_for_python()

@@ -12,14 +12,17 @@ from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.allocator import empty_cache
 from cogmagic._machine.failures import drop_tracebacks, is_host_shortage, is_shortage
 from cogmagic._machine.machine import Machine
+from cogmagic._pipeline.parallel.split import WHOLE
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.resolved import resolved
 from cogmagic._progress import Clock
 from cogmagic._session.calibration import record_reading, record_run
 from cogmagic._session.diagnosis import Shortage, cause_of
-from cogmagic._session.fallback import cheaper, ran_out
+from cogmagic._session.fallback import attempt_title, cheaper, ran_out
 from cogmagic._session.first_plan import first_plan
+from cogmagic._session.parallel.failures import WorkerLost
+from cogmagic._session.parallel.frames import ParallelRun, workers_for
 from cogmagic._session.pipeline_slot import PipelineSlot, placement_key
 from cogmagic._session.prepare import Job
 from cogmagic._session.run import Run
@@ -47,7 +50,9 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
         TierError: when nothing fits.
     """
 
-    def make(run: Run) -> tuple[np.ndarray[Any, Any], Report]:
+    def make(run: Run | ParallelRun) -> tuple[np.ndarray[Any, Any], Report]:
+        if isinstance(run, ParallelRun):
+            return run.frames()
         frames, report = run.frames(slot.hot)
         if job.learned and not run.loaded.unpinned:  # else it did not run as planned
             record_run(run.machine, run.plan, report)
@@ -96,9 +101,15 @@ def encode(
         del left[text]
         receive(text, embeds)
 
+    def encode_left(run: Run | ParallelRun) -> None:
+        if isinstance(run, ParallelRun):
+            run.encode(tuple(left), take)
+        else:
+            run.encode(tuple(left), take, slot.hot)
+
     machine, plan = _planned(job, slot)
     slot.plan = plan
-    _tried(job, slot, machine, plan, clock, lambda run: run.encode(tuple(left), take, slot.hot))
+    _tried(job, slot, machine, plan, clock, encode_left)
     if slot.loaded and slot.loaded.weights != "gpus":  # whose loader places all or nothing
         slot.hot.cool()
 
@@ -109,7 +120,7 @@ def _tried(
     machine: Machine,
     chosen: Plan,
     clock: Clock,
-    act: Callable[[Run], Result],
+    act: Callable[[Run | ParallelRun], Result],
 ) -> tuple[Result, list[tuple[Plan, Shortage]]]:
     """The outcome of `chosen`, or of the first of the cheaper plans that has enough memory.
 
@@ -125,21 +136,25 @@ def _tried(
             slot.drop()
         before, machine = machine, slot.look(job.options)
         cause = cause_of(outcome, chosen, before, machine)
-        if job.learned and cause.kind in ("device", "fragmented"):
+        if job.learned and chosen.split == WHOLE and cause.kind in ("device", "fragmented"):
             record_run(before, chosen, None)
         failed.append((chosen, cause))
         following = cheaper(job, chosen, cause, machine, loaded=_is_loaded(job, slot, machine))
         if following is None:
             raise ran_out(failed)
+        if job.stay and chosen.split != WHOLE:
+            slot.most_workers = following.split.count
         clock.start_over(
-            f"{job.request.model.name}, {following.placement.title} after"
-            f" {chosen.placement.title} ran out of memory"
+            f"{job.request.model.name}, {attempt_title(following)} after"
+            f" {attempt_title(chosen)} {'lost a worker' if cause.lost else 'ran out of memory'}"
         )
         chosen = following
 
 
 def _planned(job: Job, slot: PipelineSlot) -> tuple[Machine, Plan]:
     """This machine, and the first plan on it. Garbage is collected only where memory is short."""
+    if job.stay and slot.most_workers:  # as many as an earlier row could use
+        job = replace(job, options=replace(job.options, parallel=slot.most_workers))
     with suppress(TierError):
         machine = slot.look(job.options, collect=False)
         chosen = _first_plan(job, slot, machine)
@@ -150,7 +165,7 @@ def _planned(job: Job, slot: PipelineSlot) -> tuple[Machine, Plan]:
 
 
 def _first_plan(job: Job, slot: PipelineSlot, machine: Machine) -> Plan:
-    key = slot.hot.key
+    key = slot.hot.key if slot.workers is None else slot.workers_key
 
     def is_placed(plan: Plan) -> bool:
         return key is not None and key == placement_key(job.folder, plan, machine)
@@ -174,14 +189,19 @@ def _attempt(
     machine: Machine,
     plan: Plan,
     clock: Clock,
-    act: Callable[[Run], Result],
+    act: Callable[[Run | ParallelRun], Result],
 ) -> Result | Exception:
     """The outcome of a plan, or the shortage that ended it, which keeps no tensor alive."""
     try:
+        if plan.split != WHOLE:
+            workers = workers_for(plan, slot, clock)
+            outcome = act(ParallelRun(job, machine, plan, workers, clock))
+            slot.workers_key = placement_key(job.folder, plan, machine)
+            return outcome
         loaded = slot.load(job.request.model, job.folder, plan, machine, clock.check)
         return act(Run(job, machine, plan, loaded, clock))
     except Exception as error:
-        if not is_shortage(error):
+        if not (is_shortage(error) or isinstance(error, WorkerLost)):
             raise
         shortage = error
     with interrupts_ignored():
@@ -194,5 +214,5 @@ def _with_attempts(report: Report, failed: list[tuple[Plan, Shortage]]) -> Repor
     """The report, with the plans that ran out of memory before."""
     if not failed:
         return report
-    attempts = " and ".join(f"with {p.placement.title} {cause.text}" for p, cause in failed)
+    attempts = " and ".join(f"with {attempt_title(p)} {cause.text}" for p, cause in failed)
     return replace(report, reason=f"{report.reason}; {attempts}")

@@ -13,12 +13,13 @@ from cogmagic._machine.machine import Machine
 from cogmagic._models.family import padded_frames, video_tokens
 from cogmagic._pipeline.attention_scores import scores
 from cogmagic._planning.plan import Plan
+from cogmagic._session.parallel.failures import WorkerLost
 from cogmagic._units import GIB, gib
 
 __all__ = ["Shortage", "cause_of"]
 
 
-Kind = Literal["device", "fragmented", "others", "attention", "host"]
+Kind = Literal["device", "fragmented", "others", "attention", "host", "lost"]
 
 
 _TAKEN_BY_OTHERS = GIB // 4
@@ -30,7 +31,7 @@ _UNITS = {"B": 1, "bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 @dataclass(frozen=True)
 class Shortage:
-    """Why memory ran out."""
+    """Why memory ran out, or which worker was lost."""
 
     kind: Kind
     text: str
@@ -41,16 +42,23 @@ class Shortage:
         """Whether host memory ran out rather than the GPU's."""
         return self.kind == "host"
 
+    @property
+    def lost(self) -> bool:
+        """Whether a worker ended in the middle of the run."""
+        return self.kind == "lost"
+
 
 def cause_of(failure: BaseException, plan: Plan, before: Machine, now: Machine) -> Shortage:
     """Why memory ran out in a run.
 
     Args:
-        failure: an error for which `is_shortage` is true.
+        failure: an error for which `is_shortage` is true, or the loss of a worker.
         plan: of the run.
         before: the machine when the run was planned.
         now: the machine after the run has freed its memory.
     """
+    if isinstance(failure, WorkerLost):
+        return Shortage("lost", str(failure))
     words = str(failure).splitlines()[0][:160] if str(failure) else ""
     quoted = f" ({words})" if words else ""
     if not is_device_shortage(failure):

@@ -6,15 +6,17 @@ from dataclasses import replace
 
 from cogmagic._errors import OutOfMemoryError
 from cogmagic._machine.machine import Machine
+from cogmagic._pipeline.parallel.split import WHOLE, counts
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.plan import Plan
 from cogmagic._session.diagnosis import Shortage
 from cogmagic._session.first_plan import planned
+from cogmagic._session.parallel.frames import split_text
 from cogmagic._session.prepare import Job
 from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib
 
-__all__ = ["cheaper", "ran_out"]
+__all__ = ["attempt_title", "cheaper", "ran_out"]
 
 _REDUCTION = 0.9
 """The next plan may need at most this share of the failed one's predicted memory."""
@@ -35,7 +37,9 @@ def cheaper(
         now: the machine after that.
         loaded: whether the weights are in host memory.
     """
-    options = job.options
+    if failed.split != WHOLE:
+        return _with_fewer(job, failed, cause, now)
+    options = replace(job.options, parallel=1)
     if not options.cautious or cause.kind == "attention" or failed.placement.several_gpus:
         return None
     shared = failed.chosen is not None and failed.chosen.shared
@@ -44,10 +48,8 @@ def cheaper(
     machine = now
     if cause.of_host:
         machine = _with_less_ram(now, failed.peak_ram)
-    elif failed.peak_vram is not None:
-        allocated = now.roomiest.allocated if now.roomiest else None  # a limit counts that as well
-        less = round(failed.peak_vram * _REDUCTION) + (allocated or 0)
-        options = replace(options, vram_limit=min(less, options.vram_limit or less))
+    else:
+        options = _with_less_vram(options, failed, now)
     following = _following(job, machine, options, loaded=loaded)
     if not following.fits:  # the one that comes closest is tried anyway
         forced = replace(options, tier=following.tier)
@@ -55,6 +57,38 @@ def cheaper(
         if following.refusal:
             return None
     return following if _needs_less(following, failed, cause) else None
+
+
+def _with_fewer(job: Job, failed: Plan, cause: Shortage, now: Machine) -> Plan | None:
+    """The plan for the next smaller number of workers that is predicted to fit, at last for one.
+
+    With a tier that was asked for, fewer GPUs need no less VRAM each.
+    """
+    options, machine = job.options, now
+    if cause.kind not in ("host", "lost"):
+        if not options.cautious:
+            return None
+        options = _with_less_vram(options, failed, now)
+    elif cause.of_host and failed.split.count > 2:
+        machine = _with_less_ram(now, failed.peak_ram)
+    request = job.request
+    heads = request.model.architecture.num_attention_heads
+    for count in reversed(counts(failed.split.count - 1, guided=request.guided, heads=heads)):
+        fewer = replace(options, parallel=count)
+        following = planned(job, machine, fewer, loaded=False)
+        if not following.refusal or count == 1:
+            reason = "fewer workers" if count > 1 else "one process"
+            return replace(following, reason=f"{reason}, after {failed.split.count} failed")
+    return None
+
+
+def _with_less_vram(options: MemoryOptions, failed: Plan, now: Machine) -> MemoryOptions:
+    """The options with a limit below what the failed plan needed."""
+    if failed.peak_vram is None:
+        return options
+    allocated = now.roomiest.allocated if now.roomiest else None  # a limit counts that as well
+    less = round(failed.peak_vram * _REDUCTION) + (allocated or 0)
+    return replace(options, vram_limit=min(less, options.vram_limit or less))
 
 
 def _from_files(job: Job, failed: Plan, cause: Shortage, now: Machine) -> Plan | None:
@@ -101,4 +135,10 @@ def ran_out(failed: list[tuple[Plan, Shortage]]) -> OutOfMemoryError:
 def _attempt(plan: Plan, cause: Shortage) -> str:
     peak = plan.peak_ram if cause.of_host else plan.peak_vram
     predicted = f" ({gib(peak)} predicted)" if peak is not None else ""
-    return f"{plan.placement.title}{predicted}: {cause.text}"
+    return f"{attempt_title(plan)}{predicted}: {cause.text}"
+
+
+def attempt_title(plan: Plan) -> str:
+    """How a plan runs, in words: its tier, and the processes that it is divided among."""
+    title = plan.placement.title
+    return title if plan.split == WHOLE else f"{title} on {split_text(plan)}"

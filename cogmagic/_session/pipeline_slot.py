@@ -20,6 +20,7 @@ from cogmagic._planning.plan import Plan
 from cogmagic._session.calibration import detect
 from cogmagic._session.hot import Hot, on_gpus
 from cogmagic._session.loaded import Loaded
+from cogmagic._session.worker_group import WorkerGroup, without_workers
 from cogmagic._tiers.host_memory import PROCESS, RESERVE
 from cogmagic._units import gib
 
@@ -27,10 +28,18 @@ __all__ = ["PipelineSlot", "placement_key"]
 
 
 class PipelineSlot:
-    """Holds at most one loaded pipeline, and keeps it placed between runs where that was chosen."""
+    """Holds at most one loaded pipeline, and keeps it placed between runs where that was chosen.
+
+    Or, instead of a pipeline of the kernel's own, the workers of a run on several GPUs.
+    """
 
     def __init__(self) -> None:
         self.loaded: Loaded | None = None
+        self.workers: WorkerGroup | None = None
+        self.workers_key: object = None
+        """The placement that the workers' last run left: see `placement_key`."""
+        self.most_workers = 0
+        """Most workers for the rest of a batch, of which a row lost some; 0 for no limit."""
         self.hot = Hot()
         """The pipeline's placement between runs."""
         self.plan: Plan | None = None
@@ -56,7 +65,8 @@ class PipelineSlot:
         """
         own = self.loaded.private if self.loaded else 0
         mine = PROCESS + own + self.embeddings
-        return self.hot.without(replace(machine, ram=machine.ram.reusing(mine)))
+        machine = self.hot.without(replace(machine, ram=machine.ram.reusing(mine)))
+        return without_workers(machine, self.workers) if self.workers else machine
 
     def has(self, folder: Path, dtype: str, storage: str) -> bool:
         """Whether the weights of a checkpoint are in host memory, as a run needs them."""
@@ -79,6 +89,7 @@ class PipelineSlot:
         """
         from cogmagic._pipeline.stop_checks import checked_between_operations
 
+        self.end_workers()
         if self.loaded and self.hot.key == placement_key(folder, plan, machine):
             return self.loaded
         self.hot.cool()
@@ -93,6 +104,8 @@ class PipelineSlot:
 
     def keep(self, plan: Plan) -> str:
         """Decide where the weights stay for the next run, in words; empty for the default."""
+        if self.workers is not None:
+            return self._keep_workers(plan)
         left, weights = host_ram().available, self.loaded.weights if self.loaded else ""
         if weights == "gpus" and self.hot.key is None:
             outcome = "weights were on the GPUs only: not kept"
@@ -113,13 +126,37 @@ class PipelineSlot:
         empty_cache()
         return outcome
 
+    def _keep_workers(self, plan: Plan) -> str:
+        """Keep the workers for the next run, or end them."""
+        left, hot = (
+            host_ram().available,
+            self.workers is not None and any(self.workers.hot.values()),
+        )
+        if plan.options.keep != "cold" and (left is None or left >= RESERVE):
+            return "weights stay on the GPUs" if hot else ""
+        self.end_workers()
+        if plan.options.keep == "cold":
+            return "weights not kept, as requested"
+        return f"weights not kept: {gib(left)} of RAM left"
+
+    def end_workers(self) -> int:
+        """End the workers; returns the bytes of their private host memory."""
+        workers, self.workers, self.workers_key = self.workers, None, None
+        if workers is None:
+            return 0
+        freed = workers.ram
+        workers.kill()
+        return freed
+
     def settle(self) -> None:
         """After a batch's last row, leave the weights where `keep` says."""
         with interrupts_ignored():
-            self.embeddings = 0
+            self.embeddings = self.most_workers = 0
             if self.plan is None:
                 return
-            if not (self.plan.options.keep == "hot" and self.plan.placement.on_gpu):
+            if self.workers is not None:
+                self.workers.settle()
+            elif not (self.plan.options.keep == "hot" and self.plan.placement.on_gpu):
                 self.hot.cool()
             self.keep(self.plan)
 
@@ -127,21 +164,26 @@ class PipelineSlot:
         """Leave none of the weights on the GPU."""
         with interrupts_ignored(), suppress(RuntimeError):  # a lost GPU raises on every call
             self.hot.cool()
+            if self.workers is not None and any(self.workers.hot.values()):
+                self.workers.settle(cool=True)
+                self.workers_key = None
             if self.loaded and self.loaded.weights == "gpus":
                 self.drop()
                 empty_cache()
 
     def drop(self) -> int:
-        """Drop the pipeline; returns the bytes of weights that it had in host memory."""
+        """Drop the pipeline or the workers; returns the bytes in host memory that this frees."""
         self.hot.cool()
-        freed = self.loaded.unpin() if self.loaded else 0
+        freed = self.end_workers() + (self.loaded.unpin() if self.loaded else 0)
         self.loaded = None
         gc.collect()
         return freed
 
     def weights_on_gpus(self) -> dict[int, int]:
         """Bytes of the pipeline's weights on each GPU, now; may be called from any thread."""
-        loaded = self.loaded
+        loaded, workers = self.loaded, self.workers
+        if workers is not None:
+            return dict(workers.hot)
         try:
             return on_gpus(loaded.pipe) if loaded else {}
         except (RuntimeError, AttributeError):  # it is being placed at this moment
@@ -157,7 +199,7 @@ def placement_key(folder: Path, plan: Plan, machine: Machine) -> object:
     """A value that is the same for two runs which place the pipeline alike."""
     by_loader = plan.placement.weights == "gpus"  # always with the text encoder
     gpus = machine.gpus if by_loader else (machine.roomiest,)
-    where = machine.device, tuple(g.index for g in gpus if g)
+    where = machine.device, tuple(g.index for g in gpus if g), plan.ranks
     encodes = by_loader or not plan.available.prompts_cached
     blocks = plan.variant.resident_blocks
     storage, compiles = plan.savings.storage, plan.speedups.compile

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cogmagic._errors import RequestError, TierError
+from cogmagic._errors import TierError
 from cogmagic._footprint.adapters import check_adapters
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.page_cache import cached_share
@@ -103,8 +103,6 @@ def prepare(
     folder = local_folder(request.model)
     check_parallel(request, machine, dtype, options)
     check_attention(request.model, options, machine, dtype)
-    if options.parallel != 1:
-        raise RequestError("--parallel makes no video yet. Leave it out.")
     remark = check_adapters(request, folder or configs_folder(request.model))
     import_libraries(request.model.task)
     compare_kernels(request, options, machine)

@@ -21,6 +21,7 @@ from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.measure import with_measurements
+from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.step_cache import ReusedSteps, caching_steps
 from cogmagic._pipeline.stop_checks import checked_between_blocks
 from cogmagic._planning.compile_time import code_key
@@ -56,9 +57,13 @@ class Run:
     loaded: Loaded
     clock: Clock
     """Receives phases and steps, and may stop the run."""
+    rank: Rank | None = None
+    """This process, where several make the video together."""
 
     def frames(self, hot: Hot) -> tuple[np.ndarray[Any, Any], Report]:
         """The frames (uint8 RGB, frames × height × width × 3) and the report.
+
+        Ranks other than the first return no frames.
 
         Args:
             hot: the pipeline's placement between runs: used if it is what the plan needs, else
@@ -78,6 +83,7 @@ class Run:
                 on_encoded=job.texts.write,
                 on_preview=job.show,
                 denoising=caching_steps(pipe.transformer, reused) if reused else nullcontext(),
+                rank=self.rank,
             )
             clock.end()
         report = with_measurements(self._report(held), clock, measured, frames)
@@ -89,7 +95,8 @@ class Run:
     def _reused(self) -> ReusedSteps | None:
         """The run's step cache, with no step reused yet; None without one."""
         cache, halves = self.plan.speedups.cache, self.plan.savings.guidance_halves
-        passes = 2 if halves and self.job.request.guided else 1
+        split = self.rank is not None and self.rank.split.guidance == 2
+        passes = 2 if halves and self.job.request.guided and not split else 1
         return ReusedSteps(cache, passes) if cache else None
 
     def encode(
@@ -154,7 +161,7 @@ class Run:
             self._device,
             plan.variant,
             pinned=pinned.locked if pinned else (),
-            encodes=not plan.available.prompts_cached,
+            encodes=not plan.available.prompts_cached and (self.rank is None or self.rank.first),
             source=Source(
                 self.job.folder, plan.dtype, storage, loaded.files, self.job.request.loras
             ),
@@ -224,7 +231,7 @@ class Run:
             speedups=plan.speedups.names,
             storage=weights.title if weights else "",
             adapters=tuple(f"LoRA {described(a)}" for a in active(self.job.request.loras)),
-            device=_device_names(self.machine, self._device, device_map),
+            device=self.machine.device_names(set(device_map.values()) or {self._device.index}),
             dtype=plan.dtype,
             device_map=dict(device_map),
             held_before=held,
@@ -239,10 +246,3 @@ class Run:
             | {name: version(name) for name in _VERSIONS}
             | kernel_version(plan.speedups.attention),
         )
-
-
-def _device_names(machine: Machine, device: torch.device, device_map: Mapping[str, int]) -> str:
-    """The GPUs that the pipeline is on, or the device."""
-    indices = set(device_map.values()) or {device.index}
-    gpus = [g for g in machine.gpus if g.index in indices]
-    return " + ".join(f"{g.name} ({device.type}:{g.index})" for g in gpus) or machine.device

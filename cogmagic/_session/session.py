@@ -132,7 +132,7 @@ class Session:
         self._lock.release()
 
     def release(self) -> int:
-        """Drop the pipeline; returns the bytes of weights that it had in host memory."""
+        """Drop the pipeline and the workers; returns the bytes in host memory that this frees."""
         if not self._lock.acquire(blocking=False):
             raise self._busy()
         try:

@@ -34,10 +34,19 @@ class Report:
     """What made it faster than diffusers' own pipeline: ``compile``, ``decode``, ``fa3``…"""
     adapters: tuple[str, ...] = ()
     """LoRA adapters, each with its weight and scale."""
+    split: str = ""
+    """The processes that made it together, such as ``2 GPUs (guidance 2 x tokens 1)``; empty for
+    one."""
+    differs: str = ""
+    """What may differ from a run on one GPU; empty for nothing."""
     device_map: Mapping[str, int] = field(default_factory=dict)
     """Component → GPU, for a run over several GPUs."""
     peak_allocated: Mapping[int, int] = field(default_factory=dict)
     """Per GPU, the peak of tensors (``torch.cuda.max_memory_allocated``)."""
+    peak_ranks: tuple[int, ...] = ()
+    """Per rank of a split run, the peak of tensors on its GPU; empty without GPUs."""
+    predicted_ranks: tuple[int, ...] = ()
+    """The plan's prediction of `peak_ranks`."""
     held_before: Mapping[int, int] = field(default_factory=dict)
     """Per GPU, this kernel's other tensors when the run began; part of each peak."""
     peak_reserved: Mapping[int, int] = field(default_factory=dict)
@@ -46,7 +55,7 @@ class Report:
     """Per phase, the peak of tensors on any one GPU."""
     peak_ram: int | None = None
     """The most private host memory of the process, without mapped files, at the end of any phase;
-    the notebook's own included."""
+    the notebook's own included. Of a split run, that of all workers together."""
     step_seconds: float | None = None
     """Median seconds of a denoising step, without the first one; None for a single step."""
     reused_steps: tuple[int, int] | None = None

@@ -156,6 +156,7 @@ class Video:
         return " · ".join(
             (
                 f"tier {r.tier} ({r.reason})",
+                *([r.split, r.differs] if r.split else []),
                 *([f"preset {r.preset}"] if r.preset else []),
                 *(f"--{option.replace('_', '-')}" for option in r.options),
                 *([r.storage] if r.storage else []),

@@ -1,0 +1,133 @@
+"""The workers of a kernel from their start to their end, with real processes on the CPU."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import cogmagic
+from tests.helpers.toy import PROMPT, QUICK
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="workers inherit file descriptors"),
+]
+
+
+def video(toy: Path, name: str = "clip.png", **options: Any) -> cogmagic.Video:
+    options = QUICK | {"num_inference_steps": 4, "model": str(toy), "save": name} | options
+    return cogmagic.generate(PROMPT, overwrite=True, **options)
+
+
+def shared_memory() -> set[Path]:
+    return set(Path("/dev/shm").iterdir()) if sys.platform == "linux" else set()  # noqa: S108
+
+
+def at_step(number: int, act: Any) -> Any:
+    """Calls `act` after a step of denoising."""
+
+    def follow(progress: cogmagic.Progress) -> None:
+        if progress.phase == "denoise" and progress.done == number:
+            act()
+
+    return follow
+
+
+def test_workers_from_the_first_run_to_release(toy: Path, cwd: Path, session: Any) -> None:
+    before = shared_memory()
+    one = video(toy)
+    previews: list[Any] = []
+    two = cogmagic.generate(
+        PROMPT, parallel=2, save="two.png", model=str(toy), on_preview=previews.append,
+        **QUICK | {"num_inference_steps": 4},
+    )  # fmt: skip
+    assert np.abs(two.frames().astype(int) - one.frames()).max() <= 1
+    assert previews[0].dtype == np.uint8
+    facts = two.facts_line()
+    assert "2 CPU processes (guidance 2 x tokens 1)" in facts
+    assert "frames may differ from one process's in rounding" in facts
+    assert session.loaded is None  # the kernel itself holds no weights then
+
+    # They stay for the next run.
+    pids = session.slot.workers.pids
+    status = cogmagic.status()
+    assert status.workers == 2
+    assert 0 < status.workers_ram < 2**32
+    assert "2 processes use " in str(status)
+    again = video(toy, parallel=2)
+    assert session.slot.workers.pids == pids
+    assert again.report.frames_sha256 == two.report.frames_sha256
+
+    # A run that is stopped leaves them ready for the next one, or none.
+    with pytest.raises(cogmagic.Cancelled):
+        video(toy, parallel=2, on_progress=at_step(2, session.cancel))
+    assert not session.running
+    assert video(toy, parallel=2).report.frames_sha256 == two.report.frames_sha256
+
+    # A worker that is killed: the run goes on with one process, the next one has two again.
+    def kill() -> None:
+        if session.slot.workers:
+            os.kill(session.slot.workers.pids[1], signal.SIGKILL)
+
+    rest = video(toy, parallel=2, on_progress=at_step(2, kill))
+    assert "worker 2 of 2 was killed (SIGKILL)" in rest.facts_line()
+    assert rest.report.frames_sha256 == one.report.frames_sha256
+    assert video(toy, parallel=2, keep="cold").report.frames_sha256 == two.report.frames_sha256
+    assert session.slot.workers is None
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+    assert shared_memory() <= before
+
+
+def test_shortage_in_a_worker_and_rows_of_a_batch(toy: Path, cwd: Path, session: Any) -> None:
+    rows = [{"prompt": PROMPT, "seed": seed} for seed in (1, 2)]
+    options = QUICK | {"model": str(toy)}
+    del options["seed"]
+    videos = list(cogmagic.generate_many(rows, parallel=2, save="rows", **options))
+    assert [v.report.split for v in videos] == ["2 CPU processes (guidance 2 x tokens 1)"] * 2
+    pids = session.slot.workers.pids
+
+    def limit() -> None:
+        for pid in session.slot.workers.pids if session.slot.workers else ():
+            mapped = psutil.Process(pid).memory_info().vms
+            resource.prlimit(pid, resource.RLIMIT_AS, (mapped, mapped))
+
+    # Little enough for the shortage, by a size whose tensors need new memory.
+    made = video(toy, parallel=2, size="384x384", on_progress=at_step(1, limit))
+    assert "with no offload on 2 CPU processes" in made.report.reason
+    assert made.report.split == ""
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+def test_killed_kernel_leaves_no_worker(toy: Path, cwd: Path) -> None:
+    script = (
+        "import cogmagic, sys\n"
+        "from cogmagic._session.session import session\n"
+        "def follow(p):\n"
+        "    if p.phase == 'denoise' and p.done == 1:\n"
+        "        print(*session().slot.workers.pids, flush=True)\n"
+        f"cogmagic.generate({PROMPT!r}, model={str(toy)!r}, parallel=2, num_inference_steps=500,\n"
+        "    num_frames=9, on_progress=follow)\n"
+    )
+    before = shared_memory()
+    kernel = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert kernel.stdout is not None
+    pids = [int(pid) for pid in kernel.stdout.readline().split()]
+    assert len(pids) == 2
+    kernel.kill()
+    kernel.wait()
+    kernel.stdout.close()
+    until = time.monotonic() + 30
+    while time.monotonic() < until and any(psutil.pid_exists(pid) for pid in pids):
+        time.sleep(0.1)
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+    assert shared_memory() <= before

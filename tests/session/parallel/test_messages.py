@@ -1,0 +1,64 @@
+"""Messages and errors that cross the pipe between the kernel and a worker."""
+
+from __future__ import annotations
+
+from multiprocessing.connection import Connection
+from socket import socketpair
+
+import pytest
+import torch
+
+import cogmagic
+from cogmagic._session.parallel.failures import Failed, WorkerLost, lost_worker, root_cause
+from cogmagic._session.parallel.messages import Embedded, Link
+from tests.helpers.shortages import short
+
+
+def test_tensors_cross_the_pipe_without_shared_memory() -> None:
+    mine, theirs = (Link(Connection(end.detach())) for end in socketpair())
+    mine.send(Embedded("a", torch.arange(6.0).bfloat16()))
+    message = theirs.receive()
+    assert torch.equal(message.embeds, torch.arange(6.0).bfloat16())
+    mine.connection.close()
+    with pytest.raises(EOFError):
+        theirs.receive()
+    theirs.connection.close()
+
+
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return Failed.of(caught).error("worker 2 of 4")
+
+
+def test_an_error_of_ours_arrives_as_it_was() -> None:
+    error = raised(cogmagic.TierError("No room."))
+    assert type(error) is cogmagic.TierError
+    assert str(error) == "No room."
+    assert "Traceback of worker 2 of 4" in error.__notes__[0]
+
+
+def test_a_shortage_arrives_as_one() -> None:
+    assert isinstance(raised(short()), torch.OutOfMemoryError)
+    assert isinstance(raised(MemoryError()), MemoryError)
+
+
+def test_any_other_error_is_one_line_with_what_to_do() -> None:
+    error = raised(ZeroDivisionError("two\nlines"))
+    assert type(error) is cogmagic.DeviceError
+    assert str(error) == (
+        "Worker 2 of 4 failed (ZeroDivisionError: two). Try again; without --parallel, one GPU"
+        " makes the video."
+    )
+
+
+def test_the_worker_that_was_lost_is_the_cause_of_the_others_errors() -> None:
+    lost, broken = lost_worker("worker 1 of 2", -9, ""), Failed.of(RuntimeError("peer closed"))
+    assert isinstance(lost, WorkerLost)
+    assert root_cause({1: broken, 0: lost}) == (0, lost)
+    assert root_cause({0: broken, 1: Failed.of(MemoryError())})[0] == 1
+    assert str(lost) == "worker 1 of 2 was killed (SIGKILL)"
+    assert str(lost_worker("worker 1 of 2", 1, "No module named torch")) == (
+        "worker 1 of 2 ended (exit code 1: No module named torch)"
+    )
