@@ -177,7 +177,9 @@ def _first_plan(job: Job, slot: PipelineSlot, machine: Machine) -> Plan:
 
 
 def _is_loaded(job: Job, slot: PipelineSlot, machine: Machine) -> bool:
-    """Whether the weights are in host memory, as the job needs them."""
+    """Whether the kernel, or the workers, have the weights in host memory as the job needs them."""
+    if job.options.parallel != 1:
+        return slot.workers is not None and slot.workers_folder == job.folder
     dtype = dtype_for(job.request, machine)
     storage = resolved(job.request.model, job.options, machine, dtype).savings.storage
     return slot.has(job.folder, dtype, storage)
@@ -197,6 +199,7 @@ def _attempt(
             workers = workers_for(plan, slot, clock)
             outcome = act(ParallelRun(job, machine, plan, workers, clock))
             slot.workers_key = placement_key(job.folder, plan, machine)
+            slot.workers_folder = job.folder
             return outcome
         loaded = slot.load(job.request.model, job.folder, plan, machine, clock.check)
         return act(Run(job, machine, plan, loaded, clock))

@@ -88,7 +88,7 @@ def planned(
         cached=job.cached,
         first_run=job.first_run,
         embeddings=job.held,
-        code=compiled_code(),
+        code=job.code if options.parallel != 1 else compiled_code(),
         placed=placed,
         not_lean=job.not_lean,
     )

@@ -38,6 +38,8 @@ class PipelineSlot:
         self.workers: WorkerGroup | None = None
         self.workers_key: object = None
         """The placement that the workers' last run left: see `placement_key`."""
+        self.workers_folder: Path | None = None
+        """The checkpoint of the workers' weights."""
         self.most_workers = 0
         """Most workers for the rest of a batch, of which a row lost some; 0 for no limit."""
         self.hot = Hot()
@@ -142,6 +144,7 @@ class PipelineSlot:
     def end_workers(self) -> int:
         """End the workers; returns the bytes of their private host memory."""
         workers, self.workers, self.workers_key = self.workers, None, None
+        self.workers_folder = None
         if workers is None:
             return 0
         freed = workers.ram

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +61,8 @@ class Job:
     """Whether this kernel has made no video yet."""
     held: int = 0
     """Bytes of the prompt embeddings of a batch's other rows."""
+    code: frozenset[Hashable] = frozenset()
+    """The keys (`code_key`) of the compiled code that the workers have."""
 
     @property
     def learned(self) -> bool:
@@ -131,7 +133,8 @@ def prepare(
     cached = cached_share(folder) if machine.device == "cuda" else 0.0
     embeddings = texts.read()
     job = Job(request, options, folder, texts, embeddings, not_lean=not_lean, cached=cached)
-    return replace(job, first_run=slot.plan is None)
+    code = slot.workers.code if slot.workers else frozenset()
+    return replace(job, first_run=slot.plan is None, code=code)
 
 
 def _refuse_before_download(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -29,6 +29,10 @@ class WorkerGroup(Protocol):
     @property
     def vram(self) -> Mapping[int, int]:
         """Bytes that they use of each GPU between runs, with their CUDA contexts."""
+
+    @property
+    def code(self) -> frozenset[Hashable]:
+        """The keys (`code_key`) of the code that they have compiled."""
 
     @property
     def ram(self) -> int:

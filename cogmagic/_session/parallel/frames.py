@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._machine.allocator import empty_cache
 from cogmagic._machine.machine import Machine
 from cogmagic._pipeline.preview import OnPreview
+from cogmagic._planning.parallel import of_rank
 from cogmagic._planning.plan import Plan
 from cogmagic._progress import Clock, Progress
 from cogmagic._session.parallel.messages import (
@@ -50,6 +52,7 @@ def workers_for(plan: Plan, slot: PipelineSlot, clock: Clock) -> Workers:
     where, workers = Where(plan.device, plan.ranks), slot.workers
     if not (isinstance(workers, Workers) and workers.where == where and workers.alive):
         slot.drop()
+        empty_cache()  # the plan counts on it
         count = len(where.ranks)
         clock.report(Progress("load", note=f"{plan.request.model.name}, {count} workers start"))
         slot.workers = workers = Workers(where, clock.check)
@@ -72,8 +75,14 @@ class ParallelRun:
         """The frames (uint8 RGB, frames × height × width × 3) and the report."""
         job, show = replace(self.job, show=None), self.job.show
         messages = [
-            Make(job, self._machine_of(gpu), self.plan, self.clock.warning, show is not None)
-            for gpu in self.plan.ranks
+            Make(
+                job,
+                self._machine_of(gpu),
+                of_rank(self.plan, rank),
+                self.clock.warning,
+                show is not None,
+            )
+            for rank, gpu in enumerate(self.plan.ranks)
         ]
         done = self.workers.run(messages, self.clock.check, self._follow(show))
         self.clock.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Hashable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from threading import Lock
@@ -199,6 +200,8 @@ class Done:
     """Bytes of weights that it leaves on its GPU."""
     reserved: int = 0
     """Bytes that torch's allocator goes on reserving there."""
+    code: frozenset[Hashable] = frozenset()
+    """The keys of the code that it has compiled."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import Any
 
 from cogmagic._machine.allocator import empty_cache, use_expandable_segments
 from cogmagic._machine.failures import drop_tracebacks
+from cogmagic._pipeline.compile import compiled_code
 from cogmagic._pipeline.parallel.group import joined
 from cogmagic._progress import Clock
 from cogmagic._session.parallel.failures import Failed
@@ -219,6 +220,7 @@ class Worker:
             weights=loaded.nbytes + loaded.adapter_bytes if loaded else 0,
             hot=sum(self._slot.weights_on_gpus().values()),
             reserved=torch.cuda.memory_reserved(self._start.gpu) if on_gpu else 0,
+            code=compiled_code(),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,13 @@ class Workers:
         """Bytes that the workers use of each GPU between runs, with their CUDA contexts."""
         left = zip(self._gpus, self._left, strict=False)
         return {gpu: done.reserved + context_bytes() for gpu, done in left}
+
+    @property
+    def code(self) -> frozenset[Hashable]:
+        """The keys (`code_key`) of the code that all of them have compiled."""
+        if len(self._left) < len(self._processes):
+            return frozenset()
+        return frozenset.intersection(*(done.code for done in self._left))
 
     @property
     def ram(self) -> int:
