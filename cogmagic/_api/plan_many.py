@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from cogmagic._api.generate import DEFAULT_MODEL
 from cogmagic._api.plan import ANY_PROMPT, configs_for, plan_checked
 from cogmagic._api.rows import rows_of, source_of
-from cogmagic._errors import TierError
+from cogmagic._api.ways import Ways, ways_of
+from cogmagic._errors import RequestError, TierError
 from cogmagic._machine.machine import Machine
 from cogmagic._models.batch_row import Row
 from cogmagic._models.find import find_model
@@ -47,6 +49,8 @@ class BatchPlan:
     """The plans of a batch's rows."""
 
     shares: tuple[_Share, ...]
+    ways: Ways | None = None
+    """How several GPUs could make it; None where there are none, or it was not asked for."""
 
     @property
     def rows(self) -> int:
@@ -77,12 +81,14 @@ class BatchPlan:
         time = f"{seconds(self.seconds)} in all" if self.seconds is not None else "time unknown"
         sizes = len(self.shares)
         table = f"; the table shows the largest of {sizes} kinds of rows" if sizes > 1 else ""
-        return f"{self.largest}\nbatch    {self.rows} videos, {time}{table}"
+        lines = [f"{self.largest}", f"batch    {self.rows} videos, {time}{table}"]
+        return "\n".join(lines + (self.ways.lines() if self.ways else []))
 
     def as_json(self) -> str:
-        """The JSON of the largest plan, with ``rows`` and ``batch_seconds``."""
-        both = json.loads(as_json(self.largest))
-        return json.dumps(both | {"rows": self.rows, "batch_seconds": self.seconds}, indent=2)
+        """The JSON of the largest plan, with ``rows``, ``batch_seconds`` and ``ways``."""
+        ways = self.ways and self.ways.as_json()
+        batch = {"rows": self.rows, "batch_seconds": self.seconds, "ways": ways}
+        return json.dumps(json.loads(as_json(self.largest)) | batch, indent=2)
 
 
 def plan_batch(options: Mapping[str, Any]) -> BatchPlan:
@@ -90,7 +96,8 @@ def plan_batch(options: Mapping[str, Any]) -> BatchPlan:
 
     Args:
         options: those of a cell by their Python names, and ``machine`` and ``ram`` as `plan` takes
-            them. One row may lack its prompt and inputs, on which a plan does not depend.
+            them. One row may lack its prompt and inputs, on which a plan does not depend;
+            ``prompts`` may be their number.
 
     Raises:
         RequestError: for the first wrong row, with its number.
@@ -98,11 +105,37 @@ def plan_batch(options: Mapping[str, Any]) -> BatchPlan:
     """
     rest = dict(options)
     machine, ram = rest.pop("machine", None), rest.pop("ram", None)
+    if (count := _number(rest.get("prompts"))) is not None:
+        if rest.get("num_videos") is not None or rest.get("seeds") is not None:
+            raise RequestError(
+                f"--prompts {count} is the number of videos already. Leave out --num-videos and"
+                " --seeds."
+            )
+        del rest["prompts"]
+        rest["num_videos"] = count
     if rest.get("prompts") is None:
         rest.setdefault("prompt", ANY_PROMPT)
         rest |= placeholders(find_model(rest.get("model") or DEFAULT_MODEL).task, rest)
     source, memory = source_of(rest)
-    return plan_rows(rows_of(source), memory, machine, ram)
+    rows = rows_of(source)
+    batch = plan_rows(rows, memory, machine, ram)
+    here = machine.only(memory.gpus) if machine else Machine.detect(gpus=memory.gpus)
+    if len(here.gpus) < 2:
+        return batch
+
+    def plan(options: MemoryOptions, where: Machine) -> BatchPlan:
+        return plan_rows(rows, replace(options, gpus=()), where, ram, speeds=False)
+
+    return replace(batch, ways=ways_of(memory, here, plan))
+
+
+def _number(prompts: object) -> int | None:
+    """The number of prompts where no table is named but a number; a file of that name wins."""
+    if isinstance(prompts, int) and not isinstance(prompts, bool):
+        return prompts
+    if isinstance(prompts, str) and prompts.strip().isdecimal() and not Path(prompts).exists():
+        return int(prompts)
+    return None
 
 
 def plan_rows(

@@ -1,0 +1,191 @@
+"""How a batch can use several GPUs: a video on each at once, or all of them for each video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from heapq import heapify, heapreplace
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._errors import RequestError, TierError
+from cogmagic._machine.machine import Machine
+from cogmagic._planning.memory_options import MemoryOptions
+from cogmagic._planning.ranks import legal_counts
+from cogmagic._units import seconds
+
+if TYPE_CHECKING:
+    from cogmagic._api.plan_many import BatchPlan
+
+__all__ = ["Way", "Ways", "ways_of"]
+
+PlanBatch = Callable[[MemoryOptions, Machine], "BatchPlan"]
+"""The plans of the batch's rows with options on a machine."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to make a batch on several GPUs."""
+
+    option: str
+    """What one types for it."""
+    gpus: int
+    """The GPUs in use."""
+    at_once: int
+    """The videos that are made at the same time."""
+    video_seconds: float
+    """Of one video, its weights loaded: of the first rows' kind, on the slowest GPU."""
+    batch_seconds: float
+    """Of the whole batch, loading included."""
+    note: str = ""
+    """The GPUs that are left out, and why; empty for none."""
+
+    @property
+    def gpu_hours(self) -> float:
+        """Hours for which the GPUs are taken, together."""
+        return self.gpus * self.batch_seconds / 3600
+
+    def __str__(self) -> str:
+        each = f"{self.gpus} GPUs for each video"
+        how = each if self.at_once == 1 else f"{self.at_once} videos at once, one a GPU"
+        times = f"{_long(self.batch_seconds)}, {self.gpu_hours:.1f} GPU-hours"
+        note = f"; {self.note}" if self.note else ""
+        return f"{how}: {times}, {seconds(self.video_seconds)} a video ({self.option}){note}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, and the GPU-hours."""
+        return asdict(self) | {"gpu_hours": self.gpu_hours}
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The ways that make most videos an hour, and that make one video soonest."""
+
+    throughput: Way | None
+    """None where the model fits on less than two of the GPUs."""
+    latency: Way | None
+    """None where several GPUs cannot make one video, or gain nothing."""
+
+    @property
+    def fastest(self) -> Way | None:
+        """The way that ends the batch first."""
+        made = [way for way in (self.throughput, self.latency) if way]
+        return min(made, key=lambda way: way.batch_seconds, default=None)
+
+    def lines(self) -> list[str]:
+        """The plan's lines: both ways, and which is faster."""
+        both = self.throughput, self.latency
+        return [f"{'fastest ' if w is self.fastest else 'or      '} {w}" for w in both if w]
+
+    def as_json(self) -> dict[str, Any]:
+        """Both ways; null for one that is not possible."""
+        both = {"throughput": self.throughput, "latency": self.latency}
+        return {name: way and way.as_json() for name, way in both.items()}
+
+
+def ways_of(memory: MemoryOptions, machine: Machine, plan: PlanBatch) -> Ways | None:
+    """The ways to make a batch on the GPUs of a machine; None with less than two.
+
+    Args:
+        memory: the options about memory, `parallel` left out of account.
+        machine: where.
+        plan: makes the plans.
+    """
+    if machine.device != "cuda" or len(machine.gpus) < 2:
+        return None
+    one = replace(memory, parallel=1)
+    return Ways(_at_once(one, machine, plan), _together(one, machine, plan))
+
+
+def _at_once(memory: MemoryOptions, machine: Machine, plan: PlanBatch) -> Way | None:
+    """A video on each GPU, by processes that share the host's memory."""
+    left_out, workers = dict[str, list[int]](), list[_Worker]()
+    for gpu in machine.gpus:
+        worker = _worker(memory, _alone(machine, gpu.index), plan)
+        if isinstance(worker, str):
+            left_out.setdefault(worker, []).append(gpu.index)
+        else:
+            workers.append(worker)
+    if len(workers) < 2:
+        return None
+    note = "; ".join(
+        f"GPU {' and '.join(map(str, own))} left out: {why}" for why, own in left_out.items()
+    )
+    return Way(
+        option="%cogvideo cluster local",
+        gpus=len(workers),
+        at_once=len(workers),
+        video_seconds=max(worker.warm[0] for worker in workers),
+        batch_seconds=_makespan(workers),
+        note=note,
+    )
+
+
+def _together(memory: MemoryOptions, machine: Machine, plan: PlanBatch) -> Way | None:
+    """The number of GPUs for each video with which the batch ends first, if any gains."""
+    alone, best = _worker(memory, machine, plan), None
+    least = None if isinstance(alone, str) else alone.seconds
+    first = plan(memory, machine).shares[0].plan.request
+    for count in legal_counts(first, len(machine.gpus))[1:]:
+        worker = _worker(replace(memory, parallel=count), machine, plan)
+        if isinstance(worker, str) or (least is not None and worker.seconds >= least):
+            continue
+        least, best = (
+            worker.seconds,
+            Way(f"--parallel {count}", count, 1, worker.warm[0], worker.seconds),
+        )
+    return best
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """The seconds that one GPU, or several together, need for a batch."""
+
+    seconds: float
+    """For all rows."""
+    warm: tuple[float, ...]
+    """For each row of each kind, the weights loaded."""
+    rows: tuple[int, ...]
+    """The rows of each kind."""
+
+    @property
+    def loading(self) -> float:
+        """Seconds before the first row."""
+        return self.seconds - sum(w * n for w, n in zip(self.warm, self.rows, strict=True))
+
+
+def _worker(memory: MemoryOptions, machine: Machine, plan: PlanBatch) -> _Worker | str:
+    """The seconds on a machine, or why it cannot make the batch."""
+    try:
+        batch = plan(memory, machine)
+    except (RequestError, TierError) as error:
+        return str(error).split(". ")[0].split(" (")[0]
+    if not batch.largest.fits and batch.largest.chosen:
+        return batch.largest.chosen.reason
+    warm = tuple(share.warm_seconds or 0.0 for share in batch.shares)
+    if batch.seconds is None:
+        return "its speed is unknown"
+    return _Worker(batch.seconds, warm, tuple(share.rows for share in batch.shares))
+
+
+def _alone(machine: Machine, index: int) -> Machine:
+    """One GPU, and its share of the host's memory where every GPU has a process of its own."""
+    ram, alone = machine.ram, machine.only((str(index),))
+    if ram.available is None:
+        return alone
+    return replace(alone, ram=replace(ram, available=ram.available // len(machine.gpus)))
+
+
+def _makespan(workers: Sequence[_Worker]) -> float:
+    """Seconds until all rows are made, each by the worker that is free first."""
+    free = [(worker.loading, number) for number, worker in enumerate(workers)]
+    heapify(free)
+    for kind, count in enumerate(workers[0].rows):
+        for _ in range(count):
+            since, number = free[0]
+            heapreplace(free, (since + workers[number].warm[kind], number))
+    return max(since for since, _ in free)
+
+
+def _long(value: float) -> str:
+    """Seconds, or hours from two hours on."""
+    return seconds(value) if value < 7200 else f"{value / 3600:.1f} h"
