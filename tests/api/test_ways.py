@@ -27,7 +27,11 @@ def test_both_ways_are_predicted_from_the_plans_of_one_video() -> None:
     one = batch("A100 40GB", 13)  # of 100 rows, the fullest of 8 GPUs makes 13
     assert one.ways is None
     assert many.batch_seconds == pytest.approx(one.seconds)
-    assert (many.gpus, many.at_once, many.option) == (8, 8, "%cogvideo cluster local")
+    assert (many.gpus, many.at_once, many.option) == (
+        8,
+        8,
+        "a kernel for each, with --gpus 0 to --gpus 7",
+    )
     assert (together.gpus, together.at_once, together.option) == (8, 1, "--parallel 8")
     assert together.batch_seconds == pytest.approx(batch("8x A100 40GB", parallel=8).seconds)
     assert together.video_seconds < many.video_seconds / 4
