@@ -79,6 +79,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
                 return file
             if file.startswith("tests/pipeline/parallel/"):  # which share their ranks
                 return "ranks"
+            if file == "tests/pipeline/test_compile.py":  # which find each other's compiled code
+                return file
             if folder == "notebooks":  # one recording for both tests of a notebook
                 return file + name.partition("[")[2]
             return nodeid

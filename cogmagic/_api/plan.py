@@ -110,6 +110,7 @@ def plan_checked(
     code: frozenset[Hashable] = frozenset(),
     warm: bool = False,
     speeds: bool = True,
+    suggest: bool = True,
 ) -> Plan:
     """The plan of a checked request, as `plan` makes it.
 
@@ -122,6 +123,7 @@ def plan_checked(
         code: keys (`code_key`) of the code that a batch has compiled before, beside this kernel's.
         warm: whether to plan for weights in host memory and encoded prompts, whatever is there.
         speeds: whether it has the seconds of all speeds, and what several GPUs would gain.
+        suggest: whether it says what would need less memory or time.
     """
     if machine is not None:
         here, available = machine.only(memory.gpus), Available(folder=configs_for(request))
@@ -134,7 +136,7 @@ def plan_checked(
     available = replace(available, unknown_words=words, embeddings=embeddings, code=code)
     if warm:
         available = replace(available, prompts_cached=True, weights_loaded=True, download=0)
-    made = choose(request, here, memory, available)
+    made = choose(request, here, memory, available, suggest=suggest)
     return with_parallel(with_speeds(made, here), here) if speeds else made
 
 

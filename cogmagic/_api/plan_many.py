@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cogmagic._api.batch_plan import BatchPlan, Share
 from cogmagic._api.generate import DEFAULT_MODEL
 from cogmagic._api.plan import ANY_PROMPT, configs_for, plan_checked
 from cogmagic._api.rows import rows_of, source_of
-from cogmagic._api.ways import Ways, ways_of
+from cogmagic._api.which_way import ways_of
 from cogmagic._errors import RequestError, TierError
 from cogmagic._machine.machine import Machine
 from cogmagic._models.batch_row import Row
@@ -22,73 +22,9 @@ from cogmagic._models.request import Request
 from cogmagic._planning.compile_time import code_key
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import MemoryOptions
-from cogmagic._planning.plan import Plan
-from cogmagic._planning.plan_json import as_json
 from cogmagic._session.batch_texts import chunk_bytes
-from cogmagic._units import seconds
 
 __all__ = ["BatchPlan", "check_plans", "plan_batch", "plan_rows"]
-
-
-@dataclass(frozen=True)
-class _Share:
-    """The rows of one size, number of frames and steps, and guidance."""
-
-    plan: Plan
-    """Of the first of them, with nothing loaded yet."""
-    warm_seconds: float | None
-    """Seconds of each further row: the weights are in host memory, its text is encoded, and the
-    blocks are compiled."""
-    rows: int
-    first_row: int
-    """The number of the first of them."""
-
-
-@dataclass(frozen=True)
-class BatchPlan:
-    """The plans of a batch's rows."""
-
-    shares: tuple[_Share, ...]
-    ways: Ways | None = None
-    """How several GPUs could make it; None where there are none, or it was not asked for."""
-
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return sum(share.rows for share in self.shares)
-
-    @property
-    def largest(self) -> Plan:
-        """The plan that needs most memory, or one that does not fit."""
-        plans = [share.plan for share in self.shares]
-        return max(plans, key=lambda p: (not p.fits, p.peak_vram or 0, p.peak_ram or 0))
-
-    @property
-    def seconds(self) -> float | None:
-        """Seconds of all rows, which load the weights once; None where they are unknown."""
-        total = 0.0
-        for number, share in enumerate(self.shares):
-            if share.warm_seconds is None or share.plan.seconds is None:
-                return None
-            total += share.rows * share.warm_seconds
-            if number == 0:
-                total += max(share.plan.seconds - share.warm_seconds, 0.0)
-            else:
-                total += share.plan.compile_seconds
-        return total
-
-    def __str__(self) -> str:
-        time = f"{seconds(self.seconds)} in all" if self.seconds is not None else "time unknown"
-        sizes = len(self.shares)
-        table = f"; the table shows the largest of {sizes} kinds of rows" if sizes > 1 else ""
-        lines = [f"{self.largest}", f"batch    {self.rows} videos, {time}{table}"]
-        return "\n".join(lines + (self.ways.lines() if self.ways else []))
-
-    def as_json(self) -> str:
-        """The JSON of the largest plan, with ``rows``, ``batch_seconds`` and ``ways``."""
-        ways = self.ways and self.ways.as_json()
-        batch = {"rows": self.rows, "batch_seconds": self.seconds, "ways": ways}
-        return json.dumps(json.loads(as_json(self.largest)) | batch, indent=2)
 
 
 def plan_batch(options: Mapping[str, Any]) -> BatchPlan:
@@ -124,7 +60,7 @@ def plan_batch(options: Mapping[str, Any]) -> BatchPlan:
         return batch
 
     def plan(options: MemoryOptions, where: Machine) -> BatchPlan:
-        return plan_rows(rows, replace(options, gpus=()), where, ram, speeds=False)
+        return plan_rows(rows, replace(options, gpus=()), where, ram, speeds=False, suggest=False)
 
     return replace(batch, ways=ways_of(memory, here, plan))
 
@@ -145,6 +81,7 @@ def plan_rows(
     ram: float | None = None,
     *,
     speeds: bool = True,
+    suggest: bool = True,
 ) -> BatchPlan:
     """Plan each kind of row once.
 
@@ -154,6 +91,7 @@ def plan_rows(
         machine: a described machine; None for this one.
         ram: another amount of host memory, in GiB.
         speeds: whether each plan has the seconds of all speeds.
+        suggest: whether each plan says what would need less memory or time.
     """
     kinds: dict[object, list[Row]] = {}
     for row in rows:
@@ -168,9 +106,12 @@ def plan_rows(
         planned = partial(
             plan_checked, first.request, memory, machine, ram, embeddings=nbytes, code=code
         )
-        cold, warm = planned(speeds=speeds), planned(warm=True, speeds=False)
+        cold, warm = (
+            planned(speeds=speeds, suggest=suggest),
+            planned(warm=True, speeds=False, suggest=False),
+        )
         again = warm.chosen.seconds_again if warm.chosen else None
-        shares.append(_Share(cold, again, len(alike), first.number))
+        shares.append(Share(cold, again, len(alike), first.number))
         if cold.speedups.compile:
             code |= {code_key(first.request, cold.dtype, cold.resolved, cold.split)}
     return BatchPlan(tuple(shares))

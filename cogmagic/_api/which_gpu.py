@@ -31,7 +31,7 @@ def which_gpu(*, ram: float | None = None, **options: Any) -> str:
     request = plan(**options, machine=Machine.of("H200")).request  # or what is wrong with it
 
     def on(name: str) -> Plan:
-        return plan_checked(request, memory, Machine.of(name, ram=ram), speeds=False)
+        return plan_checked(request, memory, Machine.of(name, ram=ram), speeds=False, suggest=False)
 
     return _cards_that_can(on, tuple(card.name for card in CARDS))
 

@@ -39,6 +39,8 @@ def plan(
     machine: Machine,
     options: MemoryOptions = DEFAULTS,
     available: Available = NOTHING_HERE,
+    *,
+    suggest: bool = True,
 ) -> Plan:
     """Choose the tier for `request` on `machine`, or check the one that was asked for.
 
@@ -49,19 +51,27 @@ def plan(
         machine: its GPUs and memory, as they are now.
         options: what the person chose about memory.
         available: what the machine has already.
+        suggest: whether the plan says what would need less memory or time, which takes longer than
+            the rest of it.
 
     Raises:
         TierError: when this machine cannot do the tier that was asked for.
         RequestError: when the GPU cannot compute in the dtype, or by the attention kernel.
     """
-    made, plain = _plan(request, machine, options, available), request.without_preset()
+    made, plain = _plan(request, machine, options, available, suggest), request.without_preset()
     if plain is request or made.seconds is None:
         return made
-    without = _plan(plain, machine, options, available)
+    without = _plan(plain, machine, options, available, suggest=False)
     return replace(made, seconds_without_preset=without.seconds if without.fits else None)
 
 
-def _plan(request: Request, machine: Machine, options: MemoryOptions, available: Available) -> Plan:
+def _plan(
+    request: Request,
+    machine: Machine,
+    options: MemoryOptions,
+    available: Available,
+    suggest: bool,
+) -> Plan:
     here, machine = machine, machine.limited_to(options.vram_limit)
     check_options(options, machine)
     rule, rule_reason = rule_of_thumb(machine)
@@ -109,7 +119,7 @@ def _plan(request: Request, machine: Machine, options: MemoryOptions, available:
     )
     if remark := kernel_remark(first.speedups.attention, machine):
         first = replace(first, warnings=(*first.warnings, remark))
-    if machine.device != "cuda" and first.fits:
+    if not suggest or (machine.device != "cuda" and first.fits):
         return first
     changes = changes_for(first, machine, ranks)
     if ranks and not first.fits and not missing_disk and (fewer := divisions.fewer(division)):

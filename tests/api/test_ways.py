@@ -9,7 +9,8 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine
-from cogmagic._api.plan_many import BatchPlan, plan_batch
+from cogmagic._api.batch_plan import BatchPlan
+from cogmagic._api.plan_many import plan_batch
 from cogmagic._notebook.plan_text import plan_text
 
 
