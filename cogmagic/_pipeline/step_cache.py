@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from cogmagic._pipeline.parallel.group import Rank
+
 __all__ = ["STEP_CACHES", "ReusedSteps", "StepCache", "caching_steps", "complete_step_cache"]
 
 
@@ -120,6 +122,20 @@ class ReusedSteps:
     total: Callable[[torch.Tensor], torch.Tensor] | None = None
     """Where ranks share the tokens, or compute one prompt each: sums their numbers, so that all
     skip the same blocks."""
+
+    @classmethod
+    def of(cls, cache: StepCache, passes: int, rank: Rank | None) -> ReusedSteps:
+        """The step cache of a run with no step reused yet.
+
+        Args:
+            cache: its name and threshold.
+            passes: calls of the transformer in a step on one GPU: with two, each prompt decides.
+            rank: this process, where several make the video.
+        """
+        if rank is None:
+            return cls(cache, passes)
+        total = partial(rank.summed, halves=passes == 2)
+        return cls(cache, passes // rank.split.guidance or 1, total=total)
 
     @property
     def steps(self) -> int:

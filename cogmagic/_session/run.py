@@ -95,9 +95,8 @@ class Run:
     def _reused(self) -> ReusedSteps | None:
         """The run's step cache, with no step reused yet; None without one."""
         cache, halves = self.plan.speedups.cache, self.plan.savings.guidance_halves
-        split = self.rank is not None and self.rank.split.guidance == 2
-        passes = 2 if halves and self.job.request.guided and not split else 1
-        return ReusedSteps(cache, passes) if cache else None
+        passes = 2 if halves and self.job.request.guided else 1
+        return ReusedSteps.of(cache, passes, self.rank) if cache else None
 
     def encode(
         self, texts: Sequence[str], receive: Callable[[str, torch.Tensor], None], hot: Hot

@@ -11,7 +11,7 @@ operator sends query, key and value: of three, the compiler might choose another
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,8 @@ class Exchange:
     """The number of shares."""
     tokens: int = 0
     """Video tokens of all ranks."""
+    operators: tuple[Any, Any] = field(default_factory=lambda: _operators())
+    """As made before the compiler traces a block, which cannot make them."""
 
     @property
     def span(self) -> tuple[int, int]:
@@ -67,7 +69,7 @@ class Exchange:
             value: of the same shape.
             text: the number of the text's tokens.
         """
-        to_heads, to_tokens = _operators()
+        to_heads, to_tokens = self.operators
         about = text, self.tokens, self.part, self.count
         out = attend(*to_heads(query, key, value, *about).unbind(0))
         tokens: torch.Tensor = to_tokens(out, *about)

@@ -86,6 +86,13 @@ def inputs(model: Any, *, batch: int = 2, scale: float = 1.0) -> dict[str, Any]:
     return given
 
 
+def run(model: Any, given: dict[str, Any]) -> torch.Tensor:
+    """The output of a pass, without gradients."""
+    with torch.no_grad():
+        out: torch.Tensor = model(**given)[0]
+    return out
+
+
 @torch.no_grad()
 def differences(
     rank: Rank, names: list[str], halves: bool = False, dtype: torch.dtype = torch.float32
