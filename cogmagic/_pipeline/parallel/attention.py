@@ -34,48 +34,6 @@ def spans(tokens: int, count: int) -> list[tuple[int, int]]:
     return list(pairwise([0, *accumulate(sizes)]))
 
 
-@dataclass
-class Exchange:
-    """The exchange of one rank, for video tokens of a number that each pass of a model sets."""
-
-    part: int
-    """The rank's share."""
-    count: int
-    """The number of shares."""
-    tokens: int = 0
-    """Video tokens of all ranks."""
-    operators: tuple[Any, Any] = field(default_factory=lambda: _operators())
-    """As made before the compiler traces a block, which cannot make them."""
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """The rank's first token, and the one after its last."""
-        return spans(self.tokens, self.count)[self.part]
-
-    def __call__(
-        self,
-        attend: Attend,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        text: int,
-    ) -> torch.Tensor:
-        """The attention of the rank's tokens to all: [batch, heads, own tokens, head dimension].
-
-        Args:
-            attend: computes attention of any number of heads.
-            query: [batch, heads, own tokens, head dimension], the text's tokens first.
-            key: of the same shape.
-            value: of the same shape.
-            text: the number of the text's tokens.
-        """
-        to_heads, to_tokens = self.operators
-        about = text, self.tokens, self.part, self.count
-        out = attend(*to_heads(query, key, value, *about).unbind(0))
-        tokens: torch.Tensor = to_tokens(out, *about)
-        return tokens.transpose(1, 2)
-
-
 @cache
 def _operators() -> tuple[Any, Any]:
     """``torch.ops.cogmagic.to_heads`` and ``to_tokens``, defined on first use.
@@ -126,6 +84,48 @@ def _operators() -> tuple[Any, Any]:
         return out.new_empty(batch, text + stop - start, heads * count, dim)
 
     return torch.ops.cogmagic.to_heads.default, torch.ops.cogmagic.to_tokens.default
+
+
+@dataclass
+class Exchange:
+    """The exchange of one rank, for video tokens of a number that each pass of a model sets."""
+
+    part: int
+    """The rank's share."""
+    count: int
+    """The number of shares."""
+    tokens: int = 0
+    """Video tokens of all ranks."""
+    operators: tuple[Any, Any] = field(default_factory=_operators)
+    """As made before the compiler traces a block, which cannot make them."""
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The rank's first token, and the one after its last."""
+        return spans(self.tokens, self.count)[self.part]
+
+    def __call__(
+        self,
+        attend: Attend,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        text: int,
+    ) -> torch.Tensor:
+        """The attention of the rank's tokens to all: [batch, heads, own tokens, head dimension].
+
+        Args:
+            attend: computes attention of any number of heads.
+            query: [batch, heads, own tokens, head dimension], the text's tokens first.
+            key: of the same shape.
+            value: of the same shape.
+            text: the number of the text's tokens.
+        """
+        to_heads, to_tokens = self.operators
+        about = text, self.tokens, self.part, self.count
+        out = attend(*to_heads(query, key, value, *about).unbind(0))
+        tokens: torch.Tensor = to_tokens(out, *about)
+        return tokens.transpose(1, 2)
 
 
 def _gather_tokens(
