@@ -138,6 +138,12 @@ class Runs:
                 "total": report.total_seconds,
                 "frames": report.frames_sha256,
             }
+            if report.split:
+                row |= {
+                    "split": report.split,
+                    "peaks": list(report.peak_ranks),
+                    "predicted_peaks": list(report.predicted_ranks),
+                }
         gc.collect()
         return row | {"wall": time.monotonic() - began}
 

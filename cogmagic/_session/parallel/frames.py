@@ -151,7 +151,8 @@ class ParallelRun:
             peak_reserved={i: n for r in reports for i, n in r.peak_reserved.items()},
             peak_phases=phases,
             peak_ram=sum(r.peak_ram or 0 for r in reports),
-            peak_ranks=tuple(r.peak_vram or 0 for r in reports if r.peak_allocated),
+            peak_ranks=tuple(r.own_peak or 0 for r in reports if r.peak_allocated),
+            predicted_ranks=self.plan.peaks_allocated,
             step_seconds=self.clock.step_seconds("denoise"),
             seconds=self.clock.seconds,
         )
