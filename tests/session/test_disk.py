@@ -75,8 +75,8 @@ def close(progress):
     if progress.phase == "denoise":
         os.chmod("clips", 0o555)
 try:
-    cogmagic.generate("a red circle", save="clips/", num_inference_steps=2, num_frames=9,
-                      seed=1, on_progress=close)
+    cogmagic.generate("a red circle", model=sys.argv[1], save="clips/", num_inference_steps=2,
+                      num_frames=9, seed=1, on_progress=close)
 except cogmagic.OutputError as error:
     print(error)
     os.chmod("clips", 0o755)
@@ -86,10 +86,12 @@ except cogmagic.OutputError as error:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="root could write there all the same")
-def test_folder_made_read_only_during_the_run_keeps_the_video_in_memory(tmp_path: Path) -> None:
+def test_folder_made_read_only_during_the_run_keeps_the_video_in_memory(
+    toy: Path, tmp_path: Path
+) -> None:
     (tmp_path / "clips").mkdir()
     bound = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
-    command = [*(bound if os.geteuid() == 0 else []), sys.executable, "-c", READ_ONLY]
+    command = [*(bound if os.geteuid() == 0 else []), sys.executable, "-c", READ_ONLY, str(toy)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     first, second = done.stdout.strip().splitlines()
     assert "cannot be written (Permission denied). The video is kept in memory" in first
