@@ -23,7 +23,7 @@ def ways_of(memory: MemoryOptions, machine: Machine, plan: PlanBatch) -> Ways | 
     """The ways to make a batch on the GPUs of a machine; None with less than two.
 
     Args:
-        memory: the options about memory, `parallel` left out of account.
+        memory: the options about memory, `parallel` is ignored.
         machine: where.
         plan: makes the plans.
     """

@@ -196,11 +196,7 @@ def _attempt(
     """The outcome of a plan, or the shortage that ended it, which keeps no tensor alive."""
     try:
         if plan.split != WHOLE:
-            workers = workers_for(plan, slot, clock)
-            outcome = act(ParallelRun(job, machine, plan, workers, clock))
-            slot.workers_key = placement_key(job.folder, plan, machine)
-            slot.workers_folder = job.folder
-            return outcome
+            return _by_workers(job, slot, machine, plan, clock, act)
         loaded = slot.load(job.request.model, job.folder, plan, machine, clock.check)
         return act(Run(job, machine, plan, loaded, clock))
     except Exception as error:
@@ -211,6 +207,29 @@ def _attempt(
         drop_tracebacks(shortage)
         empty_cache()
     return shortage
+
+
+def _by_workers(
+    job: Job,
+    slot: PipelineSlot,
+    machine: Machine,
+    plan: Plan,
+    clock: Clock,
+    act: Callable[[Run | ParallelRun], Result],
+) -> Result:
+    """The outcome of a plan with a split; after an error the slot holds no ended worker."""
+    slot.workers_key = slot.workers_folder = None  # until they hold the weights again
+    try:
+        workers = workers_for(plan, slot, clock)
+        outcome = act(ParallelRun(job, machine, plan, workers, clock))
+    except BaseException:
+        with interrupts_ignored():
+            if slot.workers is not None and not slot.workers.alive:
+                slot.end_workers()
+        raise
+    slot.workers_key = placement_key(job.folder, plan, machine)
+    slot.workers_folder = job.folder
+    return outcome
 
 
 def _with_attempts(report: Report, failed: list[tuple[Plan, Shortage]]) -> Report:

@@ -15,6 +15,10 @@ class WorkerGroup(Protocol):
     """The worker processes that make videos together, each with a pipeline of its own."""
 
     @property
+    def alive(self) -> bool:
+        """Whether all processes run."""
+
+    @property
     def pids(self) -> tuple[int, ...]:
         """The processes, by rank."""
 

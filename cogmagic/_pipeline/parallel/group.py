@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -103,7 +103,9 @@ class Rank:
             box = [None, "" if isinstance(error, KeyboardInterrupt) else first_line(error)]
             raise
         finally:
-            dist.broadcast_object_list(box, src=0, group=self.control)
+            # Where an error is under way, the others may be gone: theirs would hide it.
+            with suppress(RuntimeError) if box[1] is not None else nullcontext():
+                dist.broadcast_object_list(box, src=0, group=self.control)
         result, failure = box
         if failure == "":
             raise KeyboardInterrupt
@@ -211,9 +213,9 @@ def _start_nccl(rank: Rank) -> None:
         torch.cuda.synchronize(rank.device)
     except RuntimeError as error:  # of which torch's DistBackendError is one
         raise TierError(
-            f"NCCL cannot connect {rank.split.count} GPUs here ({first_line(error)[:200]}). Set"
-            " NCCL_P2P_DISABLE=1 and start the kernel again, so that they exchange data through"
-            " host memory; NCCL_DEBUG=INFO prints the reason. Or leave out --parallel."
+            f"NCCL cannot connect {rank.split.count} GPUs here ({first_line(error)[:200]})."
+            " NCCL_DEBUG=INFO prints why, and NCCL_P2P_DISABLE=1 has them exchange data through"
+            " host memory: set it in os.environ and run the cell again, or leave out --parallel."
         ) from None
 
 

@@ -89,17 +89,18 @@ class Deadline:
         self._signs = {p.name: (object(), self._began) for p in processes}
 
     def check(self) -> None:
-        """Check that each has computed, read or sent something within the last minute.
+        """Check the time, and that each has computed or read something within the last minute.
 
         Raises:
-            DeviceError: when one has not.
+            DeviceError: when one has not, or the time is over.
         """
         now = time.monotonic()
         for process in self._processes:
-            sign, since = process.activity(), self._signs[process.name][1]
+            sign = process.activity()
             if sign != self._signs[process.name][0]:
                 self._signs[process.name] = sign, now
-            elif now - since > _SILENT_SECONDS or now > self._until:
+            silent = now - self._signs[process.name][1]
+            if silent > _SILENT_SECONDS or now > self._until:
                 raise DeviceError(
                     f"{process.name.capitalize()} has not {self._verb} within"
                     f" {now - self._began:.0f} s. {self._advice}"

@@ -9,6 +9,7 @@ from typing import Literal
 
 from cogmagic._errors import CogMagicError, DeviceError, first_line
 from cogmagic._machine.failures import is_host_shortage, is_shortage
+from cogmagic._pipeline.parallel.group import FirstRankError
 
 __all__ = ["Failed", "WorkerLost", "lost_worker", "root_cause"]
 
@@ -21,8 +22,8 @@ class WorkerLost(CogMagicError):
 class Failed:
     """An error of a worker, as a message: nothing in it needs a class that the kernel lacks."""
 
-    kind: Literal["device", "host", "known", "unknown"]
-    """Which memory ran out; or an error of cogmagic's own; or any other one."""
+    kind: Literal["device", "host", "known", "unknown", "first rank"]
+    """Which memory ran out; or an error of cogmagic's own; any other one; or that of rank 0."""
     text: str
     """The error's message."""
     known: CogMagicError | None = None
@@ -38,7 +39,10 @@ class Failed:
             return cls("known", str(error), bare, details)
         if is_shortage(error):
             return cls("host" if is_host_shortage(error) else "device", str(error), None, details)
-        return cls("unknown", f"{type(error).__name__}: {first_line(error)}", None, details)
+        kind: Literal["first rank", "unknown"] = "unknown"
+        if isinstance(error, FirstRankError):
+            kind = "first rank"
+        return cls(kind, f"{type(error).__name__}: {first_line(error)}", None, details)
 
     def error(self, worker: str, advice: str = "") -> Exception:
         """The error to raise in the kernel.
@@ -64,7 +68,7 @@ class Failed:
         return error
 
 
-_ORDER = ("host", "device", "known", "unknown")
+_ORDER = ("host", "device", "known", "unknown", "first rank")
 
 
 def root_cause(failures: dict[int, Failed | WorkerLost]) -> tuple[int, Failed | WorkerLost]:

@@ -24,6 +24,9 @@ _MODULE = "cogmagic._session.parallel.worker"
 _END_SECONDS = 5.0
 """How long the system may take to end a killed process."""
 
+_LAST_BYTES = 4096
+"""Of a worker's output, in which its last line is looked for."""
+
 _LAUNCHER = (
     "RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR",
     "MASTER_PORT", "TORCHELASTIC_RUN_ID",
@@ -86,6 +89,8 @@ class WorkerProcess:
         """The error of this worker, whose pipe is closed."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
+        with suppress(OSError):
+            os.killpg(self.pid, 9)  # what it has started, such as a compiler's processes
         return lost_worker(self.name, self._process.returncode, self._last_line())
 
     def activity(self) -> object:
@@ -128,7 +133,7 @@ class WorkerProcess:
         """The last line that the process has printed."""
         if self._output is None:
             return ""
-        self._output.seek(0)
+        self._output.seek(max(self._output.seek(0, os.SEEK_END) - _LAST_BYTES, 0))
         lines = self._output.read().decode(errors="replace").strip().splitlines()
         return plain_line(lines[-1][:200]) if lines else ""
 

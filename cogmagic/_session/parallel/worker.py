@@ -119,13 +119,14 @@ class Worker:
             failure: BaseException = interrupt
         except Exception as error:
             failure = error
-            self._link.send(Failed.of(error))  # at once: the others may wait for this rank
+            if not self._stop.is_set():  # else another rank has stopped before this one
+                self._link.send(Failed.of(error))  # at once: the others may wait for this rank
         drop_tracebacks(failure)
         self._leave()  # where the ranks are in their exchanges is unknown
         self._slot.cool()
         with suppress(RuntimeError):  # a lost GPU refuses every call
             empty_cache()
-        if isinstance(failure, KeyboardInterrupt):
+        if isinstance(failure, KeyboardInterrupt) or self._stop.is_set():
             self._link.send(Stopped(self._done()))
 
     def _import(self) -> Ready:
@@ -142,6 +143,8 @@ class Worker:
     def _carry_out(self, task: object) -> object:
         match task:
             case Use():
+                for name in [n for n in os.environ if n.startswith("COGMAGIC_")]:
+                    os.environ.pop(name)
                 os.environ.update(task.environ)
                 with suppress(OSError):
                     os.chdir(task.folder)
@@ -206,7 +209,10 @@ class Worker:
         return self._done()
 
     def _run(self, task: Make | Encode, clock: Clock) -> Run:
+        from cogmagic._pipeline.libraries import import_libraries
+
         job, plan, machine = task.job, task.plan, task.machine
+        import_libraries(job.request.model.task)
         loaded = self._slot.load(job.request.model, job.folder, plan, machine, clock.check)
         return Run(job, machine, plan, loaded, clock, self._rank)
 

@@ -42,6 +42,9 @@ _START_SECONDS = 900.0
 _JOIN_SECONDS = 180.0
 """How long workers may take to connect."""
 
+_SETTLE_SECONDS = 30.0
+"""How long workers may take to take their weights off the GPUs."""
+
 _NCCL = (
     "NCCL_DEBUG=INFO prints why, and NCCL_P2P_DISABLE=1 has them exchange data through host memory:"
     " set it in os.environ and run the cell again, or leave out --parallel."
@@ -108,13 +111,16 @@ class Workers:
     @property
     def vram(self) -> Mapping[int, int]:
         """Bytes that the workers use of each GPU between runs, with their CUDA contexts."""
-        left = zip(self._gpus, self._left, strict=False)
-        return {gpu: done.reserved + context_bytes() for gpu, done in left}
+        if not self._processes:
+            return {}
+        reserved = [done.reserved for done in self._left]
+        reserved += [0] * (len(self._gpus) - len(reserved))  # of those that have made nothing yet
+        return {g: n + context_bytes() for g, n in zip(self._gpus, reserved, strict=False)}
 
     @property
     def code(self) -> frozenset[Hashable]:
         """The keys (`code_key`) of the code that all of them have compiled."""
-        if len(self._left) < len(self._processes):
+        if not self._left or len(self._left) < len(self._processes):
             return frozenset()
         return frozenset.intersection(*(done.code for done in self._left))
 
@@ -187,7 +193,8 @@ class Workers:
             cool: whether to leave none on a GPU instead.
         """
         try:
-            self.run([Settle(cool)] * len(self._processes), lambda: None, lambda _: None)
+            deadline = Deadline(self._processes, _SETTLE_SECONDS, "answered", _OTHER)
+            self.run([Settle(cool)] * len(self._processes), deadline.check, lambda _: None)
         except Exception:  # they are gone, and so are the weights
             self.kill()
 

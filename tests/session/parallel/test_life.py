@@ -82,10 +82,22 @@ def test_workers_from_the_first_run_to_release(toy: Path, cwd: Path, session: An
     rest = video(toy, parallel=2, on_progress=at_step(2, kill))
     assert "worker 2 of 2 was killed (SIGKILL)" in rest.facts_line()
     assert rest.report.frames_sha256 == one.report.frames_sha256
-    assert video(toy, parallel=2, keep="cold").report.frames_sha256 == two.report.frames_sha256
     assert session.slot.workers is None
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
     assert shared_memory() <= before
+
+
+def test_workers_that_do_not_stop_in_time_are_killed_and_cold_ones_end(
+    toy: Path, cwd: Path, session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("cogmagic._session.parallel.workers._STOP_SECONDS", 0.0)
+        with pytest.raises(cogmagic.Cancelled):
+            video(toy, parallel=2, on_progress=at_step(1, session.cancel))
+    assert session.slot.workers is None
+    assert video(toy).report.split == ""
+    assert video(toy, parallel=2, keep="cold").report.kept == "weights not kept, as requested"
+    assert session.slot.workers is None
 
 
 def test_shortage_in_a_worker_and_rows_of_a_batch(toy: Path, cwd: Path, session: Any) -> None:

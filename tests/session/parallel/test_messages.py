@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import cogmagic
+from cogmagic._pipeline.parallel.group import FirstRankError
 from cogmagic._session.parallel.failures import Failed, WorkerLost, lost_worker, root_cause
 from cogmagic._session.parallel.messages import Embedded, Link
 from tests.helpers.shortages import short
@@ -58,6 +59,7 @@ def test_the_worker_that_was_lost_is_the_cause_of_the_others_errors() -> None:
     assert isinstance(lost, WorkerLost)
     assert root_cause({1: broken, 0: lost}) == (0, lost)
     assert root_cause({0: broken, 1: Failed.of(MemoryError())})[0] == 1
+    assert root_cause({1: Failed.of(FirstRankError("NaN")), 0: broken}) == (0, broken)
     assert str(lost) == "worker 1 of 2 was killed (SIGKILL)"
     assert str(lost_worker("worker 1 of 2", 1, "No module named torch")) == (
         "worker 1 of 2 ended (exit code 1: No module named torch)"
