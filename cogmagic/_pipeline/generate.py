@@ -170,12 +170,12 @@ def _decode_in_parallel(
         if rank.first:
             finite.defer()  # an error here would leave the others waiting
             frames = _decode(pipe, latents, clock, finite)
-            finite.settle()
         else:
             clock.phase("decode")
             pipe.decode_latents(latents)
             frames = np.empty((0, 0, 0, 3), np.uint8)
     clock.check_together()
+    finite.settle()
     return frames
 
 
