@@ -33,7 +33,7 @@ from cogmagic._session.parallel.start import Where, start_processes
 
 __all__ = ["Where", "Workers"]
 
-_STOP_SECONDS = 1.5
+_STOP_SECONDS = 1.2
 """How long workers may take to stop before they are killed."""
 
 _START_SECONDS = 900.0
