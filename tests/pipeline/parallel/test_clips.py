@@ -43,20 +43,18 @@ def test_tiles_are_dealt_out_evenly() -> None:
 @pytest.mark.slow
 def test_every_tier_makes_the_same_frames(ranks: Ranks, toy: Path) -> None:
     tiers = ["none", "stream", "sequential", "model"]
-    for split in (Split(2, 1), Split(1, 2)):
-        for made in ranks.run(split, tier_differences, str(toy), "t2v", tiers, {}):
-            assert made.keys() == {*tiers}
-            assert max(made.values()) <= 1
+    for made in ranks.run(Split(1, 2), tier_differences, str(toy), "t2v", tiers, {}):
+        assert made.keys() == {*tiers}
+        assert max(made.values()) <= 1
 
 
 def test_image_to_video_and_1_5(ranks: Ranks, toy_i2v: Path, tmp_path: Path) -> None:
     options = {"image": Image.new("RGB", (96, 96), "red")}
-    for split in (Split(2, 1), Split(1, 2)):
-        made = ranks.run(split, tier_differences, str(toy_i2v), "i2v", ["none"], options)
-        assert max(of_rank["none"] for of_rank in made) <= 1
+    made = ranks.run(Split(1, 2), tier_differences, str(toy_i2v), "i2v", ["none"], options)
+    assert max(of_rank["none"] for of_rank in made) <= 1
     v15 = str(save_checkpoint(tmp_path / "v15", v15=True))
     options = {"num_frames": 17, "width": 128, "height": 96}
-    made = ranks.run(Split(2, 2), tier_differences, v15, "t2v", ["none"], options)
+    made = ranks.run(Split(2, 1), tier_differences, v15, "t2v", ["none"], options)
     assert max(of_rank["none"] for of_rank in made) <= 1
 
 

@@ -12,15 +12,16 @@ from tests.helpers.ranks import Ranks
 from tests.pipeline.parallel.cases import frame_differences
 
 SIZES: list[dict[str, Any]] = [
+    {"width": 80, "height": 80, "num_frames": 9},  # 75 tokens, one tile
     {"width": 112, "height": 80, "num_frames": 9},  # 105 tokens, several tiles
-    {"width": 64, "height": 64, "num_frames": 9},  # 48 tokens, one tile
 ]
 
 
 @pytest.mark.parametrize("split", [Split(2, 1), Split(1, 2), Split(1, 3), Split(2, 2)], ids=str)
 def test_frames_are_those_of_one_process(ranks: Ranks, split: Split) -> None:
     guidance = {"guidance_scale": 4.0 if split.guidance == 2 else 1.0}
-    requests = [size | guidance for size in SIZES]
+    sizes = SIZES if split == Split(1, 2) else SIZES[:1]
+    requests = [size | guidance for size in sizes]
     first, *others = ranks.run(split, frame_differences, str(embedded_folder()), requests)
     assert max(first) <= (0 if split.guidance == 1 else 1)
-    assert others == [[0, 0]] * (split.count - 1)
+    assert others == [[0] * len(sizes)] * (split.count - 1)
