@@ -49,7 +49,7 @@ def status() -> Status:
         hot_bytes=sum(slot.weights_on_gpus().values()),
         workers=len(workers.pids) if workers else 0,
         workers_ram=workers.ram if workers else 0,
-        workers_vram=sum(workers.vram.values()) if workers else 0,
+        workers_vram=workers.vram if workers else {},
     )
 
 

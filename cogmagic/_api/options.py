@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from cogmagic._api.option import Option
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.card_completion import complete_cards
 from cogmagic._machine.gpu import gpu_count
@@ -21,45 +20,7 @@ from cogmagic._planning.speeds import SPEEDS
 from cogmagic._units import GIB
 from cogmagic._video.formats.registry import complete_suffix
 
-__all__ = ["PLAN_OPTIONS", "Option", "cell_options", "without_run_options"]
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option: its long name, aliases, what it takes and what it means."""
-
-    name: str
-    help: str
-    group: str
-    metavar: str | None = None
-    """None for a switch."""
-    kind: Any = str
-    convert: Callable[[str, str], Any] | None = None
-    """The value of a text; takes the option's flag as well, for its errors."""
-    choices: tuple[str, ...] | None = None
-    """The only values; the code that uses them checks them, not the parser."""
-    suggestions: tuple[str, ...] = ()
-    """Offered by completion, but not the only values."""
-    complete: Callable[[str], tuple[str, ...] | None] | None = None
-    """The values that completion offers for a text, where it is not merely their beginning; None
-    where other completers, such as that of paths, are to answer."""
-    aliases: tuple[str, ...] = ()
-    multiple: bool = False
-    """Whether it may be given several times; its value is then a list."""
-    spaces: bool = False
-    """Whether a value often contains spaces, so that it must be quoted."""
-    plans: bool = True
-    """Whether a plan takes it; False for options that concern only a run or its file."""
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Every spelling, the long one first."""
-        return (f"--{self.name}", *self.aliases)
-
-    @property
-    def dest(self) -> str:
-        """The Python name."""
-        return self.name.replace("-", "_")
+__all__ = ["PLAN_OPTIONS", "cell_options", "without_run_options"]
 
 
 def _gib(text: str, flag: str) -> float:
@@ -162,7 +123,7 @@ _OPTIONS: tuple[Option, ...] = (
     Option("gpus", "GPUs to use, by index or UUID, such as 0,2", _MEMORY, "LIST"),
     Option(
         "parallel",
-        "GPUs that make one video together: a number, or all that gain",
+        "GPUs that make one video together: a number, or all for as many as help",
         _MEMORY,
         "N",
         convert=gpu_count,

@@ -11,7 +11,8 @@ from keyword import iskeyword
 from pathlib import PurePath
 from typing import Any, NoReturn
 
-from cogmagic._api.options import Option, cell_options
+from cogmagic._api.option import Option
+from cogmagic._api.options import cell_options
 from cogmagic._api.words import loose_words, quoted, split_line, without_quotes
 from cogmagic._errors import RequestError
 from cogmagic._models.aliases import size_like

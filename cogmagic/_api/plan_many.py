@@ -56,13 +56,11 @@ def plan_batch(options: Mapping[str, Any]) -> BatchPlan:
     rows = rows_of(source)
     batch = plan_rows(rows, memory, machine, ram)
     here = machine.only(memory.gpus) if machine else Machine.detect(gpus=memory.gpus)
-    if len(here.gpus) < 2:
-        return batch
 
     def plan(options: MemoryOptions, where: Machine) -> BatchPlan:
         return plan_rows(rows, replace(options, gpus=()), where, ram, speeds=False, suggest=False)
 
-    return replace(batch, ways=ways_of(memory, here, plan))
+    return replace(batch, ways=ways_of(rows[0].request, memory, here, plan))
 
 
 def _number(prompts: object) -> int | None:

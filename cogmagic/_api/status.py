@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -31,12 +32,15 @@ class Status:
     """The worker processes of runs with ``--parallel`` that wait for the next one."""
     workers_ram: int = 0
     """Bytes of their private host memory; mapped weight files do not count."""
-    workers_vram: int = 0
-    """Bytes that they use on GPUs, their CUDA contexts included."""
+    workers_vram: Mapping[int, int] = field(default_factory=dict)
+    """Bytes that they use of each GPU, their CUDA contexts included."""
 
     def rows(self) -> list[tuple[str, str]]:
         """The label and the text of each line."""
-        rows = [(f"GPU {g.index}", _gpu(g)) for g in self.machine.gpus]
+        rows = [
+            (f"GPU {g.index}", _gpu(g, self.workers_vram.get(g.index, 0)))
+            for g in self.machine.gpus
+        ]
         if not rows:
             rows = [("GPU", _other_device(self.machine))]
         if self.machine.device == "cuda":
@@ -48,7 +52,8 @@ class Status:
         rows.append(("RAM", f"{gib(ram.available)} available of {gib(ram.total)}{limit}"))
         rows.append(("loaded", self._loaded()))
         if self.workers:
-            on_gpus = f" and {gib(self.workers_vram)} of VRAM" if self.workers_vram else ""
+            vram = sum(self.workers_vram.values())
+            on_gpus = f" and {gib(vram)} of VRAM" if vram else ""
             text = f"{self.workers} processes use {gib(self.workers_ram)} of RAM{on_gpus}"
             rows.append(("workers", f"{text}; %cogvideo release ends them"))
         if self.machine.note:
@@ -70,14 +75,16 @@ class Status:
         return _bundle(str(self))
 
 
-def _gpu(gpu: Gpu) -> str:
+def _gpu(gpu: Gpu, workers: int) -> str:
     mine = "n/a" if gpu.reserved is None else gib(gpu.reserved)
     if gpu.reserved is None and gpu.free is not None:
         mine = "0.00 GiB"  # CUDA is not initialised, so torch has reserved nothing
     shared = ", shared with the CPU" if gpu.unified else ""
+    others = None if gpu.others is None else max(gpu.others - workers, 0)
+    own = f", its workers {gib(workers)}" if workers else ""
     return (
         f"{gpu.name}: {gib(gpu.free)} free of {gib(gpu.total)}{shared};"
-        f" this kernel {mine}, others about {gib(gpu.others)}"
+        f" this kernel {mine}{own}, others about {gib(others)}"
     )
 
 

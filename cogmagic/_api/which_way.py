@@ -10,6 +10,7 @@ from cogmagic._api.batch_plan import BatchPlan
 from cogmagic._api.ways import Way, Ways
 from cogmagic._errors import RequestError, TierError
 from cogmagic._machine.machine import Machine
+from cogmagic._models.request import Request
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.ranks import legal_counts
 
@@ -19,18 +20,21 @@ PlanBatch = Callable[[MemoryOptions, Machine], BatchPlan]
 """The plans of the batch's rows with options on a machine."""
 
 
-def ways_of(memory: MemoryOptions, machine: Machine, plan: PlanBatch) -> Ways | None:
+def ways_of(
+    request: Request, memory: MemoryOptions, machine: Machine, plan: PlanBatch
+) -> Ways | None:
     """The ways to make a batch on the GPUs of a machine; None with less than two.
 
     Args:
-        memory: the options about memory, `parallel` is ignored.
+        request: that of the first row.
+        memory: the options about memory, of which `parallel` is ignored.
         machine: where.
         plan: makes the plans.
     """
     if machine.device != "cuda" or len(machine.gpus) < 2:
         return None
     one = replace(memory, parallel=1)
-    return Ways(_at_once(one, machine, plan), _together(one, machine, plan))
+    return Ways(_at_once(one, machine, plan), _together(request, one, machine, plan))
 
 
 def _at_once(memory: MemoryOptions, machine: Machine, plan: PlanBatch) -> Way | None:
@@ -61,12 +65,13 @@ def _at_once(memory: MemoryOptions, machine: Machine, plan: PlanBatch) -> Way | 
     )
 
 
-def _together(memory: MemoryOptions, machine: Machine, plan: PlanBatch) -> Way | None:
+def _together(
+    request: Request, memory: MemoryOptions, machine: Machine, plan: PlanBatch
+) -> Way | None:
     """The number of GPUs for each video with which the batch ends first, if any gains."""
     alone, best = _worker(memory, machine, plan), None
     least = None if isinstance(alone, str) else alone.seconds
-    first = plan(memory, machine).shares[0].plan.request
-    for count in legal_counts(first, len(machine.gpus))[1:]:
+    for count in legal_counts(request, len(machine.gpus))[1:]:
         worker = _worker(replace(memory, parallel=count), machine, plan)
         if isinstance(worker, str) or (least is not None and worker.seconds >= least):
             continue

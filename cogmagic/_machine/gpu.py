@@ -151,7 +151,7 @@ def gpu_count(value: object, option: str = "parallel=") -> int | Literal["all"]:
     typed, every = (option, '"all"') if python else (f"{option} ", "all")
     raise RequestError(
         f"{typed}{repr(value) if python else value!s:.40} is not a number of GPUs (1 to"
-        f" {_MOST_GPUS}). For two: {typed}2. For all that gain: {typed}{every}."
+        f" {_MOST_GPUS}). For two: {typed}2. For as many as help: {typed}{every}."
     )
 
 

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from cogmagic._api.options import Option
+from cogmagic._api.option import Option
 from cogmagic._api.parser import flags_of, spaced_value, unknown_option
 from cogmagic._api.words import loose_words, without_quotes
 from cogmagic._errors import RequestError

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cogmagic._api.options import PLAN_OPTIONS, Option, cell_options
+from cogmagic._api.option import Option
+from cogmagic._api.options import PLAN_OPTIONS, cell_options
 from cogmagic._api.parser import parse_line
 from cogmagic._api.words import quoted
 from cogmagic._errors import RequestError, did_you_mean

@@ -70,7 +70,7 @@ class MemoryOptions:
     gpus: tuple[str, ...] = ()
     """Indices or UUIDs of the GPUs that may be used; empty for all."""
     parallel: int | Literal["all"] = 1
-    """GPUs that make one video together: 1, more, or ``all`` for as many as gain."""
+    """GPUs that make one video together: 1, more, or ``all`` for as many as help."""
     compile: bool = False
     """Whether the transformer's blocks are compiled, whatever the speed."""
     speed: str = "exact"

@@ -234,10 +234,10 @@ def with_parallel(plan: Plan, machine: Machine) -> Plan:
         return plan
     if plan.chosen is None or plan.chosen.missing_disk:
         return plan
-    anew = replace(plan.available, weights_loaded=False, placed=None, code=frozenset())
+    fresh = replace(plan.available, weights_loaded=False, placed=None, code=frozenset())
     limited = machine.limited_to(options.vram_limit)
     one = Division(plan.candidates, plan.chosen)
-    best = Divisions(plan.request, limited, plan.dtype, options, anew, one).fastest()
+    best = Divisions(plan.request, limited, plan.dtype, options, fresh, one).fastest()
     if best.ranks is None or not best.gains_on(one) or best.best is None:
         return plan
     title = "" if best.best.tier == plan.tier else f"{best.best.placement.title}, "

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from cogmagic._errors import OutOfMemoryError
 from cogmagic._machine.machine import Machine
-from cogmagic._pipeline.parallel.split import WHOLE, counts
+from cogmagic._pipeline.parallel.split import WHOLE
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.plan import Plan
+from cogmagic._planning.ranks import legal_counts
 from cogmagic._session.diagnosis import Shortage
 from cogmagic._session.first_plan import planned
 from cogmagic._session.parallel.frames import split_text
@@ -60,7 +61,7 @@ def cheaper(
 
 
 def _with_fewer(job: Job, failed: Plan, cause: Shortage, now: Machine) -> Plan | None:
-    """The plan for the next smaller number of workers that is predicted to fit, at last for one.
+    """The plan for the next smaller number of workers that may be tried, and finally for one.
 
     With a tier that was asked for, fewer GPUs need no less VRAM each.
     """
@@ -71,12 +72,9 @@ def _with_fewer(job: Job, failed: Plan, cause: Shortage, now: Machine) -> Plan |
         options = _with_less_vram(options, failed, now)
     elif cause.of_host and failed.split.count > 2:
         machine = _with_less_ram(now, failed.peak_ram)
-    request = job.request
-    heads = request.model.architecture.num_attention_heads
-    for count in reversed(counts(failed.split.count - 1, guided=request.guided, heads=heads)):
-        fewer = replace(options, parallel=count)
-        following = planned(job, machine, fewer, loaded=False)
-        if not following.refusal or count == 1:
+    for count in reversed(legal_counts(job.request, failed.split.count - 1)):
+        following = planned(job, machine, replace(options, parallel=count), loaded=False)
+        if not following.refusal:
             reason = "fewer workers" if count > 1 else "one process"
             return replace(following, reason=f"{reason}, after {failed.split.count} failed")
     return None

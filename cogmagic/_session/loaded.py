@@ -17,6 +17,7 @@ from cogmagic._models.catalog import Dtype, Model
 from cogmagic._models.checkpoint import fingerprint
 from cogmagic._planning.plan import Plan
 from cogmagic._progress import Clock, Progress
+from cogmagic._tiers.base import Wanted
 from cogmagic._tiers.hooks import modules
 from cogmagic._tiers.host_copy import HostCopy
 from cogmagic._units import GIB, gib
@@ -67,8 +68,8 @@ class Loaded:
         """Load what `plan` needs from `folder`."""
         files, tier, storage = fingerprint(folder), plan.placement, plan.savings.weights
         before = own_ram()
-        text = plan.available.loads_text
-        pipe = tier.load(folder, model.task, plan.dtype, machine, plan.variant, text=text)
+        wanted = Wanted(folder, model.task, plan.dtype, text=plan.available.loads_text)
+        pipe = tier.load(wanted, machine, plan.variant)
         if storage is not None:
             import torch
 

@@ -16,8 +16,8 @@ from cogmagic._footprint.footprint import Footprint
 from cogmagic._footprint.savings import Savings
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype, Task
-from cogmagic._tiers.base import Assess, Phases, Placement, Tier, Variant
+from cogmagic._models.catalog import Dtype
+from cogmagic._tiers.base import Assess, Phases, Placement, Tier, Variant, Wanted
 from cogmagic._tiers.host_memory import HostMemory, passing_through
 from cogmagic._tiers.workload import Workload
 
@@ -90,20 +90,12 @@ class Balanced(Tier):
 
         check_assignment(folder, dtype, machine, _order(machine, variant))
 
-    def load(
-        self,
-        folder: Path,
-        task: Task,
-        dtype: Dtype,
-        machine: Machine,
-        variant: Variant,
-        *,
-        text: bool = True,
-    ) -> Any:
+    def load(self, wanted: Wanted, machine: Machine, variant: Variant) -> Any:
         """A pipeline on the GPUs."""
         from cogmagic._tiers.device_map import load_balanced
 
-        return load_balanced(folder, task, dtype, machine, _order(machine, variant))
+        order = _order(machine, variant)
+        return load_balanced(wanted.folder, wanted.task, wanted.dtype, machine, order)
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
         """Nothing: `load` has placed it."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from cogmagic._tiers.host_copy import HostCopy
 
-__all__ = ["ONE_GPU", "Assess", "Fit", "Phases", "Placement", "Source", "Tier", "Variant"]
+__all__ = ["ONE_GPU", "Assess", "Fit", "Phases", "Placement", "Source", "Tier", "Variant", "Wanted"]
 
 Phases = Mapping[str, int]
 """The peak of each phase on one GPU, in bytes of tensors: ``load``, ``encode``, ``denoise``,
@@ -80,6 +80,18 @@ class Source:
     """Names, sizes and times of the folder's files when the run began."""
     adapters: tuple[Adapter, ...] = ()
     """The transformer's adapters."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The pipeline to load."""
+
+    folder: Path
+    """The checkpoint."""
+    task: Task
+    dtype: Dtype
+    text: bool = True
+    """Whether it has a text encoder."""
 
 
 @dataclass(frozen=True)
@@ -186,23 +198,11 @@ class Tier(ABC):
             TierError: with the numbers.
         """
 
-    def load(
-        self,
-        folder: Path,
-        task: Task,
-        dtype: Dtype,
-        machine: Machine,
-        variant: Variant,
-        *,
-        text: bool = True,
-    ) -> Any:
-        """The pipeline of the checkpoint in `folder`, as `place` takes it.
-
-        Without `text` it has no text encoder.
-        """
+    def load(self, wanted: Wanted, machine: Machine, variant: Variant) -> Any:
+        """The pipeline, as `place` takes it."""
         from cogmagic._pipeline.load import load
 
-        return load(folder, task, dtype, text=text)
+        return load(wanted.folder, wanted.task, wanted.dtype, text=wanted.text)
 
     @abstractmethod
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:

@@ -10,17 +10,16 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import CheckpointError
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype, Model, Task
+from cogmagic._models.catalog import Model
 from cogmagic._models.checkpoint import fingerprint
 from cogmagic._models.family import WEIGHTED_COMPONENTS, latent_frames, video_tokens
 from cogmagic._models.request import Request
-from cogmagic._tiers.base import Phases, Placement, Source, Tier, Variant
+from cogmagic._tiers.base import Phases, Placement, Source, Tier, Variant, Wanted
 from cogmagic._tiers.host_memory import PROCESS, HostMemory, passing_through
 from cogmagic._tiers.weight_files import stored_as_files
 from cogmagic._tiers.workload import Workload
@@ -66,20 +65,11 @@ class Staged(Tier):
         loading = passing_through(work, extra=extra)
         return replace(loading, peak=max(loading.peak, PROCESS + _position_tables(work.request)))
 
-    def load(
-        self,
-        folder: Path,
-        task: Task,
-        dtype: Dtype,
-        machine: Machine,
-        variant: Variant,
-        *,
-        text: bool = True,
-    ) -> Any:
+    def load(self, wanted: Wanted, machine: Machine, variant: Variant) -> Any:
         """A pipeline of empty modules."""
         from cogmagic._pipeline.load import load
 
-        return load(folder, task, dtype, empty=True, text=text)
+        return load(wanted.folder, wanted.task, wanted.dtype, empty=True, text=wanted.text)
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
         """Have each empty component filled when it is called, and emptied when another is."""

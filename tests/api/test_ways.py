@@ -70,9 +70,8 @@ def test_every_process_has_its_share_of_the_host_memory() -> None:
     assert ample is not None
     assert ample.throughput is not None
     assert scarce is not None
-    assert scarce.throughput is None or (
-        scarce.throughput.batch_seconds > ample.throughput.batch_seconds
-    )
+    assert scarce.throughput is not None
+    assert scarce.throughput.batch_seconds > 1.05 * ample.throughput.batch_seconds
 
 
 def test_a_plan_of_100_prompts_shows_both_ways_and_is_json() -> None:

@@ -2,7 +2,7 @@
 
     python training_loop.py MODEL FOLDER '{"GROUP": ["SCENARIO,...", {"KEY": "VALUE"...}]...}'
 
-Trains anew for each scenario (``alone`` is without validations) and writes what happened to
+Trains once for each scenario (``alone`` is without validations) and writes what happened to
 FOLDER/GROUP/SCENARIO/RANK.json: the losses, and what differed after a validation. The scenarios of
 one launch share the time that importing torch, diffusers and DeepSpeed takes.
 """

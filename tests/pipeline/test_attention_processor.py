@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import CogVideoXTransformer3DModel
 from diffusers.models.attention_processor import CogVideoXAttnProcessor2_0
-from diffusers.models.embeddings import get_3d_rotary_pos_embed
 
 import cogmagic
 from cogmagic import RequestError
@@ -21,24 +19,7 @@ from cogmagic._session.session import Session
 from tests.helpers.attention import Fake, fake_kernels, off_by, same
 from tests.helpers.pipelines import traces
 from tests.helpers.toy import PROMPT, QUICK
-
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "2b": {},
-    "5b": {"use_rotary_positional_embeddings": True},
-    "5b-i2v": {
-        "use_rotary_positional_embeddings": True,
-        "use_learned_positional_embeddings": True,
-        "in_channels": 8,
-    },
-    "1.5-5b": {"use_rotary_positional_embeddings": True, "patch_size_t": 2, "patch_bias": False},
-    "1.5-5b-i2v": {
-        "use_rotary_positional_embeddings": True,
-        "patch_size_t": 2,
-        "patch_bias": False,
-        "in_channels": 8,
-        "ofs_embed_dim": 8,
-    },
-}
+from tests.helpers.transformers import ARCHITECTURES, inputs, run, transformer
 
 
 @pytest.fixture(autouse=True)
@@ -47,66 +28,23 @@ def kernels() -> Iterator[None]:
         yield
 
 
-def transformer(name: str) -> Any:
-    torch.manual_seed(0)
-    return CogVideoXTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=16,
-        num_layers=2,
-        text_embed_dim=32,
-        time_embed_dim=8,
-        sample_width=12,
-        sample_height=8,
-        sample_frames=17 if "patch_size_t" in ARCHITECTURES[name] else 9,
-        max_text_seq_length=6,
-        **({"in_channels": 4, "out_channels": 4} | ARCHITECTURES[name]),
-    ).eval()
-
-
-def inputs(model: Any, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
-    config = model.config
-    frames = 4 if config.patch_size_t else 3
-    given: dict[str, Any] = {
-        "hidden_states": torch.randn(2, frames, config.in_channels, 8, 12, dtype=dtype),
-        "encoder_hidden_states": torch.randn(2, 6, 32, dtype=dtype),
-        "timestep": torch.tensor([5, 5]),
-        "return_dict": False,
-    }
-    if config.use_rotary_positional_embeddings:
-        given["image_rotary_emb"] = get_3d_rotary_pos_embed(
-            embed_dim=16,
-            crops_coords=((0, 0), (4, 6)),
-            grid_size=(4, 6),
-            temporal_size=frames // (config.patch_size_t or 1),
-        )
-    if config.ofs_embed_dim:
-        given["ofs"] = torch.full((1,), 2.0, dtype=dtype)
-    return given
-
-
-def output(model: Any, given: dict[str, Any]) -> torch.Tensor:
-    with torch.no_grad():
-        result: torch.Tensor = model(**given)[0]
-    return result
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_our_processor_gives_the_bits_of_diffusers_own(name: str, dtype: torch.dtype) -> None:
     model = transformer(name).to(dtype)
-    given = inputs(model, dtype)
-    theirs = output(model, given)
+    given = inputs(model)
+    theirs = run(model, given)
     with attending(model, "torchs"):
-        assert torch.equal(output(model, given), theirs)
+        assert torch.equal(run(model, given), theirs)
         with guidance_halves(model):
-            halves = output(model, given)
+            halves = run(model, given)
     with guidance_halves(model):
-        assert torch.equal(halves, output(model, given))
+        assert torch.equal(halves, run(model, given))
     with attending(model, "rough"):
-        assert not torch.equal(output(model, given), theirs)
+        assert not torch.equal(run(model, given), theirs)
     with attending(model, ""):
         assert {type(p) for p in model.attn_processors.values()} == {CogVideoXAttnProcessor2_0}
-    assert torch.equal(output(model, given), theirs)
+    assert torch.equal(run(model, given), theirs)
 
 
 def test_adapters_apply_through_our_processor() -> None:
@@ -114,13 +52,13 @@ def test_adapters_apply_through_our_processor() -> None:
 
     model = transformer("5b")
     given = inputs(model)
-    plain = output(model, given)
+    plain = run(model, given)
     targets = ["to_q", "to_k", "to_v", "to_out.0"]
     model.add_adapter(LoraConfig(r=2, target_modules=targets, init_lora_weights=False))
-    theirs = output(model, given)
+    theirs = run(model, given)
     assert not torch.equal(theirs, plain)
     with attending(model, "torchs"):
-        assert torch.equal(output(model, given), theirs)
+        assert torch.equal(run(model, given), theirs)
 
 
 @pytest.mark.slow
@@ -129,7 +67,7 @@ def test_compiled_attention_is_one_graph_with_a_kernel() -> None:
     given = inputs(model)
     rotary = given["image_rotary_emb"]
     attention = model.transformer_blocks[0].attn1
-    hidden, text = torch.randn(2, 72, 32), torch.randn(2, 6, 32)
+    hidden, text = torch.randn(2, 105, 96), torch.randn(2, 7, 96)
     with torch.no_grad(), attending(model, "torchs"):
         theirs = attention(hidden, text, image_rotary_emb=rotary)
         code = torch.compile(attention, fullgraph=True, dynamic=False, backend="aot_eager")
@@ -172,14 +110,14 @@ def test_shapes_are_traced_without_computing() -> None:
     rotary = tuple(part.to("meta") for part in given.pop("image_rotary_emb"))
     moved = {k: v.to("meta") if isinstance(v, torch.Tensor) else v for k, v in given.items()}
     with attending(model, "fa3"):  # which is not installed and never loaded
-        assert output(model, moved | {"image_rotary_emb": rotary}).is_meta
+        assert run(model, moved | {"image_rotary_emb": rotary}).is_meta
 
 
 def test_a_mask_is_applied_as_diffusers_does() -> None:
     model = transformer("2b")
     attention = model.transformer_blocks[0].attn1
-    hidden, text = torch.randn(2, 24, 32), torch.randn(2, 6, 32)
-    mask = torch.randn(4, 30, 30)
+    hidden, text = torch.randn(2, 24, 96), torch.randn(2, 6, 96)
+    mask = torch.randn(12, 30, 30)
     theirs = attention(hidden, text, attention_mask=mask)
     with attending(model, "rough"):
         ours = attention(hidden, text, attention_mask=mask)

@@ -1,7 +1,7 @@
 """Decoding with the VAE's tiles dealt out to the ranks.
 
-Rank 0 decodes as on one GPU, by diffusers' own loop or by ours: only, its decoder receives the
-tiles that are another rank's. The other ranks decode theirs one after another and send each batch
+Rank 0 decodes as on one GPU, by diffusers' own loop or by ours, but its decoder receives the tiles
+that another rank has decoded. The other ranks decode theirs one after another and send each batch
 of frames as soon as it is done, so none holds more than those that rank 0 has not come to yet.
 """
 
@@ -137,7 +137,7 @@ def _received(owner: int, sample: torch.Tensor, rank: Rank) -> torch.Tensor:
 def _exchange(operation: Any, tensor: torch.Tensor, peer: int, rank: Rank) -> Any:
     """Send or receive a tensor through the communicator of all ranks.
 
-    A single ``isend`` would connect each pair of GPUs anew, which takes time and VRAM.
+    A single ``isend`` would open a connection for each pair of GPUs, which takes time and VRAM.
     """
     import torch.distributed as dist
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cogmagic._errors import TierError, first_line
+from cogmagic._errors import first_line
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._pipeline.parallel.split import Split
 
@@ -153,7 +153,7 @@ def joined(index: int, split: Split, store: Any, device: torch.device) -> Iterat
         device: this rank's own GPU, or the CPU.
 
     Raises:
-        TierError: when NCCL cannot start.
+        RuntimeError: when they cannot connect.
     """
     import torch
     import torch.distributed as dist
@@ -197,26 +197,15 @@ def _rank(index: int, split: Split, device: torch.device) -> Rank:
 
 
 def _start_nccl(rank: Rank) -> None:
-    """Exchange a number in each group: NCCL connects at its first exchange.
-
-    Raises:
-        TierError: when it cannot.
-    """
+    """Exchange a number in each group: NCCL connects at its first exchange, or fails."""
     import torch
     import torch.distributed as dist
 
     number = torch.ones(1, device=rank.device)
-    try:
-        for group in (rank.tiles, rank.guidance, rank.sequence):
-            if group is not None:
-                dist.all_reduce(number, group=group)
-        torch.cuda.synchronize(rank.device)
-    except RuntimeError as error:  # of which torch's DistBackendError is one
-        raise TierError(
-            f"NCCL cannot connect {rank.split.count} GPUs here ({first_line(error)[:200]})."
-            " NCCL_DEBUG=INFO prints why, and NCCL_P2P_DISABLE=1 has them exchange data through"
-            " host memory: set it in os.environ and run the cell again, or leave out --parallel."
-        ) from None
+    for group in (rank.tiles, rank.guidance, rank.sequence):
+        if group is not None:
+            dist.all_reduce(number, group=group)
+    torch.cuda.synchronize(rank.device)
 
 
 @contextmanager

