@@ -16,10 +16,10 @@ from cogmagic._pipeline.attention.operator import operator
 from cogmagic._pipeline.attention.processor import attending
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._session.session import Session
+from tests.helpers.architectures import ARCHITECTURES, inputs, run, transformer
 from tests.helpers.attention import Fake, fake_kernels, off_by, same
 from tests.helpers.pipelines import traces
 from tests.helpers.toy import PROMPT, QUICK
-from tests.helpers.transformers import ARCHITECTURES, inputs, run, transformer
 
 
 @pytest.fixture(autouse=True)

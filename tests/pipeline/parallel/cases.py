@@ -19,8 +19,8 @@ from cogmagic._pipeline.load import load
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.parallel.transformer import in_parallel
 from cogmagic._progress import Clock, silent
+from tests.helpers.architectures import inputs, transformer
 from tests.helpers.toy import PROMPT
-from tests.helpers.transformers import inputs, transformer
 
 
 @torch.no_grad()

@@ -14,8 +14,8 @@ from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.parallel.transformer import in_parallel
 from cogmagic._pipeline.step_cache import ReusedSteps, StepCache, caching_steps
 from cogmagic._pipeline.storage import STORAGES
+from tests.helpers.architectures import inputs, run, transformer
 from tests.helpers.attention import fake_kernels, off_by
-from tests.helpers.transformers import inputs, run, transformer
 from tests.pipeline.parallel.cases import everything
 
 

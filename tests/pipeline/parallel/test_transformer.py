@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cogmagic._pipeline.parallel.split import Split
+from tests.helpers.architectures import ARCHITECTURES
 from tests.helpers.ranks import Ranks
-from tests.helpers.transformers import ARCHITECTURES
 from tests.pipeline.parallel.cases import differences
 
 ROUNDING = 1e-6
