@@ -7,9 +7,9 @@ import re
 from cogmagic._api.parser import flags_of
 from cogmagic._errors import RequestError
 from cogmagic._models.other_tools import known_elsewhere
+from cogmagic._notebook.dispatch import is_verb
 from cogmagic._notebook.first_line import how_to_type, shortened, split_prompt
 from cogmagic._notebook.manual import HELP_WORDS
-from cogmagic._notebook.verbs import is_verb
 
 __all__ = ["check_body"]
 

@@ -19,10 +19,11 @@ from cogmagic._machine.amounts import gib_bytes
 from cogmagic._models.choices import choice_hint
 from cogmagic._models.presets_file import in_file, read_presets
 from cogmagic._notebook.body import check_body
+from cogmagic._notebook.dispatch import check_no_verb, run_verb
 from cogmagic._notebook.first_line import check_first_line
 from cogmagic._notebook.manual import HELP_SWITCHES, HELP_WORDS, manual
 from cogmagic._notebook.plan_text import plan_text
-from cogmagic._notebook.verbs import VERBS, check_no_verb, run_verb
+from cogmagic._notebook.verbs import VERBS
 from cogmagic._spelling import typed_in_cell
 from cogmagic._video.batch_folder import default_folder
 from cogmagic._video.formats.registry import names_file

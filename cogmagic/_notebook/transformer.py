@@ -18,10 +18,11 @@ from typing import Any
 from IPython.core.inputtransformer2 import make_tokens_by_line
 
 from cogmagic._errors import RequestError
+from cogmagic._notebook.dispatch import not_a_verb
 from cogmagic._notebook.first_line import check_stray, shortened, split_prompt, what_to_type
 from cogmagic._notebook.manual import HELP_WORDS
 from cogmagic._notebook.python_call import as_line
-from cogmagic._notebook.verbs import VERBS, not_a_verb
+from cogmagic._notebook.verbs import VERBS
 
 __all__ = ["Transformer"]
 

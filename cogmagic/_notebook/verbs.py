@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,24 +10,12 @@ from cogmagic._api.option import Option
 from cogmagic._api.options import PLAN_OPTIONS, cell_options
 from cogmagic._api.parser import parse_line
 from cogmagic._api.words import quoted
-from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._errors import RequestError
 from cogmagic._machine.card_names import parse_gpus
-from cogmagic._notebook.first_line import check_stray, what_to_type
+from cogmagic._notebook.first_line import check_stray
 from cogmagic._notebook.plan_text import plan_text
-from cogmagic._version import __version__
 
-__all__ = ["VERBS", "Verb", "check_no_verb", "is_verb", "not_a_verb", "run_verb"]
-
-
-_OTHER_VERBS = {
-    "panel": ("ui", "gui", "app", "widget", "form"),
-    "status": ("info", "gpu", "gpus", "memory", "vram", "ram", "stats", "nvidia-smi"),
-    "models": ("list", "ls", "model", "checkpoints"),
-    "history": ("log", "logs", "runs"),
-    "release": ("free", "unload", "clear", "flush", "gc", "empty-cache", "reset"),
-    "cancel": ("stop", "abort", "interrupt", "kill"),
-}
-"""The words that people type for each verb."""
+__all__ = ["VERBS", "Kernel", "Verb"]
 
 
 class Kernel(Protocol):
@@ -56,88 +43,6 @@ class Verb:
     """The one switch that the verb takes."""
     options: Callable[[], tuple[Option, ...]] = tuple
     """Gives the options that the verb takes."""
-
-
-def run_verb(line: str, kernel: Kernel) -> Any:
-    """Run the verb that begins `line`.
-
-    Raises:
-        RequestError: for an unknown verb, or arguments that it does not take.
-    """
-    name, rest = (*line.split(maxsplit=1), "")[:2]
-    rest = rest.strip()
-    verb = VERBS.get(name.rstrip(";"))
-    if verb is None:
-        raise not_a_verb(line)
-    if rest.startswith(("%", "#")):
-        raise RequestError(f"Move to a line of its own: {rest}")
-    if not verb.argument and rest not in ("", verb.switch):
-        accepted = f"takes no option but {verb.switch}" if verb.switch else "takes no options"
-        raise RequestError(f"%cogvideo {name} {accepted}, but got {rest!r}.")
-    return verb.run(kernel, rest)
-
-
-def not_a_verb(line: str) -> RequestError:
-    """The error for a line that begins with no verb: options, a prompt, or a misspelt verb.
-
-    Raises:
-        RequestError: for words that are neither, such as ``seed=7``.
-    """
-    name, *others = line.split()
-    verb = name.lower().strip("-:")
-    if verb in VERBS and not (others and name.startswith("-")):
-        return RequestError(f"Type %cogvideo {' '.join((verb, *others))}, not {name}.")
-    for other in VERBS.values():
-        if other.switch and name == other.switch:
-            return RequestError(f"{name} must follow a verb. Type %cogvideo {other.name} {name}")
-    if verb == "version" and not others:
-        return RequestError(
-            f"%cogvideo has no verb version. This is cogmagic {__version__}, which is"
-            " cogmagic.__version__ in Python."
-        )
-    typed = check_stray("%%cogvideo", line)
-    meant = next((known for known, words in _OTHER_VERBS.items() if verb in words), "")
-    if meant and {*others} <= {meant}:
-        return RequestError(f"Unknown verb {name!r}. Type %cogvideo {meant}")
-    near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.7)
-    if not name.startswith("-") and len(others) < 2 and (near or not others):
-        return RequestError(
-            f"Unknown verb {name!r}.{did_you_mean(verb, VERBS)} Choose from: {', '.join(VERBS)}."
-            " To make a video, begin a cell with %%cogvideo."
-        )
-    of_plans = {flag for option in PLAN_OPTIONS for flag in option.flags}
-    if name.startswith("-") and of_plans & {word.partition("=")[0] for word in (name, *others)}:
-        return RequestError(f"{name} must follow a verb. Type %cogvideo plan {line.strip()}")
-    return RequestError(
-        "%cogvideo takes a verb, such as %cogvideo status; %%cogvideo makes a video."
-        f" {what_to_type(typed)}"
-    )
-
-
-def check_no_verb(line: str) -> None:
-    """Refuse a verb after ``%%cogvideo``.
-
-    Raises:
-        RequestError: with the line to type instead.
-    """
-    line = line.strip().rstrip("; ")
-    if is_verb(line):
-        name, *rest = line.split(maxsplit=1)
-        raise RequestError(
-            f"{name} is a verb, not a prompt. Type it with one %, in a cell without a prompt:"
-            f" {' '.join(('%cogvideo', name.lower(), *rest))}"
-        )
-
-
-def is_verb(line: str) -> bool:
-    """Whether a line is a verb with what it takes, rather than prose that begins like one."""
-    name, rest = (*line.split(maxsplit=1), "", "")[:2]
-    verb, rest = VERBS.get(name.lower()), rest.strip()
-    if verb is None:
-        return False
-    takes_options = bool(verb.options()) and rest.startswith("-")
-    is_path = verb.argument == "PATH" and len(rest.split()) == 1
-    return rest in ("", verb.switch) or takes_options or is_path
 
 
 def _panel(kernel: Kernel, _: str) -> None:
