@@ -4,8 +4,9 @@
     python docs/benchmarks/parallel.py --model /scratch/5b --counts 1,2 --speeds exact,fast
 
 A run is made twice in a row: the first starts the processes and reads the weights, the second is a
-warm call. `ratio` and `call_ratio` are the seconds a step, and of the whole warm call, of one GPU
-to those of the row. `clip` is the difference of the frames to one GPU's at the same speed, of 255.
+warm call, which can have its own number of steps. `ratio` and `call_ratio` are the seconds a step,
+and of the whole call, of one GPU to those of the row. `clip` is the difference of the frames to one
+GPU's at the same speed, of 255.
 Rows that are in the file already are not run again, but those of one GPU, with which the others are
 compared; no run begins after `--seconds`. Without a GPU it measures CPU processes.
 """
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--counts", default="1,2", help="numbers of GPUs, 1 first")
     parser.add_argument("--speeds", default="exact,fast")
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--warm-steps", type=int, help="steps of the second run (default: --steps)")
     parser.add_argument("--guidance-scale", type=float, default=6.0, help="1 divides tokens alone")
     parser.add_argument("--size", default="", help="WIDTHxHEIGHTxFRAMES (default: the model's)")
     parser.add_argument("--seconds", type=float, default=1e9, help="after which no run begins")
@@ -56,7 +58,8 @@ class Bench:
 
     def _about(self, speed: str, count: int, nth: int) -> dict[str, Any]:
         a = self.args
-        about = ("run", self.runs.name, a.size, a.steps, a.guidance_scale, speed, count, nth)
+        steps = a.warm_steps if nth and a.warm_steps else a.steps
+        about = ("run", self.runs.name, a.size, steps, a.guidance_scale, speed, count, nth)
         return dict(zip(KEY, about, strict=True))
 
     def is_done(self, speed: str, count: int) -> bool:
@@ -67,7 +70,7 @@ class Bench:
         """Measure one run, and compare it with that of one GPU."""
         row, options = self._about(speed, count, nth), size_options(self.args.size)
         settings: dict[str, Any] = {
-            "speed": speed, "parallel": count, "num_inference_steps": self.args.steps,
+            "speed": speed, "parallel": count, "num_inference_steps": row["steps"],
             "guidance_scale": self.args.guidance_scale,
         }  # fmt: skip
         self.frames.clear()
