@@ -7,6 +7,7 @@
     ├── OutOfMemoryError  a run that needed more memory than was free
     ├── NonFiniteError    a run that computed NaN or infinity
     ├── DeviceError       a GPU in an unrecoverable state
+    ├── ClusterError      a Ray cluster that cannot be used, or is lost
     ├── OutputError       a video that cannot be written, or read back
     ├── BatchError        a batch with rows that failed
     ├── TrainingError     a validation that would harm the training around it, or hang
@@ -29,6 +30,7 @@ __all__ = [
     "BusyError",
     "Cancelled",
     "CheckpointError",
+    "ClusterError",
     "CogMagicError",
     "DeviceError",
     "NonFiniteError",
@@ -89,6 +91,10 @@ class NonFiniteError(CogMagicError):
 
 class DeviceError(CogMagicError):
     """A GPU in an unrecoverable state: only a new process can use it again."""
+
+
+class ClusterError(CogMagicError):
+    """A Ray cluster that cannot be used, or is lost."""
 
 
 class OutputError(CogMagicError):

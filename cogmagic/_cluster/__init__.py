@@ -1,0 +1,1 @@
+"""A Ray cluster that makes the rows of batches, each GPU a video of its own."""
