@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ __all__ = ["gelu_in_epilogue"]
 def gelu_in_epilogue(block: nn.Module) -> Iterator[None]:
     """Compute the GELU of a block's feed-forward layer with its product; restore it afterwards.
 
-    Layers with adapters, a weight storage, hooks or another activation stay as they are.
+    Layers with adapters, a weight storage, hooks or another activation stay as they are. The others
+    get another class rather than a function of their own, for which torch would compile each block
+    anew, and none after as many blocks as its limit of recompilations.
 
     Args:
         block: a transformer block, in any tier, to be compiled.
@@ -33,8 +35,8 @@ def gelu_in_epilogue(block: nn.Module) -> Iterator[None]:
     with ExitStack() as restored:
         for part in block.modules():
             if type(part) is GELU and _is_plain(part):
-                part.__dict__["forward"] = partial(_forward, part)
-                restored.callback(part.__dict__.pop, "forward", None)
+                part.__class__ = _gelu_class()
+                restored.callback(setattr, part, "__class__", GELU)
         yield
 
 
@@ -49,13 +51,22 @@ def _is_plain(gelu: Any) -> bool:
     return plain and gelu.approximate == "tanh" and not replaced
 
 
-def _forward(gelu: Any, hidden_states: torch.Tensor) -> torch.Tensor:
-    """``GELU.forward``: [batch, tokens, width] → [batch, tokens, inner width]."""
+@cache
+def _gelu_class() -> type[nn.Module]:
+    """The class of such layers; made on first use, as it needs torch."""
     import torch
+    from diffusers.models.activations import GELU
 
-    linear = gelu.proj
-    if not hidden_states.is_cuda:  # where torch computes another approximation with the product
-        return gelu.gelu(linear(hidden_states))  # type: ignore[no-any-return]
-    rows = hidden_states.flatten(0, -2)
-    out: torch.Tensor = torch._addmm_activation(linear.bias, rows, linear.weight.t(), use_gelu=True)
-    return out.view(*hidden_states.shape[:-1], -1)
+    class GELUInEpilogue(GELU):  # type: ignore[misc]
+        """A GELU layer whose activation is computed with its product."""
+
+        def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+            """[batch, tokens, width] → [batch, tokens, inner width]."""
+            if not hidden_states.is_cuda:  # where torch computes another approximation with it
+                return super().forward(hidden_states)  # type: ignore[no-any-return]
+            weight, bias = self.proj.weight, self.proj.bias
+            rows = hidden_states.flatten(0, -2)
+            out = torch._addmm_activation(bias, rows, weight.t(), use_gelu=True)
+            return out.view(*hidden_states.shape[:-1], -1)
+
+    return GELUInEpilogue
