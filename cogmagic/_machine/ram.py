@@ -11,7 +11,10 @@ from typing import Any
 from cogmagic._machine.control_groups import group_memory
 from cogmagic._machine.process_limits import mappable
 
-__all__ = ["Ram", "host_ram", "own_ram", "trim"]
+__all__ = ["Ram", "divide_ram", "host_ram", "own_ram", "trim"]
+
+_shares = 1
+"""Processes among which the host's memory is divided."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,20 @@ def host_ram(cuda: int = 0) -> Ram:
         available = min(available, group.left)
     if group.swap is not None:
         swap = min(swap, group.swap)
+    if _shares > 1:
+        total, swap = total // _shares, swap // _shares
+        available = min(available, max(total - own, 0))
     return Ram(total, available, source, swap, own, mappable(cuda))
+
+
+def divide_ram(shares: int) -> None:
+    """Count an equal share of the host's memory as this process's, from now on.
+
+    Args:
+        shares: processes among which it is divided.
+    """
+    global _shares
+    _shares = max(shares, 1)
 
 
 def trim() -> None:

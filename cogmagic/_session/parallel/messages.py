@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Hashable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._machine.machine import Machine
@@ -21,39 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
-    "Alive", "Done", "Embedded", "Encode", "Join", "Link", "Make", "PhaseBegan", "Previewed",
+    "Alive", "Done", "Embedded", "Encode", "Join", "Make", "PhaseBegan", "Previewed",
     "Ready", "Reported", "Settle", "Start", "StepEnded", "Stop", "Stopped", "Use",
 ]  # fmt: skip
-
-
-class Link:
-    """One end of a pipe between the kernel and a worker.
-
-    Messages are pickled by `pickle` itself: torch has multiprocessing's own pickler send tensors
-    through shared memory, which a killed process leaves behind.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self._lock = Lock()
-
-    def send(self, message: object) -> None:
-        """Send a message, from any thread.
-
-        Raises:
-            OSError: when the other end is closed.
-        """
-        data = pickle.dumps(message, protocol=5)
-        with self._lock:
-            self.connection.send_bytes(data)
-
-    def receive(self) -> Any:
-        """The next message.
-
-        Raises:
-            EOFError, OSError: when the other end is closed.
-        """
-        return pickle.loads(self.connection.recv_bytes())  # noqa: S301 - of our own processes
 
 
 # From the kernel.

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from threading import Event
 
 from cogmagic._progress import Clock, Phase, Progress
-from cogmagic._session.parallel.messages import Link, PhaseBegan, Reported, StepEnded
+from cogmagic._session.parallel.link import Link
+from cogmagic._session.parallel.messages import PhaseBegan, Reported, StepEnded
 
 __all__ = ["RankClock"]
 

@@ -23,13 +23,13 @@ from cogmagic._pipeline.compile import compiled_code
 from cogmagic._pipeline.parallel.group import joined
 from cogmagic._progress import Clock
 from cogmagic._session.parallel.failures import Failed
+from cogmagic._session.parallel.link import Link
 from cogmagic._session.parallel.messages import (
     Alive,
     Done,
     Embedded,
     Encode,
     Join,
-    Link,
     Make,
     Previewed,
     Ready,

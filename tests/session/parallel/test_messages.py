@@ -11,7 +11,8 @@ import torch
 import cogmagic
 from cogmagic._pipeline.parallel.group import FirstRankError
 from cogmagic._session.parallel.failures import Failed, WorkerLost, lost_worker, root_cause
-from cogmagic._session.parallel.messages import Embedded, Link
+from cogmagic._session.parallel.link import Link
+from cogmagic._session.parallel.messages import Embedded
 from tests.helpers.shortages import short
 
 
