@@ -5,8 +5,8 @@
     %%cogvideo
     a red circle moves to the right on a black background
 
-Everything that the magics do, `generate`, `plan`, `status`, `models`, `release` and
-`cancel` do from Python. Importing this package brings in neither torch nor diffusers.
+Everything that the magics do, `generate`, `plan`, `status`, `models`, `release`, `cancel` and
+`cluster` do from Python. Importing this package brings in neither torch nor diffusers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cogmagic._version import __version__
 
 if TYPE_CHECKING:
     from cogmagic import training
+    from cogmagic._api.cluster import cluster
     from cogmagic._api.generate import generate
     from cogmagic._api.generate_many import generate_many
     from cogmagic._api.kernel import cancel, models, release, status, unsaved
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from cogmagic._video.videos import Videos
 
 _HOMES = {
+    "_api.cluster": ("cluster",),
     "_api.generate": ("generate",),
     "_api.generate_many": ("generate_many",),
     "_api.kernel": ("cancel", "models", "release", "status", "unsaved"),
@@ -106,6 +108,7 @@ __all__ = [
     "Videos",
     "__version__",
     "cancel",
+    "cluster",
     "generate",
     "generate_many",
     "models",

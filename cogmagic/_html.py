@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-__all__ = ["MARK", "VOLATILE", "lines_html", "volatile_bundle"]
+__all__ = ["MARK", "VOLATILE", "lines_html", "volatile_bundle", "volatile_text"]
 
 
 # Notebook tests strip both with one expression.
@@ -37,4 +37,12 @@ def volatile_bundle(text: str, warning: str = "", *, failed: bool = False) -> di
     return {
         "text/html": f'<div class="{VOLATILE}"{color}>{lines_html(text, warning)}</div>',
         "text/plain": f"{MARK}{text}{below}",
+    }
+
+
+def volatile_text(text: str) -> dict[str, str]:
+    """Preformatted volatile text as a MIME bundle."""
+    return {
+        "text/html": f'<div class="{VOLATILE}"><pre>{escape(text)}</pre></div>',
+        "text/plain": "\n".join(f"{MARK}{line}" for line in text.splitlines()),
     }

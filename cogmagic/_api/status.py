@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
-from cogmagic._html import MARK, VOLATILE
+from cogmagic._html import volatile_text
 from cogmagic._machine.allocator import allocator_option
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
@@ -72,7 +71,7 @@ class Status:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         del include, exclude
-        return _bundle(str(self))
+        return volatile_text(str(self))
 
 
 def _gpu(gpu: Gpu, workers: int) -> str:
@@ -144,12 +143,4 @@ class Models:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         del include, exclude
-        return _bundle(str(self))
-
-
-def _bundle(text: str) -> dict[str, str]:
-    """Preformatted text, marked as volatile: it changes from run to run."""
-    return {
-        "text/html": f'<div class="{VOLATILE}"><pre>{escape(text)}</pre></div>',
-        "text/plain": "\n".join(f"{MARK}{line}" for line in text.splitlines()),
-    }
+        return volatile_text(str(self))

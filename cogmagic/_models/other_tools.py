@@ -107,6 +107,11 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
         "To choose among this machine's GPUs: {gpus 0} or {gpus 0,1}. To plan for another card:"
         ' cogmagic.plan(machine=cogmagic.Machine.of("RTX 3060")).',
     ),
+    "cluster ray ray-address cluster-address num-nodes nnodes node-rank num-workers": (
+        "To make the rows of a batch on all GPUs, type %cogvideo cluster local in a cell of its"
+        " own.",
+        'To make the rows of a batch on all GPUs: cogmagic.cluster("local").',
+    ),
     "load-in-4bit gguf nf4 int4": "cogmagic does not load 4-bit weights. To store the transformer"
     " in 8 bits: {fp8 True}.",
     "teacache fastercache pab cache-threshold": "cogmagic does not skip steps. To take less time,"

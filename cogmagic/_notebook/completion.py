@@ -91,8 +91,8 @@ def _names(before: Sequence[str], options: Sequence[Option]) -> Sequence[str]:
         if len(before) == 1:
             return tuple(VERBS)
         verb = VERBS.get(before[1])
-        if verb and verb.switch and len(before) == 2:
-            return (verb.switch,)
+        if verb and (verb.switch or verb.words) and len(before) == 2:
+            return verb.words or (verb.switch,)
     unused = [o for o in options if o.multiple or not set(o.flags) & set(before)]
     return tuple(f for o in unused for f in o.flags if f.startswith("--"))
 

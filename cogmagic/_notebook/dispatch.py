@@ -7,6 +7,7 @@ from typing import Any
 
 from cogmagic._api.options import PLAN_OPTIONS
 from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._notebook.cluster_verb import after_other_name
 from cogmagic._notebook.first_line import check_stray, what_to_type
 from cogmagic._notebook.verbs import VERBS, Kernel
 from cogmagic._version import __version__
@@ -62,6 +63,8 @@ def not_a_verb(line: str) -> RequestError:
             f"%cogvideo has no verb version. This is cogmagic {__version__}, which is"
             " cogmagic.__version__ in Python."
         )
+    if where := after_other_name((name, *others)):
+        return RequestError(f"Unknown verb {name!r}. Type %cogvideo cluster {where}")
     typed = check_stray("%%cogvideo", line)
     meant = next((known for known, words in _OTHER_VERBS.items() if verb in words), "")
     if meant and {*others} <= {meant}:
@@ -103,5 +106,7 @@ def is_verb(line: str) -> bool:
     if verb is None:
         return False
     takes_options = bool(verb.options()) and rest.startswith("-")
-    is_path = verb.argument == "PATH" and len(rest.split()) == 1
-    return rest in ("", verb.switch) or takes_options or is_path
+    one_word = len(rest.split()) == 1
+    is_path = verb.argument == "PATH" and one_word
+    is_address = verb.argument == "WHERE" and one_word and ":" in rest
+    return rest in ("", verb.switch, *verb.words) or takes_options or is_path or is_address

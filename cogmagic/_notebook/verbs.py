@@ -12,6 +12,7 @@ from cogmagic._api.parser import parse_line
 from cogmagic._api.words import quoted
 from cogmagic._errors import RequestError
 from cogmagic._machine.card_names import parse_gpus
+from cogmagic._notebook.cluster_verb import WORDS, run_cluster
 from cogmagic._notebook.first_line import check_stray
 from cogmagic._notebook.plan_text import plan_text
 
@@ -43,6 +44,8 @@ class Verb:
     """The one switch that the verb takes."""
     options: Callable[[], tuple[Option, ...]] = tuple
     """Gives the options that the verb takes."""
+    words: tuple[str, ...] = ()
+    """Words that the verb takes as its argument, for completion."""
 
 
 def _panel(kernel: Kernel, _: str) -> None:
@@ -106,6 +109,10 @@ def _cancel(_: Kernel, __: str) -> str:
     return cancel()
 
 
+def _cluster(_: Kernel, where: str) -> Any:
+    return run_cluster(where)
+
+
 def _save(_: Kernel, path: str) -> Any:
     from cogmagic._api.kernel import unsaved
 
@@ -142,6 +149,14 @@ _TABLE = (
         "--prompts deletes the cached prompt embeddings, too",
         _release,
         switch="--prompts",
+    ),
+    Verb(
+        "cluster",
+        "make the rows of batches on all GPUs, of one machine (local) or\n"
+        "several (HOST:PORT, ray://HOST:PORT), by Ray; status; off",
+        _cluster,
+        argument="WHERE",
+        words=WORDS,
     ),
     Verb("cancel", "stop a run in another thread", _cancel),
     Verb(

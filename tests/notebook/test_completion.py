@@ -33,6 +33,8 @@ from tests.helpers.cells import PROMPT
         ("%cogvideo plan --dt", {"--dtype"}),
         ("%cogvideo plan --gp", {"--gpu", "--gpus"}),
         ("%cogvideo release ", {"--prompts"}),
+        ("%cogvideo cluster ", {"local", "status", "off"}),
+        ("%cogvideo cluster o", {"off"}),
         ("%cogvideo history --c", {"--clear"}),
         ("%cogvideo plan --v", {"--vram", "--vram-limit"}),
         ("%cogvideo plan --gpu L4", {"L4", "L40", "L40S"}),

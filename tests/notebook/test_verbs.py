@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cogmagic import RequestError
+import cogmagic
+from cogmagic import ClusterError, RequestError
 from cogmagic._api.options import cell_options
 from cogmagic._html import MARK, VOLATILE
 from cogmagic._notebook.verbs import VERBS
@@ -120,6 +122,30 @@ def test_dry_run_prints_the_plan_and_runs_nothing(shell: Any, toy: Path, cwd: Pa
         ("Status", "Type %cogvideo status, not Status."),
         ("--status", "Type %cogvideo status, not --status."),
         ("history all", "%cogvideo history takes no option but --clear, but got 'all'."),
+        (
+            "cluster",
+            "or off, but got nothing. Type %cogvideo cluster local for this machine's GPUs",
+        ),
+        ("cluster statsu", "'statsu' is no address of a cluster. Did you mean 'status'?"),
+        ("cluster stop", "Unknown word 'stop'. Type %cogvideo cluster off"),
+        ("cluster nodes", "Unknown word 'nodes'. Type %cogvideo cluster status"),
+        ("cluster 2", "Type %cogvideo cluster local for all GPUs of this machine"),
+        ("cluster auto", "or %cogvideo cluster 127.0.0.1:6379 if Ray runs here already."),
+        ("cluster head", "Its port is missing: head:6379."),
+        ("cluster head 6379", "but got 'head 6379'. Type %cogvideo cluster head:6379"),
+        ("cluster --address=head:6379", "Type %cogvideo cluster head:6379"),
+        ("cluster connect to ray://head:10001", "Type %cogvideo cluster ray://head:10001"),
+        ("cluster local now", "one word or address, but got 'local now'. Type %cogvideo cluster l"),
+        ("cluster stop all", "Type %cogvideo cluster off"),
+        ("cluster http://head:8265", "Try ray://head:10001."),
+        ("clutser local", "Unknown verb 'clutser'. Did you mean 'cluster'?"),
+        ("ray", "Unknown verb 'ray'. Type %cogvideo cluster local"),
+        ("ray status", "Unknown verb 'ray'. Type %cogvideo cluster status"),
+        ("clusters stop", "Unknown verb 'clusters'. Type %cogvideo cluster off"),
+        ("ray://head:10001", "Type %cogvideo cluster ray://head:10001"),
+        ("disconnect", "Type %cogvideo cluster off"),
+        ("--cluster local", "Unknown verb '--cluster'. Type %cogvideo cluster local"),
+        ("ray of light", "Type %%cogvideo, and on the line below: ray of light"),
         ("status now", "%cogvideo status takes no options, but got 'now'."),
         ("plan a fox", "%cogvideo plan takes no prompt, but got 'a fox'. Type %cogvideo plan"),
         ("plan 5b", "5b is a model. Type %cogvideo plan --model 5b"),
@@ -130,3 +156,39 @@ def test_unknown_verb_or_argument_is_refused(shell: Any, line: str, message: str
     with pytest.raises(RequestError) as raised:
         shell.run(f"%cogvideo {line}")
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("words", ["status", "off", "OFF", "'off'"])
+def test_without_a_cluster_its_words_say_how_to_connect(shell: Any, words: str) -> None:
+    shown = printed(shell, f"%cogvideo cluster {words}")
+    assert shown.startswith("No cluster is connected. Type %cogvideo cluster local")
+
+
+def test_a_cluster_without_ray_names_the_extra(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ClusterError, match=r'Type %pip install "cogmagic\[cluster\]"'):
+        shell.run("%cogvideo cluster local")
+
+
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [
+        (None, r'^No cluster is connected\. Call cogmagic\.cluster\("local"\) first\.$'),
+        ("head", "Its port is missing: head:6379"),
+        (6379, "No address of a cluster was given"),
+    ],
+)
+def test_cluster_of_python_refuses_what_is_no_address(typed: Any, error: str) -> None:
+    with pytest.raises(RequestError, match=error):
+        cogmagic.cluster(typed)
+
+
+@pytest.mark.parametrize("verb", ["cluster local", "cluster off", "cluster ray://head:10001"])
+def test_a_cell_that_begins_with_the_verb_cluster_is_refused(shell: Any, verb: str) -> None:
+    with pytest.raises(RequestError, match="is a verb, not a prompt"):
+        shell.run(f"%%cogvideo {verb}\na red circle")
+
+
+def test_a_prompt_may_begin_like_the_verb_cluster(shell: Any) -> None:
+    shown = printed(shell, "%%cogvideo --dry-run\n%cogvideo cluster bombs\n")
+    assert "tier " in shown
