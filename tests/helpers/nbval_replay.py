@@ -1,55 +1,58 @@
-"""A plugin for nbval: record what a notebook's kernel sends, or compare with such a recording.
+"""A plugin for nbval: compare several copies of a notebook with what one kernel sent.
 
-    COGMAGIC_RECORDING=FILE pytest -p tests.helpers.nbval_replay --nbval ...
+    COGMAGIC_OUTCOMES=FILE pytest -p tests.helpers.nbval_replay --nbval NOTEBOOK COPY...
 
-Where FILE does not exist, a kernel runs the cells and every message that nbval reads goes into it.
-Where it does, nbval gets those messages again: what it says of other stored outputs then needs no
-second run of the same cells.
+A kernel runs the cells of the first notebook, and every message that nbval reads is recorded. For
+its copies nbval gets those messages again: what it says of other stored outputs then needs neither
+a second run of the same cells nor a second start of pytest. FILE gets, as JSON and by notebook, the
+outcome and the message of each cell.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
+from collections import defaultdict
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
 import nbval.plugin
+import pytest
 from nbval.kernel import RunningKernel
 
-RECORDING = Path(os.environ["COGMAGIC_RECORDING"])
+_sources: list[tuple[str, str]] = []
+"""The source of each executed cell, and the id of its message."""
+_messages: dict[str, list[Any]] = {"iopub": [], "shell": []}
+_outcomes: dict[str, dict[int, tuple[str, str]]] = defaultdict(dict)
 
 
 class Recorder(RunningKernel):  # type: ignore[misc]
-    """A kernel whose executed sources and messages are written to the recording when it stops."""
+    """A kernel whose executed sources and messages are recorded."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)  # what it reads there is no cell's
-        self.sources: list[tuple[str, str]] = []
-        self.messages: dict[str, list[Any]] = {"iopub": [], "shell": []}
+        super().__init__(*args, **options)
+        for messages in _messages.values():  # of the start, not of a cell
+            messages.clear()
+        nbval.plugin.RunningKernel = Replay
 
     def get_message(self, stream: str, timeout: float | None = None) -> Any:
         message = super().get_message(stream, timeout)
-        if hasattr(self, "messages"):
-            self.messages[stream].append(message)
+        _messages[stream].append(message)
         return message
 
     def execute_cell_input(self, source: str, allow_stdin: bool | None = None) -> str:
         sent = str(super().execute_cell_input(source, allow_stdin))
-        self.sources.append((source, sent))
+        _sources.append((source, sent))
         return sent
-
-    def stop(self) -> None:
-        super().stop()
-        RECORDING.write_bytes(pickle.dumps((self.sources, self.messages)))
 
 
 class Replay(RunningKernel):  # type: ignore[misc]
     """A kernel that answers the same sources with the recorded messages."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        self.sources, self.messages = pickle.loads(RECORDING.read_bytes())  # noqa: S301 - our own
+        self.sources = _sources.copy()
+        self.messages = {stream: messages.copy() for stream, messages in _messages.items()}
 
     def get_message(self, stream: str, timeout: float | None = None) -> Any:
         if not self.messages[stream]:
@@ -68,4 +71,16 @@ class Replay(RunningKernel):  # type: ignore[misc]
         assert not self.sources, "cells of the recording were left out"
 
 
-nbval.plugin.RunningKernel = Replay if RECORDING.exists() else Recorder
+nbval.plugin.RunningKernel = Recorder
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note the outcome of a cell; that of its set-up or teardown only where it failed."""
+    if report.when == "call" or report.outcome != "passed":
+        file, _, cell = report.nodeid.partition("::Cell ")
+        outcome = "xfailed" if hasattr(report, "wasxfail") else report.outcome
+        _outcomes[Path(file).name][int(cell)] = (outcome, report.longreprtext)
+
+
+def pytest_sessionfinish() -> None:
+    Path(os.environ["COGMAGIC_OUTCOMES"]).write_text(json.dumps(_outcomes))

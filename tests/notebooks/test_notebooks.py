@@ -7,10 +7,12 @@ folded, with all that is volatile, into one word (``notebooks/sanitize.cfg``).
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +62,9 @@ def stored(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=[None, *NOTEBOOKS], ids=lambda p: p.stem if p else "generated")
+@pytest.fixture(
+    scope="module", params=[None, *NOTEBOOKS], ids=lambda p: p.stem if p else "generated"
+)
 def notebook(request: pytest.FixtureRequest) -> Path:
     path = request.param or request.getfixturevalue("stored")
     assert isinstance(path, Path)
@@ -102,51 +106,69 @@ def compared_by_nbval(notebook: NotebookNode) -> dict[int, NotebookNode]:
     return compared
 
 
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for what the kernel of each notebook sends."""
-    return tmp_path_factory.mktemp("recordings")
+Outcomes = dict[str, dict[str, tuple[str, str]]]
+"""By notebook and by cell: the outcome and the message."""
 
 
-def nbval(path: Path, folder: Path, recording: Path) -> subprocess.CompletedProcess[str]:
-    """Run nbval on a notebook as a person would, in a folder of its own.
+def nbval(folder: Path, *paths: Path) -> Outcomes:
+    """Run nbval on a notebook as a person would, and on copies with other stored outputs.
 
-    The first time a kernel runs the cells; later its recorded messages are compared.
+    A kernel runs the cells of the first; its messages are compared with the copies, too.
     """
-    copy = folder / path.name
-    if copy != path:
-        copy.write_bytes(path.read_bytes())
     options = ["--nbval", "--nbval-sanitize-with", str(SANITIZE), "--nbval-cell-timeout", "3000"]
     plain = ["-q", "--color=no", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     plain += ["-p", "tests.helpers.nbval_replay"]
-    # With CI set pytest repeats each failure whole in its summary, which would be counted twice.
-    environment = {k: v for k, v in os.environ.items() if k != "CI"} | {
+    environment = os.environ | {
         "HF_HUB_OFFLINE": "1",
-        "COGMAGIC_RECORDING": str(recording),
+        "COGMAGIC_OUTCOMES": str(folder / "outcomes.json"),
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *plain, str(copy)],
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *plain, *map(str, paths)],
         cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
     )
+    assert run.returncode in (0, 1), run.stdout + run.stderr
+    outcomes: Outcomes = json.loads((folder / "outcomes.json").read_text())
+    return outcomes
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A notebook and a copy with other stored outputs, after nbval."""
+
+    name: str
+    content: NotebookNode
+    changed: dict[int, str]
+    """The cells of the copy whose stored outputs are others, and how they were changed."""
+    outcomes: Outcomes
+
+
+@pytest.fixture(scope="module")
+def compared(notebook: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    folder = tmp_path_factory.mktemp(notebook.stem)
+    (folder / notebook.name).write_bytes(notebook.read_bytes())
+    copy = read(notebook)
+    changed = with_other_outputs(copy)
+    write(copy, folder / "changed.ipynb")
+    outcomes = nbval(folder, folder / notebook.name, folder / "changed.ipynb")
+    return Compared(notebook.name, read(notebook), changed, outcomes)
 
 
 def test_notebook_reproduces_its_stored_outputs(
-    notebook: Path, tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]
+    compared: Compared, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = read(notebook)
-    compared = compared_by_nbval(content)
-    count = sum(c.cell_type == "code" for c in content.cells)
-    assert compared
+    cells = compared_by_nbval(compared.content)
+    count = sum(c.cell_type == "code" for c in compared.content.cells)
+    assert cells
     with capsys.disabled():
-        print(f"\n{notebook.name}: {len(compared)} of {count} code cells compared")  # noqa: T201
-    run = nbval(notebook, tmp_path, recordings / f"{notebook.stem}.pickle")
-    assert run.returncode == 0, run.stdout
-    assert f"{count} passed" in run.stdout
-    assert not re.search(r"skipped|xfailed|xpassed|deselected", run.stdout)
+        print(f"\n{compared.name}: {len(cells)} of {count} code cells compared")  # noqa: T201
+    outcomes = compared.outcomes[compared.name]
+    wrong = [message for outcome, message in outcomes.values() if outcome != "passed"]
+    assert not wrong, "\n".join(wrong)
+    assert list(map(int, outcomes)) == list(range(count))
 
 
 def printed_otherwise(output: NotebookNode) -> bool:
@@ -176,10 +198,8 @@ def not_shown(output: NotebookNode) -> bool:
     return found
 
 
-def test_comparison_notices_changed_outputs(
-    notebook: Path, tmp_path: Path, recordings: Path
-) -> None:
-    content = read(notebook)
+def with_other_outputs(content: NotebookNode) -> dict[int, str]:
+    """Change outputs of a notebook in every way, one cell each; which cells, and how."""
     changed: dict[int, str] = {}
     cells = compared_by_nbval(content)
     videos = sum("<video" in str(cell.outputs) for cell in cells.values())
@@ -190,12 +210,16 @@ def test_comparison_notices_changed_outputs(
                 break
     assert "printed_otherwise" in changed.values()
     assert ("shown_otherwise" in changed.values()) == (videos > 0)
-    write(content, tmp_path / "changed.ipynb")
-    run = nbval(tmp_path / "changed.ipynb", tmp_path, recordings / f"{notebook.stem}.pickle")
-    assert run.returncode == 1, run.stdout
-    failed = re.findall(r"^FAILED .*::Cell (\d+)", run.stdout, re.MULTILINE)
-    assert sorted(map(int, failed)) == sorted(changed), run.stdout
-    assert run.stdout.count("Cell outputs differ") == len(changed)
+    return changed
+
+
+def test_comparison_notices_changed_outputs(compared: Compared) -> None:
+    outcomes = compared.outcomes["changed.ipynb"]
+    assert len(outcomes) == sum(c.cell_type == "code" for c in compared.content.cells)
+    failed = {int(n): message for n, (outcome, message) in outcomes.items() if outcome == "failed"}
+    assert sorted(failed) == sorted(compared.changed), failed
+    for message in failed.values():
+        assert "Cell outputs differ" in message
 
 
 def test_sanitizer_replaces_marked_text_only() -> None:
