@@ -30,8 +30,8 @@ from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what
 
 SLOW = ("training", "browser", "kernels", "notebooks", "gpu")
 """Folders whose tests start other processes, or take seconds each; what cannot be split first."""
-TOGETHER = ("fuzz", "kernels", "training")
-"""Folders in which all tests share what is costly to start: a kernel, launches of processes."""
+TOGETHER = ("browser", "fuzz", "kernels", "training")
+"""Folders in which all tests share what is costly to start: a kernel, a browser, launches."""
 
 
 def folder_of(item: pytest.Item) -> str:
@@ -75,8 +75,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             folder = file.split("/")[1]
             if folder in TOGETHER:
                 return folder
-            if folder == "browser":
-                return file
             if file.startswith("tests/pipeline/parallel/"):  # which share their ranks
                 return "ranks"
             if file == "tests/pipeline/test_compile.py":  # which find each other's compiled code

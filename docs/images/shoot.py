@@ -22,7 +22,12 @@ from nbformat import v4
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.helpers.lab import KERNEL_IS_IDLE, browser_page, jupyterlab  # noqa: E402 - after the path
+from tests.helpers.lab import (  # noqa: E402 - after the path
+    KERNEL_IS_IDLE,
+    browser,
+    jupyterlab,
+    page_of,
+)
 
 IMAGES = ROOT / "docs" / "images"
 RUN = "i => { const n = window.jupyterapp.shell.currentWidget.content; n.activeCellIndex = i;"
@@ -75,7 +80,8 @@ def notebook(
         shutil.copy(path, work)
         with (
             jupyterlab(work, state, dark=dark) as address,
-            browser_page(IMAGES / picture, width, height) as page,
+            browser() as context,
+            page_of(context, IMAGES / picture, width, height) as page,
         ):
             page.goto(f"{address}/lab/tree/{path.name}")
             page.wait_for_function(KERNEL_IS_IDLE)

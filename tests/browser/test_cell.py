@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cogmagic._html import VOLATILE
-from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL, SAVE, browser_page
+from tests.helpers.lab import RUN_ALL, SAVE
 from tests.helpers.notebooks import read
 
 
-@pytest.fixture
-def lab(open_lab: Callable[[str, list[str]], str], toy: Path) -> str:
-    """A JupyterLab on a folder with one notebook; its address."""
-    make = f"%%cogvideo --model '{toy}' --frames 9 --steps 2 --seed 7 --fps 4 --out clip"
-    link = make.replace("--out clip", "--save 'clip #1?, 100% \"a\" & b.mp4'")
-    cells = [
-        "%load_ext cogmagic",
-        f"{make}\na red circle moves to the right",
-        "clip",
-        "%config CogMagic.embed_limit_mb = 0\nimport os; os.mkdir('a b'); os.chdir('a b')",
-        f"{link}\na red circle moves to the right",
-    ]
-    return open_lab("demo.ipynb", cells)
-
-
-@pytest.fixture
-def page(lab: str, cwd: Path) -> Iterator[Any]:
-    with browser_page(cwd / "lab.png") as page:
-        yield page
-
-
-def test_video_plays_in_jupyterlab(lab: str, page: Any, cwd: Path) -> None:
+def test_video_plays_in_jupyterlab(
+    page: Any, opened: Callable[[list[str]], Path], toy: Path
+) -> None:
     errors: list[str] = []
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: errors.append(str(e)))
-
-    page.goto(f"{lab}/lab/tree/demo.ipynb")
-    page.wait_for_function(KERNEL_IS_IDLE)
+    make = f"%%cogvideo --model '{toy}' --frames 9 --steps 2 --seed 7 --fps 4 --out clip"
+    link = make.replace("--out clip", "--save 'clip #1?, 100% \"a\" & b.mp4'")
+    path = opened(
+        [
+            "%load_ext cogmagic",
+            f"{make}\na red circle moves to the right",
+            "clip",
+            "%config CogMagic.embed_limit_mb = 0\nimport os; os.mkdir('a b'); os.chdir('a b')",
+            f"{link}\na red circle moves to the right",
+        ]
+    )
     page.evaluate(RUN_ALL)
     page.wait_for_function(
         "() => { const v = document.querySelectorAll('video.cogmagic-video');"
@@ -57,7 +46,7 @@ def test_video_plays_in_jupyterlab(lab: str, page: Any, cwd: Path) -> None:
     assert all(line.startswith("tier none (") and " · seed 7 · c" in line for line in lines)
 
     page.evaluate(SAVE)
-    stored = read(cwd / "work" / "demo.ipynb")
+    stored = read(path)
     live, player = stored.cells[1].outputs
     assert lines[0] in live.data["text/plain"]  # the last update is stored, not the first
     assert "data:video/mp4;base64," in player.data["text/html"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from cogmagic._notebook.panel.progress import RunDisplay
 from cogmagic._video.formats.registry import FORMATS
 from cogmagic.training.trackers import _gif
 from tests.helpers.colours import COLOURS, SIZES, TOLERANCE, clip_of, patches
-from tests.helpers.lab import browser_page
 
 NOTEBOOK = "http://notebook.invalid/"
 """Answered by the test, without a network; the linked file has the same origin."""
@@ -35,12 +33,6 @@ CENTRES = """async (element) => {
     return Array.from({length: 16}, (_, i) => [...pixel(i).data].slice(0, 3));
 }"""
 """The pixels in the middle of the 16 patches of a video or an image, read from a canvas."""
-
-
-@pytest.fixture(scope="module")
-def page(browser: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with browser_page(tmp_path_factory.mktemp("page") / "colours.png") as page:
-        yield page
 
 
 def player_of(name: str, video: Video) -> str:
@@ -75,4 +67,3 @@ def test_chromium_shows_the_colours_of_the_frames(
     for name, element in zip(shown, elements, strict=True):
         differences = np.abs(np.array(element.evaluate(CENTRES)) - COLOURS.astype(int))
         assert differences.max() <= TOLERANCE, f"{name}: {differences.max(1).tolist()}"
-    page.unroute_all()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL, browser_page
+from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL
 
 RUN_CELL = """i => {
     const { content } = window.jupyterapp.shell.currentWidget;
@@ -24,9 +24,10 @@ WORDS = "() => [...document.querySelectorAll('.cogmagic-words')].map(e => e.text
 
 
 @pytest.fixture
-def lab(open_lab: Callable[[str, list[str]], str]) -> str:
-    cells = ["%load_ext cogmagic\n%cogvideo panel", "print(6 * 7)"]
-    return open_lab("panel.ipynb", cells)
+def panel(page: Any, opened: Callable[[list[str]], Path]) -> Any:
+    """A page with a notebook whose first cell shows the panel; it is not run yet."""
+    opened(["%load_ext cogmagic\n%cogvideo panel", "print(6 * 7)"])
+    return page
 
 
 def field(page: Any, label: str, kind: str = "input") -> Any:
@@ -51,122 +52,113 @@ def status(page: Any, text: str) -> None:
     )
 
 
-def test_panel_from_the_first_reading_to_release(lab: str, cwd: Path) -> None:
+def test_panel_from_the_first_reading_to_release(panel: Any) -> None:
     errors: list[str] = []
-    with browser_page(cwd / "panel.png", height=1600) as page:
-        page.on("pageerror", lambda e: errors.append(str(e)))
-        page.goto(f"{lab}/lab/tree/panel.ipynb")
-        page.wait_for_function(KERNEL_IS_IDLE)
-        page.evaluate(RUN_CELL, 0)
-        page.wait_for_selector(".cogmagic-words")
+    page = panel
+    page.set_viewport_size({"width": 1200, "height": 1600})
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.evaluate(RUN_CELL, 0)
+    page.wait_for_selector(".cogmagic-words")
 
-        before = page.evaluate(WORDS)
-        assert "this kernel" in before
-        page.wait_for_function(f"before => ({WORDS})() !== before", arg=before)
+    before = page.evaluate(WORDS)
+    assert "this kernel" in before
+    page.wait_for_function(f"before => ({WORDS})() !== before", arg=before)
 
-        advice = page.locator(".cogmagic-table").inner_text()
-        enter(page, "Model", "5b")
-        page.wait_for_function(
-            "before => document.querySelector('.cogmagic-table').innerText !== before", arg=advice
-        )
-        assert field(page, "Width").input_value() == "720"
-        field(page, "Width").select_text()
-        field(page, "Width").press_sequentially("721", delay=30)
-        assert field(page, "Width").input_value() == "721"
-        field(page, "Width").press("Tab")
-        page.wait_for_selector(".cogmagic-error:has-text('multiples of 16')")
-        enter(page, "Model", "tiny")
-        page.wait_for_selector(".cogmagic-hint:has-text('Enter a prompt.')")
-        generate = page.locator(".cogmagic-generate")
-        assert generate.is_disabled()
-        assert described_by(page, generate) == "Enter a prompt."
+    advice = page.locator(".cogmagic-table").inner_text()
+    enter(page, "Model", "5b")
+    page.wait_for_function(
+        "before => document.querySelector('.cogmagic-table').innerText !== before", arg=advice
+    )
+    assert field(page, "Width").input_value() == "720"
+    field(page, "Width").select_text()
+    field(page, "Width").press_sequentially("721", delay=30)
+    assert field(page, "Width").input_value() == "721"
+    field(page, "Width").press("Tab")
+    page.wait_for_selector(".cogmagic-error:has-text('multiples of 16')")
+    enter(page, "Model", "tiny")
+    page.wait_for_selector(".cogmagic-hint:has-text('Enter a prompt.')")
+    generate = page.locator(".cogmagic-generate")
+    assert generate.is_disabled()
+    assert described_by(page, generate) == "Enter a prompt."
 
-        enter(page, "Prompt", "a red circle moves to the right", "textarea")
-        enter(page, "Seed", str(2**60))
-        enter(page, "Steps", "900")
-        press(page, "Generate")
-        status(page, "denoise · ")
-        page.wait_for_selector(".cogmagic-panel img[alt='The video as it forms']", state="visible")
-        problems = serious(page)
-        assert problems == [], problems
-        page.evaluate(RUN_CELL, 1)
-        page.wait_for_selector(".jp-OutputArea-output:has-text('42')")
-        assert not page.locator("button:has-text('Cancel')").is_disabled()
-        press(page, "Cancel")
-        status(page, "Stopped")
+    enter(page, "Prompt", "a red circle moves to the right", "textarea")
+    enter(page, "Seed", str(2**60))
+    enter(page, "Steps", "900")
+    press(page, "Generate")
+    status(page, "denoise · ")
+    page.wait_for_selector(".cogmagic-panel img[alt='The video as it forms']", state="visible")
+    problems = serious(page)
+    assert problems == [], problems
+    page.evaluate(RUN_CELL, 1)
+    page.wait_for_selector(".jp-OutputArea-output:has-text('42')")
+    assert not page.locator("button:has-text('Cancel')").is_disabled()
+    press(page, "Cancel")
+    status(page, "Stopped")
 
-        enter(page, "Steps", "3")
-        press(page, "Generate")
-        page.wait_for_function(PLAYS)
-        press(page, "Copy as a cell")
-        page.wait_for_function(
-            "() => [...document.querySelectorAll('.cogmagic-panel textarea')]"
-            ".some(e => e.value.startsWith('%%cogvideo'))"
-        )
-        texts = [t.input_value() for t in page.locator(".cogmagic-panel textarea").all()]
-        cell = next(text for text in texts if text.startswith("%%cogvideo"))
-        assert f"--seed {2**60} " in cell
-        assert cell.endswith("\na red circle moves to the right")
-        page.evaluate(ADD_CELL, cell)
-        page.evaluate(RUN_CELL, 2)
-        page.wait_for_selector(".jp-Cell .jp-OutputArea-output video.cogmagic-video >> nth=1")
-        page.wait_for_function(KERNEL_IS_IDLE)
+    enter(page, "Steps", "3")
+    press(page, "Generate")
+    page.wait_for_function(PLAYS)
+    press(page, "Copy as a cell")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.cogmagic-panel textarea')]"
+        ".some(e => e.value.startsWith('%%cogvideo'))"
+    )
+    texts = [t.input_value() for t in page.locator(".cogmagic-panel textarea").all()]
+    cell = next(text for text in texts if text.startswith("%%cogvideo"))
+    assert f"--seed {2**60} " in cell
+    assert cell.endswith("\na red circle moves to the right")
+    page.evaluate(ADD_CELL, cell)
+    page.evaluate(RUN_CELL, 2)
+    page.wait_for_selector(".jp-Cell .jp-OutputArea-output video.cogmagic-video >> nth=1")
+    page.wait_for_function(KERNEL_IS_IDLE)
 
-        problems = serious(page)
-        assert problems == [], problems
-        press(page, "Release")
-        status(page, "Freed ")
+    problems = serious(page)
+    assert problems == [], problems
+    press(page, "Release")
+    status(page, "Freed ")
     assert errors == []
 
 
-def test_panel_reports_a_restarted_kernel(lab: str, cwd: Path) -> None:
-    with browser_page(cwd / "dead.png") as page:
-        page.goto(f"{lab}/lab/tree/panel.ipynb")
-        page.wait_for_function(KERNEL_IS_IDLE)
-        page.evaluate(RUN_ALL)
-        page.wait_for_selector(".cogmagic-words")
-        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
-        page.wait_for_selector(".cogmagic-silence:has-text('No reading from the kernel')")
+def test_panel_reports_a_restarted_kernel(panel: Any) -> None:
+    page = panel
+    page.evaluate(RUN_ALL)
+    page.wait_for_selector(".cogmagic-words")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    page.wait_for_selector(".cogmagic-silence:has-text('No reading from the kernel')")
 
 
-def test_busy_kernel_is_not_reported_as_silent(lab: str, cwd: Path) -> None:
-    with browser_page(cwd / "busy.png") as page:
-        page.goto(f"{lab}/lab/tree/panel.ipynb")
-        page.wait_for_function(KERNEL_IS_IDLE)
-        page.evaluate(ADD_CELL, "import time; time.sleep(10); print('slept')")
-        page.evaluate(RUN_ALL)
-        page.wait_for_selector(".cogmagic-silence:has-text('busy with a cell')")
-        assert page.locator(".cogmagic-silence:has-text('No reading')").count() == 0
-        page.wait_for_selector(".jp-OutputArea-output:has-text('slept')")
-        page.wait_for_selector(".cogmagic-words")
-        page.wait_for_function(
-            "() => document.querySelector('.cogmagic-silence').textContent === ''"
-        )
-        assert page.locator(".cogmagic-stale").count() == 0
+def test_busy_kernel_is_not_reported_as_silent(panel: Any) -> None:
+    page = panel
+    page.evaluate(ADD_CELL, "import time; time.sleep(10); print('slept')")
+    page.evaluate(RUN_ALL)
+    page.wait_for_selector(".cogmagic-silence:has-text('busy with a cell')")
+    assert page.locator(".cogmagic-silence:has-text('No reading')").count() == 0
+    page.wait_for_selector(".jp-OutputArea-output:has-text('slept')")
+    page.wait_for_selector(".cogmagic-words")
+    page.wait_for_function("() => document.querySelector('.cogmagic-silence').textContent === ''")
+    assert page.locator(".cogmagic-stale").count() == 0
 
-        page.evaluate(RUN_CELL, 2)  # once the panel has readings, a busy kernel does not stop them
-        page.wait_for_function(f"before => ({WORDS})() !== before", arg=page.evaluate(WORDS))
-        page.wait_for_timeout(7000)
-        assert page.locator(".cogmagic-silence").inner_text() == ""
+    page.evaluate(RUN_CELL, 2)  # once the panel has readings, a busy kernel does not stop them
+    page.wait_for_function(f"before => ({WORDS})() !== before", arg=page.evaluate(WORDS))
+    page.wait_for_timeout(7000)
+    assert page.locator(".cogmagic-silence").inner_text() == ""
 
 
-def test_hiding_another_page_does_not_stop_the_readings(lab: str, cwd: Path) -> None:
+def test_hiding_another_page_does_not_stop_the_readings(panel: Any) -> None:
     """Pages of one kernel share `visible`; here Python sets it, in place of the other page."""
-    with browser_page(cwd / "first.png") as page:
-        page.goto(f"{lab}/lab/tree/panel.ipynb")
-        page.wait_for_function(KERNEL_IS_IDLE)
-        page.evaluate(RUN_ALL)
-        page.wait_for_selector(".cogmagic-words")
-        hide = "from cogmagic._notebook.panel.widget import the_panel as p\n"
-        hide += "p().meter.visible = False\nprint('hid')"
-        page.evaluate(ADD_CELL, hide)
-        page.evaluate(ADD_CELL, "print(f'seen {p().meter.visible}')")
-        page.evaluate(RUN_CELL, 2)
-        page.wait_for_selector(".jp-OutputArea-output:has-text('hid')")
-        page.wait_for_timeout(7000)
-        assert page.locator(".cogmagic-silence").inner_text() == ""
-        page.evaluate(RUN_CELL, 3)
-        page.wait_for_selector(".jp-OutputArea-output:has-text('seen True')")
+    page = panel
+    page.evaluate(RUN_ALL)
+    page.wait_for_selector(".cogmagic-words")
+    hide = "from cogmagic._notebook.panel.widget import the_panel as p\n"
+    hide += "p().meter.visible = False\nprint('hid')"
+    page.evaluate(ADD_CELL, hide)
+    page.evaluate(ADD_CELL, "print(f'seen {p().meter.visible}')")
+    page.evaluate(RUN_CELL, 2)
+    page.wait_for_selector(".jp-OutputArea-output:has-text('hid')")
+    page.wait_for_timeout(7000)
+    assert page.locator(".cogmagic-silence").inner_text() == ""
+    page.evaluate(RUN_CELL, 3)
+    page.wait_for_selector(".jp-OutputArea-output:has-text('seen True')")
 
 
 def described_by(page: Any, element: Any) -> str:

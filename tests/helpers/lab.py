@@ -95,14 +95,22 @@ def answers(address: str) -> bool:
 
 
 @contextmanager
-def browser_page(picture: Path, width: int = 1200, height: int = 1400) -> Iterator[Any]:
-    """A page of a fresh browser; what it shows at the end is kept as `picture`."""
+def browser() -> Iterator[Any]:
+    """A fresh browser; its context, whose pages share what they load."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(PATIENCE * 1000)
-        yield page
-        page.screenshot(path=str(picture))
-        browser.close()
+        started = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        yield started.new_context()
+        started.close()
+
+
+@contextmanager
+def page_of(context: Any, picture: Path, width: int = 1200, height: int = 1400) -> Iterator[Any]:
+    """A page of a browser; what it shows at the end is kept as `picture`."""
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    page.set_default_timeout(PATIENCE * 1000)
+    yield page
+    page.screenshot(path=str(picture))
+    page.close()
