@@ -11,6 +11,8 @@ from typing import Any
 
 from cogmagic._api.plan_many import check_plans
 from cogmagic._api.rows import BatchSource, rows_of, source_of
+from cogmagic._api.worker_words import rows_at_work, workers_used
+from cogmagic._cluster.cluster import current
 from cogmagic._errors import Cancelled, RequestError, plain_line
 from cogmagic._models.batch_row import Row
 from cogmagic._pipeline.preview import OnPreview
@@ -122,16 +124,18 @@ class Started:
         from cogmagic._api.live_line import LiveLine
 
         began, count = time.monotonic(), 0
-        with LiveLine(CellDisplay() if in_notebook() else TerminalDisplay()) as line:
+        cluster = current() if self.folder else None
+        tail = (lambda: rows_at_work(cluster.actors)) if cluster else None
+        with LiveLine(CellDisplay() if in_notebook() else TerminalDisplay(), tail) as line:
             with closing(self._videos(replace(output, on_progress=line))) as videos:
                 for video in videos:
                     line.pause()
                     count += 1
                     yield video
             where = f" · {plain_line(str(self.folder.path))}" if self.folder else ""
-            line.finish(
-                f"{count} of {len(self.rows)} videos in {time.monotonic() - began:.1f} s{where}"
-            )
+            by = f" by {workers_used(cluster.actors)}" if cluster else ""
+            took = f"{time.monotonic() - began:.1f} s"
+            line.finish(f"{count} of {len(self.rows)} videos in {took}{by}{where}")
 
     def _videos(self, output: Output) -> Generator[Video]:
         if self.folder is None:

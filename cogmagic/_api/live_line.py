@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextvars import copy_context
 
 from cogmagic._api.displays import Display
@@ -33,10 +34,11 @@ class LiveLine:
 
     Args:
         display: where the line appears.
+        tail: makes the end of the line; None for this kernel's VRAM.
     """
 
-    def __init__(self, display: Display) -> None:
-        self._display = display
+    def __init__(self, display: Display, tail: Callable[[], str] | None = None) -> None:
+        self._display, self._tail = display, tail
         self._progress: Progress | None = None
         self._began = self._phase_began = time.monotonic()
         self._shown_at = 0.0
@@ -96,7 +98,7 @@ class LiveLine:
         now = time.monotonic()
         if self._progress is None:
             return f"starting… {now - self._began:.0f} s"
-        return describe(self._progress, now - self._phase_began)
+        return describe(self._progress, now - self._phase_began, self._tail and self._tail())
 
     def _show(self) -> None:
         p = self._progress
@@ -106,8 +108,11 @@ class LiveLine:
             self._display.show(self._text(), share, p.warning if p else "")
 
 
-def describe(progress: Progress, seconds: float) -> str:
-    """Progress as one line of text, `seconds` into its phase; without the warning."""
+def describe(progress: Progress, seconds: float, tail: str | None = None) -> str:
+    """Progress as one line of text, `seconds` into its phase; without the warning.
+
+    It ends with `tail`, or with this kernel's VRAM where that is None.
+    """
     p = progress
     parts = [f"row {p.row} of {p.rows}" if p.rows else ""]
     parts.append(f"{p.phase}{' ' + p.note if p.note else ''}")
@@ -121,7 +126,7 @@ def describe(progress: Progress, seconds: float) -> str:
         parts.append(f"{amount_of_time(p.batch_seconds_left)} left for all rows")
     elif p.seconds_left is not None:
         parts.append(f"{p.seconds_left:.0f} s left" + " in this row" * bool(p.rows))
-    return " · ".join(filter(None, (*parts, _vram())))
+    return " · ".join(filter(None, (*parts, _vram() if tail is None else tail)))
 
 
 def _vram() -> str:

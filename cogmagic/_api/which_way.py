@@ -39,24 +39,20 @@ def ways_of(
 
 def _at_once(memory: MemoryOptions, machine: Machine, plan: PlanBatch) -> Way | None:
     """A video on each GPU, by processes that share the host's memory."""
-    left_out, workers, used = dict[str, list[int]](), list[_Worker](), list[int]()
+    left_out, workers = dict[str, list[int]](), list[_Worker]()
     for gpu in machine.gpus:
         worker = _worker(memory, _alone(machine, gpu.index), plan)
         if isinstance(worker, str):
             left_out.setdefault(worker, []).append(gpu.index)
         else:
             workers.append(worker)
-            used.append(gpu.index)
     if len(workers) < 2:
         return None
     note = "; ".join(
         f"GPU {' and '.join(map(str, own))} left out: {why}" for why, own in left_out.items()
     )
-    flags = f"--gpus {used[0]} to --gpus {used[-1]}"
-    if len(used) == 2 or used[-1] - used[0] != len(used) - 1:
-        flags = " or ".join(f"--gpus {index}" for index in used)
     return Way(
-        option=f"a kernel for each, with {flags}",
+        option="%cogvideo cluster local",
         gpus=len(workers),
         at_once=len(workers),
         video_seconds=max(worker.warm[0] for worker in workers),

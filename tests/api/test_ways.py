@@ -31,7 +31,7 @@ def test_both_ways_are_predicted_from_the_plans_of_one_video() -> None:
     assert (many.gpus, many.at_once, many.option) == (
         8,
         8,
-        "a kernel for each, with --gpus 0 to --gpus 7",
+        "%cogvideo cluster local",
     )
     assert (together.gpus, together.at_once, together.option) == (8, 1, "--parallel 8")
     assert together.batch_seconds == pytest.approx(batch("8x A100 40GB", parallel=8).seconds)
