@@ -142,7 +142,10 @@ class Started:
             output = replace(output, overwrite=self.overwrite)
             yield session().generate(self.rows[0].complete(), self.memory, output)
             return
-        batch = Batch(session(), self.folder, self.memory, output, self.failed)
+        runs = None
+        if (cluster := current()) is not None:
+            runs = cluster.row_runs(self.folder.rows, self.memory, output.on_preview)
+        batch = Batch(session(), self.folder, self.memory, output, self.failed, runs)
         with closing(batch.videos()) as videos:
             yield from videos
 
@@ -176,7 +179,10 @@ def _start(source: BatchSource, memory: MemoryOptions, save: str | Path | None) 
             "A batch replaces no files, so --overwrite does not apply. For a new one, choose"
             " another folder with --save FOLDER."
         )
-    check_plans(rows, memory)
+    if (cluster := current()) is None:
+        check_plans(rows, memory)
+    else:  # each worker plans for its own card
+        cluster.check(memory)
     session().check_idle()
     model = rows[0].request.model.source
     frames = {"model": model, "storage": memory.savings.storage}

@@ -15,7 +15,6 @@ from cogmagic._cluster.messages import Began, Failed, Made, News, Started, Stopp
 from cogmagic._errors import (
     BusyError,
     CheckpointError,
-    ClusterError,
     CogMagicError,
     DeviceError,
     OutOfMemoryError,
@@ -68,7 +67,7 @@ class Maker:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._session = Session()
-        self._folder = tempfile.TemporaryDirectory(prefix="cogmagic-actor-")
+        self._folder = tempfile.TemporaryDirectory(prefix="cogmagic-", dir=_session_folder())
         self._runs: RowRuns | None = None
         self._files: Mapping[Path, SentFile] = {}
         self._stop = Event()
@@ -201,6 +200,14 @@ class Maker:
         self._previews += 1
 
 
+def _session_folder() -> str | None:
+    """The folder of Ray's own files on this host, which it removes after a process was killed."""
+    from ray._private import worker
+
+    node = worker._global_node
+    return str(node.get_session_dir_path()) if node else None
+
+
 def _fetched(reference: Any) -> bytes:
     import ray
 
@@ -210,7 +217,7 @@ def _fetched(reference: Any) -> bytes:
 def failure_of(error: Exception) -> Failed:
     """An error as it is sent to the driver, without what hangs on it."""
     if not isinstance(error, CogMagicError):
-        return Failed(ClusterError(reason_of(error)), "row")
+        return Failed(CogMagicError(reason_of(error)), "row")
     bare = type(error)(str(error))
     match error:
         case TierError() | OutOfMemoryError():

@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 
 from cogmagic._cluster.messages import Begin
-from cogmagic._errors import ClusterError, CogMagicError
+from cogmagic._errors import CogMagicError
 from cogmagic._models.batch_row import Row
 
 __all__ = ["Schedule"]
@@ -63,9 +63,9 @@ class Schedule:
             return self._rows[number]
         return None
 
-    def upcoming(self, row: Row, actors: int) -> list[Row]:
-        """The row and those after it whose texts an actor encodes with its own."""
-        place = self._place[row.number]
+    def upcoming_from(self, number: int, actors: int) -> list[Row]:
+        """A row and those after it, whose texts an actor encodes with its own."""
+        place = self._place[number]
         numbers = self.batch.left[place : place + _AHEAD * max(actors, 1)]
         return [self._rows[number] for number in numbers]
 
@@ -83,7 +83,7 @@ class Schedule:
         if len(state.deaths) < 2:
             self._again(number)
             return None
-        return ClusterError(
+        return CogMagicError(
             f"It ended two workers ({'; '.join(state.deaths)}). Try it alone, smaller or in a tier"
             " that needs less memory."
         )

@@ -13,7 +13,7 @@ from cogmagic._models.batch_row import Row
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import Clock, Progress
 from cogmagic._session.batch_times import BatchTimes
-from cogmagic._session.row_runs import FATAL, RowRuns, reason_of
+from cogmagic._session.row_runs import FATAL, RowRuns, Runs, reason_of
 from cogmagic._session.session import Output, Session
 from cogmagic._video.batch_folder import BatchFolder
 from cogmagic._video.posters import PER_PAGE, sheet_paths, write_sheet
@@ -36,6 +36,7 @@ class Batch:
         options: tier, `keep` and the other options about memory.
         output: where progress and previews go.
         failed: receives the error of each failed row, by the row's number.
+        runs: those on a cluster; None for those in the session.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Batch:
         options: MemoryOptions,
         output: Output,
         failed: dict[int, str],
+        runs: Runs | None = None,
     ) -> None:
         self._session, self._folder, self._options = session, folder, options
         self._output, self._cancels = output, session.cancels
         self._times = BatchTimes(folder.rows)
         self._sheet_changed = False
-        self._runs = RowRuns(session, folder.rows, options, output.on_preview)
+        here = RowRuns(session, folder.rows, options, output.on_preview)
+        self._runs = here if runs is None else runs
         self._failed = failed
 
     def videos(self) -> Generator[Video]:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 from cogmagic._errors import (
     BusyError,
     CheckpointError,
+    ClusterError,
     CogMagicError,
     DeviceError,
     OutputError,
@@ -31,9 +33,9 @@ from cogmagic._video.output_file import OutputFile, check_disk_space
 from cogmagic._video.output_path import check_working_directory
 from cogmagic._video.video import Video
 
-__all__ = ["FATAL", "RowRuns", "reason_of"]
+__all__ = ["FATAL", "RowRuns", "Runs", "reason_of"]
 
-FATAL = (OutputError, DeviceError, BusyError, CheckpointError)
+FATAL = (OutputError, DeviceError, BusyError, CheckpointError, ClusterError)
 """Errors that every further row would raise as well."""
 
 
@@ -41,6 +43,23 @@ def reason_of(error: Exception) -> str:
     """Why a row failed, in one line."""
     known = isinstance(error, CogMagicError)
     return str(error) if known else f"{type(error).__name__}: {first_line(error)}"
+
+
+class Runs(Protocol):
+    """The runs of a batch's rows, wherever they are made."""
+
+    @property
+    def prepared(self) -> bool:
+        """Whether all that holds for every row is checked."""
+
+    def get_ready(self, row: Row, left: Sequence[Row], clock: Callable[[], Clock]) -> None:
+        """Prepare the batch for a row, unless that has been done."""
+
+    def made(self, row: Row, path: Path, clock: Clock) -> Video:
+        """The new video of a row, in the file `path`; call `get_ready` before."""
+
+    def end(self) -> None:
+        """Leave the weights where `keep` says."""
 
 
 class RowRuns:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import socket
 from multiprocessing.connection import Connection
 from threading import Lock
 from typing import Any
@@ -30,6 +32,15 @@ class Link:
         data = pickle.dumps(message, protocol=5)
         with self._lock:
             self.connection.send_bytes(data)
+
+    def close(self) -> None:
+        """Tell the other end that nothing more will be sent, also while a thread receives.
+
+        Raises:
+            OSError: when the other end is closed.
+        """
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as same:
+            same.shutdown(socket.SHUT_RDWR)
 
     def receive(self) -> Any:
         """The next message.

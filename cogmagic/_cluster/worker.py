@@ -1,0 +1,106 @@
+"""The driver's handle of one actor: started, asked, and replaced when its process has died."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+
+from cogmagic._cluster.actor import Maker, Place
+from cogmagic._cluster.messages import Actor
+from cogmagic._cluster.nodes import on_node
+
+__all__ = ["Worker"]
+
+_MOST_DEATHS = 5
+"""Deaths of a worker's processes, without a video between them, after which it is left out."""
+
+
+class Worker:
+    """One place of the cluster, and the actor there.
+
+    Args:
+        index: its number in this connection.
+        place: where it is.
+    """
+
+    def __init__(self, index: int, place: Place) -> None:
+        self.index, self.place = index, place
+        self.call: Any = None
+        """Ray's reference to the answer that is awaited; None while idle."""
+        self.task = ""
+        """The method that was called: ``start``, ``begin``, ``make`` or ``settle``."""
+        self.batch = 0
+        """The batch that it has begun."""
+        self.row = 0
+        self.deaths = 0
+        """Since its last video."""
+        self.out = ""
+        """Why it makes nothing any more."""
+        self.out_of_batch: tuple[int, str] = 0, ""
+        """A batch whose rows it cannot make, and why."""
+        self.device = self.tier = ""
+        self.pid = 0
+        self._actor: Any = None
+        self.start()
+
+    @property
+    def name(self) -> str:
+        """Its name in errors."""
+        return f"worker {self.index + 1} on {self.place.node}"
+
+    def start(self) -> None:
+        """Start its process; `call` is answered when it is ready."""
+        maker = ray.remote(
+            num_cpus=0 if self.place.gpus else 1,
+            num_gpus=self.place.gpus,
+            max_restarts=0,
+            max_task_retries=0,
+            concurrency_groups={"control": 2},
+            scheduling_strategy=on_node(self.place.node_id),
+        )(Maker)
+        self.batch = self.row = self.pid = 0
+        self._actor = maker.remote(self.place)
+        self.ask("start")
+
+    def ask(self, task: str, *arguments: Any) -> None:
+        """Call a method of the actor, whose answer `call` will have."""
+        self.task, self.call = task, getattr(self._actor, task).remote(*arguments)
+
+    def control(self, method: str, *arguments: Any) -> Any:
+        """Call a method beside the one that is running; Ray's reference to its answer."""
+        called = getattr(self._actor, method).options(concurrency_group="control")
+        return called.remote(*arguments)
+
+    def kill(self) -> None:
+        """End its process."""
+        ray.kill(self._actor, no_restart=True)
+
+    def has_died(self, *, node_alive: bool) -> None:
+        """Replace the process, or leave the worker out."""
+        self.deaths += 1
+        self.call, self.row, self.pid = None, 0, 0
+        if not node_alive:
+            self.out = "its node was lost"
+        elif self.deaths >= _MOST_DEATHS:
+            self.out = f"its process died {self.deaths} times"
+        else:
+            self.start()
+
+    def reason_out(self, batch: int) -> str:
+        """Why it makes no rows of a batch; empty if it does."""
+        if self.out:
+            return self.out
+        number, reason = self.out_of_batch
+        return reason if number == batch else ""
+
+    def shown(self, batch: int) -> Actor:
+        """What the kernel shows of it."""
+        return Actor(
+            node=self.place.node,
+            device=self.device,
+            row=self.row or None,
+            tier=self.tier,
+            out=self.reason_out(batch),
+            pid=self.pid,
+        )
