@@ -1,0 +1,150 @@
+"""The parts of a cluster that need no Ray: tiers by card, versions, files, leftovers."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cogmagic import ClusterError, DeviceError, Machine, OutputError, Request, TierError
+from cogmagic._cluster.actor import failure_of, tier_for
+from cogmagic._cluster.cluster import connect
+from cogmagic._cluster.inputs import SentFile, lora_files, portable, with_local_files
+from cogmagic._cluster.leftovers import remove_folder
+from cogmagic._machine import ram
+from cogmagic._machine.amounts import gib_bytes
+from cogmagic._models.batch_row import Row, StoredInput
+from cogmagic._pipeline.load import load
+from cogmagic._planning.memory_options import DEFAULTS
+from tests.helpers.lora_files import write_lora
+
+ROWS = [Row(n, Request.of("a red circle", "5b", seed=n)) for n in (1, 2)]
+
+
+def limited(gib: float) -> Machine:
+    return Machine.of("A100 40GB", ram=64).limited_to(gib_bytes(gib, "--vram-limit"))
+
+
+def test_workers_with_other_limits_have_other_tiers_in_one_batch() -> None:
+    assert tier_for(ROWS, DEFAULTS, limited(40)) == "none"
+    assert tier_for(ROWS, DEFAULTS, limited(12)) == "stream"
+    with pytest.raises(TierError, match="GiB"):
+        tier_for(ROWS, DEFAULTS, limited(1))
+
+
+def test_a_card_that_some_rows_fit_is_not_left_out() -> None:
+    large = Row(1, Request.of("a", "1.5-5b", seed=1))
+    small = Row(2, Request.of("a", "1.5-5b", seed=1, size="768x432", num_frames=17))
+    tight = Machine.of("RTX 3060", ram=64).limited_to(gib_bytes(4.5, "--vram-limit"))
+    with pytest.raises(TierError):
+        tier_for([large], DEFAULTS, tight)
+    assert tier_for([large, small], DEFAULTS, tight) == tier_for([small], DEFAULTS, tight)
+    assert tier_for([small], DEFAULTS, tight)
+
+
+def test_host_memory_is_divided_among_the_actors_of_a_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = ram.host_ram()
+    monkeypatch.setattr(ram, "_shares", 1)
+    ram.divide_ram(4)
+    share = ram.host_ram()
+    assert whole.total is not None
+    assert share.total == whole.total // 4
+    assert share.available is not None
+    assert share.available <= share.total - share.mine
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "text"),
+    [
+        ("cogmagic", "0.0.1", "has cogmagic 0.0.1, but this kernel"),
+        ("cogmagic", "", "has no cogmagic, but this kernel has"),
+        ("ray", "2.50.0", "has Ray 2.50.0, but this kernel"),
+        ("python", "3.9.2", "has Python 3.9.2, but this kernel"),
+    ],
+)
+def test_a_node_with_another_version_is_refused(name: str, version: str, text: str) -> None:
+    nodes = pytest.importorskip("cogmagic._cluster.nodes")
+    import ray
+
+    import cogmagic
+
+    python = ".".join(map(str, sys.version_info[:2]))
+    mine = {"python": f"{python}.99", "ray": ray.__version__, "cogmagic": cogmagic.__version__}
+    nodes.check_versions({"here": mine})  # a patch of Python may differ
+    with pytest.raises(ClusterError, match=rf"^Node there {text}") as error:
+        nodes.check_versions({"here": mine, "there": mine | {name: version}})
+    assert "\n" not in str(error.value)
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cogmagic._cluster.cluster.find_spec", lambda _: None)
+    with pytest.raises(ClusterError, match=r'^Ray is not installed.*"cogmagic\[cluster\]"'):
+        connect("local")
+
+
+def test_importing_the_cluster_imports_no_ray() -> None:
+    assert importlib.util.find_spec("ray")
+    code = "import sys, cogmagic._api.generate_many; sys.exit('ray' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_pictures_are_sent_with_their_rows(tmp_path: Path, toy_i2v: Path) -> None:
+    from PIL import Image
+
+    file = tmp_path / "red.png"
+    Image.new("RGB", (48, 32), "red").save(file)
+    row = Row(1, Request.of("a", str(toy_i2v), image=str(file), seed=1))
+    row = Row(1, row.request, inputs={"image": StoredInput.of("image", str(file))})
+    sent = portable(row)
+    file.unlink()
+    assert sent.complete().image.getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_a_lora_is_written_on_hosts_that_lack_it(tmp_path: Path, toy: Path) -> None:
+    file = write_lora(tmp_path / "red.safetensors", load(toy, "t2v", "float32").transformer)
+    request = Request.of("a", str(toy), lora=str(file), seed=1)
+    row, content = Row(1, request), file.read_bytes()
+    files = lora_files([row], lambda data: data)
+    assert with_local_files(row, files, tmp_path / "node", bytes) == row  # the same file is here
+    file.unlink()
+    here = with_local_files(row, files, tmp_path / "node", bytes).request.loras[0]
+    assert here.file is not None
+    assert here.file.read_bytes() == content
+    assert here.file.is_relative_to(tmp_path / "node")
+    file.write_bytes(b"another")
+    assert with_local_files(row, files, tmp_path / "node", bytes).request.loras[0].file == here.file
+    assert all(isinstance(f, SentFile) and f.content for f in files.values())
+
+
+def test_errors_are_sorted_by_whom_they_stop() -> None:
+    kinds: list[tuple[Exception, str]] = [
+        (ValueError("no such colour\nsecond line"), "row"),
+        (TierError("does not fit"), "misfit"),
+        (OutputError("disk full"), "worker"),
+        (DeviceError("lost GPU"), "device"),
+    ]
+    for error, kind in kinds:
+        assert failure_of(error).kind == kind
+    assert str(failure_of(kinds[0][0]).error) == "ValueError: no such colour"
+
+
+def test_what_a_killed_cluster_leaves_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "cogmagic-ray-x"
+    folder.mkdir()
+    code = "import time; time.sleep(600)"
+    mine: Any = subprocess.Popen([sys.executable, "-c", code, f"--ray={folder}/sockets"])
+    other: Any = subprocess.Popen([sys.executable, "-c", code, "ray"])
+    try:
+        remove_folder(folder)
+        assert mine.wait(10) is not None
+        assert other.poll() is None
+        assert not folder.exists()
+    finally:
+        other.kill()
+        other.wait()
