@@ -38,8 +38,8 @@ def test_workers_with_other_limits_have_other_tiers_in_one_batch() -> None:
 
 def test_a_card_that_some_rows_fit_is_not_left_out() -> None:
     large = Row(1, Request.of("a", "1.5-5b", seed=1))
-    small = Row(2, Request.of("a", "1.5-5b", seed=1, size="768x432", num_frames=17))
-    tight = Machine.of("RTX 3060", ram=64).limited_to(gib_bytes(4.5, "--vram-limit"))
+    small = Row(2, Request.of("a", "1.5-5b", seed=1, size="768x768", num_frames=17))
+    tight = Machine.of("RTX 3060", ram=64).limited_to(gib_bytes(6, "--vram-limit"))
     with pytest.raises(TierError):
         tier_for([large], DEFAULTS, tight)
     assert tier_for([large, small], DEFAULTS, tight) == tier_for([small], DEFAULTS, tight)
