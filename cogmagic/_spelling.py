@@ -57,7 +57,7 @@ _PROSE = frozenset(("a", "an", "and", "does", "is", "of", "or", "out", "takes", 
 """Words that follow an option without being its value."""
 
 
-_COMMAND = re.compile(r"(%%?cogvideo [^.]*|\bpip install .*)")
+_COMMAND = re.compile(r"(%%?cogvideo [^.]*|\bpip install .*|\bray start(?: --\S*\w)+)")
 """A magic, or a command of a shell, which stays as it is."""
 
 

@@ -29,6 +29,7 @@ from cogmagic._spelling import as_python, errors_for_python, typed_in_cell
         ("--timesteps 999,1 need --scheduler ddim", 'timesteps="999,1" need scheduler="ddim"'),
         ("A smaller --size or fewer --num-frames.", "A smaller size or fewer num_frames."),
         ("Type %cogvideo plan --gpu T4", None),
+        ("Start Ray: ray start --head --port=6379, or ray start --address=10.0.0.1:6379.", None),
         ("Run pip install --index-url https://x.y torch", None),
         ("a -- b, --- c, and 5-3", None),
     ],
