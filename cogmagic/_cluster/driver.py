@@ -13,15 +13,15 @@ import sys
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
+import psutil
 import ray
 
 from cogmagic._cluster.batch_run import BatchRun
-from cogmagic._cluster.leftovers import remove_folder
+from cogmagic._cluster.leftovers import end_processes, remove_later
 from cogmagic._cluster.messages import Begin, Connected, End, Lost, Refused, Start, State, Want
 from cogmagic._cluster.nodes import alive, connected, places
 from cogmagic._cluster.worker import Worker
@@ -40,6 +40,9 @@ _MISSES = 3
 
 _START_SECONDS = 600.0
 """How long all actors may take to start: importing torch from a slow disk takes minutes."""
+
+_SHUTDOWN_SECONDS = 3.0
+"""How long Ray may take to leave a cluster."""
 
 _STOP_SECONDS = 30.0
 """How long an actor may take to stop before its process is replaced."""
@@ -108,10 +111,13 @@ class Driver:
     def end(self) -> None:
         """End the connection, what a local cluster has started, and this process."""
         self._ending.acquire()  # for good: another thread's end is under way otherwise
-        ended = Thread(target=ray.shutdown, daemon=True)
-        ended.start()
-        ended.join(3)
-        remove_folder(Path(self._start.folder))
+        if self._start.address.local:
+            end_processes(psutil.Process().children(recursive=True))
+        else:
+            ended = Thread(target=ray.shutdown, daemon=True)
+            ended.start()
+            ended.join(_SHUTDOWN_SECONDS)
+        remove_later(self._start.folder)
         os._exit(0)
 
     def serve(self) -> None:

@@ -138,8 +138,10 @@ def test_what_a_killed_cluster_leaves_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / "cogmagic-ray-x"
     folder.mkdir()
     code = "import time; time.sleep(600)"
-    mine: Any = subprocess.Popen([sys.executable, "-c", code, f"--ray={folder}/sockets"])
-    other: Any = subprocess.Popen([sys.executable, "-c", code, "ray"])
+    mine: Any = subprocess.Popen(
+        [sys.executable, "-c", code, f"/ray/raylet --sockets={folder}/sockets"]
+    )
+    other: Any = subprocess.Popen([sys.executable, "-c", code, "/ray/raylet"])
     try:
         remove_folder(folder)
         assert mine.wait(10) is not None
