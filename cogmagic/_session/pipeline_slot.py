@@ -176,6 +176,8 @@ class PipelineSlot:
 
     def drop(self) -> int:
         """Drop the pipeline or the workers; returns the bytes in host memory that this frees."""
+        if self.loaded is None and self.workers is None:
+            return 0
         self.hot.cool()
         freed = self.end_workers() + (self.loaded.unpin() if self.loaded else 0)
         self.loaded = None
