@@ -21,6 +21,8 @@ import nbval.plugin
 import pytest
 from nbval.kernel import RunningKernel
 
+from tests.helpers.frozen import FREEZE
+
 _sources: list[tuple[str, str]] = []
 """The source of each executed cell, and the id of its message."""
 _messages: dict[str, list[Any]] = {"iopub": [], "shell": []}
@@ -32,6 +34,8 @@ class Recorder(RunningKernel):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        if os.environ["COGMAGIC_FREEZE"]:
+            self.await_idle(super().execute_cell_input(FREEZE), 3000)
         for messages in _messages.values():  # of the start, not of a cell
             messages.clear()
         nbval.plugin.RunningKernel = Replay

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.frozen import FREEZE
 from tests.helpers.kernels import Kernel, kernel
 
 
@@ -18,6 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def one(folder: Path) -> Iterator[Kernel]:
     with kernel(folder) as started:
+        assert started.run(FREEZE).reply["status"] == "ok"
         yield started
 
 

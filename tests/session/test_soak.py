@@ -18,9 +18,11 @@ def test_nothing_is_left_behind(toy: Path, tmp_path: Path) -> None:
     script = ROOT / "docs" / "benchmarks" / "soak.py"
     other = tmp_path / "other"
     other.symlink_to(toy)
-    command = [sys.executable, str(script), "--models", f"{toy},{other}", "--runs", "16"]
+    command = [sys.executable, "-m", "tests.helpers.frozen", str(script)]
+    command += ["--models", f"{toy},{other}", "--runs", "16"]
     command += ["--sizes", "48x32x9,32x48x9,48x32x17", "--speeds", "exact,fast,faster"]
-    env = os.environ | {"TORCH_COMPILE_DISABLE": "1"}  # compiling would take minutes
+    # Compiling would take minutes.
+    env = os.environ | {"PYTHONPATH": str(ROOT), "TORCH_COMPILE_DISABLE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = [json.loads(line) for line in done.stdout.splitlines()]
