@@ -123,7 +123,7 @@ class Started:
         from cogmagic._api.displays import CellDisplay, TerminalDisplay, in_notebook
         from cogmagic._api.live_line import LiveLine
 
-        began, count = time.monotonic(), 0
+        began, count, by = time.monotonic(), 0, ""
         cluster = current() if self.folder else None
         tail = (lambda: rows_at_work(cluster.actors)) if cluster else None
         with LiveLine(CellDisplay() if in_notebook() else TerminalDisplay(), tail) as line:
@@ -131,9 +131,11 @@ class Started:
                 for video in videos:
                     line.pause()
                     count += 1
+                    # A cluster forgets the workers that are left out when the batch ends.
+                    if cluster and (used := workers_used(cluster.actors)):
+                        by = f" by {used}"
                     yield video
             where = f" · {plain_line(str(self.folder.path))}" if self.folder else ""
-            by = f" by {workers_used(cluster.actors)}" if cluster else ""
             took = f"{time.monotonic() - began:.1f} s"
             line.finish(f"{count} of {len(self.rows)} videos in {took}{by}{where}")
 

@@ -19,18 +19,19 @@ def rows_at_work(actors: Sequence[Actor]) -> str:
 
 
 def workers_used(actors: Sequence[Actor]) -> str:
-    """The workers with their cards and tiers: ``3 workers (2 x H200, tier none; CPU, tier model)``.
+    """The workers with their cards and tiers, and the cards that are left out, with the reason.
 
-    Those that are left out are counted alone.
+    For example ``3 workers (2 x H200, tier none; T4, tier stream)``; empty if none has worked.
     """
-    kinds = Counter((a.device, a.tier) for a in actors if a.tier and not a.out)
-    texts = [
-        f"{f'{count} x ' if count > 1 else ''}{device}, tier {tier}"
-        for (device, tier), count in kinds.items()
-    ]
-    out = sum(bool(actor.out) for actor in actors)
-    texts += [f"{out} left out: %cogvideo cluster status"] if out else []
-    return f"{_workers(kinds.total())} ({'; '.join(texts)})" if texts else _workers(kinds.total())
+    kinds = Counter(f"{a.device}, tier {a.tier}" for a in actors if a.tier and not a.out)
+    out = Counter(f"{a.device or a.node} left out: {_sentence(a.out)}" for a in actors if a.out)
+    texts = [f"{count} x {kind}" if count > 1 else kind for kind, count in (kinds + out).items()]
+    return f"{_workers(kinds.total())} ({'; '.join(texts)})" if texts else ""
+
+
+def _sentence(text: str) -> str:
+    """The first sentence of a text, without its full stop."""
+    return text.split(". ")[0].removesuffix(".")
 
 
 def _workers(count: int) -> str:

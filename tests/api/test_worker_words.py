@@ -12,7 +12,7 @@ MIXED = (
     Actor("a", H200, row=9, tier="none"),
     Actor("a", H200, row=8, tier="none"),
     Actor("b", T4, row=5, tier="stream"),
-    Actor("b", T4, out="Tesla T4 cannot compute in bfloat16"),
+    Actor("b", T4, out="Tesla T4 cannot compute in bfloat16. Type --dtype float16."),
     Actor("c", T4, tier="stream"),
 )
 
@@ -30,7 +30,7 @@ def test_the_live_line_has_the_rows_of_all_workers() -> None:
 def test_the_facts_have_the_tier_of_each_card() -> None:
     assert workers_used(MIXED) == (
         "4 workers (2 x NVIDIA H200 139 GiB, tier none; 2 x Tesla T4 15 GiB, tier stream;"
-        " 1 left out: %cogvideo cluster status)"
+        " Tesla T4 15 GiB left out: Tesla T4 cannot compute in bfloat16)"
     )
     assert workers_used((Actor("a", "CPU", tier="none"),)) == "1 worker (CPU, tier none)"
-    assert workers_used(()) == "0 workers"
+    assert workers_used((Actor("a", "CPU"),)) == ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -30,6 +31,7 @@ from cogmagic import (
     Video,
 )
 from cogmagic._cluster.cluster import Cluster, connect, current, disconnect
+from tests.helpers.cells import cell
 from tests.helpers.checkpoints import save_checkpoint
 
 pytest.importorskip("ray")
@@ -172,6 +174,21 @@ def test_what_no_row_can_do_ends_the_batch_in_one_line(
     assert len(list(many(toy, ["a", "b"], save="after", steps=2))) == 2
 
 
+def test_cell_says_which_workers_made_its_rows(
+    cluster: Cluster, toy: Path, shell: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shell.run(cell(toy, "--seeds 1,2 --save cell --out clips"))
+    assert [video.seed for video in shell.user_ns["clips"]] == [1, 2]
+    workers = r"[12] workers? \((2 x )?CPU, tier none\)"
+    assert re.search(rf"2 of 2 videos in \S+ s by {workers} · ", capfd.readouterr().err)
+    status = shell.run("%cogvideo cluster status")
+    assert str(status) == str(cogmagic.cluster()) == cluster.lines()
+    assert repr(status) == "<cluster local, 2 actors>"
+    assert status.actors == cluster.actors
+    with pytest.raises(RequestError, match=r"^--parallel 2 is for this kernel's GPUs"):
+        shell.run(cell(toy, "--seeds 1,2 --parallel 2"))
+
+
 def test_lost_head_ends_the_batch_and_the_kernel_goes_on(
     cluster: Cluster, toy: Path, cwd: Path
 ) -> None:
@@ -187,7 +204,7 @@ def test_lost_head_ends_the_batch_and_the_kernel_goes_on(
     with pytest.raises(ClusterError, match=r"^The cluster local is lost: .* connection|Connect"):
         many(toy, ["a", "b"], save="next")
     assert "lost" in cluster.lines()
-    disconnect()
+    cogmagic.cluster().off()
     assert current() is None
     _, alive = psutil.wait_procs(started.values(), timeout=WAIT)
     assert not alive
