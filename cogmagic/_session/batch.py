@@ -50,7 +50,7 @@ class Batch:
     ) -> None:
         self._session, self._folder, self._options = session, folder, options
         self._output, self._cancels = output, session.cancels
-        self._times = BatchTimes(folder.rows)
+        self._times = BatchTimes(folder.rows, at_once=runs is not None)
         self._sheet_changed = False
         here = RowRuns(session, folder.rows, options, output.on_preview)
         self._runs = here if runs is None else runs

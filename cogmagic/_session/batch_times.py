@@ -12,9 +12,15 @@ __all__ = ["BatchTimes"]
 
 
 class BatchTimes:
-    """How long the rows of a batch take, and an estimate for those that are left."""
+    """How long the rows of a batch take, and an estimate for those that are left.
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    Args:
+        rows: all of the batch.
+        at_once: whether several are made at the same time, of which the first is waited for.
+    """
+
+    def __init__(self, rows: Sequence[Row], *, at_once: bool = False) -> None:
+        self._at_once = at_once
         self._work = [_work(row.request) for row in rows]
         self._row, self._began = 0, time.monotonic()
         self._made: list[tuple[float, float]] = []
@@ -31,9 +37,10 @@ class BatchTimes:
     def left(self) -> float | None:
         """Seconds for the current row and those after it; None until one is finished.
 
-        The first loads the weights, so it does not count once another is finished.
+        The first loads the weights, so it does not count once another is finished, except where
+        it is the one that is waited for while others are made.
         """
-        made = self._made[1:] or self._made
+        made = self._made if self._at_once else self._made[1:] or self._made
         if not made:
             return None
         rate = sum(seconds for _, seconds in made) / sum(work for work, _ in made)

@@ -12,8 +12,10 @@ import pytest
 
 import cogmagic
 from cogmagic import BatchError, BusyError, Cancelled, OutputError, Progress, RequestError, Video
+from cogmagic._api.rows import rows_of, source_of
 from cogmagic._pipeline import encode as encode_module
 from cogmagic._session import run as run_module
+from cogmagic._session.batch_times import BatchTimes
 from cogmagic._session.session import Session
 
 SMALL: dict[str, Any] = {"size": "48x32", "frames": 9, "steps": 1}
@@ -296,6 +298,18 @@ def test_progress_has_the_row_and_the_time_left(toy: Path, cwd: Path, session: S
     left = [p.batch_seconds_left for p in seen if p.row > 1]
     assert all(s is not None and s >= 0 for s in left)
     assert [(p.done, p.total) for p in seen if p.phase == "encode"][-1] == (4, 4)
+
+
+def test_rows_made_at_once_count_with_the_wait_for_the_first() -> None:
+    rows = rows_of(source_of({"prompts": ["a red circle"] * 8})[0])
+    alone, cluster = BatchTimes(rows), BatchTimes(rows, at_once=True)
+    for times in (alone, cluster):
+        for row, seconds in zip(rows, (10.0, 0.0, 0.0, 0.0), strict=False):
+            times.begin(row)
+            times.end(row, seconds)
+        times.begin(rows[4])
+    assert cluster.left() == pytest.approx(10, abs=1)  # 4 rows at once: 4 more as long again
+    assert alone.left() == pytest.approx(0, abs=1)
 
 
 def test_one_row_may_name_its_file(toy: Path, cwd: Path, session: Session) -> None:
