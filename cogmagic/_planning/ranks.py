@@ -17,8 +17,13 @@ from cogmagic._pipeline.parallel.split import Split, counts, split_of
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.resolved import compile_problem
 from cogmagic._tiers.balanced import usable
+from cogmagic._units import GIB
 
 __all__ = ["Ranks", "able", "legal_counts", "ranks_in", "ranks_of"]
+
+_ABOUT = 2 * GIB
+"""GPUs whose room differs by less count as equal, and come in their order. What processes leave on
+a GPU from one run to the next changes by as much, and for other ranks all would start anew."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Ranks:
     @classmethod
     def of(cls, split: Split, gpus: Sequence[Gpu], machine: Machine) -> Ranks:
         """The ranks of these GPUs: the first is the one with most room, for it has the text."""
-        by_room = sorted(gpus, key=lambda gpu: (-(gpu.room or 0), gpu.index))
+        by_room = _roomiest_first(gpus)
         ordered = (*by_room[:1], *sorted(by_room[1:], key=lambda gpu: gpu.index))
         link = link_among(machine.links, ordered) if len(ordered) > 1 else None
         return cls(split, tuple(map(_for_new_process, ordered)), link)
@@ -105,8 +110,8 @@ def ranks_of(
     if machine.device == "cpu":
         return (Ranks(split),)
     gpus = able(request, machine, dtype, options)
-    fastest = sorted(gpus, key=lambda g: (-_products(_rates(g, machine)), -(g.room or 0)))
-    roomiest = sorted(gpus, key=lambda g: -(g.room or 0))
+    roomiest = _roomiest_first(gpus)
+    fastest = sorted(roomiest, key=lambda g: -_products(_rates(g, machine)))
     ways = (Ranks.of(split, best[:count], machine) for best in (fastest, roomiest))
     return tuple(dict.fromkeys(ways))
 
@@ -129,6 +134,17 @@ def legal_counts(request: Request, most: int) -> tuple[int, ...]:
     """The numbers of GPUs up to `most` that can make a video of `request` together."""
     heads = request.model.architecture.num_attention_heads
     return counts(most, guided=request.guided, heads=heads)
+
+
+def _roomiest_first(gpus: Sequence[Gpu]) -> list[Gpu]:
+    """The GPUs by their room; those with about as much as the roomiest by their index."""
+    top = max((gpu.room or 0 for gpu in gpus), default=0)
+
+    def rating(gpu: Gpu) -> tuple[int, int]:
+        lack = top - (gpu.room or 0)
+        return (lack if lack > _ABOUT else 0), gpu.index
+
+    return sorted(gpus, key=rating)
 
 
 def _rates(gpu: Gpu, machine: Machine) -> Rates | None:

@@ -15,9 +15,9 @@ __all__ = ["COMMUNICATOR", "predict_together"]
 COMMUNICATOR = 3 * 2**28
 """Bytes of a GPU that NCCL takes for the groups of a rank, outside of torch's allocator: not
 measured."""
-_START = 8.0
-"""Seconds until the ranks' processes have imported the libraries and are connected: not measured on
-a machine with several GPUs. Imports alone take 5 to 6 s on two cores."""
+_START = 17.0
+"""Seconds until the ranks' processes have imported the libraries (15) and are connected (2) on a
+host of two H200s (docs/benchmarks/parallel.jsonl)."""
 
 
 def predict_together(

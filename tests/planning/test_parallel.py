@@ -37,10 +37,10 @@ def test_guidance_is_halved_first_and_the_first_rank_has_the_text() -> None:
     assert plan.peaks_allocated[0] == plan.peak_allocated
     assert plan.seconds is not None
     assert one.seconds is not None
-    assert plan.seconds < one.seconds / 2
+    assert plan.seconds < 0.6 * one.seconds
     lines = str(plan).splitlines()
     parallel = next(line for line in lines if line.startswith("parallel"))
-    assert parallel == "parallel 4 GPUs (guidance 2 x tokens 2) over NVLink: 55 s instead of 115 s"
+    assert parallel == "parallel 4 GPUs (guidance 2 x tokens 2) over NVLink: 64 s instead of 115 s"
     peaks = next(line for line in lines if line.startswith("peaks"))
     assert peaks.endswith("GiB on GPU 1, 2, 3")
     stored = json.loads(as_json(plan))
@@ -106,6 +106,13 @@ def test_the_fastest_cards_are_taken_and_the_roomiest_leads() -> None:
     assert plan.ranks == (2, 1)
 
 
+def test_what_processes_leave_on_a_gpu_does_not_change_the_order_of_the_ranks() -> None:
+    machine = Machine.of("3x H200")
+    for index in range(3):  # the fullest by a gigabyte
+        gpus = [replace(g, free=(138 - (g.index == index)) * GIB) for g in machine.gpus]
+        assert plan_on(replace(machine, gpus=tuple(gpus)), parallel=2).ranks == (0, 1)
+
+
 def test_only_the_named_gpus_are_taken() -> None:
     assert plan_on("3x H200", parallel=2, gpus="0,2").ranks == (0, 2)
     assert plan_on("3x H200", parallel="all", gpus=[1, 2]).ranks == (1, 2)
@@ -120,7 +127,7 @@ def test_the_slowest_card_sets_the_pace() -> None:
 
 def test_gpus_without_peer_access_exchange_through_host_memory() -> None:
     plan = plan_on("2x RTX 4090", parallel=2)
-    assert "over host memory: 195 s instead of 356 s" in plan.parallel
+    assert "over host memory: 204 s instead of 356 s" in plan.parallel
     assert any("no access to each other's memory" in warning for warning in plan.warnings)
     steps = [plan_on("2x RTX 4090", parallel=n, guidance_scale=1).step_seconds for n in (1, 2)]
     assert steps[0] is not None
@@ -132,7 +139,7 @@ def test_gpus_without_peer_access_exchange_through_host_memory() -> None:
 def test_a_plan_of_one_gpu_says_what_several_would_gain() -> None:
     plan = plan_on("2x H200")
     assert (plan.split, plan.ranks) == (WHOLE, ())
-    line = "faster   with --parallel 2: 76 s instead of 115 s (guidance 2 x tokens 1) over NVLink"
+    line = "faster   with --parallel 2: 85 s instead of 115 s (guidance 2 x tokens 1) over NVLink"
     assert line in str(plan)
     assert not plan_on("RTX 4090 + RTX 3060").parallel  # it would be slower
     assert not plan_on("H200").parallel
