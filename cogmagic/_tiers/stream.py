@@ -35,10 +35,10 @@ _HEADROOM = GIB
 apart from the activations. With reserved memory at the cap, steps took 1.23 times as long on an
 H100, and with this headroom 1.02 to 1.04 (docs/benchmarks, streaming): it seems that the allocator
 otherwise returns memory and asks for it again at every block."""
-_HIDDEN_COPIES = 0.3
-"""What hidden copies add to a step, as a share of the time that they take: on an H100 0.05 to
-0.07 s for the 10.4 GiB of 5b, compiled (1.44 s a step) or not (1.87 s), and 0.15 s where they come
-twice in 7.95 s (docs/benchmarks/stream.jsonl)."""
+_BESIDE = 7e-12
+"""Seconds that the copy of a byte adds to the computation beside it: on an H100 0.05 to 0.07 s for
+the 10.4 GiB of 5b, compiled (1.44 s a step) or not (1.87 s), and 0.15 s where they come twice in
+7.95 s (docs/benchmarks/stream.jsonl)."""
 
 
 class Stream(Tier):
@@ -83,17 +83,18 @@ class Stream(Tier):
         )
 
     def pace(self, work: Workload, rates: Rates, variant: Variant, host: HostMemory) -> Pace:
-        """Copies hide behind computation, but for a share of them."""
+        """A block is copied while the one before it computes, and those that stay after that."""
         f, plain = work.active, super().pace(work, rates, variant, host)
         text, transformer, resident = f.text_encoder, f.transformer, variant.resident_blocks
-        share = 1 - min(resident / max(transformer.blocks, 1), 1.0)
-        copies = work.passes * share * transformer.weights / rates.locked
-        streamed = transformer.block * max(transformer.blocks - resident, 0)
+        streamed = max(transformer.blocks - resident, 0)
+        copied = transformer.block * streamed
+        computing = plain.step / work.passes / max(transformer.blocks, 1)
+        waiting = _waiting(computing, transformer.block / rates.locked, streamed, resident)
         return replace(
             plain,
-            onload=f.vae.weights + transformer.weights - streamed,
+            onload=f.vae.weights + transformer.weights - copied,
             encode=plain.encode + work.prompts * text.weights / rates.locked,
-            step=max(plain.step + _HIDDEN_COPIES * copies, copies),
+            step=plain.step + work.passes * (waiting + _BESIDE * copied),
         )
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
@@ -160,6 +161,25 @@ def stream_indices(count: int, resident: int) -> frozenset[int]:
     """Which of `count` blocks are streamed when `resident` stay, as evenly spread as can be."""
     streamed = max(count - resident, 0)
     return frozenset(i for i in range(count) if (i + 1) * streamed // count > i * streamed // count)
+
+
+def _waiting(computing: float, copying: float, streamed: int, resident: int) -> float:
+    """Seconds of a pass in which the GPU waits for blocks.
+
+    A copy has as long as the blocks compute that lie between two streamed ones, of which the
+    resident ones are spread evenly (`stream_indices`), and the streamed one itself.
+
+    Args:
+        computing: seconds of a block.
+        copying: seconds of a block's copy.
+        streamed: number of streamed blocks.
+        resident: number of the others.
+    """
+    if not streamed:
+        return 0.0
+    between, longer = divmod(resident, streamed)
+    short, long = ((n + 1) * computing for n in (between, between + 1))
+    return (streamed - longer) * max(copying - short, 0.0) + longer * max(copying - long, 0.0)
 
 
 def _wait_for_copies(device: torch.device) -> None:
