@@ -71,6 +71,9 @@ class Loading:
     def measured(self, seconds: float, rates: Rates) -> tuple[str, float] | None:
         """Which pace a loading phase of `seconds` measured, and bytes a second; None for none.
 
+        A kernel's first run does not measure the pace of copies: what it does besides takes 1 to 5
+        s, and copying whole checkpoints no longer.
+
         Args:
             seconds: of the phase.
             rates: by which the rest of the phase is predicted.
@@ -79,7 +82,7 @@ class Loading:
             return None
         if self.uncached >= _ENOUGH:
             name, nbytes, predicted = "disk", self.uncached, self.uncached / rates.disk
-        elif self.copied >= _ENOUGH and self.uncached < 0.02 * self.copied:
+        elif self.copied >= _ENOUGH and self.uncached < 0.02 * self.copied and not self.first_run:
             name, nbytes, predicted = "copying", self.copied, self.copied / rates.copying
         else:
             return None

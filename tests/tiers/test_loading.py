@@ -40,19 +40,22 @@ def test_a_run_measures_the_pace_at_which_its_loading_would_be_predicted(
 
     rates = MACHINE.rates
     assert rates is not None
-    chosen = planned("none", cached=cached).chosen
+    chosen = planned("none", cached=cached, first_run=False).chosen
     assert chosen is not None
     read = chosen.needs.loading
     pace = 3e9
     slow = replace(rates, **{name: pace})  # type: ignore[arg-type]
-    took = read.seconds(slow) - 0.9  # without what other phases take of a first run
-    measured = read.measured(took, rates)
+    measured = read.measured(read.seconds(slow), rates)
     assert measured is not None
     assert measured == (name, pytest.approx(pace))
     assert (read.measured(0.0, rates) or ("", 0))[0] == name  # no division by zero
     partly = planned("none", cached=0.97).chosen
     assert partly is not None
     assert partly.needs.loading.measured(9.0, rates) is None  # too little of either
+    first = planned("none", cached=cached).chosen
+    assert first is not None
+    pace_of_first = first.needs.loading.measured(9.0, rates)
+    assert (pace_of_first is not None) == (name == "disk")  # copies are too short beside the rest
 
 
 def test_loaded_weights_and_those_of_other_phases_measure_nothing() -> None:
