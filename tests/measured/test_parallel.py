@@ -1,4 +1,4 @@
-"""Predicted seconds of a step on several GPUs against those on four H200s (parallel.jsonl)."""
+"""Several H200s: predicted seconds of a step, and whole calls (parallel.jsonl)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.helpers.footprints import request_for
 
 ROWS = [json.loads(line) for line in (BENCHMARKS / "parallel.jsonl").read_text().splitlines()]
 STEPS = [row for row in ROWS if row.get("what") == "transformer"]
+RUNS = [row for row in ROWS if row.get("what") == "run"]
 
 
 def step_seconds(row: dict[str, Any]) -> float:
@@ -42,3 +43,19 @@ def step_seconds(row: dict[str, Any]) -> float:
 )
 def test_predicted_steps_match_measured_ones(row: dict[str, Any]) -> None:
     assert step_seconds(row) == pytest.approx(row["step_seconds"], rel=0.07)
+
+
+@pytest.mark.parametrize("row", RUNS, ids=lambda r: f"{r['speed']}-{r['count']}-{r['steps']}")
+def test_warm_calls_and_peaks_are_as_predicted(row: dict[str, Any]) -> None:
+    peaks = row.get("peaks") or [row["allocated"]]
+    predicted = row.get("predicted_peaks") or [row["predicted"]["peak_allocated"]]
+    assert peaks == pytest.approx(predicted, rel=0.02)
+    if row["nth"]:
+        assert row["predicted"]["seconds"] == pytest.approx(row["total"], rel=0.1)
+
+
+def test_two_gpus_nearly_halve_a_whole_call_and_give_the_same_frames() -> None:
+    one, two = ([r for r in RUNS if r["nth"] and r["count"] == count][-1] for count in (1, 2))
+    assert two["step_seconds"] < one["step_seconds"] / 1.9
+    assert two["wall"] < one["wall"] / 1.8
+    assert two["frames"] == one["frames"]
