@@ -10,6 +10,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import ray
+
 from cogmagic._cluster.inputs import SentFile, with_local_files
 from cogmagic._cluster.messages import Began, Failed, Made, News, Started, Stopped
 from cogmagic._errors import (
@@ -208,9 +210,11 @@ def _session_folder() -> str | None:
     return str(node.get_session_dir_path()) if node else None
 
 
-def _fetched(reference: Any) -> bytes:
-    import ray
+for _method in (Maker.news, Maker.cancel):
+    ray.method(concurrency_group="control")(_method)
 
+
+def _fetched(reference: Any) -> bytes:
     return bytes(ray.get(reference))
 
 

@@ -90,8 +90,9 @@ def _refusal(start: Start, error: Exception) -> ClusterError:
     advice = "Check that the port is that of Ray's client server (10001 by default)."
     if not address.client:
         advice = (
-            f"This host must be a node of the cluster: ray start --address={address.place}; from"
-            f" outside, type %cogvideo cluster ray://{address.host}:10001."
+            f"This host must be a node of the cluster (ray start --address={address.place}) with"
+            " its head's token (~/.ray/auth_token); from outside, type %cogvideo cluster"
+            f" ray://{address.host}:10001."
         )
     return ClusterError(
         f"The cluster at {address} cannot be joined ({type(error).__name__}: {first_line(error)})."

@@ -69,8 +69,7 @@ class Worker:
 
     def control(self, method: str, *arguments: Any) -> Any:
         """Call a method beside the one that is running; Ray's reference to its answer."""
-        called = getattr(self._actor, method).options(concurrency_group="control")
-        return called.remote(*arguments)
+        return getattr(self._actor, method).remote(*arguments)
 
     def kill(self) -> None:
         """End its process."""
