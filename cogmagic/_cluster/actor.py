@@ -12,33 +12,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
 
+from cogmagic._cluster.failure import failure_of
 from cogmagic._cluster.inputs import SentFile, with_local_files
 from cogmagic._cluster.messages import Began, Failed, Made, News, Started, Stopped
-from cogmagic._errors import (
-    BusyError,
-    CheckpointError,
-    CogMagicError,
-    DeviceError,
-    OutOfMemoryError,
-    OutputError,
-    TierError,
-)
+from cogmagic._cluster.tier import tier_for
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.ram import divide_ram
 from cogmagic._models.batch_row import Row
-from cogmagic._models.catalog import catalogued
-from cogmagic._models.find import configs_folder
-from cogmagic._planning.memory_options import Available, MemoryOptions
-from cogmagic._planning.planner import plan
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import Clock, Progress
-from cogmagic._session.row_runs import RowRuns, reason_of
+from cogmagic._session.row_runs import RowRuns
 from cogmagic._session.session import Session
 from cogmagic._units import gib
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Maker", "Place", "tier_for"]
+__all__ = ["Maker", "Place"]
 
 Answer = TypeVar("Answer")
 
@@ -216,39 +206,3 @@ for _method in (Maker.news, Maker.cancel):
 
 def _fetched(reference: Any) -> bytes:
     return bytes(ray.get(reference))
-
-
-def failure_of(error: Exception) -> Failed:
-    """An error as it is sent to the driver, without what hangs on it."""
-    if not isinstance(error, CogMagicError):
-        return Failed(CogMagicError(reason_of(error)), "row")
-    bare = type(error)(str(error))
-    match error:
-        case TierError() | OutOfMemoryError():
-            return Failed(bare, "misfit")
-        case CheckpointError() | OutputError() | BusyError():
-            return Failed(bare, "worker")
-        case DeviceError():
-            return Failed(bare, "device")
-    return Failed(bare, "row")
-
-
-def tier_for(rows: Sequence[Row], options: MemoryOptions, machine: Machine) -> str:
-    """The tier in which a machine makes the first row that fits it.
-
-    Raises:
-        TierError: when no row fits.
-    """
-    kinds: dict[object, Row] = {}
-    for row in rows:
-        r = row.request
-        kinds.setdefault((r.width, r.height, r.num_frames, r.guided), row)
-    refusal = ""
-    for row in kinds.values():
-        model = row.request.model
-        folder = None if catalogued(model.source) else configs_folder(model)
-        chosen = plan(row.request, machine, options, Available(folder=folder))
-        if not chosen.refusal:
-            return chosen.tier
-        refusal = refusal or chosen.refusal
-    raise TierError(refusal)

@@ -112,7 +112,7 @@ class BatchRun:
     def _take_failure(self, worker: Worker, task: str, row: int, failure: Failed) -> None:
         if failure.kind == "device":
             worker.kill()
-            worker.has_died(node_alive=True)
+            worker.has_died(str(failure.error), node_alive=True)
             if row:
                 self.died(worker, row, f"{worker.name}: {failure.error}")
             elif worker.out:

@@ -6,6 +6,7 @@ Started as ``python -P -m cogmagic._cluster.driver FD``.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -19,12 +20,13 @@ from typing import Any
 
 import psutil
 import ray
+from ray.exceptions import RayTaskError
 
 from cogmagic._cluster.batch_run import BatchRun
 from cogmagic._cluster.leftovers import end_processes, remove_later
 from cogmagic._cluster.messages import Begin, Connected, End, Lost, Refused, Start, State, Want
 from cogmagic._cluster.nodes import alive, connected, places
-from cogmagic._cluster.worker import Worker
+from cogmagic._cluster.worker import Worker, ending_of
 from cogmagic._errors import ClusterError, first_line
 from cogmagic._session.parallel.link import Link
 
@@ -74,6 +76,8 @@ class Driver:
         self._workers: list[Worker] = []
         self._shown: object = None
         self._batch: BatchRun | None = None
+        self._number = 0
+        """The batch that was begun last."""
         self._stopping: dict[int, float] = {}
         """When each worker of an ended batch was stopped."""
 
@@ -149,11 +153,8 @@ class Driver:
         until = time.monotonic() + _START_SECONDS
         while any(w.call is not None for w in self._workers) and time.monotonic() < until:
             self._collect(1.0)
-        for worker in self._workers:
-            if worker.call is not None:
-                worker.out = f"it has not started within {_START_SECONDS:.0f} s"
-                worker.kill()
-                worker.call = None
+        for worker in [w for w in self._workers if w.call is not None]:
+            worker.leave(f"it has not started within {_START_SECONDS:.0f} s")
         if all(w.out for w in self._workers):
             reasons = "; ".join(f"{w.name}: {w.out}" for w in self._workers)
             raise ClusterError(f"No worker could start ({reasons}).")
@@ -175,6 +176,7 @@ class Driver:
                 self._end_batch()
                 with suppress(OSError):
                     os.chdir(message.cwd)
+                self._number = message.number
                 self._batch = BatchRun(message, self._workers, self._start, self.send)
             case Want() if self._batch and self._batch.number == message.number:
                 self._batch.want(message.row)
@@ -211,12 +213,16 @@ class Driver:
         try:
             answer = ray.get(call, timeout=60)
         except Exception as error:  # Ray has many kinds; each is the end of the process
-            worker.has_died(node_alive=alive(worker.place.node_id))
+            how = ending_of(error)
+            if task == "start" and isinstance(error, RayTaskError):
+                worker.out = how
+            else:
+                worker.has_died(how, node_alive=alive(worker.place.node_id))
             if self._batch is not None and row and not stopped:
-                self._batch.died(worker, row, _how(worker, error))
+                self._batch.died(worker, row, f"{worker.name}: {worker.out or how}")
             return
         if task == "start":
-            worker.device, worker.pid = answer.device, answer.pid
+            worker.started(answer)
         elif self._batch is not None and not stopped and task != "settle":
             self._batch.take(worker, task, row, answer)
         elif task in ("begin", "make"):
@@ -227,25 +233,15 @@ class Driver:
         """Replace actors that have not stopped in time."""
         for index, since in list(self._stopping.items()):
             if time.monotonic() - since > _STOP_SECONDS:
-                del self._stopping[index]
+                self._stopping[index] = math.inf  # once; its answer ends the waiting
                 self._workers[index].kill()
 
     def _show(self) -> None:
         """Send the state of the workers if it has changed."""
-        number = self._batch.number if self._batch else 0
-        actors = tuple(worker.shown(number) for worker in self._workers)
+        actors = tuple(worker.shown(self._number) for worker in self._workers)
         if actors != self._shown:
             self._shown = actors
             self.send(State(actors))
-
-
-def _how(worker: Worker, error: Exception) -> str:
-    """How a worker's process ended, a clause."""
-    if worker.out:
-        return f"{worker.name}: {worker.out}"
-    name = type(error).__name__
-    known = {"OutOfMemoryError": "host memory ran out", "GetTimeoutError": "its answer was lost"}
-    return f"{worker.name}: {known.get(name, 'its process died')}"
 
 
 if __name__ == "__main__":

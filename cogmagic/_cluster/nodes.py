@@ -19,7 +19,7 @@ from cogmagic._cluster.messages import Start
 from cogmagic._errors import ClusterError, first_line
 from cogmagic._version import __version__
 
-__all__ = ["alive", "connected", "on_node", "places"]
+__all__ = ["alive", "check_versions", "connected", "on_node", "places", "refusal"]
 
 _OBJECT_STORE = 78 * 2**20
 """Bytes of shared memory of a local cluster: the least that Ray takes. A video has some MB."""
@@ -46,7 +46,7 @@ def connected(start: Start) -> None:
                 ray.shutdown()
             if attempt == 1 and start.address.local and "timed out" in str(error):
                 continue  # Ray waits 30 s for its own processes, which a busy machine exceeds
-            raise _refusal(start, error) from None
+            raise refusal(start, error) from None
 
 
 def _init(start: Start) -> None:
@@ -66,7 +66,7 @@ def _init(start: Start) -> None:
         ray.init(address=where, log_to_driver=False, configure_logging=False)
 
 
-def _refusal(start: Start, error: Exception) -> ClusterError:
+def refusal(start: Start, error: Exception) -> ClusterError:
     """The error of a connection that failed, in one line."""
     text, address = str(error), start.address
     versions = re.findall(r"Ray: (\S+)\s+Python: (\S+)", text)

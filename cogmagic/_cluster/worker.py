@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
 
 from cogmagic._cluster.actor import Maker, Place
-from cogmagic._cluster.messages import Actor
+from cogmagic._cluster.messages import Actor, Started
 from cogmagic._cluster.nodes import on_node
+from cogmagic._errors import first_line
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "ending_of"]
 
 _MOST_DEATHS = 5
 """Deaths of a worker's processes, without a video between them, after which it is left out."""
@@ -71,18 +73,32 @@ class Worker:
         """Call a method beside the one that is running; Ray's reference to its answer."""
         return getattr(self._actor, method).remote(*arguments)
 
+    def started(self, answer: Started) -> None:
+        """Its process is ready."""
+        self.device, self.pid = answer.device, answer.pid
+
+    def leave(self, reason: str) -> None:
+        """End its process, and leave it out."""
+        self.kill()
+        self.out, self.call = reason, None
+
     def kill(self) -> None:
         """End its process."""
         ray.kill(self._actor, no_restart=True)
 
-    def has_died(self, *, node_alive: bool) -> None:
-        """Replace the process, or leave the worker out."""
+    def has_died(self, how: str, *, node_alive: bool) -> None:
+        """Replace the process, or leave the worker out.
+
+        Args:
+            how: its end, a clause.
+            node_alive: whether its host belongs to the cluster still.
+        """
         self.deaths += 1
         self.call, self.row, self.pid = None, 0, 0
         if not node_alive:
             self.out = "its node was lost"
         elif self.deaths >= _MOST_DEATHS:
-            self.out = f"its process died {self.deaths} times"
+            self.out = f"{how}, {self.deaths} times in a row"
         else:
             self.start()
 
@@ -103,3 +119,11 @@ class Worker:
             out=self.reason_out(batch),
             pid=self.pid,
         )
+
+
+def ending_of(error: Exception) -> str:
+    """How a worker's process ended, or why it cannot start, a clause."""
+    if isinstance(error, RayTaskError):
+        return first_line(error.cause or error)
+    known = {"OutOfMemoryError": "host memory ran out", "GetTimeoutError": "its answer was lost"}
+    return known.get(type(error).__name__, "its process died")

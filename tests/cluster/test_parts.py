@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from cogmagic import ClusterError, DeviceError, Machine, OutputError, Request, TierError
-from cogmagic._cluster.actor import failure_of, tier_for
+from cogmagic._cluster.address import Address
 from cogmagic._cluster.cluster import connect
+from cogmagic._cluster.failure import failure_of
 from cogmagic._cluster.inputs import SentFile, lora_files, portable, with_local_files
 from cogmagic._cluster.leftovers import remove_folder
+from cogmagic._cluster.messages import Start
+from cogmagic._cluster.tier import tier_for
 from cogmagic._machine import ram
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._models.batch_row import Row, StoredInput
@@ -80,6 +83,22 @@ def test_a_node_with_another_version_is_refused(name: str, version: str, text: s
     with pytest.raises(ClusterError, match=rf"^Node there {text}") as error:
         nodes.check_versions({"here": mine, "there": mine | {name: version}})
     assert "\n" not in str(error.value)
+
+
+def test_a_cluster_of_other_versions_is_refused_in_one_line() -> None:
+    nodes = pytest.importorskip("cogmagic._cluster.nodes")
+    from ray._private.utils import check_version_info
+
+    start = Start(1, Address.of("head:6379"), "")
+    theirs = {"ray_version": "2.50.0", "python_version": "3.12.1"}
+    with pytest.raises(RuntimeError) as mismatch:
+        check_version_info(theirs, "this")
+    error = str(nodes.refusal(start, mismatch.value))
+    assert error.startswith("The cluster at head:6379 runs Ray 2.50.0 on Python 3.12.1, but this")
+    assert error.endswith("pip install ray==2.50.0")
+    for other in (ConnectionError("no node\nsecond"), RuntimeError("InvalidAuthToken")):
+        assert "\n" not in str(nodes.refusal(start, other))
+        assert "~/.ray/auth_token" in str(nodes.refusal(start, other))
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
