@@ -225,6 +225,7 @@ def _environ(address: Address) -> dict[str, str]:
     environ = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL": "minor",
+        "RAY_worker_niceness": "0",  # Ray's 15 would have a GPU wait for its host
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "PYTHONWARNINGS": "ignore",
     }

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cogmagic._cluster import probe
 from cogmagic._cluster.actor import Place
+from cogmagic._cluster.leftovers import end_processes
 from cogmagic._cluster.messages import Start
 from cogmagic._errors import ClusterError, first_line
 from cogmagic._version import __version__
@@ -44,6 +46,7 @@ def connected(start: Start) -> None:
         except Exception as error:  # Ray raises many kinds
             with suppress(Exception):
                 ray.shutdown()
+            end_processes(psutil.Process().children(recursive=True))  # of a half-started cluster
             if attempt == 1 and start.address.local and "timed out" in str(error):
                 continue  # Ray waits 30 s for its own processes, which a busy machine exceeds
             raise refusal(start, error) from None

@@ -35,6 +35,7 @@ import cogmagic
 CLIP = {"model": "tiny", "num_frames": 9, "size": "64x64", "num_inference_steps": 8}
 PATIENCE = 120.0
 os.environ |= {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+os.environ |= {"RAY_worker_niceness": "0"}
 os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(32), "PYTHONPATH": str(HERE.parents[1])}
 
 KERNEL = """
