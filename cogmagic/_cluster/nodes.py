@@ -29,6 +29,10 @@ _OBJECT_STORE = 78 * 2**20
 _CPU_ACTORS = 2
 """Most actors of a host without a GPU."""
 
+_ATTEMPTS = 3
+"""Starts of a local cluster: its raylet waits 15 s for a process of its own, and Ray 30 s for the
+raylet, which a busy machine exceeds."""
+
 _PROBE_SECONDS = 60.0
 """How long a node may take to say its versions."""
 
@@ -39,7 +43,7 @@ def connected(start: Start) -> None:
     Raises:
         ClusterError: when that fails.
     """
-    for attempt in (1, 2):
+    for attempt in range(1, _ATTEMPTS + 1):
         try:
             _init(start)
             return
@@ -47,8 +51,8 @@ def connected(start: Start) -> None:
             with suppress(Exception):
                 ray.shutdown()
             end_processes(psutil.Process().children(recursive=True))  # of a half-started cluster
-            if attempt == 1 and start.address.local and "timed out" in str(error):
-                continue  # Ray waits 30 s for its own processes, which a busy machine exceeds
+            if attempt < _ATTEMPTS and start.address.local and "timed out" in str(error):
+                continue
             raise refusal(start, error) from None
 
 
