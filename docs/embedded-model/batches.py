@@ -21,6 +21,20 @@ CAPTIONS_PER_CLIP = 2
 NOISY_SHARE, NOISY_FROM = 0.75, 0.45
 
 
+def draw_times(batch: int, steps: int, generator: torch.Generator) -> torch.Tensor:
+    """Time steps of a batch, spread evenly, more of them in the noisier part of the schedule."""
+    device = generator.device
+    spread = torch.rand(batch, generator=generator, device=device)
+    spread = (torch.arange(batch, device=device) + spread) / batch
+    quiet = 1 - NOISY_SHARE
+    spread = torch.where(
+        spread < quiet,
+        spread / quiet * NOISY_FROM,
+        NOISY_FROM + (spread - quiet) / NOISY_SHARE * (1 - NOISY_FROM),
+    )
+    return (spread * steps).long().clamp(max=steps - 1)
+
+
 class Clips:
     """Encoded clips of one size with their tokenized captions, all on the device."""
 
@@ -72,12 +86,4 @@ class Batches:
         ids = torch.nn.functional.pad(ids, (0, kind[2] - MAX_LENGTH))
         latents = clips.latents[index]
         noise = torch.randn(latents.shape, generator=generator, device=device)
-        spread = torch.rand(batch, generator=generator, device=device)
-        spread = (torch.arange(batch, device=device) + spread) / batch
-        quiet = 1 - NOISY_SHARE
-        spread = torch.where(
-            spread < quiet,
-            spread / quiet * NOISY_FROM,
-            NOISY_FROM + (spread - quiet) / NOISY_SHARE * (1 - NOISY_FROM),
-        )
-        return latents, noise, ids, (spread * self.steps).long().clamp(max=self.steps - 1)
+        return latents, noise, ids, draw_times(batch, self.steps, generator)

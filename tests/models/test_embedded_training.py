@@ -1,0 +1,92 @@
+"""Training of the embedded image-to-video model: what it conditions on, and what it never sees."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "docs" / "embedded-model"
+TINY = Path(__file__).parents[2] / "cogmagic" / "models" / "tiny"
+
+
+@pytest.fixture(scope="module")
+def train() -> Iterator[ModuleType]:
+    """The script; the modules beside it have common names and are forgotten afterwards."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(SCRIPTS))
+    yield import_module("train_i2v")
+    sys.path.remove(str(SCRIPTS))
+    for name, module in list(sys.modules.items()):
+        if name not in before and Path(getattr(module, "__file__", "") or "").parent == SCRIPTS:
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def pipe(train: ModuleType) -> Any:
+    from diffusers import CogVideoXTransformer3DModel
+
+    base = CogVideoXTransformer3DModel.from_pretrained(TINY, subfolder="transformer").float()
+    return train.load(TINY, train.widened(base))
+
+
+def test_pairs_are_held_out_of_the_text_to_video_training() -> None:
+    table = json.loads((SCRIPTS / "heldout_i2v.json").read_text())
+    combinations = json.loads((SCRIPTS / "heldout.json").read_text())["combinations"]
+    assert table["combinations"] == combinations
+    assert len(table["agreeing"]) >= 60
+    for pair in table["agreeing"]:
+        assert pair["named"] == [pair["colour"], pair["shape"], pair["direction"]]
+        assert pair["named"] in combinations
+    for pair in table["contradicting"]:
+        colour, shape, direction = pair["named"]
+        assert colour != pair["colour"]
+        assert shape != pair["shape"]
+        assert direction == pair["direction"]
+
+
+@pytest.mark.slow
+def test_widened_transformer_begins_as_the_text_to_video_one(train: ModuleType, pipe: Any) -> None:
+    import torch
+    from diffusers import CogVideoXPipeline
+
+    batches = train.PicturedBatches(pipe, 2, 2, torch.device("cpu"), seed=3, kinds=(train.NATIVE,))
+    *batch, picture = batches.draw(train.NATIVE)
+    assert picture.abs().max() > 0
+    old = import_module("train_transformer").Denoising(
+        CogVideoXPipeline.from_pretrained(TINY, dtype=torch.float32), *train.NATIVE[:2]
+    )
+    with torch.no_grad():
+        expected = old(*batch)
+        loss = train.Denoising(pipe, *train.NATIVE[:2])(*batch, picture)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("inverted", [True, False])  # the last one is the embedded VAE's own
+def test_pictures_are_encoded_as_the_pipeline_does(
+    train: ModuleType, pipe: Any, *, inverted: bool
+) -> None:
+    import torch
+
+    pipe.vae.register_to_config(invert_scale_latents=inverted)
+    picture = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    generator = torch.Generator().manual_seed(5)
+    _, expected = pipe.prepare_latents(
+        picture, 1, 16, 17, 96, 96, torch.float32, torch.device("cpu"), generator
+    )
+    encode = import_module("pictures").encode_pictures
+    with torch.no_grad():
+        largest = pipe.vae.encode(picture[:, :, None]).latent_dist.mode().abs().max().item()
+        ours = encode(pipe, picture[:, :, None], torch.Generator().manual_seed(5))
+    assert torch.equal(ours, expected[:, :1].detach())
+    assert not expected[:, 1:].any()
+    factor = pipe.vae.config.scaling_factor
+    scale = 1 / factor if inverted else factor
+    assert ours.abs().max().item() == pytest.approx(scale * largest, rel=0.05)
