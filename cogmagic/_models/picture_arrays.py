@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Array", "channels_last", "is_array", "levels"]
+__all__ = ["CHANNELS", "Array", "as_numpy", "channels_last", "is_array", "levels"]
 
 
-_CHANNELS = (1, 2, 3, 4)
+CHANNELS = (1, 2, 3, 4)
 """Grey, grey and alpha, RGB, RGBA."""
 
 _HALF_LEVEL = 0.5 / 255
@@ -47,7 +47,7 @@ def channels_last(value: Any, shown: str) -> Array:
     """
     import numpy as np
 
-    array, tensor = _as_numpy(value, shown)
+    array, tensor = as_numpy(value, shown)
     if array.dtype.kind not in "biuf":
         raise RequestError(
             f"{shown} has dtype {array.dtype}, which is not bool, integer or float. Convert it:"
@@ -62,7 +62,7 @@ def channels_last(value: Any, shown: str) -> Array:
         array = array[0]
     if array.ndim == 2:
         return array[:, :, None]
-    first, last = (array.ndim == 3 and array.shape[axis] in _CHANNELS for axis in (0, -1))
+    first, last = (array.ndim == 3 and array.shape[axis] in CHANNELS for axis in (0, -1))
     if tensor and first and last:
         raise RequestError(
             f"{shown} has shape {shape}: channels could be first or last. Pass image.numpy() with"
@@ -78,8 +78,12 @@ def channels_last(value: Any, shown: str) -> Array:
     )
 
 
-def _as_numpy(value: Any, shown: str) -> tuple[Array, bool]:
-    """`value` as an array, and whether it is a tensor of torch."""
+def as_numpy(value: Any, shown: str) -> tuple[Array, bool]:
+    """`value` as an array, and whether it is a tensor of torch.
+
+    Raises:
+        RequestError: for masked pixels, and for what NumPy cannot convert.
+    """
     import numpy as np
 
     torch = sys.modules.get("torch")  # a tensor cannot exist before it is imported
@@ -105,7 +109,7 @@ def levels(values: Array, shown: str, white: int | None = None) -> Array:
     White is True, 1.0, 65535 of uint16, and 255 of all other integers.
 
     Args:
-        values: bools, integers or floats; the last axis is the channel's if there are three.
+        values: bools, integers or floats; of three axes or more, the last is the channel's.
         shown: what they are, for messages.
         white: the integer that is white, where that is known.
 
@@ -166,7 +170,7 @@ def _check_integers(values: Array, low: float, high: float, white: int, shown: s
             f"{shown} has values from {low:.0f} to {high:.0f}, but in {values.dtype} black is 0 and"
             f" white is 255. Scale them to that range{wide}."
         )
-    colours = values[..., : 3 if values.shape[-1] > 2 else 1] if values.ndim == 3 else values
+    colours = values[..., : 3 if values.shape[-1] > 2 else 1] if values.ndim > 2 else values
     brightest = int(colours.max())
     if white == 255 and brightest == 1:
         raise RequestError(

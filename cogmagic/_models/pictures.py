@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import RequestError, first_line
-from cogmagic._files import typed_path
+from cogmagic._models.input_files import check_file, existing_path
 from cogmagic._models.picture_arrays import channels_last, is_array, levels
 from cogmagic._models.picture_colours import in_rgb
 
@@ -78,31 +77,9 @@ def _only(images: Sequence[Any]) -> Any:
 
 
 def _from_path(given: str | os.PathLike[Any]) -> Image.Image:
-    path, shown = "", repr(given)
-    try:
-        path = os.fsdecode(given)
-        shown = path[:200] or "''"
-        file = typed_path(path)
-        info = file.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        remote = "://" in path
-        advice = "Download it first: cogmagic reads local files" if remote else "Check the path"
-        raise RequestError(f"No image at {shown}. {advice}.") from None
-    except (OSError, RuntimeError, TypeError, ValueError) as error:  # ~nobody, too long, a NUL
-        raise RequestError(f"{shown} is not a usable path ({first_line(error)}).") from None
-    if stat.S_ISDIR(info.st_mode):
-        raise RequestError(f"{shown} is a folder, not an image. Name a file in it.")
-    if not stat.S_ISREG(info.st_mode):  # reading it could block for ever
-        raise RequestError(f"{shown} is a pipe or a device, not an image. Name a file.")
-    if info.st_size == 0:
-        raise RequestError(f"{shown} is not an image: the file is empty (0 bytes). Copy it again.")
-    try:
-        opened = file.open("rb")
-    except OSError as error:
-        raise RequestError(
-            f"{shown} cannot be read ({error.strerror}). Check its permissions."
-        ) from None
-    with opened:
+    file, shown = existing_path(given, "image")
+    check_file(file, shown, "an image")
+    with file.open("rb") as opened:
         return _from_file(opened, shown)
 
 

@@ -1,0 +1,1 @@
+"""Clips from a user: files, pictures in a folder, frames in memory, and earlier videos."""

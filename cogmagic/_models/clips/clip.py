@@ -1,0 +1,183 @@
+"""Clips as a request has them: checked by their headers, with their frames still to be read."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from cogmagic._errors import RequestError
+from cogmagic._models.clips.header import VideoFile, header_of
+from cogmagic._models.clips.memory import are_frames, stacked
+from cogmagic._models.input_files import check_file, existing_path
+from cogmagic._models.pictures import as_picture
+
+if TYPE_CHECKING:
+    from cogmagic._models.picture_arrays import Array
+
+__all__ = ["Clip", "clip_of", "file_stamp"]
+
+
+_PICTURES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
+"""Suffixes of the frames in a folder."""
+
+_VIDEOS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".mpg"))
+"""Suffixes of what a folder may have instead."""
+
+
+@runtime_checkable
+class _Video(Protocol):
+    """A `cogmagic.Video`, which this package may not import."""
+
+    path: Path
+    fps: int
+    format: str
+    unsaved: bytes | None
+
+    def frames(self) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip that was checked by its header; `read_frames` reads it."""
+
+    shown: str
+    """What messages call it."""
+    source: VideoFile | tuple[Path, ...] | Array = field(repr=False, compare=False)
+    """A file; the pictures of a folder; or uint8 RGB, frames × height × width × 3."""
+    stamp: str
+    """Tells changed content: size and time of the files, or SHA-256 of what is in memory."""
+    width: int
+    """In square pixels, after the turn that the file asks for."""
+    height: int
+    fps: float | None
+    """Usual frames per second; None for frames without a rate, which are used one for one."""
+    seconds: float | None
+    """The length by the file's header, which may be wrong; None for unknown."""
+    frames: int | None = None
+    """The number of frames, where that is known without reading them."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+
+def clip_of(value: Any) -> Clip:
+    """The clip that a user gives; of a file, two frames are decoded.
+
+    Args:
+        value: the path of a video, of an animation (GIF, APNG, WebP) or of a folder of pictures;
+            the bytes of a video file, or such a file, open for reading; a list of pictures or
+            arrays, an array or a tensor, by the rules of `stacked`; a `cogmagic.Video`; or the
+            output of a diffusers pipeline.
+
+    Raises:
+        RequestError: for anything else, for files that are missing, damaged or have no video, and
+            for a single picture.
+    """
+    if isinstance(value, _Video):
+        return _of_video(value)
+    if isinstance(value, str | os.PathLike):
+        if not os.fspath(value):
+            raise RequestError("The clip's path is empty. Name a video file, such as clip.mp4.")
+        path, shown = existing_path(value, "clip")
+        if path.is_dir():
+            return _of_pictures(_pictures_in(path, shown), shown)
+        return _of_file(path, shown)
+    if hasattr(value, "read"):
+        value = value.read()
+    if isinstance(value, bytes | bytearray):
+        return _of_bytes(bytes(value), "The file")
+    batch = getattr(value, "frames", value)  # of the output of a diffusers pipeline
+    if are_frames(batch):
+        return _of_frames(stacked(batch, "The clip"), "The clip", None)
+    raise RequestError(
+        "The clip must be a path, a Video or frames (a list of PIL images, or an array of frames ×"
+        f" height × width × 3), not {type(value).__name__}."
+    )
+
+
+def _of_video(video: _Video) -> Clip:
+    shown = str(video.path)
+    if video.format == "png" and video.unsaved is None:
+        path, shown = existing_path(video.path, "video")
+        return _of_pictures(_pictures_in(path, shown), shown, video.fps)
+    if video.format == "png":
+        return _of_frames(video.frames(), shown, video.fps)
+    if video.unsaved is not None:
+        return _of_bytes(video.unsaved, shown)
+    return _of_file(*existing_path(video.path, "video"))
+
+
+def _of_file(path: Path, shown: str) -> Clip:
+    check_file(path, shown, "a clip")
+    return _with_header(path, shown, file_stamp(path))
+
+
+def _of_bytes(content: bytes, shown: str) -> Clip:
+    if not content:
+        raise RequestError(f"{shown} is not a clip: it is empty (0 bytes).")
+    return _with_header(content, shown, sha256(content).hexdigest())
+
+
+def _with_header(source: Path | bytes, shown: str, stamp: str) -> Clip:
+    header = header_of(source, shown)
+    fps = float(1 / header.clock.interval)
+    return Clip(shown, VideoFile(source, header), stamp, *header.size, fps, header.seconds)
+
+
+def file_stamp(*paths: Path) -> str:
+    """Size and time of files."""
+    facts = [path.stat() for path in paths]
+    stamps = ["-".join(map(str, (f.st_size, f.st_mtime_ns))) for f in facts]
+    return stamps[0] if len(stamps) == 1 else sha256(" ".join(stamps).encode()).hexdigest()
+
+
+def _pictures_in(folder: Path, shown: str) -> tuple[Path, ...]:
+    """The pictures of a folder, in the order of the numbers in their names."""
+    files = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    pictures = [file for file in files if file.suffix.lower() in _PICTURES]
+    if not pictures:
+        video = next((f for f in sorted(files) if f.suffix.lower() in _VIDEOS), None)
+        advice = f"Name a video in it, such as {video}" if video else "Name a video"
+        raise RequestError(f"{shown} is a folder without pictures. {advice}.")
+    return tuple(sorted(pictures, key=_by_number))
+
+
+def _by_number(file: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", file.stem)
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
+
+
+def _of_pictures(paths: tuple[Path, ...], shown: str, fps: float | None = None) -> Clip:
+    _check_count(len(paths), shown)
+    size = as_picture(paths[0]).size
+    return _of_sequence(paths, shown, file_stamp(*paths), size, fps)
+
+
+def _of_frames(frames: Array, shown: str, fps: float | None) -> Clip:
+    _check_count(len(frames), shown)
+    digest = sha256(repr(frames.shape).encode())
+    for frame in frames:
+        digest.update(frame.tobytes())
+    height, width = frames.shape[1:3]
+    return _of_sequence(frames, shown, digest.hexdigest(), (width, height), fps)
+
+
+def _of_sequence(
+    source: tuple[Path, ...] | Array, shown: str, stamp: str, size: tuple[int, int],
+    fps: float | None,
+) -> Clip:  # fmt: skip
+    count = len(source)
+    return Clip(shown, source, stamp, *size, fps, count / fps if fps else None, count)
+
+
+def _check_count(count: int, shown: str) -> None:
+    if count == 1:
+        raise RequestError(
+            f"{shown} has 1 frame: it is a picture, not a clip. For image-to-video: --image."
+        )

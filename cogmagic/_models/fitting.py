@@ -1,0 +1,69 @@
+"""Pictures and frames of other sizes, fitted to a request's width and height."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["FITS", "Fit", "cut_off", "fitted"]
+
+
+Fit = Literal["crop", "pad", "stretch"]
+"""``crop`` fills the frame and cuts off two edges, ``pad`` adds two black bars, and ``stretch``
+changes the aspect."""
+
+FITS: tuple[Fit, ...] = get_args(Fit)
+
+_Size = tuple[int, int]
+
+
+def fitted(picture: Image.Image, size: _Size, fit: Fit) -> Image.Image:
+    """A picture of `size` (width, height); the picture itself if it has that size already.
+
+    It is resized once, by Lanczos, as diffusers resizes; ``stretch`` equals what diffusers does.
+    ``crop`` and ``pad`` keep the middle in the middle.
+    """
+    from PIL import Image
+
+    if picture.size == size:
+        return picture
+    lanczos = Image.Resampling.LANCZOS
+    if fit == "stretch":
+        return picture.resize(size, lanczos)
+    if fit == "crop":
+        return picture.resize(size, lanczos, box=_crop_box(picture.size, size))
+    inner = _inner_size(picture.size, size)
+    padded = Image.new(picture.mode, size)
+    left, top = ((whole - part) // 2 for whole, part in zip(size, inner, strict=True))
+    padded.paste(picture.resize(inner, lanczos), (left, top))
+    return padded
+
+
+def cut_off(source_size: _Size, size: _Size) -> str:
+    """How much ``crop`` cuts off, for the facts line; empty for less than one pixel."""
+    box = _crop_box(source_size, size)
+    for side, start, whole in zip(("width", "height"), box[:2], source_size, strict=True):
+        if 2 * start >= 1:
+            return f"{max(round(200 * start / whole), 1)} % of the {side} cut off"
+    return ""
+
+
+def _crop_box(source_size: _Size, size: _Size) -> tuple[float, float, float, float]:
+    """The largest part of the source with the aspect of `size`: left, top, right, bottom."""
+    (width, height), (to_width, to_height) = source_size, size
+    inner_width = min(width, height * to_width / to_height)
+    inner_height = min(height, width * to_height / to_width)
+    left, top = (width - inner_width) / 2, (height - inner_height) / 2
+    return left, top, width - left, height - top
+
+
+def _inner_size(source_size: _Size, size: _Size) -> _Size:
+    """The largest size with the aspect of the source, inside `size`."""
+    (width, height), (to_width, to_height) = source_size, size
+    scale = min(to_width / width, to_height / height)
+    return (
+        min(max(round(width * scale), 1), to_width),
+        min(max(round(height * scale), 1), to_height),
+    )
