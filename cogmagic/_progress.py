@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 from typing import Literal
 
 __all__ = ["Clock", "OnProgress", "Progress", "silent"]
@@ -123,10 +123,16 @@ class Clock:
         self.phase("load", note=note)
 
     def phase(self, phase: Phase, total: int | None = None, note: str = "") -> None:
-        """End the phase before, and begin this one."""
+        """End the phase before, and begin this one, or go on with it.
+
+        Blocks are compiled while denoising where a guidance interval changes the batch.
+        """
         self.end()
-        self._phase, self._started, self._first = phase, time.monotonic(), 0.0
-        self.report(Progress(phase, 0, total, note=note))
+        before, ends = self.seconds.get(phase, 0.0), self.step_ends.get(phase, [])
+        self._phase, self._started = phase, time.monotonic() - before
+        self._first = ends[0] if ends else 0.0
+        done, spent = len(ends), before if ends else 0.0
+        self.report(Progress(phase, done, total, spent, self._first, note=note))
 
     def step(self, done: int, total: int) -> None:
         """Report that step `done` (from 1) of `total` has ended."""
@@ -144,7 +150,9 @@ class Clock:
             ended, self._phase = self._phase, None
             self.at_end(ended)
 
-    def step_seconds(self, phase: Phase) -> float | None:
-        """Median seconds of a step, without the first one, which includes warm-up."""
+    def step_seconds(self, phase: Phase, *, mean: bool = False) -> float | None:
+        """Median, or mean, seconds of a step, without the first one, which includes warm-up."""
         ends = self.step_ends.get(phase, [])
-        return median(b - a for a, b in pairwise(ends)) if len(ends) > 1 else None
+        if len(ends) < 2:
+            return None
+        return (fmean if mean else median)(b - a for a, b in pairwise(ends))

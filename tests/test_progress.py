@@ -25,3 +25,31 @@ def test_every_progress_has_the_warning() -> None:
     assert [p.warning for p in seen] == ["", clock.warning, clock.warning]
     assert describe(seen[2], 0.0) == "denoise · 1/3 · 0 s"  # displays add the warning
     assert describe(seen[0], 0.0) == "download · 0 s"
+
+
+def test_a_phase_that_goes_on_counts_its_earlier_steps_and_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As denoising does after blocks have been compiled meanwhile."""
+    now, seen = [100.0], list[Progress]()
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    clock = Clock(seen.append)
+
+    def step(done: int, seconds: float) -> None:
+        now[0] += seconds
+        clock.step(done, 4)
+
+    clock.phase("denoise", 4)
+    step(1, 3.0)
+    step(2, 2.0)
+    now[0] += 0.25  # of step 3
+    clock.phase("compile")
+    now[0] += 10.0
+    clock.phase("denoise", 4)
+    assert (seen[-1].done, seen[-1].phase_seconds, seen[-1].seconds_left) == (2, 5.25, 4.5)
+    step(3, 0.75)
+    step(4, 1.0)
+    clock.end()
+    assert clock.seconds == {"denoise": 7.0, "compile": 10.0}
+    assert clock.step_seconds("denoise") == 1.0
+    assert clock.step_seconds("denoise", mean=True) == pytest.approx(4 / 3)

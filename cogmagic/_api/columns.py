@@ -16,7 +16,8 @@ __all__ = ["column_name", "plain_value", "seed_list", "text_value"]
 
 _WHOLE = ("width", "height", "num_frames", "frames", "num_inference_steps", "steps", "seed", "fps")
 _TEXTS = ("prompt", "negative_prompt", "size", "scheduler", "timesteps", "image")
-_COLUMNS = (*_TEXTS, *_WHOLE, "guidance_scale", "truncate")
+_NUMBERS = ("guidance_scale", "guidance_from", "guidance_until")
+_COLUMNS = (*_TEXTS, *_WHOLE, *_NUMBERS, "truncate")
 """The options that may differ from row to row; all others hold for the batch."""
 
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -84,7 +85,7 @@ def text_value(name: str, text: str) -> Any:
         if word.lower() not in _SWITCH:
             raise RequestError(f"truncate is {word[:40]!r}, but must be true or false.")
         return _SWITCH[word.lower()]
-    if name == "guidance_scale":
+    if name in _NUMBERS:
         try:
             return float(word)
         except ValueError:

@@ -80,9 +80,10 @@ def generate(
             latent height × latent width × 3; takes at most a hundredth of the time. If it fails,
             there are no more previews, and the run goes on.
         **options: ``width``, ``height`` (pixels), ``num_frames``, ``num_inference_steps``,
-            ``guidance_scale``, ``negative_prompt``, ``seed``, ``scheduler``, ``timesteps``,
-            ``preset``, ``fps``, ``dtype``, ``image``, ``lora``, ``truncate``, and the aliases
-            ``size``, ``frames`` and ``steps``; by default the model's own.
+            ``guidance_scale``, ``guidance_from``, ``guidance_until``, ``negative_prompt``,
+            ``seed``, ``scheduler``, ``timesteps``, ``preset``, ``fps``, ``dtype``, ``image``,
+            ``lora``, ``truncate``, and the aliases ``size``, ``frames`` and ``steps``; by default
+            the model's own.
 
     Raises:
         CogMagicError: one line, with the numbers and what to type next.

@@ -19,7 +19,7 @@ from cogmagic._models.batch_row import Row
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import placeholders
 from cogmagic._models.request import Request
-from cogmagic._planning.compile_time import code_key
+from cogmagic._planning.compile_time import code_keys
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._session.batch_texts import chunk_bytes
@@ -94,7 +94,7 @@ def plan_rows(
     kinds: dict[object, list[Row]] = {}
     for row in rows:
         r = row.request
-        kind = r.width, r.height, r.num_frames, r.num_inference_steps, r.guided
+        kind = r.width, r.height, r.num_frames, r.num_inference_steps, r.guided_steps
         kinds.setdefault(kind, []).append(row)
     requests = [row.request for row in rows]
     nbytes = _embeddings(requests, memory, machine or Machine.detect(gpus=memory.gpus))
@@ -111,7 +111,7 @@ def plan_rows(
         again = warm.chosen.seconds_again if warm.chosen else None
         shares.append(Share(cold, again, len(alike), first.number))
         if cold.speedups.compile:
-            code |= {code_key(first.request, cold.dtype, cold.resolved, cold.split)}
+            code |= {*code_keys(first.request, cold.dtype, cold.resolved, cold.split)}
     return BatchPlan(tuple(shares))
 
 

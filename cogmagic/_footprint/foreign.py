@@ -40,8 +40,10 @@ def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
     tiles = sampled_tiles(grid.tiles)
     image = request.model.takes("image")
     images = [(h * grid.scale, w * grid.scale) for h, w in tiles] if image else []
-    batches = (2, 1) if request.guided else (1,)  # 1 is for guidance in halves
-    key = json.dumps([configs, dtype, tiles, grid.size, images, batches], default=str)
+    batches = (2, 1) if request.guided else (1,)  # 1 is for guidance in halves, or in some steps
+    like = configs, dtype, tiles, grid.size, images
+    key, guided = (json.dumps([*like, sizes], default=str) for sizes in (batches, (2, 1)))
+    key = guided if guided in _PROFILES else key
     if key not in _PROFILES:
         counts = request.model.frames.legal()
         picked = sorted({*counts[:: max(len(counts) // 3, 1)], counts[-1]})

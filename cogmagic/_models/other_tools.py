@@ -22,6 +22,8 @@ __all__ = [
 
 _OPTIONS = {
     "{guidance-scale}": "cfg cfg-scale guidance scale text-guidance classifier-free-guidance g",
+    "{guidance-from}": "guidance-start guidance-begin cfg-start cfg-from",
+    "{guidance-until}": "guidance-end guidance-stop guidance-interval cfg-end cfg-until",
     "{num-inference-steps}": "sampling-steps num-steps inference-steps denoising-steps sample-steps"
     " infer-steps n-steps ddim-steps",
     "{num-frames}": "length frame frame-count n-frames video-length frames-number",

@@ -14,6 +14,7 @@ from cogmagic._models.aliases import ALIASES, full_names
 from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
 from cogmagic._models.family import latent_frames
 from cogmagic._models.find import find_model
+from cogmagic._models.guidance_interval import guided_steps, interval_at
 from cogmagic._models.inputs import INPUTS
 from cogmagic._models.other_tools import in_python, known_elsewhere
 from cogmagic._models.presets import Preset
@@ -54,6 +55,10 @@ class Request:
     """The timesteps of the steps, descending; empty for those that the scheduler spaces evenly."""
     from_preset: Preset | None = None
     """The preset that set adapters, scheduler, timesteps, steps or guidance."""
+    guidance_from: float = 0.0
+    """Share of the steps after which guidance begins."""
+    guidance_until: float = 1.0
+    """Share of the steps after which guidance ends."""
 
     @classmethod
     @errors_for_python()
@@ -67,6 +72,8 @@ class Request:
         num_frames: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
+        guidance_from: float | None = None,
+        guidance_until: float | None = None,
         negative_prompt: str = "",
         seed: int | None = None,
         scheduler: str | None = None,
@@ -102,9 +109,14 @@ class Request:
         chosen = None if isinstance(preset, str | None) and not preset else find_preset(preset)
         if chosen is not None:
             chosen.check(model, o)
-            chosen = chosen.with_adapters()
-            o, lora = o | chosen.settings, chosen.beside(as_adapters(lora))
+            o |= chosen.settings
         width, height = rules.size(model, o["width"], o["height"])
+        steps = steps_at(model, o["num_inference_steps"], o["timesteps"])
+        scale = rules.guidance(model, o["guidance_scale"])
+        begin, end = interval_at(steps, scale, guidance_from, guidance_until)
+        if chosen is not None:
+            chosen = chosen.with_adapters()
+            lora = chosen.beside(as_adapters(lora))
         return cls(
             prompt=prompt,
             model=model,
@@ -112,8 +124,8 @@ class Request:
             width=width,
             height=height,
             num_frames=rules.frame_count(model, o["num_frames"]),
-            num_inference_steps=steps_at(model, o["num_inference_steps"], o["timesteps"]),
-            guidance_scale=rules.guidance(model, o["guidance_scale"]),
+            num_inference_steps=steps,
+            guidance_scale=scale,
             seed=rules.seed_or_random(seed),
             scheduler=scheduler_at(model, o["scheduler"], o["timesteps"]),
             fps=rules.fps(model, fps),
@@ -123,6 +135,8 @@ class Request:
             loras=as_adapters(lora),
             timesteps=o["timesteps"],
             from_preset=chosen,
+            guidance_from=begin,
+            guidance_until=end,
         )
 
     def checked(self) -> Request:
@@ -133,6 +147,9 @@ class Request:
         """
         width, height = rules.size(self.model, self.width, self.height)
         timesteps = as_timesteps(self.timesteps)
+        steps = steps_at(self.model, self.num_inference_steps, timesteps)
+        scale = rules.guidance(self.model, self.guidance_scale)
+        begin, end = interval_at(steps, scale, self.guidance_from, self.guidance_until)
         checked = replace(
             self,
             prompt=rules.text("prompt", self.prompt, required=True),
@@ -140,8 +157,8 @@ class Request:
             width=width,
             height=height,
             num_frames=rules.frame_count(self.model, self.num_frames),
-            num_inference_steps=steps_at(self.model, self.num_inference_steps, timesteps),
-            guidance_scale=rules.guidance(self.model, self.guidance_scale),
+            num_inference_steps=steps,
+            guidance_scale=scale,
             seed=rules.seed_or_random(self.seed),
             scheduler=scheduler_at(self.model, self.scheduler, timesteps),
             fps=rules.fps(self.model, self.fps),
@@ -149,6 +166,8 @@ class Request:
             inputs=rules.inputs(self.model, self.inputs),
             loras=as_adapters(self.loras),
             timesteps=timesteps,
+            guidance_from=begin,
+            guidance_until=end,
         )
         if self.from_preset is not None:
             self.from_preset.check(self.model, vars(checked))
@@ -182,8 +201,24 @@ class Request:
 
     @property
     def guided(self) -> bool:
-        """Whether guidance is on: above 1, every step denoises without the prompt as well."""
+        """Whether guidance is on: above 1, steps denoise without the prompt as well."""
         return self.guidance_scale > 1.0
+
+    @property
+    def guided_steps(self) -> range:
+        """The steps with guidance, counted from 0."""
+        if not self.guided:
+            return range(0)
+        return guided_steps(self.num_inference_steps, self.guidance_from, self.guidance_until)
+
+    @property
+    def partly_guided(self) -> bool:
+        """Whether some steps have guidance and others do not."""
+        return 0 < len(self.guided_steps) < self.num_inference_steps
+
+    def unguided(self) -> Request:
+        """The same clip without guidance."""
+        return replace(self, guidance_scale=1.0, guidance_from=0.0, guidance_until=1.0)
 
     @property
     def use_dynamic_cfg(self) -> bool:

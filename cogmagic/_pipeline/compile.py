@@ -48,7 +48,11 @@ def compiled(transformer: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def compiling(
-    on_compile: Callable[[bool], None], key: Hashable = None, *, inputs_read: bool = False
+    on_compile: Callable[[bool], None],
+    key: Hashable = None,
+    alone: Hashable = None,
+    *,
+    inputs_read: bool = False,
 ) -> Iterator[None]:
     """Run compiled blocks: set the compiler up, and announce when code is compiled.
 
@@ -56,6 +60,8 @@ def compiling(
         on_compile: called with True before, and with False after the blocks that run for the first
             time in this kernel with their input shapes, which is when code is compiled.
         key: what the code depends on, as plans know it before the run.
+        alone: the same outside a guidance interval, where the prompt is alone in the batch; None
+            where all steps have the same code.
         inputs_read: whether anything reads the first block's inputs after it, as a step cache does.
 
     Raises:
@@ -69,7 +75,7 @@ def compiling(
         _KEYS.clear()
     # With suppress_errors, which users may have set, torch runs uncompiled what it cannot compile.
     with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT, suppress_errors=False):
-        _RUNS.append(_Run(on_compile, key, inputs_read))
+        _RUNS.append(_Run(on_compile, key, alone, inputs_read))
         try:
             yield
         except torch._dynamo.exc.TorchDynamoException as error:
@@ -98,7 +104,14 @@ class _Run:
 
     on_compile: Callable[[bool], None]
     key: Hashable
+    alone: Hashable
     inputs_read: bool
+
+    def key_of(self, inputs: dict[str, Any]) -> Hashable:
+        """The key of the code for a block's inputs."""
+        if self.alone is not None and len(inputs["hidden_states"]) == 1:
+            return self.alone
+        return self.key
 
 
 _RUNS: list[_Run] = []
@@ -130,7 +143,7 @@ def _announce(blocks: Any) -> None:
         layouts = ((tuple(t.shape), t.stride(), t.dtype, t.device) for t in tensors)
         shapes = _layers(first), *layouts
         if shapes in _COMPILED:
-            _KEYS.add(run.key)
+            _KEYS.add(run.key_of(kwargs))
         else:
             begun[:] = [shapes]
             run.on_compile(True)
@@ -141,7 +154,7 @@ def _announce(blocks: Any) -> None:
         if begun:
             run = _RUNS[-1]
             _COMPILED.add(begun.pop())
-            _KEYS.add(run.key)
+            _KEYS.add(run.key_of(kwargs))
             run.on_compile(False)
         return out
 

@@ -11,6 +11,7 @@ from cogmagic._models.request import Request
 from cogmagic._models.tiling import TileGrid, frame_batches
 from cogmagic._pipeline.encode import OnEncoded, embeddings_of
 from cogmagic._pipeline.finite import FiniteCheck
+from cogmagic._pipeline.guidance import guidance_interval
 from cogmagic._pipeline.parallel.decode import decoding_in_parallel
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.parallel.transformer import in_parallel
@@ -66,7 +67,11 @@ def generate_frames(
     if rank is not None and not rank.first:
         on_preview = None
     with clock.stopping_together(rank.agree) if rank else nullcontext():
-        with in_parallel(pipe.transformer, rank) if rank else nullcontext(), denoising:
+        with (
+            in_parallel(pipe.transformer, rank) if rank else nullcontext(),
+            denoising,
+            _guided(pipe, request),
+        ):
             latents = _denoise(pipe, request, clock, finite, embeddings, on_preview)
         finite.settle()
         if rank is None:
@@ -123,6 +128,13 @@ def _denoise(
     # CogVideoX 1.5 pads the front to whole temporal patches; with latents as output the pipeline
     # leaves the padding in.
     return latents[:, latents.shape[1] - request.latent_frames :]
+
+
+def _guided(pipe: Any, request: Request) -> AbstractContextManager[None]:
+    """Guidance in the request's interval."""
+    if not request.partly_guided:
+        return nullcontext()
+    return guidance_interval(pipe.transformer, request.guided_steps)
 
 
 def _widen_positions(pipe: Any, request: Request) -> None:

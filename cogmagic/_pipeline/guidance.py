@@ -1,16 +1,17 @@
-"""Guidance in halves: the transformer runs for one prompt, then for the other."""
+"""Guidance in halves, or in some steps only: which prompts the transformer runs for, and when."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["calls_replaced", "guidance_halves", "item"]
+__all__ = ["calls_replaced", "guidance_halves", "guidance_interval", "item"]
 
 
 _BATCHED = ("hidden_states", "encoder_hidden_states", "timestep")
@@ -26,8 +27,30 @@ def guidance_halves(transformer: nn.Module) -> AbstractContextManager[None]:
     def call(run: Any, **inputs: Any) -> tuple[torch.Tensor]:
         import torch
 
-        count = len(inputs["hidden_states"])
-        return (torch.cat([run(**item(inputs, i))[0] for i in range(count)]),)
+        size = len(inputs["hidden_states"])
+        return (torch.cat([run(**item(inputs, i))[0] for i in range(size)]),)
+
+    return calls_replaced(transformer, call)
+
+
+def guidance_interval(transformer: nn.Module, guided: range) -> AbstractContextManager[None]:
+    """Run `transformer` in other steps than `guided` for the prompt alone; restore it afterwards.
+
+    The pipeline then receives the prompt's prediction twice. Their difference is 0, so that
+    guidance of any scale returns the prediction itself, bit for bit.
+
+    Args:
+        transformer: with all other calls replaced already. The pipeline calls it once a step.
+        guided: the steps with guidance, counted from 0.
+    """
+    step = count()
+
+    def call(run: Any, **inputs: Any) -> tuple[torch.Tensor]:
+        if next(step) in guided:
+            both: tuple[torch.Tensor] = run(**inputs)
+            return both
+        prompt = run(**item(inputs, 1))[0]  # item 0 is the negative prompt
+        return (prompt.expand(2, *prompt.shape[1:]),)
 
     return calls_replaced(transformer, call)
 

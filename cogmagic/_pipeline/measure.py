@@ -20,19 +20,21 @@ __all__ = ["video_of", "with_measurements"]
 
 
 def with_measurements(
-    report: Report, clock: Clock, peaks: Peaks, frames: np.ndarray[Any, Any]
+    report: Report, request: Request, clock: Clock, peaks: Peaks, frames: np.ndarray[Any, Any]
 ) -> Report:
     """The report with peaks, seconds and the digest of the frames.
 
     The clock goes on adding to `seconds`: saving is a phase, too.
     """
+    partly, guided = request.partly_guided, len(request.guided_steps)
     return replace(
         report,
+        guided_steps=(guided, request.num_inference_steps) if partly else None,
         peak_allocated=peaks.allocated,
         peak_reserved=peaks.reserved,
         peak_phases=dict(peaks.phases),
         peak_ram=peaks.ram,
-        step_seconds=clock.step_seconds("denoise"),
+        step_seconds=clock.step_seconds("denoise", mean=partly),
         seconds=clock.seconds,
         frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
     )

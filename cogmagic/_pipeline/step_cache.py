@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import RequestError
@@ -118,24 +118,29 @@ class ReusedSteps:
     passes: int = 1
     """Calls of the transformer in a step: two where guidance runs in halves."""
     skipped: int = 0
-    """Calls in which blocks were skipped."""
+    """Calls in which blocks were skipped. Outside a guidance interval a call counts as `passes`."""
     total: Callable[[torch.Tensor], torch.Tensor] | None = None
     """Where ranks share the tokens, or compute one prompt each: sums their numbers, so that all
     skip the same blocks."""
+    guided: range | None = None
+    """The steps with guidance, counted from 0; None for all."""
 
     @classmethod
-    def of(cls, cache: StepCache, passes: int, rank: Rank | None) -> ReusedSteps:
+    def of(
+        cls, cache: StepCache, passes: int, rank: Rank | None, guided: range | None = None
+    ) -> ReusedSteps:
         """The step cache of a run with no step reused yet.
 
         Args:
             cache: its name and threshold.
             passes: calls of the transformer in a step on one GPU: with two, each prompt decides.
             rank: this process, where several make the video.
+            guided: the steps with guidance, counted from 0; None for all.
         """
         if rank is None:
-            return cls(cache, passes)
+            return cls(cache, passes, guided=guided)
         total = partial(rank.summed, halves=passes == 2)
-        return cls(cache, passes // rank.split.guidance or 1, total=total)
+        return cls(cache, passes // rank.split.guidance or 1, total=total, guided=guided)
 
     @property
     def steps(self) -> int:
@@ -153,8 +158,8 @@ def caching_steps(transformer: nn.Module, reused: ReusedSteps) -> Iterator[None]
     """
     blocks: Any = transformer.transformer_blocks
     original: Any = type(blocks)
-    contexts = [_Residuals(reused) for _ in range(reused.passes)]
-    order = cycle(contexts)
+    contexts: list[_Residuals] = []
+    order = _in_order(reused, contexts)
 
     class CachedBlocks(original):  # type: ignore[misc]
         """Overrides the iteration, by which the transformer runs its blocks."""
@@ -178,6 +183,25 @@ def caching_steps(transformer: nn.Module, reused: ReusedSteps) -> Iterator[None]
                 residuals.drop()
 
 
+def _in_order(reused: ReusedSteps, contexts: list[_Residuals]) -> Iterator[_Residuals]:
+    """The residuals of each call in turn; where guidance begins or ends, new ones.
+
+    Args:
+        reused: the step cache.
+        contexts: receives the residuals in use.
+    """
+    before: bool | None = None
+    for step in count():
+        guided = reused.guided is None or step in reused.guided
+        if guided is not before:
+            before = guided
+            for residuals in contexts:
+                residuals.drop()
+            passes, skips = (reused.passes, 1) if guided else (1, reused.passes)
+            contexts[:] = [_Residuals(reused, skips) for _ in range(passes)]
+        yield from contexts
+
+
 @dataclass
 class _Residuals:
     """What the blocks added to one prompt's hidden states in the last computed step.
@@ -188,6 +212,8 @@ class _Residuals:
     """
 
     reused: ReusedSteps
+    skips: int = 1
+    """What a call counts in which blocks are skipped."""
     first: torch.Tensor | None = None
     """What the first block added."""
     rest: torch.Tensor | None = None
@@ -200,7 +226,7 @@ class _Residuals:
         hidden, text = block(**inputs)
         first = hidden - inputs["hidden_states"]
         if self.rest is not None and self._change(first) < self.reused.cache.threshold:
-            self.reused.skipped += 1
+            self.reused.skipped += self.skips
             return hidden + self.rest, text
         self.first, self.rest, self.head = first, None, hidden
         return hidden, text

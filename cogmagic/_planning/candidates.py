@@ -154,6 +154,18 @@ def _workload(
         storage=savings.storage,
         split=split,
         link=ranks.link.rate if ranks and ranks.link else inf,
+        unguided=_workload(
+            request.unguided(),
+            machine,
+            dtype,
+            savings,
+            speedups,
+            available,
+            stays=stays,
+            ranks=ranks,
+        )
+        if request.partly_guided and split.guidance == 1  # else each half takes as long as before
+        else None,
     )
 
 

@@ -13,7 +13,7 @@ from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._planning.correction import Situation, alike
 from cogmagic._planning.resolved import Resolved
 
-__all__ = ["code_key", "compile_seconds"]
+__all__ = ["code_key", "code_keys", "compile_seconds"]
 
 
 _FIRST_SECONDS, _FURTHER_SECONDS = 18.0, 5.0
@@ -33,7 +33,39 @@ def code_key(request: Request, dtype: Dtype, uses: Resolved, split: Split = WHOL
     return *layers, *adapters, *clip, *passes, *speedups, *divided  # no file before a download
 
 
+def code_keys(
+    request: Request, dtype: Dtype, uses: Resolved, split: Split = WHOLE
+) -> tuple[Hashable, ...]:
+    """The keys of all code of a run: with a guidance interval that of other steps, too.
+
+    There the batch is the prompt alone; where guidance is in halves, it is that in every step.
+    """
+    key = code_key(request, dtype, uses, split)
+    if not request.partly_guided or uses.savings.guidance_halves or split.guidance > 1:
+        return (key,)
+    return key, code_key(request.unguided(), dtype, uses, split)
+
+
 def compile_seconds(
+    past: tuple[PastRun, ...],
+    situation: Situation,
+    code: frozenset[Hashable],
+    keys: tuple[Hashable, ...],
+) -> float:
+    """The seconds that compiling takes in a run; of further code than the first 5 s each.
+
+    Args:
+        past: the run history, the oldest first.
+        situation: the run to predict.
+        code: the keys of the code that this kernel has.
+        keys: those of the run.
+    """
+    first, *others = keys
+    total = _first_seconds(past, situation, code, first)
+    return total + _FURTHER_SECONDS * len({*others} - code)
+
+
+def _first_seconds(
     past: tuple[PastRun, ...], situation: Situation, code: frozenset[Hashable], key: Hashable
 ) -> float:
     """The seconds that compiling takes before the first step of a run.

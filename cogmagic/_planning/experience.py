@@ -10,7 +10,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.parallel.split import WHOLE, Split
-from cogmagic._planning.compile_time import code_key, compile_seconds
+from cogmagic._planning.compile_time import code_keys, compile_seconds
 from cogmagic._planning.correction import Situation, memory_correction, speed_correction
 from cogmagic._planning.memory_options import Available
 from cogmagic._planning.resolved import Resolved
@@ -51,9 +51,9 @@ def compiling_seconds(
     def seconds(uses: Resolved) -> float:
         if not uses.speedups.compile:
             return 0.0
-        key = code_key(request, dtype, uses, split)
+        keys = code_keys(request, dtype, uses, split)
         run = replace(situation, uses=uses.text)
-        return compile_seconds(machine.past, run, available.code, key)
+        return compile_seconds(machine.past, run, available.code, keys)
 
     return seconds
 

@@ -18,7 +18,14 @@ def steps_text(request: Request) -> str:
     more = ", …" * (len(request.timesteps) > _SHOWN)
     at = f" at {chosen}{more}" if chosen else ""
     steps = f"{request.num_inference_steps} steps of {request.scheduler}{at}"
-    return f"{steps}, guidance {request.guidance_scale:g}"
+    return f"{steps}, guidance {request.guidance_scale:g}{_interval(request)}"
+
+
+def _interval(request: Request) -> str:
+    if not request.partly_guided:
+        return ""
+    first, last = request.guided_steps[0] + 1, request.guided_steps[-1] + 1
+    return f" in step {first} only" if first == last else f" in steps {first} to {last} only"
 
 
 def preset_text(request: Request, total: float | None, plain_total: float | None) -> str:

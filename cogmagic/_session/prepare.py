@@ -66,8 +66,10 @@ class Job:
 
     @property
     def learned(self) -> bool:
-        """Whether its memory and speed may be learned from: one GPU, no adapters, no cache."""
-        return not (self.request.loras or self.options.cache or self.options.parallel != 1)
+        """Whether memory and speed may be learned from it: one GPU, no adapters, steps alike."""
+        if self.request.partly_guided or self.options.cache:
+            return False
+        return not (self.request.loras or self.options.parallel != 1)
 
 
 CheckPrompts = Callable[[Request, Path, Clock], None]

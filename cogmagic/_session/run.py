@@ -24,7 +24,7 @@ from cogmagic._pipeline.measure import with_measurements
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.step_cache import ReusedSteps, caching_steps
 from cogmagic._pipeline.stop_checks import checked_between_blocks
-from cogmagic._planning.compile_time import code_key
+from cogmagic._planning.compile_time import code_keys
 from cogmagic._planning.dtype import advice_if_not_finite
 from cogmagic._planning.plan import Plan
 from cogmagic._progress import Clock
@@ -86,7 +86,7 @@ class Run:
                 rank=self.rank,
             )
             clock.end()
-        report = with_measurements(self._report(held), clock, measured, frames)
+        report = with_measurements(self._report(held), job.request, clock, measured, frames)
         if reused:
             steps = reused.steps, job.request.num_inference_steps
             report = replace(report, reused_steps=steps)
@@ -95,8 +95,9 @@ class Run:
     def _reused(self) -> ReusedSteps | None:
         """The run's step cache, with no step reused yet; None without one."""
         cache, halves = self.plan.speedups.cache, self.plan.savings.guidance_halves
-        passes = 2 if halves and self.job.request.guided else 1
-        return ReusedSteps.of(cache, passes, self.rank) if cache else None
+        request = self.job.request
+        passes = 2 if halves and request.guided else 1
+        return ReusedSteps.of(cache, passes, self.rank, request.guided_steps) if cache else None
 
     def encode(
         self, texts: Sequence[str], receive: Callable[[str, torch.Tensor], None], hot: Hot
@@ -184,8 +185,8 @@ class Run:
                 clock.phase("denoise", steps)
 
         plan = self.plan
-        key = code_key(self.job.request, plan.dtype, plan.resolved, plan.split)
-        return compiling(on_compile, key, inputs_read=plan.speedups.cache is not None)
+        keys = code_keys(self.job.request, plan.dtype, plan.resolved, plan.split)
+        return compiling(on_compile, *keys, inputs_read=plan.speedups.cache is not None)
 
     @contextmanager
     def _saving(self) -> Iterator[None]:

@@ -179,13 +179,17 @@ class Tier(ABC):
     def seconds(
         self, work: Workload, rates: Rates, variant: Variant, host: HostMemory
     ) -> tuple[float, float]:
-        """Seconds of a step, and of a whole run without loading and saving."""
+        """Seconds of a step, the mean of all, and of a whole run without loading and saving."""
         pace = self.pace(work, rates, variant, host)
+        steps, step = work.request.num_inference_steps, pace.step
+        if work.unguided:
+            guided = len(work.request.guided_steps)
+            other = self.pace(work.unguided, rates, variant, host).step
+            step = (guided * step + (steps - guided) * other) / steps
         onload = 0.0
         if self.weights == "host":
             onload = pace.onload / (rates.locked if host.copies else rates.pageable)
-        steps = work.request.num_inference_steps * pace.step
-        return pace.step, onload + pace.encode + steps + pace.decode
+        return step, onload + pace.encode + steps * step + pace.decode
 
     # -- doing it
 

@@ -54,9 +54,8 @@ class Needs:
 
 def predict(tier: Tier, work: Workload, variant: Variant) -> Needs:
     """What `tier` takes for `work` in one of its variants."""
-    active = work.stored if tier.weights == "gpus" else work.active  # its loader places all
-    active = with_speedups(active, work.speedups, work.storage)
-    phases = tier.phases(active, work.overhead, variant)
+    running = _in_tier(tier, work)
+    phases = tier.phases(running.active, work.overhead, variant)
     if work.lean_decode:
         phases = tuple({_LEAN.get(name, name): n for name, n in p.items()} for p in phases)
     host = tier.host_memory(work)
@@ -65,7 +64,7 @@ def predict(tier: Tier, work: Workload, variant: Variant) -> Needs:
     )
     if work.rates is None:
         return needs
-    step, total = tier.seconds(replace(work, active=active), work.rates, variant, host)
+    step, total = tier.seconds(running, work.rates, variant, host)
     read = loading(work, tier.weights, host)
     total += save_seconds(work)
     later = loading(replace(work, loaded=work.stays, first_run=False), tier.weights, host)
@@ -75,6 +74,16 @@ def predict(tier: Tier, work: Workload, variant: Variant) -> Needs:
         seconds=total + read.seconds(work.rates),
         next_seconds=total + later.seconds(work.rates),
         loading=read,
+    )
+
+
+def _in_tier(tier: Tier, work: Workload) -> Workload:
+    """The workload with the footprint that the tier and the speedups make of it."""
+    active = work.stored if tier.weights == "gpus" else work.active  # its loader places all
+    return replace(
+        work,
+        active=with_speedups(active, work.speedups, work.storage),
+        unguided=work.unguided and _in_tier(tier, work.unguided),
     )
 
 

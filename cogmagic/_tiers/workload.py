@@ -69,6 +69,8 @@ class Workload:
     """Bytes a second that a rank sends to the others while it receives as many."""
     first_rank: bool = True
     """Whether this rank encodes the text and has the frames."""
+    unguided: Workload | None = None
+    """The same without guidance, where steps outside a guidance interval are shorter; else None."""
 
     def of_others(self) -> Workload:
         """The workload of a rank other than the first, where several make the video together."""
@@ -81,6 +83,7 @@ class Workload:
             active=replace(active, decode=decode),
             float32_extra=0,
             first_rank=False,
+            unguided=self.unguided and self.unguided.of_others(),
         )
 
     @property

@@ -57,10 +57,14 @@ class Report:
     """The most private host memory of the process, without mapped files, at the end of any phase;
     the notebook's own included. Of a split run, that of all workers together."""
     step_seconds: float | None = None
-    """Median seconds of a denoising step, without the first one; None for a single step."""
+    """Median seconds of a denoising step, without the first one; with a guidance interval their
+    mean; None for a single step."""
     reused_steps: tuple[int, int] | None = None
     """Steps that reused an earlier one, by the step cache among `options`, and all steps; None
     without a step cache."""
+    guided_steps: tuple[int, int] | None = None
+    """Steps with guidance, by the guidance interval, and all steps; None where they are the same,
+    or none has guidance."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Per phase that happened."""
     predicted: Mapping[str, float | None] = field(default_factory=dict)
@@ -94,6 +98,11 @@ class Report:
         """The reused steps in words, such as ``12 of 50 steps reused``; empty without a cache."""
         return "{} of {} steps reused".format(*self.reused_steps) if self.reused_steps else ""
 
+    @property
+    def interval(self) -> str:
+        """The guided steps in words, such as ``guidance in 25 of 50 steps``; else empty."""
+        return "guidance in {} of {} steps".format(*self.guided_steps) if self.guided_steps else ""
+
     def facts(self) -> dict[str, Any]:
         """All fields as plain values, for a file's metadata."""
         return asdict(self)
@@ -115,8 +124,13 @@ def metadata(request: Request, report: Report) -> dict[str, Any]:
 
 
 def request_facts(request: Request) -> dict[str, Any]:
-    """What a request asks for, as plain values; of inputs, none."""
-    r = request
+    """What a request asks for, as plain values; of inputs, none.
+
+    An interval is among them only where it is set: a batch begun without it can go on.
+    """
+    r, interval = request, {}
+    if r.partly_guided:
+        interval = {"guidance_from": r.guidance_from, "guidance_until": r.guidance_until}
     return {
         "prompt": r.prompt,
         "negative_prompt": r.negative_prompt,
@@ -129,6 +143,7 @@ def request_facts(request: Request) -> dict[str, Any]:
         "fps": r.fps,
         "num_inference_steps": r.num_inference_steps,
         "guidance_scale": r.guidance_scale,
+        **interval,
         "scheduler": r.scheduler,
         "timesteps": r.timesteps,
         "loras": [{"name": a.name, "weight": a.weight, "scales": a.scales} for a in r.loras],

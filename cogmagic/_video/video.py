@@ -161,6 +161,7 @@ class Video:
                 *(f"--{option.replace('_', '-')}" for option in r.options),
                 *([r.storage] if r.storage else []),
                 *([r.reuse] if r.reuse else []),
+                *([r.interval] if r.interval else []),
                 *r.adapters,
                 f"peak VRAM {gib(r.peak_vram)}",
                 f"{r.total_seconds:.1f} s",

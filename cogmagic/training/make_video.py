@@ -67,7 +67,8 @@ class VideoMaker:
             with limits_of(self._pipe._execution_device.type):
                 frames = generate_frames(self._pipe, request, clock, finite, embeddings=embeds)
             clock.phase("save")
-            report = with_measurements(_report(plan, request.preset), clock, peaks, frames)
+            report = _report(plan, request.preset)
+            report = with_measurements(report, request, clock, peaks, frames)
             place = output.path if output else path.resolve()
             video = video_of(place, request, report, len(frames))
             if output:

@@ -140,6 +140,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "step_caches.jsonl")
     args = parser.parse_args()
     bench = Bench(args)
+    bench.row("none", 0.0, nullcontext)
     for way in args.ways:
         for threshold in THRESHOLDS[way]:
             context = partial(skipping, bench.pipe, way, threshold)
@@ -157,7 +158,6 @@ class Bench:
         self.entries = prompts[: args.prompts]
         self.wanted = [(e["colour"], e["shape"], e["direction"]) for e in self.entries]
         self.base: list = []
-        self.row("none", 0.0, nullcontext)
 
     def row(self, way: str, threshold: float, context) -> None:
         """Print and append the row of one way and threshold."""

@@ -52,6 +52,24 @@ def test_announcement_lasts_until_both_sorts_of_strides_are_compiled(count: int)
     assert all("forward" not in block.__dict__ for block in blocks)
 
 
+def test_code_of_the_prompt_alone_has_its_own_key() -> None:
+    """A guidance interval that ends is then another batch in the same run."""
+    transformer = torch.nn.Module()
+    transformer.transformer_blocks = torch.nn.ModuleList([Joint(), Joint()])
+
+    def step(batch: int) -> frozenset[Any]:
+        for block in transformer.transformer_blocks:
+            block(hidden_states=torch.zeros(batch, 2), encoder_hidden_states=torch.zeros(batch, 1))
+        return frozenset(_compile.compiled_code())
+
+    with _compile.compiled(transformer), _compile.compiling(lambda _: None, "both", "alone"):
+        assert step(2) == {"both"}
+        assert step(1) == {"both", "alone"}
+    _compile._KEYS.clear()
+    with _compile.compiled(transformer), _compile.compiling(lambda _: None, "prompt"):
+        assert step(1) == {"prompt"}
+
+
 def test_interrupted_compiling_is_announced_again() -> None:
     events: list[str] = []
     transformer = torch.nn.Module()

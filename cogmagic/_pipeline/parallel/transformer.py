@@ -44,11 +44,17 @@ def in_parallel(transformer: nn.Module, rank: Rank) -> Iterator[None]:
 
 
 def _half(rank: Rank) -> Callable[..., tuple[torch.Tensor]]:
-    """A call of the transformer that computes one item of the batch and gathers the other."""
+    """A call of the transformer that computes one item of the batch and gathers the other.
+
+    Outside a guidance interval the batch has one item, which both halves compute. All take the
+    second's prediction: on unlike GPUs the latents would drift apart by rounding.
+    """
 
     def call(run: Any, **inputs: Any) -> tuple[torch.Tensor]:
         import torch
 
+        if len(inputs["hidden_states"]) == 1:
+            return (gathered(run(**inputs)[0], rank.guidance)[-1],)
         own = run(**item(inputs, rank.half))[0]
         return (torch.cat(gathered(own, rank.guidance)),)
 

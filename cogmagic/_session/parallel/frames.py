@@ -153,7 +153,9 @@ class ParallelRun:
             peak_ram=sum(r.peak_ram or 0 for r in reports),
             peak_ranks=tuple(r.own_peak or 0 for r in reports if r.peak_allocated),
             predicted_ranks=self.plan.peaks_allocated,
-            step_seconds=self.clock.step_seconds("denoise"),
+            step_seconds=self.clock.step_seconds(
+                "denoise", mean=reports[0].guided_steps is not None
+            ),
             seconds=self.clock.seconds,
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from cogmagic._pipeline.attention.processor import attending
-from cogmagic._pipeline.guidance import guidance_halves
+from cogmagic._pipeline.guidance import guidance_halves, guidance_interval
 from cogmagic._pipeline.parallel.attention import groups
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.parallel.transformer import in_parallel
@@ -94,6 +94,26 @@ def cached_steps(rank: Rank, threshold: float, halves: bool) -> tuple[int, int, 
         skipped.append(reused.skipped)
     alone, together = outputs
     return skipped[0], skipped[1], float((together - alone).abs().max())
+
+
+def cached_interval(rank: Rank, halves: bool) -> tuple[int, int, float]:
+    """`cached_steps` with guidance in the first three steps: all but the first of each kind."""
+    model = transformer("5b")
+    outputs, steps = [], []
+    for process in (None, rank):
+        guided = range(3)
+        reused = ReusedSteps.of(StepCache("first-block", 0.99), 1 + halves, process, guided)
+        with ExitStack() as stack:
+            stack.enter_context(guidance_halves(model) if halves else nullcontext())
+            stack.enter_context(in_parallel(model, rank) if process else nullcontext())
+            stack.enter_context(caching_steps(model, reused))
+            stack.enter_context(guidance_interval(model, guided))
+            outputs.append(
+                torch.stack([run(model, inputs(model, scale=s)) for s in SCALES[:3] * 2])
+            )
+        steps.append(reused.steps)
+    alone, together = outputs
+    return steps[0], steps[1], float((together - alone).abs().max())
 
 
 @contextmanager

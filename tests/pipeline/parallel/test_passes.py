@@ -8,6 +8,7 @@ from cogmagic._pipeline.parallel.attention import spans
 from cogmagic._pipeline.parallel.split import Split
 from tests.helpers.ranks import Ranks
 from tests.pipeline.parallel.passes import (
+    cached_interval,
     cached_steps,
     changed_differences,
     compiled_difference,
@@ -66,6 +67,13 @@ def test_a_step_cache_skips_the_same_steps_as_one_rank(
         assert skipped == [alone] * split.count
     assert alone > 0
     assert max(difference for *_, difference in made) < 1e-5
+
+
+@pytest.mark.parametrize("halves", [False, True])
+def test_a_step_cache_begins_anew_where_guidance_ends(ranks: Ranks, halves: bool) -> None:
+    for alone, several, difference in ranks.run(Split(2, 2), cached_interval, halves):
+        assert alone == several == 4
+        assert difference < 1e-5
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
