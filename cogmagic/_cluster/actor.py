@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import ray
 
 from cogmagic._cluster.failure import failure_of
-from cogmagic._cluster.inputs import SentFile, with_local_files
+from cogmagic._cluster.inputs import SentFile, local_files, with_files
+from cogmagic._cluster.leftovers import own_folder
 from cogmagic._cluster.messages import Began, Failed, Made, News, Started, Stopped
 from cogmagic._cluster.tier import tier_for
 from cogmagic._machine.machine import Machine
@@ -47,6 +48,8 @@ class Place:
     """Actors among which the host's memory is divided."""
     threads: int | None
     """CPU threads that it may use; None for those of its environment."""
+    cwd: str
+    """The kernel's working directory, if it is on the same host; empty for Ray's."""
 
 
 class Maker:
@@ -59,9 +62,9 @@ class Maker:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._session = Session()
-        self._folder = tempfile.TemporaryDirectory(prefix="cogmagic-", dir=_session_folder())
+        self._folder = own_folder(_session_folder())
         self._runs: RowRuns | None = None
-        self._files: Mapping[Path, SentFile] = {}
+        self._files: Mapping[Path, Path] = {}
         self._stop = Event()
         self._batch = self._ended = 0
         """The batch that was begun last, and the last that has ended."""
@@ -75,6 +78,8 @@ class Maker:
 
         from cogmagic._pipeline.libraries import import_libraries
 
+        if self._place.cwd:  # for relative paths in environment variables, such as HF_HOME
+            os.chdir(self._place.cwd)
         divide_ram(self._place.shares)
         if self._place.threads:
             torch.set_num_threads(self._place.threads)
@@ -105,7 +110,7 @@ class Maker:
 
         def run() -> Began:
             self._finish()
-            self._files = files
+            self._files = local_files(files, Path(self._folder.name), _fetched)
             rows_here = list(map(self._local, rows))
             tier = tier_for(rows_here, options, Machine.detect())
             self._runs = RowRuns(
@@ -179,7 +184,7 @@ class Maker:
             self._runs = None
 
     def _local(self, row: Row) -> Row:
-        return with_local_files(row, self._files, Path(self._folder.name), _fetched)
+        return with_files(row, self._files)
 
     def _clock(self) -> Clock:
         def receive(progress: Progress) -> None:
@@ -192,12 +197,12 @@ class Maker:
         self._previews += 1
 
 
-def _session_folder() -> str | None:
-    """The folder of Ray's own files on this host, which it removes after a process was killed."""
+def _session_folder() -> Path:
+    """The folder of Ray's own files on this host."""
     from ray._private import worker
 
     node = worker._global_node
-    return str(node.get_session_dir_path()) if node else None
+    return Path(node.get_session_dir_path() if node else tempfile.gettempdir())
 
 
 for _method in (Maker.news, Maker.cancel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +85,7 @@ class BatchRun:
                 continue
             if worker.batch == self.number:
                 self._give_row(worker, live)
-            elif not self._node_begins(worker):
+            elif self._schedule.waits and not self._node_begins(worker):
                 self._begin(worker, len(live))
         self._ask_news()
 
@@ -108,6 +109,10 @@ class BatchRun:
         """A worker's process has died while it was making a row."""
         if error := self._schedule.died(row, worker.index, how):
             self._send(RowFailed(self.number, row, error))
+
+    def end(self) -> None:
+        """Remove the finished files that the kernel has not taken."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _take_failure(self, worker: Worker, task: str, row: int, failure: Failed) -> None:
         if failure.kind == "device":

@@ -43,6 +43,7 @@ def connect(where: str) -> Cluster:
             'Ray is not installed. Type %pip install "cogmagic[cluster]", then restart the kernel.'
         )
     check_reachable(address)
+    session().check_idle()
     disconnect()
     try:
         if address.local:

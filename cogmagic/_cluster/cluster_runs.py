@@ -33,11 +33,11 @@ __all__ = ["ClusterRuns", "Connection"]
 class Connection(Protocol):
     """What the runs of a batch need of the cluster."""
 
-    def begin(self, batch: Callable[[int], Begin]) -> int:
-        """Begin a batch, in place of any other; its number."""
+    def begin(self, batch: Callable[[int], Begin]) -> None:
+        """Begin a batch, which is called with its number, in place of any other."""
 
     def is_under_way(self, number: int) -> bool:
-        """Whether a batch is the one that was begun last."""
+        """Whether a batch is the one that was begun last, and the cluster is not lost."""
 
     def tell(self, message: object) -> None:
         """Send a message to the driver."""
@@ -95,21 +95,7 @@ class ClusterRuns:
         """
         if self._number and self._connection.is_under_way(self._number):
             return
-        check_working_directory()
-        self._finished.clear()
-        self._number = self._connection.begin(
-            lambda number: Begin(
-                number=number,
-                rows=tuple(self._rows),
-                left=tuple(r.number for r in left),
-                options=self._options,
-                previews=self._show is not None,
-                cwd=str(Path.cwd()),
-            )
-        )
-        self._checked = False
-        waiting = clock()
-        self._session.alone(row.request, lambda: self._wait(waiting, lambda: self._checked))
+        self._session.alone(row.request, lambda: self._begin(left, clock()))
 
     def made(self, row: Row, path: Path, clock: Clock) -> Video:
         """The new video of a row, in the file `path`; call `get_ready` before.
@@ -124,6 +110,25 @@ class ClusterRuns:
         if self._number:
             self._connection.tell(End(self._number))
             self._number = 0
+
+    def _begin(self, left: Sequence[Row], clock: Clock) -> None:
+        check_working_directory()
+        self._finished.clear()
+        self._checked = False
+
+        def batch(number: int) -> Begin:
+            self._number = number  # before it is sent, so that an interrupt ends it
+            return Begin(
+                number=number,
+                rows=tuple(self._rows),
+                left=tuple(r.number for r in left),
+                options=self._options,
+                previews=self._show is not None,
+                cwd=str(Path.cwd()),
+            )
+
+        self._connection.begin(batch)
+        self._wait(clock, lambda: self._checked)
 
     def _take(self, row: Row, path: Path, clock: Clock) -> Video:
         self._row = row.number
@@ -168,7 +173,7 @@ class ClusterRuns:
                 case (Finished() | RowFailed()) as outcome if outcome.number == self._number:
                     self._finished[outcome.row] = outcome
                 case BatchFailed(number, error) if number == self._number:
-                    self._number = 0
+                    self.end()  # other workers are making rows of it
                     raise _new(error)
                 case Progressed() as news if news.number == self._number:
                     self._report(clock, news)

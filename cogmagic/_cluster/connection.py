@@ -18,7 +18,7 @@ from cogmagic._cluster.address import Address
 from cogmagic._cluster.cluster_runs import ClusterRuns
 from cogmagic._cluster.leftovers import remove_folder
 from cogmagic._cluster.messages import Actor, Begin, Connected, Lost, Refused, Start, State
-from cogmagic._errors import ClusterError, RequestError
+from cogmagic._errors import ClusterError, RequestError, first_line
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._models.batch_row import Row
 from cogmagic._pipeline.preview import OnPreview
@@ -101,8 +101,8 @@ class Cluster:
                     " cluster off first."
                 )
 
-    def begin(self, batch: Callable[[int], Begin]) -> int:
-        """Begin a batch, in place of any other; its number.
+    def begin(self, batch: Callable[[int], Begin]) -> None:
+        """Begin a batch, which is called with its number, in place of any other.
 
         Raises:
             ClusterError: when the cluster is lost.
@@ -115,11 +115,10 @@ class Cluster:
                 continue
             break
         self.tell(batch(self._batch))
-        return self._batch
 
     def is_under_way(self, number: int) -> bool:
-        """Whether a batch is the one that was begun last."""
-        return number == self._batch
+        """Whether a batch is the one that was begun last, and the cluster is not lost."""
+        return number == self._batch and not self._lost
 
     def tell(self, message: object) -> None:
         """Send a message to the driver."""
@@ -165,6 +164,8 @@ class Cluster:
         except (EOFError, OSError):
             if not self._lost:
                 self._lost = str(self._driver.lost())
+        except Exception as error:  # without this thread, a batch would wait for ever
+            self._lost = self._lost or f"{type(error).__name__}: {first_line(error)}"
 
     def _await_connection(self) -> None:
         until = time.monotonic() + _CONNECT_SECONDS

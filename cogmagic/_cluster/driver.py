@@ -18,14 +18,12 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
-import psutil
 import ray
 from ray.exceptions import RayTaskError
 
 from cogmagic._cluster.batch_run import BatchRun
-from cogmagic._cluster.leftovers import end_processes, remove_later
 from cogmagic._cluster.messages import Begin, Connected, End, Lost, Refused, Start, State, Want
-from cogmagic._cluster.nodes import alive, connected, places
+from cogmagic._cluster.nodes import alive, connected, leave, places
 from cogmagic._cluster.worker import Worker, ending_of
 from cogmagic._errors import ClusterError, first_line
 from cogmagic._session.parallel.link import Link
@@ -34,7 +32,7 @@ __all__ = ["main"]
 
 _POLL_SECONDS = 0.05
 
-_HEAD_SECONDS = 2.0
+_HEAD_SECONDS = 10.0
 """How long the head may take to accept a connection before it counts as missing."""
 
 _MISSES = 3
@@ -42,9 +40,6 @@ _MISSES = 3
 
 _START_SECONDS = 600.0
 """How long all actors may take to start: importing torch from a slow disk takes minutes."""
-
-_SHUTDOWN_SECONDS = 3.0
-"""How long Ray may take to leave a cluster."""
 
 _STOP_SECONDS = 30.0
 """How long an actor may take to stop before its process is replaced."""
@@ -83,9 +78,11 @@ class Driver:
 
     def read(self) -> None:
         """Read messages; without a kernel, end at once, whatever the main thread does."""
-        with suppress(EOFError, OSError):
+        try:
             while True:
                 self._messages.put(self._link.receive())
+        except Exception as error:  # also that of an object which only the kernel can unpickle
+            self.send(Lost(f"{type(error).__name__}: {first_line(error)}"))
         self.end()
 
     def watch_kernel(self) -> None:
@@ -115,14 +112,10 @@ class Driver:
     def end(self) -> None:
         """End the connection, what a local cluster has started, and this process."""
         self._ending.acquire()  # for good: another thread's end is under way otherwise
-        if self._start.address.local:
-            end_processes(psutil.Process().children(recursive=True))
-        else:
-            ended = Thread(target=ray.shutdown, daemon=True)
-            ended.start()
-            ended.join(_SHUTDOWN_SECONDS)
-        remove_later(self._start.folder)
-        os._exit(0)
+        try:
+            leave(self._start)
+        finally:
+            os._exit(0)
 
     def serve(self) -> None:
         """Carry out messages until the kernel ends.
@@ -195,6 +188,7 @@ class Driver:
                 self._stopping[worker.index] = time.monotonic()
             elif worker.call is None and worker.batch == self._batch.number:
                 worker.ask("settle")
+        self._batch.end()
         self._batch = None
 
     def _collect(self, seconds: float) -> None:
@@ -215,7 +209,7 @@ class Driver:
         except Exception as error:  # Ray has many kinds; each is the end of the process
             how = ending_of(error)
             if task == "start" and isinstance(error, RayTaskError):
-                worker.out = how
+                worker.leave(how)
             else:
                 worker.has_died(how, node_alive=alive(worker.place.node_id))
             if self._batch is not None and row and not stopped:

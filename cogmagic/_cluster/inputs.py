@@ -14,7 +14,7 @@ from cogmagic._models.adapters.local import file_stamp
 from cogmagic._models.batch_row import Row
 from cogmagic._models.inputs import INPUTS
 
-__all__ = ["SentFile", "lora_files", "portable", "with_local_files", "without_inputs"]
+__all__ = ["SentFile", "local_files", "lora_files", "portable", "with_files", "without_inputs"]
 
 
 @dataclass(frozen=True)
@@ -66,27 +66,39 @@ def lora_files(rows: Sequence[Row], send: Callable[[bytes], Any] | None) -> dict
     return sent
 
 
-def with_local_files(
-    row: Row, files: Mapping[Path, SentFile], folder: Path, fetch: Callable[[Any], bytes]
-) -> Row:
-    """A row whose adapters are files of this host, which are written to `folder` if it lacks them.
+def local_files(
+    files: Mapping[Path, SentFile], folder: Path, fetch: Callable[[Any], bytes]
+) -> dict[Path, Path]:
+    """Where this host has each file of the kernel's host.
 
     Args:
-        row: with the adapters of the kernel's host.
-        files: those that the kernel's host has.
-        folder: receives files.
+        files: those of the kernel's host.
+        folder: receives those that this host lacks.
         fetch: returns the bytes of a reference.
+    """
+    here = {}
+    for file, sent in files.items():
+        here[file] = file
+        if sent.content is not None and not _is_same(file, sent.digest):
+            here[file] = copy = folder / sent.digest / file.name
+            if not _is_same(copy, sent.digest):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(fetch(sent.content))
+    return here
+
+
+def with_files(row: Row, files: Mapping[Path, Path]) -> Row:
+    """A row with the files of its adapters on this host.
+
+    Args:
+        row: with those of the kernel's host.
+        files: where this host has them (`local_files`).
     """
 
     def local(adapter: Adapter) -> Adapter:
         if adapter.file is None or adapter.file not in files:
             return adapter  # downloaded here
-        file, sent = adapter.file, files[adapter.file]
-        if sent.content is not None and not _is_same(file, sent.digest):
-            file = folder / sent.digest / file.name
-            if not file.exists():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(fetch(sent.content))
+        file = files[adapter.file]
         return replace(adapter, file=file, stamp=file_stamp(file))
 
     if not row.request.loras:

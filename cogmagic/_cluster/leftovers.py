@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +15,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["end_processes", "remove_folder", "remove_later"]
+__all__ = ["end_processes", "own_folder", "remove_folder", "remove_later"]
+
+_PREFIX = "cogmagic-worker-"
+
+
+def own_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder of this process, without those in `parent` of processes that were killed."""
+    import psutil
+
+    for folder in parent.glob(f"{_PREFIX}*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent)
 
 
 def remove_later(folder: str) -> None:

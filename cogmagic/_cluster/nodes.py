@@ -7,7 +7,9 @@ import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
@@ -16,12 +18,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cogmagic._cluster import probe
 from cogmagic._cluster.actor import Place
-from cogmagic._cluster.leftovers import end_processes
+from cogmagic._cluster.leftovers import end_processes, remove_later
 from cogmagic._cluster.messages import Start
 from cogmagic._errors import ClusterError, first_line
 from cogmagic._version import __version__
 
-__all__ = ["alive", "check_versions", "connected", "on_node", "places", "refusal"]
+__all__ = ["alive", "check_versions", "connected", "leave", "on_node", "places", "refusal"]
 
 _OBJECT_STORE = 78 * 2**20
 """Bytes of shared memory of a local cluster: the least that Ray takes. A video has some MB."""
@@ -36,6 +38,9 @@ raylet, which a busy machine exceeds."""
 _PROBE_SECONDS = 60.0
 """How long a node may take to say its versions."""
 
+_SHUTDOWN_SECONDS = 3.0
+"""How long Ray may take to leave a cluster."""
+
 
 def connected(start: Start) -> None:
     """Start Ray on this machine, or join a cluster.
@@ -48,9 +53,10 @@ def connected(start: Start) -> None:
             _init(start)
             return
         except Exception as error:  # Ray raises many kinds
+            started = psutil.Process().children(recursive=True)  # before their parent has ended
             with suppress(Exception):
                 ray.shutdown()
-            end_processes(psutil.Process().children(recursive=True))  # of a half-started cluster
+            end_processes(started)
             if attempt < _ATTEMPTS and start.address.local and "timed out" in str(error):
                 continue
             raise refusal(start, error) from None
@@ -58,19 +64,32 @@ def connected(start: Start) -> None:
 
 def _init(start: Start) -> None:
     address = start.address
+    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     if address.local:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE,
-            _temp_dir=start.folder,
-            _node_ip_address="127.0.0.1",
-            log_to_driver=False,
-            configure_logging=False,
-        )
+        options |= {
+            "address": "local",
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE,
+            "_temp_dir": start.folder,
+            "_node_ip_address": "127.0.0.1",
+        }
     else:
-        where = str(address) if address.client else address.place
-        ray.init(address=where, log_to_driver=False, configure_logging=False)
+        options["address"] = str(address) if address.client else address.place
+    # Ray has its workers import modules from this folder first: not from the kernel's, where a
+    # file such as torch.py would be imported in place of the library.
+    with chdir(start.folder):
+        ray.init(**options)
+
+
+def leave(start: Start) -> None:
+    """End the connection, and what a local cluster has started."""
+    if start.address.local:
+        end_processes(psutil.Process().children(recursive=True))
+    else:
+        ended = Thread(target=ray.shutdown, daemon=True)
+        ended.start()
+        ended.join(_SHUTDOWN_SECONDS)
+    remove_later(start.folder)
 
 
 def refusal(start: Start, error: Exception) -> ClusterError:
@@ -130,7 +149,8 @@ def places(*, local: bool) -> list[Place]:
     left = {node["NodeID"]: node["Resources"] for node in nodes}
     if not local:
         probed = _probed(nodes)
-        check_versions({node["NodeManagerHostname"]: probed[node["NodeID"]] for node in nodes})
+        for node in nodes:  # two may have one host
+            check_versions({node["NodeManagerHostname"]: probed[node["NodeID"]]})
         left |= next(iter(probed.values()))["left"]
     with_gpus = [node for node in nodes if node["Resources"].get("GPU", 0) >= 1]
     chosen = []
@@ -145,6 +165,7 @@ def places(*, local: bool) -> list[Place]:
             gpus=int(bool(with_gpus)),
             shares=count,
             threads=None if local and "OMP_NUM_THREADS" in os.environ else threads,
+            cwd=str(Path.cwd()) if local else "",
         )
         chosen += [place] * count
     if not chosen:

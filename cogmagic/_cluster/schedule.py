@@ -39,6 +39,11 @@ class Schedule:
         self._taken = 0
         """The place of the row that the kernel waits for."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether a row is to be given to an actor."""
+        return bool(self._waiting)
+
     def want(self, number: int) -> None:
         """The kernel has taken all rows before this one."""
         self._taken = self._place.get(number, self._taken)
@@ -57,7 +62,11 @@ class Schedule:
             state = self._states.get(number)
             if state is not None and actor in state.refusals:
                 continue
-            if state is not None and actor in state.avoids and live - state.avoids:
+            if (
+                state is not None
+                and actor in state.avoids
+                and live - state.avoids - set(state.refusals)
+            ):
                 continue
             self._waiting.remove(number)
             return self._rows[number]

@@ -34,7 +34,9 @@ class StoredInput:
         """
         converted = INPUTS[name].convert(given)
         digest = sha256(f"{converted.size}".encode() + converted.tobytes()).hexdigest()
-        return cls(given if isinstance(given, str | os.PathLike) else converted, digest)
+        if isinstance(given, str | os.PathLike):  # of a class that other processes may lack
+            return cls(os.fsdecode(given), digest)
+        return cls(converted, digest)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,12 @@ WAIT = 60.0
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    yield connect("local")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("notebooks")
+    (folder / "torch.py").write_text("raise ImportError('not the library')")
+    with chdir(folder):
+        connected = connect("local")
+    yield connected
     disconnect()
 
 
@@ -171,6 +176,7 @@ def test_what_no_row_can_do_ends_the_batch_in_one_line(
     shutil.rmtree(missing)
     with pytest.raises(CheckpointError, match=r"moved.* 0 of 2 videos are finished"):
         next(videos)
+    until(lambda: not any(cluster._folder.glob("batch-*")))  # it has ended on the workers, too
     assert len(list(many(toy, ["a", "b"], save="after", steps=2))) == 2
 
 

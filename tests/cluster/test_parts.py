@@ -14,8 +14,8 @@ from cogmagic import ClusterError, DeviceError, Machine, OutputError, Request, T
 from cogmagic._cluster.address import Address
 from cogmagic._cluster.cluster import connect
 from cogmagic._cluster.failure import failure_of
-from cogmagic._cluster.inputs import SentFile, lora_files, portable, with_local_files
-from cogmagic._cluster.leftovers import remove_folder
+from cogmagic._cluster.inputs import SentFile, local_files, lora_files, portable, with_files
+from cogmagic._cluster.leftovers import own_folder, remove_folder
 from cogmagic._cluster.messages import Start
 from cogmagic._cluster.tier import tier_for
 from cogmagic._machine import ram
@@ -120,6 +120,7 @@ def test_pictures_are_sent_with_their_rows(tmp_path: Path, toy_i2v: Path) -> Non
     Image.new("RGB", (48, 32), "red").save(file)
     row = Row(1, Request.of("a", str(toy_i2v), image=str(file), seed=1))
     row = Row(1, row.request, inputs={"image": StoredInput.of("image", str(file))})
+    assert StoredInput.of("image", file).value == str(file)  # which every process can unpickle
     sent = portable(row)
     file.unlink()
     assert sent.complete().image.getpixel((0, 0)) == (255, 0, 0)
@@ -130,14 +131,18 @@ def test_a_lora_is_written_on_hosts_that_lack_it(tmp_path: Path, toy: Path) -> N
     request = Request.of("a", str(toy), lora=str(file), seed=1)
     row, content = Row(1, request), file.read_bytes()
     files = lora_files([row], lambda data: data)
-    assert with_local_files(row, files, tmp_path / "node", bytes) == row  # the same file is here
+    node = tmp_path / "node"
+    assert local_files(files, node, bytes) == {file: file}  # the same file is here
+    assert with_files(row, {file: file}) == row
     file.unlink()
-    here = with_local_files(row, files, tmp_path / "node", bytes).request.loras[0]
-    assert here.file is not None
-    assert here.file.read_bytes() == content
-    assert here.file.is_relative_to(tmp_path / "node")
+    here = local_files(files, node, bytes)
+    assert here[file].read_bytes() == content
+    assert here[file].is_relative_to(node)
+    assert with_files(row, here).request.loras[0].file == here[file]
     file.write_bytes(b"another")
-    assert with_local_files(row, files, tmp_path / "node", bytes).request.loras[0].file == here.file
+    here[file].write_bytes(b"cut off")
+    assert local_files(files, node, bytes) == here
+    assert here[file].read_bytes() == content
     assert all(isinstance(f, SentFile) and f.content for f in files.values())
 
 
@@ -151,6 +156,15 @@ def test_errors_are_sorted_by_whom_they_stop() -> None:
     for error, kind in kinds:
         assert failure_of(error).kind == kind
     assert str(failure_of(kinds[0][0]).error) == "ValueError: no such colour"
+
+
+def test_folders_of_killed_workers_are_removed(tmp_path: Path) -> None:
+    code = "import os; print(os.getpid())"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    (tmp_path / f"cogmagic-worker-{ended.stdout.strip()}-x").mkdir()
+    with own_folder(tmp_path) as first, own_folder(tmp_path) as second:
+        assert {str(folder) for folder in tmp_path.iterdir()} == {first, second}
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_a_killed_cluster_leaves_is_removed(tmp_path: Path) -> None:

@@ -69,6 +69,18 @@ def test_a_row_that_does_not_fit_an_actor_is_tried_by_others() -> None:
     assert rows.next(0, BOTH) is None
 
 
+def test_a_row_that_fits_only_the_actor_that_died_with_it_runs_there_again() -> None:
+    rows = schedule(1)
+    assert rows.waits
+    rows.next(0, BOTH)
+    assert not rows.waits
+    rows.refused(1, 0, TierError("too large for 0"))
+    assert number(rows.next(1, BOTH)) == 1
+    rows.died(1, 1, "it died")
+    assert rows.next(0, BOTH) is None
+    assert number(rows.next(1, BOTH)) == 1
+
+
 def test_a_row_waits_no_longer_for_an_actor_that_is_left_out() -> None:
     rows = schedule(1)
     rows.next(0, BOTH)
