@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -142,8 +143,9 @@ class ClusterRuns:
         try:
             return self._saved(outcome, source, path, row)
         except OutputError:
-            unsaved = replace(outcome.video, path=path, unsaved=source.read_bytes())
-            self._session.unsaved = unsaved
+            with suppress(OSError):  # the files of a lost cluster have been removed
+                content = source.read_bytes()
+                self._session.unsaved = replace(outcome.video, path=path, unsaved=content)
             raise
         finally:
             source.unlink(missing_ok=True)
