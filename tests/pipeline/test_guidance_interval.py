@@ -120,6 +120,7 @@ def test_frames_equal_those_of_the_pipeline_without_guidance_outside(
     assert hashlib.sha256(whole.tobytes()).hexdigest() != expected
 
 
+@pytest.mark.slow
 def test_the_embedded_models_frames_equal_those_of_the_pipelines_own_call(
     cwd: Path, session: Session
 ) -> None:
@@ -153,6 +154,7 @@ def report(folder: Path, **options: Any) -> cogmagic.Report:
     return cogmagic.generate(PROMPT, model=str(folder), **options).report
 
 
+@pytest.mark.slow
 def test_every_tier_makes_the_same_frames_and_computes_half_outside(
     deep: Path, cwd: Path, session: Session
 ) -> None:
