@@ -8,6 +8,8 @@ from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._errors import RequestError
+from cogmagic._models.clips.container import CONVERT
 from cogmagic._models.clips.file_frames import TimedFrame
 from cogmagic._models.clips.header import Header
 
@@ -56,28 +58,32 @@ class Upright:
     def _converted(self, frame: VideoFrame, pixels: str) -> VideoFrame:
         """The frame in RGB, every chroma sample interpolated; HDR and wide colours in BT.709."""
         import av
-        from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
-        from av.video.reformatter import Colorspace as Matrix
+        from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
         from av.video.reformatter import Interpolation as By
 
-        options: dict[str, Any] = {
+        common: dict[str, Any] = {
             "width": max(round(frame.width * self._header.pixel_aspect), 1),
             "format": pixels,
             "dst_color_range": ColorRange.JPEG,
             "interpolation": By.BICUBIC | By.ACCURATE_RND | By.FULL_CHR_H_INT,
         }
-        untagged = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
-        if untagged and frame.height >= _HD_ROWS:
-            options["src_colorspace"] = Matrix.ITU709
+        hd = frame.height >= _HD_ROWS
+        usual: dict[str, Any] = {"src_colorspace": Colorspace.ITU709 if hd else Colorspace.ITU601}
+        bt709: dict[str, Any] = {
+            "dst_color_trc": ColorTrc.BT709,
+            "dst_color_primaries": ColorPrimaries.BT709,
+        }
+        attempts: list[dict[str, Any]] = [{}, usual]  # the latter for a tag of no meaning
+        if frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb:
+            attempts = [usual]
         if frame.color_trc in _HDR or frame.color_primaries == _BT2020:
-            with suppress(av.error.FFmpegError):  # unusual tags: without that conversion
-                return self._reformatter.reformat(
-                    frame,
-                    **options,
-                    dst_color_trc=ColorTrc.BT709,
-                    dst_color_primaries=ColorPrimaries.BT709,
-                )
-        return self._reformatter.reformat(frame, **options)
+            attempts.insert(0, bt709)
+        for options in attempts:
+            with suppress(av.error.FFmpegError):
+                return self._reformatter.reformat(frame, **common, **options)
+        raise RequestError(
+            f"PyAV cannot convert the clip's frames, which are {frame.format.name}. {CONVERT}"
+        )
 
 
 def deinterlaced(frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from math import floor
 from pathlib import Path
@@ -84,6 +85,23 @@ def test_a_rate_that_varies(name: str, tmp_path: Path) -> None:
     assert frames_at(clip_of(path), start=0, fps=2, most=100) == 7  # at 0, 0.5 … 3 s
     assert numbers(read(path, fps=2, num_frames=7)) == [0, 2, 3, 4, 4, 4, 5]
     assert numbers(read(path, start=3, fps=50, num_frames=3)) == [5, 6, 7]
+
+
+def test_a_stream_that_starts_in_the_middle_and_times_that_go_back(tmp_path: Path) -> None:
+    """Recordings of broadcasts are such: a joined file, whose second part has sound as well."""
+    path = Made("first.ts", "libx264", container="mpegts").at(tmp_path)
+    with av.open(str(tmp_path / "second.ts"), "w") as file:
+        video = file.add_stream("libx264", rate=24)
+        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+        audio = file.add_stream("aac", rate=16000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        silence.rate = 16000
+        for _ in range(24):
+            file.mux(audio.encode(silence))
+            file.mux(video.encode(av.VideoFrame.from_ndarray(numbered(99), "rgb24")))
+        file.mux(video.encode())
+    path.write_bytes(path.read_bytes() + (tmp_path / "second.ts").read_bytes())
+    assert numbers(read(path, num_frames=40)) == list(range(40))
 
 
 def test_the_last_picture_of_an_animation_is_shown_as_long_as_it_says(tmp_path: Path) -> None:
@@ -203,6 +221,16 @@ def test_colours_by_the_matrix_that_players_use(pixels: str, height: int, tmp_pa
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
     assert np.abs(read(path)[0, 20, 20].astype(int) - colour).max() <= 3
+
+
+@pytest.mark.parametrize("tag", [3, 8, 14, 200])
+def test_a_matrix_that_nothing_knows_is_the_usual_one(tag: int, tmp_path: Path) -> None:
+    path = Made("tagged.mov", "prores_ks", "yuv422p10le", count=4).at(tmp_path)
+    data = bytearray(path.read_bytes())
+    for frame in re.finditer(rb"icpf", bytes(data)):
+        data[frame.start() + 20] = tag  # the byte of the matrix in a frame's header
+    path.write_bytes(data)
+    assert numbers(read(path, num_frames=4)) == [0, 1, 2, 3]
 
 
 def test_pixels_that_are_not_square(tmp_path: Path) -> None:

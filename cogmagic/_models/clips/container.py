@@ -65,8 +65,7 @@ def _video_stream(container: InputContainer, shown: str) -> VideoStream:
     videos = list(container.streams.video)
     streams = [s for s in videos if not s.disposition & Disposition.attached_pic]
     if streams and kind not in _TEXT_ART:
-        best = container.streams.best("video")
-        stream = best if best in streams else streams[0]
+        stream = max(streams, key=_rank)
         if cast("Any", stream.codec_context) is None:
             raise RequestError(f"PyAV has no decoder for the video in {shown} ({kind}). {CONVERT}")
         return stream
@@ -74,6 +73,15 @@ def _video_stream(container: InputContainer, shown: str) -> VideoStream:
         cover = " and a cover picture" if videos else ""
         raise RequestError(f"{shown} has sound{cover}, but no video ({kind}). Name a video file.")
     raise RequestError(f"{shown} is not a video ({kind}). Name a video file, such as clip.mp4.")
+
+
+def _rank(stream: VideoStream) -> tuple[bool, int]:
+    """Of several videos, the file's default is the first, and then the largest."""
+    from av.stream import Disposition
+
+    context = cast("VideoCodecContext | None", stream.codec_context)
+    pixels = context.width * context.height if context else 0
+    return bool(stream.disposition & Disposition.default), pixels
 
 
 def is_avi(container: InputContainer) -> bool:

@@ -133,12 +133,16 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
     """The video's packets, and None at the end, or where the file is damaged."""
     import av
 
-    try:
-        for packet in container.demux(stream):
-            if packet.size:
-                yield packet
-    except av.error.FFmpegError:  # as at the end of a file that is cut off
-        pass
+    while True:
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    yield packet
+            break
+        except IndexError:  # PyAV's, for a packet of a stream that starts in the middle of the file
+            continue
+        except av.error.FFmpegError:  # as at the end of a file that is cut off
+            break
     yield None
 
 

@@ -47,21 +47,24 @@ def sampled(
     """For each of the ascending `times`, the frame that is shown then; fewer if the clip ends.
 
     Args:
-        frames: time, duration and frame, in the order of their times.
+        frames: time, duration and frame, in the order of their times; one that goes back in time,
+            as where two recordings were joined, is left out.
         times: those of the frames that are asked for.
         slack: `tolerance` of the time stamps.
     """
     wanted = iter(times)
     time = next(wanted, None)
     current: list[_T] = []
-    end = Fraction(0)
+    since = end = Fraction(0)
     for start, duration, frame in frames:
+        if current and start < since:
+            continue
         while time is not None and current and time + slack < start:
             yield current[0]
             time = next(wanted, None)
         if time is None:
             return
-        current, end = [frame], max(end, start + duration)
+        current, since, end = [frame], start, start + duration
     while time is not None and current and time < end - slack:
         yield current[0]
         time = next(wanted, None)
