@@ -89,7 +89,8 @@ def test_a_rate_that_varies(name: str, tmp_path: Path) -> None:
 
 def test_a_stream_that_starts_in_the_middle_and_times_that_go_back(tmp_path: Path) -> None:
     """Recordings of broadcasts are such: a joined file, whose second part has sound as well."""
-    path = Made("first.ts", "libx264", container="mpegts").at(tmp_path)
+    made = Made("first.ts", "libx264", count=240, container="mpegts")
+    path = made.at(tmp_path)  # longer than FFmpeg looks for streams
     with av.open(str(tmp_path / "second.ts"), "w") as file:
         video = file.add_stream("libx264", rate=24)
         video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
@@ -101,7 +102,9 @@ def test_a_stream_that_starts_in_the_middle_and_times_that_go_back(tmp_path: Pat
             file.mux(video.encode(av.VideoFrame.from_ndarray(numbered(99), "rgb24")))
         file.mux(video.encode())
     path.write_bytes(path.read_bytes() + (tmp_path / "second.ts").read_bytes())
-    assert numbers(read(path, num_frames=40)) == list(range(40))
+    # the packet at the joint may count as damaged
+    assert frames_at(clip_of(path), start=0, fps=24, most=1000) in (239, 240)
+    assert numbers(read(path, num_frames=240)) == list(range(240))
 
 
 def test_the_last_picture_of_an_animation_is_shown_as_long_as_it_says(tmp_path: Path) -> None:
