@@ -41,7 +41,7 @@ class Upright:
         self._reformatter = VideoReformatter()  # has the table of colours for HDR
 
     def picture(self, frame: VideoFrame) -> Image.Image:
-        """A frame in 8-bit RGB, with square pixels, turned as its file asks, with white behind."""
+        """A frame in 8-bit RGB, with square pixels, upright, on white."""
         from PIL import Image
 
         parts = frame.format.components

@@ -49,9 +49,9 @@ class Clip:
     source: VideoFile | tuple[Path, ...] | Array = field(repr=False, compare=False)
     """A file; the pictures of a folder; or uint8 RGB, frames × height × width × 3."""
     stamp: str
-    """Tells changed content: size and time of the files, or SHA-256 of what is in memory."""
+    """Differs when the content does: size and time of the files, or SHA-256 of data in memory."""
     width: int
-    """In square pixels, after the turn that the file asks for."""
+    """In square pixels, after the rotation that the file specifies."""
     height: int
     fps: float | None
     """Usual frames per second; None for frames without a rate, which are used one for one."""
@@ -139,7 +139,12 @@ def file_stamp(*paths: Path) -> str:
 
 def _pictures_in(folder: Path, shown: str) -> tuple[Path, ...]:
     """The pictures of a folder, in the order of the numbers in their names."""
-    files = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    try:
+        files = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    except OSError as error:
+        raise RequestError(
+            f"{shown} cannot be read ({error.strerror}). Check its permissions."
+        ) from None
     pictures = [file for file in files if file.suffix.lower() in _PICTURES]
     if not pictures:
         video = next((f for f in sorted(files) if f.suffix.lower() in _VIDEOS), None)

@@ -30,7 +30,7 @@ _THREADS = 4
 
 @contextmanager
 def opened(source: Path | bytes, shown: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A file and its video. Nothing is read from the network, whatever a playlist names.
+    """A file and its video stream. Nothing is read from the network, not even for a playlist.
 
     Raises:
         RequestError: for a file that is not a video, is cut off, or has sound only.
@@ -51,7 +51,7 @@ def opened(source: Path | bytes, shown: str) -> Iterator[tuple[InputContainer, V
             stream = _video_stream(container, shown)
         except RequestError as error:
             raise cut_off(source, shown) or error from None
-        if not is_avi(container):  # whose times need frames in the order of the packets
+        if not is_avi(container):  # with threads, its frames have other packets' times
             stream.thread_type = "AUTO"
         stream.codec_context.thread_count = _THREADS
         yield container, stream
@@ -76,7 +76,7 @@ def _video_stream(container: InputContainer, shown: str) -> VideoStream:
 
 
 def _rank(stream: VideoStream) -> tuple[bool, int]:
-    """Of several videos, the file's default is the first, and then the largest."""
+    """Order of preference: the file's default stream, then the largest."""
     from av.stream import Disposition
 
     context = cast("VideoCodecContext | None", stream.codec_context)

@@ -1,4 +1,4 @@
-"""Files that end too soon, told by the sizes that MP4 and RIFF write at the front of each part."""
+"""Incomplete files, recognised by the sizes that MP4 and RIFF store in front of each part."""
 
 from __future__ import annotations
 

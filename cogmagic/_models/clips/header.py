@@ -1,4 +1,4 @@
-"""The header of a video file: its size as shown, its rate, its length, how it is turned."""
+"""The header of a video file: its size as shown, its rate, its length, its rotation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Header:
 
     clock: Clock
     size: tuple[int, int]
-    """Width and height as players show them: in square pixels, after the turn."""
+    """Width and height as players show them: in square pixels, upright."""
     seconds: float | None
     """The length in seconds that the file claims; None for unknown."""
     pixel_aspect: float = 1.0
