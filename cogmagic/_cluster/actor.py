@@ -18,7 +18,7 @@ from cogmagic._cluster.leftovers import own_folder
 from cogmagic._cluster.messages import Began, Failed, Made, News, Started, Stopped
 from cogmagic._cluster.tier import tier_for
 from cogmagic._machine.machine import Machine
-from cogmagic._machine.ram import divide_ram
+from cogmagic._machine.ram import limit_ram, share_of_ram
 from cogmagic._models.batch_row import Row
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import Clock, Progress
@@ -50,6 +50,8 @@ class Place:
     """CPU threads that it may use; None for those of its environment."""
     cwd: str
     """The kernel's working directory, if it is on the same host; empty for Ray's."""
+    memory: int = 0
+    """Bytes of host memory that the actor before it had; 0 for a share of what is available."""
 
 
 class Maker:
@@ -80,13 +82,14 @@ class Maker:
 
         if self._place.cwd:  # for relative paths in environment variables, such as HF_HOME
             os.chdir(self._place.cwd)
-        divide_ram(self._place.shares)
+        memory = self._place.memory or share_of_ram(self._place.shares)
+        limit_ram(memory)
         if self._place.threads:
             torch.set_num_threads(self._place.threads)
         import_libraries("t2v")
         gpu = Machine.detect_hardware().roomiest
         name = f"{gpu.name} {gib(gpu.total)}" if gpu else "CPU"
-        return Started(name, os.getpid())
+        return Started(name, os.getpid(), memory)
 
     def begin(
         self,

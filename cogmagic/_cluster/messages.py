@@ -168,6 +168,8 @@ class Started:
 
     device: str
     pid: int
+    memory: int
+    """Bytes of host memory that it may use."""
 
 
 @dataclass(frozen=True)

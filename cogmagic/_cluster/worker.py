@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -76,6 +77,7 @@ class Worker:
     def started(self, answer: Started) -> None:
         """Its process is ready."""
         self.device, self.pid = answer.device, answer.pid
+        self.place = replace(self.place, memory=answer.memory)
 
     def leave(self, reason: str) -> None:
         """End its process, and leave it out."""

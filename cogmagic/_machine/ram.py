@@ -11,10 +11,10 @@ from typing import Any
 from cogmagic._machine.control_groups import group_memory
 from cogmagic._machine.process_limits import mappable
 
-__all__ = ["Ram", "divide_ram", "host_ram", "own_ram", "trim"]
+__all__ = ["Ram", "host_ram", "limit_ram", "own_ram", "share_of_ram", "trim"]
 
-_shares = 1
-"""Processes among which the host's memory is divided."""
+_most: int | None = None
+"""Bytes of host memory that this process may use; None for all."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +74,22 @@ def host_ram(cuda: int = 0) -> Ram:
         available = min(available, group.left)
     if group.swap is not None:
         swap = min(swap, group.swap)
-    if _shares > 1:
-        total, swap = total // _shares, swap // _shares
-        available = min(available, max(total - own, 0))
+    if _most is not None:
+        total, swap = min(total, _most), 0
+        available = min(available, max(_most - own, 0))
     return Ram(total, available, source, swap, own, mappable(cuda))
 
 
-def divide_ram(shares: int) -> None:
-    """Count an equal share of the host's memory as this process's, from now on.
+def share_of_ram(processes: int) -> int:
+    """An equal share of what is available now, in bytes, of processes that start together."""
+    ram = host_ram()
+    return ((ram.available or 0) + ram.mine) // max(processes, 1)
 
-    Args:
-        shares: processes among which it is divided.
-    """
-    global _shares
-    _shares = max(shares, 1)
+
+def limit_ram(most: int) -> None:
+    """Use at most so many bytes of host memory, and no swap, from now on."""
+    global _most
+    _most = most
 
 
 def trim() -> None:

@@ -49,17 +49,18 @@ def test_a_card_that_some_rows_fit_is_not_left_out() -> None:
     assert tier_for([small], DEFAULTS, tight)
 
 
-def test_host_memory_is_divided_among_the_actors_of_a_host(
+def test_actors_of_a_host_share_the_memory_that_is_available_when_they_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(ram, "_most", None)
     whole = ram.host_ram()
-    monkeypatch.setattr(ram, "_shares", 1)
-    ram.divide_ram(4)
-    share = ram.host_ram()
-    assert whole.total is not None
-    assert share.total == whole.total // 4
-    assert share.available is not None
-    assert share.available <= share.total - share.mine
+    assert whole.available is not None
+    share = ram.share_of_ram(4)
+    assert share == pytest.approx((whole.available + whole.mine) / 4, rel=0.1)
+    ram.limit_ram(share)
+    limited = ram.host_ram()
+    assert (limited.total, limited.swap) == (share, 0)
+    assert limited.available == pytest.approx(share - limited.mine, abs=2**24)
 
 
 @pytest.mark.parametrize(
