@@ -13,7 +13,9 @@ from typing import Literal
 __all__ = ["Clock", "OnProgress", "Progress", "silent"]
 
 
-Phase = Literal["download", "load", "encode", "compile", "denoise", "decode", "save"]
+Phase = Literal[
+    "download", "load", "encode", "encode video", "compile", "denoise", "decode", "save"
+]
 
 
 @dataclass(frozen=True)

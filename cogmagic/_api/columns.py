@@ -15,7 +15,7 @@ __all__ = ["column_name", "plain_value", "seed_list", "text_value"]
 
 
 _WHOLE = ("width", "height", "num_frames", "frames", "num_inference_steps", "steps", "seed", "fps")
-_TEXTS = ("prompt", "negative_prompt", "size", "scheduler", "timesteps", "image")
+_TEXTS = ("prompt", "negative_prompt", "size", "scheduler", "timesteps", "image", "fit")
 _NUMBERS = ("guidance_scale", "guidance_from", "guidance_until")
 _COLUMNS = (*_TEXTS, *_WHOLE, *_NUMBERS, "truncate")
 """The options that may differ from row to row; all others hold for the batch."""
@@ -39,6 +39,11 @@ def column_name(column: object, *, in_csv: bool = False) -> str:
     if not name or name.startswith("unnamed:"):
         raise RequestError(
             "A column has no name. If it is the index of a DataFrame, save it with index=False."
+        )
+    if name in ("video", "strength", "start"):
+        raise RequestError(
+            f"{name!r} cannot be a column. For a video to begin from, make one video at a time:"
+            " cogmagic.generate(prompt, video=...)."
         )
     option = next((o for o in cell_options() if o.dest == name), None)
     if option is not None:

@@ -82,8 +82,9 @@ def generate(
         **options: ``width``, ``height`` (pixels), ``num_frames``, ``num_inference_steps``,
             ``guidance_scale``, ``guidance_from``, ``guidance_until``, ``negative_prompt``,
             ``seed``, ``scheduler``, ``timesteps``, ``preset``, ``fps``, ``dtype``, ``image``,
-            ``lora``, ``truncate``, and the aliases ``size``, ``frames`` and ``steps``; by default
-            the model's own.
+            ``video`` with its ``strength`` and ``start`` (seconds), ``fit``, ``lora``,
+            ``truncate``, and the aliases ``size``, ``frames`` and ``steps``; by default the model's
+            own.
 
     Raises:
         CogMagicError: one line, with the numbers and what to type next.

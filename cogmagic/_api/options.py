@@ -10,6 +10,7 @@ from cogmagic._machine.card_completion import complete_cards
 from cogmagic._machine.gpu import gpu_count
 from cogmagic._models.aliases import parse_size
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
+from cogmagic._models.fitting import FITS
 from cogmagic._models.presets import PRESETS
 from cogmagic._models.timesteps import as_timesteps
 from cogmagic._pipeline.attention.registry import KERNELS
@@ -101,6 +102,16 @@ _OPTIONS: tuple[Option, ...] = (
         "NAME-or-PATH",
         spaces=True,
     ),
+    Option(
+        "video",
+        "video to begin from, for video-to-video: a path or a variable",
+        _MODEL,
+        "NAME-or-PATH",
+        spaces=True,
+    ),
+    Option("strength", "share of the steps that change the video (0.8)", _MODEL, "S", float),
+    Option("start", "seconds of the video to skip", _MODEL, "SECONDS", float),
+    Option("fit", "how a video or first frame is fitted to the size", _MODEL, "NAME", choices=FITS),
     Option(
         "lora",
         "LoRA adapter: a .safetensors file, its folder, or owner/name on the hub, with its weight"

@@ -22,6 +22,10 @@ from cogmagic._planning.memory_options import MemoryOptions, memory_options
 
 __all__ = ["BATCH_OPTIONS", "BatchSource", "rows_of", "source_of"]
 
+_ONE_BY_ONE = (
+    "For a video to begin from, make one video at a time: cogmagic.generate(prompt, video=...)."
+)
+
 BATCH_OPTIONS = ("prompts", "seeds", "num_videos")
 """The options that make a batch."""
 
@@ -47,6 +51,8 @@ class BatchSource:
 def source_of(options: Mapping[str, Any]) -> tuple[BatchSource, MemoryOptions]:
     """The source of a batch and its memory options, from all options by their Python names."""
     rest = dict(options)
+    if name := next((n for n in ("video", "strength", "start") if rest.get(n) is not None), None):
+        raise RequestError(f"A batch takes no --{name}. {_ONE_BY_ONE}")
     memory = MemoryOptions.of(**memory_options(rest))
     fields = {name: rest.pop(name, None) for name in (*BATCH_OPTIONS, "model")}
     return BatchSource(**fields, prompt=rest.pop("prompt", ""), options=rest), memory
@@ -163,6 +169,8 @@ class _Builder:
             raise RequestError(
                 f"The Request has its own {next(iter(self.options))}. Pass no options beside it."
             )
+        if request.video is not None:
+            raise RequestError(f"The Request has a video. {_ONE_BY_ONE}")
         if request.model != self.model:
             raise RequestError(
                 f"The Request is for {request.model.name}, but the batch is for {self.model.name}."

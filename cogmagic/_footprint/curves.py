@@ -167,6 +167,8 @@ class Profile:
     decode_fast: Passes
     """The same in fewer passes over memory (`Speedups.decode`), with the operations of `decode`."""
     encode_image: Passes | None
+    encode_video: Passes | None = None
+    """Passes over the frames of a clip, of models that take one."""
 
 
 def layer_kind(name: str) -> str:
@@ -202,6 +204,7 @@ def read(profile: dict[str, Any]) -> Profile:
         decode_lean=_passes(profile["decode_lean"]),
         decode_fast=_passes(profile["decode_fast"]),
         encode_image=_passes(profile["encode_image"]) if profile["encode_image"] else None,
+        encode_video=_passes(profile["encode_video"]) if profile["encode_video"] else None,
     )
 
 

@@ -25,7 +25,7 @@ from cogmagic._footprint.exchange import (
     not_shared,
 )
 from cogmagic._footprint.foreign import foreign_profile, foreign_text_encoder_bytes
-from cogmagic._footprint.vae import Decoding, encode_image
+from cogmagic._footprint.vae import Decoding, clip_bytes, encode_image, encode_video
 from cogmagic._footprint.work import ITEM, Work, cache_bytes, higher, work_of
 from cogmagic._models.catalog import MODELS, Dtype, Model
 from cogmagic._models.family import Configs
@@ -47,6 +47,8 @@ class Footprint:
     """One prompt through the text encoder; with guidance two run, one after the other."""
     encode_image: Work | None
     """The first frame of image-to-video through the VAE's encoder."""
+    encode_video: Work | None
+    """The clip of video-to-video through the VAE's encoder, tile by tile."""
     denoise: Work
     """One step: both prompts in one batch with guidance, the prompt alone without."""
     decode: Work
@@ -141,6 +143,7 @@ def footprint_from(
 ) -> Footprint:
     """The footprint of `request` by the curves of `profile`; see `footprint`."""
     config, image = configs["transformer"], profile.encode_image
+    video = profile.encode_video if request.video else None
     run = _pass(request, dtype, profile, configs, split, halves=halves, cached=cached)
     operations = _operations(profile, config, run)
     peak = profile.denoise[run.batch].share(run.tokens, run.whole)
@@ -155,6 +158,7 @@ def footprint_from(
         vae=profile.vae,
         encode=work_of(profile.encode, profile.encode_operations, profile),
         encode_image=encode_image(request, dtype, image, profile, configs) if image else None,
+        encode_video=encode_video(request, dtype, video, profile, configs) if video else None,
         denoise=denoise,
         decode=decoding.work(split.count),
         tokens=run.tokens,
@@ -196,6 +200,8 @@ def _pass(
     if cached:
         width = config["num_attention_heads"] * config["attention_head_dim"]
         beside += count * cache_bytes(at_once, share, width, ITEM[dtype])
+    if request.video:  # the pipeline keeps it until the end
+        beside += clip_bytes(request, configs, ITEM[dtype])
     run = Pass(at_once, count, text + share, beside, text + video, split.sequence)
     if split.guidance > 1:
         copies = 4 if config["in_channels"] > config["out_channels"] else 3  # with a first frame

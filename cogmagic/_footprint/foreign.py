@@ -39,16 +39,17 @@ def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
     grid = grid_of(request, configs)
     tiles = sampled_tiles(grid.tiles)
     image = request.model.takes("image")
-    images = [(h * grid.scale, w * grid.scale) for h, w in tiles] if image else []
+    pixels = [(h * grid.scale, w * grid.scale) for h, w in tiles]
+    images, videos = pixels if image else [], pixels if request.video else []
     batches = (2, 1) if request.guided else (1,)  # 1 is for guidance in halves, or in some steps
-    like = configs, dtype, tiles, grid.size, images
+    like = configs, dtype, tiles, grid.size, images, videos
     key, guided = (json.dumps([*like, sizes], default=str) for sizes in (batches, (2, 1)))
     key = guided if guided in _PROFILES else key
     if key not in _PROFILES:
         counts = request.model.frames.legal()
         picked = sorted({*counts[:: max(len(counts) // 3, 1)], counts[-1]})
         clips = [latent_clip(replace(request, num_frames=n), configs) for n in picked]
-        traced = profile(configs, dtype, clips, tiles, images, batches)
+        traced = profile(configs, dtype, clips, tiles, images, videos, batches)
         while len(_PROFILES) >= _MAX_PROFILES:
             del _PROFILES[next(iter(_PROFILES))]
         _PROFILES[key] = traced

@@ -17,7 +17,7 @@ from cogmagic._footprint.parts import part_of
 from cogmagic._footprint.trace import Trace, nbytes_of, traced
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs, spatial_scale
-from cogmagic._models.tiling import FRAME_BATCH
+from cogmagic._models.tiling import FRAME_BATCH, SAMPLE_BATCH, frame_batches
 from cogmagic._pipeline.empty import empty_component
 from cogmagic._pipeline.fast_decode import fast_decoding
 from cogmagic._pipeline.lean_decode import lean_decoding
@@ -42,6 +42,7 @@ def profile(
     clips: Sequence[tuple[int, int, int]],
     tiles: Sequence[tuple[int, int]],
     images: Sequence[tuple[int, int]] = (),
+    videos: Sequence[tuple[int, int]] = (),
     batches: Sequence[int] = (1, 2),
 ) -> Profile:
     """Trace every pass of a model.
@@ -51,7 +52,8 @@ def profile(
         dtype: the precision in which they are loaded.
         clips: frames, height, width of the latents to denoise; ascending by tokens.
         tiles: height, width of the tiles to decode, in latents; ascending by area.
-        images: height, width of the tiles to encode, in pixels; ascending by area.
+        images: height, width of a first frame's tiles to encode, in pixels; ascending by area.
+        videos: the same of a clip's.
         batches: 2 for denoising with guidance, 1 without.
     """
     kind = getattr(torch, dtype)
@@ -91,7 +93,19 @@ def profile(
         decode_lean=lean,
         decode_fast=replace(fast, operations=decode.operations),
         encode_image=_passes(vae, vae.encoder, (colours, (1,)), images, kind) if images else None,
+        encode_video=_passes(vae, vae.encoder, (colours, _encoded(clips)), videos, kind)
+        if videos
+        else None,
     )
+
+
+def _encoded(clips: Sequence[tuple[int, int, int]]) -> tuple[int, ...]:
+    """Frames of a tile's traced passes, the first of which has what is left over.
+
+    That is the same for all legal numbers of frames of a model.
+    """
+    first = frame_batches(4 * clips[-1][0] - 3, SAMPLE_BATCH)[0]
+    return first, SAMPLE_BATCH, SAMPLE_BATCH
 
 
 def _shortened(name: str, config: dict[str, Any], dtype: Dtype) -> Any:

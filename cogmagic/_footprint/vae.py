@@ -9,13 +9,13 @@ from cogmagic._footprint.configs import grid_of, latent_clip
 from cogmagic._footprint.curves import Passes, Peak, Profile
 from cogmagic._footprint.work import ITEM, Work, higher, rounded, work_of
 from cogmagic._models.catalog import Dtype
-from cogmagic._models.family import Configs
+from cogmagic._models.family import Configs, encoded_frames, latent_frames
 from cogmagic._models.request import Request
-from cogmagic._models.tiling import TileGrid, frame_batches
+from cogmagic._models.tiling import SAMPLE_BATCH, TileGrid, frame_batches
 from cogmagic._pipeline.parallel.tiles import owners
 from cogmagic._pipeline.prompt_cache import prompts_of
 
-__all__ = ["Decoding", "encode_image"]
+__all__ = ["Decoding", "clip_bytes", "encode_image", "encode_video"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,40 @@ def encode_image(
     peak = higher(peak, Peak(latents, latents))
     around = rounded(3 * request.height * request.width * item)
     return work_of(peak, operations, profile, around + 2 * _prompts(request, configs, item))
+
+
+def encode_video(
+    request: Request, dtype: Dtype, passes: Passes, profile: Profile, configs: Configs
+) -> Work:
+    """``tiled_encode`` of a clip, then its latents, the noise, and both together."""
+    item, grid = ITEM[dtype], grid_of(request, configs)
+    latent = configs["vae"]["latent_channels"] * item
+    batches = frame_batches(_frames_of(request, configs), SAMPLE_BATCH)
+    counts = [latent_frames(batches[0]), *(n // 4 for n in batches[1:])]
+    peak, operations, encoded, mapped = Peak(0, 0), 0.0, 0, 0
+    for tile in grid.tiles:
+        outs = [rounded(2 * latent * n * prod(tile)) for n in counts]  # mean and variance
+        tile_peak, tile_operations = _tile(passes, prod(tile) * grid.scale**2, outs)
+        peak = higher(peak, tile_peak, encoded)
+        operations += tile_operations
+        encoded += rounded(sum(outs))
+        mapped += tile_peak.mapped
+    # The mean and the variance, its exponentials, the sample, its copies, the noise and the sum.
+    latents = 10 * rounded(latent * prod(latent_clip(request, configs)))
+    peak = higher(peak, Peak(latents, latents))
+    around = clip_bytes(request, configs, item) + 2 * _prompts(request, configs, item)
+    work = work_of(peak, operations, profile, around)
+    return replace(work, calls=len(grid.tiles) * len(batches), mapped=mapped)
+
+
+def clip_bytes(request: Request, configs: Configs, item: int) -> int:
+    """Bytes of the clip that is encoded, in pixels."""
+    pixels = request.height * request.width * _frames_of(request, configs)
+    return rounded(int(configs["vae"]["in_channels"]) * pixels * item)
+
+
+def _frames_of(request: Request, configs: Configs) -> int:
+    return encoded_frames(request.num_frames, configs["transformer"]["patch_size_t"])
 
 
 def _tile(passes: Passes, area: int, outs: list[int]) -> tuple[Peak, float]:

@@ -139,7 +139,7 @@ class Model:
 
     @property
     def inputs(self) -> dict[str, Input]:
-        """The inputs that a request must give beside the text, by name."""
+        """The inputs that a request may give beside the text, by name."""
         return inputs_of(self.task)
 
     def takes(self, name: str) -> bool:

@@ -16,6 +16,7 @@ __all__ = [
     "WEIGHTED_COMPONENTS",
     "Configs",
     "config_file",
+    "encoded_frames",
     "latent_frames",
     "padded_frames",
     "spatial_scale",
@@ -89,6 +90,11 @@ def padded_frames(frames: int, patch_size_t: int | None) -> int:
     """Latent frames padded to whole temporal patches, as CogVideoX 1.5 denoises them."""
     patch = patch_size_t or 1
     return -(-frames // patch) * patch
+
+
+def encoded_frames(frames: int, patch_size_t: int | None) -> int:
+    """Frames of a clip that is encoded to be denoised, CogVideoX 1.5's padding included."""
+    return 4 * padded_frames(latent_frames(frames), patch_size_t) - 3
 
 
 def spatial_scale(vae: Mapping[str, Any]) -> int:

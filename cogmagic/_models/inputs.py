@@ -1,7 +1,7 @@
-"""Inputs of a request beside its text: the first frame of image-to-video models.
+"""Inputs of a request beside its text: a first frame, or a video to begin from.
 
-To add one (a video, say): a function that checks and converts what a person gives, such as
-`as_picture`, and an entry in `INPUTS`. Requests, plans and error messages take it from there.
+To add one: a function that checks and converts what a person gives, such as `as_picture`, and an
+entry in `INPUTS`. Requests, plans and error messages take it from there.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cogmagic._models.clips.clip import Clip, clip_of
 from cogmagic._models.pictures import as_picture
 
 __all__ = ["ANY_INPUT", "INPUTS", "Input", "inputs_of", "placeholders"]
@@ -24,7 +25,7 @@ class Input:
     """One kind of input: the models that take it, its words, and its conversion."""
 
     task: str
-    """`Model.task` of the models that require it."""
+    """`Model.task` of the models that take it."""
     noun: str
     """What it is, for messages: ``a first frame``."""
     purpose: str
@@ -32,7 +33,14 @@ class Input:
     usage: str
     """What to type in a cell."""
     convert: Callable[[Any], Any]
-    """Checks what a person gives and returns what the pipeline takes; raises `RequestError`."""
+    """Checks what a person gives and returns what the request holds; raises `RequestError`."""
+    required: bool = True
+    """Whether its models make nothing without it."""
+
+
+def _as_clip(video: Any) -> Clip:
+    """`clip_of`, unless it is a clip already."""
+    return video if isinstance(video, Clip) else clip_of(video)
 
 
 INPUTS: dict[str, Input] = {
@@ -42,6 +50,14 @@ INPUTS: dict[str, Input] = {
         purpose="image-to-video",
         usage="--image PATH, or a variable",
         convert=as_picture,
+    ),
+    "video": Input(
+        task="t2v",
+        noun="a video",
+        purpose="video-to-video",
+        usage="--video PATH, or a variable",
+        convert=_as_clip,
+        required=False,
     ),
 }
 """Every input, by the name of its keyword and, with ``--``, of the cell's option."""
@@ -53,5 +69,6 @@ def inputs_of(task: str) -> dict[str, Input]:
 
 
 def placeholders(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """`ANY_INPUT` for every input that models of a task take and `options` lack."""
-    return {name: ANY_INPUT for name in inputs_of(task) if options.get(name) is None}
+    """`ANY_INPUT` for every input that models of a task require and `options` lack."""
+    required = [name for name, one in inputs_of(task).items() if one.required]
+    return {name: ANY_INPUT for name in required if options.get(name) is None}

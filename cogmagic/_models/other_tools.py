@@ -31,6 +31,10 @@ _OPTIONS = {
     "{seed}": "noise-seed random-seed rand-seed manual-seed generator",
     "{scheduler}": "sampler sampler-name sampling-method sample-solver solver sampler-index",
     "{timesteps}": "custom-timesteps denoising-step-list denoising-steps-list",
+    "{video}": "init-video input-video video-path source-video load-video vid2vid v2v",
+    "{strength}": "denoise denoising-strength denoise-strength video-strength",
+    "{start}": "start-time skip-seconds video-start",
+    "{fit}": "resize-mode crop-mode fit-mode resize-method",
     "{image}": "image-path image-or-video-path init-image init-img input-image start-image"
     " first-frame start-frame img image-url",
     "{model}": "checkpoint ckpt ckpt-name model-path model-name model-id repo pretrained-model"
@@ -90,8 +94,6 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
     " follows its path: {lora style.safetensors@0.8}.",
     "lcm lightning turbo tdm dmd distilled few-step fast-mode": "A few-step adapter with its"
     " settings is a preset: {preset tdm} with {model 2b}.",
-    "video init-video input-video strength denoise denoising-strength video-path": "cogmagic makes"
-    " videos from text, or from a first frame ({image}), not from another video.",
     "controlnet control control-image": "cogmagic does not support ControlNet.",
     "vae-tiling vae-slicing enable-vae-tiling enable-vae-slicing enable-tiling enable-slicing"
     " tiled-vae tiling tile-size": "VAE slicing and tiling are always on. Leave it out.",
@@ -101,8 +103,8 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
     " Leave it out.",
     "eta clip-skip shift flow-shift karras subseed hires-fix": "CogVideoX has no such option."
     " Leave it out.",
-    "generate-type task mode t2v i2v": "The model decides: {model 5b} makes videos from text,"
-    " {model 5b-i2v} from a first frame.",
+    "generate-type task mode t2v i2v": "The model decides: {model 5b} makes videos from text, or"
+    " from a video beside it ({video}), {model 5b-i2v} from a first frame.",
     "gpu device": (
         "To choose among this machine's GPUs: {gpus 0} or {gpus 0,1}. To plan for another card:"
         ' %cogvideo plan --gpu "RTX 3060".',

@@ -8,18 +8,21 @@ from inspect import signature
 from typing import Any
 
 from cogmagic._errors import RequestError, did_you_mean
-from cogmagic._models import rules
+from cogmagic._models import input_options, rules
 from cogmagic._models.adapters.adapter import Adapter, as_adapters
 from cogmagic._models.aliases import ALIASES, full_names
-from cogmagic._models.catalog import DTYPES, SCHEDULERS, Dtype, Model, Scheduler
+from cogmagic._models.catalog import SCHEDULERS, Dtype, Model, Scheduler
+from cogmagic._models.clips.clip import Clip
 from cogmagic._models.family import latent_frames
 from cogmagic._models.find import find_model
-from cogmagic._models.guidance_interval import guided_steps, interval_at
+from cogmagic._models.fitting import Fit
+from cogmagic._models.guidance_interval import guided_steps
 from cogmagic._models.inputs import INPUTS
 from cogmagic._models.other_tools import in_python, known_elsewhere
 from cogmagic._models.presets import Preset
 from cogmagic._models.presets_file import find_preset
-from cogmagic._models.timesteps import as_timesteps, scheduler_at, steps_at
+from cogmagic._models.request_fields import checked_fields
+from cogmagic._models.timesteps import as_timesteps
 from cogmagic._spelling import errors_for_python
 
 __all__ = ["Request", "known_options"]
@@ -47,7 +50,13 @@ class Request:
     dtype: Dtype | None
     """Precision of the weights; None for the model's own on a GPU, float32 on a CPU."""
     inputs: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """The model's inputs beside the text (`INPUTS`), by name, as the pipeline takes them."""
+    """The model's inputs beside the text (`INPUTS`), by name, converted."""
+    strength: float = 1.0
+    """The share of the steps that denoise a video to begin from; 1 without one."""
+    start: float = 0.0
+    """Seconds of that video before the part that is used."""
+    fit: Fit = "stretch"
+    """How the inputs are brought to the request's size."""
     truncate: bool = False
     loras: tuple[Adapter, ...] = ()
     """LoRA adapters, which are added to the transformer in this order; a preset's come first."""
@@ -80,6 +89,10 @@ class Request:
         fps: int | None = None,
         dtype: str | None = None,
         image: Any = None,
+        video: Any = None,
+        strength: float | None = None,
+        start: float | None = None,
+        fit: str | None = None,
         truncate: bool = False,
         lora: Any = None,
         timesteps: Any = None,
@@ -91,18 +104,24 @@ class Request:
         Takes the aliases ``steps``, ``frames`` and ``size`` (``"720x480"`` or ``(720, 480)``), too.
         `lora` is one adapter or a list of them, each ``"PATH-or-REPO[/FILE][@WEIGHT]"``, a path, a
         pair of a path and a weight, or an `Adapter`. `timesteps` is a list, or text such as
-        ``"999,749,499,249"``; `preset` is a name, or ``"FILE.toml:NAME"``.
+        ``"999,749,499,249"``; `preset` is a name, or ``"FILE.toml:NAME"``. With a `video`,
+        `strength` is the share of the steps that run (0.8 by default), and `start` the seconds of
+        the video to skip. `fit` brings a video (``crop`` by default) or an image (``stretch``) to
+        the size.
 
         Raises:
             RequestError: with the nearest legal value, when the model cannot do it.
             CheckpointError: for a LoRA that is missing, damaged or of another kind.
         """
-        prompt = rules.text("prompt", prompt, required=True)
+        rules.text("prompt", prompt, required=True)
         model = model if isinstance(model, Model) else find_model(model)
-        o = {"width": width, "height": height, "num_frames": num_frames, "image": image}
-        o |= {"guidance_scale": guidance_scale, "scheduler": scheduler}
+        o: dict[str, Any] = {"negative_prompt": negative_prompt, "seed": seed}
+        o |= {"width": width, "height": height, "num_frames": num_frames, "fps": fps}
+        o |= {"image": image, "video": video, "strength": strength, "start": start, "fit": fit}
+        o |= {"guidance_scale": guidance_scale, "scheduler": scheduler, "dtype": dtype}
+        o |= {"guidance_from": guidance_from, "guidance_until": guidance_until}
         o |= {"num_inference_steps": num_inference_steps, "timesteps": as_timesteps(timesteps)}
-        o = known_options(o | others)
+        o = known_options(o | others) | {"prompt": prompt}
         rules.steps(model, o["num_inference_steps"])
         rules.guidance(model, guidance_scale)
         rules.choice("scheduler", scheduler, SCHEDULERS)
@@ -110,34 +129,12 @@ class Request:
         if chosen is not None:
             chosen.check(model, o)
             o |= chosen.settings
-        width, height = rules.size(model, o["width"], o["height"])
-        steps = steps_at(model, o["num_inference_steps"], o["timesteps"])
-        scale = rules.guidance(model, o["guidance_scale"])
-        begin, end = interval_at(steps, scale, guidance_from, guidance_until)
+        fields = checked_fields(model, o, o)
         if chosen is not None:
             chosen = chosen.with_adapters()
             lora = chosen.beside(as_adapters(lora))
-        return cls(
-            prompt=prompt,
-            model=model,
-            negative_prompt=rules.text("negative prompt", negative_prompt),
-            width=width,
-            height=height,
-            num_frames=rules.frame_count(model, o["num_frames"]),
-            num_inference_steps=steps,
-            guidance_scale=scale,
-            seed=rules.seed_or_random(seed),
-            scheduler=scheduler_at(model, o["scheduler"], o["timesteps"]),
-            fps=rules.fps(model, fps),
-            dtype=rules.choice("dtype", dtype, DTYPES),
-            inputs=rules.inputs(model, o),
-            truncate=truncate,
-            loras=as_adapters(lora),
-            timesteps=o["timesteps"],
-            from_preset=chosen,
-            guidance_from=begin,
-            guidance_until=end,
-        )
+        loras = as_adapters(lora)
+        return cls(model=model, truncate=truncate, loras=loras, from_preset=chosen, **fields)
 
     def checked(self) -> Request:
         """This request, with all rules applied to what ``dataclasses.replace`` may have changed.
@@ -145,30 +142,8 @@ class Request:
         Raises:
             RequestError: with the nearest legal value, when the model cannot do it.
         """
-        width, height = rules.size(self.model, self.width, self.height)
-        timesteps = as_timesteps(self.timesteps)
-        steps = steps_at(self.model, self.num_inference_steps, timesteps)
-        scale = rules.guidance(self.model, self.guidance_scale)
-        begin, end = interval_at(steps, scale, self.guidance_from, self.guidance_until)
-        checked = replace(
-            self,
-            prompt=rules.text("prompt", self.prompt, required=True),
-            negative_prompt=rules.text("negative prompt", self.negative_prompt),
-            width=width,
-            height=height,
-            num_frames=rules.frame_count(self.model, self.num_frames),
-            num_inference_steps=steps,
-            guidance_scale=scale,
-            seed=rules.seed_or_random(self.seed),
-            scheduler=scheduler_at(self.model, self.scheduler, timesteps),
-            fps=rules.fps(self.model, self.fps),
-            dtype=rules.choice("dtype", self.dtype, DTYPES),
-            inputs=rules.inputs(self.model, self.inputs),
-            loras=as_adapters(self.loras),
-            timesteps=timesteps,
-            guidance_from=begin,
-            guidance_until=end,
-        )
+        fields = checked_fields(self.model, vars(self), self.inputs)
+        checked = replace(self, loras=as_adapters(self.loras), **fields)
         if self.from_preset is not None:
             self.from_preset.check(self.model, vars(checked))
         return checked
@@ -195,6 +170,16 @@ class Request:
         return self.inputs.get("image")
 
     @property
+    def video(self) -> Clip | None:
+        """The video to begin from, or None."""
+        return self.inputs.get("video")
+
+    @property
+    def denoising_steps(self) -> int:
+        """Steps that run: with a video to begin from, a share of them."""
+        return input_options.steps_at(self.num_inference_steps, self.strength)
+
+    @property
     def size(self) -> str:
         """Width×height, as in ``720x480``."""
         return f"{self.width}x{self.height}"
@@ -206,15 +191,15 @@ class Request:
 
     @property
     def guided_steps(self) -> range:
-        """The steps with guidance, counted from 0."""
+        """The steps with guidance, counted from 0: of those that run."""
         if not self.guided:
             return range(0)
-        return guided_steps(self.num_inference_steps, self.guidance_from, self.guidance_until)
+        return guided_steps(self.denoising_steps, self.guidance_from, self.guidance_until)
 
     @property
     def partly_guided(self) -> bool:
         """Whether some steps have guidance and others do not."""
-        return 0 < len(self.guided_steps) < self.num_inference_steps
+        return 0 < len(self.guided_steps) < self.denoising_steps
 
     def unguided(self) -> Request:
         """The same clip without guidance."""

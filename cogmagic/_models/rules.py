@@ -175,17 +175,18 @@ def choice(name: str, value: str | None, choices: tuple[Any, ...]) -> Any:
 
 def inputs(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
     """The model's inputs by option, converted; none for a placeholder (`ANY_INPUT`)."""
-    converted = {}
     for name, one in INPUTS.items():
+        if given.get(name) is not None and not model.takes(name):
+            takers = " or ".join(m.name for m in MODELS if m.takes(name))
+            raise RequestError(
+                f"{model.name} takes no {name}. For {one.purpose}: --model {takers}."
+            )
+    converted = {}
+    for name, one in model.inputs.items():
         value = given.get(name)
-        if not model.takes(name):
-            if value is not None:
-                takers = " or ".join(m.name for m in MODELS if m.takes(name))
-                raise RequestError(
-                    f"{model.name} takes no {name}. For {one.purpose}: --model {takers}."
-                )
-        elif value is None:
-            raise RequestError(f"{model.name} needs {one.noun}: {one.usage}.")
+        if value is None:
+            if one.required:
+                raise RequestError(f"{model.name} needs {one.noun}: {one.usage}.")
         elif value is not ANY_INPUT:
             converted[name] = one.convert(value)
     return converted

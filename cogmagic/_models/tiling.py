@@ -12,11 +12,15 @@ from typing import Any
 
 from cogmagic._models.family import spatial_scale
 
-__all__ = ["FRAME_BATCH", "Cut", "TileGrid", "frame_batches"]
+__all__ = ["FRAME_BATCH", "SAMPLE_BATCH", "Cut", "TileGrid", "frame_batches"]
 
 
 FRAME_BATCH = 2
 """Latent frames that the VAE decodes at a time."""
+
+
+SAMPLE_BATCH = 8
+"""Frames that the VAE encodes at a time."""
 
 
 _OVERLAPS = (1 / 6, 1 / 5)
@@ -127,6 +131,6 @@ class TileGrid:
 
 
 def frame_batches(frames: int, batch: int = FRAME_BATCH) -> list[int]:
-    """Latent frames of each of the VAE's passes over a tile; an odd frame goes with the first."""
+    """Frames of each of the VAE's passes over a tile; what is left over goes with the first."""
     passes = max(frames // batch, 1)
     return [frames - batch * (passes - 1), *[batch] * (passes - 1)]

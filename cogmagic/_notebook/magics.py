@@ -17,6 +17,7 @@ from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._html import MARK
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._models.choices import choice_hint
+from cogmagic._models.inputs import INPUTS
 from cogmagic._models.presets_file import in_file, read_presets
 from cogmagic._notebook.body import check_body
 from cogmagic._notebook.dispatch import check_no_verb, run_verb
@@ -178,9 +179,10 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             completed.setdefault("save", self.save)
         if "preset" in completed:
             completed["preset"] = in_file(completed["preset"], self.presets)
-        name = completed.get("image")
-        if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
-            completed["image"] = self.shell.user_ns[name]
+        for option in INPUTS:
+            name = completed.get(option)
+            if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
+                completed[option] = self.shell.user_ns[name]
         name = completed.get("prompts")
         if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
             completed["prompts"] = self.shell.user_ns[name]

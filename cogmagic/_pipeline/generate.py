@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._models.fitting import fitted
 from cogmagic._models.request import Request
-from cogmagic._models.tiling import TileGrid, frame_batches
+from cogmagic._pipeline.coder_calls import after_calls, decoder_calls
 from cogmagic._pipeline.encode import OnEncoded, embeddings_of
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.guidance import guidance_interval
@@ -16,12 +16,12 @@ from cogmagic._pipeline.parallel.decode import decoding_in_parallel
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.parallel.transformer import in_parallel
 from cogmagic._pipeline.preview import OnPreview, Preview
+from cogmagic._pipeline.video_to_video import encoding_clip, video_inputs, video_to_video
 from cogmagic._progress import Clock
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from torch import nn
 
 __all__ = ["generate_frames"]
 
@@ -37,6 +37,7 @@ def generate_frames(
     on_preview: OnPreview | None = None,
     denoising: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - stateless
     rank: Rank | None = None,
+    clip: np.ndarray[Any, Any] | None = None,
 ) -> np.ndarray[Any, Any]:
     """Encode the prompts, denoise, decode: uint8 RGB, frames × height × width × 3.
 
@@ -52,6 +53,7 @@ def generate_frames(
         rank: this process, where several make the video: all call this with the same request. Rank
             0 alone encodes the prompts, shows previews and returns frames; the others return none.
             From denoising on, a run that is stopped ends on all ranks after the same step.
+        clip: the video to begin from, as many frames of the same size: uint8 RGB; None for noise.
 
     Raises:
         NonFiniteError: for NaN or infinity in the embeddings, the latents or the frames.
@@ -72,7 +74,7 @@ def generate_frames(
             denoising,
             _guided(pipe, request),
         ):
-            latents = _denoise(pipe, request, clock, finite, embeddings, on_preview)
+            latents = _denoise(pipe, request, clock, finite, embeddings, on_preview, clip)
         finite.settle()
         if rank is None:
             return _decode(pipe, latents, clock, finite)
@@ -86,13 +88,16 @@ def _denoise(
     finite: FiniteCheck,
     embeddings: tuple[torch.Tensor, ...],
     on_preview: OnPreview | None,
+    clip: np.ndarray[Any, Any] | None,
 ) -> torch.Tensor:
     """The denoised latents [1, frames, channels, height, width]."""
     import torch
 
-    steps = request.num_inference_steps
+    steps = request.denoising_steps
     preview = Preview(pipe, on_preview) if on_preview is not None else None
-    clock.phase("denoise", steps, note=preview.note if preview else "")
+
+    def begin() -> None:
+        clock.phase("denoise", steps, note=preview.note if preview else "")
 
     def after_image(moments: torch.Tensor) -> None:
         finite(moments, "For the first frame, the VAE computed")
@@ -109,21 +114,29 @@ def _denoise(
         clock.check_together()
         return tensors
 
-    with _after_calls(pipe.vae.encoder, after_image):
-        latents: torch.Tensor = pipe(
+    if clip is None:
+        begin()
+        run, inputs = pipe, dict[str, Any](num_frames=request.num_frames)
+        if request.image is not None:
+            inputs["image"] = fitted(request.image, (request.width, request.height), request.fit)
+        encoding = after_calls(pipe.vae.encoder, after_image)
+    else:
+        run, inputs = video_to_video(pipe, embeddings[0].dtype), video_inputs(pipe, request, clip)
+        encoding = encoding_clip(run, len(inputs["video"]), request, clock, finite, begin)
+    with encoding:
+        latents: torch.Tensor = run(
             prompt_embeds=embeddings[0],
             negative_prompt_embeds=embeddings[1] if request.guided else None,
             height=request.height,
             width=request.width,
-            num_frames=request.num_frames,
-            num_inference_steps=steps,
+            num_inference_steps=request.num_inference_steps,
             guidance_scale=request.guidance_scale,
             use_dynamic_cfg=request.use_dynamic_cfg,
             generator=torch.Generator("cpu").manual_seed(request.seed),
             output_type="latent",
             callback_on_step_end=after_step,
             max_sequence_length=request.model.max_tokens,
-            **({} if request.image is None else {"image": request.image}),
+            **inputs,
         ).frames
     # CogVideoX 1.5 pads the front to whole temporal patches; with latents as output the pipeline
     # leaves the padding in.
@@ -167,7 +180,7 @@ def _decode(
         finite(pixels, f"In call {done} of {total} of its decoder, the VAE computed")
         clock.step(done, total)
 
-    with _after_calls(pipe.vae.decoder, after_call):
+    with after_calls(pipe.vae.decoder, after_call):
         video = pipe.decode_latents(latents)[0]  # 3 × frames × height × width, -1 to 1
     return _pixels(video, pipe._execution_device, finite)
 
@@ -191,16 +204,6 @@ def _decode_in_parallel(
     return frames
 
 
-@contextmanager
-def _after_calls(coder: nn.Module, call: Callable[[torch.Tensor], None]) -> Iterator[None]:
-    """Call `call` with each output of a VAE's encoder or decoder."""
-    handle = coder.register_forward_hook(lambda _, __, outputs: call(outputs[0]))
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 def _pixels(video: torch.Tensor, device: torch.device, finite: FiniteCheck) -> np.ndarray[Any, Any]:
     """uint8 RGB of a clip [3, frames, height, width] in -1..1, converted on `device` by frames.
 
@@ -219,10 +222,3 @@ def _pixels(video: torch.Tensor, device: torch.device, finite: FiniteCheck) -> n
     finite.read()
     pixels: np.ndarray[Any, Any] = frames.numpy()
     return pixels
-
-
-def decoder_calls(vae: Any, latents: torch.Tensor) -> int:
-    """How often decoding these latents runs the decoder: tiles × batches of latent frames."""
-    _, count, _, height, width = latents.shape
-    tiles = len(TileGrid.of_vae(height, width, vae).tiles)
-    return tiles * len(frame_batches(count, vae.num_latent_frames_batch_size))

@@ -29,7 +29,7 @@ def with_measurements(
     partly, guided = request.partly_guided, len(request.guided_steps)
     return replace(
         report,
-        guided_steps=(guided, request.num_inference_steps) if partly else None,
+        guided_steps=(guided, request.denoising_steps) if partly else None,
         peak_allocated=peaks.allocated,
         peak_reserved=peaks.reserved,
         peak_phases=dict(peaks.phases),

@@ -15,7 +15,14 @@ from cogmagic._planning.rule_of_thumb import named_tier
 from cogmagic._tiers.balanced import usable
 from cogmagic._tiers.base import Tier
 
-__all__ = ["check_attention", "check_options", "check_parallel", "check_savings", "compile_refusal"]
+__all__ = [
+    "check_attention",
+    "check_options",
+    "check_parallel",
+    "check_savings",
+    "check_video",
+    "compile_refusal",
+]
 
 
 def check_options(options: MemoryOptions, machine: Machine) -> None:
@@ -71,6 +78,21 @@ def check_attention(model: Model, options: MemoryOptions, machine: Machine, dtyp
         several = tier is not None and tier.several_gpus
         head_dim = model.architecture.attention_head_dim
         asked_kernel(options.attention, machine, dtype, head_dim, several=several)
+
+
+def check_video(request: Request, options: MemoryOptions, machine: Machine) -> None:
+    """Refuse a video to begin from where its latents would be on another GPU than the noise.
+
+    Raises:
+        TierError: for a tier that spreads one copy of the weights over the GPUs.
+    """
+    tier = named_tier(options, machine)
+    if request.video is not None and tier is not None and tier.several_gpus:
+        typed = f"--tier {tier.name}" if options.forced else "--policy rule"
+        raise TierError(
+            f"A video to begin from is encoded on one GPU, but {typed} spreads the components over"
+            f" several. Leave out {typed}: --tier auto takes what fits one GPU."
+        )
 
 
 def check_parallel(

@@ -79,7 +79,7 @@ def corrections(
             _corrected,
             memory=memory_correction(machine.past, run).factor,
             speed=speed(uses.text),
-            steps=request.num_inference_steps,
+            steps=request.denoising_steps,
         )
 
     return of

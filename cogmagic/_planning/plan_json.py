@@ -43,6 +43,7 @@ def as_json(plan: Plan) -> str:
             "guidance_from": r.guidance_from,
             "guidance_until": r.guidance_until,
             "timesteps": list(r.timesteps),
+            "strength": r.strength,
             "preset": r.preset or None,
             "seconds_without_preset": plan.seconds_without_preset,
             "loras": [

@@ -20,6 +20,7 @@ from cogmagic._planning.checks import (
     check_options,
     check_parallel,
     check_savings,
+    check_video,
 )
 from cogmagic._planning.dtype import dtype_for, overflow_risk
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
@@ -77,6 +78,7 @@ def _plan(
     rule, rule_reason = rule_of_thumb(machine)
     named = named_tier(options, machine)
     check_savings(options, named, machine)
+    check_video(request, options, machine)
     dtype = dtype_for(request, machine, options)
     check_parallel(request, machine, dtype, options)
     check_attention(request.model, options, machine, dtype)

@@ -17,7 +17,8 @@ def steps_text(request: Request) -> str:
     chosen = ", ".join(map(str, request.timesteps[:_SHOWN]))
     more = ", …" * (len(request.timesteps) > _SHOWN)
     at = f" at {chosen}{more}" if chosen else ""
-    steps = f"{request.num_inference_steps} steps of {request.scheduler}{at}"
+    run = f"{request.denoising_steps} of " if request.video is not None else ""
+    steps = f"{run}{request.num_inference_steps} steps of {request.scheduler}{at}"
     return f"{steps}, guidance {request.guidance_scale:g}{_interval(request)}"
 
 

@@ -52,4 +52,4 @@ class BatchTimes:
 def _work(request: Request) -> float:
     """The work of a row, in pixels denoised."""
     pixels = request.width * request.height * request.num_frames
-    return float(pixels * (request.num_inference_steps + len(request.guided_steps)))
+    return float(pixels * (request.denoising_steps + len(request.guided_steps)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import TierError
 from cogmagic._footprint.adapters import check_adapters
@@ -15,13 +15,19 @@ from cogmagic._machine.torch_check import checked_by_torch
 from cogmagic._models.catalog import catalogued
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import configs_folder, local_folder
+from cogmagic._models.fitting_remarks import stretch_warning
 from cogmagic._models.request import Request
 from cogmagic._models.unknown_words import unknown_words
 from cogmagic._pipeline.adapters import check_finite
 from cogmagic._pipeline.lean_decode import unknown_vae, unknown_vae_of
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._pipeline.prompt_cache import PromptCache
-from cogmagic._planning.checks import check_attention, check_options, check_parallel
+from cogmagic._planning.checks import (
+    check_attention,
+    check_options,
+    check_parallel,
+    check_video,
+)
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.planner import plan
@@ -30,8 +36,10 @@ from cogmagic._planning.speeds import SPEEDS
 from cogmagic._progress import Clock
 from cogmagic._session.kernels import compare_kernels, with_decoding_tried
 from cogmagic._session.pipeline_slot import PipelineSlot
+from cogmagic._video.clip_reader import read_frames
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 __all__ = ["Job", "prepare"]
@@ -61,15 +69,18 @@ class Job:
     """Whether this kernel has made no video yet."""
     held: int = 0
     """Bytes of the prompt embeddings of a batch's other rows."""
+    clip: np.ndarray[Any, Any] | None = None
+    """The frames to begin from, fitted: uint8 RGB, frames × height × width × 3; None for noise."""
     code: frozenset[Hashable] = frozenset()
     """The keys (`code_key`) of the compiled code that the workers have."""
 
     @property
     def learned(self) -> bool:
-        """Whether memory and speed may be learned from it: one GPU, no adapters, steps alike."""
-        if self.request.partly_guided or self.options.cache:
+        """Whether memory and speed may be learned from it: one GPU, from noise, steps alike."""
+        request, options = self.request, self.options
+        if request.partly_guided or request.video is not None or options.cache:
             return False
-        return not (self.request.loras or self.options.parallel != 1)
+        return not (request.loras or options.parallel != 1)
 
 
 CheckPrompts = Callable[[Request, Path, Clock], None]
@@ -103,11 +114,13 @@ def prepare(
     # What this machine cannot do at all, before torch is imported.
     machine = Machine.detect(gpus=options.gpus)
     check_options(options, machine)
+    check_video(request, options, machine)
     dtype = dtype_for(request, machine, options)
     folder = local_folder(request.model)
     check_parallel(request, machine, dtype, options)
     check_attention(request.model, options, machine, dtype)
     remark = check_adapters(request, folder or configs_folder(request.model))
+    clip = _clip(request)
     import_libraries(request.model.task)
     compare_kernels(request, options, machine)
     free = with_decoding_tried(request, options, slot.without(checked_by_torch(machine)))
@@ -119,6 +132,7 @@ def prepare(
         check_texts(request, folder, clock)
     request = _with_downloaded_adapters(request, clock)
     _warn_once(remark, clock)
+    _warn(stretch_warning(request), clock)
     clock.phase("load", note=request.model.name)
     check_tensors(folder)
     check_finite(request.loras)
@@ -136,7 +150,22 @@ def prepare(
     embeddings = texts.read()
     job = Job(request, options, folder, texts, embeddings, not_lean=not_lean, cached=cached)
     code = slot.workers.code if slot.workers else frozenset()
-    return replace(job, first_run=slot.plan is None, code=code)
+    return replace(job, first_run=slot.plan is None, code=code, clip=clip)
+
+
+def _clip(request: Request) -> np.ndarray[Any, Any] | None:
+    """The frames of the request's video, which is read before anything is loaded."""
+    if request.video is None:
+        return None
+    return read_frames(
+        request.video,
+        start=request.start,
+        fps=request.fps,
+        num_frames=request.num_frames,
+        size=(request.width, request.height),
+        fit=request.fit,
+        legal=request.model.frames.legal(),
+    )
 
 
 def _refuse_before_download(
@@ -193,7 +222,11 @@ def _warn_once(remark: str, clock: Clock) -> None:
     """Add a remark on the adapters to the run's warning the first time in this kernel."""
     if remark and remark not in _WARNED:
         _WARNED.add(remark)
-        clock.warning = "; ".join(filter(None, (clock.warning, remark)))
+        _warn(remark, clock)
+
+
+def _warn(remark: str, clock: Clock) -> None:
+    clock.warning = "; ".join(filter(None, (clock.warning, remark)))
 
 
 def _downloaded(request: Request, clock: Clock, check_texts: CheckPrompts) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._machine.allocator import Peaks, allocator_limited
 from cogmagic._machine.machine import Machine
 from cogmagic._models.adapters.described import described
+from cogmagic._models.fitting_remarks import cut_text
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.attention.processor import attending
 from cogmagic._pipeline.compile import compiled, compiling
@@ -84,11 +85,12 @@ class Run:
                 on_preview=job.show,
                 denoising=caching_steps(pipe.transformer, reused) if reused else nullcontext(),
                 rank=self.rank,
+                clip=job.clip,
             )
             clock.end()
         report = with_measurements(self._report(held), job.request, clock, measured, frames)
         if reused:
-            steps = reused.steps, job.request.num_inference_steps
+            steps = reused.steps, job.request.denoising_steps
             report = replace(report, reused_steps=steps)
         return frames, report
 
@@ -176,7 +178,7 @@ class Run:
 
     def _compiling(self) -> AbstractContextManager[None]:
         """The run of compiled blocks; the clock shows when code is generated."""
-        clock, steps = self.clock, self.job.request.num_inference_steps
+        clock, steps = self.clock, self.job.request.denoising_steps
 
         def on_compile(begins: bool) -> None:
             if begins:
@@ -219,18 +221,18 @@ class Run:
 
     def _report(self, held: Mapping[int, int]) -> Report:
         """The report without the measured facts."""
-        plan, folder, device_map = self.plan, self.job.folder, self.loaded.pipe.hf_device_map or {}
-        remarks = (plan.reason, self.loaded.unpinned, *plan.remarks)
-        weights = plan.savings.weights
+        request, plan = self.job.request, self.plan
+        folder, device_map = self.job.folder, self.loaded.pipe.hf_device_map or {}
         return Report(
             tier=plan.tier,
-            reason="; ".join(filter(None, remarks)),
+            reason="; ".join(filter(None, (plan.reason, self.loaded.unpinned, *plan.remarks))),
             warning=self.clock.warning,
-            preset=self.job.request.preset,
+            preset=request.preset,
             options=plan.options.names,
             speedups=plan.speedups.names,
-            storage=weights.title if weights else "",
-            adapters=tuple(f"LoRA {described(a)}" for a in active(self.job.request.loras)),
+            storage=plan.savings.weights.title if plan.savings.weights else "",
+            fitted=cut_text(request),
+            adapters=tuple(f"LoRA {described(a)}" for a in active(request.loras)),
             device=self.machine.device_names(set(device_map.values()) or {self._device.index}),
             dtype=plan.dtype,
             device_map=dict(device_map),

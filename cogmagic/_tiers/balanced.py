@@ -55,7 +55,12 @@ class Balanced(Tier):
         return not (savings.storage or savings.lean_decode)
 
     def choose(self, work: Workload, machine: Machine, assess: Assess) -> Variant | None:
-        """With the order of GPUs that lacks least, and of those that fit, leaves most."""
+        """With the order of GPUs that lacks least, and of those that fit, leaves most.
+
+        None with a video to begin from, which is encoded on one GPU and noised on another.
+        """
+        if work.request.video is not None:
+            return None
         variants = [Variant(order=o) for n in (2, 3) for o in orders(machine, work.dtype, n)]
         fits = {variant: assess(variant) for variant in variants}
         return max(variants, key=lambda v: (-fits[v].missing, fits[v].left), default=None)

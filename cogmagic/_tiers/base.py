@@ -30,11 +30,36 @@ if TYPE_CHECKING:
 
     from cogmagic._tiers.host_copy import HostCopy
 
-__all__ = ["ONE_GPU", "Assess", "Fit", "Phases", "Placement", "Source", "Tier", "Variant", "Wanted"]
+__all__ = [
+    "ONE_GPU",
+    "Assess",
+    "Fit",
+    "Phases",
+    "Placement",
+    "Source",
+    "Tier",
+    "Variant",
+    "Wanted",
+    "encoding_video",
+]
 
 Phases = Mapping[str, int]
-"""The peak of each phase on one GPU, in bytes of tensors: ``load``, ``encode``, ``denoise``,
-``decode``."""
+"""The peak of each phase on one GPU, in bytes of tensors: ``load``, ``encode``, ``encode video``
+with a video to begin from, ``denoise``, ``decode``."""
+
+
+def encoding_video(f: Footprint, beside: int, *, leaves: bool = False) -> dict[str, int]:
+    """The phase that encodes a video to begin from; empty without one.
+
+    Args:
+        f: the request's footprint.
+        beside: bytes beside the activations.
+        leaves: whether each leaf module has its weights on the device only while it runs.
+    """
+    if f.encode_video is None:
+        return {}
+    work = f.encode_video
+    return {"encode video": beside + (work.leaf_peak if leaves else work.peak)}
 
 
 @dataclass(frozen=True)
@@ -181,7 +206,7 @@ class Tier(ABC):
     ) -> tuple[float, float]:
         """Seconds of a step, the mean of all, and of a whole run without loading and saving."""
         pace = self.pace(work, rates, variant, host)
-        steps, step = work.request.num_inference_steps, pace.step
+        steps, step = work.request.denoising_steps, pace.step
         if work.unguided:
             guided = len(work.request.guided_steps)
             other = self.pace(work.unguided, rates, variant, host).step

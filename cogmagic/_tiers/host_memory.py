@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cogmagic._footprint.work import ITEM
 from cogmagic._tiers.weight_files import file_bytes, stored_as_files, stored_dtype
 from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB
@@ -31,11 +32,17 @@ class HostMemory:
 
 
 def process(work: Workload) -> int:
-    """Bytes of the process without any weights: the libraries, the frames, and embeddings."""
+    """Bytes of the process without any weights: the libraries, the frames, and embeddings.
+
+    The video to begin from stays as it was read, and goes to the GPU in the run's dtype.
+    """
     r = work.request
+    frames = r.num_frames * r.height * r.width * 3
+    video = 0 if r.video is None else frames
+    encoding = video and video + ITEM[work.dtype] * frames
     if not work.first_rank:
-        return PROCESS
-    return PROCESS + 2 * r.num_frames * r.height * r.width * 3 + work.embeddings
+        return PROCESS + encoding
+    return PROCESS + max(2 * frames + video, encoding) + work.embeddings
 
 
 def copies_or_files(work: Workload, *, required: bool) -> HostMemory:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._footprint.footprint import Footprint
-from cogmagic._tiers.base import Phases, Placement, Tier, Variant
+from cogmagic._tiers.base import Phases, Placement, Tier, Variant, encoding_video
 
 if TYPE_CHECKING:
     from cogmagic._tiers.host_copy import HostCopy
@@ -25,12 +25,12 @@ class ModelOffload(Tier):
     def phases(self, f: Footprint, overhead: int, variant: Variant) -> tuple[Phases, ...]:
         """A component leaves when the next is called, so a phase begins with both on the GPU.
 
-        The VAE is called for the first frame before the transformer evicts the text encoder, and
-        nothing evicts the VAE until the end.
+        The VAE is called for the first frame or the clip before the transformer evicts the text
+        encoder, and nothing evicts the VAE until the end.
         """
         text, transformer, vae = f.text_encoder.weights, f.transformer.weights, f.vae.weights
         image = text + vae + f.encode_image.peak if f.encode_image else 0
-        beside = vae if f.encode_image else 0
+        beside = vae if f.encode_image or f.encode_video else 0
         denoise = max(transformer + f.denoise.peak + beside, image, text)
         before_decode = transformer + beside
         return (
@@ -39,7 +39,8 @@ class ModelOffload(Tier):
                 "encode": text + f.encode.peak + overhead,
                 "denoise": denoise + overhead,
                 "decode": max(before_decode, vae + f.decode.peak) + overhead,
-            },
+            }
+            | encoding_video(f, text + vae + overhead),
         )
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:

@@ -97,7 +97,7 @@ def workspace(capability: tuple[int, int] | None) -> int:
     return (33 if hopper else 9) * MIB
 
 
-_FRAGMENTATION = {"decode": round(0.6 * GIB)}
+_FRAGMENTATION = {"decode": round(0.6 * GIB), "encode video": round(0.6 * GIB)}
 _LEAN = {"decode": "lean decode"}
 """The name of decoding that keeps fewer tensors alive, and so loses less to fragmentation: 2.79 GiB
 reserved for 2.50 allocated (docs/benchmarks/savings.jsonl)."""

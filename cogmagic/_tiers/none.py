@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._footprint.footprint import Footprint
-from cogmagic._tiers.base import Phases, Placement, Tier, Variant
+from cogmagic._tiers.base import Phases, Placement, Tier, Variant, encoding_video
 
 if TYPE_CHECKING:
     from cogmagic._tiers.host_copy import HostCopy
@@ -33,7 +33,8 @@ class NoOffload(Tier):
                 "encode": weights + f.encode.peak + overhead,
                 "denoise": weights + max(f.denoise.peak, image) + overhead,
                 "decode": weights + f.decode.peak + overhead,
-            },
+            }
+            | encoding_video(f, weights + overhead),
         )
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:

@@ -51,7 +51,7 @@ class Pace:
     onload: float
     """Bytes that are copied to the GPU once."""
     encode: float
-    """Seconds for all prompts."""
+    """Seconds for all prompts, and for the video to begin from."""
     step: float
     """Seconds of one denoising step."""
     decode: float
@@ -62,9 +62,10 @@ def plain_pace(work: Workload, rates: Rates) -> Pace:
     """The pace of a tier that copies each component to the device once, before it computes."""
     f = work.active
     encode = f.encode.operations / rates.products + _PROMPT if f.encode.operations else 0.0
+    video = f.encode_video.operations / rates.decode if f.encode_video else 0.0
     return Pace(
         onload=f.text_encoder.weights + f.transformer.weights + f.vae.weights,
-        encode=work.prompts * encode,
+        encode=work.prompts * encode + video,
         step=_step(work, rates),
         decode=_decode(work, rates),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._machine.rates import Rates
-from cogmagic._tiers.base import Phases, Placement, Tier, Variant
+from cogmagic._tiers.base import Phases, Placement, Tier, Variant, encoding_video
 from cogmagic._tiers.host_memory import HostMemory
 from cogmagic._tiers.plain_pace import Pace, layer_seconds
 from cogmagic._tiers.weight_files import stored_as_files
@@ -38,7 +38,8 @@ class SequentialOffload(Tier):
                 "encode": f.encode.leaf_peak + overhead,
                 "denoise": max(f.denoise.leaf_peak, image) + overhead,
                 "decode": f.decode.leaf_peak + overhead,
-            },
+            }
+            | encoding_video(f, overhead, leaves=True),
         )
 
     def pace(self, work: Workload, rates: Rates, variant: Variant, host: HostMemory) -> Pace:
@@ -48,6 +49,9 @@ class SequentialOffload(Tier):
         step += f.denoise.mapped / rates.mapping
         encode = plain.encode + work.prompts * layer_seconds(f.text_encoder, rates, locked=locked)
         encode += work.prompts * f.encode.mapped / rates.mapping
+        if video := f.encode_video:
+            encode += video.calls * layer_seconds(f.vae, rates, locked=locked)
+            encode += video.mapped / rates.mapping
         decode = plain.decode + f.decode.calls * layer_seconds(f.vae, rates, locked=locked)
         decode += f.decode.mapped / rates.mapping
         return replace(plain, onload=0, encode=encode, step=step + _reread(work, rates, host),

@@ -19,7 +19,7 @@ from cogmagic._models.catalog import Model
 from cogmagic._models.checkpoint import fingerprint
 from cogmagic._models.family import WEIGHTED_COMPONENTS, latent_frames, video_tokens
 from cogmagic._models.request import Request
-from cogmagic._tiers.base import Phases, Placement, Source, Tier, Variant, Wanted
+from cogmagic._tiers.base import Phases, Placement, Source, Tier, Variant, Wanted, encoding_video
 from cogmagic._tiers.host_memory import PROCESS, HostMemory, passing_through
 from cogmagic._tiers.weight_files import stored_as_files
 from cogmagic._tiers.workload import Workload
@@ -51,7 +51,8 @@ class Staged(Tier):
                 "encode": f.text_encoder.weights + f.encode.peak + overhead,
                 "denoise": max(f.transformer.weights + f.denoise.peak, image) + overhead,
                 "decode": vae + f.decode.peak + overhead,
-            },
+            }
+            | encoding_video(f, vae + overhead),
         )
 
     def host_memory(self, work: Workload) -> HostMemory:

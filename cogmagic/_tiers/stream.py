@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.rates import Rates
-from cogmagic._tiers.base import Assess, Phases, Placement, Tier, Variant
+from cogmagic._tiers.base import Assess, Phases, Placement, Tier, Variant, encoding_video
 from cogmagic._tiers.host_memory import HostMemory
 from cogmagic._tiers.plain_pace import Pace
 from cogmagic._tiers.workload import Workload
@@ -79,7 +79,8 @@ class Stream(Tier):
                 "encode": f.encode.leaf_peak + f.text_encoder.largest_leaf + overhead,
                 "denoise": max(denoise, image) + overhead,
                 "decode": vae + f.decode.peak + overhead,
-            },
+            }
+            | encoding_video(f, vae + overhead),
         )
 
     def pace(self, work: Workload, rates: Rates, variant: Variant, host: HostMemory) -> Pace:

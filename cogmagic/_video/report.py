@@ -34,6 +34,8 @@ class Report:
     """What made it faster than diffusers' own pipeline: ``compile``, ``decode``, ``fa3``…"""
     adapters: tuple[str, ...] = ()
     """LoRA adapters, each with its weight and scale."""
+    fitted: str = ""
+    """How much of the input was cut off to fit the size; empty for nothing."""
     split: str = ""
     """The processes that made it together, such as ``2 GPUs (guidance 2 x tokens 1)``; empty for
     one."""
@@ -147,4 +149,6 @@ def request_facts(request: Request) -> dict[str, Any]:
         "scheduler": r.scheduler,
         "timesteps": r.timesteps,
         "loras": [{"name": a.name, "weight": a.weight, "scales": a.scales} for a in r.loras],
+        **({"fit": r.fit} if r.inputs else {}),
+        **({"strength": r.strength, "start": r.start} if r.video else {}),
     }

@@ -163,6 +163,7 @@ class Video:
                 *([r.reuse] if r.reuse else []),
                 *([r.interval] if r.interval else []),
                 *r.adapters,
+                *([r.fitted] if r.fitted else []),
                 f"peak VRAM {gib(r.peak_vram)}",
                 f"{r.total_seconds:.1f} s",
                 f"seed {self.seed}",

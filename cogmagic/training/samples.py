@@ -54,9 +54,13 @@ def samples_of(
 def check_no_adapters(request: Request) -> None:
     """Refuse LoRA adapters, a preset's as well: a validation shows the trainer's own pipeline.
 
+    And a video to begin from, which would show less of it.
+
     Raises:
         RequestError: with their names.
     """
+    if request.video is not None:
+        raise RequestError("A validation begins from noise, not from a video. Leave out video.")
     if request.loras:
         source = f"preset {request.preset}" if request.preset else "lora"
         raise RequestError(

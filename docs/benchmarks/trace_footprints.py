@@ -53,10 +53,8 @@ def main() -> None:
         profiles = {dtype: asdict(thinned(trace(model, configs, dtype))) for dtype in DTYPES}
         models[model.name] = {"configs": decisive(configs), "profiles": profiles}
         print(f"{model.name}: {time.monotonic() - started:.0f} s", flush=True)
-    TABLE.write_text(
-        json.dumps({"torch": torch.__version__, "defaults": known, "models": models}) + "\n",
-        encoding="utf-8",
-    )
+    table = {"torch": torch.__version__, "defaults": known, "models": models}
+    TABLE.write_text(json.dumps(table, separators=(",", ":")) + "\n", encoding="utf-8")
     print(f"{TABLE}: {TABLE.stat().st_size / 1000:.0f} kB")
 
 
@@ -87,8 +85,10 @@ def trace(model: Model, configs: Configs, dtype: Any) -> Profile:
     high, wide = (configs["vae"][f"sample_{side}"] // 2 // scale for side in ("height", "width"))
     areas = {h * w: (h, w) for w in range(1, wide + 1) for h in range(1, high + 1)}
     tiles = [areas[a] for a in spread(sorted(areas), POINTS // 2)]
-    images = [(8 * h, 8 * w) for h, w in tiles] if model.task == "i2v" else []
-    return profile(configs, dtype, [clips[n] for n in spread(sorted(clips), POINTS)], tiles, images)
+    pixels = [(8 * h, 8 * w) for h, w in tiles]
+    images, videos = (pixels, []) if model.task == "i2v" else ([], pixels)
+    points = [clips[n] for n in spread(sorted(clips), POINTS)]
+    return profile(configs, dtype, points, tiles, images, videos)
 
 
 def legal_clips(model: Model, configs: Configs) -> Iterator[tuple[int, int, int]]:
@@ -139,6 +139,7 @@ def thinned(found: Profile) -> Profile:
         decode_lean=passes(found.decode_lean),
         decode_fast=passes(found.decode_fast),
         encode_image=found.encode_image and passes(found.encode_image),
+        encode_video=found.encode_video and passes(found.encode_video),
     )
 
 

@@ -71,13 +71,19 @@ def test_only_image_to_video_models_take_an_image() -> None:
     assert Request.of("a fox", "5b-i2v", image=ANY_INPUT).image is None
 
 
+def test_text_to_video_models_take_a_video_and_need_none() -> None:
+    takers = {m.name for m in MODELS if m.takes("video")}
+    assert takers == {m.name for m in MODELS if m.task == "t2v"} == {"tiny", "2b", "5b", "1.5-5b"}
+    assert Request.of("a fox", "2b").video is None
+
+
 def test_one_registry_entry_adds_an_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    video = Input("v2v", "a video", "video-to-video", "--video PATH", str.upper)
-    monkeypatch.setitem(INPUTS, "video", video)
-    model = replace(MODELS[0], task="v2v")  # type: ignore[arg-type]
-    assert model.takes("video")
-    assert Request.of("a fox", model, video="clip.mp4").inputs == {"video": "CLIP.MP4"}
-    with pytest.raises(RequestError, match="tiny needs a video: video=PATH"):
+    mask = Input("mask", "a mask", "inpainting", "--mask PATH", str.upper)
+    monkeypatch.setitem(INPUTS, "mask", mask)
+    model = replace(MODELS[0], task="mask")  # type: ignore[arg-type]
+    assert model.takes("mask")
+    assert Request.of("a fox", model, mask="mask.png").inputs == {"mask": "MASK.PNG"}
+    with pytest.raises(RequestError, match="tiny needs a mask: "):
         Request.of("a fox", model)
-    with pytest.raises(RequestError, match=r"5b takes no video\. For video-to-video"):
-        Request.of("a fox", "5b", video="clip.mp4")
+    with pytest.raises(RequestError, match=r"5b takes no mask\. For inpainting"):
+        Request.of("a fox", "5b", mask="mask.png")

@@ -18,7 +18,7 @@ from tests.helpers.cells import PROMPT
 @pytest.mark.parametrize(
     ("line", "offers"),
     [
-        ("%%cogvideo --st", {"--steps"}),
+        ("%%cogvideo --st", {"--start", "--steps", "--strength"}),
         ("%%cogvideo --num-f", {"--num-frames"}),
         (
             "%%cogvideo --tier ",
@@ -36,7 +36,7 @@ from tests.helpers.cells import PROMPT
         ("%cogvideo cluster ", {"local", "status", "off"}),
         ("%cogvideo cluster o", {"off"}),
         ("%cogvideo history --c", {"--clear"}),
-        ("%cogvideo plan --v", {"--vram", "--vram-limit"}),
+        ("%cogvideo plan --v", {"--video", "--vram", "--vram-limit"}),
         ("%cogvideo plan --gpu L4", {"L4", "L40", "L40S"}),
         ('%cogvideo plan --gpu "RTX 3060" --vram-', {"--vram-limit"}),
         ("# a clip\n\nx = 1\n%cogvideo rel", {"release"}),

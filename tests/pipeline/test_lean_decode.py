@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from cogmagic._pipeline.generate import decoder_calls
+from cogmagic._pipeline.coder_calls import decoder_calls
 from cogmagic._pipeline.lean_decode import lean_decoding
 from tests.helpers.decoders import decoded, latents, state
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -53,3 +54,22 @@ def test_tiers_count_the_encoding_of_the_first_frame(tier: str) -> None:
 
     assert size <= peak(large) < size + peak(usual)
     assert peak(replace(usual, encode_image=None)) <= peak(usual) < size
+
+
+@pytest.mark.parametrize("tier", sorted(TIERS.keys() - {"balanced"}))
+def test_encoding_a_video_is_a_phase_of_its_own(tier: str) -> None:
+    """The text encoder has not left yet with no offload and with model offload."""
+    request = Request.of("a fox", "5b", video=np.zeros((49, 8, 8, 3), np.uint8))
+    f = footprint(request, "bfloat16")
+    assert f.encode_video is not None
+    text, transformer, vae = f.text_encoder.weights, f.transformer.weights, f.vae.weights
+    work = f.encode_video.leaf_peak if tier == "sequential" else f.encode_video.peak
+    beside = {"none": text + transformer + vae, "model": text + vae, "sequential": 0}
+    (phases,) = TIERS[tier].phases(f, 1000, Variant())
+    assert phases["encode video"] == beside.get(tier, vae) + work + 1000
+    plain = footprint(replace(request, inputs={}), "bfloat16")
+    (others,) = TIERS[tier].phases(plain, 1000, Variant())
+    assert "encode video" not in others
+    stays = vae if tier == "model" else 0  # nothing evicts the VAE before the end
+    clip = 49 * 480 * 720 * 3 * 2
+    assert phases["denoise"] - others["denoise"] == clip + stays

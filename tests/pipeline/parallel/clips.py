@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,18 @@ def tier_differences(
     pipe = load(Path(folder), task, "float32")
     if not rank.first:
         pipe.text_encoder = None  # which only rank 0 needs
-    alone = generate_frames(pipe, about, Clock(silent), FiniteCheck("")) if rank.first else None
+    run = partial(generate_frames, pipe, about, finite=FiniteCheck(""), clip=clip_of(about))
+    alone = run(Clock(silent)) if rank.first else None
     for tier in tiers:
         with placed(pipe, tier, torch.device("cpu")):
-            together = generate_frames(pipe, about, Clock(silent), FiniteCheck(""), rank=rank)
+            together = run(Clock(silent), rank=rank)
         made[tier] = 0 if alone is None else _greatest(alone, together)
     return made
+
+
+def clip_of(about: Request) -> Any:
+    """The frames to begin from, given as an array of the request's size."""
+    return about.video and about.video.source
 
 
 def _greatest(one: Any, other: Any) -> int:

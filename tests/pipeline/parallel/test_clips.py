@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -56,6 +57,15 @@ def test_image_to_video_and_1_5(ranks: Ranks, toy_i2v: Path, tmp_path: Path) -> 
     options = {"num_frames": 17, "width": 128, "height": 96}
     made = ranks.run(Split(2, 1), tier_differences, v15, "t2v", ["none"], options)
     assert max(of_rank["none"] for of_rank in made) <= 1
+
+
+@pytest.mark.slow
+def test_video_to_video(ranks: Ranks, toy: Path) -> None:
+    clip = np.random.default_rng(0).integers(0, 255, (9, 96, 96, 3), np.uint8)
+    options = {"video": clip, "strength": 0.5, "num_inference_steps": 4}
+    for split in (Split(1, 2), Split(2, 1)):
+        made = ranks.run(split, tier_differences, str(toy), "t2v", ["none", "model"], options)
+        assert max(max(of_rank.values()) for of_rank in made) <= 1
 
 
 @pytest.mark.parametrize("stopper", [0, 1])

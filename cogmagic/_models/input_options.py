@@ -1,0 +1,108 @@
+"""Rules of the options beside an input: a video's frames, strength and start, and the fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+from cogmagic._errors import RequestError
+from cogmagic._models import rules
+from cogmagic._models.catalog import Model
+from cogmagic._models.clips.clip import Clip
+from cogmagic._models.clips.lengths import check_length, check_start, frames_at, too_short
+from cogmagic._models.fitting import FITS
+
+__all__ = ["checked", "steps_at"]
+
+
+_STRENGTH = 0.8
+"""The default of diffusers and of the authors' scripts."""
+
+
+def checked(
+    model: Model, options: Mapping[str, Any], inputs: Mapping[str, Any], steps: int
+) -> dict[str, Any]:
+    """The checked `num_frames`, `fps`, `strength`, `start` and `fit` of a request, by name.
+
+    Args:
+        model: whose rules.
+        options: all of them, by name; None for the default.
+        inputs: the request's, converted.
+        steps: the request's denoising steps, of which a strength is a share.
+
+    Raises:
+        RequestError: with the nearest legal value, and for an option without its input.
+    """
+    clip, strength = inputs.get("video"), 1.0
+    fit = rules.choice("fit", options["fit"], FITS)
+    if clip is None:
+        for name, neutral in (("strength", 1.0), ("start", 0.0)):
+            if options[name] not in (None, neutral):
+                raise RequestError(
+                    f"--{name} is for a video to begin from. Give one, --video PATH, or leave out"
+                    f" --{name}."
+                )
+    else:
+        strength = _strength(options["strength"], steps)
+    takes_one = inputs or any(one.required for one in model.inputs.values())  # or a placeholder
+    if not takes_one and fit not in (None, "stretch"):
+        raise RequestError(
+            "--fit is for a video to begin from, or a first frame. Give one, --video PATH or"
+            " --image PATH, or leave out --fit."
+        )
+    fps, num_frames = rules.fps(model, options["fps"]), options["num_frames"]
+    start = float(check_start(options["start"] or 0.0))
+    return {
+        "num_frames": rules.frame_count(model, num_frames)
+        if clip is None
+        else _frames_of(clip, model, num_frames, start, fps),
+        "fps": fps,
+        "strength": strength,
+        "start": start,
+        "fit": fit or ("stretch" if clip is None else "crop"),
+    }
+
+
+def _frames_of(clip: Clip, model: Model, num_frames: int | None, start: float, fps: int) -> int:
+    """A legal number of frames that the clip has; by default as many, up to the model's default."""
+    legal = model.frames.legal()
+    if num_frames is not None:
+        count = rules.frame_count(model, num_frames)
+        check_length(clip, start=start, fps=fps, num_frames=count, legal=legal)
+        return count
+    has = frames_at(clip, start=start, fps=fps, most=model.frames.default)
+    if fewer := max((n for n in legal if n <= has), default=0):
+        return fewer
+    raise too_short(clip, has, start=start, fps=fps, num_frames=min(legal), legal=legal)
+
+
+def steps_at(steps: int, strength: float) -> int:
+    """How many of the steps run, as diffusers' ``get_timesteps`` counts them."""
+    return min(int(steps * strength), steps)
+
+
+def _strength(value: object, steps: int) -> float:
+    if value is None:
+        value = _STRENGTH
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise RequestError(f"strength={value!r:.80} is not a number.")
+    strength: float = float(value)
+    if not 0 < strength <= 1:
+        raise RequestError(
+            f"strength is {strength:g}, but must be above 0 (the video as it is) and at most 1"
+            " (nothing of it)."
+        )
+    if not steps_at(steps, strength):
+        raise RequestError(
+            f"strength {strength:g} of {steps} {'step' if steps == 1 else 'steps'} leaves none to"
+            f" denoise. Nearest: --strength {_least(steps):g}."
+        )
+    return strength
+
+
+def _least(steps: int) -> float:
+    """The smallest strength in thousandths that leaves a step."""
+    least = math.ceil(1000 / steps)
+    return next(n / 1000 for n in (least, least + 1) if steps_at(steps, n / 1000))

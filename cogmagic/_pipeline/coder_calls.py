@@ -1,0 +1,40 @@
+"""Calls of the VAE's encoder and decoder: how many, and what comes after each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._models.family import spatial_scale
+from cogmagic._models.tiling import TileGrid, frame_batches
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["after_calls", "decoder_calls", "encoder_calls"]
+
+
+@contextmanager
+def after_calls(coder: nn.Module, call: Callable[[torch.Tensor], None]) -> Iterator[None]:
+    """Call `call` with each output of a VAE's encoder or decoder."""
+    handle = coder.register_forward_hook(lambda _, __, outputs: call(outputs[0]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def decoder_calls(vae: Any, latents: torch.Tensor) -> int:
+    """How often decoding these latents runs the decoder: tiles × batches of latent frames."""
+    _, count, _, height, width = latents.shape
+    tiles = len(TileGrid.of_vae(height, width, vae).tiles)
+    return tiles * len(frame_batches(count, vae.num_latent_frames_batch_size))
+
+
+def encoder_calls(vae: Any, frames: int, height: int, width: int) -> int:
+    """How often encoding a clip of that size, in pixels, runs the encoder."""
+    scale = spatial_scale(vae.config)
+    tiles = len(TileGrid.of_vae(height // scale, width // scale, vae).tiles)
+    return tiles * len(frame_batches(frames, vae.num_sample_frames_batch_size))
