@@ -36,9 +36,9 @@ _OPTIONS = {
     "{start}": "start-time skip-seconds video-start",
     "{fit}": "resize-mode crop-mode fit-mode resize-method",
     "{image}": "image-path image-or-video-path init-image init-img input-image start-image"
-    " first-frame start-frame img image-url",
+    " first-frame start-frame img image-url image-file",
     "{model}": "checkpoint ckpt ckpt-name model-path model-name model-id repo pretrained-model"
-    " pretrained-model-name-or-path base-model unet-name sd-model-checkpoint m",
+    " pretrained-model-name-or-path model-id-or-path base-model unet-name sd-model-checkpoint m",
     "{dtype}": "precision torch-dtype weight-dtype",
     "{fps}": "frame-rate framerate frames-per-second",
     "{save}": "output output-path output-dir output-file outdir outfile filename filename-prefix"
@@ -50,10 +50,11 @@ _OPTIONS = {
     " ulysses-degree ulysses-size sp-size sp-degree sequence-parallel context-parallel"
     " use-cfg-parallel cfg-parallel cfg-degree ring-degree parallelism",
     "{lora}": "loras lora-path lora-name lora-file lora-model lora-model-path lora-weights"
-    " lora-dir",
+    " lora-dir lora-model-id-or-path",
     "{dtype float16}": "fp16 half float16",
     "{dtype bfloat16}": "bf16 bfloat16",
     "{dtype float32}": "fp32 float32 float no-half no-half-vae full-precision force-fp32",
+    "{tier}": "load-type offload-type",
     "{tier none}": "highvram gpu-only no-offload",
     "{tier model}": "offload cpu-offload medvram model-offload model-cpu-offload"
     " enable-model-cpu-offload",
@@ -61,7 +62,8 @@ _OPTIONS = {
     "{tier sequential}": "lowvram novram sequential-offload sequential-cpu-offload"
     " enable-sequential-cpu-offload low-memory",
     "{tier balanced}": "device-map",
-    "{fp8 True}": "quantize quantization quant load-in-8bit int8 fp8-e4m3fn fp8-e4m3fn-fast",
+    "{fp8 True}": "quantize quantization quantization-scheme quant load-in-8bit int8 fp8-e4m3fn"
+    " fp8-e4m3fn-fast",
     "{attention}": "attention-backend attention-type attn attn-mode attn-backend"
     " attn-implementation flash-attn flash-attention flash-attn2 use-flash-attn"
     " use-flash-attention",
@@ -92,6 +94,12 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
     ),
     "lora-scale lora-weight lora-strength strength-model adapter-weights": "The weight of a LoRA"
     " follows its path: {lora style.safetensors@0.8}.",
+    "skip-frames-start skip-frames-end skip-first-frames frame-sample-step frame-load-cap"
+    " select-every-nth max-num-frames": "A video is read from {start 1.5} (seconds) on, at the"
+    " model's frames per second, as far as the clip needs: {frames 49}.",
+    "lora-rank network-dim": "The rank of a LoRA is read from its file. Leave it out.",
+    "transformer-path": "Put the transformer into the checkpoint's folder, and name that:"
+    " {model FOLDER}.",
     "lcm lightning turbo tdm dmd distilled few-step fast-mode": "A few-step adapter with its"
     " settings is a preset: {preset tdm} with {model 2b}.",
     "controlnet control control-image": "cogmagic does not support ControlNet.",
@@ -118,8 +126,8 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
     ),
     "load-in-4bit gguf nf4 int4": "cogmagic does not load 4-bit weights. To store the transformer"
     " in 8 bits: {fp8 True}.",
-    "teacache fastercache pab cache-threshold": "cogmagic does not skip steps. To take less time,"
-    " lower {steps}.",
+    "teacache fastercache pab cache-threshold": "cogmagic's step cache skips blocks that hardly"
+    " change: {cache first-block:0.08}.",
     "format output-format container mp4 gif webm png save-frames": "The suffix of the file sets its"
     " format: {save fox.mp4}, {save fox.gif}, {save fox.webm}, or {save fox.png} for a folder of"
     " frames.",
