@@ -228,6 +228,7 @@ def _environ(address: Address) -> dict[str, str]:
         "RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL": "minor",
         "RAY_worker_niceness": "0",  # Ray's 15 would have a GPU wait for its host
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_agent_register_timeout_ms": "150000",  # its raylet waits 15 s for it else
         "PYTHONWARNINGS": "ignore",
     }
     if address.local:

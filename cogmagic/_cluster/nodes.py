@@ -6,14 +6,16 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import chdir, suppress
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import psutil
 import ray
+from ray._private import services
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cogmagic._cluster import probe
@@ -31,9 +33,11 @@ _OBJECT_STORE = 78 * 2**20
 _CPU_ACTORS = 2
 """Most actors of a host without a GPU."""
 
-_ATTEMPTS = 3
-"""Starts of a local cluster: its raylet waits 15 s for a process of its own, and Ray 30 s for the
-raylet, which a busy machine exceeds."""
+_ATTEMPTS = 2
+"""Starts of a local cluster."""
+
+_NODE_SECONDS = 150.0
+"""How long a node may take to start: 10 s on two idle cores, and over 60 on busy ones."""
 
 _PROBE_SECONDS = 60.0
 """How long a node may take to say its versions."""
@@ -77,8 +81,33 @@ def _init(start: Start) -> None:
         options["address"] = str(address) if address.client else address.place
     # Ray has its workers import modules from this folder first: not from the kernel's, where a
     # file such as torch.py would be imported in place of the library.
-    with chdir(start.folder):
+    with chdir(start.folder), _patient():
         ray.init(**options)
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """Have Ray wait longer for a node that it starts than the 30 s that it allows itself.
+
+    It asks again and again until the node is there; here the first question waits for the answer.
+    """
+    ask = services.get_node
+
+    def get_node(*arguments: Any, **options: Any) -> Any:
+        until = time.monotonic() + _NODE_SECONDS
+        while True:
+            try:
+                return ask(*arguments, **options)
+            except RuntimeError:  # not there yet
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    services.get_node = get_node
+    try:
+        yield
+    finally:
+        services.get_node = ask
 
 
 def leave(start: Start) -> None:
