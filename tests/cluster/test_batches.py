@@ -199,7 +199,8 @@ def test_lost_head_ends_the_batch_and_the_kernel_goes_on(
     cluster: Cluster, toy: Path, cwd: Path
 ) -> None:
     """Last, as it ends the cluster."""
-    started = {p.pid: p for p in psutil.Process().children(recursive=True)}
+    driver = psutil.Process(cluster._driver.pid)
+    started = {p.pid: p for p in (driver, *driver.children(recursive=True))}
     folder = cluster._folder
     videos = many(toy, ["a", "b", "c"], seeds=[1], steps=400)
     (head,) = (p for p in started.values() if p.name() == "gcs_server")

@@ -85,6 +85,7 @@ def test_json_has_every_figure_of_the_plan(card: str) -> None:
         "guidance_from": 0,
         "guidance_until": 1,
         "timesteps": [],
+        "strength": 1.0,
         "preset": None,
         "seconds_without_preset": None,
         "loras": [],
