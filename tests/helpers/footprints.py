@@ -43,7 +43,8 @@ def fresh_footprint(
     tiles = sampled_tiles(grid_of(request, configs).tiles)
     images = [(8 * h, 8 * w) for h, w in tiles] if request.model.task == "i2v" else []
     batches = (1 if request.guidance_scale == 1 else 2,)
-    traced = profile(configs, dtype, [latent_clip(request, configs)], tiles, images, batches=batches)
+    clips = [latent_clip(request, configs)]
+    traced = profile(configs, dtype, clips, tiles, images, batches=batches)
     return footprint_from(traced, configs, request, dtype, halves=False, lean=lean)
 
 
