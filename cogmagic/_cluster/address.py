@@ -131,4 +131,4 @@ def _of_url(place: str) -> str:
 
 
 def _wrong(typed: str, near: str) -> RequestError:
-    return RequestError(f"{typed.strip()[:80]!r} is no address of a cluster.{near} {_WAYS}.")
+    return RequestError(f"{typed.strip()[:80]!r} is not a cluster address.{near} {_WAYS}.")

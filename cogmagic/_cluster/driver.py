@@ -23,7 +23,8 @@ from ray.exceptions import RayTaskError
 
 from cogmagic._cluster.batch_run import BatchRun
 from cogmagic._cluster.messages import Begin, Connected, End, Lost, Refused, Start, State, Want
-from cogmagic._cluster.nodes import alive, connected, leave, places
+from cogmagic._cluster.nodes import alive, places
+from cogmagic._cluster.ray_start import connected, leave
 from cogmagic._cluster.worker import Worker, ending_of
 from cogmagic._errors import ClusterError, first_line
 from cogmagic._session.parallel.link import Link

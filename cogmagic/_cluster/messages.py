@@ -200,7 +200,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Stopped:
-    """What was asked has been stopped by the batch's end."""
+    """The task was stopped because its batch ended."""
 
 
 @dataclass(frozen=True)

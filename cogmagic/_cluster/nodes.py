@@ -1,158 +1,29 @@
-"""The nodes of a cluster: Ray started or joined, versions compared, places for actors chosen."""
+"""The nodes of a cluster: versions compared, places for actors chosen."""
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
-import psutil
 import ray
-from ray._private import services
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cogmagic._cluster import probe
 from cogmagic._cluster.actor import Place
-from cogmagic._cluster.leftovers import end_processes, remove_later
-from cogmagic._cluster.messages import Start
 from cogmagic._errors import ClusterError, first_line
 from cogmagic._version import __version__
 
-__all__ = ["alive", "check_versions", "connected", "leave", "on_node", "places", "refusal"]
-
-_OBJECT_STORE = 78 * 2**20
-"""Bytes of shared memory of a local cluster: the least that Ray takes. A video has some MB."""
+__all__ = ["alive", "check_versions", "on_node", "places"]
 
 _CPU_ACTORS = 2
 """Most actors of a host without a GPU."""
 
-_ATTEMPTS = 2
-"""Starts of a local cluster."""
-
-_NODE_SECONDS = 150.0
-"""How long a node may take to start: 10 s on two idle cores, and over 60 on busy ones."""
-
 _PROBE_SECONDS = 60.0
 """How long a node may take to say its versions."""
-
-_SHUTDOWN_SECONDS = 3.0
-"""How long Ray may take to leave a cluster."""
-
-
-def connected(start: Start) -> None:
-    """Start Ray on this machine, or join a cluster.
-
-    Raises:
-        ClusterError: when that fails.
-    """
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            _init(start)
-            return
-        except Exception as error:  # Ray raises many kinds
-            started = psutil.Process().children(recursive=True)  # before their parent has ended
-            with suppress(Exception):
-                ray.shutdown()
-            end_processes(started)
-            if attempt < _ATTEMPTS and start.address.local and "timed out" in str(error):
-                continue
-            raise refusal(start, error) from None
-
-
-def _init(start: Start) -> None:
-    address = start.address
-    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    if address.local:
-        options |= {
-            "address": "local",
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE,
-            "_temp_dir": start.folder,
-            "_node_ip_address": "127.0.0.1",
-        }
-    else:
-        options["address"] = str(address) if address.client else address.place
-    # Ray has its workers import modules from this folder first: not from the kernel's, where a
-    # file such as torch.py would be imported in place of the library.
-    with chdir(start.folder), _patient():
-        ray.init(**options)
-
-
-@contextmanager
-def _patient() -> Iterator[None]:
-    """Have Ray wait longer for a node that it starts than the 30 s that it allows itself.
-
-    It asks again and again until the node is there; here the first question waits for the answer.
-    """
-    ask = services.get_node
-
-    def get_node(*arguments: Any, **options: Any) -> Any:
-        until = time.monotonic() + _NODE_SECONDS
-        while True:
-            try:
-                return ask(*arguments, **options)
-            except RuntimeError:  # not there yet
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.1)
-
-    services.get_node = get_node
-    try:
-        yield
-    finally:
-        services.get_node = ask
-
-
-def leave(start: Start) -> None:
-    """End the connection, and what a local cluster has started."""
-    if start.address.local:
-        end_processes(psutil.Process().children(recursive=True))
-    else:
-        ended = Thread(target=ray.shutdown, daemon=True)
-        ended.start()
-        ended.join(_SHUTDOWN_SECONDS)
-    remove_later(start.folder)
-
-
-def refusal(start: Start, error: Exception) -> ClusterError:
-    """The error of a connection that failed, in one line."""
-    text, address = str(error), start.address
-    versions = re.findall(r"Ray: (\S+)\s+Python: (\S+)", text)
-    if len(versions) == 2:
-        (their_ray, their_python), (our_ray, our_python) = versions
-        return ClusterError(
-            f"The cluster at {address} runs Ray {their_ray} on Python {their_python}, but this"
-            f" kernel has Ray {our_ray} on Python {our_python}. Use the same versions on all hosts:"
-            f" pip install ray=={their_ray}"
-        )
-    if address.local:
-        return ClusterError(
-            f"Ray could not be started on this machine ({type(error).__name__}:"
-            f" {first_line(error)}). Try it again when the machine is less busy."
-        )
-    if "token" in text.lower() or "auth" in text.lower():
-        return ClusterError(
-            f"The cluster at {address} refused this kernel's token ({first_line(error)}). Copy"
-            " ~/.ray/auth_token from its head to this host, and connect again."
-        )
-    advice = "Check that the port is that of Ray's client server (10001 by default)."
-    if not address.client:
-        advice = (
-            f"This host must be a node of the cluster (ray start --address={address.place}) with"
-            " its head's token (~/.ray/auth_token); from outside, type %cogvideo cluster"
-            f" ray://{address.host}:10001."
-        )
-    return ClusterError(
-        f"The cluster at {address} cannot be joined ({type(error).__name__}: {first_line(error)})."
-        f" {advice}"
-    )
 
 
 def on_node(node_id: str) -> NodeAffinitySchedulingStrategy:
@@ -208,7 +79,7 @@ def places(*, local: bool) -> list[Place]:
 
 
 def _most_on_cpu() -> int:
-    return 1 if sys.platform == "darwin" else _CPU_ACTORS  # a Mac's one GPU is no resource of Ray
+    return 1 if sys.platform == "darwin" else _CPU_ACTORS  # Ray does not count a Mac's GPU
 
 
 def _probed(nodes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

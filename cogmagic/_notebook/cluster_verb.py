@@ -73,7 +73,7 @@ def _where(typed: str) -> str:
         raise RequestError(f"Unknown word {typed!r}. Type %cogvideo cluster {meant}")
     if word == "auto" or word.isdecimal():
         raise RequestError(
-            f"{typed!r} is no address of a cluster. Type %cogvideo cluster local for all GPUs of"
+            f"{typed!r} is not a cluster address. Type %cogvideo cluster local for all GPUs of"
             " this machine, or %cogvideo cluster 127.0.0.1:6379 if Ray runs here already."
         )
     if len(typed.split()) == 1 and not _LINK.match(typed):

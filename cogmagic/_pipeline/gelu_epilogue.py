@@ -25,7 +25,7 @@ def gelu_in_epilogue(block: nn.Module) -> Iterator[None]:
 
     Layers with adapters, a weight storage, hooks or another activation stay as they are. The others
     get another class rather than a function of their own, for which torch would compile each block
-    anew, and none after as many blocks as its limit of recompilations.
+    again, and no more blocks than its limit of recompilations.
 
     Args:
         block: a transformer block, in any tier, to be compiled.

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["STEP_CACHES", "ReusedSteps", "StepCache", "caching_steps", "complete_step_cache"]
 
-
 STEP_CACHES = ("first-block",)
 """Names of the step caches."""
 _THRESHOLD = 0.08
@@ -131,11 +130,7 @@ class ReusedSteps:
     ) -> ReusedSteps:
         """The step cache of a run with no step reused yet.
 
-        Args:
-            cache: its name and threshold.
-            passes: calls of the transformer in a step on one GPU: with two, each prompt decides.
-            rank: this process, where several make the video.
-            guided: the steps with guidance, counted from 0; None for all.
+        `passes` are the transformer's calls in a step on one GPU: with two, each prompt decides.
         """
         if rank is None:
             return cls(cache, passes, guided=guided)
@@ -184,12 +179,7 @@ def caching_steps(transformer: nn.Module, reused: ReusedSteps) -> Iterator[None]
 
 
 def _in_order(reused: ReusedSteps, contexts: list[_Residuals]) -> Iterator[_Residuals]:
-    """The residuals of each call in turn; where guidance begins or ends, new ones.
-
-    Args:
-        reused: the step cache.
-        contexts: receives the residuals in use.
-    """
+    """The residuals of each call in turn, kept in `contexts`; new where guidance begins or ends."""
     before: bool | None = None
     for step in count():
         guided = reused.guided is None or step in reused.guided

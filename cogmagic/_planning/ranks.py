@@ -23,7 +23,7 @@ __all__ = ["Ranks", "able", "legal_counts", "ranks_in", "ranks_of"]
 
 _ABOUT = 2 * GIB
 """GPUs whose room differs by less count as equal, and come in their order. What processes leave on
-a GPU from one run to the next changes by as much, and for other ranks all would start anew."""
+a GPU changes by as much between runs, and for other ranks all processes would start again."""
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,8 @@ def _facts(row: Row) -> dict[str, Any]:
     """All that determines a row's frames, as plain values."""
     facts = {"row": row.number, **request_facts(row.request), "drawn": row.drawn}
     facts |= {"dtype": row.request.dtype, "truncate": row.request.truncate}
+    if row.inputs and row.request.fit != "stretch":  # so that older folders can be resumed
+        facts["fit"] = row.request.fit
     return facts | {name: one.digest for name, one in row.inputs.items()}
 
 

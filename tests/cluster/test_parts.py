@@ -87,19 +87,19 @@ def test_a_node_with_another_version_is_refused(name: str, version: str, text: s
 
 
 def test_a_cluster_of_other_versions_is_refused_in_one_line() -> None:
-    nodes = pytest.importorskip("cogmagic._cluster.nodes")
+    ray_start = pytest.importorskip("cogmagic._cluster.ray_start")
     from ray._private.utils import check_version_info
 
     start = Start(1, Address.of("head:6379"), "")
     theirs = {"ray_version": "2.50.0", "python_version": "3.12.1"}
     with pytest.raises(RuntimeError) as mismatch:
         check_version_info(theirs, "this")
-    error = str(nodes.refusal(start, mismatch.value))
+    error = str(ray_start.refusal(start, mismatch.value))
     assert error.startswith("The cluster at head:6379 runs Ray 2.50.0 on Python 3.12.1, but this")
     assert error.endswith("pip install ray==2.50.0")
     for other in (ConnectionError("no node\nsecond"), RuntimeError("InvalidAuthToken")):
-        assert "\n" not in str(nodes.refusal(start, other))
-        assert "~/.ray/auth_token" in str(nodes.refusal(start, other))
+        assert "\n" not in str(ray_start.refusal(start, other))
+        assert "~/.ray/auth_token" in str(ray_start.refusal(start, other))
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

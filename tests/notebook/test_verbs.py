@@ -126,7 +126,7 @@ def test_dry_run_prints_the_plan_and_runs_nothing(shell: Any, toy: Path, cwd: Pa
             "cluster",
             "or off, but got nothing. Type %cogvideo cluster local for this machine's GPUs",
         ),
-        ("cluster statsu", "'statsu' is no address of a cluster. Did you mean 'status'?"),
+        ("cluster statsu", "'statsu' is not a cluster address. Did you mean 'status'?"),
         ("cluster stop", "Unknown word 'stop'. Type %cogvideo cluster off"),
         ("cluster nodes", "Unknown word 'nodes'. Type %cogvideo cluster status"),
         ("cluster 2", "Type %cogvideo cluster local for all GPUs of this machine"),

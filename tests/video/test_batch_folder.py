@@ -14,6 +14,7 @@ import pytest
 from cogmagic import BusyError, OutputError, Request, Video
 from cogmagic._models.batch_row import Row, StoredInput
 from cogmagic._video.batch_folder import BatchFolder, default_folder
+from cogmagic._video.batch_list import as_json
 from tests.helpers.benchmarks import ROOT
 
 OPTIONS = {"model": "tiny", "frames": {"fp8": False}}
@@ -255,3 +256,13 @@ def test_second_kernel_is_kept_out_and_the_same_one_takes_over(cwd: Path) -> Non
     assert again.is_open
     again.close()
     assert subprocess.run(other, env=env, check=False).returncode == 0
+
+
+def test_another_fit_is_another_batch(cwd: Path) -> None:
+    inputs = {"image": StoredInput("x.png", "a" * 64)}
+    (row,) = (replace(r, inputs=inputs) for r in batch("a"))
+    assert '"fit"' not in as_json((row,), OPTIONS).decode()  # the default is not stored
+    cropped = replace(row, request=replace(row.request, fit="crop"))
+    BatchFolder.open("out", (row,), OPTIONS).close()
+    with pytest.raises(OutputError, match=r"in row 1, fit is None there and 'crop' here"):
+        BatchFolder.open("out", (cropped,), OPTIONS)
