@@ -16,6 +16,7 @@ from cogmagic._models.timesteps import as_timesteps
 from cogmagic._pipeline.attention.registry import KERNELS
 from cogmagic._pipeline.step_cache import complete_step_cache
 from cogmagic._pipeline.storage import storage_options
+from cogmagic._pipeline.storage.quantised import QUANTIZED_VALUES
 from cogmagic._planning.memory_options import KEEPS, POLICIES, tier_names
 from cogmagic._planning.speeds import SPEEDS
 from cogmagic._units import GIB
@@ -172,6 +173,13 @@ _OPTIONS: tuple[Option, ...] = (
         _MEMORY,
         "NAME[:THRESHOLD]",
         complete=complete_step_cache,
+    ),
+    Option(
+        "quantize",
+        "text encoder and transformer, or one of them, in 8 or 4 bits: less memory; another picture",
+        _MEMORY,
+        "FORM[:COMPONENT]",
+        suggestions=QUANTIZED_VALUES,
     ),
     Option("lean-decode", "decode with less memory; the same frames", _MEMORY),
     Option("guidance-halves", "denoise with and without the prompt in turn: less memory", _MEMORY),

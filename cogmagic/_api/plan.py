@@ -181,10 +181,11 @@ def _available(
         download = bytes_to_download(request.model)
         return replace(machine, disk=disk_for_downloads()), replace(available, download=download)
     dtype, gpu, slot = dtype_for(request, machine, memory), machine.roomiest, session().slot
-    texts = PromptCache(request, files, dtype, gpu.name if gpu else machine.device)
+    where = gpu.name if gpu else machine.device
+    texts = PromptCache(request, files, dtype, where, memory.savings.text)
     # A pipeline that stays placed keeps its text encoder, needed or not.
     cached = request.prompt != ANY_PROMPT and slot.hot.key is None and texts.present
-    storage = resolved(request.model, memory, machine, dtype).savings.storage
+    storage = resolved(request.model, memory, machine, dtype).savings.stored_as
     loaded = slot.has(files, dtype, storage)
     here = replace(available, prompts_cached=cached, weights_loaded=loaded, code=compiled_code())
     if machine.device == "cuda" and not loaded:

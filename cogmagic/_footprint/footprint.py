@@ -25,6 +25,7 @@ from cogmagic._footprint.exchange import (
     not_shared,
 )
 from cogmagic._footprint.foreign import foreign_profile, foreign_text_encoder_bytes
+from cogmagic._footprint.text_layers import NO_LAYERS, TextLayers, text_layers
 from cogmagic._footprint.vae import Decoding, clip_bytes, encode_image, encode_video
 from cogmagic._footprint.work import ITEM, Work, cache_bytes, higher, work_of
 from cogmagic._models.catalog import MODELS, Dtype, Model
@@ -61,6 +62,8 @@ class Footprint:
     """The tiles that another rank than 0 decodes, where several make the video together."""
     exchange: Exchange = NOTHING_EXCHANGED
     """What a rank exchanges with the others in a step, where several make the video together."""
+    text_layers: TextLayers = NO_LAYERS
+    """The text encoder's linear layers, which `Savings` may narrow."""
 
 
 def footprint(
@@ -165,6 +168,7 @@ def footprint_from(
         blocks=blocks_of(denoise.peak, request, dtype, profile, config, run),
         decode_share=decoding.share(split.count) if split.count > 1 else None,
         exchange=exchange_of(split, config, run, predicted, ITEM[dtype]),
+        text_layers=text_layers(configs["text_encoder"], dtype),
     )
 
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from cogmagic._errors import RequestError
 from cogmagic._footprint.configs import configs_of, same
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._pipeline.storage import STORAGES, Storage, storage_options
+from cogmagic._pipeline.storage.quantised import Quantised, quantized_parts
 
 __all__ = ["NO_SAVINGS", "SAVINGS", "Savings", "why_not_lean"]
 
@@ -30,23 +32,33 @@ class Savings:
     storage: str = ""
     """Name in `STORAGES` of how the transformer's linear layers are stored; empty for as loaded.
     The planner puts ``fp8_products`` in the place of ``fp8`` where the GPU can."""
+    text: str = ""
+    """Name in `STORAGES` of how the text encoder's are stored; empty for as loaded."""
 
     @classmethod
-    def of(cls, **options: object) -> Savings:
+    def of(cls, *, quantize: object = None, **options: object) -> Savings:
         """The savings of options by their Python names: the switches and the storages.
 
+        Args:
+            quantize: as in ``--quantize``.
+            **options: the others, which are switches.
+
         Raises:
-            RequestError: for a value that is not a bool, and for more than one storage.
+            RequestError: for a switch that is not a bool, an unknown `quantize`, and for more than
+                one storage.
         """
+        parts = quantized_parts(quantize)
         for name, value in options.items():
             if not isinstance(value, bool):
                 raise RequestError(f"{name}={value!r:.80} is not True or False.")
         storages = [name for name in storage_options() if options.get(name)]
-        if len(storages) > 1:
-            flags = " and ".join(STORAGES[name].flag for name in storages)
+        if len(storages) + bool(parts) > 1:
+            typed = [f"--quantize {quantize}"] if parts else []
+            flags = " and ".join([*(STORAGES[name].flag for name in storages), *typed])
             raise RequestError(f"{flags} exclude each other. Use one of them.")
         switches = {name: options.get(name) is True for name in SAVINGS}
-        return cls(**switches, storage="".join(storages))
+        storage = parts.get("transformer", "".join(storages))
+        return cls(**switches, storage=storage, text=parts.get("text_encoder", ""))
 
     @property
     def weights(self) -> Storage | None:
@@ -54,15 +66,46 @@ class Savings:
         return STORAGES[self.storage] if self.storage else None
 
     @property
+    def quantised(self) -> dict[str, Quantised]:
+        """The storage of each component that is quantised while it is loaded."""
+        parts = {"text_encoder": self.text, "transformer": self.storage}
+        storages = ((part, STORAGES.get(name)) for part, name in parts.items())
+        return {part: s for part, s in storages if isinstance(s, Quantised)}
+
+    @property
+    def quantize(self) -> str:
+        """The value of ``--quantize``; empty without it."""
+        parts = self.quantised
+        names = [storage.name for storage in parts.values()]
+        if len(parts) == 1:
+            names.append(next(iter(parts)))
+        return ":".join(dict.fromkeys(names))
+
+    @property
+    def stored_as(self) -> str:
+        """The storages of both components, as a key: equal for weights that are the same."""
+        return f"{self.storage}, text encoder {self.text}" if self.text else self.storage
+
+    @property
+    def narrow_flag(self) -> str:
+        """The option that stores weights in fewer bits, as it is typed; empty without one."""
+        if self.quantize:
+            return f"--quantize {self.quantize}"
+        return self.weights.flag if self.weights else ""
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """Those that are on, by their Python names."""
+        """Those that are on, by their Python names; ``quantize`` with its value."""
         switches = tuple(name for name in SAVINGS if getattr(self, name))
+        if self.quantize:
+            return (*switches, f"quantize {self.quantize}")
         return (*switches, *([self.weights.option] if self.weights else []))
 
     @property
     def flags(self) -> str:
         """As they are typed: ``--lean-decode --fp8``."""
-        return " ".join(f"--{name.replace('_', '-')}" for name in self.names)
+        switches = (f"--{n.replace('_', '-')}" for n in SAVINGS if getattr(self, n))
+        return " ".join(filter(None, (*switches, self.narrow_flag)))
 
     @property
     def price(self) -> str:
@@ -72,21 +115,25 @@ class Savings:
             picture += " within rounding"
         if self.weights:
             picture = self.weights.price
+        elif self.text:
+            picture = STORAGES[self.text].price
         return picture + ("; decoding takes longer" if self.lean_decode else "")
 
     def more(self) -> Iterator[Savings]:
         """These and further ones, the fewest first; those that change the picture come last."""
         off = [name for name in SAVINGS if not getattr(self, name)]
         sets = [names for count in range(len(off) + 1) for names in combinations(off, count)]
-        storages = [self.storage] if self.storage else ["", *storage_options()]
+        storages = [self.storage] if self.stored_as else ["", *storage_options()]
         for storage in storages:
             for names in sets:
-                more = replace(self, **dict.fromkeys(names, True), storage=storage)
+                switches: dict[str, Any] = dict.fromkeys(names, True)
+                more = replace(self, **switches, storage=storage)
                 if more != self:
                     yield more
 
     def shrunk(self, f: Footprint) -> Footprint:
-        """The footprint with the transformer's linear layers in their storage."""
+        """The footprint with the linear layers in their storages."""
+        f = self._with_text(f)
         if self.weights is None:
             return f
         part, work = f.transformer, f.denoise
@@ -99,6 +146,21 @@ class Savings:
         more = max(whole - f.blocks.spare, 0)
         denoise = replace(work, peak=work.peak + more, leaf_peak=work.leaf_peak + layer)
         return replace(f, transformer=smaller, denoise=denoise)
+
+    def _with_text(self, f: Footprint) -> Footprint:
+        """The footprint with the text encoder's linear layers in their storage."""
+        storage = self.quantised.get("text_encoder")
+        if storage is None:
+            return f
+        part, work, layers = f.text_encoder, f.encode, f.text_layers
+        groups = [layers.plain] + [layers.last] * storage.converts("text_encoder", "x.wo")
+        saved = sum(g.nbytes - storage.linear_bytes(g.numel, g.rows, g.itemsize) for g in groups)
+        whole, layer = storage.scratch(layers.largest)
+        smaller = replace(
+            part, weights=part.weights - part.blocks * saved, block=part.block - saved
+        )
+        encode = replace(work, peak=work.peak + whole, leaf_peak=work.leaf_peak + layer)
+        return replace(f, text_encoder=smaller, encode=encode)
 
 
 NO_SAVINGS = Savings()

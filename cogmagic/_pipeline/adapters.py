@@ -86,7 +86,7 @@ def attach(transformer: nn.Module, adapters: Sequence[Adapter], dtype: torch.dty
             index = len(module.lora_scales)
             for part, tensor in ("down", tensors[layer.down]), ("up", tensors[layer.up]):
                 # A copy: a mapped file may be written over while the adapter is attached.
-                values = tensor.to(module.weight.device, dtype, copy=True)
+                values = tensor.to(next(module.parameters()).device, dtype, copy=True)
                 parameter = nn.Parameter(values, requires_grad=False)
                 module.register_parameter(f"lora_{part}_{index}", parameter)
             module.lora_scales = (*module.lora_scales, adapter.weight * layer.scale)

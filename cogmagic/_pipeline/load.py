@@ -5,6 +5,7 @@ Safetensors only, no remote code, no network: when a pipeline is loaded, its fil
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,21 @@ from cogmagic._pipeline.libraries import (
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load", "load_component", "prepared", "scheduler_for"]
+    from cogmagic._pipeline.storage.quantised import Quantised
+
+__all__ = ["load", "load_component", "load_quantised", "prepared", "scheduler_for"]
 
 
-def load(folder: Path, task: Task, dtype: Dtype, *, empty: bool = False, text: bool = True) -> Any:
+def load(
+    folder: Path,
+    task: Task,
+    dtype: Dtype,
+    *,
+    empty: bool = False,
+    text: bool = True,
+    quantised: Mapping[str, Quantised] | None = None,
+    gpu: torch.device | None = None,
+) -> Any:
     """The pipeline of `folder` in host memory, with VAE slicing and tiling on.
 
     The dtype rules are the loaders' own: T5 keeps parts in float32 when loaded in float16.
@@ -36,11 +48,19 @@ def load(folder: Path, task: Task, dtype: Dtype, *, empty: bool = False, text: b
         dtype: the precision of the components.
         empty: leave the weights out.
         text: whether it has a text encoder.
+        quantised: the storage of each component that is quantised while it is loaded.
+        gpu: the GPU that computes, which some libraries quantise on.
     """
+    narrow = {n: s for n, s in (quantised or {}).items() if text or n != "text_encoder"}
     with quiet_libraries():
         names = [n for n in WEIGHTED_COMPONENTS if empty and (text or n != "text_encoder")]
         parts = {name: empty_component_of(folder, name, dtype) for name in names}
         parts |= {} if text else {"text_encoder": None}
+        for name, storage in narrow.items():
+            if empty:
+                storage.empty(name, parts[name])
+            else:
+                parts[name] = load_quantised(folder, name, dtype, storage, gpu)
         pipe = pipeline_class(task).from_pretrained(
             folder, dtype=torch_dtype(dtype), use_safetensors=True, local_files_only=True, **parts
         )
@@ -58,6 +78,48 @@ def load_component(folder: Path, name: str, dtype: Dtype, device: torch.device) 
             local_files_only=True,
             device_map={"": device},
         )
+
+
+def load_quantised(
+    folder: Path,
+    name: str,
+    dtype: Dtype,
+    storage: Quantised,
+    gpu: torch.device | None,
+    to: torch.device | None = None,
+) -> Any:
+    """One component of `folder`, quantised by its library, with layers of plain tensors.
+
+    Args:
+        folder: the checkpoint.
+        name: the component.
+        dtype: the precision of what is not quantised.
+        storage: how it is quantised.
+        gpu: the GPU that computes; None on a CPU.
+        to: where it is left; in host memory if None.
+    """
+    import torch
+
+    from cogmagic._pipeline.quantised.layers import as_plain_layers
+
+    host = torch.device("cpu")
+    on = storage.loads_on(name, gpu or host)
+    # With a map to a CPU, diffusers would leave the weights as they are.
+    where = {} if name == "transformer" and on == host else {"device_map": {"": on}}
+    with quiet_libraries():
+        module = component_class(name).from_pretrained(
+            folder,
+            subfolder=name,
+            dtype=torch_dtype(dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            quantization_config=storage.config(name, torch_dtype(dtype)),
+            **where,
+        )
+    as_plain_layers(module)
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.to(to or host)
+    return module.eval()
 
 
 def scheduler_for(pipe: Any, request: Request) -> Any:

@@ -1,8 +1,8 @@
 """Caches of prompt embeddings, so that a repeated prompt skips the text encoder.
 
 On disk (`PromptCache`): one small file per prompt (1.8 MiB for the 5B models) in the user's cache
-folder, named by a digest of the encoder's files, the prompt, the dtype, the device and the library
-versions, so that a hit equals what encoding would give. The file does not contain the prompt
+folder, named by a digest of the encoder's files, the prompt, the dtype, the weight storage, the device and the
+library versions, so that a hit equals what encoding would give. The file does not contain the prompt
 itself. Beyond 128 MiB, the least recently used files are removed. In memory (`cached_in_memory`):
 for text encoders that belong to the caller, as in training.
 """
@@ -47,14 +47,16 @@ def prompts_of(request: Request) -> tuple[str, ...]:
 class PromptCache:
     """The cached embeddings of one request's prompts: see `prompts_of`."""
 
-    def __init__(self, request: Request, checkpoint: Path, dtype: Dtype, device: str) -> None:
-        self.dtype = dtype
+    def __init__(
+        self, request: Request, checkpoint: Path, dtype: Dtype, device: str, storage: str = ""
+    ) -> None:
+        self.dtype, self._storage = dtype, storage
         self._checkpoint, self._device, self._tokens = checkpoint, device, request.model.max_tokens
         self._files = self._files_of(prompts_of(request))
 
     def of(self, request: Request) -> PromptCache:
         """The cache of another request of the same model."""
-        return PromptCache(request, self._checkpoint, self.dtype, self._device)
+        return PromptCache(request, self._checkpoint, self.dtype, self._device, self._storage)
 
     def each(self, texts: Sequence[str]) -> dict[str, PromptCache]:
         """A cache of each of these texts alone, by the same encoder."""
@@ -67,6 +69,7 @@ class PromptCache:
     def _files_of(self, texts: Sequence[str]) -> list[Path]:
         about = [_identity(self._checkpoint), self.dtype, self._device, self._tokens]
         about += [version(name) for name in ("torch", "transformers")]
+        about += [f"quantised to {self._storage}"] if self._storage else []
         return [_folder() / f"{_digest([*about, text])}.safetensors" for text in texts]
 
     @property

@@ -34,8 +34,8 @@ def with_speeds(plan: Plan, machine: Machine) -> Plan:
 
 def _times(plan: Plan, machine: Machine) -> Iterator[SpeedTime]:
     for name, speed in SPEEDS.items():
-        if speed.products and plan.options.savings.storage:
-            continue  # --fp8 beside it is an error
+        if speed.products and plan.options.savings.narrow_flag:
+            continue  # --fp8 or --quantize beside it is an error
         candidate = plan.chosen
         if name != plan.options.speed:
             candidate = _at(replace(plan.options, speed=name), plan, machine)
@@ -54,7 +54,7 @@ def _at(options: MemoryOptions, plan: Plan, machine: Machine) -> Candidate | Non
     """The candidate that a run with other options would use; None where none fits."""
     available, tier = plan.available, named_tier(options, machine)
     before, after = (
-        resolved(plan.request.model, o, machine, plan.dtype).savings.storage
+        resolved(plan.request.model, o, machine, plan.dtype).savings.stored_as
         for o in (plan.options, options)
     )
     if before != after:  # the weights in host memory are of no use to it

@@ -152,6 +152,8 @@ def _workload(
         passes=2 if halves and request.guided and split.guidance == 1 else 1,
         speedups=speedups,
         storage=savings.storage,
+        text_storage=savings.text,
+        load_vram=_load_vram(savings, stored, machine),
         split=split,
         link=ranks.link.rate if ranks and ranks.link else inf,
         unguided=_workload(
@@ -167,6 +169,13 @@ def _workload(
         if request.partly_guided and split.guidance == 1  # else each half takes as long as before
         else None,
     )
+
+
+def _load_vram(savings: Savings, stored: Footprint, machine: Machine) -> int:
+    """Bytes on the GPU of weights that a library quantises there, on the way to host memory."""
+    storage = savings.quantised.get("transformer")
+    on_gpu = storage is not None and storage.quantises_on_gpu and machine.device == "cuda"
+    return stored.transformer.weights if on_gpu else 0
 
 
 def _with_scores(f: Footprint, request: Request, *, halves: bool) -> Footprint:

@@ -18,6 +18,7 @@ from cogmagic._tiers.base import Tier
 __all__ = [
     "check_attention",
     "check_options",
+    "check_packages",
     "check_parallel",
     "check_savings",
     "check_video",
@@ -54,11 +55,25 @@ def check_savings(options: MemoryOptions, tier: Tier | None, machine: Machine) -
     storage = options.savings.weights
     if storage and (refusal := storage.refusal(machine.device)):
         raise RequestError(refusal)
+    for component, quantised in options.savings.quantised.items():
+        if refusal := quantised.refusal_for(component, machine.device):
+            raise RequestError(refusal)
     if tier and not tier.accepts(options.savings):
         raise TierError(
             f"Tier {tier.name!r} does not work with {options.savings.flags}."
             " Use --tier stream, or leave that out."
         )
+
+
+def check_packages(options: MemoryOptions) -> None:
+    """Refuse a quantised storage whose package is not installed, or too old.
+
+    Raises:
+        RequestError: with what to type.
+    """
+    for storage in options.savings.quantised.values():
+        if problem := storage.missing():
+            raise RequestError(problem)
 
 
 def check_attention(model: Model, options: MemoryOptions, machine: Machine, dtype: Dtype) -> None:

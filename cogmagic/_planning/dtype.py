@@ -60,8 +60,8 @@ def _advice_on_model(
     )
     if dtype == "float16":
         advice += f", or try --dtype {wide}, which has more range{because}"
-    weights = options.savings.weights
-    suspects = [*(["--compile"] if options.compile else []), *([weights.flag] if weights else [])]
+    narrow = options.savings.narrow_flag
+    suspects = [*(["--compile"] if options.compile else []), *([narrow] if narrow else [])]
     return f"{advice}." + (f" Try it without {' and '.join(suspects)}, too." if suspects else "")
 
 

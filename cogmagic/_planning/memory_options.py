@@ -38,7 +38,7 @@ KEEPS = ("hot", "warm", "cold")
 
 def memory_options(options: dict[str, Any]) -> dict[str, Any]:
     """The options that `MemoryOptions.of` takes, taken out of `options`."""
-    names = (*_field_names(), *SAVINGS, *storage_options())
+    names = (*_field_names(), *SAVINGS, *storage_options(), "quantize")
     return {name: options.pop(name) for name in names if name in options}
 
 
@@ -89,10 +89,10 @@ class MemoryOptions:
         _check_name("policy", self.policy, POLICIES, TierError)
         _check_name("keep", self.keep, KEEPS, RequestError)
         _check_name("speed", self.speed, tuple(SPEEDS), RequestError)
-        if SPEEDS[self.speed].products and (storage := self.savings.weights):
+        if SPEEDS[self.speed].products and (flag := self.savings.narrow_flag):
             raise RequestError(
-                f"{storage.flag} excludes --speed {self.speed}, which stores the transformer in fp8"
-                f" itself. Leave out {storage.flag}, or type --speed fast {storage.flag}."
+                f"{flag} excludes --speed {self.speed}, which stores the transformer in fp8"
+                f" itself. Leave out {flag}, or type --speed fast {flag}."
             )
         gpu_count(self.parallel)  # which checks it
         check_kernel_name(self.attention)

@@ -32,7 +32,9 @@ class Resolved:
     def text(self) -> str:
         """The savings and speedups that are on, as `PastRun.uses`."""
         switches = (name for name in SAVINGS if getattr(self.savings, name))
-        return ", ".join(filter(None, (*switches, self.savings.storage, *self.speedups.names)))
+        text = f"{self.savings.text} text encoder" if self.savings.text else ""
+        parts = (*switches, self.savings.storage, text, *self.speedups.names)
+        return ", ".join(filter(None, parts))
 
     @property
     def words(self) -> str:
@@ -42,6 +44,7 @@ class Resolved:
         parts = (
             *switches,
             (weights.title or weights.name) if weights else "",
+            f"{self.savings.text} text encoder" if self.savings.text else "",
             "compiled blocks" if uses.compile else "",
             KERNELS[uses.attention].title if uses.attention else "",
             "fast decoding" if uses.decode else "",

@@ -181,7 +181,7 @@ def _is_loaded(job: Job, slot: PipelineSlot, machine: Machine) -> bool:
     if job.options.parallel != 1:
         return slot.workers is not None and slot.workers_folder == job.folder
     dtype = dtype_for(job.request, machine)
-    storage = resolved(job.request.model, job.options, machine, dtype).savings.storage
+    storage = resolved(job.request.model, job.options, machine, dtype).savings.stored_as
     return slot.has(job.folder, dtype, storage)
 
 

@@ -43,7 +43,7 @@ class Loaded:
     folder: Path
     dtype: Dtype
     storage: str
-    """The weight storage of the transformer's linear layers; empty for `dtype`."""
+    """The weight storages (`Savings.stored_as`); empty for `dtype`."""
     files: tuple[tuple[str, int, int], ...]
     """Names, sizes and times of the folder's files: weights saved again are loaded again."""
     weights: Literal["host", "files", "gpus"]
@@ -68,20 +68,25 @@ class Loaded:
         """Load what `plan` needs from `folder`."""
         files, tier, storage = fingerprint(folder), plan.placement, plan.savings.weights
         before = own_ram()
-        wanted = Wanted(folder, model.task, plan.dtype, text=plan.available.loads_text)
+        device = _gpu(machine)
+        wanted = Wanted(
+            folder,
+            model.task,
+            plan.dtype,
+            text=plan.available.loads_text,
+            quantised=plan.savings.quantised,
+            gpu=device,
+        )
         pipe = tier.load(wanted, machine, plan.variant)
-        if storage is not None:
-            import torch
-
-            gpu = machine.roomiest if machine.device == "cuda" else None
-            storage.store(pipe.transformer, torch.device("cuda", gpu.index) if gpu else None)
+        if storage is not None and not storage.while_loading:
+            storage.store(pipe.transformer, device)
         nbytes = HostCopy(modules(pipe)).nbytes if tier.weights == "host" else 0
         return cls(
             pipe=pipe,
             model=model,
             folder=folder,
             dtype=plan.dtype,
-            storage=plan.savings.storage,
+            storage=plan.savings.stored_as,
             files=files,
             weights=tier.weights,
             nbytes=nbytes,
@@ -100,7 +105,7 @@ class Loaded:
 
     def serves(self, plan: Plan, folder: Path) -> bool:
         """Whether `plan` can use it; never where the loader places, since each plan differs."""
-        weights, storage = plan.placement.weights, plan.savings.storage
+        weights, storage = plan.placement.weights, plan.savings.stored_as
         if weights != self.weights or weights == "gpus":
             return False
         return self.key == (folder, plan.dtype, storage, fingerprint(folder))
@@ -195,3 +200,11 @@ class Loaded:
         if self.pinned:
             self.pinned.unlock()
         return self.nbytes + self.adapter_bytes
+
+
+def _gpu(machine: Machine) -> torch.device | None:
+    """The GPU that computes; None on a machine without CUDA."""
+    import torch
+
+    gpu = machine.roomiest if machine.device == "cuda" else None
+    return torch.device("cuda", gpu.index) if gpu else None

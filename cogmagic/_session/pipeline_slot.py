@@ -207,6 +207,6 @@ def placement_key(folder: Path, plan: Plan, machine: Machine) -> object:
     where = machine.device, tuple(g.index for g in gpus if g), plan.ranks
     encodes = by_loader or not plan.available.prompts_cached
     blocks = plan.variant.resident_blocks
-    storage, compiles = plan.savings.storage, plan.speedups.compile
+    storage, compiles = plan.savings.stored_as, plan.speedups.compile
     how = plan.tier, plan.dtype, encodes, storage, compiles, blocks
     return folder, fingerprint(folder), where, how, identity(plan.request.loras)

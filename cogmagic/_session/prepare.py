@@ -25,6 +25,7 @@ from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._planning.checks import (
     check_attention,
     check_options,
+    check_packages,
     check_parallel,
     check_video,
 )
@@ -115,6 +116,7 @@ def prepare(
     machine = Machine.detect(gpus=options.gpus)
     check_options(options, machine)
     check_video(request, options, machine)
+    check_packages(options)
     dtype = dtype_for(request, machine, options)
     folder = local_folder(request.model)
     check_parallel(request, machine, dtype, options)
@@ -140,10 +142,10 @@ def prepare(
     gpu = machine.roomiest
     device = gpu.name if gpu else machine.device
     dtype = dtype_for(request, machine)
-    texts = PromptCache(request, folder, dtype, device)
+    texts = PromptCache(request, folder, dtype, device, options.savings.text)
     not_lean = ""
     if options.savings.lean_decode or SPEEDS[options.speed].decode:
-        storage = resolved(request.model, options, machine, dtype).savings.storage
+        storage = resolved(request.model, options, machine, dtype).savings.stored_as
         loaded = slot.loaded if slot.has(folder, dtype, storage) else None
         not_lean = unknown_vae(loaded.pipe.vae) if loaded else unknown_vae_of(folder)
     cached = cached_share(folder) if machine.device == "cuda" else 0.0

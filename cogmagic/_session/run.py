@@ -158,14 +158,19 @@ class Run:
             required = plan.placement.requires_copies
             pinned = loaded.pin(self.clock, self._device, required=required)
         loaded.adapt(self.job.request.loras, self._device if pinned else None)
-        storage = plan.savings.storage
+        savings, folder = plan.savings, self.job.folder
         placement = Placement(
             self._device,
             plan.variant,
             pinned=pinned.locked if pinned else (),
             encodes=not plan.available.prompts_cached and (self.rank is None or self.rank.first),
             source=Source(
-                self.job.folder, plan.dtype, storage, loaded.files, self.job.request.loras
+                folder,
+                plan.dtype,
+                savings.storage,
+                loaded.files,
+                self.job.request.loras,
+                text_storage=savings.text,
             ),
             check=self.clock.check,
         )

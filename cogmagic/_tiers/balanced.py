@@ -52,7 +52,7 @@ class Balanced(Tier):
 
     def accepts(self, savings: Savings) -> bool:
         """Not what works on a placed component: the loader has hooks of its own."""
-        return not (savings.storage or savings.lean_decode)
+        return not (savings.stored_as or savings.lean_decode)
 
     def choose(self, work: Workload, machine: Machine, assess: Assess) -> Variant | None:
         """With the order of GPUs that lacks least, and of those that fit, leaves most.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -20,6 +20,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._machine.rates import Rates
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._models.catalog import Dtype, Task
+from cogmagic._pipeline.storage.quantised import Quantised
 from cogmagic._tiers.host_memory import HostMemory, copies_or_files
 from cogmagic._tiers.plain_pace import Pace, plain_pace
 from cogmagic._tiers.workload import Workload
@@ -105,6 +106,8 @@ class Source:
     """Names, sizes and times of the folder's files when the run began."""
     adapters: tuple[Adapter, ...] = ()
     """The transformer's adapters."""
+    text_storage: str = ""
+    """The storage of the text encoder's linear layers; empty for `dtype`."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,10 @@ class Wanted:
     dtype: Dtype
     text: bool = True
     """Whether it has a text encoder."""
+    quantised: Mapping[str, Quantised] = field(default_factory=dict)
+    """The storage of each component that is quantised while it is loaded."""
+    gpu: torch.device | None = None
+    """The GPU that computes, which some libraries quantise on."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +238,14 @@ class Tier(ABC):
         """The pipeline, as `place` takes it."""
         from cogmagic._pipeline.load import load
 
-        return load(wanted.folder, wanted.task, wanted.dtype, text=wanted.text)
+        return load(
+            wanted.folder,
+            wanted.task,
+            wanted.dtype,
+            text=wanted.text,
+            quantised=wanted.quantised,
+            gpu=wanted.gpu,
+        )
 
     @abstractmethod
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:

@@ -81,7 +81,7 @@ def _converted(work: Workload) -> int:
     total = 0
     if stored_dtype("vae", request) != dtype:
         total += f.vae.weights
-    if stored_dtype("text_encoder", request) != dtype:
+    if work.text_storage or stored_dtype("text_encoder", request) != dtype:
         total += f.text_encoder.weights
     else:
         total += work.float32_extra

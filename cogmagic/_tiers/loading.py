@@ -110,7 +110,8 @@ def loading(work: Workload, weights: str, host: HostMemory) -> Loading:
     nbytes = f.text_encoder.weights + f.transformer.weights + f.vae.weights
     read = Loading(
         uncached=(1 - work.cached) * sum(on_disk.values()),
-        narrowed=work.files.transformer.weights if work.converted else 0.0,
+        narrowed=(work.files.transformer.weights if work.converted else 0.0)
+        + (f.text_encoder.weights if work.text_storage else 0.0),
         modules=True,
         first_run=work.first_run,
     )

@@ -58,6 +58,8 @@ def predict(tier: Tier, work: Workload, variant: Variant) -> Needs:
     phases = tier.phases(running.active, work.overhead, variant)
     if work.lean_decode:
         phases = tuple({_LEAN.get(name, name): n for name, n in p.items()} for p in phases)
+    if work.load_vram and tier.weights == "host":
+        phases = tuple({**p, "load": max(p.get("load", 0), work.load_vram)} for p in phases)
     host = tier.host_memory(work)
     needs = Needs(
         tier.name, phases, host.peak, None, None, variant, copies=host.copies, mapped=host.mapped

@@ -19,6 +19,8 @@ from cogmagic._models.catalog import Model
 from cogmagic._models.checkpoint import fingerprint
 from cogmagic._models.family import WEIGHTED_COMPONENTS, latent_frames, video_tokens
 from cogmagic._models.request import Request
+from cogmagic._pipeline.storage import STORAGES, Storage
+from cogmagic._pipeline.storage.quantised import Quantised
 from cogmagic._tiers.base import Phases, Placement, Source, Tier, Variant, Wanted, encoding_video
 from cogmagic._tiers.host_memory import PROCESS, HostMemory, passing_through
 from cogmagic._tiers.weight_files import stored_as_files
@@ -70,7 +72,14 @@ class Staged(Tier):
         """A pipeline of empty modules."""
         from cogmagic._pipeline.load import load
 
-        return load(wanted.folder, wanted.task, wanted.dtype, empty=True, text=wanted.text)
+        return load(
+            wanted.folder,
+            wanted.task,
+            wanted.dtype,
+            empty=True,
+            text=wanted.text,
+            quantised=wanted.quantised,
+        )
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
         """Have each empty component filled when it is called, and emptied when another is."""
@@ -139,22 +148,34 @@ def _fill(
 
 
 def _loaded(name: str, source: Source, device: torch.device) -> Any:
-    import torch
-
     from cogmagic._pipeline.adapters import attach
     from cogmagic._pipeline.libraries import torch_dtype
+    from cogmagic._pipeline.load import load_component, load_quantised
+
+    narrow = {"text_encoder": source.text_storage, "transformer": source.storage}.get(name)
+    storage = STORAGES[narrow] if narrow else None
+    if isinstance(storage, Quantised):
+        loaded = load_quantised(source.folder, name, source.dtype, storage, device, to=device)
+    elif name == "transformer":
+        loaded = _transformer(source, storage, device)
+    else:
+        return load_component(source.folder, name, source.dtype, device)
+    if name == "transformer":
+        attach(loaded, source.adapters, torch_dtype(source.dtype))
+    return loaded
+
+
+def _transformer(source: Source, storage: Storage | None, device: torch.device) -> Any:
+    """The transformer, converted to its storage after loading if it has one."""
+    import torch
+
     from cogmagic._pipeline.load import load_component
     from cogmagic._tiers.host_copy import HostCopy
 
-    if name != "transformer":
-        return load_component(source.folder, name, source.dtype, device)
     # In a storage, it might not fit whole: it is mapped from its files, converted layer by layer.
-    to = torch.device("cpu") if source.storage else device
-    loaded = load_component(source.folder, name, source.dtype, to)
-    if source.storage:
-        from cogmagic._pipeline.storage import STORAGES
-
-        STORAGES[source.storage].store(loaded, device, stay=True)
+    to = device if storage is None else torch.device("cpu")
+    loaded = load_component(source.folder, "transformer", source.dtype, to)
+    if storage is not None:
+        storage.store(loaded, device, stay=True)
         HostCopy([loaded]).onload(device)
-    attach(loaded, source.adapters, torch_dtype(source.dtype))
     return loaded

@@ -63,6 +63,10 @@ class Workload:
     """What makes the run faster than diffusers' own pipeline."""
     storage: str = ""
     """Name in `STORAGES` of the transformer's linear weights; empty for as loaded."""
+    text_storage: str = ""
+    """Name in `STORAGES` of the text encoder's linear weights; empty for as loaded."""
+    load_vram: int = 0
+    """Bytes on the GPU of weights that are quantised there while they are loaded."""
     split: Split = WHOLE
     """How the video's work is divided among GPUs; the footprints are those of a rank."""
     link: float = inf

@@ -158,7 +158,7 @@ class Video:
                 f"tier {r.tier} ({r.reason})",
                 *([r.split, r.differs] if r.split else []),
                 *([f"preset {r.preset}"] if r.preset else []),
-                *(f"--{option.replace('_', '-')}" for option in r.options),
+                *map(_typed, r.options),
                 *([r.storage] if r.storage else []),
                 *([r.reuse] if r.reuse else []),
                 *([r.interval] if r.interval else []),
@@ -208,3 +208,9 @@ def _relative(path: Path) -> Path:
     with suppress(OSError, ValueError):  # the working directory may have been removed
         return path.resolve().relative_to(Path.cwd())
     return path
+
+
+def _typed(option: str) -> str:
+    """An option of a report as one types it, with its value: ``--quantize int8:text_encoder``."""
+    name, space, value = option.partition(" ")
+    return f"--{name.replace('_', '-')}{space}{value}"

@@ -11,11 +11,14 @@ from __future__ import annotations
 from cogmagic._pipeline.storage.base import Storage
 from cogmagic._pipeline.storage.fp8 import Fp8
 from cogmagic._pipeline.storage.fp8_products import Fp8Products, has_fp8_products
+from cogmagic._pipeline.storage.quantised import Int8, Nf4
 
 __all__ = ["STORAGES", "Storage", "has_fp8_products", "storage_options"]
 
 
-STORAGES: dict[str, Storage] = {storage.name: storage for storage in (Fp8(), Fp8Products())}
+STORAGES: dict[str, Storage] = {
+    storage.name: storage for storage in (Fp8(), Fp8Products(), Int8(), Nf4())
+}
 """All weight storages by name."""
 
 

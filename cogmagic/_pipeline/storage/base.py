@@ -25,6 +25,8 @@ class Storage(ABC):
     chosen_by: ClassVar[str] = ""
     """Name of the storage whose option also chooses this one, where the GPU has what it needs;
     empty for a storage with an option of its own."""
+    while_loading: ClassVar[bool] = False
+    """Whether the weights are converted while they are loaded, and not by `store`."""
     price: ClassVar[str] = "another picture"
     """The effect on the picture, in words; replaces "the same picture"."""
 

@@ -1,0 +1,129 @@
+"""Components that are quantised while they are loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cogmagic
+from cogmagic import Machine, RequestError
+from cogmagic._footprint.footprint import footprint
+from cogmagic._footprint.savings import Savings
+from cogmagic._models.find import embedded_folder, find_model
+from cogmagic._models.request import Request
+from cogmagic._pipeline.empty import empty_component_of, module_bytes
+from cogmagic._pipeline.prompt_cache import PromptCache
+from cogmagic._pipeline.storage import STORAGES
+from cogmagic._planning.memory_options import MemoryOptions
+
+VALUES = ("int8", "nf4", "int8:text_encoder", "nf4:text_encoder", "int8:transformer")
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_the_option_names_components_and_their_storage(value: str) -> None:
+    savings = Savings.of(quantize=value)
+    form, _, part = value.partition(":")
+    assert {n: s.name for n, s in savings.quantised.items()} == dict.fromkeys(
+        (part,) if part else ("text_encoder", "transformer"), form
+    )
+    assert savings.quantize == value
+    assert savings.flags == f"--quantize {value}"
+    assert savings.price == "another picture"
+    assert savings.stored_as != ""
+
+
+@pytest.mark.parametrize("value", ["int4", "int8:vae", "nf4:", True, 8, "INT8", ":transformer"])
+def test_any_other_value_is_an_error(value: object) -> None:
+    with pytest.raises(RequestError, match=r"Unknown quantize .*int8, int8:text_encoder"):
+        Savings.of(quantize=value)
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_nothing_else_may_narrow_weights_beside_it(value: str) -> None:
+    with pytest.raises(RequestError, match=rf"--fp8 and --quantize {value} exclude each other"):
+        MemoryOptions.of(quantize=value, fp8=True)
+    with pytest.raises(RequestError, match=rf"--quantize {value} excludes --speed faster"):
+        MemoryOptions.of(quantize=value, speed="faster")
+    assert all(s.quantize == value for s in Savings.of(quantize=value).more())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["int8", "nf4"])
+def test_planned_bytes_are_those_of_the_modules(name: str, dtype: Any) -> None:
+    request = Request.of("a red circle", find_model("tiny"))
+    shrunk = Savings.of(quantize=name).shrunk(footprint(request, dtype, embedded_folder()))
+    for component, storage in Savings.of(quantize=name).quantised.items():
+        module = empty_component_of(embedded_folder(), component, dtype)
+        plain = module_bytes(module)
+        storage.empty(component, module)
+        assert module_bytes(module) == getattr(shrunk, component).weights < plain
+
+
+def test_plans_know_the_memory_and_the_tiers() -> None:
+    machine = Machine.of("RTX 4090", ram=64)
+    plain, narrow = (
+        {c.tier: c for c in cogmagic.plan(model="5b", machine=machine, quantize=q).candidates}
+        for q in ("", "int8:text_encoder")
+    )
+    weights = plain["none"].peak_allocated - narrow["none"].peak_allocated  # type: ignore[operator]
+    assert 3.9e9 < weights < 4.7e9  # 9.5 GB in bfloat16, 4.9 GB in int8
+    assert narrow["stream"].peak_ram < plain["stream"].peak_ram - 4e9  # type: ignore[operator]
+    several = cogmagic.plan(model="5b", machine=Machine.of("2x RTX 4090"), quantize="int8")
+    assert "balanced" not in {c.tier for c in several.candidates}
+
+
+def test_what_a_machine_cannot_quantise_is_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(RequestError, match="needs a GPU for the transformer"):
+        cogmagic.plan(machine=Machine.of(ram=16), quantize="nf4")
+    assert cogmagic.plan(machine=Machine.of(ram=16), quantize="nf4:text_encoder").tier == "none"
+    with pytest.raises(cogmagic.TierError, match="'balanced' does not work with quantize="):
+        cogmagic.plan(
+            model="5b", machine=Machine.of("2x RTX 4090"), quantize="int8", tier="balanced"
+        )
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import PackageNotFoundError
+
+    from cogmagic._pipeline.storage import quantised
+
+    def missing(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(quantised, "version", missing)
+    with pytest.raises(RequestError, match=r"needs the package torchao, .*cogmagic\[quantize\]"):
+        cogmagic.generate("a red circle moves", quantize="int8:text_encoder", progress=False)
+    monkeypatch.setattr(quantised, "version", lambda _: "0.9.1")
+    assert "needs bitsandbytes 0.46 or newer, not 0.9.1" in STORAGES["nf4"].missing()  # type: ignore[attr-defined]
+
+
+def test_embeddings_are_cached_by_the_storage_of_the_text_encoder() -> None:
+    request = Request.of("a red circle", find_model("tiny"))
+    files = {
+        str(PromptCache(request, embedded_folder(), "float32", "cpu", storage)._files[0])
+        for storage in ("", "int8", "nf4")
+    }
+    assert len(files) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", ["int8", "nf4:text_encoder"])
+def test_a_quantised_run_is_the_same_in_every_tier_and_leaves_no_trace(
+    value: str, cwd: Path, session: Any
+) -> None:
+    package = "torchao" if value == "int8" else "bitsandbytes"
+    pytest.importorskip(package)
+
+    def digest(**options: Any) -> str:
+        video = cogmagic.generate(
+            "a red circle moves", seed=1, num_frames=9, num_inference_steps=2, **options
+        )
+        return video.report.frames_sha256
+
+    exact = digest()
+    made = {digest(quantize=value, tier=t) for t in ("none", "stream", "staged", "sequential")}
+    assert len(made) == 1
+    assert exact not in made
+    assert digest() == exact  # the embeddings of the quantised encoder are not used
