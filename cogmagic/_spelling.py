@@ -49,7 +49,7 @@ _SWITCHES = frozenset(("compile", "fp8", "guidance-halves", "lean-decode", "over
 
 
 _PLAIN = "attention", "cache", "dtype", "keep", "model", "parallel", "policy"
-_WORDS = frozenset((*_PLAIN, "preset", "scheduler", "speed", "tier"))
+_WORDS = frozenset((*_PLAIN, "preset", "quantize", "scheduler", "speed", "tier"))
 """Options that take a plain word."""
 
 

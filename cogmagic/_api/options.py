@@ -176,7 +176,7 @@ _OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "quantize",
-        "text encoder and transformer, or one of them, in 8 or 4 bits: less memory; another picture",
+        "text encoder, transformer or both in 8 or 4 bits: less memory; another picture",
         _MEMORY,
         "FORM[:COMPONENT]",
         suggestions=QUANTIZED_VALUES,

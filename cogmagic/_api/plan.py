@@ -17,6 +17,7 @@ from cogmagic._models.inputs import placeholders
 from cogmagic._models.request import Request
 from cogmagic._models.unknown_words import unknown_words
 from cogmagic._planning.all_speeds import with_speeds
+from cogmagic._planning.checks import check_packages
 from cogmagic._planning.memory_options import Available, MemoryOptions, memory_options
 from cogmagic._planning.parallel import with_parallel
 from cogmagic._planning.plan import Plan
@@ -130,6 +131,7 @@ def plan_checked(
         here = _with_ram(here, ram)
     else:
         here = _with_ram(session().slot.without(Machine.detect(gpus=memory.gpus)), ram)
+        check_packages(request.model, memory)
         here, available = _available(request, here, memory)
     words = _unknown_words(request)
     code |= available.code

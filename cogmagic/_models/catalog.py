@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models.inputs import Input, inputs_of
+from cogmagic._models.packed import Packed
 
 __all__ = [
     "DTYPES",
@@ -95,14 +96,13 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Stored:
-    """The precision of each component in the checkpoint's files; None for the model's own.
-
-    As the hub lists the published files; all of them store the VAE in float32.
-    """
+    """The precision of each component's files, None for the model's own; as the hub lists them."""
 
     text_encoder: Dtype | None = None
     transformer: Dtype | None = None
-    vae: Dtype | None = "float32"
+    vae: Dtype | None = "float32"  # in all published files
+    packed: tuple[Packed, ...] = ()
+    """The quantised layers of the components that have some."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from cogmagic._files import typed_path
 from cogmagic._models.adapters.local import CONVENTIONAL, is_lora
 from cogmagic._models.catalog import Model, by_other_name, catalogued, unknown_model
 from cogmagic._models.checkpoint import check_folder
-from cogmagic._models.identify import identify
+from cogmagic._models.identify import identify, with_packed
 from cogmagic._models.makes import no_pipeline
 
 __all__ = ["configs_folder", "embedded_folder", "find_model", "local_folder"]
@@ -62,11 +62,12 @@ def find_model(name: str) -> Model:
             f"No folder at {name}. Check the path, or give a hub id (owner/name)."
         )
     if _HUB_ID.fullmatch(name):
-        from cogmagic._models.hub.download import fetch_configs
+        from cogmagic._models.hub.download import cached_folder, fetch_configs
 
         folder, size = fetch_configs(name)
-        model = identify(folder, name, has_weights=False)
-        return replace(model, download_bytes=size)
+        model = replace(identify(folder, name, has_weights=False), download_bytes=size)
+        complete = cached_folder(model)
+        return with_packed(model, complete) if complete else model
     raise unknown_model(name)
 
 

@@ -11,10 +11,10 @@ from cogmagic._errors import plain_line
 from cogmagic._models.catalog import MODELS, Architecture, Dtype, Frames, Model, Sizes, Stored
 from cogmagic._models.checkpoint import check_configs, check_folder
 from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs
-from cogmagic._models.stored_weights import stored_weights
+from cogmagic._models.packed_layers import packed_of, plain_part
 from cogmagic._models.weights import bytes_per_dtype
 
-__all__ = ["identify"]
+__all__ = ["identify", "with_packed"]
 
 
 _DTYPES: dict[str, Dtype] = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -90,10 +90,26 @@ def _foreign(folder: Path, source: str, configs: Configs, architecture: Architec
     )
 
 
+def with_packed(model: Model, folder: Path) -> Model:
+    """The model with the quantised layers of its files, if they have some.
+
+    Args:
+        model: identified by its configurations alone.
+        folder: its complete checkpoint.
+    """
+    if model.stored.packed or not any(packed_of(folder, name) for name in WEIGHTED_COMPONENTS):
+        return model
+    return replace(model, stored=_stored(folder))
+
+
 def _stored(folder: Path) -> Stored:
-    """The precision of most of each component's bytes; None where it is not a loadable one."""
+    """The precision of most of each component's bytes; None where it is not a loadable one.
+
+    Quantised layers do not count for it.
+    """
     precisions: dict[str, Dtype | None] = {}
     for component in WEIGHTED_COMPONENTS:
-        nbytes = bytes_per_dtype(stored_weights(folder, component).tensors)
+        nbytes = bytes_per_dtype(plain_part(folder, component).tensors)
         precisions[component] = _DTYPES.get(max(nbytes, key=nbytes.__getitem__, default=""))
-    return Stored(**precisions)
+    packed = (packed_of(folder, component) for component in WEIGHTED_COMPONENTS)
+    return Stored(**precisions, packed=tuple(filter(None, packed)))

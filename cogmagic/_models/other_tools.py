@@ -62,8 +62,9 @@ _OPTIONS = {
     "{tier sequential}": "lowvram novram sequential-offload sequential-cpu-offload"
     " enable-sequential-cpu-offload low-memory",
     "{tier balanced}": "device-map",
-    "{fp8 True}": "quantize quantization quantization-scheme quant load-in-8bit int8 fp8-e4m3fn"
-    " fp8-e4m3fn-fast",
+    "{fp8 True}": "fp8-e4m3fn fp8-e4m3fn-fast",
+    "{quantize int8}": "quantization quant load-in-8bit int8 quantization-scheme",
+    "{quantize nf4}": "load-in-4bit nf4 int4",
     "{attention}": "attention-backend attention-type attn attn-mode attn-backend"
     " attn-implementation flash-attn flash-attention flash-attn2 use-flash-attn"
     " use-flash-attention",
@@ -124,8 +125,8 @@ _ADVICE: dict[str, str | tuple[str, str]] = {
         " own.",
         'To make the rows of a batch on all GPUs: cogmagic.cluster("local").',
     ),
-    "load-in-4bit gguf nf4 int4": "cogmagic does not load 4-bit weights. To store the transformer"
-    " in 8 bits: {fp8 True}.",
+    "gguf": "cogmagic does not load GGUF. To store weights in 4 bits: {quantize nf4}. To store the"
+    " transformer in 8 bits: {fp8 True}.",
     "teacache fastercache pab cache-threshold": "cogmagic's step cache skips blocks that hardly"
     " change: {cache first-block:0.08}.",
     "format output-format container mp4 gif webm png save-frames": "The suffix of the file sets its"

@@ -1,8 +1,8 @@
 """Plain weights: floating-point numbers that are the weights themselves, without scales.
 
 The loaders accept tensors of any type as weights, and silently drop the scales beside them: fp8
-numbers are then used unscaled (448 where the weight is 0.2), and so are int8 numbers. Loading with
-scales is not supported yet, so whatever needs them is refused.
+numbers are then used unscaled (448 where the weight is 0.2), and so are int8 numbers. So weights
+with scales are refused, except in the forms of `packed_layers` that a configuration names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import read_json
-from cogmagic._models.stored_weights import stored_weights
+from cogmagic._models.packed_layers import plain_part
 from cogmagic._models.weights import Weights, plain_copy
 
 __all__ = ["check_plain", "examples"]
@@ -60,7 +60,7 @@ def check_plain(folder: Path) -> None:
     """
     _refuse_other_sources(folder / "text_encoder")
     for component in WEIGHTED_COMPONENTS:
-        if difference := _difference(stored_weights(folder, component)):
+        if difference := _difference(plain_part(folder, component)):
             raise CheckpointError(
                 f"{folder}: its {component} does not hold plain weights{difference}. cogmagic loads"
                 f" floating-point weights only, without scales. {plain_copy(folder)}"

@@ -10,7 +10,7 @@ from typing import Any
 from cogmagic._errors import CheckpointError
 from cogmagic._models.catalog import nearest
 
-__all__ = ["check_not_quantised"]
+__all__ = ["check_not_quantised", "is_loadable"]
 
 
 _PACKAGES = {
@@ -50,6 +50,10 @@ _QUANTO_FILE = "quanto_qmap.json"
 """Written by optimum-quanto's own ``save_pretrained``, beside a configuration without a mark."""
 
 
+_TORCHAO = ("Int8WeightOnlyConfig", "Float8WeightOnlyConfig")
+"""torchao's configurations of weights alone, with 8 bits and a scale per row."""
+
+
 _MARKS = {
     "load_in_4bit": "bitsandbytes",
     "load_in_8bit": "bitsandbytes",
@@ -76,6 +80,8 @@ def check_not_quantised(
     Raises:
         CheckpointError: naming the component, the method, its package, and what to use instead.
     """
+    if component in ("text_encoder", "transformer") and is_loadable(config):
+        return
     file = f"{component}/config.json" if component else "model_index.json"
     key = next((k for k in _KEYS if config.get(k) not in (None, False)), None)
     if key is not None:
@@ -91,10 +97,23 @@ def check_not_quantised(
     instead = nearest(label)
     raise CheckpointError(
         f"{label}: its {component or 'pipeline'} is quantised with {method}{by} ({reason})."
-        " cogmagic does not load quantised checkpoints, even if the package is installed. Use one"
-        f" that is not quantised, such as --model {instead.name} ({instead.source}); --fp8 stores"
-        " its transformer in 8 bits."
+        " cogmagic loads bitsandbytes' 4-bit weights and torchao's int8 and fp8 ones of a text"
+        " encoder or a transformer, and no other quantised ones. Use one that is not quantised,"
+        f" such as --model {instead.name} ({instead.source}); --quantize or --fp8 narrows it."
     )
+
+
+def is_loadable(config: Mapping[str, Any]) -> bool:
+    """Whether a component's configuration names a form of quantisation that cogmagic loads."""
+    settings = config.get("quantization_config")
+    if not isinstance(settings, Mapping):
+        return False
+    if settings.get("quant_method") == "bitsandbytes":
+        return settings.get("load_in_4bit") is True and not settings.get("load_in_8bit")
+    kinds = settings.get("quant_type")
+    kind = kinds.get("default") if isinstance(kinds, Mapping) and len(kinds) == 1 else None
+    name = kind.get("_type") if isinstance(kind, Mapping) else None
+    return settings.get("quant_method") == "torchao" and name in _TORCHAO
 
 
 def _method(settings: object) -> str:

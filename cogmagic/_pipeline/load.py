@@ -19,6 +19,7 @@ from cogmagic._pipeline.libraries import (
     quiet_libraries,
     torch_dtype,
 )
+from cogmagic._pipeline.quantised.stored import empty_stored, is_stored, read_stored
 
 if TYPE_CHECKING:
     import torch
@@ -51,11 +52,21 @@ def load(
         quantised: the storage of each component that is quantised while it is loaded.
         gpu: the GPU that computes, which some libraries quantise on.
     """
+    import torch
+
     narrow = {n: s for n, s in (quantised or {}).items() if text or n != "text_encoder"}
     with quiet_libraries():
         names = [n for n in WEIGHTED_COMPONENTS if empty and (text or n != "text_encoder")]
         parts = {name: empty_component_of(folder, name, dtype) for name in names}
         parts |= {} if text else {"text_encoder": None}
+        for name in WEIGHTED_COMPONENTS:
+            if (text or name != "text_encoder") and is_stored(folder, name):
+                host = torch.device("cpu")
+                parts[name] = (
+                    empty_stored(folder, name, dtype)
+                    if empty
+                    else read_stored(folder, name, dtype, host)
+                )
         for name, storage in narrow.items():
             if empty:
                 storage.empty(name, parts[name])
@@ -69,6 +80,8 @@ def load(
 
 def load_component(folder: Path, name: str, dtype: Dtype, device: torch.device) -> Any:
     """One component of `folder`, loaded straight onto `device`."""
+    if is_stored(folder, name):
+        return read_stored(folder, name, dtype, device)
     with quiet_libraries():
         return component_class(name).from_pretrained(
             folder,

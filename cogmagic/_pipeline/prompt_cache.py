@@ -1,10 +1,10 @@
 """Caches of prompt embeddings, so that a repeated prompt skips the text encoder.
 
 On disk (`PromptCache`): one small file per prompt (1.8 MiB for the 5B models) in the user's cache
-folder, named by a digest of the encoder's files, the prompt, the dtype, the weight storage, the device and the
-library versions, so that a hit equals what encoding would give. The file does not contain the prompt
-itself. Beyond 128 MiB, the least recently used files are removed. In memory (`cached_in_memory`):
-for text encoders that belong to the caller, as in training.
+folder, named by a digest of the encoder's files, the prompt, the dtype, the weight storage, the
+device and the library versions, so that a hit equals what encoding would give. The file does not
+contain the prompt itself. Beyond 128 MiB, the least recently used files are removed. In memory
+(`cached_in_memory`): for text encoders that belong to the caller, as in training.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from cogmagic._errors import CheckpointError
 from cogmagic._models.checkpoint import fingerprint
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.json_files import read_json
+from cogmagic._models.packed_layers import packed_layers, plain_part
 from cogmagic._models.plain_weights import examples
-from cogmagic._models.stored_weights import stored_weights
 from cogmagic._models.weights import StoredTensor
 from cogmagic._pipeline.empty import buildable, built, empty_component
 
@@ -90,7 +91,7 @@ def _by_parameter(
     """
     prefix = getattr(module, "base_model_prefix", "") + "."
     stored: dict[str, StoredTensor] = {}
-    for key, tensor in stored_weights(folder, name).tensors.items():
+    for key, tensor in _logical(folder, name, expected).items():
         short = key.removeprefix(prefix)
         parameter = short if short in expected else key
         if parameter in stored:
@@ -100,6 +101,20 @@ def _by_parameter(
             )
         stored[parameter] = tensor
     return stored
+
+
+def _logical(
+    folder: Path, name: str, expected: Mapping[str, tuple[int, ...]]
+) -> dict[str, StoredTensor]:
+    """The stored tensors, with one for the weight of each quantised layer."""
+    tensors = dict(plain_part(folder, name).tensors)
+    for path, layer in packed_layers(folder, name).items():
+        key, shape = f"{path}.weight", layer.packed.shape
+        fits = prod(expected.get(key, ())) in (layer.numel, layer.numel - 1)
+        if layer.form in ("nf4", "fp4") and key in expected and fits:
+            shape = expected[key]  # the files hold no shape outside the layer's state
+        tensors[key] = StoredTensor(key, layer.form, shape, layer.packed.file)
+    return tensors
 
 
 def _matching(keys: Iterable[str], patterns: Iterable[str] | None) -> set[str]:

@@ -10,6 +10,7 @@ from math import inf
 from cogmagic._footprint.adapters import adapter_bytes
 from cogmagic._footprint.configs import configs_of, same
 from cogmagic._footprint.footprint import Footprint, footprint, text_encoder_bytes
+from cogmagic._footprint.packed import packed_storage, with_packed
 from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype, Model
@@ -93,6 +94,8 @@ def _is_possible(
     """Whether the machine can do the tier, with all the options."""
     if tier.refusal(machine, dtype) or not tier.accepts(options.savings):
         return False
+    if tier.weights == "gpus" and model.stored.packed:
+        return False
     if tier.several_gpus and options.attention:
         kernel, head_dim = KERNELS[options.attention], model.architecture.attention_head_dim
         if kernel_refusal(kernel, machine, dtype, head_dim, several=True):
@@ -128,7 +131,8 @@ def _workload(
     if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
         plain = text_encoder_bytes(request, "bfloat16", folder)
         extra = 2 * (files.text_encoder.weights - plain)
-    stored, gpu = savings.shrunk(files), machine.roomiest
+    stored = with_packed(savings.shrunk(files), request.model.stored, dtype)
+    gpu = machine.roomiest
     return Workload(
         request=request,
         dtype=dtype,
@@ -151,7 +155,7 @@ def _workload(
         lean_decode=savings.lean_decode,
         passes=2 if halves and request.guided and split.guidance == 1 else 1,
         speedups=speedups,
-        storage=savings.storage,
+        storage=savings.storage or packed_storage(request.model.stored, "transformer"),
         text_storage=savings.text,
         load_vram=_load_vram(savings, stored, machine),
         split=split,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from cogmagic._errors import RequestError, TierError
+from cogmagic._footprint.packed import STORAGE_OF
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype, Model
+from cogmagic._models.catalog import Dtype, Model, nearest
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import asked_kernel
 from cogmagic._pipeline.parallel.split import split_of
+from cogmagic._pipeline.storage.quantised import QUANTISED
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.ranks import able, legal_counts
 from cogmagic._planning.resolved import compile_problem
@@ -21,6 +23,7 @@ __all__ = [
     "check_packages",
     "check_parallel",
     "check_savings",
+    "check_stored",
     "check_video",
     "compile_refusal",
 ]
@@ -65,14 +68,43 @@ def check_savings(options: MemoryOptions, tier: Tier | None, machine: Machine) -
         )
 
 
-def check_packages(options: MemoryOptions) -> None:
-    """Refuse a quantised storage whose package is not installed, or too old.
+def check_stored(model: Model, options: MemoryOptions, machine: Machine) -> None:
+    """Refuse what does not go with the quantised layers of a checkpoint's files.
+
+    Raises:
+        RequestError: for an option that would narrow them again, for a device that cannot compute
+            with them, and without the package that does.
+        TierError: for a tier whose loader cannot take them.
+    """
+    narrowed = {"text_encoder": options.savings.text, "transformer": options.savings.storage}
+    for packed in model.stored.packed:
+        what = f"The {packed.component} of {model.source} is quantised ({packed.form})"
+        if narrowed[packed.component]:
+            flag = options.savings.narrow_flag
+            raise RequestError(f"{what}, so {flag} does not apply to it. Leave out {flag}.")
+        if machine.device == "mps" and packed.form != "int8":
+            raise RequestError(
+                f"{what}, which does not work on MPS. Use --model {nearest(model.source).name}."
+            )
+        if options.forced and options.forced.weights == "gpus":
+            raise TierError(
+                f"{what}, which tier {options.forced.name!r} cannot load. Use --tier auto."
+            )
+
+
+def check_packages(model: Model, options: MemoryOptions) -> None:
+    """Refuse quantised weights whose package is not installed, or too old.
 
     Raises:
         RequestError: with what to type.
     """
     for storage in options.savings.quantised.values():
-        if problem := storage.missing():
+        if problem := storage.missing(storage.flag):
+            raise RequestError(problem)
+    for packed in model.stored.packed:
+        storage = QUANTISED.get(STORAGE_OF[packed.form])
+        what = f"The quantised {packed.component} of {model.source}"
+        if storage and storage.computes and (problem := storage.missing(what)):
             raise RequestError(problem)
 
 

@@ -20,6 +20,7 @@ from cogmagic._planning.checks import (
     check_options,
     check_parallel,
     check_savings,
+    check_stored,
     check_video,
 )
 from cogmagic._planning.dtype import dtype_for, overflow_risk
@@ -82,6 +83,7 @@ def _plan(
     dtype = dtype_for(request, machine, options)
     check_parallel(request, machine, dtype, options)
     check_attention(request.model, options, machine, dtype)
+    check_stored(request.model, options, machine)
     unsure = check_adapters(request, available.folder)
     risks = unsure, overflow_risk(request, dtype), *card_warnings(machine, dtype)
     options, available, left_out = _applicable(options, available, machine)

@@ -85,7 +85,8 @@ def resolved(
     compiles = options.compile
     if speed.compile and not compiles:
         compiles = is_used("compiling", _no_compiling(machine, tier))
-    savings, problem = options.savings, _no_products(options.savings, machine, tier)
+    savings = options.savings
+    problem = _packed_already(model) or _no_products(savings, machine, tier)
     multiplies = is_used("fp8 products", problem) if speed.products else not problem
     if multiplies and (speed.products or savings.storage == Fp8Products.chosen_by):
         savings = replace(savings, storage=Fp8Products.name)
@@ -120,6 +121,12 @@ def _no_compiling(machine: Machine, tier: Tier | None) -> str:
     if tier is not None and not tier.compiles:
         return f"tier {tier.name!r} loads layer by layer"
     return compile_problem(machine)
+
+
+def _packed_already(model: Model) -> str:
+    """Why the transformer's weights cannot be narrowed: a clause; empty if they can."""
+    packed = (p for p in model.stored.packed if p.component == "transformer")
+    return next((f"the transformer's files are quantised ({p.form})" for p in packed), "")
 
 
 def _no_products(savings: Savings, machine: Machine, tier: Tier | None) -> str:

@@ -16,6 +16,7 @@ from cogmagic._models.catalog import catalogued
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import configs_folder, local_folder
 from cogmagic._models.fitting_remarks import stretch_warning
+from cogmagic._models.identify import with_packed
 from cogmagic._models.request import Request
 from cogmagic._models.unknown_words import unknown_words
 from cogmagic._pipeline.adapters import check_finite
@@ -27,6 +28,7 @@ from cogmagic._planning.checks import (
     check_options,
     check_packages,
     check_parallel,
+    check_stored,
     check_video,
 )
 from cogmagic._planning.dtype import dtype_for
@@ -115,8 +117,9 @@ def prepare(
     # What this machine cannot do at all, before torch is imported.
     machine = Machine.detect(gpus=options.gpus)
     check_options(options, machine)
+    check_stored(request.model, options, machine)
     check_video(request, options, machine)
-    check_packages(options)
+    check_packages(request.model, options)
     dtype = dtype_for(request, machine, options)
     folder = local_folder(request.model)
     check_parallel(request, machine, dtype, options)
@@ -130,6 +133,9 @@ def prepare(
         _refuse_before_download(request, options, free, folder)
     if folder is None:
         folder = _downloaded(request, clock, check_texts)
+        request = replace(request, model=with_packed(request.model, folder))
+        check_stored(request.model, options, machine)
+        check_packages(request.model, options)
     else:
         check_texts(request, folder, clock)
     request = _with_downloaded_adapters(request, clock)

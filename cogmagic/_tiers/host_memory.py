@@ -81,11 +81,19 @@ def _converted(work: Workload) -> int:
     total = 0
     if stored_dtype("vae", request) != dtype:
         total += f.vae.weights
-    if work.text_storage or stored_dtype("text_encoder", request) != dtype:
+    packed = {p.component: p.nbytes for p in request.model.stored.packed}  # which stay mapped
+    if "text_encoder" in packed:
+        if stored_dtype("text_encoder", request) != dtype:
+            total += f.text_encoder.weights - packed["text_encoder"]
+    elif work.text_storage or stored_dtype("text_encoder", request) != dtype:
         total += f.text_encoder.weights
     else:
         total += work.float32_extra
-    if work.converted or not stored_as_files(request, dtype):
+    if "transformer" in packed and stored_as_files(request, dtype):
+        total += work.adapters
+    elif "transformer" in packed:
+        total += f.transformer.weights - packed["transformer"]
+    elif work.converted or not stored_as_files(request, dtype):
         total += f.transformer.weights
     else:
         total += work.adapters  # read into memory, whatever their files' dtype

@@ -111,7 +111,7 @@ def loading(work: Workload, weights: str, host: HostMemory) -> Loading:
     read = Loading(
         uncached=(1 - work.cached) * sum(on_disk.values()),
         narrowed=(work.files.transformer.weights if work.converted else 0.0)
-        + (f.text_encoder.weights if work.text_storage else 0.0),
+        + (work.files.text_encoder.weights if work.text_storage and f.text_encoder.weights else 0),
         modules=True,
         first_run=work.first_run,
     )

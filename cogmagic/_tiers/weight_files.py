@@ -24,7 +24,9 @@ def stored_as_files(request: Request, dtype: Dtype) -> bool:
 def file_bytes(request: Request, f: Footprint, dtype: Dtype) -> dict[str, int]:
     """Bytes of the files that hold each component's weights."""
     parts = {"text_encoder": f.text_encoder, "transformer": f.transformer, "vae": f.vae}
-    return {
+    packed = {p.component: p.file for p in request.model.stored.packed}
+    return packed | {
         name: round(part.weights * ITEM[stored_dtype(name, request)] / ITEM[dtype])
         for name, part in parts.items()
+        if name not in packed
     }

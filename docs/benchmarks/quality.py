@@ -46,6 +46,10 @@ WAYS: dict[str, dict[str, Any]] = {
     **{f"attention {name}": {"attention": name} for name in KERNELS},
     "fp8 storage": {"fp8": True, "products": False},
     "fp8 products": {"fp8": True, "products": True},
+    **{
+        f"quantize {value}": {"quantize": value}
+        for value in ("int8", "int8:text_encoder", "nf4", "nf4:text_encoder")
+    },
     "fast": {"speed": "fast"},
     "faster": {"speed": "faster", "products": True},
     "step cache": {"cache": "first-block"},

@@ -16,13 +16,21 @@ def method(name: str, **settings: Any) -> dict[str, Any]:
     return {"quant_method": name} | settings
 
 
+def torchao(config: str) -> dict[str, Any]:
+    return method("torchao", quant_type={"default": {"_type": config, "_data": {}}})
+
+
 @pytest.mark.parametrize(
     ("part", "settings", "message"),
     [
-        ("transformer", method("bitsandbytes", load_in_4bit=True), "the package bitsandbytes"),
+        ("transformer", method("bitsandbytes", load_in_8bit=True), "the package bitsandbytes"),
         ("text_encoder", method("bitsandbytes", load_in_8bit=True), "the package bitsandbytes"),
         ("text_encoder", {"load_in_4bit": True}, "the package bitsandbytes"),
         ("transformer", method("torchao", quant_type="int8wo"), "the package torchao"),
+        ("transformer", torchao("Int4WeightOnlyConfig"), "the package torchao"),
+        ("transformer", torchao("Int8DynamicActivationInt8WeightConfig"), "the package torchao"),
+        ("vae", torchao("Int8WeightOnlyConfig"), "the package torchao"),
+        ("vae", method("bitsandbytes", load_in_4bit=True), "the package bitsandbytes"),
         ("vae", method("quanto", weights_dtype="int8"), "the package optimum-quanto"),
         ("transformer", method("gguf", compute_dtype="bfloat16"), "the package gguf"),
         ("transformer", method("modelopt"), "the package nvidia-modelopt"),

@@ -194,8 +194,7 @@ def plain_layer_classes() -> tuple[type[nn.Linear], type[nn.Linear]]:
 
 
 def _widened(layer: Any, dtype: torch.dtype) -> Tensor:
-    """The weight of a layer in 4 bits, by bitsandbytes' own operator."""
-    import bitsandbytes  # noqa: F401 - registers the operators
+    """The weight of a layer in 4 bits, by bitsandbytes' own operator (the package is imported)."""
     import torch
 
     operators, absmax = torch.ops.bitsandbytes, layer.absmax

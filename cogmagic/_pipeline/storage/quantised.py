@@ -20,10 +20,18 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["QUANTIZED", "QUANTIZED_VALUES", "Int8", "Nf4", "Quantised", "quantized_parts"]
+__all__ = [
+    "QUANTISED",
+    "QUANTIZABLE",
+    "QUANTIZED_VALUES",
+    "Int8",
+    "Nf4",
+    "Quantised",
+    "quantized_parts",
+]
 
 
-QUANTIZED = ("text_encoder", "transformer")
+QUANTIZABLE = ("text_encoder", "transformer")
 """The components that ``--quantize`` applies to."""
 
 
@@ -42,6 +50,9 @@ class Quantised(Storage):
     least: ClassVar[tuple[int, ...]]
     """The first version of it that diffusers and transformers work with here."""
 
+    computes: ClassVar[bool] = False
+    """Whether the package is needed to compute, too, and not to quantise alone."""
+
     @property
     def flag(self) -> str:
         """With the storage: ``--quantize int8``."""
@@ -56,8 +67,12 @@ class Quantised(Storage):
         del component, device
         return None
 
-    def missing(self) -> str:
-        """Why its package cannot be used, with what to type; empty if it can."""
+    def missing(self, what: str) -> str:
+        """Why its package cannot be used, with what to type; empty if it can.
+
+        Args:
+            what: needs it, for the message.
+        """
         try:
             installed = version(self.package)
         except PackageNotFoundError:
@@ -67,7 +82,7 @@ class Quantised(Storage):
                 return ""
             least = ".".join(map(str, self.least))
             state = f"{self.package} {least} or newer, not {installed}"
-        return f'{self.flag} needs {state}. Type %pip install "cogmagic[quantize]".'
+        return f'{what} needs {state}. Type %pip install "cogmagic[quantize]".'
 
     def scratch(self, largest: int) -> tuple[int, int]:
         """The running layer's weight in full; layer by layer, half of it is counted already."""
@@ -167,6 +182,7 @@ class Nf4(Quantised):
     help = "4 bits, by bitsandbytes"
     package = "bitsandbytes"
     least = (0, 46)
+    computes = True
 
     def refusal_for(self, component: str, device: str) -> str | None:
         """Only CUDA was tried, and the text encoder on a CPU."""
@@ -223,8 +239,12 @@ class Nf4(Quantised):
         make_blockwise(linear, weight, torch.empty(-(-numel // BLOCK), device="meta"))
 
 
+QUANTISED: dict[str, Quantised] = {storage.name: storage for storage in (Int8(), Nf4())}
+"""The storages of ``--quantize`` by name."""
+
+
 QUANTIZED_VALUES = tuple(
-    name + part for name in (Int8.name, Nf4.name) for part in ("", *(f":{p}" for p in QUANTIZED))
+    name + part for name in (Int8.name, Nf4.name) for part in ("", *(f":{p}" for p in QUANTIZABLE))
 )
 """What ``--quantize`` takes."""
 
@@ -254,4 +274,4 @@ def quantized_parts(value: object) -> dict[str, str]:
             f"Unknown quantize {value!r:.80}.{near} Choose from: {', '.join(QUANTIZED_VALUES)}."
         )
     name, _, part = value.partition(":")
-    return dict.fromkeys((part,) if part else QUANTIZED, name)
+    return dict.fromkeys((part,) if part else QUANTIZABLE, name)

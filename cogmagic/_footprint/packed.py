@@ -1,0 +1,56 @@
+"""Footprints of checkpoints whose files hold quantised layers. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cogmagic._footprint.curves import Part
+from cogmagic._footprint.footprint import Footprint
+from cogmagic._footprint.work import ITEM
+from cogmagic._models.catalog import Dtype, Stored
+from cogmagic._models.packed import Packed
+from cogmagic._pipeline.storage import STORAGES
+
+__all__ = ["STORAGE_OF", "packed_storage", "with_packed"]
+
+
+STORAGE_OF = {"int8": "int8", "nf4": "nf4", "fp4": "nf4", "fp8": "fp8"}
+"""The storage that computes as the layers of each form do."""
+
+
+def packed_storage(stored: Stored, component: str) -> str:
+    """Name in `STORAGES` of how a component's layers compute; empty for plain weights."""
+    packed = next((p for p in stored.packed if p.component == component), None)
+    return STORAGE_OF[packed.form] if packed else ""
+
+
+def with_packed(f: Footprint, stored: Stored, dtype: Dtype) -> Footprint:
+    """The footprint with the quantised layers as the files have them.
+
+    Args:
+        f: as if the weights were plain.
+        stored: how the files store the components.
+        dtype: the precision of all other weights.
+    """
+    for packed in stored.packed:
+        part = getattr(f, packed.component)
+        smaller = _smaller(part, packed, dtype)
+        if packed.component == "text_encoder":
+            whole, layer = STORAGES[STORAGE_OF[packed.form]].scratch(f.text_layers.largest)
+            encode = f.encode
+            encode = replace(encode, peak=encode.peak + whole, leaf_peak=encode.leaf_peak + layer)
+            f = replace(f, text_encoder=smaller, encode=encode)
+        else:
+            whole, layer = STORAGES[STORAGE_OF[packed.form]].scratch(part.largest_leaf)
+            more, work = max(whole - f.blocks.spare, 0), f.denoise
+            work = replace(work, peak=work.peak + more, leaf_peak=work.leaf_peak + layer)
+            f = replace(f, transformer=smaller, denoise=work)
+    return f
+
+
+def _smaller(part: Part, packed: Packed, dtype: Dtype) -> Part:
+    wide = 4 if dtype == "float16" and packed.component == "text_encoder" else ITEM[dtype]
+    total, block = packed.saved(ITEM[dtype], wide)
+    return replace(
+        part, weights=part.weights - total, block=part.block - block, linear_numel=0, linear_rows=0
+    )
