@@ -16,7 +16,7 @@ from cogmagic._models.timesteps import as_timesteps
 from cogmagic._pipeline.attention.registry import KERNELS
 from cogmagic._pipeline.step_cache import complete_step_cache
 from cogmagic._pipeline.storage import storage_options
-from cogmagic._pipeline.storage.quantised import QUANTIZED_VALUES
+from cogmagic._pipeline.storage.quantised_forms import QUANTIZED_VALUES
 from cogmagic._planning.memory_options import KEEPS, POLICIES, tier_names
 from cogmagic._planning.speeds import SPEEDS
 from cogmagic._units import GIB

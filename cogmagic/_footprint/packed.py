@@ -6,33 +6,41 @@ from dataclasses import replace
 
 from cogmagic._footprint.curves import Part
 from cogmagic._footprint.footprint import Footprint
+from cogmagic._footprint.savings import Savings
 from cogmagic._footprint.work import ITEM
 from cogmagic._models.catalog import Dtype, Stored
 from cogmagic._models.packed import Packed
 from cogmagic._pipeline.storage import STORAGES
 
-__all__ = ["STORAGE_OF", "packed_storage", "with_packed"]
+__all__ = ["STORAGE_OF", "kept_packed", "packed_storage", "with_packed"]
 
 
 STORAGE_OF = {"int8": "int8", "nf4": "nf4", "fp4": "nf4", "fp8": "fp8"}
 """The storage that computes as the layers of each form do."""
 
 
-def packed_storage(stored: Stored, component: str) -> str:
+def packed_storage(packed: tuple[Packed, ...], component: str) -> str:
     """Name in `STORAGES` of how a component's layers compute; empty for plain weights."""
-    packed = next((p for p in stored.packed if p.component == component), None)
-    return STORAGE_OF[packed.form] if packed else ""
+    return next((STORAGE_OF[p.form] for p in packed if p.component == component), "")
 
 
-def with_packed(f: Footprint, stored: Stored, dtype: Dtype) -> Footprint:
+def kept_packed(stored: Stored, savings: Savings) -> tuple[Packed, ...]:
+    """The quantised components that stay as the files have them.
+
+    Plain fp8 is widened where a storage narrows it again.
+    """
+    return tuple(p for p in stored.packed if p.scaled or p.component not in savings.narrowed)
+
+
+def with_packed(f: Footprint, components: tuple[Packed, ...], dtype: Dtype) -> Footprint:
     """The footprint with the quantised layers as the files have them.
 
     Args:
         f: as if the weights were plain.
-        stored: how the files store the components.
+        components: those with quantised layers.
         dtype: the precision of all other weights.
     """
-    for packed in stored.packed:
+    for packed in components:
         part = getattr(f, packed.component)
         smaller = _smaller(part, packed, dtype)
         if packed.component == "text_encoder":

@@ -12,7 +12,8 @@ from cogmagic._errors import RequestError
 from cogmagic._footprint.configs import configs_of, same
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._pipeline.storage import STORAGES, Storage, storage_options
-from cogmagic._pipeline.storage.quantised import Quantised, quantized_parts
+from cogmagic._pipeline.storage.quantised import Quantised
+from cogmagic._pipeline.storage.quantised_forms import quantized_parts
 
 __all__ = ["NO_SAVINGS", "SAVINGS", "Savings", "why_not_lean"]
 
@@ -71,6 +72,12 @@ class Savings:
         parts = {"text_encoder": self.text, "transformer": self.storage}
         storages = ((part, STORAGES.get(name)) for part, name in parts.items())
         return {part: s for part, s in storages if isinstance(s, Quantised)}
+
+    @property
+    def narrowed(self) -> frozenset[str]:
+        """The components whose weights have a storage."""
+        parts = {"text_encoder": self.text, "transformer": self.storage}
+        return frozenset(part for part, name in parts.items() if name)
 
     @property
     def quantize(self) -> str:

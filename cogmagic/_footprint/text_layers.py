@@ -38,7 +38,7 @@ class TextLayers:
     """The feed-forward's last (``wo``), which transformers keeps in float32 beside float16."""
 
     largest: int = 0
-    """Bytes of the largest weight in the dtype of the pipeline."""
+    """Bytes of the largest weight in the dtype in which its layer computes."""
 
 
 NO_LAYERS = TextLayers()
@@ -54,5 +54,5 @@ def text_layers(config: dict[str, Any], dtype: Dtype) -> TextLayers:
         plain=Linears(4 * width * heads + gates * width * hidden, 3 * heads + width
                       + gates * hidden, item),
         last=Linears(width * hidden, width, 4 if dtype == "float16" else item),
-        largest=width * max(hidden, heads) * item,
+        largest=width * max(hidden, heads) * (4 if dtype == "float16" else item),
     )  # fmt: skip

@@ -21,6 +21,8 @@ class Packed:
     """Bytes of all in memory."""
     block: tuple[int, int, int]
     """The same three of one block."""
+    scaled: bool
+    """Whether the numbers need scales; else they are plain fp8, which may be widened instead."""
     file: int = field(compare=False)
     """Bytes of the component's files."""
 

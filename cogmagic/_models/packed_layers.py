@@ -21,7 +21,7 @@ from cogmagic._models.quantised import is_loadable
 from cogmagic._models.stored_weights import stored_weights
 from cogmagic._models.weights import StoredTensor, Weights, bytes_per_dtype
 
-__all__ = ["PackedLayer", "packed_layers", "packed_of", "plain_part"]
+__all__ = ["PackedLayer", "fp8_layers", "packed_layers", "packed_of", "plain_part"]
 
 
 _PARTS = ("text_encoder", "transformer")
@@ -30,6 +30,12 @@ _PARTS = ("text_encoder", "transformer")
 
 _STATE = re.compile(r"(.+)\.weight\.quant_state\.bitsandbytes__(nf4|fp4)")
 _DATA = re.compile(r"(.+)\._weight_qdata")
+_LINEAR = re.compile(
+    r"((?:transformer_blocks\.\d+\.(?:attn1\.to_(?:q|k|v|out\.0)|ff\.net\.(?:0\.proj|2))"
+    r"|encoder\.block\.\d+\.layer\.\d\.(?:SelfAttention\.[qkvo]|DenseReluDense\.w[io](?:_\d)?))"
+    r")\.weight"
+)
+"""The linear layers of a block, without those that make the norms' shifts and scales."""
 _BLOCK = re.compile(r"(?:transformer_blocks|encoder\.block)\.(\d+)\.")
 
 
@@ -160,12 +166,25 @@ def plain_part(folder: Path, component: str) -> Weights:
         return weights
     names = set[str]().union(*(layer.names for layer in layers.values()))
     plain = {name: t for name, t in weights.tensors.items() if name not in names}
-    return Weights(plain, {k: v for k, v in weights.metadata.items() if k not in names})
+    return Weights(plain, weights.metadata)
+
+
+def fp8_layers(folder: Path, component: str) -> dict[str, PackedLayer]:
+    """The linear layers of a component's blocks that are stored as plain fp8, by their names.
+
+    They need no scales, so they can be widened while they are loaded, or stay as they are.
+    """
+    if component not in _PARTS or is_loadable(read_json(folder / component / "config.json")):
+        return {}
+    tensors = stored_weights(folder, component).tensors
+    matches = ((m, t) for name, t in tensors.items() if (m := _LINEAR.fullmatch(name)))
+    return {m[1]: PackedLayer("fp8", t, {}, ()) for m, t in matches if t.dtype == "F8_E4M3"}
 
 
 def packed_of(folder: Path, component: str) -> Packed | None:
     """The quantised layers of a component, for predictions; None for plain weights."""
-    layers = packed_layers(folder, component)
+    scaled = packed_layers(folder, component)
+    layers = scaled or fp8_layers(folder, component)
     if not layers:
         return None
     blocks = {m[1] for path in layers if (m := _BLOCK.match(path))}
@@ -178,6 +197,7 @@ def packed_of(folder: Path, component: str) -> Packed | None:
         forms[0],
         *_amounts(layers),
         block=_amounts(of_block),
+        scaled=bool(scaled),
         file=sum(file.stat().st_size for file in files),
     )
 

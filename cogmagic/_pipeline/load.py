@@ -37,6 +37,7 @@ def load(
     empty: bool = False,
     text: bool = True,
     quantised: Mapping[str, Quantised] | None = None,
+    widened: frozenset[str] = frozenset(),
     gpu: torch.device | None = None,
 ) -> Any:
     """The pipeline of `folder` in host memory, with VAE slicing and tiling on.
@@ -50,6 +51,7 @@ def load(
         empty: leave the weights out.
         text: whether it has a text encoder.
         quantised: the storage of each component that is quantised while it is loaded.
+        widened: the components whose plain fp8 becomes `dtype`.
         gpu: the GPU that computes, which some libraries quantise on.
     """
     import torch
@@ -60,7 +62,8 @@ def load(
         parts = {name: empty_component_of(folder, name, dtype) for name in names}
         parts |= {} if text else {"text_encoder": None}
         for name in WEIGHTED_COMPONENTS:
-            if (text or name != "text_encoder") and is_stored(folder, name):
+            wanted = (text or name != "text_encoder") and name not in widened
+            if wanted and is_stored(folder, name):
                 host = torch.device("cpu")
                 parts[name] = (
                     empty_stored(folder, name, dtype)
@@ -78,9 +81,11 @@ def load(
     return prepared(pipe)
 
 
-def load_component(folder: Path, name: str, dtype: Dtype, device: torch.device) -> Any:
-    """One component of `folder`, loaded straight onto `device`."""
-    if is_stored(folder, name):
+def load_component(
+    folder: Path, name: str, dtype: Dtype, device: torch.device, *, widen: bool = False
+) -> Any:
+    """One component of `folder`, loaded straight onto `device`; `widen` plain fp8 to `dtype`."""
+    if not widen and is_stored(folder, name):
         return read_stored(folder, name, dtype, device)
     with quiet_libraries():
         return component_class(name).from_pretrained(

@@ -10,7 +10,7 @@ from math import inf
 from cogmagic._footprint.adapters import adapter_bytes
 from cogmagic._footprint.configs import configs_of, same
 from cogmagic._footprint.footprint import Footprint, footprint, text_encoder_bytes
-from cogmagic._footprint.packed import packed_storage, with_packed
+from cogmagic._footprint.packed import kept_packed, packed_storage, with_packed
 from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype, Model
@@ -131,7 +131,8 @@ def _workload(
     if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
         plain = text_encoder_bytes(request, "bfloat16", folder)
         extra = 2 * (files.text_encoder.weights - plain)
-    stored = with_packed(savings.shrunk(files), request.model.stored, dtype)
+    packed = kept_packed(request.model.stored, savings)
+    stored = with_packed(savings.shrunk(files), packed, dtype)
     gpu = machine.roomiest
     return Workload(
         request=request,
@@ -155,8 +156,9 @@ def _workload(
         lean_decode=savings.lean_decode,
         passes=2 if halves and request.guided and split.guidance == 1 else 1,
         speedups=speedups,
-        storage=savings.storage or packed_storage(request.model.stored, "transformer"),
+        storage=savings.storage or packed_storage(packed, "transformer"),
         text_storage=savings.text,
+        packed=packed,
         load_vram=_load_vram(savings, stored, machine),
         split=split,
         link=ranks.link.rate if ranks and ranks.link else inf,

@@ -9,7 +9,7 @@ from cogmagic._models.catalog import Dtype, Model, nearest
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import asked_kernel
 from cogmagic._pipeline.parallel.split import split_of
-from cogmagic._pipeline.storage.quantised import QUANTISED
+from cogmagic._pipeline.storage.quantised_forms import QUANTISED
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.ranks import able, legal_counts
 from cogmagic._planning.resolved import compile_problem
@@ -76,10 +76,9 @@ def check_stored(model: Model, options: MemoryOptions, machine: Machine) -> None
             with them, and without the package that does.
         TierError: for a tier whose loader cannot take them.
     """
-    narrowed = {"text_encoder": options.savings.text, "transformer": options.savings.storage}
     for packed in model.stored.packed:
         what = f"The {packed.component} of {model.source} is quantised ({packed.form})"
-        if narrowed[packed.component]:
+        if packed.scaled and packed.component in options.savings.narrowed:
             flag = options.savings.narrow_flag
             raise RequestError(f"{what}, so {flag} does not apply to it. Leave out {flag}.")
         if machine.device == "mps" and packed.form != "int8":

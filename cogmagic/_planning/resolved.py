@@ -125,7 +125,7 @@ def _no_compiling(machine: Machine, tier: Tier | None) -> str:
 
 def _packed_already(model: Model) -> str:
     """Why the transformer's weights cannot be narrowed: a clause; empty if they can."""
-    packed = (p for p in model.stored.packed if p.component == "transformer")
+    packed = (p for p in model.stored.packed if p.component == "transformer" and p.scaled)
     return next((f"the transformer's files are quantised ({p.form})" for p in packed), "")
 
 

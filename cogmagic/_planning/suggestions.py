@@ -139,8 +139,8 @@ class _Search:
         halves = self.plan.request.guided or savings.guidance_halves
         more = (s for s in savings.more() if halves or not s.guidance_halves)
         usable = (s for s in more if lean or not s.lean_decode)
-        stored = self.plan.request.model.stored
-        if SPEEDS[self.plan.options.speed].products or stored.packed:  # which exclude the storages
+        packed = self.plan.request.model.stored.packed
+        if SPEEDS[self.plan.options.speed].products or packed:  # which exclude the storages
             usable = (s for s in usable if not s.storage)
         device = self.machine.device
         return (s for s in usable if not (s.weights and s.weights.refusal(device)))

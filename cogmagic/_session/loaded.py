@@ -75,6 +75,7 @@ class Loaded:
             plan.dtype,
             text=plan.available.loads_text,
             quantised=plan.savings.quantised,
+            widened=plan.savings.narrowed,
             gpu=device,
         )
         pipe = tier.load(wanted, machine, plan.variant)

@@ -158,20 +158,13 @@ class Run:
             required = plan.placement.requires_copies
             pinned = loaded.pin(self.clock, self._device, required=required)
         loaded.adapt(self.job.request.loras, self._device if pinned else None)
-        savings, folder = plan.savings, self.job.folder
+        savings, folder, loras = plan.savings, self.job.folder, self.job.request.loras
         placement = Placement(
             self._device,
             plan.variant,
             pinned=pinned.locked if pinned else (),
             encodes=not plan.available.prompts_cached and (self.rank is None or self.rank.first),
-            source=Source(
-                folder,
-                plan.dtype,
-                savings.storage,
-                loaded.files,
-                self.job.request.loras,
-                text_storage=savings.text,
-            ),
+            source=Source(folder, plan.dtype, savings.storage, loaded.files, loras, savings.text),
             check=self.clock.check,
         )
         transformer = loaded.pipe.transformer

@@ -122,6 +122,8 @@ class Wanted:
     """Whether it has a text encoder."""
     quantised: Mapping[str, Quantised] = field(default_factory=dict)
     """The storage of each component that is quantised while it is loaded."""
+    widened: frozenset[str] = frozenset()
+    """Components whose plain fp8 is widened, since a storage narrows it again."""
     gpu: torch.device | None = None
     """The GPU that computes, which some libraries quantise on."""
 
@@ -244,6 +246,7 @@ class Tier(ABC):
             wanted.dtype,
             text=wanted.text,
             quantised=wanted.quantised,
+            widened=wanted.widened,
             gpu=wanted.gpu,
         )
 

@@ -81,7 +81,7 @@ def _converted(work: Workload) -> int:
     total = 0
     if stored_dtype("vae", request) != dtype:
         total += f.vae.weights
-    packed = {p.component: p.nbytes for p in request.model.stored.packed}  # which stay mapped
+    packed = {p.component: p.nbytes for p in work.packed}  # which stay mapped
     if "text_encoder" in packed:
         if stored_dtype("text_encoder", request) != dtype:
             total += f.text_encoder.weights - packed["text_encoder"]

@@ -79,6 +79,7 @@ class Staged(Tier):
             empty=True,
             text=wanted.text,
             quantised=wanted.quantised,
+            widened=wanted.widened,
         )
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
@@ -174,7 +175,8 @@ def _transformer(source: Source, storage: Storage | None, device: torch.device) 
 
     # In a storage, it might not fit whole: it is mapped from its files, converted layer by layer.
     to = device if storage is None else torch.device("cpu")
-    loaded = load_component(source.folder, "transformer", source.dtype, to)
+    widen = storage is not None
+    loaded = load_component(source.folder, "transformer", source.dtype, to, widen=widen)
     if storage is not None:
         storage.store(loaded, device, stay=True)
         HostCopy([loaded]).onload(device)

@@ -10,6 +10,7 @@ from cogmagic._footprint.footprint import Footprint
 from cogmagic._footprint.work import Work
 from cogmagic._machine.rates import Rates
 from cogmagic._models.catalog import Dtype
+from cogmagic._models.packed import Packed
 from cogmagic._models.request import Request
 from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._pipeline.speedups import NO_SPEEDUPS, Speedups
@@ -65,6 +66,8 @@ class Workload:
     """Name in `STORAGES` of the transformer's linear weights; empty for as loaded."""
     text_storage: str = ""
     """Name in `STORAGES` of the text encoder's linear weights; empty for as loaded."""
+    packed: tuple[Packed, ...] = ()
+    """The components whose quantised layers stay as the files have them."""
     load_vram: int = 0
     """Bytes on the GPU of weights that are quantised there while they are loaded."""
     split: Split = WHOLE

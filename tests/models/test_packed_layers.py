@@ -87,7 +87,7 @@ def test_planned_bytes_are_those_of_the_modules(
     model = find_model(str(folder))
     request = Request.of("a red circle", model)
     plain = footprint(request, dtype, folder)
-    part = getattr(with_packed(plain, model.stored, dtype), component)
+    part = getattr(with_packed(plain, model.stored.packed, dtype), component)
     module = read_stored(folder, component, dtype, torch.device("cpu"))
     empty = empty_stored(folder, component, dtype)
     assert module_bytes(module) == module_bytes(empty) == part.weights
@@ -128,6 +128,40 @@ def _output(component: str, module: Any) -> torch.Tensor:
 def _tensor(output: Any) -> torch.Tensor:
     assert isinstance(output, torch.Tensor)
     return output
+
+
+@pytest.mark.parametrize("component", ["text_encoder", "transformer"])
+def test_plain_fp8_stays_as_it_is_and_computes_as_if_it_were_widened(
+    quantised: Callable[..., Path], component: str
+) -> None:
+    folder = quantised()
+    edit_weights(folder, component, in_fp8)
+    model = find_model(str(folder))
+    (packed,) = model.stored.packed
+    assert (packed.component, packed.form, packed.scaled) == (component, "fp8", False)
+    kept, widened = (
+        getattr(load(folder, "t2v", "float32", widened=frozenset(parts)), component)
+        for parts in ((), (component,))
+    )
+    with torch.no_grad():
+        assert torch.equal(_output(component, kept), _output(component, widened))
+    part = getattr(
+        with_packed(
+            footprint(Request.of("a red circle", model), "float32", folder),
+            model.stored.packed,
+            "float32",
+        ),
+        component,
+    )
+    assert module_bytes(kept) == part.weights < module_bytes(widened)
+    plan = cogmagic.plan(model=str(folder), machine=Machine.of("RTX 4090"), fp8=True)
+    assert plan.savings.storage == "fp8_products"
+
+
+def in_fp8(weights: dict[str, Any]) -> None:
+    for key, tensor in weights.items():
+        if tensor.ndim == 2 and "relative" not in key and "shared" not in key:
+            weights[key] = tensor.to(torch.float8_e4m3fn)
 
 
 def test_options_that_do_not_go_with_it_are_refused_in_one_line(

@@ -81,18 +81,29 @@ def _is_used(weight: Any, name: str) -> bool:
     return tensor is not None and bool(tensor.any())
 
 
-def make_scaled(layer: Any, weight: Tensor, scale: Tensor) -> None:
+def make_scaled(layer: Any, weight: Tensor, scale: Tensor | None) -> None:
     """Make `layer` one whose weight is `weight` times `scale`, row by row.
 
     Args:
         layer: a linear layer; of its parameters, the bias stays.
         weight: outputs × inputs, in int8 or fp8.
-        scale: outputs × 1.
+        scale: outputs × 1; None for weights without scales.
     """
+    layer.wide = _is_wide(layer)
     layer.__class__ = plain_layer_classes()[0]
     _replace_weight(layer, weight)
-    layer._parameters["scale"] = _parameter(scale)
+    layer._parameters["scale"] = None if scale is None else _parameter(scale)
     _drop_own_methods(layer)
+
+
+def _is_wide(layer: Any) -> bool:
+    """Whether the layer computes in float32, as T5's last ones of a feed-forward beside float16.
+
+    T5 casts their inputs to the dtype of their ``weight``, which quantised layers do not have.
+    """
+    import torch
+
+    return bool(layer.weight.dtype == torch.float32)
 
 
 def _from_bitsandbytes(layer: Any, weight: Any) -> None:
@@ -134,10 +145,7 @@ def make_blockwise(
 
 
 def _replace_weight(layer: nn.Module, packed: Tensor) -> None:
-    """Put `packed` in the place of the weight, under another name.
-
-    T5 casts the inputs of a feed-forward's last layer to the dtype of its ``weight``.
-    """
+    """Put `packed` in the place of the weight, under another name: T5 reads a weight's dtype."""
     layer._parameters["weight"] = None
     layer._parameters["packed"] = _parameter(packed)
 
@@ -164,14 +172,18 @@ def plain_layer_classes() -> tuple[type[nn.Linear], type[nn.Linear]]:
         """A linear layer whose weight is in 8 bits, with a scale per row."""
 
         packed: torch.Tensor
-        scale: torch.Tensor
+        scale: torch.Tensor | None
+        wide: bool
 
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-            """The product in the dtype of `inputs`, with the weight scaled before it.
+            """The product in the dtype of `inputs`, or float32, with the weight scaled before it.
 
             torchao scales the product of int8 weights instead, which needs a second output.
             """
-            weight = self.packed.to(inputs.dtype).mul_(self.scale)
+            inputs = inputs.float() if self.wide else inputs
+            weight = self.packed.to(inputs.dtype)
+            if self.scale is not None:
+                weight = weight.mul_(self.scale)
             return linear(inputs, weight, self.bias)
 
     class BlockwiseLinear(Linear):

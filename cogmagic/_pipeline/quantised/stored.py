@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._errors import CheckpointError
 from cogmagic._models.catalog import Dtype
 from cogmagic._models.json_files import read_json
-from cogmagic._models.packed_layers import PackedLayer, packed_layers, plain_part
+from cogmagic._models.packed_layers import PackedLayer, fp8_layers, packed_layers, plain_part
 from cogmagic._models.weights import StoredTensor
 from cogmagic._pipeline.empty import built, empty_component
 from cogmagic._pipeline.quantised.layers import make_blockwise, make_scaled
@@ -29,8 +29,13 @@ __all__ = ["empty_stored", "is_stored", "read_stored"]
 
 
 def is_stored(folder: Path, name: str) -> bool:
-    """Whether the files of a component hold quantised layers."""
-    return bool(packed_layers(folder, name))
+    """Whether the files of a component hold quantised layers, or linear layers in plain fp8."""
+    return bool(_layers(folder, name))
+
+
+def _layers(folder: Path, name: str) -> dict[str, PackedLayer]:
+    """The quantised layers of a component, or those in plain fp8."""
+    return packed_layers(folder, name) or fp8_layers(folder, name)
 
 
 def empty_stored(folder: Path, name: str, dtype: Dtype) -> Any:
@@ -124,7 +129,7 @@ def _convert(folder: Path, name: str, module: nn.Module, device: torch.device) -
 
     empty = device.type == "meta"
     with _tensors(torch.device("cpu") if empty else device) as read:
-        for path, layer in packed_layers(folder, name).items():
+        for path, layer in _layers(folder, name).items():
             linear = module.get_submodule(path)
             beside = {key: read(layer.beside[key]) for key in layer.beside}
             packed = _empty_like(layer) if empty else read(layer.packed)
@@ -138,7 +143,8 @@ def _convert(folder: Path, name: str, module: nn.Module, device: torch.device) -
                         f"{folder}: {path} is quantised by torchao with a zero point, which"
                         " cogmagic does not load. Quantise it with Int8WeightOnlyConfig()."
                     )
-                make_scaled(linear, packed, beside["scale"].reshape(-1, 1))
+                scale = beside.get("scale")
+                make_scaled(linear, packed, None if scale is None else scale.reshape(-1, 1))
             else:
                 _make_blockwise(linear, layer, packed, beside)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from cogmagic._pipeline.storage.base import Storage
 from cogmagic._pipeline.storage.fp8 import Fp8
 from cogmagic._pipeline.storage.fp8_products import Fp8Products, has_fp8_products
-from cogmagic._pipeline.storage.quantised import Int8, Nf4
+from cogmagic._pipeline.storage.quantised_forms import Int8, Nf4
 
 __all__ = ["STORAGES", "Storage", "has_fp8_products", "storage_options"]
 
