@@ -11,6 +11,7 @@ from cogmagic._errors import plain_line
 from cogmagic._models.catalog import MODELS, Architecture, Dtype, Frames, Model, Sizes, Stored
 from cogmagic._models.checkpoint import check_configs, check_folder
 from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs
+from cogmagic._models.packed_estimate import packed_by_configs
 from cogmagic._models.packed_layers import packed_of, plain_part
 from cogmagic._models.weights import bytes_per_dtype
 
@@ -47,7 +48,11 @@ def identify(
     tokens = config["max_text_seq_length"]
     alike = (m for m in MODELS if (m.architecture, m.max_tokens) == (architecture, tokens))
     model = next(alike, None) or _foreign(folder, source, configs, architecture)
-    stored = _stored(folder) if has_weights else model.stored
+    if has_weights:
+        stored = _stored(folder)
+    else:
+        packed = () if in_memory else packed_by_configs(configs)
+        stored = replace(model.stored, packed=packed)
     return replace(model, source=source, also=(), stored=stored)  # alike, but other weights
 
 
@@ -97,7 +102,7 @@ def with_packed(model: Model, folder: Path) -> Model:
         model: identified by its configurations alone.
         folder: its complete checkpoint.
     """
-    if model.stored.packed or not any(packed_of(folder, name) for name in WEIGHTED_COMPONENTS):
+    if not any(packed_of(folder, name) for name in WEIGHTED_COMPONENTS):
         return model
     return replace(model, stored=_stored(folder))
 

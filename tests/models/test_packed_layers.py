@@ -16,6 +16,7 @@ from cogmagic import CheckpointError, Machine, RequestError, TierError
 from cogmagic._footprint.footprint import footprint
 from cogmagic._footprint.packed import with_packed
 from cogmagic._models.find import find_model
+from cogmagic._models.identify import identify
 from cogmagic._models.packed_layers import packed_layers
 from cogmagic._models.request import Request
 from cogmagic._pipeline.empty import module_bytes
@@ -76,6 +77,17 @@ def test_layers_are_known_from_the_headers(quantised: Callable[..., Path], name:
     assert 0 < packed.block[0] <= packed.numel
     assert packed.file == weights_file(folder, component).stat().st_size
     check_tensors(folder)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_configurations_alone_give_the_same_bytes(
+    quantised: Callable[..., Path], name: str
+) -> None:
+    folder, component = quantised(name), name.partition(".")[0]
+    double = {"bnb_4bit_use_double_quant": True} if FORMS[name] == "nf4" else {}
+    edit_config(folder, component, quantization_config=CONFIGS[FORMS[name]] | double)
+    (estimated,) = identify(folder, "a/b", has_weights=False).stored.packed
+    assert (estimated,) == find_model(str(folder)).stored.packed
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
