@@ -114,14 +114,14 @@ def load_quantised(
         dtype: the precision of what is not quantised.
         storage: how it is quantised.
         gpu: the GPU that computes; None on a CPU.
-        to: where it is left; in host memory if None.
+        to: where it is quantised and left; if None, in host memory at the end.
     """
     import torch
 
     from cogmagic._pipeline.quantised.layers import as_plain_layers
 
     host = torch.device("cpu")
-    on = storage.loads_on(name, gpu or host)
+    on = to or storage.loads_on(name, gpu or host)
     # With a map to a CPU, diffusers would leave the weights as they are.
     where = {} if name == "transformer" and on == host else {"device_map": {"": on}}
     with quiet_libraries():
