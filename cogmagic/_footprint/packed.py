@@ -11,8 +11,9 @@ from cogmagic._footprint.work import ITEM
 from cogmagic._models.catalog import Dtype, Stored
 from cogmagic._models.packed import Packed
 from cogmagic._pipeline.storage import STORAGES
+from cogmagic._pipeline.storage.quantised import QUANTIZABLE
 
-__all__ = ["STORAGE_OF", "kept_packed", "packed_storage", "with_packed"]
+__all__ = ["STORAGE_OF", "kept_packed", "packed_storage", "widened", "with_packed"]
 
 
 STORAGE_OF = {"int8": "int8", "nf4": "nf4", "fp4": "nf4", "fp8": "fp8"}
@@ -24,12 +25,18 @@ def packed_storage(packed: tuple[Packed, ...], component: str) -> str:
     return next((STORAGE_OF[p.form] for p in packed if p.component == component), "")
 
 
-def kept_packed(stored: Stored, savings: Savings) -> tuple[Packed, ...]:
-    """The quantised components that stay as the files have them.
+def widened(savings: Savings, device: str) -> frozenset[str]:
+    """The components whose plain fp8 is widened while they are loaded on a type of device.
 
-    Plain fp8 is widened where a storage narrows it again.
+    Those that a storage narrows again; on MPS, which has no such numbers, both.
     """
-    return tuple(p for p in stored.packed if p.scaled or p.component not in savings.narrowed)
+    return frozenset(QUANTIZABLE) if device == "mps" else savings.narrowed
+
+
+def kept_packed(stored: Stored, savings: Savings, device: str) -> tuple[Packed, ...]:
+    """The quantised components that stay as the files have them."""
+    wide = widened(savings, device)
+    return tuple(p for p in stored.packed if p.scaled or p.component not in wide)
 
 
 def with_packed(f: Footprint, components: tuple[Packed, ...], dtype: Dtype) -> Footprint:

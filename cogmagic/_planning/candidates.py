@@ -131,7 +131,7 @@ def _workload(
     if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
         plain = text_encoder_bytes(request, "bfloat16", folder)
         extra = 2 * (files.text_encoder.weights - plain)
-    packed = kept_packed(request.model.stored, savings)
+    packed = kept_packed(request.model.stored, savings, machine.device)
     stored = with_packed(savings.shrunk(files), packed, dtype)
     gpu = machine.roomiest
     return Workload(

@@ -81,7 +81,7 @@ def check_stored(model: Model, options: MemoryOptions, machine: Machine) -> None
         if packed.scaled and packed.component in options.savings.narrowed:
             flag = options.savings.narrow_flag
             raise RequestError(f"{what}, so {flag} does not apply to it. Leave out {flag}.")
-        if machine.device == "mps" and packed.form != "int8":
+        if machine.device == "mps" and packed.scaled and packed.form != "int8":
             raise RequestError(
                 f"{what}, which does not work on MPS. Use --model {nearest(model.source).name}."
             )

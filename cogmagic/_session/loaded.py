@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cogmagic._errors import TierError
+from cogmagic._footprint.packed import widened
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.ram import host_ram, own_ram
@@ -75,7 +76,7 @@ class Loaded:
             plan.dtype,
             text=plan.available.loads_text,
             quantised=plan.savings.quantised,
-            widened=plan.savings.narrowed,
+            widened=widened(plan.savings, machine.device),
             gpu=device,
         )
         pipe = tier.load(wanted, machine, plan.variant)

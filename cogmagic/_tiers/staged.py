@@ -160,7 +160,8 @@ def _loaded(name: str, source: Source, device: torch.device) -> Any:
     elif name == "transformer":
         loaded = _transformer(source, storage, device)
     else:
-        return load_component(source.folder, name, source.dtype, device)
+        widen = device.type == "mps"  # which has no fp8
+        return load_component(source.folder, name, source.dtype, device, widen=widen)
     if name == "transformer":
         attach(loaded, source.adapters, torch_dtype(source.dtype))
     return loaded
@@ -175,7 +176,7 @@ def _transformer(source: Source, storage: Storage | None, device: torch.device) 
 
     # In a storage, it might not fit whole: it is mapped from its files, converted layer by layer.
     to = device if storage is None else torch.device("cpu")
-    widen = storage is not None
+    widen = storage is not None or device.type == "mps"
     loaded = load_component(source.folder, "transformer", source.dtype, to, widen=widen)
     if storage is not None:
         storage.store(loaded, device, stay=True)
