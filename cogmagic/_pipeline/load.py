@@ -62,8 +62,8 @@ def load(
         parts = {name: empty_component_of(folder, name, dtype) for name in names}
         parts |= {} if text else {"text_encoder": None}
         for name in WEIGHTED_COMPONENTS:
-            wanted = (text or name != "text_encoder") and name not in widened
-            if wanted and is_stored(folder, name):
+            wanted = text or name != "text_encoder"
+            if wanted and is_stored(folder, name, widen=name in widened):
                 host = torch.device("cpu")
                 parts[name] = (
                     empty_stored(folder, name, dtype)
@@ -85,7 +85,7 @@ def load_component(
     folder: Path, name: str, dtype: Dtype, device: torch.device, *, widen: bool = False
 ) -> Any:
     """One component of `folder`, loaded straight onto `device`; `widen` plain fp8 to `dtype`."""
-    if not widen and is_stored(folder, name):
+    if is_stored(folder, name, widen=widen):
         return read_stored(folder, name, dtype, device)
     with quiet_libraries():
         return component_class(name).from_pretrained(

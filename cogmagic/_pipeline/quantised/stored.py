@@ -28,9 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["empty_stored", "is_stored", "read_stored"]
 
 
-def is_stored(folder: Path, name: str) -> bool:
-    """Whether the files of a component hold quantised layers, or linear layers in plain fp8."""
-    return bool(_layers(folder, name))
+def is_stored(folder: Path, name: str, *, widen: bool = False) -> bool:
+    """Whether a component has layers to be read as they are.
+
+    Args:
+        folder: the checkpoint.
+        name: the component.
+        widen: whether plain fp8 is to be widened, so that it does not count.
+    """
+    return bool(packed_layers(folder, name) if widen else _layers(folder, name))
 
 
 def _layers(folder: Path, name: str) -> dict[str, PackedLayer]:
