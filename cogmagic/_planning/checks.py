@@ -101,9 +101,9 @@ def check_packages(model: Model, options: MemoryOptions) -> None:
         if problem := storage.missing(storage.flag):
             raise RequestError(problem)
     for packed in model.stored.packed:
-        storage = QUANTISED.get(STORAGE_OF[packed.form])
+        computing = QUANTISED.get(STORAGE_OF[packed.form])
         what = f"The quantised {packed.component} of {model.source}"
-        if storage and storage.computes and (problem := storage.missing(what)):
+        if computing and computing.computes and (problem := computing.missing(what)):
             raise RequestError(problem)
 
 

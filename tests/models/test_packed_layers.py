@@ -103,7 +103,8 @@ def test_planned_bytes_are_those_of_the_modules(
     module = read_stored(folder, component, dtype, torch.device("cpu"))
     empty = empty_stored(folder, component, dtype)
     assert module_bytes(module) == module_bytes(empty) == part.weights
-    assert part.weights < getattr(plain, component).weights
+    if FORMS[name] != "nf4":  # whose tables are larger than the toy's weights
+        assert part.weights < getattr(plain, component).weights
     shapes = [
         {key: (t.shape, t.dtype) for key, t in m.state_dict().items()} for m in (module, empty)
     ]

@@ -73,7 +73,7 @@ def read_stored(folder: Path, name: str, dtype: Dtype, device: torch.device) -> 
         by_name = {key.removeprefix(prefix): t for key, t in plain.items()} | dict(plain)
         _fill_parameters(module, by_name, read)
         for owner, leaf, path in _places(module, "_buffers"):
-            old = owner._buffers[leaf]
+            old: Any = owner._buffers[leaf]
             new = read(by_name[path]) if path in by_name else buffers[path].to(device)
             owner._buffers[leaf] = new.to(old.dtype)
     return module.eval()
