@@ -16,6 +16,7 @@ from cogmagic._models.find import embedded_folder
 from cogmagic._pipeline import tensors
 from cogmagic._pipeline.libraries import component_class, quiet_libraries
 from cogmagic._pipeline.load import load, load_component
+from cogmagic._pipeline.quantised.layers import quantised_layers
 from cogmagic._pipeline.tensors import check_tensors
 from tests.helpers.checkpoints import Tensors, edit_config, edit_weights, shard_weights
 from tests.helpers.lora_files import write_lora
@@ -30,9 +31,13 @@ def copy(tmp_path: Path) -> Path:
 
 
 def loaded(folder: Path, component: str, dtype: str = "float16") -> Tensors:
-    """The weights of a component as its loader leaves them."""
+    """The weights of a component as its loader leaves them, and plain fp8 as it is widened."""
     module = load_component(folder, component, dtype, torch.device("cpu"))
-    return dict(module.state_dict())
+    weights = dict(module.state_dict())
+    for path, layer in quantised_layers(module):
+        wide = torch.float32 if layer.wide else getattr(torch, dtype)
+        weights[f"{path}.weight"] = weights.pop(f"{path}.packed").to(wide)  # type: ignore[arg-type]
+    return weights
 
 
 def assert_loads(folder: Path, component: str, expected: Tensors | None = None) -> None:
