@@ -15,7 +15,7 @@ from cogmagic._models.find import embedded_folder, find_model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.empty import empty_component_of, module_bytes
 from cogmagic._pipeline.prompt_cache import PromptCache
-from cogmagic._pipeline.storage import STORAGES
+from cogmagic._pipeline.storage.quantised_forms import QUANTISED
 from cogmagic._planning.memory_options import MemoryOptions
 
 VALUES = ("int8", "nf4", "int8:text_encoder", "nf4:text_encoder", "int8:transformer")
@@ -96,7 +96,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     with pytest.raises(RequestError, match=r"needs the package torchao, .*cogmagic\[quantize\]"):
         cogmagic.generate("a red circle moves", quantize="int8:text_encoder", progress=False)
     monkeypatch.setattr(quantised, "version", lambda _: "0.9.1")
-    assert "needs bitsandbytes 0.46 or newer, not 0.9.1" in STORAGES["nf4"].missing()  # type: ignore[attr-defined]
+    assert QUANTISED["nf4"].missing("It").startswith("It needs bitsandbytes 0.46 or newer, not 0.9")
 
 
 def test_embeddings_are_cached_by_the_storage_of_the_text_encoder() -> None:
