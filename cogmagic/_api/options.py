@@ -6,7 +6,6 @@ from typing import Any
 
 from cogmagic._api.option import Option
 from cogmagic._machine.amounts import gib_bytes
-from cogmagic._machine.card_completion import complete_cards
 from cogmagic._machine.gpu import gpu_count
 from cogmagic._models.aliases import parse_size
 from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
@@ -19,14 +18,9 @@ from cogmagic._pipeline.storage import storage_options
 from cogmagic._pipeline.storage.quantised_forms import QUANTIZED_VALUES
 from cogmagic._planning.memory_options import KEEPS, POLICIES, tier_names
 from cogmagic._planning.speeds import SPEEDS
-from cogmagic._units import GIB
 from cogmagic._video.formats.registry import complete_suffix
 
-__all__ = ["PLAN_OPTIONS", "cell_options", "without_run_options"]
-
-
-def _gib(text: str, flag: str) -> float:
-    return gib_bytes(text, flag) / GIB
+__all__ = ["cell_options", "without_run_options"]
 
 
 _MODEL, _OUTPUT, _MEMORY, _MANY = "Generation", "Output", "Memory", "Several videos"
@@ -204,25 +198,6 @@ _OPTIONS: tuple[Option, ...] = (
     Option("overwrite", "replace the file that --save names", _OUTPUT, plans=False),
     Option("dry-run", "print the plan and run nothing", _OUTPUT, plans=False),
     Option("help", "print this manual", _OUTPUT, aliases=("-h",), plans=False),
-)
-
-
-_PLAN = "Planning for another machine"
-
-
-PLAN_OPTIONS: tuple[Option, ...] = (
-    Option(
-        "gpu",
-        'GPU model, such as "RTX 3060" or "2x A100 40GB"',
-        _PLAN,
-        "NAME",
-        complete=complete_cards,
-        spaces=True,
-    ),
-    Option("vram", "GiB of VRAM of that GPU, or of any GPU", _PLAN, "GIB", convert=_gib),
-    Option("ram", "GiB of host memory", _PLAN, "GIB", convert=_gib),
-    Option("which-gpu", "list the GPU models that can run this, and how fast", _PLAN),
-    Option("json", "print the plan as JSON", _PLAN),
 )
 
 

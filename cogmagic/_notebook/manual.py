@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textwrap import fill
 
-from cogmagic._api.options import PLAN_OPTIONS
 from cogmagic._api.parser import Parser
+from cogmagic._api.plan_options import PLAN_OPTIONS
 from cogmagic._models.catalog import MODELS
 from cogmagic._models.presets import PRESETS, Preset
 from cogmagic._notebook.verbs import VERBS, Verb

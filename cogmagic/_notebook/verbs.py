@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cogmagic._api.option import Option
-from cogmagic._api.options import PLAN_OPTIONS, cell_options
+from cogmagic._api.options import cell_options
 from cogmagic._api.parser import parse_line
+from cogmagic._api.plan_options import PLAN_OPTIONS
 from cogmagic._api.words import quoted
 from cogmagic._errors import RequestError
 from cogmagic._machine.card_names import parse_gpus

@@ -5,11 +5,10 @@ Safetensors only, no remote code, no network: when a pipeline is loaded, its fil
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._models.catalog import Dtype, Task
+from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.request import Request
 from cogmagic._pipeline.empty import empty_component_of
@@ -20,6 +19,7 @@ from cogmagic._pipeline.libraries import (
     torch_dtype,
 )
 from cogmagic._pipeline.quantised.stored import empty_stored, is_stored, read_stored
+from cogmagic._pipeline.spec import PipelineSpec
 
 if TYPE_CHECKING:
     import torch
@@ -29,56 +29,47 @@ if TYPE_CHECKING:
 __all__ = ["load", "load_component", "load_quantised", "prepared", "scheduler_for"]
 
 
-def load(
-    folder: Path,
-    task: Task,
-    dtype: Dtype,
-    *,
-    empty: bool = False,
-    text: bool = True,
-    quantised: Mapping[str, Quantised] | None = None,
-    widened: frozenset[str] = frozenset(),
-    gpu: torch.device | None = None,
-) -> Any:
-    """The pipeline of `folder` in host memory, with VAE slicing and tiling on.
+def load(spec: PipelineSpec, *, empty: bool = False) -> Any:
+    """The pipeline of `spec` in host memory, with VAE slicing and tiling on.
 
     The dtype rules are the loaders' own: T5 keeps parts in float32 when loaded in float16.
 
     Args:
-        folder: the checkpoint.
-        task: which pipeline class to load.
-        dtype: the precision of the components.
+        spec: what to load.
         empty: leave the weights out.
-        text: whether it has a text encoder.
-        quantised: the storage of each component that is quantised while it is loaded.
-        widened: the components whose plain fp8 becomes `dtype`.
-        gpu: the GPU that computes, which some libraries quantise on.
     """
-    import torch
-
-    narrow = {n: s for n, s in (quantised or {}).items() if text or n != "text_encoder"}
     with quiet_libraries():
-        names = [n for n in WEIGHTED_COMPONENTS if empty and (text or n != "text_encoder")]
-        parts = {name: empty_component_of(folder, name, dtype) for name in names}
-        parts |= {} if text else {"text_encoder": None}
-        for name in WEIGHTED_COMPONENTS:
-            wanted = text or name != "text_encoder"
-            if wanted and is_stored(folder, name, widen=name in widened):
-                host = torch.device("cpu")
-                parts[name] = (
-                    empty_stored(folder, name, dtype)
-                    if empty
-                    else read_stored(folder, name, dtype, host)
-                )
-        for name, storage in narrow.items():
-            if empty:
-                storage.empty(name, parts[name])
-            else:
-                parts[name] = load_quantised(folder, name, dtype, storage, gpu)
-        pipe = pipeline_class(task).from_pretrained(
-            folder, dtype=torch_dtype(dtype), use_safetensors=True, local_files_only=True, **parts
+        parts = {name: _part(spec, name, empty) for name in WEIGHTED_COMPONENTS if spec.has(name)}
+        given = {name: part for name, part in parts.items() if part is not None}
+        if not spec.text:
+            given["text_encoder"] = None
+        pipe = pipeline_class(spec.task).from_pretrained(
+            spec.folder,
+            dtype=torch_dtype(spec.dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            **given,
         )
     return prepared(pipe)
+
+
+def _part(spec: PipelineSpec, name: str, empty: bool) -> Any:
+    """One component in a form that the pipeline's loader does not read itself; None otherwise."""
+    import torch
+
+    storage = spec.quantised.get(name)
+    if storage is not None and not empty:
+        return load_quantised(spec.folder, name, spec.dtype, storage, spec.gpu)
+    if is_stored(spec.folder, name, widen=name in spec.widened):
+        if empty:
+            return empty_stored(spec.folder, name, spec.dtype)
+        return read_stored(spec.folder, name, spec.dtype, torch.device("cpu"))
+    if not empty:
+        return None
+    part = empty_component_of(spec.folder, name, spec.dtype)
+    if storage is not None:
+        storage.empty(name, part)
+    return part
 
 
 def load_component(

@@ -16,9 +16,9 @@ from cogmagic._machine.ram import host_ram, own_ram
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._models.catalog import Dtype, Model
 from cogmagic._models.checkpoint import fingerprint
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._planning.plan import Plan
 from cogmagic._progress import Clock, Progress
-from cogmagic._tiers.base import Wanted
 from cogmagic._tiers.hooks import modules
 from cogmagic._tiers.host_copy import HostCopy
 from cogmagic._units import GIB, gib
@@ -70,7 +70,7 @@ class Loaded:
         files, tier, storage = fingerprint(folder), plan.placement, plan.savings.weights
         before = own_ram()
         device = _gpu(machine)
-        wanted = Wanted(
+        spec = PipelineSpec(
             folder,
             model.task,
             plan.dtype,
@@ -79,7 +79,7 @@ class Loaded:
             widened=widened(plan.savings, machine.device),
             gpu=device,
         )
-        pipe = tier.load(wanted, machine, plan.variant)
+        pipe = tier.load(spec, machine, plan.variant)
         if storage is not None and not storage.while_loading:
             storage.store(pipe.transformer, device)
         nbytes = HostCopy(modules(pipe)).nbytes if tier.weights == "host" else 0

@@ -17,7 +17,8 @@ from cogmagic._footprint.savings import Savings
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import Dtype
-from cogmagic._tiers.base import Assess, Phases, Placement, Tier, Variant, Wanted
+from cogmagic._pipeline.spec import PipelineSpec
+from cogmagic._tiers.base import Assess, Phases, Placement, Tier, Variant
 from cogmagic._tiers.host_memory import HostMemory, passing_through
 from cogmagic._tiers.workload import Workload
 
@@ -95,12 +96,12 @@ class Balanced(Tier):
 
         check_assignment(folder, dtype, machine, _order(machine, variant))
 
-    def load(self, wanted: Wanted, machine: Machine, variant: Variant) -> Any:
+    def load(self, spec: PipelineSpec, machine: Machine, variant: Variant) -> Any:
         """A pipeline on the GPUs."""
         from cogmagic._tiers.device_map import load_balanced
 
         order = _order(machine, variant)
-        return load_balanced(wanted.folder, wanted.task, wanted.dtype, machine, order)
+        return load_balanced(spec, machine, order)
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
         """Nothing: `load` has placed it."""

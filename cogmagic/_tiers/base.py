@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -19,8 +19,8 @@ from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.rates import Rates
 from cogmagic._models.adapters.adapter import Adapter
-from cogmagic._models.catalog import Dtype, Task
-from cogmagic._pipeline.storage.quantised import Quantised
+from cogmagic._models.catalog import Dtype
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._tiers.host_memory import HostMemory, copies_or_files
 from cogmagic._tiers.plain_pace import Pace, plain_pace
 from cogmagic._tiers.workload import Workload
@@ -40,7 +40,6 @@ __all__ = [
     "Source",
     "Tier",
     "Variant",
-    "Wanted",
     "encoding_video",
 ]
 
@@ -108,24 +107,6 @@ class Source:
     """The transformer's adapters."""
     text_storage: str = ""
     """The storage of the text encoder's linear layers; empty for `dtype`."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The pipeline to load."""
-
-    folder: Path
-    """The checkpoint."""
-    task: Task
-    dtype: Dtype
-    text: bool = True
-    """Whether it has a text encoder."""
-    quantised: Mapping[str, Quantised] = field(default_factory=dict)
-    """The storage of each component that is quantised while it is loaded."""
-    widened: frozenset[str] = frozenset()
-    """Components whose plain fp8 is widened, since a storage narrows it again."""
-    gpu: torch.device | None = None
-    """The GPU that computes, which some libraries quantise on."""
 
 
 @dataclass(frozen=True)
@@ -236,19 +217,11 @@ class Tier(ABC):
             TierError: with the numbers.
         """
 
-    def load(self, wanted: Wanted, machine: Machine, variant: Variant) -> Any:
+    def load(self, spec: PipelineSpec, machine: Machine, variant: Variant) -> Any:
         """The pipeline, as `place` takes it."""
         from cogmagic._pipeline.load import load
 
-        return load(
-            wanted.folder,
-            wanted.task,
-            wanted.dtype,
-            text=wanted.text,
-            quantised=wanted.quantised,
-            widened=wanted.widened,
-            gpu=wanted.gpu,
-        )
+        return load(spec)
 
     @abstractmethod
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 
 from cogmagic._errors import TierError
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype, Task
+from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._pipeline.empty import empty_component_of
 from cogmagic._pipeline.libraries import pipeline_class, quiet_libraries, torch_dtype
 from cogmagic._pipeline.load import prepared
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._units import GIB
 
 __all__ = ["check_assignment", "check_map", "load_balanced", "memory_limits", "misplaced"]
@@ -85,15 +86,11 @@ def _in_words(devices: dict[str, Any]) -> str:
     return ", ".join(f"{name} to {device}" for name, device in devices.items()) or "nothing"
 
 
-def load_balanced(
-    folder: Path, task: Task, dtype: Dtype, machine: Machine, order: tuple[int, ...]
-) -> Any:
-    """The pipeline of `folder` spread over the GPUs by diffusers' ``device_map="balanced"``.
+def load_balanced(spec: PipelineSpec, machine: Machine, order: tuple[int, ...]) -> Any:
+    """The pipeline of `spec` spread over the GPUs by diffusers' ``device_map="balanced"``.
 
     Args:
-        folder: the checkpoint.
-        task: the pipeline's task.
-        dtype: the dtype in which the components are loaded.
+        spec: what to load.
         machine: with the available memory of each GPU.
         order: GPUs by torch's index, the largest component's first.
 
@@ -101,14 +98,14 @@ def load_balanced(
         TierError: when a component would land on the CPU, elsewhere than planned, or not fit.
     """
     with quiet_libraries():
-        planned = check_assignment(folder, dtype, machine, order)
-        pipe = pipeline_class(task).from_pretrained(
-            folder,
-            dtype=torch_dtype(dtype),
+        planned = check_assignment(spec.folder, spec.dtype, machine, order)
+        pipe = pipeline_class(spec.task).from_pretrained(
+            spec.folder,
+            dtype=torch_dtype(spec.dtype),
             use_safetensors=True,
             local_files_only=True,
             device_map="balanced",
-            max_memory=memory_limits(_module_bytes(folder, dtype), order),
+            max_memory=memory_limits(_module_bytes(spec.folder, spec.dtype), order),
         )
     if problem := misplaced(pipe, planned):
         pipe.reset_device_map()

@@ -19,9 +19,10 @@ from cogmagic._models.catalog import Model
 from cogmagic._models.checkpoint import fingerprint
 from cogmagic._models.family import WEIGHTED_COMPONENTS, latent_frames, video_tokens
 from cogmagic._models.request import Request
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._pipeline.storage import STORAGES, Storage
 from cogmagic._pipeline.storage.quantised import Quantised
-from cogmagic._tiers.base import Phases, Placement, Source, Tier, Variant, Wanted, encoding_video
+from cogmagic._tiers.base import Phases, Placement, Source, Tier, Variant, encoding_video
 from cogmagic._tiers.host_memory import PROCESS, HostMemory, passing_through
 from cogmagic._tiers.weight_files import stored_as_files
 from cogmagic._tiers.workload import Workload
@@ -68,19 +69,11 @@ class Staged(Tier):
         loading = passing_through(work, extra=extra)
         return replace(loading, peak=max(loading.peak, PROCESS + _position_tables(work.request)))
 
-    def load(self, wanted: Wanted, machine: Machine, variant: Variant) -> Any:
+    def load(self, spec: PipelineSpec, machine: Machine, variant: Variant) -> Any:
         """A pipeline of empty modules."""
         from cogmagic._pipeline.load import load
 
-        return load(
-            wanted.folder,
-            wanted.task,
-            wanted.dtype,
-            empty=True,
-            text=wanted.text,
-            quantised=wanted.quantised,
-            widened=wanted.widened,
-        )
+        return load(spec, empty=True)
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
         """Have each empty component filled when it is called, and emptied when another is."""

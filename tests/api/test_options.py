@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import cogmagic
 from cogmagic import CogMagicError, Machine
-from cogmagic._api.options import PLAN_OPTIONS, cell_options
+from cogmagic._api.options import cell_options
 from cogmagic._api.parser import parse_line
+from cogmagic._api.plan_options import PLAN_OPTIONS
 
 FLAGS = [flag for option in (*cell_options(), *PLAN_OPTIONS) for flag in option.flags]
 VALUES = [

@@ -22,6 +22,7 @@ from cogmagic._machine import ram
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._models.batch_row import Row, StoredInput
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._planning.memory_options import DEFAULTS
 from tests.helpers.lora_files import write_lora
 
@@ -128,7 +129,9 @@ def test_pictures_are_sent_with_their_rows(tmp_path: Path, toy_i2v: Path) -> Non
 
 
 def test_a_lora_is_written_on_hosts_that_lack_it(tmp_path: Path, toy: Path) -> None:
-    file = write_lora(tmp_path / "red.safetensors", load(toy, "t2v", "float32").transformer)
+    file = write_lora(
+        tmp_path / "red.safetensors", load(PipelineSpec(toy, "t2v", "float32")).transformer
+    )
     request = Request.of("a", str(toy), lora=str(file), seed=1)
     row, content = Row(1, request), file.read_bytes()
     files = lora_files([row], lambda data: data)

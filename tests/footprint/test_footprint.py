@@ -61,8 +61,9 @@ def test_t5_in_float16_keeps_some_weights_in_float32_and_2b_its_positions() -> N
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_weights_equal_those_that_the_loader_loads(dtype: Dtype) -> None:
     from cogmagic._pipeline.load import load
+    from cogmagic._pipeline.spec import PipelineSpec
 
-    pipe = load(embedded_folder(), "t2v", dtype)
+    pipe = load(PipelineSpec(embedded_folder(), "t2v", dtype))
     parts = footprint(request_for("tiny", 96, 96, 17), dtype)
     for name in ("text_encoder", "transformer", "vae"):
         module = getattr(pipe, name)

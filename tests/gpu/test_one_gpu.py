@@ -15,6 +15,7 @@ import cogmagic
 from cogmagic import Cancelled, Progress
 from cogmagic._machine.gpu import context_bytes
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._session import session as session_module
 from cogmagic._session.session import Session
 from cogmagic._units import GIB, MIB
@@ -170,7 +171,7 @@ def test_adapters_give_equal_frames_in_every_tier_and_go(
     toy: Path, cwd: Path, session: Session
 ) -> None:
     torch.zeros(1, device="cuda")
-    before, transformer = allocated(), load(toy, "t2v", "float32").transformer
+    before, transformer = allocated(), load(PipelineSpec(toy, "t2v", "float32")).transformer
     loras = [
         write_lora(cwd / "first.safetensors", transformer),
         (write_lora(cwd / "second.safetensors", transformer, kinds=LINEARS, seed=1), -0.5),

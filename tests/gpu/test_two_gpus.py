@@ -13,6 +13,7 @@ import torch
 import cogmagic
 from cogmagic import Machine, Progress, TierError
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._session.session import Session
 from cogmagic._tiers.device_map import misplaced
 from cogmagic._units import MIB
@@ -54,7 +55,9 @@ def test_balanced_run_uses_both_gpus_without_offload_and_leaves_them_empty(
 def test_adapters_on_two_gpus_give_the_frames_of_one(
     toy: Path, cwd: Path, session: Session
 ) -> None:
-    lora = write_lora(cwd / "lora.safetensors", load(toy, "t2v", "float32").transformer)
+    lora = write_lora(
+        cwd / "lora.safetensors", load(PipelineSpec(toy, "t2v", "float32")).transformer
+    )
     options = {"model": str(toy), "seed": 1, "num_inference_steps": 2, "lora": lora}
     digests = {
         tier: cogmagic.generate(PROMPT, tier=tier, **options).report.frames_sha256

@@ -22,6 +22,7 @@ from cogmagic._models.request import Request
 from cogmagic._pipeline.empty import module_bytes
 from cogmagic._pipeline.load import load
 from cogmagic._pipeline.quantised.stored import empty_stored, read_stored
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._pipeline.tensors import check_tensors
 from tests.helpers.checkpoints import edit_config, edit_weights, save_checkpoint, weights_file
 
@@ -120,7 +121,7 @@ def test_outputs_are_about_those_of_the_plain_weights(
     folder, component = quantised(name), name.partition(".")[0]
     outputs = []
     for source in (plain, folder):
-        module = getattr(load(source, "t2v", "float32"), component)
+        module = getattr(load(PipelineSpec(source, "t2v", "float32")), component)
         with torch.no_grad():
             outputs.append(_output(component, module).flatten())
     exact, narrow = outputs
@@ -153,7 +154,7 @@ def test_plain_fp8_stays_as_it_is_and_computes_as_if_it_were_widened(
     (packed,) = model.stored.packed
     assert (packed.component, packed.form, packed.scaled) == (component, "fp8", False)
     kept, widened = (
-        getattr(load(folder, "t2v", "float32", widened=frozenset(parts)), component)
+        getattr(load(PipelineSpec(folder, "t2v", "float32", widened=frozenset(parts))), component)
         for parts in ((), (component,))
     )
     with torch.no_grad():

@@ -14,6 +14,7 @@ from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._models.find import embedded_folder
 from cogmagic._pipeline.adapters import attach, detach
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._session.session import Session
 from tests.helpers.adapters import ATTENTION, RANK, diffusers_keys, factors, named, sat_keys, write
 from tests.helpers.lora_files import LINEARS
@@ -26,7 +27,7 @@ MODULES = (*LINEARS, "patch_embed.text_proj", "time_embedding.linear_1", "time_e
 
 @pytest.fixture(scope="module")
 def transformer() -> Any:
-    return load(embedded_folder(), "t2v", "float32").transformer
+    return load(PipelineSpec(embedded_folder(), "t2v", "float32")).transformer
 
 
 def output(transformer: Any) -> Any:
@@ -48,7 +49,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Any]:
     """The output with diffusers' own loader, of attention alone (SAT) and of more layers."""
     outputs = {}
     for sat, names in ((True, ATTENTION), (False, MODULES)):
-        pipe = load(embedded_folder(), "t2v", "float32")
+        pipe = load(PipelineSpec(embedded_folder(), "t2v", "float32"))
         file = write(
             tmp_path_factory.mktemp("lora") / "a.safetensors", diffusers_keys(factors(names))
         )

@@ -9,13 +9,14 @@ import torch
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._pipeline.adapters import attach, detach
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from tests.helpers.lora_files import LINEARS, write_lora
 
 
 def test_adapters_reach_layers_that_a_device_map_has_hooked(toy: Path, tmp_path: Path) -> None:
     from accelerate.hooks import attach_execution_device_hook
 
-    pipe = load(toy, "t2v", "float32")
+    pipe = load(PipelineSpec(toy, "t2v", "float32"))
     layer = pipe.transformer.transformer_blocks[0].attn1.to_q
     lora = Adapter.of(write_lora(tmp_path / "a.safetensors", pipe.transformer, kinds=LINEARS))
     inputs = torch.randn(2, layer.in_features)

@@ -10,6 +10,7 @@ import pytest
 import cogmagic
 from cogmagic._pipeline import compile as _compile
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._session.session import Session
 from cogmagic._video.formats.mp4 import MP4
 from tests.helpers.lora_files import write_lora
@@ -60,7 +61,9 @@ def test_compiled_blocks_follow_the_weight_of_an_adapter(
 
     original = MP4.write
     monkeypatch.setattr(MP4, "write", write)
-    file = write_lora(cwd / "red.safetensors", load(toy, "t2v", "float32").transformer)
+    file = write_lora(
+        cwd / "red.safetensors", load(PipelineSpec(toy, "t2v", "float32")).transformer
+    )
 
     def seconds(weight: float, *, by_compiler: bool) -> Any:
         options = QUICK | {"model": str(toy), "lora": (file, weight), "compile": by_compiler}

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._pipeline.storage import STORAGES
 from cogmagic._pipeline.storage.base import narrowable_linears
 from cogmagic._pipeline.storage.fp8 import fp8_linear
 
 
 def test_fp8_weights_are_one_byte_each_and_close(toy: Path) -> None:
-    wide, narrow = load(toy, "t2v", "float32"), load(toy, "t2v", "float32")
+    wide, narrow = (
+        load(PipelineSpec(toy, "t2v", "float32")),
+        load(PipelineSpec(toy, "t2v", "float32")),
+    )
     STORAGES["fp8"].store(narrow.transformer)
     mine = list(narrowable_linears(wide.transformer.transformer_blocks))
     theirs = [m for m in narrow.transformer.modules() if isinstance(m, fp8_linear())]

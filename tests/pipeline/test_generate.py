@@ -51,9 +51,10 @@ def test_frames_equal_those_of_the_pipelines_own_call(
     import hashlib
 
     from cogmagic._pipeline.load import load, scheduler_for
+    from cogmagic._pipeline.spec import PipelineSpec
 
     video = cogmagic.generate(PROMPT, model=str(toy), guidance_scale=4, **QUICK)
-    pipe = load(toy, "t2v", "float32")
+    pipe = load(PipelineSpec(toy, "t2v", "float32"))
     request = cogmagic.Request.of(PROMPT, cogmagic.plan(model=str(toy)).request.model)
     pipe.scheduler = scheduler_for(pipe, request)
     images = pipe(

@@ -9,6 +9,7 @@ import torch
 
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 
 
 def test_every_step_runs_in_halves_although_diffusers_restores_forward(toy: Path) -> None:
@@ -20,7 +21,7 @@ def test_every_step_runs_in_halves_although_diffusers_restores_forward(toy: Path
             module._diffusers_hook.remove_hook("once", recurse=False)
             return output
 
-    transformer = load(toy, "t2v", "float32").transformer
+    transformer = load(PipelineSpec(toy, "t2v", "float32")).transformer
     HookRegistry.check_if_exists_or_initialize(transformer).register_hook(Once(), "once")
     batches: list[int] = []
 

@@ -22,6 +22,7 @@ from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.guidance import guidance_interval
 from cogmagic._pipeline.load import load, scheduler_for
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._planning.plan_json import as_json
 from cogmagic._progress import Clock, silent
 from cogmagic._session.session import Session
@@ -106,7 +107,7 @@ def test_frames_equal_those_of_the_pipeline_without_guidance_outside(
     name = "ddim" if scheduler == "ddim" else "dpm"
     request = Request.of(PROMPT, model, scheduler=name, **options, **interval)
     assert request.use_dynamic_cfg == (scheduler == "dynamic")
-    pipe = load(toy, "t2v", "float32")
+    pipe = load(PipelineSpec(toy, "t2v", "float32"))
     with torch.no_grad():
         frames = generate_frames(pipe, request, Clock(silent), FiniteCheck(""))
         whole = generate_frames(
@@ -127,7 +128,7 @@ def test_the_embedded_models_frames_equal_those_of_the_pipelines_own_call(
     options = {"num_inference_steps": STEPS, "num_frames": 9, "seed": 1, "guidance_until": 0.5}
     video = cogmagic.generate(PROMPT, **options)
     model = cogmagic.plan().request.model
-    pipe = load(embedded_folder(), "t2v", "float32")
+    pipe = load(PipelineSpec(embedded_folder(), "t2v", "float32"))
     assert video.report.frames_sha256 == digest(
         in_parts(pipe, Request.of(PROMPT, model, **options))
     )
@@ -186,7 +187,7 @@ def test_image_to_video_outside_the_interval_is_as_without_guidance(
     options = {"num_inference_steps": 2, "num_frames": 17, "seed": 1}
     options["image"] = Image.new("RGB", (96, 96), "red")
     model = cogmagic.plan(model=str(folder)).request.model
-    pipe = load(folder, "i2v", "float32")
+    pipe = load(PipelineSpec(folder, "i2v", "float32"))
     with torch.no_grad():
         off, on = (
             generate_frames(
@@ -215,7 +216,7 @@ def test_a_step_cache_begins_anew_where_guidance_ends(
 
 
 def test_steps_outside_need_less_memory(deep: Path) -> None:
-    transformer = load(deep, "t2v", "float32").transformer
+    transformer = load(PipelineSpec(deep, "t2v", "float32")).transformer
     config, peaks = transformer.config, []
     given = {
         "hidden_states": torch.zeros(2, 3, config.in_channels, 8, 8),

@@ -18,6 +18,7 @@ from cogmagic._footprint.work import cache_bytes
 from cogmagic._pipeline.compile import compiled, compiling
 from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.load import load, scheduler_for
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._pipeline.step_cache import (
     ReusedSteps,
     StepCache,
@@ -117,7 +118,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(deep: Path) -> tuple[str, int]:
     """The digest of diffusers' own call with `Reference`, and the steps that it skipped."""
-    pipe = load(deep, "t2v", "float32")
+    pipe = load(PipelineSpec(deep, "t2v", "float32"))
     request = cogmagic.Request.of(PROMPT, cogmagic.plan(model=str(deep)).request.model)
     pipe.scheduler = scheduler_for(pipe, request)
     blocks = Reference(pipe.transformer.transformer_blocks, 0.5)
@@ -175,7 +176,9 @@ def test_the_halves_of_guidance_are_compared_each_with_itself(
 def test_an_adapter_works_with_it_and_a_later_run_is_as_without(
     deep: Path, cwd: Path, session: Session
 ) -> None:
-    file = write_lora(cwd / "red.safetensors", load(deep, "t2v", "float32").transformer)
+    file = write_lora(
+        cwd / "red.safetensors", load(PipelineSpec(deep, "t2v", "float32")).transformer
+    )
     reused = video(deep, lora=file, cache="first-block:0.99").report
     assert reused.reused_steps == (STEPS - 1, STEPS)
     adapted = video(deep, lora=file).report
@@ -256,7 +259,7 @@ def test_a_step_that_is_not_a_number_is_never_reused(transformer: Any) -> None:
 
 
 def test_a_transformer_of_one_block_computes_every_step(toy: Path) -> None:
-    module = load(toy, "t2v", "float32").transformer
+    module = load(PipelineSpec(toy, "t2v", "float32")).transformer
     del module.transformer_blocks[1:]
     reused = ReusedSteps(StepCache("first-block", 0.99))
     with caching_steps(module, reused):
@@ -291,7 +294,7 @@ def test_memory_is_as_planned(transformer: Any) -> None:
 
 @pytest.fixture
 def transformer(deep: Path) -> Any:
-    return load(deep, "t2v", "float32").transformer
+    return load(PipelineSpec(deep, "t2v", "float32")).transformer
 
 
 def run(transformer: Any, scale: float = 1.0) -> torch.Tensor:

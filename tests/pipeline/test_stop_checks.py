@@ -11,6 +11,7 @@ import torch
 import cogmagic
 from cogmagic import Cancelled, Progress
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._pipeline.stop_checks import checked_between_operations
 from cogmagic._session.session import Session
 from tests.helpers.placing import placed
@@ -74,9 +75,9 @@ def test_check_between_operations_is_not_called_again_once_it_raises(toy: Path) 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), checked_between_operations(check):
-        load(toy, "t2v", "float32")
+        load(PipelineSpec(toy, "t2v", "float32"))
     assert calls == 100
-    pipe = load(toy, "t2v", "float32")
+    pipe = load(PipelineSpec(toy, "t2v", "float32"))
     before = [p.data_ptr() for p in pipe.transformer.parameters()]
     calls = 0
     cpu = torch.device("cpu")

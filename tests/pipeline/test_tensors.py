@@ -17,6 +17,7 @@ from cogmagic._pipeline import tensors
 from cogmagic._pipeline.libraries import component_class, quiet_libraries
 from cogmagic._pipeline.load import load, load_component
 from cogmagic._pipeline.quantised.layers import quantised_layers
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._pipeline.tensors import check_tensors
 from tests.helpers.checkpoints import Tensors, edit_config, edit_weights, shard_weights
 from tests.helpers.lora_files import write_lora
@@ -110,7 +111,7 @@ def test_tensors_that_do_not_fit_the_class_are_refused(
 
 
 def test_weights_that_were_saved_with_a_lora_attached_are_refused(copy: Path) -> None:
-    pipe = load(copy, "t2v", "float32")
+    pipe = load(PipelineSpec(copy, "t2v", "float32"))
     file = write_lora(copy.parent / "red.safetensors", pipe.transformer)
     pipe.load_lora_weights(file.parent, weight_name=file.name)
     pipe.transformer.save_pretrained(copy / "transformer")

@@ -12,6 +12,7 @@ from diffusers import CogVideoXDDIMScheduler
 
 import cogmagic
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._pipeline.timesteps import ddim_at
 from cogmagic._session.session import Session
 from tests.helpers.toy import PROMPT
@@ -43,7 +44,7 @@ def test_unevenly_spaced_timesteps_give_the_frames_of_diffusers_steps(
             self.num_inference_steps = 2 if timestep == 999 else 3
             return super().step(output, timestep, *args, **kwargs)
 
-    pipe = load(toy, "t2v", "float32")
+    pipe = load(PipelineSpec(toy, "t2v", "float32"))
     pipe.scheduler = Uneven.from_config(pipe.scheduler.config)
     images = pipe(
         PROMPT, height=96, width=96, num_frames=9, num_inference_steps=3, guidance_scale=2.5,

@@ -134,9 +134,10 @@ def test_cogvideox_1_5_begins_with_the_first_frame_repeated(
 
 def test_clip_is_converted_to_the_bits_of_diffusers(toy: Path) -> None:
     from cogmagic._pipeline.load import load
+    from cogmagic._pipeline.spec import PipelineSpec
     from cogmagic._pipeline.video_to_video import video_to_video
 
-    pipe, clip = load(toy, "t2v", "float32"), moving_square(3)
+    pipe, clip = load(PipelineSpec(toy, "t2v", "float32")), moving_square(3)
     clip[...] += np.random.default_rng(0).integers(0, 20, clip.shape, np.uint8)
     images = [Image.fromarray(frame) for frame in clip]
     run = video_to_video(pipe, torch.bfloat16)

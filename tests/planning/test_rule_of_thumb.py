@@ -17,6 +17,7 @@ import cogmagic
 from cogmagic import Gpu, Machine, Request, TierError
 from cogmagic._models.catalog import MODELS
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._planning.rule_of_thumb import rule_of_thumb
 from cogmagic._tiers.device_map import load_balanced
 from cogmagic._units import GIB
@@ -80,9 +81,11 @@ def test_rule_row_chooses_the_tier_and_its_calls(
     assert (plan.tier, plan.rule) == (tier, tier)
     if tier == "balanced":
         assert plan.chosen is not None
-        pipe = load_balanced(toy, "t2v", "float32", machine, plan.chosen.needs.variant.order)
+        pipe = load_balanced(
+            PipelineSpec(toy, "t2v", "float32"), machine, plan.chosen.needs.variant.order
+        )
     else:
-        pipe = load(toy, "t2v", "float32")
+        pipe = load(PipelineSpec(toy, "t2v", "float32"))
         device = torch.device("cpu" if tier == "none" else "meta")  # a GPU, to the recorded calls
         with placed(pipe, plan.tier, device):
             assert not any(hasattr(m, "_hf_hook") for m in pipe.transformer.modules())

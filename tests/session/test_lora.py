@@ -15,6 +15,7 @@ import cogmagic
 from cogmagic._models.adapters.adapter import as_adapters
 from cogmagic._models.find import embedded_folder
 from cogmagic._pipeline.load import load, scheduler_for
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._session.session import Session
 from tests.helpers.checkpoints import save_checkpoint
 from tests.helpers.lora_files import ATTENTION, LINEARS, write_lora
@@ -27,7 +28,7 @@ TIERS = ("none", "model", "stream", "sequential", "staged")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two adapters for the embedded model: of its attention, and of all linear layers."""
     folder = tmp_path_factory.mktemp("loras")
-    transformer = load(embedded_folder(), "t2v", "float32").transformer
+    transformer = load(PipelineSpec(embedded_folder(), "t2v", "float32")).transformer
     first = write_lora(folder / "red.safetensors", transformer, kinds=ATTENTION)
     second = write_lora(
         folder / "soft.safetensors", transformer, rank=2, seed=1, kinds=LINEARS, strength=0.05
@@ -38,7 +39,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def expected(files: tuple[Path, Path]) -> dict[str, str]:
     """Digests of the frames of diffusers' pipeline: without adapters, with one, with both."""
-    pipe = load(embedded_folder(), "t2v", "float32")
+    pipe = load(PipelineSpec(embedded_folder(), "t2v", "float32"))
     request = cogmagic.Request.of(PROMPT, "tiny", **QUICK)
     digests = {"without": digest(pipe, request)}
     for name, file in zip(("one", "two"), files, strict=True):
@@ -90,7 +91,7 @@ def test_frames_of_other_models_are_those_of_diffusers(
         options["image"] = Image.new("RGB", (96, 96), (200, 30, 30))
     else:
         folder = save_checkpoint(cwd / "model", v15=True)
-    pipe = load(folder, "i2v" if kind == "i2v" else "t2v", "float32")
+    pipe = load(PipelineSpec(folder, "i2v" if kind == "i2v" else "t2v", "float32"))
     kinds = (*LINEARS, "patch_embed.proj", "proj_out")
     # Of a rank above the layers' width.
     file = write_lora(cwd / "red.safetensors", pipe.transformer, rank=40, kinds=kinds)

@@ -15,6 +15,7 @@ import cogmagic
 from cogmagic import CheckpointError, Progress
 from cogmagic._pipeline import adapters as adapters_module
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._session.session import Session
 from tests.helpers.lora_files import LINEARS, write_lora
 from tests.helpers.plans import job
@@ -24,7 +25,7 @@ from tests.helpers.toy import PROMPT, QUICK
 @pytest.fixture
 def write(toy: Path, cwd: Path) -> Callable[..., Path]:
     """Writes the adapter ``red.safetensors`` for the toy checkpoint."""
-    transformer = load(toy, "t2v", "float32").transformer
+    transformer = load(PipelineSpec(toy, "t2v", "float32")).transformer
 
     def write(seed: int = 0, **options: Any) -> Path:
         return write_lora(cwd / "red.safetensors", transformer, seed=seed, **options)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 
 
 @pytest.fixture(scope="module")
 def pipe(toy: Path) -> Any:
-    return load(toy, "t2v", "float32")
+    return load(PipelineSpec(toy, "t2v", "float32"))

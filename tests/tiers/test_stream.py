@@ -11,6 +11,7 @@ import torch
 import cogmagic
 from cogmagic._machine.ram import Ram
 from cogmagic._pipeline.load import load
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._session.session import Session
 from cogmagic._tiers.stream import stream_indices
 from tests.helpers.pipelines import tensors, traces
@@ -22,7 +23,7 @@ def test_pipeline_computes_on_the_device_with_every_block_resident(toy: Path) ->
     """With kept prompts, too, when nothing is streamed that could tell the device."""
     from diffusers.hooks.group_offloading import _get_group_onload_device
 
-    pipe, cpu = load(toy, "t2v", "float32"), torch.device("cpu")
+    pipe, cpu = load(PipelineSpec(toy, "t2v", "float32")), torch.device("cpu")
     count = len(pipe.transformer.transformer_blocks)
     with placed(pipe, "stream", cpu, resident=count, encodes=False):
         assert _get_group_onload_device(pipe.transformer) == cpu

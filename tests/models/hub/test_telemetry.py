@@ -251,6 +251,7 @@ def test_loaders_send_nothing(observed: Hub, toy: Path) -> None:
 
     from cogmagic._pipeline.libraries import pipeline_class, quiet_libraries
     from cogmagic._pipeline.load import load
+    from cogmagic._pipeline.spec import PipelineSpec
     from cogmagic._pipeline.tokenizer import load_tokenizer
 
     def ask_for_a_repository() -> None:
@@ -258,7 +259,7 @@ def test_loaders_send_nothing(observed: Hub, toy: Path) -> None:
             with suppress(OSError):
                 loader.from_pretrained(REPO)
 
-    load(toy, "t2v", "float32")
+    load(PipelineSpec(toy, "t2v", "float32"))
     load_tokenizer(toy)
     with quiet_libraries():
         ask_for_a_repository()

@@ -18,6 +18,7 @@ from cogmagic._pipeline.guidance import guidance_halves
 from cogmagic._pipeline.load import load
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.parallel.transformer import in_parallel
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._progress import Clock, silent
 from tests.helpers.architectures import inputs, transformer
 from tests.helpers.toy import PROMPT
@@ -92,4 +93,4 @@ def frames(rank: Rank | None, folder: str, **options: Any) -> Any:
 @cache
 def pipeline(folder: str) -> Any:
     """The pipeline of a checkpoint, loaded once per process."""
-    return load(Path(folder), "t2v", "float32")
+    return load(PipelineSpec(Path(folder), "t2v", "float32"))

@@ -19,6 +19,7 @@ from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.load import load
 from cogmagic._pipeline.parallel.decode import decoding_in_parallel
 from cogmagic._pipeline.parallel.group import Rank
+from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._progress import Clock, silent
 from tests.helpers.decoders import decoded, embedded_vae, latents, state
 from tests.helpers.placing import placed
@@ -59,7 +60,7 @@ def tier_differences(
 ) -> dict[str, int]:
     """By tier, the greatest difference of a frame's value to one rank's without offload."""
     about, made = request(folder, **options), {}
-    pipe = load(Path(folder), task, "float32")
+    pipe = load(PipelineSpec(Path(folder), task, "float32"))
     if not rank.first:
         pipe.text_encoder = None  # which only rank 0 needs
     run = partial(generate_frames, pipe, about, finite=FiniteCheck(""), clip=clip_of(about))
@@ -91,7 +92,10 @@ def stopped_at(rank: Rank, folder: str, stopper: int) -> tuple[str, list[tuple[s
     def stopped() -> bool:
         return rank.index == stopper and steps[-1:] == [("denoise", 2)]
 
-    pipe, about = load(Path(folder), "t2v", "float32"), request(folder, num_inference_steps=4)
+    pipe, about = (
+        load(PipelineSpec(Path(folder), "t2v", "float32")),
+        request(folder, num_inference_steps=4),
+    )
     try:
         generate_frames(pipe, about, Clock(follow, stopped), FiniteCheck(""), rank=rank)
     except KeyboardInterrupt:
@@ -110,7 +114,7 @@ def progress_and_previews(rank: Rank, folder: str) -> tuple[list[Any], int, tupl
             steps.append((progress.done, progress.total))
 
     about = request(folder, width=240, height=160)
-    pipe = load(Path(folder), "t2v", "float32")
+    pipe = load(PipelineSpec(Path(folder), "t2v", "float32"))
     frames = generate_frames(
         pipe, about, Clock(follow), FiniteCheck(""), on_preview=shown.append, rank=rank
     )
@@ -120,7 +124,10 @@ def progress_and_previews(rank: Rank, folder: str) -> tuple[list[Any], int, tupl
 @torch.no_grad()
 def not_finite(rank: Rank, folder: str, owner: int) -> str:
     """The error of a rank where one rank decodes to NaN."""
-    pipe, about = load(Path(folder), "t2v", "float32"), request(folder, width=240, height=160)
+    pipe, about = (
+        load(PipelineSpec(Path(folder), "t2v", "float32")),
+        request(folder, width=240, height=160),
+    )
     if rank.index == owner:
         pipe.vae.decoder.conv_out.conv.bias.data.fill_(float("nan"))
     try:
