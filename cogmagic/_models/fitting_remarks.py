@@ -17,14 +17,16 @@ def cut_text(request: Request) -> str:
 
 
 def stretch_warning(request: Request) -> str:
-    """The remark on an input whose proportions ``stretch`` changes; empty for none."""
-    if request.fit != "stretch" or not _cut(request):
+    """The remark on a first frame whose proportions ``stretch`` changes; empty for none.
+
+    A video is stretched only where the person says so.
+    """
+    if request.fit != "stretch" or request.video is not None or not _cut(request):
         return ""
-    noun = "first frame" if request.video is None else "video"
     width, height = _source_size(request) or (0, 0)
     return (
-        f"the {noun} is {width}x{height} and was stretched to {request.size}; --fit crop keeps its"
-        " proportions"
+        f"the first frame is {width}x{height} and was stretched to {request.size}; --fit crop keeps"
+        " its proportions"
     )
 
 

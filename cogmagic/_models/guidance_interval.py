@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 from cogmagic._errors import RequestError
+from cogmagic._models.real_numbers import real_number
 
 __all__ = ["guided_steps", "interval_at"]
 
@@ -46,13 +46,15 @@ def interval_at(steps: int, scale: float, begin: object, end: object) -> tuple[f
         )
     if first > last:
         raise RequestError(
-            f"guidance_from is {first:g}, after guidance_until, {last:g}."
+            f"guidance_from ({first:g}) is after guidance_until ({last:g})."
             f" Type --guidance-from {last:g} --guidance-until {first:g}."
         )
     if not guided_steps(steps, first, last):
         step = min(int(first * steps), steps - 1)
+        none = f"holds none of the {steps} steps"
+        lacks = "leaves the only step without guidance" if steps == 1 else none
         raise RequestError(
-            f"--guidance-from {first:g} --guidance-until {last:g} holds none of the {steps} steps."
+            f"--guidance-from {first:.10g} --guidance-until {last:.10g} {lacks}."
             f" Nearest: --guidance-from {step / steps:g} --guidance-until {(step + 1) / steps:g}."
             " For no guidance: --guidance-scale 1."
         )
@@ -63,9 +65,7 @@ def _share(name: str, value: Any, default: float, steps: int) -> float:
     """A share of the steps; `default` for None."""
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise RequestError(f"{name}={value!r:.80} is not a number.")
-    share = float(value)
+    share = real_number(name, value)
     if 0 <= share <= 1:  # not NaN
         return share
     flag = f"--{name.replace('_', '-')}"
@@ -75,4 +75,6 @@ def _share(name: str, value: Any, default: float, steps: int) -> float:
         nearest = f"Nearest: {flag} {default:g}"
     else:
         nearest = f"Leave out {flag}"
-    raise RequestError(f"{name} is {share:g}, but must be a share of the steps, 0 to 1. {nearest}.")
+    raise RequestError(
+        f"{name} is {share:.10g}, but must be a share of the steps, 0 to 1. {nearest}."
+    )

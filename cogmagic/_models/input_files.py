@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,24 @@ def existing_path(given: str | os.PathLike[Any], noun: str) -> tuple[Path, str]:
     path, shown = "", repr(given)
     try:
         path = os.fsdecode(given)
-        shown = path[:200] or "''"
+        shown = path[:200] if path.strip() else repr(path)
         file = typed_path(path)
         file.stat()
     except (FileNotFoundError, NotADirectoryError):
-        remote = "://" in path
-        advice = "Download it first: cogmagic reads local files" if remote else "Check the path"
-        raise RequestError(f"No {noun} at {shown}. {advice}.") from None
+        raise RequestError(f"No {noun} at {shown}. {_advice(path)}.") from None
     except (OSError, RuntimeError, TypeError, ValueError) as error:  # ~nobody, too long, a NUL
         raise RequestError(f"{shown} is not a usable path ({first_line(error)}).") from None
     return file, shown
+
+
+def _advice(path: str) -> str:
+    """What to do about a path at which there is no file."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+", path)  # a drive of Windows has one letter
+    if scheme is None:
+        return "Check the path" + ", or the variable's name" * path.isidentifier()
+    if scheme[1].lower() == "file":
+        return f"Type its path alone: /{path[scheme.end() :][:200]}"
+    return "Download it first: cogmagic reads local files"
 
 
 def check_file(file: Path, shown: str, a_noun: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 from cogmagic._errors import RequestError
@@ -13,6 +12,7 @@ from cogmagic._models.catalog import Model
 from cogmagic._models.clips.clip import Clip
 from cogmagic._models.clips.lengths import check_length, check_start, frames_at, too_short
 from cogmagic._models.fitting import FITS
+from cogmagic._models.real_numbers import real_number
 
 __all__ = ["checked", "steps_at"]
 
@@ -39,7 +39,8 @@ def checked(
     fit = rules.choice("fit", options["fit"], FITS)
     if clip is None:
         for name, neutral in (("strength", 1.0), ("start", 0.0)):
-            if options[name] not in (None, neutral):
+            value = options[name]
+            if value is not None and real_number(name, value) != neutral:
                 raise RequestError(
                     f"--{name} is for a video to begin from. Give one, --video PATH, or leave out"
                     f" --{name}."
@@ -53,7 +54,7 @@ def checked(
             " --image PATH, or leave out --fit."
         )
     fps, num_frames = rules.fps(model, options["fps"]), options["num_frames"]
-    start = float(check_start(options["start"] or 0.0))
+    start = 0.0 if options["start"] is None else float(check_start(options["start"]))
     return {
         "num_frames": rules.frame_count(model, num_frames)
         if clip is None
@@ -84,20 +85,16 @@ def steps_at(steps: int, strength: float) -> int:
 
 
 def _strength(value: object, steps: int) -> float:
-    if value is None:
-        value = _STRENGTH
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise RequestError(f"strength={value!r:.80} is not a number.")
-    strength: float = float(value)
-    if not 0 < strength <= 1:
+    strength = _STRENGTH if value is None else real_number("strength", value)
+    if not 0 < strength <= 1:  # nor NaN
         raise RequestError(
-            f"strength is {strength:g}, but must be above 0 (the video as it is) and at most 1"
+            f"strength is {strength:.10g}, but must be above 0 (the video as it is) and at most 1"
             " (nothing of it)."
         )
     if not steps_at(steps, strength):
         raise RequestError(
-            f"strength {strength:g} of {steps} {'step' if steps == 1 else 'steps'} leaves none to"
-            f" denoise. Nearest: --strength {_least(steps):g}."
+            f"strength {strength:.10g} of {steps} {'step' if steps == 1 else 'steps'} leaves none"
+            f" to denoise. Nearest: --strength {_least(steps):g}."
         )
     return strength
 

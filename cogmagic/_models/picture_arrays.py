@@ -122,6 +122,10 @@ def levels(values: Array, shown: str, white: int | None = None) -> Array:
     kind, size = values.dtype.kind, values.dtype.itemsize
     if kind == "b":
         return np.ascontiguousarray(values, np.uint8) * np.uint8(255)
+    if kind == "u" and size == 1:
+        if white is None:
+            _check_not_bits(values, shown)
+        return values
     low, high = float(values.min()), float(values.max())
     if kind == "f":
         _check_floats(values, low, high, shown)
@@ -129,8 +133,6 @@ def levels(values: Array, shown: str, white: int | None = None) -> Array:
     elif white is None:
         white = 65535 if kind == "u" and size == 2 else 255
         _check_integers(values, low, high, white, shown)
-    if kind == "u" and size == 1:
-        return np.ascontiguousarray(values)
     result = np.empty(values.shape, np.uint8)
     rows = max(_AT_ONCE * len(values) // values.size, 1)
     for top in range(0, len(values), rows):
@@ -170,17 +172,34 @@ def _check_integers(values: Array, low: float, high: float, white: int, shown: s
             f"{shown} has values from {low:.0f} to {high:.0f}, but in {values.dtype} black is 0 and"
             f" white is 255. Scale them to that range{wide}."
         )
-    colours = values[..., : 3 if values.shape[-1] > 2 else 1] if values.ndim > 2 else values
-    brightest = int(colours.max())
-    if white == 255 and brightest == 1:
-        raise RequestError(
-            f"{shown} has values from 0 to 1 in {values.dtype}, in which white is 255. If white is"
-            " 1, pass np.asarray(image, dtype=bool); if it is 255, pass"
-            " Image.fromarray(np.uint8(image))."
-        )
-    if white == 65535 and 0 < brightest <= _DARK:
+    if white == 255:
+        _check_not_bits(values, shown)
+        return
+    brightest = int(_colours(values).max())
+    if 0 < brightest <= _DARK:
         raise RequestError(
             f"{shown} has values up to {brightest} in 16 bits, in which white is 65535: almost"
             f" black. If white is {255 if brightest <= 255 else _DARK}, scale them, such as"
             f" np.asarray(image) / {255 if brightest <= 255 else _DARK}."
         )
+
+
+def _check_not_bits(values: Array, shown: str) -> None:
+    """Check that integers in which white is 255 are not all 0 and 1; reads as far as it must."""
+    colours = _colours(values)
+    brightest = 0
+    for part in colours:
+        brightest = max(brightest, int(part.max()))
+        if brightest > 1:
+            return
+    if brightest == 1:
+        raise RequestError(
+            f"{shown} has values from 0 to 1 in {values.dtype}, in which white is 255. If white is"
+            " 1, pass np.asarray(image, dtype=bool); if it is 255, pass"
+            " Image.fromarray(np.uint8(image))."
+        )
+
+
+def _colours(values: Array) -> Array:
+    """The numbers without those of transparency."""
+    return values[..., : 3 if values.shape[-1] > 2 else 1] if values.ndim > 2 else values

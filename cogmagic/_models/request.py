@@ -136,6 +136,7 @@ class Request:
         loras = as_adapters(lora)
         return cls(model=model, truncate=truncate, loras=loras, from_preset=chosen, **fields)
 
+    @errors_for_python()
     def checked(self) -> Request:
         """This request, with all rules applied to what ``dataclasses.replace`` may have changed.
 

@@ -5,10 +5,8 @@ All raise `RequestError` with the nearest legal value.
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 from cogmagic._errors import RequestError
@@ -16,6 +14,7 @@ from cogmagic._models.catalog import MODELS, Model
 from cogmagic._models.choices import choice_hint
 from cogmagic._models.inputs import ANY_INPUT, INPUTS
 from cogmagic._models.other_tools import lora_in_prompt
+from cogmagic._models.real_numbers import real_number
 
 __all__ = [
     "choice",
@@ -142,12 +141,10 @@ def guidance(model: Model, scale: float | None) -> float:
     """A guidance scale of 1 to 20; the model's default for None."""
     if scale is None:
         return model.guidance_scale
-    value: object = scale
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise RequestError(f"guidance_scale={value!r:.80} is not a number.")
-    if not math.isfinite(scale) or not 1.0 <= scale <= 20.0:
+    number = real_number("guidance_scale", scale)
+    if not 1.0 <= number <= 20.0:  # nor NaN
         raise RequestError(
-            f"guidance_scale is {scale:g}, but must be 1 (no guidance) to 20;"
+            f"guidance_scale is {number:.10g}, but must be 1 (no guidance) to 20;"
             f" the default of {model.name} is {model.guidance_scale:g}."
         )
     return scale
@@ -166,10 +163,12 @@ def seed_or_random(seed: int | None) -> int:
 
 def choice(name: str, value: str | None, choices: tuple[Any, ...]) -> Any:
     """One of the choices, or None."""
-    if value is None or value in choices:
+    if value is None:
         return value
     if not isinstance(value, str):
         raise RequestError(f"{name}={value!r:.80} is not text. Choose from: {', '.join(choices)}.")
+    if value in choices:
+        return value
     raise RequestError(f"Unknown {name} {value!r:.80}.{choice_hint(name, value, choices)}")
 
 

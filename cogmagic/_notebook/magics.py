@@ -179,15 +179,12 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
             completed.setdefault("save", self.save)
         if "preset" in completed:
             completed["preset"] = in_file(completed["preset"], self.presets)
-        for option in INPUTS:
+        for option in (*INPUTS, "prompts"):
             name = completed.get(option)
             if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
                 completed[option] = self.shell.user_ns[name]
-        name = completed.get("prompts")
-        if isinstance(name, str) and name.isidentifier() and name in self.shell.user_ns:
-            completed["prompts"] = self.shell.user_ns[name]
-            if completed["prompts"] is None:
-                raise RequestError(f"--prompts {name}: the variable {name} is None.")
+                if completed[option] is None:
+                    raise RequestError(f"--{option} {name}: the variable {name} is None.")
         return completed
 
 

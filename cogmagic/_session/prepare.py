@@ -39,7 +39,7 @@ from cogmagic._planning.speeds import SPEEDS
 from cogmagic._progress import Clock
 from cogmagic._session.kernels import compare_kernels, with_decoding_tried
 from cogmagic._session.pipeline_slot import PipelineSlot
-from cogmagic._video.clip_reader import read_frames
+from cogmagic._video.clip_reader import with_frames_read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,7 +125,7 @@ def prepare(
     check_parallel(request, machine, dtype, options)
     check_attention(request.model, options, machine, dtype)
     remark = check_adapters(request, folder or configs_folder(request.model))
-    clip = _clip(request)
+    request, clip = with_frames_read(request, clock.check)
     import_libraries(request.model.task)
     compare_kernels(request, options, machine)
     free = with_decoding_tried(request, options, slot.without(checked_by_torch(machine)))
@@ -159,21 +159,6 @@ def prepare(
     job = Job(request, options, folder, texts, embeddings, not_lean=not_lean, cached=cached)
     code = slot.workers.code if slot.workers else frozenset()
     return replace(job, first_run=slot.plan is None, code=code, clip=clip)
-
-
-def _clip(request: Request) -> np.ndarray[Any, Any] | None:
-    """The frames of the request's video, which is read before anything is loaded."""
-    if request.video is None:
-        return None
-    return read_frames(
-        request.video,
-        start=request.start,
-        fps=request.fps,
-        num_frames=request.num_frames,
-        size=(request.width, request.height),
-        fit=request.fit,
-        legal=request.model.frames.legal(),
-    )
 
 
 def _refuse_before_download(

@@ -3,32 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._errors import RequestError
 from cogmagic._models.clips.animation import animation_frames
-from cogmagic._models.clips.clip import Clip, clip_of, file_stamp
-from cogmagic._models.clips.container import cut_off
+from cogmagic._models.clips.clip import Clip, check_unchanged, clip_of
+from cogmagic._models.clips.container import truncation_error
 from cogmagic._models.clips.file_frames import frames_from
 from cogmagic._models.clips.header import VideoFile
 from cogmagic._models.clips.lengths import check_start, interval_at, too_short
-from cogmagic._models.clips.times import sampled, tolerance, wanted_times
+from cogmagic._models.clips.times import request_times, sampled, tolerance
 from cogmagic._models.fitting import Fit, fitted
 from cogmagic._models.pictures import as_picture
+from cogmagic._models.request import Request
 from cogmagic._video.clip_colours import Upright, deinterlaced
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["Clip", "clip_of", "read_frames"]
+__all__ = ["Clip", "clip_of", "read_frames", "with_frames_read"]
 
 
 _Picture = Callable[[], "Image.Image"]
 """Converts a frame to 8-bit RGB, once it is known that it is used."""
+
+_Timed = tuple[Fraction, Fraction, _Picture]
+"""A picture after its time since the first frame and its duration, in seconds."""
+
+
+def with_frames_read(
+    request: Request, check: Callable[[], None]
+) -> tuple[Request, np.ndarray[Any, Any] | None]:
+    """A request without the content of its video, and the frames of it that the run takes.
+
+    The content may be large; the request is sent to workers and stays with the plan.
+
+    Args:
+        request: with a video to begin from, or without one: then there are no frames.
+        check: called for each decoded frame; may raise to stop.
+
+    Raises:
+        RequestError: as `read_frames` does.
+    """
+    if request.video is None:
+        return request, None
+    frames = read_frames(
+        request.video,
+        start=request.start,
+        fps=request.fps,
+        num_frames=request.num_frames,
+        size=(request.width, request.height),
+        fit=request.fit,
+        legal=request.model.frames.legal(),
+        check=check,
+    )
+    video = request.video.without_frames()
+    return replace(request, inputs={**request.inputs, "video": video}), frames
 
 
 def read_frames(
@@ -40,6 +73,7 @@ def read_frames(
     size: tuple[int, int],
     fit: Fit,
     legal: Sequence[int] = (),
+    check: Callable[[], None] = lambda: None,
 ) -> np.ndarray[Any, Any]:
     """Frames of a clip: uint8 RGB, frames × height × width × 3.
 
@@ -54,20 +88,22 @@ def read_frames(
         size: width and height of the result.
         fit: how frames of another aspect are fitted.
         legal: the numbers of frames that the model can make, for the error.
+        check: called for each decoded frame; may raise to stop.
 
     Raises:
         RequestError: for a clip that is too short, damaged, or has changed since it was checked.
     """
     import numpy as np
 
-    _check_unchanged(clip)
+    check_unchanged(clip)
     first = check_start(start)
     interval = interval_at(clip, fps)
     slack = tolerance(interval, fps)
     result = np.empty((num_frames, size[1], size[0], 3), np.uint8)
     count, last = 0, None
-    times = wanted_times(first, fps, num_frames)
-    for count, picture in enumerate(sampled(_pictures(clip, first, interval), times, slack), 1):
+    times = request_times(first, fps, num_frames)
+    pictures = _checked(_pictures(clip, first, interval), check)
+    for count, picture in enumerate(sampled(pictures, times, slack), 1):
         if picture is last:  # shown for longer than a frame of the result
             result[count - 1] = result[count - 2]
         else:
@@ -75,28 +111,20 @@ def read_frames(
         last = picture
     if count < num_frames:
         file = clip.source.content if isinstance(clip.source, VideoFile) else None
-        raise (file is not None and cut_off(file, clip.shown)) or too_short(
+        raise (file is not None and truncation_error(file, clip.shown)) or too_short(
             clip, count, start=start, fps=fps, num_frames=num_frames, legal=legal
         )
     return result
 
 
-def _check_unchanged(clip: Clip) -> None:
-    content = clip.source.content if isinstance(clip.source, VideoFile) else clip.source
-    paths = (content,) if isinstance(content, Path) else content
-    if not isinstance(paths, tuple):  # in memory
-        return
-    try:
-        changed = file_stamp(*paths) != clip.stamp
-    except OSError:
-        raise RequestError(f"{clip.shown} has been removed. Pass another clip.") from None
-    if changed:
-        raise RequestError(f"{clip.shown} has changed since it was checked. Run this again.")
+def _checked(pictures: Iterator[_Timed], check: Callable[[], None]) -> Iterator[_Timed]:
+    """The same pictures, with a call of `check` before each."""
+    for picture in pictures:
+        check()
+        yield picture
 
 
-def _pictures(
-    clip: Clip, start: Fraction, interval: Fraction
-) -> Iterator[tuple[Fraction, Fraction, _Picture]]:
+def _pictures(clip: Clip, start: Fraction, interval: Fraction) -> Iterator[_Timed]:
     """Time, duration and picture of each frame, at least from `start` on."""
     source = clip.source
     if not isinstance(source, VideoFile):

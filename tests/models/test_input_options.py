@@ -48,16 +48,22 @@ def test_as_many_frames_as_the_video_has(options: dict[str, Any], frames: int) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_frames": 49}, r"21 frames.*49 are asked for.*num_frames=17"),
+        ({"num_frames": 49}, r"21 frames.*49 are needed.*num_frames=17"),
         ({"num_frames": 12}, r"cannot make 12 frames .*num_frames=9 or 17"),
         ({"start": 2}, r"5 frames.*at least 9 frames"),
-        ({"start": 3}, r"start=3 is beyond the end"),
-        ({"start": -1}, r"start=-1 is not a number of seconds"),
+        ({"start": 3}, r"The clip lasts 2.62 s, so that start=3 is beyond its end"),
+        ({"start": -1}, r"start is -1, but must be seconds from 0 to 10\^8"),
+        ({"start": np.ones(2)}, r"start=array.* is not a number"),
+        ({"start": ""}, r"start='' is not a number"),
+        ({"start": 10**400}, r"start is inf, but must be"),
         ({"start": "soon"}, r"start='soon' is not a number"),
         ({"strength": 0}, r"strength is 0, but must be above 0 .* and at most 1"),
         ({"strength": 1.01}, r"strength is 1.01, but"),
         ({"strength": -0.5}, r"strength is -0.5, but"),
-        ({"strength": float("nan")}, r"strength=nan is not a number"),
+        ({"strength": float("nan")}, r"strength is nan, but"),
+        ({"strength": 1.0000001}, r"strength is 1.0000001, but"),
+        ({"strength": -(10**400)}, r"strength is -inf, but"),
+        ({"strength": 0.0199999}, r"strength 0.0199999 of 50 steps leaves none"),
         ({"strength": True}, r"strength=True is not a number"),
         ({"strength": "high"}, r"strength='high' is not a number"),
         ({"strength": 0.01}, r"strength 0.01 of 50 steps leaves none.*strength=0.02"),
@@ -126,7 +132,7 @@ def test_replaced_values_are_checked() -> None:
         dataclasses.replace(request, strength=2).checked()
     with pytest.raises(RequestError, match="for a video to begin from"):
         dataclasses.replace(request, inputs={}).checked()
-    with pytest.raises(RequestError, match="49 are asked for"):
+    with pytest.raises(RequestError, match="49 are needed"):
         dataclasses.replace(request, num_frames=49).checked()
 
 

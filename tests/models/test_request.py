@@ -212,8 +212,8 @@ def test_checked_request_is_the_same_request() -> None:
     ("changes", "message"),
     [
         ({"negative_prompt": 5}, "The negative prompt must be text, not int"),
-        ({"width": 641}, "Nearest: --size"),
-        ({"num_frames": 26}, "Nearest: --num-frames 25"),
+        ({"width": 641}, "Nearest: size="),
+        ({"num_frames": 26}, "Nearest: num_frames=25"),
         ({"num_inference_steps": 0}, "Nearest: 1."),
         ({"guidance_scale": 20.5}, "guidance_scale is 20.5, but must be 1 (no guidance) to 20;"),
         ({"seed": "1"}, "seed='1' is not a whole number."),

@@ -86,6 +86,9 @@ def test_missing_or_needless_image_is_refused(shell: Any, toy_i2v: Path, toy: Pa
         shell.run(cell(toy_i2v, "--image frame"))
     with pytest.raises(RequestError, match="needs a first frame"):
         shell.run(cell(toy_i2v))
+    shell.user_ns["failed"] = None
+    with pytest.raises(RequestError, match="--video failed: the variable failed is None"):
+        shell.run(cell(toy, "--video failed"))
     with pytest.raises(RequestError, match="takes no image"):
         shell.run(cell(toy, "--image frame"))
 

@@ -43,6 +43,10 @@ def test_kernel_makes_videos_from_noise_and_from_a_video_in_turn(
     made = [cogmagic.generate(PROMPT, **options, **v) for v in ({}, video, {}, video)]
     noise, begun, again, once_more = (v.report.frames_sha256 for v in made)
     assert noise == again != begun == once_more
+    assert session.slot.plan is not None
+    video_of_plan = session.slot.plan.request.video
+    assert video_of_plan is not None
+    assert video_of_plan.source == ()  # the run alone had its frames
 
 
 def test_first_frame_is_stretched_with_a_remark_or_fitted(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -18,14 +19,14 @@ from cogmagic._models.pictures import as_picture
 if TYPE_CHECKING:
     from cogmagic._models.picture_arrays import Array
 
-__all__ = ["Clip", "clip_of", "file_stamp"]
+__all__ = ["Clip", "check_unchanged", "clip_of"]
 
 
 _PICTURES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
 """Suffixes of the frames in a folder."""
 
-_VIDEOS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".mpg"))
-"""Suffixes of what a folder may have instead."""
+_VIDEOS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg"))
+"""Suffixes of what a folder or a list may have instead."""
 
 
 @runtime_checkable
@@ -49,7 +50,7 @@ class Clip:
     source: VideoFile | tuple[Path, ...] | Array = field(repr=False, compare=False)
     """A file; the pictures of a folder; or uint8 RGB, frames × height × width × 3."""
     stamp: str
-    """Differs when the content does: size and time of the files, or SHA-256 of data in memory."""
+    """Size and time of the files, which change with their content; empty for data in memory."""
     width: int
     """In square pixels, after the rotation that the file specifies."""
     height: int
@@ -65,15 +66,19 @@ class Clip:
         """Width and height."""
         return self.width, self.height
 
+    def without_frames(self) -> Clip:
+        """The same clip without its content, once its frames have been read."""
+        return replace(self, source=())
+
 
 def clip_of(value: Any) -> Clip:
     """The clip that a user gives; of a file, two frames are decoded.
 
     Args:
         value: the path of a video, of an animation (GIF, APNG, WebP) or of a folder of pictures;
-            the bytes of a video file, or such a file, open for reading; a list of pictures or
-            arrays, an array or a tensor, by the rules of `stacked`; a `cogmagic.Video`; or the
-            output of a diffusers pipeline.
+            the bytes of a video file, or such a file, open for reading; a list of pictures, of
+            their paths, or of arrays; an array or a tensor, by the rules of `stacked`; a
+            `cogmagic.Video`; or the output of a diffusers pipeline.
 
     Raises:
         RequestError: for anything else, for files that are missing, damaged or have no video, and
@@ -92,13 +97,34 @@ def clip_of(value: Any) -> Clip:
         value = value.read()
     if isinstance(value, bytes | bytearray):
         return _of_bytes(bytes(value), "The file")
+    if isinstance(value, list | tuple) and value and all(map(_is_path, value)):
+        return _of_pictures(_pictures_at(value), "The clip")
     batch = getattr(value, "frames", value)  # of the output of a diffusers pipeline
     if are_frames(batch):
         return _of_frames(stacked(batch, "The clip"), "The clip", None)
+    advice = " Pass a list of them: list(video)." if isinstance(value, Iterator) else ""
     raise RequestError(
         "The clip must be a path, a Video or frames (a list of PIL images, or an array of frames ×"
-        f" height × width × 3), not {type(value).__name__}."
+        f" height × width × 3), not {type(value).__name__}.{advice}"
     )
+
+
+def check_unchanged(clip: Clip) -> None:
+    """Check that a clip's files are those that `clip_of` has checked.
+
+    Raises:
+        RequestError: for one that has changed, or has been removed.
+    """
+    content = clip.source.content if isinstance(clip.source, VideoFile) else clip.source
+    paths = (content,) if isinstance(content, Path) else content
+    if not isinstance(paths, tuple):  # in memory
+        return
+    try:
+        changed = clip_stamp(*paths) != clip.stamp
+    except OSError:
+        raise RequestError(f"{clip.shown} has been removed. Pass another clip.") from None
+    if changed:
+        raise RequestError(f"{clip.shown} has changed since it was checked. Pass it again.")
 
 
 def _of_video(video: _Video) -> Clip:
@@ -115,13 +141,13 @@ def _of_video(video: _Video) -> Clip:
 
 def _of_file(path: Path, shown: str) -> Clip:
     check_file(path, shown, "a clip")
-    return _with_header(path, shown, file_stamp(path))
+    return _with_header(path, shown, clip_stamp(path))
 
 
 def _of_bytes(content: bytes, shown: str) -> Clip:
     if not content:
         raise RequestError(f"{shown} is not a clip: it is empty (0 bytes).")
-    return _with_header(content, shown, sha256(content).hexdigest())
+    return _with_header(content, shown, "")
 
 
 def _with_header(source: Path | bytes, shown: str, stamp: str) -> Clip:
@@ -130,7 +156,7 @@ def _with_header(source: Path | bytes, shown: str, stamp: str) -> Clip:
     return Clip(shown, VideoFile(source, header), stamp, *header.size, fps, header.seconds)
 
 
-def file_stamp(*paths: Path) -> str:
+def clip_stamp(*paths: Path) -> str:
     """Size and time of files."""
     facts = [path.stat() for path in paths]
     stamps = ["-".join(map(str, (f.st_size, f.st_mtime_ns))) for f in facts]
@@ -153,6 +179,25 @@ def _pictures_in(folder: Path, shown: str) -> tuple[Path, ...]:
     return tuple(sorted(pictures, key=_by_number))
 
 
+def _pictures_at(paths: Sequence[str | os.PathLike[Any]]) -> tuple[Path, ...]:
+    """The pictures that a list of paths names, none of which is read."""
+    files = []
+    for number, given in enumerate(paths, 1):
+        try:
+            file, shown = existing_path(given, "image")
+            if file.suffix.lower() in _VIDEOS:
+                raise RequestError(f"{shown} is a video. Pass its path alone: video[{number - 1}].")
+            check_file(file, shown, "an image")
+        except RequestError as error:
+            raise RequestError(f"Frame {number}: {error}") from None
+        files.append(file)
+    return tuple(files)
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str | os.PathLike)
+
+
 def _by_number(file: Path) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", file.stem)
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
@@ -161,16 +206,13 @@ def _by_number(file: Path) -> list[tuple[int, str]]:
 def _of_pictures(paths: tuple[Path, ...], shown: str, fps: float | None = None) -> Clip:
     _check_count(len(paths), shown)
     size = as_picture(paths[0]).size
-    return _of_sequence(paths, shown, file_stamp(*paths), size, fps)
+    return _of_sequence(paths, shown, clip_stamp(*paths), size, fps)
 
 
 def _of_frames(frames: Array, shown: str, fps: float | None) -> Clip:
     _check_count(len(frames), shown)
-    digest = sha256(repr(frames.shape).encode())
-    for frame in frames:
-        digest.update(frame.tobytes())
     height, width = frames.shape[1:3]
-    return _of_sequence(frames, shown, digest.hexdigest(), (width, height), fps)
+    return _of_sequence(frames, shown, "", (width, height), fps)
 
 
 def _of_sequence(
@@ -184,5 +226,5 @@ def _of_sequence(
 def _check_count(count: int, shown: str) -> None:
     if count == 1:
         raise RequestError(
-            f"{shown} has 1 frame: it is a picture, not a clip. For image-to-video: --image."
+            f"{shown} has 1 frame: it is a picture, not a clip. For image-to-video: --image PATH."
         )

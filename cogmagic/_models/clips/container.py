@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
-__all__ = ["CONVERT", "cut_off", "decoder_of", "is_avi", "opened"]
+__all__ = ["CONVERT", "decoder_of", "is_avi", "opened", "truncation_error"]
 
 
 CONVERT = "Convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
@@ -43,14 +43,14 @@ def opened(source: Path | bytes, shown: str) -> Iterator[tuple[InputContainer, V
     try:
         container = av.open(file, "r", options=options, metadata_errors="replace")
     except Exception as error:  # of many types
-        raise cut_off(source, shown) or RequestError(
+        raise truncation_error(source, shown) or RequestError(
             f"{shown} cannot be read as a video ({_reason(error)}). {CONVERT}"
         ) from None
     with container:
         try:
             stream = _video_stream(container, shown)
         except RequestError as error:
-            raise cut_off(source, shown) or error from None
+            raise truncation_error(source, shown) or error from None
         if not is_avi(container):  # with threads, its frames have other packets' times
             stream.thread_type = "AUTO"
         stream.codec_context.thread_count = _THREADS
@@ -67,7 +67,7 @@ def _video_stream(container: InputContainer, shown: str) -> VideoStream:
     if streams and kind not in _TEXT_ART:
         stream = max(streams, key=_rank)
         if cast("Any", stream.codec_context) is None:
-            raise RequestError(f"PyAV has no decoder for the video in {shown} ({kind}). {CONVERT}")
+            raise RequestError(f"{shown} has a video without a decoder in PyAV ({kind}). {CONVERT}")
         return stream
     if container.streams.audio:
         cover = " and a cover picture" if videos else ""
@@ -105,7 +105,7 @@ def decoder_of(stream: VideoStream) -> VideoCodecContext:
     return decoder
 
 
-def cut_off(source: Path | bytes, shown: str) -> RequestError | None:
+def truncation_error(source: Path | bytes, shown: str) -> RequestError | None:
     """The error of a file that ends too soon; None for a complete one."""
     missing = missing_bytes(source)
     if not missing:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import RequestError
 from cogmagic._models.clips.animation import animation_facts, animation_frames, is_webp
-from cogmagic._models.clips.container import CONVERT, cut_off, is_avi, opened
+from cogmagic._models.clips.container import CONVERT, is_avi, opened, truncation_error
 from cogmagic._models.clips.file_frames import Clock, Stamps, decoded
 
 if TYPE_CHECKING:
@@ -117,19 +117,19 @@ def _animation_header(source: Path | bytes, shown: str) -> Header:
 def _check_pixels(width: int, height: int, shown: str) -> None:
     if width * height > _MOST_PIXELS:
         raise RequestError(
-            f"The frames of {shown} are too large: {width}×{height}, but at most 36 million pixels"
-            " may be given. Shrink it: ffmpeg -i IN -vf scale=1920:-2 OUT.mp4"
+            f"{shown} has frames of {width}×{height}, but at most 36 million pixels may be given."
+            " Shrink it: ffmpeg -i IN -vf scale=1920:-2 OUT.mp4"
         )
 
 
 def _too_few(source: Path | bytes, shown: str, count: int) -> RequestError:
-    if error := cut_off(source, shown):
+    if error := truncation_error(source, shown):
         return error
     if count:
         return RequestError(
             f"{shown} has 1 frame: it is a picture, not a clip. For image-to-video: --image PATH."
         )
-    return RequestError(f"No frame of {shown} can be decoded. Copy it again. {CONVERT}")
+    return RequestError(f"{shown} has no frame that can be decoded. Copy it again. {CONVERT}")
 
 
 def _transpose(frame: VideoFrame) -> int | None:

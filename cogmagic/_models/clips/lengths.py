@@ -8,10 +8,11 @@ from fractions import Fraction
 
 from cogmagic._errors import RequestError
 from cogmagic._models.clips.animation import animation_frames
-from cogmagic._models.clips.clip import Clip
+from cogmagic._models.clips.clip import Clip, check_unchanged
 from cogmagic._models.clips.file_frames import end_of
 from cogmagic._models.clips.header import VideoFile
 from cogmagic._models.clips.times import as_time, count_at, tolerance
+from cogmagic._models.real_numbers import real_number
 
 __all__ = ["check_length", "check_start", "frames_at", "interval_at", "too_short"]
 
@@ -20,19 +21,19 @@ _FOREVER = Fraction(10**8)
 """Three years, in seconds."""
 
 
-def check_start(start: float) -> Fraction:
+def check_start(start: object) -> Fraction:
     """The second of the clip at which a request starts.
 
     Raises:
-        RequestError: for what is not a number from 0 on.
+        RequestError: for what is not a number of seconds from 0 on.
     """
-    usable = isinstance(start, int | float) and not isinstance(start, bool)
-    if not usable or not math.isfinite(start) or not 0 <= start < _FOREVER:
+    seconds = real_number("start", start)
+    if not 0 <= seconds < _FOREVER:  # nor NaN
         raise RequestError(
-            f"start={start!r:.80} is not a number of seconds from 0 on."
-            " For the beginning: --start 0."
+            f"start is {seconds:.12g}, but must be seconds from 0 to 10^8. For the beginning:"
+            " --start 0."
         )
-    return as_time(start)
+    return as_time(seconds)
 
 
 def frames_at(clip: Clip, *, start: float, fps: int, most: int) -> int:
@@ -41,8 +42,9 @@ def frames_at(clip: Clip, *, start: float, fps: int, most: int) -> int:
     Reads the time stamps around the last of them, and decodes nothing.
 
     Raises:
-        RequestError: for a start beyond the end, and a file that can no longer be read.
+        RequestError: for a start beyond the end, and for a file that has changed or been removed.
     """
+    check_unchanged(clip)
     first = check_start(start)
     slack = tolerance(interval_at(clip, fps), fps)
     end = _end(clip, fps, first + Fraction(most, fps))
@@ -77,7 +79,7 @@ def too_short(
     """The error of a clip that has only `count` of the frames; see `check_length`."""
     if not count and start:
         return _beyond(clip, start, _end(clip, fps, _FOREVER))
-    after = f" after {start:g} s" if start else ""
+    after = f" after {start:.12g} s" if start else ""
     fewer = max((n for n in legal if n <= count), default=None)
     if fewer is not None:
         advice = f"Nearest: --num-frames {fewer}."
@@ -87,17 +89,17 @@ def too_short(
         advice = "Pass a longer clip."
     latest = _end(clip, fps, _FOREVER) - Fraction(num_frames, fps) if start else -1
     if latest >= 0:
-        advice = f"{advice[:-1]}, or --start {math.floor(latest * 100) / 100:g}."
+        advice = f"{advice[:-1]}, or --start {math.floor(latest * 100) / 100:.12g}."
     rate = "" if clip.fps is None else f" at {fps} fps"
     frames = "1 frame" if count == 1 else f"{count} frames"
     return RequestError(
-        f"{clip.shown} has only {frames}{rate}{after}, but {num_frames} are asked for. {advice}"
+        f"{clip.shown} has only {frames}{rate}{after}, but {num_frames} are needed. {advice}"
     )
 
 
 def _beyond(clip: Clip, start: float, end: Fraction) -> RequestError:
     return RequestError(
-        f"--start {start:g} is beyond the end of {clip.shown}, which lasts {float(end):.2f} s."
+        f"{clip.shown} lasts {float(end):.2f} s, so that --start {start:.12g} is beyond its end."
         " For its beginning: --start 0."
     )
 

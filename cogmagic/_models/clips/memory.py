@@ -29,7 +29,7 @@ def stacked(value: Any, shown: str) -> Array:
     """Frames in memory as uint8 RGB: frames × height × width × 3, with white where transparent.
 
     Floats are from 0 (black) to 1 (white); bools and integers are as in `levels`. The clip may be
-    the only one of a batch. An array of that form is not copied.
+    the only one of a batch. An array of uint8 without transparency is not copied.
 
     Raises:
         RequestError: for other shapes and ranges, and for frames of several sizes.
@@ -98,7 +98,7 @@ def _in_rgb(array: Array, tensor: bool, shown: str) -> Array:
     if channels == 3:
         return frames
     if channels == 1:
-        return np.repeat(frames, 3, axis=-1)
+        return np.broadcast_to(frames, (*frames.shape[:3], 3))
     result = np.empty((*frames.shape[:3], 3), np.uint8)
     for number, frame in enumerate(frames):
         result[number] = np.asarray(in_rgb(Image.fromarray(frame), shown, own=True))
@@ -132,9 +132,17 @@ def _channels_last(array: Array, tensor: bool, shown: str) -> Array:
         return array
     if first:
         return np.moveaxis(array, 1, -1)
-    advice = ""
-    if array.ndim == 4 and array.shape[0] in CHANNELS:
-        advice = " Channels are first: pass np.moveaxis(video, 0, -1)."
-    elif array.ndim == 3:
-        advice = " For one picture, the first frame of image-to-video: --image."
-    raise RequestError(f"{shown} has shape {shape}, but {_LAYOUT}.{advice}")
+    raise RequestError(f"{shown} has shape {shape}, but {_LAYOUT}.{_advice(shape, tensor)}")
+
+
+def _advice(shape: tuple[int, ...], tensor: bool) -> str:
+    """How a clip of another layout is passed; empty for what may be no clip."""
+    if len(shape) == 3 and (shape[0] in CHANNELS or shape[-1] in CHANNELS):
+        return " For one picture, the first frame of image-to-video: --image PATH."
+    if len(shape) == 3:
+        return " If its frames are grey, pass video[..., None]."
+    if len(shape) in (4, 5) and shape[-4] in CHANNELS:
+        one = "video" if len(shape) == 4 else "video[0]"
+        moved = f"{one}.movedim(0, -1)" if tensor else f"np.moveaxis({one}, 0, -1)"
+        return f" Its channels are first: pass {moved}."
+    return ""

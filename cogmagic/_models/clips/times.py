@@ -11,7 +11,7 @@ from fractions import Fraction
 from math import ceil
 from typing import TypeVar
 
-__all__ = ["as_time", "count_at", "sampled", "tolerance", "wanted_times"]
+__all__ = ["as_time", "count_at", "request_times", "sampled", "tolerance"]
 
 
 _T = TypeVar("_T")
@@ -31,7 +31,7 @@ def tolerance(interval: Fraction, fps: int) -> Fraction:
     return min(Fraction(5, 1000), interval / 4, Fraction(1, 4 * fps))
 
 
-def wanted_times(start: Fraction, fps: int, num_frames: int) -> list[Fraction]:
+def request_times(start: Fraction, fps: int, num_frames: int) -> list[Fraction]:
     """The times of a request's frames."""
     return [start + Fraction(n, fps) for n in range(num_frames)]
 
@@ -49,11 +49,11 @@ def sampled(
     Args:
         frames: time, duration and frame, in the order of their times; one that goes back in time,
             as where two recordings were joined, is left out.
-        times: those of the frames that are asked for.
+        times: those of the frames to return.
         slack: `tolerance` of the time stamps.
     """
-    wanted = iter(times)
-    time = next(wanted, None)
+    remaining = iter(times)
+    time = next(remaining, None)
     current: list[_T] = []
     since = end = Fraction(0)
     for start, duration, frame in frames:
@@ -61,10 +61,10 @@ def sampled(
             continue
         while time is not None and current and time + slack < start:
             yield current[0]
-            time = next(wanted, None)
+            time = next(remaining, None)
         if time is None:
             return
         current, since, end = [frame], start, start + duration
     while time is not None and current and time < end - slack:
         yield current[0]
-        time = next(wanted, None)
+        time = next(remaining, None)

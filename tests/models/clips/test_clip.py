@@ -44,7 +44,11 @@ def error_of(value: Any, **options: Any) -> str:
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     assert error_of("nowhere.mp4") == "No clip at nowhere.mp4. Check the path."
+    assert error_of("walk") == "No clip at walk. Check the path, or the variable's name."
     assert "Download it first" in error_of("https://example.com/fox.mp4")
+    assert "Download it first" in error_of(Path("https://example.com/fox.mp4"))
+    assert "Type its path alone: /tmp/fox.mp4." in error_of("file:///tmp/fox.mp4")
+    assert error_of(" ") == "No clip at ' '. Check the path."
     assert "is not a usable path" in error_of("a\0b.mp4")
     assert f"{tmp_path} is a folder without pictures. Name a video." == error_of(tmp_path)
     (tmp_path / "fox.mp4").touch()
@@ -150,27 +154,32 @@ def test_too_short_with_the_nearest_legal_number(made: Path) -> None:
 
     check_length(clip, start=0, fps=8, num_frames=14, legal=LEGAL)
     assert frames_at(clip, start=0, fps=8, most=49) == 14  # 1.67 s
-    assert error() == " has only 14 frames at 8 fps, but 49 are asked for. Nearest: --num-frames 9."
+    assert error() == " has only 14 frames at 8 fps, but 49 are needed. Nearest: --num-frames 9."
     assert error(start=1, num_frames=9) == (
-        " has only 6 frames at 8 fps after 1 s, but 9 are asked for."
+        " has only 6 frames at 8 fps after 1 s, but 9 are needed."
         " Pass a clip of at least 9 frames (1.12 s), or --start 0.54."
     )
     check_length(clip, start=0.54, fps=8, num_frames=9, legal=LEGAL)
     assert error(start=1.7) == error(start=1.7, num_frames=9)
-    assert error(start=10).endswith("which lasts 1.67 s. For its beginning: --start 0.")
+    assert error(start=10) == (
+        " lasts 1.67 s, so that --start 10 is beyond its end. For its beginning: --start 0."
+    )
 
 
 @pytest.mark.parametrize("start", [-1, float("nan"), float("inf"), True, "1", None, 10**12])
 def test_a_start_that_is_no_time(start: Any, made: Path) -> None:
-    assert f"start={start!r} is not a number of seconds from 0 on" in error_of(made, start=start)
+    expected = (
+        f"start={start!r} is not a number." if start in (True, "1", None) else "from 0 to 10^8"
+    )
+    assert expected in error_of(made, start=start)
 
 
 def test_reading_says_what_checking_says(made: Path) -> None:
     error = error_of(made, num_frames=49, legal=LEGAL)
     assert error.endswith(
-        "has only 14 frames at 8 fps, but 49 are asked for. Nearest: --num-frames 9."
+        "has only 14 frames at 8 fps, but 49 are needed. Nearest: --num-frames 9."
     )
-    assert "which lasts 1.67 s" in error_of(made, start=100)
+    assert " lasts 1.67 s, so that --start 100 is" in error_of(made, start=100)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
@@ -247,12 +256,31 @@ def test_a_name_that_is_not_utf_8(made: Path, tmp_path: Path) -> None:
     assert read(os.fsdecode(path), 2) == [0, 3]
 
 
+def test_a_list_with_the_path_of_a_video(made: Path) -> None:
+    for value in ([made], (str(made), "other.mp4")):
+        assert error_of(value) == f"Frame 1: {made} is a video. Pass its path alone: video[0]."
+
+
 def test_bytes_and_open_files(made: Path) -> None:
     expected = list(range(0, 27, 3))
     assert read(made) == read(str(made)) == read(made.read_bytes()) == expected
     with made.open("rb") as file:
         assert read(file) == expected
-    assert clip_of(made.read_bytes()).stamp != clip_of(made.read_bytes() + b"\0").stamp
+
+
+def test_reading_can_be_stopped_at_any_frame(made: Path) -> None:
+    frames = []
+
+    def check() -> None:
+        frames.append(1)
+        if len(frames) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read_frames(
+            clip_of(made), start=0, fps=8, num_frames=9, size=(64, 48), fit="crop", check=check
+        )
+    assert len(frames) == 5
 
 
 def test_a_file_that_changes(made: Path, tmp_path: Path) -> None:
@@ -266,6 +294,8 @@ def test_a_file_that_changes(made: Path, tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(RequestError, match="has been removed"):
         read_frames(clip, **size)
+    with pytest.raises(RequestError, match="has been removed"):
+        frames_at(clip, start=0, fps=8, most=2)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ".png"])
@@ -301,5 +331,8 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
     assert (clip.frames, clip.fps, clip.size) == (12, None, (64, 48))
     assert read(tmp_path, 9) == list(range(9))
     assert read(tmp_path, 4, start=1) == [8, 9, 10, 11]
+    paths = [tmp_path / f"frame{n}.png" for n in (0, 2, 10)]
+    assert read(paths, 3) == read([str(path) for path in paths], 3) == [0, 2, 10]
+    assert "Frame 2: No image at gone.png" in error_of([paths[0], "gone.png"])
     (tmp_path / "frame3.png").write_bytes(b"no picture")
     assert "frame3.png is not an image" in error_of(tmp_path, num_frames=9)

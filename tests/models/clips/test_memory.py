@@ -65,11 +65,11 @@ def test_every_form_has_the_same_frames(value: Any) -> None:
     assert frames_at(clip, start=0.25, fps=8, most=49) == 3
 
 
-def test_frames_are_not_copied_and_their_content_is_the_stamp() -> None:
-    clip = clip_of(FRAMES)
-    assert np.shares_memory(clip.source, FRAMES)
-    assert clip.stamp == clip_of(FLOATS).stamp == clip_of(PICTURES).stamp
-    assert clip.stamp != clip_of(FRAMES[::-1]).stamp
+def test_frames_of_uint8_are_neither_copied_nor_all_read() -> None:
+    for frames in (FRAMES, FRAMES[::-1, ::2], FIRST, FRAMES[..., :1]):
+        assert np.shares_memory(clip_of(frames).source, FRAMES)
+    endless = np.broadcast_to(np.uint8(90), (10**9, 1080, 1920, 3))
+    assert clip_of(endless).frames == 10**9
 
 
 def test_grey_and_transparent_frames() -> None:
@@ -100,7 +100,10 @@ def test_a_clip_that_begins_in_the_dark() -> None:
         (FRAMES[:, :0], "no pixels"),
         (FRAMES[0], "For one picture, the first frame of image-to-video: --image"),
         (FRAMES[..., 0], "has shape (5, 16, 24), but a clip is frames × height × width × 3"),
-        (np.moveaxis(FRAMES, -1, 0), "Channels are first: pass np.moveaxis(video, 0, -1)"),
+        (FRAMES[..., 0], "If its frames are grey, pass video[..., None]."),
+        (np.moveaxis(FRAMES, -1, 0), "Its channels are first: pass np.moveaxis(video, 0, -1)."),
+        (np.moveaxis(FRAMES, -1, 0)[None], "first: pass np.moveaxis(video[0], 0, -1)."),
+        (torch.zeros(3, 5, 16, 24), "first: pass video.movedim(0, -1)."),
         (np.stack([FRAMES, FRAMES]), "has 2 clips"),
         ([PICTURES, PICTURES], "has 2 clips. Pass one, such as video[0]"),
         ([FRAMES, FRAMES], "has 2 clips"),
@@ -118,7 +121,7 @@ def test_a_clip_that_begins_in_the_dark() -> None:
         (7, "not int"),
         (None, "not NoneType"),
         ({"a": 1}, "not dict"),
-        (iter(PICTURES), "not list_iterator"),
+        (iter(PICTURES), "not list_iterator. Pass a list of them: list(video)."),
         ("", "The clip's path is empty"),
     ],
 )
