@@ -62,6 +62,9 @@ class Peak:
     leaf_peak: int
     mapped: int = 0
     """Bytes of memory newly mapped, if free memory is returned before each leaf module."""
+    ahead_peak: int = 0
+    """Most bytes alive at once with the weights of the running leaf module and of the next; 0 where
+    nothing streams leaf modules."""
 
 
 @dataclass(frozen=True)

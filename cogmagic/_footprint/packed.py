@@ -52,9 +52,7 @@ def with_packed(f: Footprint, components: tuple[Packed, ...], dtype: Dtype) -> F
         smaller = _smaller(part, packed, dtype)
         if packed.component == "text_encoder":
             whole, layer = STORAGES[STORAGE_OF[packed.form]].scratch(f.text_layers.largest)
-            encode = f.encode
-            encode = replace(encode, peak=encode.peak + whole, leaf_peak=encode.leaf_peak + layer)
-            f = replace(f, text_encoder=smaller, encode=encode)
+            f = replace(f, text_encoder=smaller, encode=f.encode.with_scratch(whole, layer))
         else:
             whole, layer = STORAGES[STORAGE_OF[packed.form]].scratch(part.largest_leaf)
             more, work = max(whole - f.blocks.spare, 0), f.denoise

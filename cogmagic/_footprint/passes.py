@@ -123,7 +123,8 @@ def _encode(module: Any, count: int, configs: Configs, kind: torch.dtype) -> tup
         embeds = module(_empty(1, tokens, dtype=torch.int64))[0].to(module.dtype).repeat(1, 1, 1)
         del other, embeds
     missing = count - len(module.encoder.block)
-    return _whole(trace, marks, missing)
+    peak, operations = _whole(trace, marks, missing)
+    return replace(peak, ahead_peak=trace.ahead_peak), operations
 
 
 @dataclass(frozen=True)

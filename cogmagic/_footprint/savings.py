@@ -159,15 +159,14 @@ class Savings:
         storage = self.quantised.get("text_encoder")
         if storage is None:
             return f
-        part, work, layers = f.text_encoder, f.encode, f.text_layers
+        part, layers = f.text_encoder, f.text_layers
         groups = [layers.plain] + [layers.last] * storage.converts("text_encoder", "x.wo")
         saved = sum(g.nbytes - storage.linear_bytes(g.numel, g.rows, g.itemsize) for g in groups)
         whole, layer = storage.scratch(layers.largest)
         smaller = replace(
             part, weights=part.weights - part.blocks * saved, block=part.block - saved
         )
-        encode = replace(work, peak=work.peak + whole, leaf_peak=work.leaf_peak + layer)
-        return replace(f, text_encoder=smaller, encode=encode)
+        return replace(f, text_encoder=smaller, encode=f.encode.with_scratch(whole, layer))
 
 
 NO_SAVINGS = Savings()

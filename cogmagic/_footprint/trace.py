@@ -49,6 +49,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.operations = self._peak = self._leaf_peak = self._leaf = 0
         self._mapped = self._base = self._since = self._highest = 0
+        self._ahead = Ahead()
         self._storages: dict[int, Any] = {s._cdata: s for s in (t.untyped_storage() for t in known)}
 
     def restart(self) -> None:
@@ -60,6 +61,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def peak(self, without: int = 0) -> Peak:
         """The peaks so far, less `without` bytes that were alive for other reasons."""
         return Peak(self._peak - without, self._leaf_peak - without, self.mapped)
+
+    @property
+    def ahead_peak(self) -> int:
+        """The most bytes alive with the weights of the running leaf and of the next one."""
+        return self._ahead.peak
 
     def highest(self) -> int:
         """The most bytes alive since the last call of this method."""
@@ -91,6 +97,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._leaf_peak = max(self._leaf_peak, total + self._leaf)
         self._since = max(self._since, total)
         self._highest = max(self._highest, total)
+        self._ahead.reach(total)
 
     def now(self) -> Peak:
         """What is alive at this moment."""
@@ -111,12 +118,46 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """A forward pre-hook: `module` begins to run."""
         self._mapped = self.mapped
         self._base = self._since = self.live
-        self._leaf += nbytes_of(*module.parameters(recurse=False))
+        own = nbytes_of(*module.parameters(recurse=False))
+        self._leaf += own
+        self._ahead.enter(own, self.live)
         self.reach()
 
     def leave_leaf(self, module: nn.Module, _: object, __: object) -> None:
         """A forward hook: `module` has run."""
         self._leaf -= nbytes_of(*module.parameters(recurse=False))
+        self._ahead.leave(self.live)
+
+
+class Ahead:
+    """The peak of leaves that run one after another while the next one's weights arrive."""
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self._weights = 0
+        """Of the leaf that runs, or ran last."""
+        self._beside = 0
+        """The most bytes alive while it ran."""
+        self._after = 0
+        """The most since then."""
+        self._running = False
+
+    def reach(self, live: int) -> None:
+        """Count bytes that are alive."""
+        if self._running:
+            self._beside = max(self._beside, live)
+        else:
+            self._after = max(self._after, live)
+
+    def enter(self, weights: int, live: int) -> None:
+        """A leaf with these weights begins to run; its copy began with the leaf before it."""
+        self.peak = max(self.peak, self._beside + self._weights + weights, self._after + weights)
+        self._weights, self._beside, self._running = weights, live, True
+
+    def leave(self, live: int) -> None:
+        """The leaf has run, and its weights are freed."""
+        self.peak = max(self.peak, self._beside + self._weights)
+        self._after, self._running = live, False
 
 
 def _copies(given: torch.Tensor, out: torch.Tensor, packet: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cogmagic._footprint.curves import Peak, Profile
 from cogmagic._models.catalog import Dtype
@@ -31,12 +31,26 @@ class Work:
     mapped: int = 0
     """Bytes of memory newly mapped with sequential offload, which returns free memory before each
     leaf module."""
+    ahead_peak: int = 0
+    """Most bytes alive at once with the weights of the running leaf module and of the next, which
+    is copied meanwhile: everything on the device where leaf modules are streamed. Of encoding text
+    only."""
+
+    def with_scratch(self, whole: int, layer: int) -> Work:
+        """The work of text encoding with what a `Storage` needs: see `Storage.scratch`."""
+        return replace(
+            self,
+            peak=self.peak + whole,
+            leaf_peak=self.leaf_peak + layer,
+            ahead_peak=self.ahead_peak + layer,
+        )
 
 
 def work_of(peak: Peak, operations: float, profile: Profile, around: int = 0) -> Work:
     """The work of a pass while `around` bytes are alive outside it."""
     above = peak.leaf_peak + around + profile.buffers
-    return Work(peak.peak + around, above, operations, mapped=peak.mapped)
+    ahead = peak.ahead_peak and peak.ahead_peak + around
+    return Work(peak.peak + around, above, operations, mapped=peak.mapped, ahead_peak=ahead)
 
 
 def higher(peak: Peak, other: Peak, around: int = 0) -> Peak:

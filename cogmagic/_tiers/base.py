@@ -45,7 +45,8 @@ __all__ = [
 
 Phases = Mapping[str, int]
 """The peak of each phase on one GPU, in bytes of tensors: ``load``, ``encode``, ``encode video``
-with a video to begin from, ``denoise``, ``decode``."""
+with a video to begin from, ``denoise``, ``decode``; and ``before decode``, what is still there when
+decoding begins, where that is counted apart from what the VAE takes."""
 
 
 def encoding_video(f: Footprint, beside: int, *, leaves: bool = False) -> dict[str, int]:

@@ -66,18 +66,20 @@ class Stream(Tier):
         """The text encoder's leaves, then the transformer's blocks, two at a time, then the VAE.
 
         While one computes, the next arrives. The transformer's other parts and its resident blocks
-        are on the GPU while denoising.
+        are on the GPU while denoising, and until the VAE is called.
         """
         vae, transformer = f.vae.weights, f.transformer
         outside = transformer.weights - transformer.blocks * transformer.block
-        count = min(variant.resident_blocks + 2, transformer.blocks)
+        resident = min(variant.resident_blocks, transformer.blocks)
+        count = min(resident + 2, transformer.blocks)
         image = vae + f.encode_image.peak if f.encode_image else 0
         denoise = outside + count * transformer.block + f.denoise.peak
         return (
             {
                 "load": 0,
-                "encode": f.encode.leaf_peak + f.text_encoder.largest_leaf + overhead,
+                "encode": f.encode.ahead_peak + overhead,
                 "denoise": max(denoise, image) + overhead,
+                "before decode": outside + resident * transformer.block + overhead,
                 "decode": vae + f.decode.peak + overhead,
             }
             | encoding_video(f, vae + overhead),

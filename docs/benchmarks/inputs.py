@@ -146,11 +146,12 @@ def planned(plan: cogmagic.Plan) -> dict[str, int]:
         return {}
     needs = plan.chosen.traced  # without what past runs correct
     phases = dict(needs.gpus[0])
-    f = footprint(plan.request, plan.dtype)
+    f, vae = footprint(plan.request, plan.dtype), phases["decode"]
+    phases["decode"] = max(vae, phases.pop("before decode", 0))
     if f.encode_image is None:
         return phases
     others = f.text_encoder.weights + f.transformer.weights if needs.tier == "none" else 0
-    overhead = phases["decode"] - others - f.vae.weights - f.decode.peak
+    overhead = vae - others - f.vae.weights - f.decode.peak
     alone = plan.placement.phases(replace(f, encode_image=None), overhead, needs.variant)[0]
     phases["denoise"] = alone["denoise"]
     return phases | {"encode image": others + f.vae.weights + f.encode_image.peak + overhead}

@@ -95,3 +95,18 @@ class TestTrace:
         assert out.shape == query.shape
         assert trace.peak().peak == query.numel() * 2 + 4 * 4096 * 4  # the sums of the rows
         assert trace.operations == 4 * 4 * 4096**2 * 64
+
+    def test_next_leaf_arrives_while_one_runs(self) -> None:
+        """The weights of two neighbours beside what is alive while the first of them runs."""
+        import torch
+        from torch import nn
+
+        from cogmagic._footprint.trace import traced
+
+        sides = (256, 512), (512, 256), (256, 4)
+        module = nn.Sequential(*(nn.Linear(*s, bias=False) for s in sides)).to("meta")
+        with traced(module) as trace:
+            module(torch.zeros(1, 256, device="meta"))
+        weights, given, hidden, out = 4 * 256 * 512, 4 * 256, 4 * 512, 4 * 256
+        assert trace.ahead_peak == 2 * weights + given + hidden
+        assert trace.peak().leaf_peak == weights + given + hidden + out
