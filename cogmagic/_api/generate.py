@@ -82,7 +82,8 @@ def generate(
         **options: ``width``, ``height`` (pixels), ``num_frames``, ``num_inference_steps``,
             ``guidance_scale``, ``guidance_from``, ``guidance_until``, ``negative_prompt``,
             ``seed``, ``scheduler``, ``timesteps``, ``preset``, ``fps``, ``dtype``, ``image``,
-            ``video`` with its ``strength`` and ``start`` (seconds), ``fit``, ``lora``,
+            ``video`` with its ``strength`` and ``start`` (seconds), ``extend`` (a clip to go on
+            from, with an image-to-video model) with its ``overlap`` (frames), ``fit``, ``lora``,
             ``truncate``, and the aliases ``size``, ``frames`` and ``steps``; by default the model's
             own.
 

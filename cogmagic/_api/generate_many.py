@@ -181,7 +181,13 @@ def _start(source: BatchSource, memory: MemoryOptions, save: str | Path | None) 
             "A batch replaces no files, so --overwrite does not apply. For a new one, choose"
             " another folder with --save FOLDER."
         )
-    if (cluster := current()) is None:
+    cluster = current()
+    if cluster is not None and rows[0].earlier:
+        raise RequestError(
+            "With --extend each video goes on from the one before, which a cluster cannot make at"
+            " the same time. Type %cogvideo cluster off first."
+        )
+    if cluster is None:
         check_plans(rows, memory)
     else:  # each worker plans for its own card
         cluster.check(memory)

@@ -107,6 +107,8 @@ _OPTIONS: tuple[Option, ...] = (
     Option("strength", "share of the steps that change the video (0.8)", _MODEL, "S", float),
     Option("start", "seconds of the video to skip", _MODEL, "SECONDS", float),
     Option("fit", "how a video or first frame is fitted to the size", _MODEL, "NAME", choices=FITS),
+    Option("extend", "clip to go on from: path or variable", _MODEL, "NAME-or-PATH", spaces=True),
+    Option("overlap", "frames that the clip and the new ones share (1)", _MODEL, "K", int),
     Option(
         "lora",
         "LoRA adapter: a .safetensors file, its folder, or owner/name on the hub, with its weight"

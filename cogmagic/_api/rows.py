@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from cogmagic._models.adapters.adapter import as_adapters
 from cogmagic._models.aliases import full_names
 from cogmagic._models.batch_row import Row, StoredInput
 from cogmagic._models.catalog import Model
+from cogmagic._models.clips.lengths import times_to_end
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import ANY_INPUT, INPUTS
 from cogmagic._models.presets_file import find_preset
@@ -78,6 +79,8 @@ def rows_of(source: BatchSource) -> tuple[Row, ...]:
             raise RequestError(f"{where}: {error}") from None
         start = len(rows) + 1
         rows += [replace(first, number=n, request=r) for n, r in enumerate(each, start)]
+    if source.options.get("extend") is not None:
+        rows = _chained(rows, len(rows) // len(table.records))
     if source.prompts is not None and source.prompt.strip() and not builder.default_used:
         several = len(table.records) > 1
         own = f"All {len(table.records)} rows have prompts of their own"
@@ -86,6 +89,28 @@ def rows_of(source: BatchSource) -> tuple[Row, ...]:
             f" {source.prompt.strip()[:70]!r}. Delete it."
         )
     return tuple(rows)
+
+
+def _chained(rows: Sequence[Row], step: int) -> list[Row]:
+    """The rows of which the first `step` extend a clip, and each other the one `step` before.
+
+    Raises:
+        RequestError: for rows of several sizes or frame rates.
+    """
+    first, chained = rows[0], list[Row]()
+    same = first.request.size, first.request.fps
+    clip = first.complete().extend
+    count = len(times_to_end(clip, first.request.fps)) if clip else 0
+    for row in rows:
+        if (row.request.size, row.request.fps) != same:
+            raise RequestError(
+                f"Row {row.number} has another size or frame rate than row 1, whose video it goes"
+                f" on from. Give all rows --size {same[0]} and --fps {same[1]}."
+            )
+        after = max(row.number - step, 0)
+        earlier = chained[after - 1].num_frames if after else count
+        chained.append(replace(row, after=after, earlier=earlier))
+    return chained
 
 
 def _multiplied(source: BatchSource, records: int) -> tuple[tuple[int, ...], int]:
@@ -171,6 +196,11 @@ class _Builder:
             )
         if request.video is not None:
             raise RequestError(f"The Request has a video. {_ONE_BY_ONE}")
+        if request.extend is not None:
+            raise RequestError(
+                "The Request has a clip to extend. In a batch, it is one for all rows:"
+                " cogmagic.generate_many(prompts, extend=...)."
+            )
         if request.model != self.model:
             raise RequestError(
                 f"The Request is for {request.model.name}, but the batch is for {self.model.name}."
@@ -196,7 +226,9 @@ class _Builder:
         given = {name: options[name] for name in INPUTS if options.get(name) is not None}
         given = {name: one for name, one in given.items() if one is not ANY_INPUT}
         options |= dict.fromkeys(given, ANY_INPUT)
-        request = Request.of(prompt, self.model, **options)
+        if "extend" in given:  # on which the rules of the overlap depend
+            options["extend"] = self._input("extend", given["extend"]).value
+        request = replace(Request.of(prompt, self.model, **options), inputs={})
         inputs = {name: self._input(name, one) for name, one in given.items()}
         return self._row(request, inputs, drawn=options.get("seed") is None)
 

@@ -6,8 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+from cogmagic._models.clips.clip import Clip
+from cogmagic._models.clips.digest import digest_of
 from cogmagic._models.inputs import INPUTS
 from cogmagic._models.request import Request
 
@@ -33,6 +36,8 @@ class StoredInput:
             RequestError: for a value that is not such an input.
         """
         converted = INPUTS[name].convert(given)
+        if isinstance(converted, Clip):
+            return cls(converted, digest_of(converted))
         digest = sha256(f"{converted.size}".encode() + converted.tobytes()).hexdigest()
         if isinstance(given, str | os.PathLike):  # of a class that other processes may lack
             return cls(os.fsdecode(given), digest)
@@ -51,6 +56,20 @@ class Row:
     """Whether its seed was drawn at random."""
     inputs: Mapping[str, StoredInput] = field(default_factory=dict)
     """The model's inputs beside the text, by name."""
+    after: int = 0
+    """The number of the row whose video it extends; 0 for none."""
+    earlier: int = 0
+    """Frames of the clip that it extends; 0 for none."""
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of its video."""
+        new = self.request.num_frames
+        return self.earlier + new - self.request.overlap if self.earlier else new
+
+    def extending(self, video: Path) -> Row:
+        """The row with the finished video that it extends."""
+        return replace(self, inputs={**self.inputs, "extend": StoredInput(str(video), "")})
 
     def complete(self) -> Request:
         """The request with its inputs, whose files are read now.

@@ -19,9 +19,9 @@ def cut_text(request: Request) -> str:
 def stretch_warning(request: Request) -> str:
     """The remark on a first frame whose proportions ``stretch`` changes; empty for none.
 
-    A video is stretched only where the person says so.
+    A clip is stretched only where the person says so.
     """
-    if request.fit != "stretch" or request.video is not None or not _cut(request):
+    if request.fit != "stretch" or request.video or request.extend or not _cut(request):
         return ""
     width, height = _source_size(request) or (0, 0)
     return (
@@ -37,7 +37,7 @@ def _cut(request: Request) -> str:
 
 def _source_size(request: Request) -> tuple[int, int] | None:
     """Width and height of the input as it was given, in pixels."""
-    if request.video is not None:
-        return request.video.size
+    if clip := request.video or request.extend:
+        return clip.size
     width_and_height: tuple[int, int] | None = getattr(request.image, "size", None)
     return width_and_height

@@ -1,4 +1,4 @@
-"""Rules of the options beside an input: a video's frames, strength and start, and the fit."""
+"""Rules of the options beside an input: a video's frames, strength, start, overlap, and the fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from cogmagic._errors import RequestError
 from cogmagic._models import rules
 from cogmagic._models.catalog import Model
 from cogmagic._models.clips.clip import Clip
-from cogmagic._models.clips.lengths import check_length, check_start, frames_at, too_short
+from cogmagic._models.clips.lengths import (
+    check_length,
+    check_start,
+    frames_at,
+    times_to_end,
+    too_short,
+)
 from cogmagic._models.fitting import FITS
 from cogmagic._models.real_numbers import real_number
 
@@ -24,7 +30,7 @@ _STRENGTH = 0.8
 def checked(
     model: Model, options: Mapping[str, Any], inputs: Mapping[str, Any], steps: int
 ) -> dict[str, Any]:
-    """The checked `num_frames`, `fps`, `strength`, `start` and `fit` of a request, by name.
+    """The checked `num_frames`, `fps`, `strength`, `start`, `fit` and `overlap`, by name.
 
     Args:
         model: whose rules.
@@ -35,7 +41,7 @@ def checked(
     Raises:
         RequestError: with the nearest legal value, and for an option without its input.
     """
-    clip, strength = inputs.get("video"), 1.0
+    clip, strength, extended = inputs.get("video"), 1.0, inputs.get("extend")
     fit = rules.choice("fit", options["fit"], FITS)
     if clip is None:
         for name, neutral in (("strength", 1.0), ("start", 0.0)):
@@ -55,14 +61,18 @@ def checked(
         )
     fps, num_frames = rules.fps(model, options["fps"]), options["num_frames"]
     start = 0.0 if options["start"] is None else float(check_start(options["start"]))
-    return {
-        "num_frames": rules.frame_count(model, num_frames)
+    count = (
+        rules.frame_count(model, num_frames)
         if clip is None
-        else _frames_of(clip, model, num_frames, start, fps),
+        else _frames_of(clip, model, num_frames, start, fps)
+    )
+    return {
+        "num_frames": count,
+        "overlap": _overlap(options["overlap"], extended, count, fps),
         "fps": fps,
         "strength": strength,
         "start": start,
-        "fit": fit or ("stretch" if clip is None else "crop"),
+        "fit": fit or ("crop" if clip or extended else "stretch"),
     }
 
 
@@ -77,6 +87,28 @@ def _frames_of(clip: Clip, model: Model, num_frames: int | None, start: float, f
     if fewer := max((n for n in legal if n <= has), default=0):
         return fewer
     raise too_short(clip, has, start=start, fps=fps, num_frames=min(legal), legal=legal)
+
+
+def _overlap(value: object, clip: Clip | None, num_frames: int, fps: int) -> int:
+    """The frames that the clip to extend and the new ones share, from 1; 0 without such a clip."""
+    if clip is None:
+        if value in (None, 0):
+            return 0
+        raise RequestError(
+            "--overlap is for a clip to extend. Give one, --extend PATH, or leave out --overlap."
+        )
+    if value is None:
+        return 1
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RequestError(f"overlap={value!r:.80} is not a whole number.")
+    has = len(times_to_end(clip, fps))
+    most = min(num_frames - 1, has)
+    if 1 <= value <= most:
+        return value
+    raise RequestError(
+        f"overlap is {value}, but must be 1 to {most}: {clip.shown} has {has} frames at {fps} fps,"
+        f" and {num_frames} are made. Nearest: --overlap {min(max(value, 1), most)}."
+    )
 
 
 def steps_at(steps: int, strength: float) -> int:

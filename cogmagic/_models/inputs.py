@@ -1,4 +1,4 @@
-"""Inputs of a request beside its text: a first frame, or a video to begin from.
+"""Inputs of a request beside its text: a first frame, or a video to begin from or to extend.
 
 To add one: a function that checks and converts what a person gives, such as `as_picture`, and an
 entry in `INPUTS`. Requests, plans and error messages take it from there.
@@ -13,7 +13,7 @@ from typing import Any
 from cogmagic._models.clips.clip import Clip, clip_of
 from cogmagic._models.pictures import as_picture
 
-__all__ = ["ANY_INPUT", "INPUTS", "Input", "inputs_of", "placeholders"]
+__all__ = ["ANY_INPUT", "INPUTS", "Input", "inputs_of", "placeholders", "required_inputs"]
 
 
 ANY_INPUT = object()
@@ -36,6 +36,8 @@ class Input:
     """Checks what a person gives and returns what the request holds; raises `RequestError`."""
     required: bool = True
     """Whether its models make nothing without it."""
+    replaces: str = ""
+    """The required input that it stands in for."""
 
 
 def _as_clip(video: Any) -> Clip:
@@ -59,6 +61,15 @@ INPUTS: dict[str, Input] = {
         convert=_as_clip,
         required=False,
     ),
+    "extend": Input(
+        task="i2v",
+        noun="a clip to extend",
+        purpose="image-to-video",
+        usage="--extend PATH, or a variable",
+        convert=_as_clip,
+        required=False,
+        replaces="image",
+    ),
 }
 """Every input, by the name of its keyword and, with ``--``, of the cell's option."""
 
@@ -70,5 +81,13 @@ def inputs_of(task: str) -> dict[str, Input]:
 
 def placeholders(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """`ANY_INPUT` for every input that models of a task require and `options` lack."""
-    required = [name for name, one in inputs_of(task).items() if one.required]
-    return {name: ANY_INPUT for name in required if options.get(name) is None}
+    lacking = required_inputs(task, options)
+    return dict.fromkeys(lacking, ANY_INPUT)
+
+
+def required_inputs(task: str, given: Mapping[str, Any]) -> dict[str, Input]:
+    """The inputs that models of a task require and that are not `given`, nor replaced, by name."""
+    inputs = inputs_of(task)
+    has = {name for name in inputs if given.get(name) is not None}
+    has |= {inputs[name].replaces for name in has}
+    return {name: one for name, one in inputs.items() if one.required and name not in has}

@@ -57,6 +57,8 @@ class Request:
     """Seconds of that video before the part that is used."""
     fit: Fit = "stretch"
     """How the inputs are brought to the request's size."""
+    overlap: int = 0
+    """Frames that a clip to extend and the new ones share; 0 without one."""
     truncate: bool = False
     loras: tuple[Adapter, ...] = ()
     """LoRA adapters, which are added to the transformer in this order; a preset's come first."""
@@ -93,6 +95,8 @@ class Request:
         strength: float | None = None,
         start: float | None = None,
         fit: str | None = None,
+        extend: Any = None,
+        overlap: int | None = None,
         truncate: bool = False,
         lora: Any = None,
         timesteps: Any = None,
@@ -106,8 +110,9 @@ class Request:
         pair of a path and a weight, or an `Adapter`. `timesteps` is a list, or text such as
         ``"999,749,499,249"``; `preset` is a name, or ``"FILE.toml:NAME"``. With a `video`,
         `strength` is the share of the steps that run (0.8 by default), and `start` the seconds of
-        the video to skip. `fit` brings a video (``crop`` by default) or an image (``stretch``) to
-        the size.
+        the video to skip. `extend` is a clip from whose end the new frames go on; the two share
+        `overlap` frames (1 by default). `fit` brings a clip (``crop`` by default) or an image
+        (``stretch``) to the size.
 
         Raises:
             RequestError: with the nearest legal value, when the model cannot do it.
@@ -118,6 +123,7 @@ class Request:
         o: dict[str, Any] = {"negative_prompt": negative_prompt, "seed": seed}
         o |= {"width": width, "height": height, "num_frames": num_frames, "fps": fps}
         o |= {"image": image, "video": video, "strength": strength, "start": start, "fit": fit}
+        o |= {"extend": extend, "overlap": overlap}
         o |= {"guidance_scale": guidance_scale, "scheduler": scheduler, "dtype": dtype}
         o |= {"guidance_from": guidance_from, "guidance_until": guidance_until}
         o |= {"num_inference_steps": num_inference_steps, "timesteps": as_timesteps(timesteps)}
@@ -174,6 +180,11 @@ class Request:
     def video(self) -> Clip | None:
         """The video to begin from, or None."""
         return self.inputs.get("video")
+
+    @property
+    def extend(self) -> Clip | None:
+        """The clip from whose end the new frames go on, or None."""
+        return self.inputs.get("extend")
 
     @property
     def denoising_steps(self) -> int:

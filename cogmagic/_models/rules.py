@@ -12,7 +12,7 @@ from typing import Any
 from cogmagic._errors import RequestError
 from cogmagic._models.catalog import MODELS, Model
 from cogmagic._models.choices import choice_hint
-from cogmagic._models.inputs import ANY_INPUT, INPUTS
+from cogmagic._models.inputs import ANY_INPUT, INPUTS, required_inputs
 from cogmagic._models.other_tools import lora_in_prompt
 from cogmagic._models.real_numbers import real_number
 
@@ -174,18 +174,26 @@ def choice(name: str, value: str | None, choices: tuple[Any, ...]) -> Any:
 
 def inputs(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
     """The model's inputs by option, converted; none for a placeholder (`ANY_INPUT`)."""
-    for name, one in INPUTS.items():
-        if given.get(name) is not None and not model.takes(name):
-            takers = " or ".join(m.name for m in MODELS if m.takes(name))
-            raise RequestError(
-                f"{model.name} takes no {name}. For {one.purpose}: --model {takers}."
-            )
-    converted = {}
-    for name, one in model.inputs.items():
-        value = given.get(name)
-        if value is None:
-            if one.required:
-                raise RequestError(f"{model.name} needs {one.noun}: {one.usage}.")
-        elif value is not ANY_INPUT:
-            converted[name] = one.convert(value)
-    return converted
+    given = {name: given[name] for name in INPUTS if given.get(name) is not None}
+    if "extend" in given and (other := next((n for n in given if n != "extend"), None)):
+        raise RequestError(
+            f"--extend goes on from a clip's last frame, so --{other} has no place beside it. Leave"
+            " out one of them."
+        )
+    for name in given:
+        if not model.takes(name):
+            raise _taken_by_others(model, name)
+    for one in required_inputs(model.task, given).values():
+        raise RequestError(f"{model.name} needs {one.noun}: {one.usage}.")
+    return {
+        name: INPUTS[name].convert(value) for name, value in given.items() if value is not ANY_INPUT
+    }
+
+
+def _taken_by_others(model: Model, name: str) -> RequestError:
+    """The error of an input for other models than this one, the nearest first."""
+    takers = [m.name for m in MODELS if m.takes(name)]
+    takers.sort(key=lambda taker: not taker.startswith(f"{model.name}-"))
+    what = "cannot extend a clip" if name == "extend" else f"takes no {name}"
+    purpose = INPUTS[name].purpose
+    return RequestError(f"{model.name} {what}. For {purpose}: --model {' or '.join(takers)}.")

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._machine.allocator import Peaks
 from cogmagic._models.request import Request
 from cogmagic._progress import Clock
+from cogmagic._video.extension import Earlier, Extended
 from cogmagic._video.report import Report
 from cogmagic._video.video import Video
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["video_of", "with_measurements"]
+__all__ = ["as_extended", "video_of", "with_measurements"]
 
 
 def with_measurements(
@@ -37,6 +38,16 @@ def with_measurements(
         step_seconds=clock.step_seconds("denoise", mean=partly),
         seconds=clock.seconds,
         frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
+    )
+
+
+def as_extended(report: Report, earlier: Earlier, video: Extended) -> Report:
+    """The report of a video that goes on from a clip; the digest is that of the new frames."""
+    return replace(
+        report,
+        extends=earlier.clip.shown,
+        extended=earlier.counts,
+        frames_sha256=hashlib.sha256(video.new.tobytes()).hexdigest(),
     )
 
 

@@ -105,6 +105,12 @@ class Batch:
 
     def _made(self, row: Row) -> Video | None:
         """The new video of a row; None if it failed."""
+        if row.after:
+            before = self._folder.rows[row.after - 1]
+            if not self._folder.has(before):
+                self._fail(row, f"row {row.after}, whose video it extends, failed")
+                return None
+            row = row.extending(self._folder.file(before))
         runs, clock = self._runs, partial(self._clock, row)
         if not runs.prepared:
             self._folder.check_disk_space()
@@ -116,12 +122,15 @@ class Batch:
         except (*FATAL, Cancelled):
             raise
         except Exception as error:  # a row's own, whatever it is
-            self._failed[row.number] = reason = reason_of(error)
-            self._folder.add_failure(row, reason)
+            self._fail(row, reason_of(error))
             return None
         self._times.end(row, time.monotonic() - began)
         self._folder.add(row, video)
         return video
+
+    def _fail(self, row: Row, reason: str) -> None:
+        self._failed[row.number] = reason
+        self._folder.add_failure(row, reason)
 
     def _left(self, row: Row) -> list[Row]:
         """The unfinished rows from `row` on."""

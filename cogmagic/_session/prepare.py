@@ -40,6 +40,7 @@ from cogmagic._progress import Clock
 from cogmagic._session.kernels import compare_kernels, with_decoding_tried
 from cogmagic._session.pipeline_slot import PipelineSlot
 from cogmagic._video.clip_reader import with_frames_read
+from cogmagic._video.extension import Earlier, with_first_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,8 @@ class Job:
     """Whether this kernel has made no video yet."""
     held: int = 0
     """Bytes of the prompt embeddings of a batch's other rows."""
+    earlier: Earlier | None = None
+    """The clip to extend, of which the request has the first frame."""
     clip: np.ndarray[Any, Any] | None = None
     """The frames to begin from, fitted: uint8 RGB, frames × height × width × 3; None for noise."""
     code: frozenset[Hashable] = frozenset()
@@ -126,6 +129,7 @@ def prepare(
     check_attention(request.model, options, machine, dtype)
     remark = check_adapters(request, folder or configs_folder(request.model))
     request, clip = with_frames_read(request, clock.check)
+    request, earlier = with_first_frame(request)
     import_libraries(request.model.task)
     compare_kernels(request, options, machine)
     free = with_decoding_tried(request, options, slot.without(checked_by_torch(machine)))
@@ -155,10 +159,9 @@ def prepare(
         loaded = slot.loaded if slot.has(folder, dtype, storage) else None
         not_lean = unknown_vae(loaded.pipe.vae) if loaded else unknown_vae_of(folder)
     cached = cached_share(folder) if machine.device == "cuda" else 0.0
-    embeddings = texts.read()
-    job = Job(request, options, folder, texts, embeddings, not_lean=not_lean, cached=cached)
     code = slot.workers.code if slot.workers else frozenset()
-    return replace(job, first_run=slot.plan is None, code=code, clip=clip)
+    job = Job(request, options, folder, texts, texts.read(), not_lean=not_lean, cached=cached)
+    return replace(job, first_run=slot.plan is None, code=code, clip=clip, earlier=earlier)
 
 
 def _refuse_before_download(

@@ -28,6 +28,7 @@ from cogmagic._progress import Clock
 from cogmagic._session.batch_texts import BatchTexts
 from cogmagic._session.prepare import Job, prepare
 from cogmagic._session.session import Session
+from cogmagic._video.extension import with_first_frame
 from cogmagic._video.formats.mp4 import MP4
 from cogmagic._video.output_file import OutputFile, check_disk_space
 from cogmagic._video.output_path import check_working_directory
@@ -131,6 +132,7 @@ class RowRuns:
         with interrupts_deferred():  # it imports av
             for fps in sorted({row.request.fps for row in self._rows}):
                 MP4.check(fps)
+        with_first_frame(row.complete())  # whose end may be damaged
         job = prepare(row.request, self._options, clock, self._session.slot, self._check_texts)
         self._remark = clock.warning
         self._job = replace(job, show=self._on_preview, stay=True)
@@ -154,13 +156,13 @@ class RowRuns:
     def _run(self, row: Row, path: Path, clock: Clock) -> Video:
         job = self._prepared()
         request = replace(row.complete(), loras=job.request.loras)  # downloaded by now
+        request, earlier = with_first_frame(request)
         words, self._remark, remark = unknown_words(request, job.folder), "", self._remark
         clock.warning = "; ".join(filter(None, (words, remark)))
         file = OutputFile.claim(path, request.seed, overwrite=True)
         try:
-            check_disk_space(file, request)
-            return self._session.make(
-                self._texts.job_of(replace(job, request=request)), file, clock
-            )
+            check_disk_space(file, request, row.num_frames)
+            job = self._texts.job_of(replace(job, request=request, earlier=earlier))
+            return self._session.make(job, file, clock)
         finally:
             file.drop()

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cogmagic._errors import OutputError
+from cogmagic._errors import OutputError, RequestError
 from cogmagic._machine.allocator import empty_cache
 from cogmagic._session.pipeline_slot import PipelineSlot
+from cogmagic._video.extension import Extended
+from cogmagic._video.formats.base import Frames
 from cogmagic._video.output_file import OutputFile
 from cogmagic._video.video import Video
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["save_video"]
 
 
 def save_video(
     video: Video,
-    frames: np.ndarray[Any, Any],
+    frames: Frames,
     facts: dict[str, Any],
     output: OutputFile,
     slot: PipelineSlot,
@@ -31,7 +30,8 @@ def save_video(
 
     Args:
         video: the finished video.
-        frames: uint8 RGB, frames × height × width × 3.
+        frames: its frames; where a clip that it extends can no longer be read, only the new ones
+            are kept.
         facts: the file's metadata.
         output: the file.
         slot: emptied if writing fails, since memory may have been the cause.
@@ -47,8 +47,14 @@ def save_video(
         return replace(video, path=path), None
     slot.drop()
     empty_cache()
-    data = BytesIO()
-    output.format.write(data, frames, video.fps, facts)
-    return replace(video, unsaved=data.getvalue()), OutputError(
-        f"{problem} The video is kept in memory: %cogvideo save PATH writes it elsewhere."
-    )
+    data, what = BytesIO(), "The video is kept in memory: %cogvideo save PATH writes it elsewhere."
+    try:
+        output.format.write(data, frames, video.fps, facts)
+    except RequestError:
+        if not isinstance(frames, Extended):
+            raise
+        data, count = BytesIO(), len(frames.new)
+        what = f"Its {count} new frames are kept in memory: %cogvideo save PATH writes them."
+        output.format.write(data, frames.new, video.fps, facts)
+        video = replace(video, num_frames=count)
+    return replace(video, unsaved=data.getvalue()), OutputError(f"{problem} {what}")

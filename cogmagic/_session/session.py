@@ -12,7 +12,7 @@ from cogmagic._errors import BusyError
 from cogmagic._interrupts import interrupts_deferred, interrupts_once
 from cogmagic._machine.failures import run_releasing_tensors
 from cogmagic._models.request import Request
-from cogmagic._pipeline.measure import video_of
+from cogmagic._pipeline.measure import as_extended, video_of
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.memory_options import DEFAULTS, MemoryOptions
 from cogmagic._progress import Clock, OnProgress, silent
@@ -21,6 +21,8 @@ from cogmagic._session.loaded import Loaded
 from cogmagic._session.pipeline_slot import PipelineSlot
 from cogmagic._session.prepare import Job, prepare
 from cogmagic._session.save import save_video
+from cogmagic._video.extension import total_frames
+from cogmagic._video.formats.base import Frames
 from cogmagic._video.output_file import OutputFile, check_disk_space
 from cogmagic._video.output_path import check_working_directory
 from cogmagic._video.report import metadata
@@ -173,7 +175,7 @@ class Session:
         check_working_directory()
         file = OutputFile.claim(output.save, request.seed, overwrite=output.overwrite)
         try:
-            check_disk_space(file, request)
+            check_disk_space(file, request, total_frames(request))
             with interrupts_deferred():  # it imports av
                 file.format.check(request.fps)
             job = prepare(request, options, clock, self.slot)
@@ -184,8 +186,12 @@ class Session:
     def make(self, job: Job, file: OutputFile, clock: Clock) -> Video:
         """Make and write the video of a job; for use inside `alone`."""
         request = job.request
-        frames, report = frames_of(job, self.slot, clock)
+        made, report = frames_of(job, self.slot, clock)
         clock.phase("save")
+        frames: Frames = made
+        if job.earlier is not None:
+            frames = joined = job.earlier.joined(made)
+            report = as_extended(report, job.earlier, joined)
         video = video_of(file.path, request, report, len(frames))
         video, error = save_video(video, frames, metadata(request, report), file, self.slot)
         if error is not None:

@@ -133,7 +133,7 @@ class BatchFolder:
         r = row.request
         return Video(
             path=self.file(row), prompt=r.prompt, model=r.model.name, width=r.width,
-            height=r.height, num_frames=r.num_frames, fps=r.fps, seed=r.seed,
+            height=r.height, num_frames=row.num_frames, fps=r.fps, seed=r.seed,
             report=Report.of_facts(entry.get("report", {})),
         )  # fmt: skip
 
@@ -158,8 +158,8 @@ class BatchFolder:
         Raises:
             OutputError: when it has not.
         """
-        rest = [row.request for row in self.rows if row.number not in self._entries]
-        need = sum(r.num_frames * r.height * r.width // 8 for r in rest)
+        rest = [row for row in self.rows if row.number not in self._entries]
+        need = sum(r.num_frames * r.request.height * r.request.width // 8 for r in rest)
         free = shutil.disk_usage(self.path).free
         if free < need:
             raise OutputError(

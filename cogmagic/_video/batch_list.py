@@ -98,6 +98,8 @@ def _facts(row: Row) -> dict[str, Any]:
     facts |= {"dtype": row.request.dtype, "truncate": row.request.truncate}
     if row.inputs and row.request.fit != "stretch":  # so that older folders can be resumed
         facts["fit"] = row.request.fit
+    if row.earlier:
+        facts |= {"overlap": row.request.overlap, "after": row.after}
     return facts | {name: one.digest for name, one in row.inputs.items()}
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._errors import RequestError
 from cogmagic._models.clips.animation import animation_frames
 from cogmagic._models.clips.clip import Clip, check_unchanged, clip_of
 from cogmagic._models.clips.container import truncation_error
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["Clip", "clip_of", "read_frames", "with_frames_read"]
+__all__ = ["Clip", "clip_of", "frames_at_times", "read_frames", "truncation", "with_frames_read"]
 
 
 _Picture = Callable[[], "Image.Image"]
@@ -95,26 +96,58 @@ def read_frames(
     """
     import numpy as np
 
-    check_unchanged(clip)
-    first = check_start(start)
-    interval = interval_at(clip, fps)
-    slack = tolerance(interval, fps)
-    result = np.empty((num_frames, size[1], size[0], 3), np.uint8)
-    count, last = 0, None
-    times = request_times(first, fps, num_frames)
-    pictures = _checked(_pictures(clip, first, interval), check)
-    for count, picture in enumerate(sampled(pictures, times, slack), 1):
-        if picture is last:  # shown for longer than a frame of the result
-            result[count - 1] = result[count - 2]
-        else:
-            result[count - 1] = np.asarray(fitted(picture(), size, fit))
-        last = picture
+    count, result = 0, np.empty((num_frames, size[1], size[0], 3), np.uint8)
+    times = request_times(check_start(start), fps, num_frames)
+    for count, frame in enumerate(frames_at_times(clip, times, fps, size, fit, check), 1):
+        result[count - 1] = frame
     if count < num_frames:
-        file = clip.source.content if isinstance(clip.source, VideoFile) else None
-        raise (file is not None and truncation_error(file, clip.shown)) or too_short(
+        raise truncation(clip) or too_short(
             clip, count, start=start, fps=fps, num_frames=num_frames, legal=legal
         )
     return result
+
+
+def frames_at_times(
+    clip: Clip,
+    times: Sequence[Fraction],
+    fps: int,
+    size: tuple[int, int],
+    fit: Fit,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[np.ndarray[Any, Any]]:
+    """The frames that a clip shows at some times: uint8 RGB, height × width × 3 each.
+
+    Fewer where the clip ends before. A few frames are in memory at a time.
+
+    Args:
+        clip: what `clip_of` has returned.
+        times: in seconds since the clip's first frame, ascending.
+        fps: how many of them are in a second.
+        size: width and height of the result.
+        fit: how frames of another aspect are fitted.
+        check: called for each decoded frame; may raise to stop.
+
+    Raises:
+        RequestError: for a clip that is damaged or has changed since it was checked.
+    """
+    import numpy as np
+
+    check_unchanged(clip)
+    interval = interval_at(clip, fps)
+    last, frame = None, np.empty(0, np.uint8)
+    pictures = _checked(_pictures(clip, times[0], interval), check)
+    for picture in sampled(pictures, times, tolerance(interval, fps)):
+        if picture is not last:  # else it is shown for longer than a frame of the result
+            frame = np.asarray(fitted(picture(), size, fit))
+        last = picture
+        yield frame
+
+
+def truncation(clip: Clip) -> RequestError | None:
+    """The error of a clip whose file ends too soon; None for another."""
+    if not isinstance(clip.source, VideoFile):
+        return None
+    return truncation_error(clip.source.content, clip.shown)
 
 
 def _checked(pictures: Iterator[_Timed], check: Callable[[], None]) -> Iterator[_Timed]:

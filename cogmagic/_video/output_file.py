@@ -207,15 +207,20 @@ def _check_free(path: Path, kind: Format, overwrite: bool) -> None:
         )
 
 
-def check_disk_space(target: OutputFile, request: Request) -> None:
+def check_disk_space(target: OutputFile, request: Request, num_frames: int | None = None) -> None:
     """Check that the disk has space for a video: one bit a pixel as MP4, more in other formats.
 
     A still picture needs less.
 
+    Args:
+        target: its file.
+        request: has its size.
+        num_frames: its frames, if they are more than the request's.
+
     Raises:
         OutputError: when it has not.
     """
-    pixels = request.num_frames * request.height * request.width
+    pixels = (num_frames or request.num_frames) * request.height * request.width
     need = pixels * target.format.bits_per_pixel // 8
     free = shutil.disk_usage(target.path.parent).free
     if free < need:

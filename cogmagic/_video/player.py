@@ -7,22 +7,19 @@ from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogmagic._errors import OutputError, plain_line
-from cogmagic._video.formats.base import readable
+from cogmagic._video.formats.base import Streamed, readable
 from cogmagic._video.formats.mp4 import MP4
 from cogmagic._video.link import NoLinkError, relative_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-    import numpy as np
 
     from cogmagic._video.formats.base import Format
 
-__all__ = ["Player", "poster"]
+__all__ = ["Player"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,6 @@ class Player:
     path: Path
     format: Format
     unsaved: bytes | None
-    frames: Callable[[], np.ndarray[Any, Any]]
     num_frames: int
     width: int
     height: int
@@ -47,21 +43,34 @@ class Player:
         label = escape(f"{self.num_frames} frames of {size} at {self.fps} fps", quote=True)
         shown = min(max(self.width, 288), 720)  # the embedded model's small clips are enlarged
         style = f'style="width:{shown}px;max-width:100%;height:auto"'
-        frames = self.frames()
+        picture = self.poster()
         try:
-            source = self._preview(frames) if self.format.is_folder else self._source()
+            source = self._preview() if self.format.is_folder else self._source()
         except (NoLinkError, OutputError) as error:
-            picture = f'<img alt="{label}" title="{label}" {style} src="{poster(frames)}">'
-            return f"{picture}<div>{escape(str(error))}</div>"
+            image = f'<img alt="{label}" title="{label}" {style} src="{picture}">'
+            return f"{image}<div>{escape(str(error))}</div>"
         if self.format.mime.startswith("image/"):
             return (
                 f'<img class="cogmagic-video" alt="{label}" title="{label}" {style} src="{source}">'
             )
         return (
             f'<video class="cogmagic-video" controls autoplay loop muted playsinline'
-            f' aria-label="{label}" title="{label}" poster="{poster(frames)}"'
+            f' aria-label="{label}" title="{label}" poster="{picture}"'
             f' {style} src="{source}"></video>'
         )
+
+    def poster(self) -> str:
+        """The middle frame as a JPEG data URL, for viewers that do not show the video."""
+        from PIL import Image
+
+        out = BytesIO()
+        frame = self.format.middle(self._content, self.num_frames)
+        Image.fromarray(frame).save(out, "JPEG", quality=80)
+        return _data_url("image/jpeg", out.getvalue())
+
+    @property
+    def _content(self) -> Path | bytes:
+        return self.path if self.unsaved is None else self.unsaved
 
     def _source(self) -> str:
         """The URL of the file: its content up to the limit, else a link.
@@ -84,14 +93,14 @@ class Player:
                 f" embed it: {_higher_limit(size)}."
             ) from None
 
-    def _preview(self, frames: np.ndarray[Any, Any]) -> str:
+    def _preview(self) -> str:
         """A folder of frames as an MP4 in memory, which browsers play.
 
         Raises:
             OutputError: when it cannot be encoded, or is larger than the limit.
         """
-        out = BytesIO()
-        MP4.write(out, frames, self.fps, {})
+        out, shape = BytesIO(), (self.num_frames, self.height, self.width, 3)
+        MP4.write(out, Streamed(shape, lambda: self.format.each(self._content)), self.fps, {})
         size = len(out.getvalue())
         if size > self.embed_limit:
             raise OutputError(
@@ -102,15 +111,6 @@ class Player:
 
     def _above(self, size: int) -> str:
         return f"{size / 1e6:.2f} MB exceed the limit of {self.embed_limit / 1e6:g} MB"
-
-
-def poster(frames: np.ndarray[Any, Any]) -> str:
-    """The middle frame as a JPEG data URL."""
-    from PIL import Image
-
-    out = BytesIO()
-    Image.fromarray(frames[len(frames) // 2]).save(out, "JPEG", quality=80)
-    return _data_url("image/jpeg", out.getvalue())
 
 
 def _higher_limit(size: int) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cogmagic._errors import OutputError
 from cogmagic._files import write_atomically
-from cogmagic._video.formats.base import readable
+from cogmagic._video.formats.registry import FORMATS
 from cogmagic._video.video import Video
 
 if TYPE_CHECKING:
@@ -31,20 +31,9 @@ def poster(video: Video, width: int = _WIDTH) -> Image.Image:
     Raises:
         OutputError: when the file is missing or damaged.
     """
-    import av
     from PIL import Image
 
-    middle = video.num_frames // 2
-    if video.path.is_dir():  # of frames
-        return _scaled(video.to_frames()[middle], width)
-    with readable(video.path), av.open(str(video.path)) as file:
-        for number, frame in enumerate(file.decode(video=0)):
-            if number == middle:
-                return _scaled(Image.fromarray(frame.to_ndarray(format="rgb24")), width)
-    raise OutputError(f"{video.path} has fewer than {middle + 1} frames. Make it again.")
-
-
-def _scaled(picture: Image.Image, width: int) -> Image.Image:
+    picture = Image.fromarray(FORMATS[f".{video.format}"].middle(video.path, video.num_frames))
     height = max(round(width * picture.height / picture.width), 1)
     return picture.resize((width, height))
 

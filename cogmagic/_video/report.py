@@ -36,6 +36,10 @@ class Report:
     """LoRA adapters, each with its weight and scale."""
     fitted: str = ""
     """How much of the input was cut off to fit the size; empty for nothing."""
+    extends: str = ""
+    """The clip that the video goes on from; empty for none."""
+    extended: tuple[int, int] | None = None
+    """Frames of that clip, and new ones after them; None without a clip."""
     split: str = ""
     """The processes that made it together, such as ``2 GPUs (guidance 2 x tokens 1)``; empty for
     one."""
@@ -73,7 +77,8 @@ class Report:
     """The plan's predictions: ``peak_allocated`` and ``peak_ram`` (bytes), ``step_seconds`` and
     ``seconds``; None where unknown."""
     frames_sha256: str = ""
-    """Digest of the uint8 RGB frames before encoding: equal digests are identical videos."""
+    """Digest of the uint8 RGB frames before encoding: equal digests are identical videos. Where a
+    clip is extended, that of the new frames, the overlap included."""
     revision: str | None = None
     kept: str = ""
     """Where the weights are after the run."""
@@ -99,6 +104,13 @@ class Report:
     def reuse(self) -> str:
         """The reused steps in words, such as ``12 of 50 steps reused``; empty without a cache."""
         return "{} of {} steps reused".format(*self.reused_steps) if self.reused_steps else ""
+
+    @property
+    def extension(self) -> str:
+        """What was extended, such as ``extended from a.mp4: 49 + 48 frames``; else empty."""
+        if self.extended is None:
+            return ""
+        return f"extended from {Path(self.extends).name}: {{}} + {{}} frames".format(*self.extended)
 
     @property
     def interval(self) -> str:
@@ -150,5 +162,6 @@ def request_facts(request: Request) -> dict[str, Any]:
         "timesteps": r.timesteps,
         "loras": [{"name": a.name, "weight": a.weight, "scales": a.scales} for a in r.loras],
         **({"fit": r.fit} if r.inputs else {}),
+        **({"overlap": r.overlap} if r.extend else {}),
         **({"strength": r.strength, "start": r.start} if r.video else {}),
     }

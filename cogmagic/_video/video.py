@@ -15,7 +15,7 @@ from cogmagic._video.formats.gif import GIF
 from cogmagic._video.formats.png import PNG
 from cogmagic._video.formats.registry import FORMATS
 from cogmagic._video.output_file import OutputFile
-from cogmagic._video.player import Player, poster
+from cogmagic._video.player import Player
 from cogmagic._video.report import Report
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ class Video:
                 *([r.reuse] if r.reuse else []),
                 *([r.interval] if r.interval else []),
                 *r.adapters,
+                *([plain_line(r.extension)] if r.extension else []),
                 *([r.fitted] if r.fitted else []),
                 f"peak VRAM {gib(r.peak_vram)}",
                 f"{r.total_seconds:.1f} s",
@@ -178,14 +179,18 @@ class Video:
         A larger video that cannot be linked is a picture, with its path and the reason. A folder
         of frames is shown as a small MP4 of them, which is embedded.
         """
+        return self._player.html()
+
+    @property
+    def _player(self) -> Player:
         return Player(
-            self.path, self._format, self.unsaved, self.frames,
+            self.path, self._format, self.unsaved,
             self.num_frames, self.width, self.height, self.fps, self.embed_limit,
-        ).html()  # fmt: skip
+        )  # fmt: skip
 
     def _poster(self) -> str:
         """The middle frame as a JPEG data URL, for viewers that do not show the video."""
-        return poster(self.frames())
+        return self._player.poster()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude

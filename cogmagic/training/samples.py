@@ -54,13 +54,15 @@ def samples_of(
 def check_no_adapters(request: Request) -> None:
     """Refuse LoRA adapters, a preset's as well: a validation shows the trainer's own pipeline.
 
-    And a video to begin from, which would show less of it.
+    And a video to begin from or to extend, which would show less of it.
 
     Raises:
         RequestError: with their names.
     """
     if request.video is not None:
         raise RequestError("A validation begins from noise, not from a video. Leave out video.")
+    if request.extend is not None:
+        raise RequestError("A validation extends no clip. Leave out extend, and pass an image.")
     if request.loras:
         source = f"preset {request.preset}" if request.preset else "lora"
         raise RequestError(

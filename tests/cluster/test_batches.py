@@ -17,6 +17,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -159,13 +160,15 @@ def test_abandoned_batch_blocks_nothing(cluster: Cluster, toy: Path, cwd: Path) 
 
 
 def test_what_no_row_can_do_ends_the_batch_in_one_line(
-    cluster: Cluster, toy: Path, cwd: Path
+    cluster: Cluster, toy: Path, toy_i2v: Path, cwd: Path
 ) -> None:
     with pytest.raises(RequestError, match=r"^Row 2: The prompt has \d+ tokens"):
         next(many(toy, ["a", "a red circle " * 200], save="long"))
     for option, value in (("parallel", 2), ("gpus", "0")):
         with pytest.raises(RequestError, match=rf"^{option}=\S+ is for this kernel's GPUs"):
             many(toy, ["a", "b"], save="no", **{option: value})
+    with pytest.raises(RequestError, match=r"which a cluster cannot make at the same time\. Type"):
+        many(toy_i2v, ["a", "b"], extend=np.zeros((3, 32, 48, 3), np.uint8), save="no")
     assert not Path("no").exists()
     Path("file").touch()
     with pytest.raises(OutputError, match=r"file is a file\. Give a folder"):

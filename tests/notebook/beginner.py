@@ -95,6 +95,8 @@ CELLS = {
         "%%cogvideo --model 5b --strength 0.5" + FOX,
         "%%cogvideo --model 5b-i2v --video clip.mp4" + FOX,
         "%%cogvideo --model 5b --video missing.mp4" + FOX,
+        "%%cogvideo --model 5b --extend clip.mp4" + FOX,
+        "%%cogvideo --model 5b-i2v --extend clip.mp4 --image fox.png" + FOX,
         "%%cogvideo --model 5b-i2v --image missing.png" + FOX,
         "%%cogvideo --model CogVideoX-5b --dry-run" + FOX,
         "%%cogvideo --model cogvideox1.5-5b --dry-run" + FOX,

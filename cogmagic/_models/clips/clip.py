@@ -70,6 +70,13 @@ class Clip:
         """The same clip without its content, once its frames have been read."""
         return replace(self, source=())
 
+    @property
+    def files(self) -> tuple[Path, ...] | None:
+        """The video's file, or those of the pictures; None for data in memory."""
+        content = self.source.content if isinstance(self.source, VideoFile) else self.source
+        paths = (content,) if isinstance(content, Path) else content
+        return paths if isinstance(paths, tuple) else None
+
 
 def clip_of(value: Any) -> Clip:
     """The clip that a user gives; of a file, two frames are decoded.
@@ -115,12 +122,10 @@ def check_unchanged(clip: Clip) -> None:
     Raises:
         RequestError: for one that has changed, or has been removed.
     """
-    content = clip.source.content if isinstance(clip.source, VideoFile) else clip.source
-    paths = (content,) if isinstance(content, Path) else content
-    if not isinstance(paths, tuple):  # in memory
+    if clip.files is None:
         return
     try:
-        changed = clip_stamp(*paths) != clip.stamp
+        changed = clip_stamp(*clip.files) != clip.stamp
     except OSError:
         raise RequestError(f"{clip.shown} has been removed. Pass another clip.") from None
     if changed:

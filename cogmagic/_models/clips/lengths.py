@@ -14,7 +14,7 @@ from cogmagic._models.clips.header import VideoFile
 from cogmagic._models.clips.times import as_time, count_at, tolerance
 from cogmagic._models.real_numbers import real_number
 
-__all__ = ["check_length", "check_start", "frames_at", "interval_at", "too_short"]
+__all__ = ["check_length", "check_start", "frames_at", "interval_at", "times_to_end", "too_short"]
 
 
 _FOREVER = Fraction(10**8)
@@ -51,6 +51,25 @@ def frames_at(clip: Clip, *, start: float, fps: int, most: int) -> int:
     if count := min(count_at(end, first, fps, slack), most):
         return count
     raise _beyond(clip, start, end)
+
+
+def times_to_end(clip: Clip, fps: int) -> list[Fraction]:
+    """The times of the whole clip's frames at `fps`, counted back from its last frame.
+
+    So the last one is the clip's own last frame, whatever its rate, and less than ``1 / fps``
+    seconds of its beginning are left out. Decodes nothing.
+
+    Raises:
+        RequestError: for a file that has changed since it was checked.
+    """
+    check_unchanged(clip)
+    interval, slack = interval_at(clip, fps), tolerance(interval_at(clip, fps), fps)
+    end = _end(clip, fps, _FOREVER)
+    # In the middle of the frames, whose time stamps may be rounded either way.
+    last = end - min(interval, Fraction(1, fps)) / 2 - slack
+    earlier = max(math.floor(last * fps), 0)
+    times = [last - Fraction(n, fps) for n in range(earlier, 0, -1)]
+    return [*times, max(end - 2 * slack, Fraction(0))]
 
 
 def check_length(

@@ -73,7 +73,7 @@ class ParallelRun:
 
     def frames(self) -> tuple[np.ndarray[Any, Any], Report]:
         """The frames (uint8 RGB, frames × height × width × 3) and the report."""
-        job, show = replace(self.job, show=None), self.job.show
+        job, show = replace(self.job, show=None, earlier=None), self.job.show
         messages = [
             Make(
                 job,

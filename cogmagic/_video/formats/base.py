@@ -4,18 +4,49 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from cogmagic._errors import OutputError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Format", "comment", "opened", "readable", "writable"]
+__all__ = ["Format", "Frames", "Streamed", "comment", "opened", "readable", "writable"]
+
+
+class Frames(Protocol):
+    """uint8 RGB frames, each height × width × 3: an array, or frames that are read in turn."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Frames × height × width × 3."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Frames of which one is in memory at a time; each pass over them reads them again."""
+
+    shape: tuple[int, ...]
+    """Frames × height × width × 3."""
+    begin: Callable[[], Iterator[np.ndarray[Any, Any]]]
+    """Begins a pass."""
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray[Any, Any]]:
+        return self.begin()
 
 
 class Format(ABC):
@@ -52,7 +83,7 @@ class Format(ABC):
     def write(
         self,
         to: Path | BytesIO,
-        frames: np.ndarray[Any, Any],
+        frames: Frames,
         fps: int,
         metadata: Mapping[str, Any],
     ) -> None:
@@ -68,11 +99,26 @@ class Format(ABC):
 
     def frames(self, source: Path | bytes) -> np.ndarray[Any, Any]:
         """The frames as decoded: uint8 RGB, frames × height × width × 3."""
-        import av
         import numpy as np
 
+        return np.stack(list(self.each(source)))
+
+    def each(self, source: Path | bytes) -> Iterator[np.ndarray[Any, Any]]:
+        """The frames as decoded, one after the other: uint8 RGB, height × width × 3."""
+        import av
+
         with av.open(opened(source)) as file:
-            return np.stack([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
+            for frame in file.decode(video=0):
+                yield frame.to_ndarray(format="rgb24")
+
+    def middle(self, source: Path | bytes, count: int) -> np.ndarray[Any, Any]:
+        """The frame in the middle of `count`; of fewer frames the last.
+
+        Raises:
+            OutputError: when the source is missing or damaged.
+        """
+        with readable(source):
+            return deque(islice(self.each(source), count // 2 + 1), maxlen=1)[0]
 
     def copy(self, source: Path | bytes, to: Path) -> None:
         """Write a source of this format to another path, as it is.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from cogmagic._errors import OutputError
-from cogmagic._video.formats.base import comment, writable
+from cogmagic._video.formats.base import Frames, comment, writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ def first_encoder(codec: str, names: tuple[str, ...]) -> str:
 
 def write_bt709(
     to: Path | BytesIO,
-    frames: np.ndarray[Any, Any],
+    frames: Frames,
     fps: int,
     metadata: Mapping[str, Any],
     encoding: Encoding,

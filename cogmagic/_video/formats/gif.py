@@ -6,16 +6,15 @@ import json
 from collections.abc import Mapping
 from fractions import Fraction
 from io import BytesIO
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from cogmagic._errors import OutputError
-from cogmagic._video.formats.base import Format, comment, opened, writable
+from cogmagic._video.formats.base import Format, Frames, comment, opened, writable
 from cogmagic._video.formats.bt709 import first_encoder
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL import Image
 
 __all__ = ["GIF"]
@@ -54,7 +53,7 @@ class Gif(Format):
     def write(
         self,
         to: Path | BytesIO,
-        frames: np.ndarray[Any, Any],
+        frames: Frames,
         fps: int,
         metadata: Mapping[str, Any],
     ) -> None:
@@ -74,7 +73,7 @@ class Gif(Format):
             return dict(json.loads(picture.info["comment"]))
 
 
-def _encoded(frames: np.ndarray[Any, Any], fps: int) -> bytes:
+def _encoded(frames: Frames, fps: int) -> bytes:
     """The GIF without its comment. PyAV's encoder: Pillow's merges equal frames."""
     import av
     import numpy as np
@@ -103,13 +102,19 @@ def _encoded(frames: np.ndarray[Any, Any], fps: int) -> bytes:
     return out.getvalue()
 
 
-def _palette(frames: np.ndarray[Any, Any]) -> Image.Image:
+def _palette(frames: Frames) -> Image.Image:
     """A picture with the clip's palette: median cut over a sample, improved by k-means."""
+    import numpy as np
     from PIL import Image
 
-    pixels = frames.reshape(-1, 3)
-    sample = pixels[:: ceil(len(pixels) / _SAMPLE) | 1]  # odd: all columns
-    return Image.fromarray(sample[None]).quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1)
+    step = ceil(prod(frames.shape[:3]) / _SAMPLE) | 1  # odd: all columns
+    sample, begin = [], 0
+    for frame in frames:
+        pixels = frame.reshape(-1, 3)
+        sample.append(pixels[begin::step].copy())
+        begin = (begin - len(pixels)) % step
+    picture = Image.fromarray(np.concatenate(sample)[None])
+    return picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1)
 
 
 def _with_comment(gif: bytes, text: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
 from cogmagic._errors import OutputError
-from cogmagic._video.formats.base import Format, comment, readable, writable
+from cogmagic._video.formats.base import Format, Frames, comment, readable, writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ class Png(Format):
     def write(
         self,
         to: Path | BytesIO,
-        frames: np.ndarray[Any, Any],
+        frames: Frames,
         fps: int,
         metadata: Mapping[str, Any],
     ) -> None:
@@ -58,12 +58,13 @@ class Png(Format):
                 for name, data in _pictures(frames, metadata):
                     archive.writestr(name, data)
 
-    def frames(self, source: Path | bytes) -> np.ndarray[Any, Any]:
-        """The frames, equal to those that were written."""
+    def each(self, source: Path | bytes) -> Iterator[np.ndarray[Any, Any]]:
+        """The frames in turn, equal to those that were written."""
         import numpy as np
         from PIL import Image
 
-        return np.stack([np.asarray(Image.open(BytesIO(p)).convert("RGB")) for p in _files(source)])
+        for picture in _files(source):
+            yield np.asarray(Image.open(BytesIO(picture)).convert("RGB"))
 
     def metadata(self, source: Path | bytes) -> dict[str, Any]:
         """The JSON of the first frame's Comment."""
@@ -97,9 +98,7 @@ def frame_names(count: int) -> list[str]:
     return [f"{n:0{digits}}.png" for n in range(1, count + 1)]
 
 
-def _pictures(
-    frames: np.ndarray[Any, Any], metadata: Mapping[str, Any]
-) -> Iterator[tuple[str, bytes]]:
+def _pictures(frames: Frames, metadata: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
     """The name and the content of each PNG."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo

@@ -6,13 +6,10 @@ import json
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cogmagic._video.formats.base import Format, opened
+from cogmagic._video.formats.base import Format, Frames, opened
 from cogmagic._video.formats.bt709 import Encoding, first_encoder, write_bt709
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["WEBM"]
 
@@ -41,7 +38,7 @@ class WebM(Format):
     def write(
         self,
         to: Path | BytesIO,
-        frames: np.ndarray[Any, Any],
+        frames: Frames,
         fps: int,
         metadata: Mapping[str, Any],
     ) -> None:
