@@ -29,7 +29,7 @@ from common import HERE, PROMPT, Runs, append, facts, fresh_cache, rows, say, si
 import cogmagic
 
 MODELS = ("2b", "5b", "5b-i2v", "1.5-5b", "1.5-5b-i2v")
-LIMITS = {"2b": 8, "5b": 12, "5b-i2v": 12, "1.5-5b": 16, "1.5-5b-i2v": 16}
+LIMITS = {"2b": 5.7, "5b": 12, "5b-i2v": 12, "1.5-5b": 16, "1.5-5b-i2v": 16}
 """GiB of a card on which `stream` holds some of the model's blocks."""
 STRENGTH = 0.5
 """With a clip, half of the steps are denoised."""
