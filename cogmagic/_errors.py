@@ -24,6 +24,7 @@ import difflib
 import traceback
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 __all__ = [
     "BatchError",
@@ -43,6 +44,7 @@ __all__ = [
     "did_you_mean",
     "first_line",
     "plain_line",
+    "reworded",
 ]
 
 
@@ -116,6 +118,17 @@ class BusyError(CogMagicError):
 
 class Cancelled(_OneLine, KeyboardInterrupt):
     """A run that the user stopped; its memory has been freed."""
+
+
+_Error = TypeVar("_Error", bound=CogMagicError | Cancelled)
+
+
+def reworded(error: _Error, message: str | None = None) -> _Error:
+    """An error of the same type with another message, by default its own.
+
+    It has neither traceback nor causes, which would hold tensors or cannot be sent to a process.
+    """
+    return type(error)(str(error) if message is None else message)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -38,6 +38,9 @@ class Progress:
     """In a batch, the number of the row that is being made, from 1; else 0."""
     rows: int = 0
     """The number of rows of the batch; 0 without one."""
+    units_left: float | None = None
+    """Units left where they differ in work, each counted in the mean unit after the first; None
+    where all are alike."""
     batch_seconds_left: float | None = None
     """An estimate for all rows that are left; None until one is finished."""
 
@@ -48,7 +51,8 @@ class Progress:
         if self.total is None or finished < 2:
             return None
         per_unit = (self.phase_seconds - self.first_seconds) / (finished - 1)
-        return max(per_unit * (self.total - self.done), 0.0)
+        left = self.total - self.done if self.units_left is None else self.units_left
+        return max(per_unit * left, 0.0)
 
 
 OnProgress = Callable[[Progress], None]
@@ -78,6 +82,8 @@ class Clock:
         """Called with each phase when it ends."""
         self.warning = ""
         """The warning that all further progress has."""
+        self.step_work: Sequence[float] = ()
+        """The work of each denoising step in any unit; empty where all steps are alike."""
         self._agree: Callable[[bool], bool] | None = None
 
     def check(self) -> None:
@@ -134,7 +140,8 @@ class Clock:
         self._phase, self._started = phase, time.monotonic() - before
         self._first = ends[0] if ends else 0.0
         done, spent = len(ends), before if ends else 0.0
-        self.report(Progress(phase, done, total, spent, self._first, note=note))
+        left = self._units_left(done)
+        self.report(Progress(phase, done, total, spent, self._first, note=note, units_left=left))
 
     def step(self, done: int, total: int) -> None:
         """Report that step `done` (from 1) of `total` has ended."""
@@ -143,7 +150,14 @@ class Clock:
         if done == 1:
             self._first = elapsed
         self.step_ends.setdefault(self._phase, []).append(elapsed)
-        self.report(Progress(self._phase, done, total, elapsed, self._first))
+        left = self._units_left(done)
+        self.report(Progress(self._phase, done, total, elapsed, self._first, units_left=left))
+
+    def _units_left(self, done: int) -> float | None:
+        """`Progress.units_left` after so many steps."""
+        if self._phase != "denoise" or not self.step_work or done < 2:
+            return None
+        return sum(self.step_work[done:]) / fmean(self.step_work[1:done])
 
     def end(self) -> None:
         """End the current phase, if any."""

@@ -27,6 +27,23 @@ def test_every_progress_has_the_warning() -> None:
     assert describe(seen[0], 0.0) == "download · 0 s"
 
 
+def test_time_left_counts_the_work_of_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a guidance interval, a step with guidance takes twice as long."""
+    now, seen = [100.0], list[Progress]()
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    clock = Clock(seen.append)
+    clock.step_work = (2, 2, 2, 1, 1)
+    clock.phase("denoise", 5)
+    for done, seconds in enumerate((5.0, 2.0, 2.0, 1.0, 1.0), 1):
+        now[0] += seconds
+        clock.step(done, 5)
+    assert [p.seconds_left for p in seen[1:]] == pytest.approx([None, 4.0, 2.0, 1.0, 0.0])
+    clock.phase("decode", 4)
+    clock.step(1, 4)
+    clock.step(2, 4)
+    assert seen[-1].units_left is None
+
+
 def test_a_phase_that_goes_on_counts_its_earlier_steps_and_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -18,7 +18,7 @@ from cogmagic._cluster.messages import (
     RowFailed,
     Want,
 )
-from cogmagic._errors import CogMagicError, OutputError
+from cogmagic._errors import OutputError, reworded
 from cogmagic._models.batch_row import Row
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.memory_options import MemoryOptions
@@ -176,7 +176,7 @@ class ClusterRuns:
                     self._finished[outcome.row] = outcome
                 case BatchFailed(number, error) if number == self._number:
                     self.end()  # other workers are making rows of it
-                    raise _new(error)
+                    raise reworded(error)
                 case Progressed() as news if news.number == self._number:
                     self._report(clock, news)
 
@@ -192,7 +192,3 @@ class ClusterRuns:
                 self._show(news.preview)
             except Exception:  # ends the previews, never the video
                 self._show = None
-
-
-def _new(error: CogMagicError) -> CogMagicError:
-    return type(error)(str(error))

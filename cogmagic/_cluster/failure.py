@@ -11,6 +11,7 @@ from cogmagic._errors import (
     OutOfMemoryError,
     OutputError,
     TierError,
+    reworded,
 )
 from cogmagic._session.row_runs import reason_of
 
@@ -21,7 +22,7 @@ def failure_of(error: Exception) -> Failed:
     """An error as it is sent to the driver, without what hangs on it."""
     if not isinstance(error, CogMagicError):
         return Failed(CogMagicError(reason_of(error)), "row")
-    bare = type(error)(str(error))
+    bare = reworded(error)
     match error:
         case TierError() | OutOfMemoryError():
             return Failed(bare, "misfit")

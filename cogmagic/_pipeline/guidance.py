@@ -7,11 +7,13 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._models.request import Request
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["calls_replaced", "guidance_halves", "guidance_interval", "item"]
+__all__ = ["calls_replaced", "guidance_halves", "guidance_interval", "item", "step_work"]
 
 
 _BATCHED = ("hidden_states", "encoder_hidden_states", "timestep")
@@ -53,6 +55,18 @@ def guidance_interval(transformer: nn.Module, guided: range) -> AbstractContextM
         return (prompt.expand(2, *prompt.shape[1:]),)
 
     return calls_replaced(transformer, call)
+
+
+def step_work(request: Request, halves_apart: bool) -> tuple[int, ...]:
+    """Videos that each step computes; empty where all steps take equally long.
+
+    Args:
+        request: what to generate.
+        halves_apart: whether each half of guidance has ranks of its own.
+    """
+    if not request.partly_guided or halves_apart:
+        return ()
+    return tuple(1 + (step in request.guided_steps) for step in range(request.denoising_steps))
 
 
 def item(inputs: Mapping[str, Any], i: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from cogmagic._errors import BatchError, BusyError, Cancelled, CogMagicError
+from cogmagic._errors import BatchError, BusyError, Cancelled, CogMagicError, reworded
 from cogmagic._models.batch_row import Row
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import Clock, Progress
@@ -157,9 +157,10 @@ class Batch:
     def _ended(self, error: CogMagicError | Cancelled) -> BaseException:
         """The error that ends the batch, with how to make the rest."""
         done = sum(map(self._folder.has, self._folder.rows))
-        ended = type(error)(
+        ended = reworded(
+            error,
             f"{error} {done} of {len(self._folder.rows)} videos are finished. The same rows with"
-            f" --save {self._folder.path} make the rest."
+            f" --save {self._folder.path} make the rest.",
         )
         for note in getattr(error, "__notes__", ()):
             ended.add_note(note)

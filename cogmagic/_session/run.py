@@ -19,7 +19,7 @@ from cogmagic._pipeline.encode import encode_texts
 from cogmagic._pipeline.fast_decode import fast_decoding
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.generate import generate_frames
-from cogmagic._pipeline.guidance import guidance_halves
+from cogmagic._pipeline.guidance import guidance_halves, step_work
 from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.measure import with_measurements
 from cogmagic._pipeline.parallel.group import Rank
@@ -74,6 +74,7 @@ class Run:
         held, measured = self._tensors_before(), Peaks(self.machine)
         reused = self._reused()
         clock.at_end = measured.close
+        clock.step_work = step_work(job.request, self.plan.split.guidance > 1)
         with self._ready(hot):
             frames = generate_frames(
                 pipe,

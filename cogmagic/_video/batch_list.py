@@ -20,6 +20,9 @@ __all__ = ["as_json", "check_same", "rows_in"]
 
 _VERSIONS = ("torch", "diffusers", "transformers")
 
+_UNRECORDED = {"fit": "stretch", "guidance_from": 0.0, "guidance_until": 1.0}
+"""Values that are not recorded, so that folders of older versions can be resumed."""
+
 _AGAIN = "Choose another folder with --save FOLDER, or run the first list again."
 
 
@@ -96,16 +99,22 @@ def _facts(row: Row) -> dict[str, Any]:
     """All that determines a row's frames, as plain values."""
     facts = {"row": row.number, **request_facts(row.request), "drawn": row.drawn}
     facts |= {"dtype": row.request.dtype, "truncate": row.request.truncate}
-    if row.inputs and row.request.fit != "stretch":  # so that older folders can be resumed
+    facts |= {name: one.digest for name, one in row.inputs.items()}
+    if row.inputs and row.request.fit != _UNRECORDED["fit"]:
         facts["fit"] = row.request.fit
     if row.earlier:
         facts |= {"overlap": row.request.overlap, "after": row.after}
-    return facts | {name: one.digest for name, one in row.inputs.items()}
+    return facts
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first difference between two rows' facts, or between the options of two batches."""
+    before, now = (
+        {**facts, **{name: v for name, v in _UNRECORDED.items() if name not in facts}}
+        for facts in (before, now)
+    )
     name = next(n for n in ("drawn", *before, *now) if before.get(n) != now.get(n))
-    one, other = (_shown(values.get(name)) for values in (before, now))
+    one, other = (_shown(name, values.get(name)) for values in (before, now))
     if name in INPUTS and None not in (before.get(name), now.get(name)):
         one, other = (f"SHA-256 {values[name]:.12}…" for values in (before, now))
     if name == "drawn":
@@ -114,6 +123,8 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f"{name} is {one} there and {other} here"
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
+    if value is None:
+        return "the model's own" if name == "dtype" else "missing"
     text = plain_line(repr(value))
     return text if len(text) <= 70 else f"{text[:69]}…"

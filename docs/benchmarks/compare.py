@@ -4,7 +4,7 @@
     python docs/benchmarks/compare.py --phases
     python docs/benchmarks/compare.py --caps
 
-Each row of tiers.jsonl is planned anew for an idle card of that kind and set beside what the run
+Each row of tiers.jsonl is planned again for an idle card of that kind and set beside what the run
 took. Peaks are GiB allocated; RAM is the process's own, mapped files not counted. Or the rows' own
 peaks, phase by phase. Or the outcomes under caps, in caps.jsonl: for each model and size of card
 what was chosen, then what is faster and was rejected.

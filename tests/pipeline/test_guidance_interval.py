@@ -205,7 +205,7 @@ def test_image_to_video_outside_the_interval_is_as_without_guidance(
 
 
 @pytest.mark.parametrize("halves", [False, True])
-def test_a_step_cache_begins_anew_where_guidance_ends(
+def test_a_step_cache_begins_again_where_guidance_ends(
     deep: Path, cwd: Path, session: Session, halves: bool
 ) -> None:
     options = {"guidance_until": 0.5, "guidance_halves": halves}

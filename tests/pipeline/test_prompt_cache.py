@@ -88,7 +88,7 @@ def test_file_name_depends_on_all_that_determines_embeddings(tmp_path: Path) -> 
     request = Request.of(PROMPT, model)
     assert PromptCache(request, tmp_path, "bfloat16", "cpu").read() is None
     assert PromptCache(request, tmp_path, "float32", "H100").read() is None
-    os.utime(tmp_path / "text_encoder" / "file", (1, 1))  # trained anew
+    os.utime(tmp_path / "text_encoder" / "file", (1, 1))  # trained further
     assert cache_for(tmp_path).read() is None
 
 

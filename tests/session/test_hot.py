@@ -21,7 +21,7 @@ from tests.helpers.toy import PROMPT, QUICK
 
 @pytest.fixture
 def placings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The tiers in which a pipeline was placed anew, and "off" where it was taken off."""
+    """The tiers in which a pipeline was placed again, and "off" where it was taken off."""
     told: list[str] = []
     original = run_module.placed
 

@@ -138,8 +138,9 @@ PICTURE = {"image": StoredInput("x.png", "aa")}
         (batch("a", "b", drawn=True), OPTIONS, "the seed is given there and drawn here"),
         (batch("a", "b", steps=3), OPTIONS, "num_inference_steps is 20 there and 3 here"),
         (batch("a", "b", size="64x64"), OPTIONS, "width is 96 there and 64 here"),
-        (batch("a", "b", dtype="float32"), OPTIONS, "dtype is None there and 'float32' here"),
-        (tuple(replace(r, inputs=PICTURE) for r in batch("a", "b")), OPTIONS, "image is None"),
+        (batch("a", "b", dtype="float32"), OPTIONS, "dtype is the model's own there and 'fl"),
+        (batch("a", "b", guidance_until=0.5), OPTIONS, "guidance_until is 1.0 there and 0.5 h"),
+        (tuple(replace(r, inputs=PICTURE) for r in batch("a", "b")), OPTIONS, "image is missing"),
         (batch("a", "b"), {"frames": {"fp8": True}}, "other options: fp8 is False there and True"),
     ],
 )
@@ -264,5 +265,5 @@ def test_another_fit_is_another_batch(cwd: Path) -> None:
     assert '"fit"' not in as_json((row,), OPTIONS).decode()  # the default is not stored
     cropped = replace(row, request=replace(row.request, fit="crop"))
     BatchFolder.open("out", (row,), OPTIONS).close()
-    with pytest.raises(OutputError, match=r"in row 1, fit is None there and 'crop' here"):
+    with pytest.raises(OutputError, match=r"in row 1, fit is 'stretch' there and 'crop' here"):
         BatchFolder.open("out", (cropped,), OPTIONS)

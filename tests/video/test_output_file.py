@@ -127,7 +127,7 @@ def test_removed_working_directory_is_refused(
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    (tmp_path / "gone").mkdir()  # anew: it is another folder
+    (tmp_path / "gone").mkdir()  # again: it is another folder
     with pytest.raises(OutputError, match=r"working directory no longer exists.*Type %cd FOLDER"):
         OutputFile.claim(save, 1)
     target = OutputFile.claim(tmp_path / "gone" / "a.mp4", 1)

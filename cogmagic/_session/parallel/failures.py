@@ -7,7 +7,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal
 
-from cogmagic._errors import CogMagicError, DeviceError, first_line
+from cogmagic._errors import CogMagicError, DeviceError, first_line, reworded
 from cogmagic._machine.failures import is_host_shortage, is_shortage
 from cogmagic._pipeline.parallel.group import FirstRankError
 
@@ -35,8 +35,7 @@ class Failed:
         """The message about `error`."""
         details = "".join(traceback.format_exception(error))
         if isinstance(error, CogMagicError):
-            bare = type(error)(str(error))
-            return cls("known", str(error), bare, details)
+            return cls("known", str(error), reworded(error), details)
         if is_shortage(error):
             return cls("host" if is_host_shortage(error) else "device", str(error), None, details)
         kind: Literal["first rank", "unknown"] = "unknown"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._machine.allocator import empty_cache
 from cogmagic._machine.machine import Machine
+from cogmagic._pipeline.guidance import step_work
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.parallel import of_rank
 from cogmagic._planning.plan import Plan
@@ -74,6 +75,7 @@ class ParallelRun:
     def frames(self) -> tuple[np.ndarray[Any, Any], Report]:
         """The frames (uint8 RGB, frames × height × width × 3) and the report."""
         job, show = replace(self.job, show=None, earlier=None), self.job.show
+        self.clock.step_work = step_work(job.request, self.plan.split.guidance > 1)
         messages = [
             Make(
                 job,

@@ -70,7 +70,7 @@ def test_a_step_cache_skips_the_same_steps_as_one_rank(
 
 
 @pytest.mark.parametrize("halves", [False, True])
-def test_a_step_cache_begins_anew_where_guidance_ends(ranks: Ranks, halves: bool) -> None:
+def test_a_step_cache_begins_again_where_guidance_ends(ranks: Ranks, halves: bool) -> None:
     for alone, several, difference in ranks.run(Split(2, 2), cached_interval, halves):
         assert alone == several == 4
         assert difference < 1e-5
