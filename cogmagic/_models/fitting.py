@@ -46,7 +46,8 @@ def cut_off(source_size: _Size, size: _Size) -> str:
     box = _crop_box(source_size, size)
     for side, start, whole in zip(("width", "height"), box[:2], source_size, strict=True):
         if 2 * start >= 1:
-            return f"{max(round(200 * start / whole), 1)} % of the {side} cut off"
+            percent = min(max(round(200 * start / whole), 1), 99)
+            return f"{percent} % of the {side} cut off"
     return ""
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import RequestError, first_line
 from cogmagic._files import typed_path
 
-__all__ = ["check_file", "existing_path"]
+__all__ = ["check_file", "content_of", "existing_path"]
 
 
 def existing_path(given: str | os.PathLike[Any], noun: str) -> tuple[Path, str]:
@@ -73,3 +74,22 @@ def check_file(file: Path, shown: str, a_noun: str) -> None:
         raise RequestError(
             f"{shown} cannot be read ({error.strerror}). Check its permissions."
         ) from None
+
+
+def content_of(file: Any) -> bytes:
+    """The bytes of a file that is open for reading, from its beginning.
+
+    Raises:
+        RequestError: for one that is closed, open as text or cannot be read.
+    """
+    try:
+        with suppress(OSError):  # a pipe
+            file.seek(0)
+        content = file.read()
+    except Exception as error:  # of many types: closed, open for writing
+        raise RequestError(
+            f"The file cannot be read ({first_line(error).rstrip('.')}). Pass its path."
+        ) from None
+    if not isinstance(content, bytes | bytearray):
+        raise RequestError("The file is open as text. Open it with open(path, 'rb').")
+    return bytes(content)

@@ -77,6 +77,7 @@ def test_a_picture_of_the_size_is_the_same() -> None:
         ((1920, 1080), (1360, 768), "1 % of the width cut off"),
         ((1440, 960), (720, 480), ""),
         ((853, 480), (1280, 720), ""),  # half a pixel
+        ((1, 1000), (64, 64), "99 % of the height cut off"),
     ],
 )
 def test_what_is_cut_off(source: tuple[int, int], size: tuple[int, int], text: str) -> None:

@@ -115,6 +115,14 @@ def test_the_last_picture_of_an_animation_is_shown_as_long_as_it_says(tmp_path: 
     assert numbers(read(path, fps=10, num_frames=20)) == [0, 1, 1] + 17 * [2]
 
 
+def test_pictures_of_an_animation_without_durations_are_shown_for_a_tenth(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(numbered(n)) for n in range(4)]
+    path = tmp_path / "still.webp"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=0, lossless=True)
+    assert frames_at(clip_of(path), start=0, fps=10, most=100) == 4
+    assert numbers(read(path, fps=10, num_frames=4)) == [0, 1, 2, 3]
+
+
 def corners(path: Path) -> list[str]:
     """The colours of the first frame's corners, row by row."""
     names = {(1, 0, 0): "red", (0, 1, 0): "green", (0, 0, 1): "blue", (1, 1, 1): "white"}

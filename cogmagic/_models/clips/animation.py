@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["animation_facts", "animation_frames", "is_webp"]
 
 
+_DEFAULT_MS = 100
+"""Milliseconds of a frame whose duration is 0."""
+
+
 def is_webp(source: Path | bytes) -> bool:
     """Whether a file starts as WebP does."""
     if isinstance(source, bytes):
@@ -46,6 +50,8 @@ def animation_frames(
 ) -> Iterator[tuple[Fraction, Fraction, Image.Image]]:
     """Time, duration (both in seconds) and picture of each frame.
 
+    A frame without a duration is shown for 0.1 s, as in browsers.
+
     Raises:
         RequestError: for a damaged file.
     """
@@ -53,11 +59,13 @@ def animation_frames(
 
     try:
         with Image.open(_opened(source)) as image:
+            time = Fraction(0)
             for number in range(getattr(image, "n_frames", 1)):
                 image.seek(number)
                 image.load()
-                start, length = (int(image.info[key]) for key in ("timestamp", "duration"))
-                yield Fraction(start, 1000), Fraction(length, 1000), image.copy()
+                duration = Fraction(int(image.info["duration"]) or _DEFAULT_MS, 1000)
+                yield time, duration, image.copy()
+                time += duration
     except Exception as error:  # of many types
         raise _unreadable(shown, error) from None
 

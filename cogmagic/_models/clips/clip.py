@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from cogmagic._errors import RequestError
 from cogmagic._models.clips.header import VideoFile, header_of
 from cogmagic._models.clips.memory import are_frames, stacked
-from cogmagic._models.input_files import check_file, existing_path
+from cogmagic._models.input_files import check_file, content_of, existing_path
 from cogmagic._models.pictures import as_picture
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def clip_of(value: Any) -> Clip:
             return _of_pictures(_pictures_in(path, shown), shown)
         return _of_file(path, shown)
     if hasattr(value, "read"):
-        value = value.read()
+        value = content_of(value)
     if isinstance(value, bytes | bytearray):
         return _of_bytes(bytes(value), "The file")
     if isinstance(value, list | tuple) and value and all(map(_is_path, value)):
@@ -127,7 +127,8 @@ def check_unchanged(clip: Clip) -> None:
     try:
         changed = clip_stamp(*clip.files) != clip.stamp
     except OSError:
-        raise RequestError(f"{clip.shown} has been removed. Pass another clip.") from None
+        one = "has been removed" if len(clip.files) == 1 else "has lost a picture"
+        raise RequestError(f"{clip.shown} {one} since it was checked. Pass it again.") from None
     if changed:
         raise RequestError(f"{clip.shown} has changed since it was checked. Pass it again.")
 

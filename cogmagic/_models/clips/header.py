@@ -109,8 +109,8 @@ def _animation_header(source: Path | bytes, shown: str) -> Header:
     frames = list(islice(animation_frames(source, shown), 2))
     if len(frames) < 2:
         raise _too_few(source, shown, len(frames))
-    interval = frames[0][1] or Fraction(1, 10)
-    clock = Clock(frames[0][0], interval)
+    interval = frames[0][1]
+    clock = Clock(Fraction(0), interval)
     return Header(clock, size, float(interval * count), is_webp=True)
 
 

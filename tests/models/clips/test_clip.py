@@ -265,7 +265,10 @@ def test_bytes_and_open_files(made: Path) -> None:
     expected = list(range(0, 27, 3))
     assert read(made) == read(str(made)) == read(made.read_bytes()) == expected
     with made.open("rb") as file:
-        assert read(file) == expected
+        assert read(file) == read(file) == expected
+    assert "The file cannot be read (seek of closed file). Pass its path." in error_of(file)
+    with made.open(encoding="latin-1") as text:
+        assert "is open as text. Open it with open(path, 'rb')." in error_of(text)
 
 
 def test_reading_can_be_stopped_at_any_frame(made: Path) -> None:
@@ -334,5 +337,9 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
     paths = [tmp_path / f"frame{n}.png" for n in (0, 2, 10)]
     assert read(paths, 3) == read([str(path) for path in paths], 3) == [0, 2, 10]
     assert "Frame 2: No image at gone.png" in error_of([paths[0], "gone.png"])
+    checked = clip_of(paths)
+    paths[1].unlink()
+    with pytest.raises(RequestError, match="The clip has lost a picture since it was checked"):
+        frames_at(checked, start=0, fps=8, most=3)
     (tmp_path / "frame3.png").write_bytes(b"no picture")
     assert "frame3.png is not an image" in error_of(tmp_path, num_frames=9)
