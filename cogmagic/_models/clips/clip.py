@@ -106,6 +106,10 @@ def clip_of(value: Any) -> Clip:
         return _of_bytes(bytes(value), "The file")
     if isinstance(value, list | tuple) and value and all(map(_is_path, value)):
         return _of_pictures(_pictures_at(value), "The clip")
+    if isinstance(value, list | tuple) and any(isinstance(one, _Video) for one in value):
+        raise RequestError(
+            f"The clip is a list of {len(value)} videos. Pass one, such as video[0]."
+        )
     batch = getattr(value, "frames", value)  # of the output of a diffusers pipeline
     if are_frames(batch):
         return _of_frames(stacked(batch, "The clip"), "The clip", None)
@@ -178,10 +182,11 @@ def _pictures_in(folder: Path, shown: str) -> tuple[Path, ...]:
             f"{shown} cannot be read ({error.strerror}). Check its permissions."
         ) from None
     pictures = [file for file in files if file.suffix.lower() in _PICTURES]
+    videos = [file for file in files if file.suffix.lower() in _VIDEOS]
+    if videos and len(videos) >= len(pictures):  # as of a batch, whose pictures are contact sheets
+        raise RequestError(f"{shown} is a folder of videos. Name one, such as {min(videos)}.")
     if not pictures:
-        video = next((f for f in sorted(files) if f.suffix.lower() in _VIDEOS), None)
-        advice = f"Name a video in it, such as {video}" if video else "Name a video"
-        raise RequestError(f"{shown} is a folder without pictures. {advice}.")
+        raise RequestError(f"{shown} is a folder without pictures. Name a video.")
     return tuple(sorted(pictures, key=_by_number))
 
 

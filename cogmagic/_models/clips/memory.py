@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import RequestError
@@ -41,6 +42,12 @@ def stacked(value: Any, shown: str) -> Array:
         if items and all(is_array(item) and not isinstance(item, list | tuple) for item in items):
             arrays, tensors = zip(*(as_numpy(item, shown) for item in items), strict=True)
             return _in_rgb(_stack(arrays), any(tensors), shown)
+        odd = next((i for i in items if not is_array(i) and not isinstance(i, Real)), items)
+        if odd is not items:
+            raise RequestError(
+                f"{shown} is a list with {type(odd).__name__} in it. Pass PIL images, arrays or the"
+                " paths of pictures."
+            )
         value = items
     array, tensor = as_numpy(value, shown)
     return _in_rgb(array, tensor, shown)
@@ -66,26 +73,34 @@ def _only_clip(value: Sequence[Any], shown: str) -> Sequence[Any]:
 def _stacked_pictures(items: Sequence[Any]) -> Array:
     import numpy as np
 
-    pictures = []
+    result = np.empty(0, np.uint8)
     for number, item in enumerate(items, 1):
         try:
-            pictures.append(np.asarray(as_picture(item)))
+            picture = np.asarray(as_picture(item))
         except RequestError as error:
             raise RequestError(f"Frame {number}: {error}") from None
-    return _stack(pictures)
+        if number == 1:
+            result = np.empty((len(items), *picture.shape), np.uint8)
+        _check_shape(picture, number, result[0])
+        result[number - 1] = picture
+    return result
 
 
 def _stack(arrays: Sequence[Array]) -> Array:
     import numpy as np
 
     for number, array in enumerate(arrays, 1):
-        if array.shape != arrays[0].shape:
-            sizes = [" × ".join(map(str, a.shape)) for a in (arrays[0], array)]
-            raise RequestError(
-                f"Frame 1 is {sizes[0]}, but frame {number} is {sizes[1]} (height × width ×"
-                " channels). Make all frames of one size."
-            )
+        _check_shape(array, number, arrays[0])
     return np.stack(arrays)
+
+
+def _check_shape(frame: Array, number: int, first: Array) -> None:
+    if frame.shape != first.shape:
+        sizes = [" × ".join(map(str, a.shape)) for a in (first, frame)]
+        raise RequestError(
+            f"Frame 1 is {sizes[0]}, but frame {number} is {sizes[1]} (height × width × channels)."
+            " Make all frames of one size."
+        )
 
 
 def _in_rgb(array: Array, tensor: bool, shown: str) -> Array:

@@ -52,7 +52,9 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     assert "is not a usable path" in error_of("a\0b.mp4")
     assert f"{tmp_path} is a folder without pictures. Name a video." == error_of(tmp_path)
     (tmp_path / "fox.mp4").touch()
-    assert error_of(tmp_path).endswith(f"Name a video in it, such as {tmp_path / 'fox.mp4'}.")
+    (tmp_path / "sheet.jpg").touch()  # as of a batch
+    folder = f"{tmp_path} is a folder of videos. Name one, such as {tmp_path / 'fox.mp4'}."
+    assert error_of(tmp_path) == folder
     assert "the file is empty (0 bytes). Copy it again." in error_of(tmp_path / "fox.mp4")
     assert "it is empty (0 bytes)" in error_of(b"")
 
@@ -313,6 +315,8 @@ def test_an_earlier_video(suffix: str, tmp_path: Path) -> None:
         assert read(one, 18, fps=16) == [n // 2 for n in range(18)]
     with pytest.raises(RequestError, match="No video at"):
         clip_of(replace(saved, path=tmp_path / "gone"))
+    with pytest.raises(RequestError, match=r"is a list of 2 videos. Pass one, such as video\[0\]"):
+        clip_of([video, saved])
 
 
 def _content(path: Path) -> bytes:

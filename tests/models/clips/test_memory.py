@@ -118,6 +118,11 @@ def test_a_clip_that_begins_in_the_dark() -> None:
         ([*FRAMES, FRAMES[0, :8]], "Frame 1 is 16 × 24 × 3, but frame 6 is 8 × 24 × 3"),
         ([PICTURES[0], "missing.png"], "Frame 2: No image at missing.png"),
         (PICTURES[0], "For one picture, the first frame of image-to-video: --image"),
+        (
+            [None, None],
+            "The clip is a list with NoneType in it. Pass PIL images, arrays or the pat",
+        ),
+        ([FRAMES[0], {"a": 1}], "The clip is a list with dict in it"),
         (7, "not int"),
         (None, "not NoneType"),
         ({"a": 1}, "not dict"),
