@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cogmagic._models.clips.clip import Clip
+from cogmagic._models.clips.clip import Clip, clip_of
 from cogmagic._models.clips.digest import digest_of
 from cogmagic._models.inputs import INPUTS
 from cogmagic._models.request import Request
@@ -67,9 +67,25 @@ class Row:
         new = self.request.num_frames
         return self.earlier + new - self.request.overlap if self.earlier else new
 
-    def extending(self, video: Path) -> Row:
-        """The row with the finished video that it extends."""
-        return replace(self, inputs={**self.inputs, "extend": StoredInput(str(video), "")})
+    def extending(self, before: Row, video: Path) -> Row:
+        """The row with the finished video that it extends.
+
+        That one's own clip is read from where it comes, so that no frame is compressed over and
+        over.
+
+        Args:
+            before: the row of that video, with its clip.
+            video: the file.
+
+        Raises:
+            RequestError: for a file that cannot be read.
+        """
+        clip = replace(
+            clip_of(video),
+            original=before.inputs["extend"].value,
+            shared=before.earlier - before.request.overlap,
+        )
+        return replace(self, inputs={**self.inputs, "extend": StoredInput(clip, "")})
 
     def complete(self) -> Request:
         """The request with its inputs, whose files are read now.

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from cogmagic._errors import BatchError, BusyError, Cancelled, CogMagicError, reworded
+from cogmagic._errors import BatchError, BusyError, Cancelled, CogMagicError, RequestError, reworded
 from cogmagic._models.batch_row import Row
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import Clock, Progress
@@ -105,12 +105,11 @@ class Batch:
 
     def _made(self, row: Row) -> Video | None:
         """The new video of a row; None if it failed."""
-        if row.after:
-            before = self._folder.rows[row.after - 1]
-            if not self._folder.has(before):
-                self._fail(row, f"row {row.after}, whose video it extends, failed")
-                return None
-            row = row.extending(self._folder.file(before))
+        try:
+            row = self._with_clip(row)
+        except RequestError as error:
+            self._fail(row, str(error))
+            return None
         runs, clock = self._runs, partial(self._clock, row)
         if not runs.prepared:
             self._folder.check_disk_space()
@@ -127,6 +126,19 @@ class Batch:
         self._times.end(row, time.monotonic() - began)
         self._folder.add(row, video)
         return video
+
+    def _with_clip(self, row: Row) -> Row:
+        """The row with the video of the row that it extends, if any.
+
+        Raises:
+            RequestError: when there is none.
+        """
+        if not row.after:
+            return row
+        before = self._folder.rows[row.after - 1]
+        if not self._folder.has(before):
+            raise RequestError(f"row {row.after}, whose video it extends, failed")
+        return row.extending(self._with_clip(before), self._folder.file(before))
 
     def _fail(self, row: Row, reason: str) -> None:
         self._failed[row.number] = reason

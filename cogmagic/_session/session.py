@@ -190,7 +190,7 @@ class Session:
         clock.phase("save")
         frames: Frames = made
         if job.earlier is not None:
-            frames = joined = job.earlier.joined(made)
+            frames = joined = job.earlier.joined(made, clock.step)
             report = as_extended(report, job.earlier, joined)
         video = video_of(file.path, request, report, len(frames))
         video, error = save_video(video, frames, metadata(request, report), file, self.slot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 __all__ = ["Earlier", "Extended", "total_frames", "with_first_frame"]
+
+
+OnFrame = Callable[[int, int], None]
+
+
+def _ignore(done: int, total: int) -> None:
+    del done, total
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ class Earlier:
         import numpy as np
 
         times = tuple(times_to_end(clip, request.fps))
-        last = list(_frames(clip, request, times[-request.overlap :]))
+        own = replace(clip, original=None)
+        last = list(_frames(own, request, times[-request.overlap :]))
         if len(last) < request.overlap:
             raise truncation(clip) or RequestError(
                 f"The end of {clip.shown} cannot be decoded. {CONVERT}"
@@ -67,24 +75,27 @@ class Earlier:
         """The number of the clip's frames, and how many more the video has."""
         return len(self.times), self.request.num_frames - len(self.overlap)
 
-    def joined(self, new: Array) -> Extended:
+    def joined(self, new: Array, on_frame: OnFrame = _ignore) -> Extended:
         """All frames of the video: those of the clip, and the new ones in its colours.
 
         Args:
             new: uint8 RGB, frames × height × width × 3; changed in place where it can be.
+            on_frame: called after each frame of the clip that is read, with its number from 1 and
+                the number of all; may raise to stop.
         """
         if not new.flags.writeable:
             new = new.copy()
         match_colours(new, self.overlap[0])
         cross_fade(new, self.overlap)
-        return Extended((sum(self.counts), *new.shape[1:]), lambda: self._all(new), new)
+        return Extended((sum(self.counts), *new.shape[1:]), lambda: self._all(new, on_frame), new)
 
-    def _all(self, new: Array) -> Iterator[Array]:
+    def _all(self, new: Array, on_frame: OnFrame) -> Iterator[Array]:
         before = self.times[: -len(self.overlap)]
         count = 0
         for frame in _frames(self.clip, self.request, before):
             yield frame
             count += 1
+            on_frame(count, len(before))
         if count < len(before):
             raise RequestError(f"{self.clip.shown} can be decoded up to frame {count} only.")
         yield from new
@@ -112,8 +123,12 @@ def total_frames(request: Request) -> int:
     return before + request.num_frames - request.overlap
 
 
-def _frames(clip: Clip, request: Request, times: tuple[Fraction, ...]) -> Iterator[Array]:
-    if not times:
-        return iter(())
-    size = request.width, request.height
-    return frames_at_times(clip, times, request.fps, size, request.fit)
+def _frames(clip: Clip, request: Request, times: Sequence[Fraction]) -> Iterator[Array]:
+    """The frames at some times; those that an original has are read there."""
+    if clip.original is not None:
+        first = times_to_end(clip.original, request.fps)[: clip.shared]
+        yield from _frames(clip.original, request, first)
+        times = times[clip.shared :]
+    if times:
+        size = request.width, request.height
+        yield from frames_at_times(clip, times, request.fps, size, request.fit)

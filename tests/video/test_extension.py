@@ -76,6 +76,17 @@ def test_new_frames_follow_without_a_repeated_one(overlap: int) -> None:
     assert np.array_equal(frames[6:], new[overlap:])
 
 
+def test_frames_of_an_original_are_read_there() -> None:
+    """In a chain, no frame is compressed once for each row."""
+    copy = replace(clip_of(FRAMES[::-1].copy()), original=clip_of(FRAMES), shared=4)
+    asked, earlier = with_first_frame(request(copy, overlap=1))
+    assert earlier is not None
+    frames = np.stack(list(earlier.joined(np.stack([FRAMES[0]] * 9))))
+    assert numbers(frames[:6]) == [0, 1, 2, 3, 1, 0]
+    assert asked.extend is not None
+    assert asked.extend.original is None
+
+
 @pytest.mark.parametrize("kind", [MP4, GIF, PNG])
 def test_formats_write_streamed_frames_as_they_write_arrays(kind: Any, tmp_path: Path) -> None:
     _, earlier = with_first_frame(request(FRAMES))

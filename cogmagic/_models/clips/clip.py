@@ -60,6 +60,10 @@ class Clip:
     """The length by the file's header, which may be wrong; None for unknown."""
     frames: int | None = None
     """The number of frames, where that is known without reading them."""
+    original: Clip | None = field(default=None, repr=False, compare=False)
+    """A clip that this one begins with, and which has been compressed less often."""
+    shared: int = 0
+    """How many of its first frames, at the request's rate, are those of `original`."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,7 +72,7 @@ class Clip:
 
     def without_frames(self) -> Clip:
         """The same clip without its content, once its frames have been read."""
-        return replace(self, source=())
+        return replace(self, source=(), original=None)
 
     @property
     def files(self) -> tuple[Path, ...] | None:
