@@ -1,4 +1,4 @@
-"""What fitting an input to a request's size has done to it, in words."""
+"""Remarks on an input that was fitted to a request's size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clips as a request has them: checked by their headers, with their frames still to be read."""
+"""Clips from a user, checked by their headers; their frames are read when a run begins."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Stamps = Literal["pts", "dts", "none"]
 
 @dataclass(frozen=True)
 class Clock:
-    """How a file counts time, in seconds."""
+    """Time base of a file's frames, in seconds."""
 
     origin: Fraction
     """The time stamp of the first frame."""
@@ -43,7 +43,7 @@ class Clock:
     shown."""
 
     def shown_for(self, ticks: int | None, base: Fraction | None) -> Fraction:
-        """How long a frame is shown that lasts so many ticks by the file."""
+        """Seconds for which a frame is shown that lasts `ticks` of `base` by the file."""
         if not ticks or not base:
             return self.interval
         return min(ticks * base, self.interval) if self.reordered else ticks * base

@@ -36,7 +36,7 @@ _SWAPPING = frozenset({2, 4, 5, 6})
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its video."""
+    """Header of a video file."""
 
     clock: Clock
     size: tuple[int, int]

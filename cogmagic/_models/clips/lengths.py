@@ -1,4 +1,4 @@
-"""How many frames a clip has at a request's rate, and the error of a clip that is too short."""
+"""The number of frames of a clip at a request's rate, and the error of a clip that is too short."""
 
 from __future__ import annotations
 

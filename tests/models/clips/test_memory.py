@@ -120,7 +120,7 @@ def test_a_clip_that_begins_in_the_dark() -> None:
         (PICTURES[0], "For one picture, the first frame of image-to-video: --image"),
         (
             [None, None],
-            "The clip is a list with NoneType in it. Pass PIL images, arrays or the pat",
+            "The clip is a list with NoneType in it. Pass PIL images, arrays or",
         ),
         ([FRAMES[0], {"a": 1}], "The clip is a list with dict in it"),
         (7, "not int"),
