@@ -33,6 +33,10 @@ def existing_path(given: str | os.PathLike[Any], noun: str) -> tuple[Path, str]:
         file.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise RequestError(f"No {noun} at {shown}. {_advice(path)}.") from None
+    except PermissionError as error:
+        raise RequestError(
+            f"{shown} cannot be read ({error.strerror}). Check its permissions."
+        ) from None
     except (OSError, RuntimeError, TypeError, ValueError) as error:  # ~nobody, too long, a NUL
         raise RequestError(f"{shown} is not a usable path ({first_line(error)}).") from None
     return file, shown

@@ -262,11 +262,13 @@ def _has_run(data: bytes) -> bool:
 
 
 def _picture_readers(folder: Path) -> dict[str, Reader]:
-    """Pictures in many formats and modes; and a video's file, read back."""
+    """Pictures in many formats and modes; a video's file, read back; and one to begin from."""
     from PIL import Image
 
     from cogmagic import Report, Video
+    from cogmagic._models.clips.lengths import frames_at
     from cogmagic._models.pictures import as_picture
+    from cogmagic._video.clip_reader import clip_of, read_frames
     from cogmagic._video.formats.mp4 import MP4
     from cogmagic._video.formats.registry import read_metadata
 
@@ -292,7 +294,13 @@ def _picture_readers(folder: Path) -> dict[str, Reader]:
         video.frames()
         read_metadata(path)
 
+    def read_clip(data: bytes) -> None:
+        clip = clip_of(data)
+        count = frames_at(clip, start=0.5, fps=8, most=5)
+        read_frames(clip, start=0.5, fps=8, num_frames=count, size=(64, 64), fit="crop")
+
     return {
+        "clip": Reader([path.read_bytes()], mutations.by_boxes, _is_video, read_clip),
         "picture": Reader(_pictures(), mutations.by_picture, is_picture, as_picture),
         "video": Reader([path.read_bytes()], mutations.by_boxes, _is_video, read_video),
     }
