@@ -45,7 +45,7 @@ def as_extended(report: Report, earlier: Earlier, video: Extended) -> Report:
     """The report of a video that goes on from a clip; the digest is that of the new frames."""
     return replace(
         report,
-        extends=earlier.clip.shown,
+        extends=earlier.clip.shown if earlier.clip.files else "",
         extended=earlier.counts,
         frames_sha256=hashlib.sha256(video.new.tobytes()).hexdigest(),
     )

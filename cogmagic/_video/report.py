@@ -37,7 +37,7 @@ class Report:
     fitted: str = ""
     """How much of the input was cut off to fit the size; empty for nothing."""
     extends: str = ""
-    """The clip that the video goes on from; empty for none."""
+    """The file of the clip that the video goes on from; empty for frames in memory, too."""
     extended: tuple[int, int] | None = None
     """Frames of that clip, and new ones after them; None without a clip."""
     split: str = ""
@@ -110,7 +110,8 @@ class Report:
         """What was extended, such as ``extended from a.mp4: 49 + 48 frames``; else empty."""
         if self.extended is None:
             return ""
-        return f"extended from {Path(self.extends).name}: {{}} + {{}} frames".format(*self.extended)
+        source = f" from {Path(self.extends).name}" if self.extends else ""
+        return "extended{}: {} + {} frames".format(source, *self.extended)
 
     @property
     def interval(self) -> str:

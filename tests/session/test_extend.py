@@ -32,7 +32,7 @@ def test_new_frames_are_those_of_the_last_frame_in_the_clips_colours(
     frames = video.frames()
     assert np.array_equal(frames[:6], CLIP)
     assert np.array_equal(frames[6:], by_hand[1:])
-    assert " · extended from The clip: 6 + 8 frames · " in video.facts_line()
+    assert " · extended: 6 + 8 frames · " in video.facts_line()
 
     longer = cogmagic.generate(PROMPT, extend=video, overlap=3, **options | {"save": "b.mp4"})
     assert longer.num_frames == len(longer.frames()) == 14 + 9 - 3
