@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -76,17 +77,18 @@ class Maker:
 
     def start(self) -> Started:
         """Import the libraries."""
-        import torch
-
         from cogmagic._pipeline.libraries import import_libraries
 
         if self._place.cwd:  # for relative paths in environment variables, such as HF_HOME
             os.chdir(self._place.cwd)
         memory = self._place.memory or share_of_ram(self._place.shares)
         limit_ram(memory)
+        import_libraries("t2v")
+        gc.freeze()  # each collection would walk the objects of the libraries
+        import torch
+
         if self._place.threads:
             torch.set_num_threads(self._place.threads)
-        import_libraries("t2v")
         gpu = Machine.detect_hardware().roomiest
         name = f"{gpu.name} {gib(gpu.total)}" if gpu else "CPU"
         return Started(name, os.getpid(), memory)

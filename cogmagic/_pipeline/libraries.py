@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,28 @@ __all__ = [
 
 def import_libraries(task: Task) -> None:
     """Import all that a run of `task` needs, which takes seconds; an interrupt waits for it."""
-    with interrupts_deferred(), quiet_libraries():
+    with interrupts_deferred(), _no_collections(), quiet_libraries():
         import accelerate.hooks  # noqa: F401
         import torch  # noqa: F401
         from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler  # noqa: F401
         from transformers import T5EncoderModel, T5Tokenizer  # noqa: F401
 
         pipeline_class(task)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Import without collections of garbage: a sixth of the time, for half a million live objects.
+
+    One that is switched off already stays so.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def torch_dtype(dtype: Dtype) -> torch.dtype:

@@ -5,6 +5,7 @@ Started as ``python -P -m cogmagic._session.parallel.worker FD``.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -130,11 +131,12 @@ class Worker:
             self._link.send(Stopped(self._done()))
 
     def _import(self) -> Ready:
-        import torch
-
         from cogmagic._pipeline.libraries import import_libraries
 
         import_libraries("t2v")
+        gc.freeze()  # each collection would walk the objects of the libraries
+        import torch
+
         if self._start.device == "cuda":
             use_expandable_segments()
             torch.cuda.set_device(self._start.gpu)
