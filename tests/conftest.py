@@ -19,6 +19,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # nothing may load from a hub in tests
 # Tensors of toy size take more than twice the time on two threads, and xdist has a process a core.
 # Here, so that kernels and other processes inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Importing it takes three seconds, and jsonschema does without it; no test has such addresses.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 # A shell that starts the tests in the background has them ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["COGMAGIC_CACHE"] = tempfile.mkdtemp(prefix="cogmagic-tests-")
@@ -30,8 +32,10 @@ from tests.helpers.checkpoints import save_checkpoint  # noqa: E402 - after what
 
 SLOW = ("training", "browser", "kernels", "notebooks", "gpu")
 """Folders whose tests start other processes, or take seconds each; what cannot be split first."""
-TOGETHER = ("browser", "fuzz", "kernels", "training")
+TOGETHER = ("browser", "cluster", "fuzz", "kernels", "training")
 """Folders in which all tests share what is costly to start: a kernel, a browser, launches."""
+FIRST = ("cluster", *SLOW)
+"""Folders in the order in which xdist starts them: the longest first."""
 
 
 def folder_of(item: pytest.Item) -> str:
@@ -53,9 +57,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Under xdist what is slow comes first, so that no worker is left with it alone."""
 
     def place(item: pytest.Item) -> int:
-        if folder_of(item) in SLOW:
-            return SLOW.index(folder_of(item))
-        return len(SLOW) + (item.get_closest_marker("slow") is None)
+        if folder_of(item) in FIRST:
+            return FIRST.index(folder_of(item))
+        return len(FIRST) + (item.get_closest_marker("slow") is None)
 
     if hasattr(config, "workerinput"):
         items.sort(key=place)
@@ -63,7 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give tests that share what is costly to start to one worker.
+    """Give the tests of a file to one worker, as they share fixtures, and those of some folders.
 
     A scheduler of our own: under pytest 9.2 xdist 3.8 loses the groups of ``--dist loadgroup``.
     """
@@ -77,11 +81,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
                 return folder
             if file.startswith("tests/pipeline/parallel/"):  # which share their ranks
                 return "ranks"
-            if file == "tests/pipeline/test_compile.py":  # which find each other's compiled code
-                return file
             if folder == "notebooks":  # one recording for both tests of a notebook
                 return file + name.partition("[")[2]
-            return nodeid
+            return file
 
     return Scheduling(config, log)
 

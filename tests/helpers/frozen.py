@@ -13,10 +13,12 @@ from pathlib import Path
 
 FREEZE = """
 import gc
+gc.disable()
 import diffusers.pipelines.cogvideo.pipeline_cogvideox
 import transformers.models.t5.modeling_t5
 gc.collect()
 gc.freeze()
+gc.enable()
 """
 """What imports the libraries of a run, and sets their objects aside."""
 

@@ -12,16 +12,20 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import defaultdict
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
-import nbval.plugin
 import pytest
-from nbval.kernel import RunningKernel
 
-from tests.helpers.frozen import FREEZE
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # jsonschema does without it: 3 s
+
+import nbval.plugin  # noqa: E402
+from nbval.kernel import RunningKernel  # noqa: E402
+
+from tests.helpers.frozen import FREEZE  # noqa: E402
 
 _sources: list[tuple[str, str]] = []
 """The source of each executed cell, and the id of its message."""
