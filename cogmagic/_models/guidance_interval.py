@@ -46,8 +46,8 @@ def interval_at(steps: int, scale: float, begin: object, end: object) -> tuple[f
         )
     if first > last:
         raise RequestError(
-            f"guidance_from ({first:g}) is after guidance_until ({last:g})."
-            f" Type --guidance-from {last:g} --guidance-until {first:g}."
+            f"guidance_from ({first:.10g}) is after guidance_until ({last:.10g})."
+            f" Type --guidance-from {last:.10g} --guidance-until {first:.10g}."
         )
     if not guided_steps(steps, first, last):
         step = min(int(first * steps), steps - 1)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
 from cogmagic._errors import RequestError
 from cogmagic._models.clips.header import VideoFile, header_of
 from cogmagic._models.clips.memory import are_frames, stacked
+from cogmagic._models.clips.picture_files import names_video, pictures_at, pictures_in
 from cogmagic._models.input_files import check_file, content_of, existing_path
 from cogmagic._models.pictures import as_picture
 
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from cogmagic._models.picture_arrays import Array
 
 __all__ = ["Clip", "check_unchanged", "clip_of"]
-
-
-_PICTURES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
-"""Suffixes of the frames in a folder."""
-
-_VIDEOS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg"))
-"""Suffixes of what a folder or a list may have instead."""
 
 
 @runtime_checkable
@@ -102,18 +95,16 @@ def clip_of(value: Any) -> Clip:
             raise RequestError("The clip's path is empty. Name a video file, such as clip.mp4.")
         path, shown = existing_path(value, "clip")
         if path.is_dir():
-            return _of_pictures(_pictures_in(path, shown), shown)
+            return _of_pictures(pictures_in(path, shown), shown)
         return _of_file(path, shown)
     if hasattr(value, "read"):
         value = content_of(value)
     if isinstance(value, bytes | bytearray):
         return _of_bytes(bytes(value), "The file")
-    if isinstance(value, list | tuple) and value and all(map(_is_path, value)):
-        return _of_pictures(_pictures_at(value), "The clip")
-    if isinstance(value, list | tuple) and any(isinstance(one, _Video) for one in value):
-        raise RequestError(
-            f"The clip is a list of {len(value)} videos. Pass one, such as video[0]."
-        )
+    if isinstance(value, list | tuple):
+        _check_items(value)
+        if value and all(map(_is_path, value)):
+            return _of_pictures(pictures_at(value), "The clip")
     batch = getattr(value, "frames", value)  # of the output of a diffusers pipeline
     if are_frames(batch):
         return _of_frames(stacked(batch, "The clip"), "The clip", None)
@@ -145,7 +136,7 @@ def _of_video(video: _Video) -> Clip:
     shown = str(video.path)
     if video.format == "png" and video.unsaved is None:
         path, shown = existing_path(video.path, "video")
-        return _of_pictures(_pictures_in(path, shown), shown, video.fps)
+        return _of_pictures(pictures_in(path, shown), shown, video.fps)
     if video.format == "png":
         return _of_frames(video.frames(), shown, video.fps)
     if video.unsaved is not None:
@@ -177,45 +168,17 @@ def clip_stamp(*paths: Path) -> str:
     return stamps[0] if len(stamps) == 1 else sha256(" ".join(stamps).encode()).hexdigest()
 
 
-def _pictures_in(folder: Path, shown: str) -> tuple[Path, ...]:
-    """The pictures of a folder, in the order of the numbers in their names."""
-    try:
-        files = [file for file in folder.iterdir() if not file.name.startswith(".")]
-    except OSError as error:
-        raise RequestError(
-            f"{shown} cannot be read ({error.strerror}). Check its permissions."
-        ) from None
-    pictures = [file for file in files if file.suffix.lower() in _PICTURES]
-    videos = [file for file in files if file.suffix.lower() in _VIDEOS]
-    if videos and len(videos) >= len(pictures):  # as of a batch, whose pictures are contact sheets
-        raise RequestError(f"{shown} is a folder of videos. Name one, such as {min(videos)}.")
-    if not pictures:
-        raise RequestError(f"{shown} is a folder without pictures. Name a video.")
-    return tuple(sorted(pictures, key=_by_number))
+def _check_items(items: Sequence[object]) -> None:
+    """Check that no item of a list is a video, or the path of one."""
+    for i, item in enumerate(items):
+        if isinstance(item, _Video) or (_is_path(item) and names_video(item)):
+            raise RequestError(
+                f"The clip is a list, but its item {i} is a video. Pass that alone: video[{i}]."
+            )
 
 
-def _pictures_at(paths: Sequence[str | os.PathLike[Any]]) -> tuple[Path, ...]:
-    """The pictures that a list of paths names, none of which is read."""
-    files = []
-    for number, given in enumerate(paths, 1):
-        try:
-            file, shown = existing_path(given, "image")
-            if file.suffix.lower() in _VIDEOS:
-                raise RequestError(f"{shown} is a video. Pass its path alone: video[{number - 1}].")
-            check_file(file, shown, "an image")
-        except RequestError as error:
-            raise RequestError(f"Frame {number}: {error}") from None
-        files.append(file)
-    return tuple(files)
-
-
-def _is_path(value: object) -> bool:
+def _is_path(value: object) -> TypeGuard[str | os.PathLike[Any]]:
     return isinstance(value, str | os.PathLike)
-
-
-def _by_number(file: Path) -> list[tuple[int, str]]:
-    parts = re.split(r"(\d+)", file.stem)
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
 
 
 def _of_pictures(paths: tuple[Path, ...], shown: str, fps: float | None = None) -> Clip:

@@ -259,8 +259,9 @@ def test_a_name_that_is_not_utf_8(made: Path, tmp_path: Path) -> None:
 
 
 def test_a_list_with_the_path_of_a_video(made: Path) -> None:
-    for value in ([made], (str(made), "other.mp4")):
-        assert error_of(value) == f"Frame 1: {made} is a video. Pass its path alone: video[0]."
+    error = "The clip is a list, but its item 0 is a video. Pass that alone: video[0]."
+    for value in ([made], (str(made), "other.mp4"), (made, 0.5)):
+        assert error_of(value) == error
 
 
 def test_bytes_and_open_files(made: Path) -> None:
@@ -315,7 +316,7 @@ def test_an_earlier_video(suffix: str, tmp_path: Path) -> None:
         assert read(one, 18, fps=16) == [n // 2 for n in range(18)]
     with pytest.raises(RequestError, match="No video at"):
         clip_of(replace(saved, path=tmp_path / "gone"))
-    with pytest.raises(RequestError, match=r"is a list of 2 videos. Pass one, such as video\[0\]"):
+    with pytest.raises(RequestError, match=r"item 0 is a video. Pass that alone: video\[0\]"):
         clip_of([video, saved])
 
 
