@@ -24,6 +24,11 @@ _MEANT = {
         "bfloat16": "bf",
         "float32": "f32 32 32bit full single",
     },
+    "fit": {
+        "crop": "fill cover zoom cut center centre centercrop",
+        "pad": "contain letterbox bars border black padding fit inside",
+        "stretch": "resize scale squash squeeze distort none",
+    },
     "keep": {
         "hot": "gpu vram cuda true yes always",
         "warm": "ram cpu memory host",

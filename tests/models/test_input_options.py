@@ -69,7 +69,8 @@ def test_as_many_frames_as_the_video_has(options: dict[str, Any], frames: int) -
         ({"strength": 0.01}, r"strength 0.01 of 50 steps leaves none.*strength=0.02"),
         ({"strength": 0.1, "steps": 3}, r"of 3 steps leaves none.*strength=0.334"),
         ({"steps": 1}, r"strength 0.8 of 1 step leaves none.*strength=1\."),
-        ({"fit": "zoom"}, r"Unknown fit 'zoom'.*crop"),
+        ({"fit": "zoom"}, r"Unknown fit 'zoom'. Did you mean 'crop'\?"),
+        ({"fit": "letterbox"}, r"Did you mean 'pad'\? Choose from: crop, pad, stretch"),
         ({"fit": 3}, r"fit=3 is not text"),
     ],
 )
