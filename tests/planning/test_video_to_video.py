@@ -66,6 +66,8 @@ def test_tier_of_several_gpus_is_refused_and_not_chosen() -> None:
 def test_training_and_batches_take_no_video() -> None:
     with pytest.raises(RequestError, match="begins from noise"):
         cogmagic.plan(model="5b", machine=CARD, video=CLIP, context="training")
+    with pytest.raises(RequestError, match="A validation extends no clip"):
+        cogmagic.plan(model="5b-i2v", machine=CARD, extend=CLIP, context="training")
     for options in ({"video": CLIP}, {"strength": 0.5}, {"start": 1.0}):
         with pytest.raises(RequestError, match="make one video at a time"):
             list(cogmagic.generate_many(["a fox"], num_videos=2, **options))
