@@ -111,7 +111,7 @@ class Model:
 
     name: str
     source: str
-    """The origin of the weights: a hub id, a folder, or ``embedded``."""
+    """The origin of the weights: a hub id, a folder, or ``embedded`` and ``embedded-i2v``."""
     task: Task
     width: int
     height: int
@@ -135,7 +135,7 @@ class Model:
     @property
     def embedded(self) -> bool:
         """Whether the package contains the weights."""
-        return self.source == "embedded"
+        return self.source.startswith("embedded")
 
     @property
     def inputs(self) -> dict[str, Input]:
@@ -165,6 +165,13 @@ MODELS: tuple[Model, ...] = (
         frames=Frames(default=17, step=8, least=9, most=33), fps=8, dtype="float32",
         scheduler="ddim", dynamic_guidance=False, num_inference_steps=20, guidance_scale=2.5,
         max_tokens=64, architecture=Architecture(16, 8, 6, 32),
+    ),
+    Model(
+        name="tiny-i2v", source="embedded-i2v", task="i2v", width=96, height=96,
+        sizes=Sizes(short=(64, 256), long=(64, 256)),
+        frames=Frames(default=17, step=8, least=9, most=33), fps=8, dtype="float32",
+        scheduler="ddim", dynamic_guidance=False, num_inference_steps=20, guidance_scale=2.5,
+        max_tokens=64, architecture=Architecture(32, 8, 6, 32),
     ),
     Model(
         name="2b", source="zai-org/CogVideoX-2b", also=("THUDM/CogVideoX-2b",), task="t2v",

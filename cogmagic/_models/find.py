@@ -11,6 +11,7 @@ from cogmagic._files import typed_path
 from cogmagic._models.adapters.local import CONVENTIONAL, is_lora
 from cogmagic._models.catalog import Model, by_other_name, catalogued, unknown_model
 from cogmagic._models.checkpoint import check_folder
+from cogmagic._models.embedded import embedded_folder
 from cogmagic._models.identify import identify, with_packed
 from cogmagic._models.makes import no_pipeline
 
@@ -88,15 +89,10 @@ def _as_typed(model: Model, name: str) -> Model:
     return replace(model, source=typed, also=tuple(i for i in ids if i != typed))
 
 
-def embedded_folder() -> Path:
-    """The folder of the embedded model."""
-    return Path(__file__).parents[1] / "models" / "tiny"
-
-
 def local_folder(model: Model) -> Path | None:
     """The complete checkpoint of a model on this machine; None if it must be downloaded."""
     if model.embedded or Path(model.source).is_absolute():
-        folder = embedded_folder() if model.embedded else Path(model.source)
+        folder = embedded_folder(model.name) if model.embedded else Path(model.source)
         check_folder(folder)
         return folder
     from cogmagic._models.hub.download import cached_folder

@@ -192,7 +192,8 @@ def inputs(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _taken_by_others(model: Model, name: str) -> RequestError:
     """The error of an input for other models than this one, the nearest first."""
-    takers = [m.name for m in MODELS if m.takes(name)]
+    # No embedded model can do the work of a real one.
+    takers = [m.name for m in MODELS if m.takes(name) and m.embedded <= model.embedded]
     takers.sort(key=lambda taker: not taker.startswith(f"{model.name}-"))
     what = "cannot extend a clip" if name == "extend" else f"takes no {name}"
     purpose = INPUTS[name].purpose

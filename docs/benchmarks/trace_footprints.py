@@ -1,6 +1,7 @@
 """Trace every model of the catalogue on the meta device and keep what its footprints are made of.
 
     python docs/benchmarks/trace_footprints.py          # writes cogmagic/_footprint/footprints.json
+    python docs/benchmarks/trace_footprints.py --models tiny-i2v  # traces these alone anew
     python docs/benchmarks/trace_footprints.py --check  # compares it with whole, naive traces
 
 Needs neither a GPU nor weights; takes minutes of one core.
@@ -15,14 +16,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from make_checkpoint import MODELS as TRANSFORMERS
 from make_checkpoint import T5, TRANSFORMER, VAE
 
-import cogmagic
 from cogmagic import Request
 from cogmagic._footprint.configs import TABLE, decisive, latent_clip, tokens_of
 from cogmagic._footprint.curves import Curve, Passes, Peak, Profile
@@ -30,6 +29,7 @@ from cogmagic._footprint.footprint import footprint
 from cogmagic._footprint.passes import profile, step
 from cogmagic._footprint.trace import traced
 from cogmagic._models.catalog import DTYPES, MODELS, Model
+from cogmagic._models.embedded import embedded_folder
 from cogmagic._models.family import Configs, spatial_scale
 from cogmagic._pipeline.empty import empty_component
 
@@ -42,12 +42,17 @@ NEAR = 1e-4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true")
-    if parser.parse_args().check:
+    names = [m.name for m in MODELS]
+    parser.add_argument("--models", nargs="*", choices=names, help="the others stay as they are")
+    args = parser.parse_args()
+    if args.check:
         check()
         return
     known = defaults()
-    models = {}
-    for model in MODELS:
+    models = dict.fromkeys(names)
+    if args.models:
+        models |= json.loads(TABLE.read_text(encoding="utf-8"))["models"]
+    for model in (m for m in MODELS if m.name in (args.models or models)):
         started = time.monotonic()
         configs = {part: known[part] | config for part, config in published(model).items()}
         profiles = {dtype: asdict(thinned(trace(model, configs, dtype))) for dtype in DTYPES}
@@ -73,7 +78,7 @@ def defaults() -> Configs:
 def published(model: Model) -> Configs:
     """The model's configurations: those of the embedded checkpoint, or of the hub's."""
     if model.embedded:
-        folder = Path(cogmagic.__file__).parent / "models" / model.name
+        folder = embedded_folder(model.name)
         return {p: json.loads((folder / p / "config.json").read_text()) for p in PARTS}
     transformer = TRANSFORMER | TRANSFORMERS[model.name]
     return {"text_encoder": T5, "transformer": transformer, "vae": VAE}

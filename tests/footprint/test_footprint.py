@@ -19,9 +19,8 @@ def test_known_model_takes_milliseconds_and_no_torch() -> None:
     code = """
 import sys, time
 from cogmagic import Request
-from cogmagic._models.catalog import MODELS
 from cogmagic._footprint.footprint import footprint
-request = Request.of("a", MODELS[4])
+request = Request.of("a", "1.5-5b")
 began = time.process_time()
 footprint(request, "bfloat16")
 print(time.process_time() - began, "torch" in sys.modules, "diffusers" in sys.modules)
@@ -30,7 +29,7 @@ print(time.process_time() - began, "torch" in sys.modules, "diffusers" in sys.mo
     seconds, *imported = ran.stdout.split()
     assert imported == ["False", "False"]
     assert float(seconds) < 0.5
-    assert TABLE.stat().st_size < 200_000
+    assert TABLE.stat().st_size < 250_000
 
 
 # Parameters as counted from the published weight files.

@@ -65,7 +65,7 @@ def test_unknown_options_name_the_nearest() -> None:
 
 
 def test_only_image_to_video_models_take_an_image() -> None:
-    assert {m.name for m in MODELS if m.takes("image")} == {"5b-i2v", "1.5-5b-i2v"}
+    assert {m.name for m in MODELS if m.takes("image")} == {"tiny-i2v", "5b-i2v", "1.5-5b-i2v"}
     assert placeholders("i2v", {}) == {"image": ANY_INPUT}
     assert placeholders("i2v", {"image": "x.png"}) == placeholders("t2v", {}) == {}
     assert Request.of("a fox", "5b-i2v", image=ANY_INPUT).image is None

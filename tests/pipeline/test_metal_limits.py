@@ -29,7 +29,7 @@ from cogmagic._session.run import Run
 from tests.helpers.checkpoints import save_checkpoint
 from tests.helpers.toy import PROMPT
 
-SCHEDULERS = {  # of each kind of positions; the embedded model's are 5b's
+SCHEDULERS = {  # of each kind of positions; the embedded models' are 5b's
     "2b": "ddim", "5b": "dpm", "5b-i2v": "ddim", "1.5-5b": "ddim", "1.5-5b-i2v": "dpm",
 }  # fmt: skip
 QUICK: dict[str, Any] = {"seed": 1, "steps": 2, "frames": 17}
@@ -115,7 +115,7 @@ def test_no_float64_reaches_the_device(
 
 
 def test_every_model_is_tried() -> None:
-    assert {*SCHEDULERS, "tiny"} == {m.name for m in MODELS}
+    assert {*SCHEDULERS, "tiny", "tiny-i2v"} == {m.name for m in MODELS}
 
 
 @pytest.mark.slow
