@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 # A shell that starts the tests in the background has them ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ["COGMAGIC_CACHE"] = tempfile.mkdtemp(prefix="cogmagic-tests-")
+CACHES = Path(tempfile.mkdtemp(prefix="cogmagic-tests-"))
+"""Of this process's tests: `tmp_path_factory` would read all names to number the next one."""
+atexit.register(shutil.rmtree, CACHES, ignore_errors=True)
+os.environ["COGMAGIC_CACHE"] = str(CACHES)
 
 settings.register_profile("any machine", deadline=None)  # an example may wait for a busy core
 settings.load_profile("any machine")
@@ -140,6 +145,7 @@ def shell(cwd: Path) -> Iterator[Any]:
     Shell.clear_instance()
 
 
+_numbers = count()
 _modules = 0
 """How many were imported when their objects were last set aside."""
 
@@ -156,9 +162,10 @@ def libraries_frozen() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test learns from another's runs, or finds its prompts encoded."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = CACHES / str(next(_numbers))
+    folder.mkdir()
     monkeypatch.setenv("COGMAGIC_CACHE", str(folder))
     return folder
 

@@ -1,4 +1,4 @@
-"""One JupyterLab and one Chromium for all tests; each has its own notebook, kernel and page."""
+"""One JupyterLab and one Chromium for all tests; each has its own notebook and kernel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ import pytest
 from tests.helpers.lab import KERNEL_IS_IDLE, browser, chromium, jupyterlab, page_of
 from tests.helpers.notebooks import notebook_of, write
 
-SHUT_DOWN = "() => window.jupyterapp?.serviceManager.sessions.shutdownAll()"
+OPEN = "path => { window.jupyterapp.commands.execute('docmanager:open', { path }); }"
+CLOSE = """async () => {
+    const { shell, serviceManager } = window.jupyterapp;
+    for (const widget of [...shell.widgets('main')]) widget.dispose();
+    await serviceManager.sessions.shutdownAll();
+}"""
 
 
 @pytest.fixture(scope="package")
@@ -40,28 +45,50 @@ def server(context: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 
 @pytest.fixture
 def page(context: Any, cwd: Path) -> Iterator[Any]:
-    """An empty page; the kernels that its test started end with it."""
+    """An empty page."""
     with page_of(context, cwd / "page.png") as page:
         yield page
-        page.evaluate(SHUT_DOWN)
+
+
+@pytest.fixture(scope="package")
+def loaded(
+    context: Any, server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """A page with JupyterLab, which takes ten seconds of a core to load."""
+    with page_of(context, tmp_path_factory.mktemp("page") / "page.png") as page:
+        page.goto(f"{server[0]}/lab")
+        page.wait_for_function("() => window.jupyterapp")
+        page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+        yield page
 
 
 @pytest.fixture
-def opened(
-    page: Any, server: tuple[str, Path], request: pytest.FixtureRequest
-) -> Callable[[Sequence[str]], Path]:
-    """A function that opens a notebook of cells in the page; returns the path of its file."""
-    address, folder = server
+def lab(loaded: Any, cwd: Path) -> Iterator[Any]:
+    """JupyterLab without notebooks; the kernels that its test started end with it."""
+    loaded.set_viewport_size({"width": 1200, "height": 1400})
+    loaded.evaluate(CLOSE)  # the launcher
+    yield loaded
+    loaded.screenshot(path=str(cwd / "page.png"))
+    loaded.evaluate(CLOSE)
+
+
+@pytest.fixture
+def folder(server: tuple[str, Path], request: pytest.FixtureRequest) -> Path:
+    """The folder of the test's notebook."""
+    folder = server[1] / request.node.name
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def opened(lab: Any, folder: Path) -> Callable[[Sequence[str]], Path]:
+    """A function that opens a notebook of cells in JupyterLab; returns the path of its file."""
 
     def start(cells: Sequence[str]) -> Path:
-        path = folder / request.node.name / "demo.ipynb"
-        path.parent.mkdir()
+        path = folder / "demo.ipynb"
         write(notebook_of(cells), path)
-        # In its own workspace: JupyterLab would open the notebooks of earlier tests as well.
-        page.goto(
-            f"{address}/lab/workspaces/{path.parent.name}/tree/{path.parent.name}/{path.name}"
-        )
-        page.wait_for_function(KERNEL_IS_IDLE)
+        lab.evaluate(OPEN, f"{folder.name}/{path.name}")
+        lab.wait_for_function(KERNEL_IS_IDLE)
         return path
 
     return start

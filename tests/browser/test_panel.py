@@ -24,10 +24,10 @@ WORDS = "() => [...document.querySelectorAll('.cogmagic-words')].map(e => e.text
 
 
 @pytest.fixture
-def panel(page: Any, opened: Callable[[list[str]], Path]) -> Any:
-    """A page with a notebook whose first cell shows the panel; it is not run yet."""
+def panel(lab: Any, opened: Callable[[list[str]], Path]) -> Any:
+    """JupyterLab with a notebook whose first cell shows the panel; it is not run yet."""
     opened(["%load_ext cogmagic\n%cogvideo panel", "print(6 * 7)"])
-    return page
+    return lab
 
 
 def field(page: Any, label: str, kind: str = "input") -> Any:
@@ -127,21 +127,33 @@ def test_panel_reports_a_restarted_kernel(panel: Any) -> None:
     page.wait_for_selector(".cogmagic-silence:has-text('No reading from the kernel')")
 
 
-def test_busy_kernel_is_not_reported_as_silent(panel: Any) -> None:
+WAIT = """
+import pathlib, time
+while not pathlib.Path('seen').exists():
+    time.sleep(0.1)
+print('slept')
+"""
+"""A cell that keeps the kernel busy until that file is in the notebook's folder."""
+
+
+def test_busy_kernel_is_not_reported_as_silent(panel: Any, folder: Path) -> None:
     page = panel
-    page.evaluate(ADD_CELL, "import time; time.sleep(10); print('slept')")
+    page.evaluate(ADD_CELL, WAIT)
     page.evaluate(RUN_ALL)
     page.wait_for_selector(".cogmagic-silence:has-text('busy with a cell')")
     assert page.locator(".cogmagic-silence:has-text('No reading')").count() == 0
+    (folder / "seen").touch()
     page.wait_for_selector(".jp-OutputArea-output:has-text('slept')")
     page.wait_for_selector(".cogmagic-words")
     page.wait_for_function("() => document.querySelector('.cogmagic-silence').textContent === ''")
     assert page.locator(".cogmagic-stale").count() == 0
 
+    (folder / "seen").unlink()
     page.evaluate(RUN_CELL, 2)  # once the panel has readings, a busy kernel does not stop them
     page.wait_for_function(f"before => ({WORDS})() !== before", arg=page.evaluate(WORDS))
     page.wait_for_timeout(7000)
     assert page.locator(".cogmagic-silence").inner_text() == ""
+    (folder / "seen").touch()
 
 
 def test_hiding_another_page_does_not_stop_the_readings(panel: Any) -> None:

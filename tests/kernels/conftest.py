@@ -1,4 +1,4 @@
-"""One kernel for all tests that need no fresh one, and its folder."""
+"""One kernel for all tests that need no fresh one, a second one, and their folders."""
 
 from __future__ import annotations
 
@@ -28,4 +28,24 @@ def there(folder: Path) -> Iterator[Path]:
     """The kernel's folder, emptied afterwards."""
     yield folder
     for path in folder.iterdir():
+        path.unlink()
+
+
+@pytest.fixture(scope="session")
+def second_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("second")
+
+
+@pytest.fixture(scope="session")
+def second(second_folder: Path) -> Iterator[Kernel]:
+    """A fresh kernel for the first test that asks for it; the last one shuts it down."""
+    with kernel(second_folder) as started:
+        yield started
+
+
+@pytest.fixture
+def beside(second_folder: Path) -> Iterator[Path]:
+    """The second kernel's folder, emptied afterwards."""
+    yield second_folder
+    for path in second_folder.iterdir():
         path.unlink()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cogmagic._html import MARK
-from tests.helpers.kernels import PROMPT, Kernel, cell, failed, kernel
+from tests.helpers.kernels import PROMPT, Kernel, cell, failed
 
 
 @pytest.mark.ipykernel
@@ -87,21 +87,20 @@ def test_interrupt_in_every_phase_leaves_no_file_and_no_name(
 
 @pytest.mark.ipykernel
 def test_interrupt_during_the_first_import_leaves_the_kernel_usable(
-    toy: Path, tmp_path: Path
+    second: Kernel, beside: Path, toy: Path
 ) -> None:
     interrupted = []
-    with kernel(tmp_path) as fresh:
-        assert fresh.value("'torch' in __import__('sys').modules") == "False"
+    assert second.value("'torch' in __import__('sys').modules") == "False"
 
-        def stop(message: dict[str, Any]) -> None:
-            if message["msg_type"] == "update_display_data" and not interrupted:
-                interrupted.append(message["content"]["data"]["text/plain"])
-                fresh.manager.interrupt_kernel()
+    def stop(message: dict[str, Any]) -> None:
+        if message["msg_type"] == "update_display_data" and not interrupted:
+            interrupted.append(message["content"]["data"]["text/plain"])
+            second.manager.interrupt_kernel()
 
-        failed(fresh.wait(fresh.send(cell(toy, "--steps 1")), stop), "Cancelled")
-        assert interrupted[0].startswith(f"{MARK}starting…")
-        assert list(tmp_path.iterdir()) == []
-        assert fresh.run(cell(toy, "--steps 1")).reply["status"] == "ok"
+    failed(second.wait(second.send(cell(toy, "--steps 1")), stop), "Cancelled")
+    assert interrupted[0].startswith(f"{MARK}starting…")
+    assert list(beside.iterdir()) == []
+    assert second.run(cell(toy, "--steps 1")).reply["status"] == "ok"
 
 
 @pytest.mark.ipykernel

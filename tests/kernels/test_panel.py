@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.kernels import PATIENCE, PROMPT, Kernel, cell, failed, kernel
+from tests.helpers.kernels import PATIENCE, PROMPT, Kernel, cell, failed
 
 pytestmark = pytest.mark.ipykernel
 
@@ -62,14 +62,3 @@ def test_panel_generates_while_other_cells_run(one: Kernel, toy: Path, there: Pa
     while one.value(names) != "[]":  # a thread that has reported its end may still be leaving
         assert time.monotonic() < end, one.value(names)
         time.sleep(0.05)
-
-
-def test_kernel_with_a_panel_shuts_down_at_once(tmp_path: Path, toy: Path) -> None:
-    with kernel(tmp_path) as own:
-        own.run("import cogmagic\ndisplay(cogmagic.panel())")
-        own.run(cell(toy, "--steps 1"))
-        began = time.monotonic()
-        own.manager.shutdown_kernel()
-        assert time.monotonic() - began < 100
-        assert not own.manager.is_alive()
-    assert [p.suffix for p in tmp_path.iterdir()] == [".mp4"]
