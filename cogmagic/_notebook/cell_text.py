@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from cogmagic._api.options import cell_options
 from cogmagic._api.words import quoted
+from cogmagic._errors import RequestError
+from cogmagic._models.presets_file import find_preset
 from cogmagic._units import GIB
+from cogmagic._video.clip_settings import model_defaults
 
-__all__ = ["as_cell"]
+__all__ = ["as_cell", "changed_options"]
+
+
+_BUILT_IN = {
+    "tier": "auto", "policy": "auto", "speed": "exact", "keep": "warm", "parallel": 1,
+    "strength": 0.8, "start": 0.0, "overlap": 1, "guidance_from": 0.0, "guidance_until": 1.0,
+}  # fmt: skip
+"""Values of options that no model determines."""
 
 
 def as_cell(prompt: str, options: dict[str, Any]) -> str:
@@ -34,6 +46,27 @@ def as_cell(prompt: str, options: dict[str, Any]) -> str:
             separator = "=" if one_line.startswith("-") else " "
             words.append(f"--{option.name}{separator}{_quoted(one_line)}")
     return " ".join(words) + "\n" + prompt
+
+
+def changed_options(
+    options: Mapping[str, Any], configured: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Those of `options` without which a cell makes another video, or makes it in another way.
+
+    Args:
+        options: all of them, by Python name; the model and the seed always stay.
+        configured: the kernel's own defaults (``%config CogMagic``).
+    """
+    presets: Mapping[str, Any] = {}
+    with suppress(RequestError):  # of a file that is gone
+        presets = find_preset(options["preset"]).settings if options.get("preset") else {}
+    model = str(options.get("model", ""))
+    fit = {"fit": "crop" if {"video", "extend"} & options.keys() else "stretch"}
+    defaults = {**_BUILT_IN, **fit, **model_defaults(model), **presets, **(configured or {})}
+    changed = {n: v for n, v in options.items() if n == "model" or v != defaults.get(n)}
+    if {"width", "height"} & changed.keys():  # which a cell has as one option
+        changed |= {n: options[n] for n in ("width", "height") if n in options}
+    return changed
 
 
 def _quoted(word: str) -> str:

@@ -141,6 +141,12 @@ class MemoryOptions:
         return (*speed, *switches, *attention, *cache, *self.savings.names)
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """The tier and the GPUs of a split that were asked for, by the names of the options."""
+        tier = {"tier": self.tier} if self.forced else {}
+        return tier | ({"parallel": self.parallel} if self.parallel != 1 else {})
+
+    @property
     def step_cache(self) -> StepCache | None:
         """The step cache that `cache` names; None for none."""
         return StepCache.of(self.cache)

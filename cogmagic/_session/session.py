@@ -193,7 +193,8 @@ class Session:
             frames = joined = job.earlier.joined(made, clock.step)
             report = as_extended(report, job.earlier, joined)
         video = video_of(file.path, request, report, len(frames))
-        video, error = save_video(video, frames, metadata(request, report), file, self.slot)
+        facts = metadata(request, report, job.options.asked)
+        video, error = save_video(video, frames, facts, file, self.slot)
         if error is not None:
             self.unsaved = video
             raise error

@@ -133,9 +133,20 @@ class Report:
         return cls(**known | lists)
 
 
-def metadata(request: Request, report: Report) -> dict[str, Any]:
-    """Metadata of a video's file: enough to make the video again."""
-    return {**request_facts(request), **report.facts()}
+def metadata(
+    request: Request, report: Report, asked: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Metadata of a video's file: enough to make the video again.
+
+    Args:
+        request: what was made.
+        report: how it was made.
+        asked: options about memory that the report has in other words: tier, parallel.
+    """
+    inputs = {"video": request.video.shown} if request.video and request.video.files else {}
+    options = {"dtype": request.dtype, "truncate": request.truncate, **inputs, **(asked or {})}
+    given = {name: value for name, value in options.items() if value}
+    return {**request_facts(request), **report.facts(), "asked": given}
 
 
 def request_facts(request: Request) -> dict[str, Any]:

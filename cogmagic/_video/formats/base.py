@@ -18,7 +18,20 @@ from cogmagic._errors import OutputError, first_line
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Format", "Frames", "Streamed", "comment", "opened", "readable", "writable"]
+__all__ = [
+    "HEADER_ONLY",
+    "Format",
+    "Frames",
+    "Streamed",
+    "comment",
+    "opened",
+    "readable",
+    "writable",
+]
+
+
+HEADER_ONLY = {"probesize": "5000", "analyzeduration": "1"}
+"""Options under which FFmpeg opens a file without decoding its first frames."""
 
 
 class Frames(Protocol):

@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from cogmagic._video.formats.base import Format, Frames, opened
+from cogmagic._video.formats.base import HEADER_ONLY, Format, Frames, opened
 from cogmagic._video.formats.bt709 import Encoding, first_encoder, write_bt709
 
 __all__ = ["WEBM"]
@@ -51,7 +51,7 @@ class WebM(Format):
         """The JSON of the file's COMMENT tag; Matroska's tags are in capitals."""
         import av
 
-        with av.open(opened(source)) as file:
+        with av.open(opened(source), format="webm", options=HEADER_ONLY) as file:
             return dict(json.loads(file.metadata["COMMENT"]))
 
 
