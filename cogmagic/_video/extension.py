@@ -14,7 +14,7 @@ from cogmagic._models.clips.lengths import times_to_end
 from cogmagic._models.request import Request
 from cogmagic._video.clip_reader import frames_at_times, truncation
 from cogmagic._video.formats.base import Streamed
-from cogmagic._video.seam import cross_fade, match_colours
+from cogmagic._video.seam import match_seam
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,8 +85,7 @@ class Earlier:
         """
         if not new.flags.writeable:
             new = new.copy()
-        match_colours(new, self.overlap[0])
-        cross_fade(new, self.overlap)
+        match_seam(new, self.overlap)
         return Extended((sum(self.counts), *new.shape[1:]), lambda: self._all(new, on_frame), new)
 
     def _all(self, new: Array, on_frame: OnFrame) -> Iterator[Array]:

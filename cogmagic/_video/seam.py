@@ -1,4 +1,4 @@
-"""The seam between a clip and the frames that go on from it: colours, and the overlap."""
+"""The seam between a clip and the frames that go on from it: colours, details, and the overlap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["cross_fade", "match_colours"]
+__all__ = ["cross_fade", "fade_difference", "match_colours", "match_seam"]
 
 
 _BLOCK = 8
@@ -20,6 +20,24 @@ _LEAST_CONTRAST = 8.0
 
 _MOST_GAIN, _MOST_SHIFT = 1.1, 16.0
 """Limits of the correction, for a model whose first frame is another picture."""
+
+
+_FADED_FRAMES, _MOST_FADED = 4, 8.0
+"""Frames over which the difference of the first one fades, and its limit in levels: the edges of
+something that moves would stay behind as a shadow."""
+
+
+def match_seam(frames: Array, overlap: Array) -> None:
+    """Let new frames go on from a clip without a visible seam.
+
+    Args:
+        frames: uint8 RGB, frames × height × width × 3, of which the first repeats the overlap's
+            first; changed in place.
+        overlap: the clip's last frames, fewer than `frames`.
+    """
+    match_colours(frames, overlap[0])
+    fade_difference(frames, overlap[0])
+    cross_fade(frames, overlap)
 
 
 def match_colours(frames: Array, picture: Array) -> None:
@@ -54,6 +72,24 @@ def _block_means(frame: Array) -> Array:
     whole = frame[: height * _BLOCK, : width * _BLOCK].astype(float)
     means: Array = whole.reshape(height, _BLOCK, width, _BLOCK, 3).mean(axis=(1, 3))
     return means.reshape(-1, 3)
+
+
+def fade_difference(frames: Array, picture: Array) -> None:
+    """Let the difference between the first of the new frames and the picture fade in the next ones.
+
+    A model does not return its first frame exactly: stains and grain that it leaves out would
+    vanish from one frame to the next.
+
+    Args:
+        frames: uint8 RGB, frames × height × width × 3; changed in place.
+        picture: uint8 RGB, height × width × 3, which the first frame repeats.
+    """
+    import numpy as np
+
+    difference = picture.astype(np.float32) - frames[0]
+    difference = difference.clip(-_MOST_FADED, _MOST_FADED)
+    for n, frame in enumerate(frames[:_FADED_FRAMES]):
+        frame[:] = (frame + difference * (1 - n / _FADED_FRAMES)).round().clip(0, 255)
 
 
 def cross_fade(frames: Array, overlap: Array) -> None:

@@ -14,7 +14,7 @@ import cogmagic
 from cogmagic import BatchError, OutputError, RequestError
 from cogmagic._session.session import Session
 from cogmagic._video.formats.mp4 import MP4
-from cogmagic._video.seam import match_colours
+from cogmagic._video.seam import match_seam
 from tests.helpers.clips import numbered
 from tests.helpers.toy import PROMPT, QUICK
 
@@ -26,7 +26,7 @@ def test_new_frames_are_those_of_the_last_frame_in_the_clips_colours(
 ) -> None:
     options: dict[str, Any] = {"model": str(toy_i2v), "save": "a.png", "overwrite": True, **QUICK}
     by_hand = cogmagic.generate(PROMPT, image=CLIP[-1], **options).frames()
-    match_colours(by_hand, CLIP[-1])
+    match_seam(by_hand, CLIP[-1:])
     video = cogmagic.generate(PROMPT, extend=CLIP, **options)
     assert (video.num_frames, video.report.extended) == (14, (6, 8))
     frames = video.frames()
