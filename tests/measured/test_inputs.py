@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cogmagic
@@ -20,10 +21,15 @@ PHASES = [
 ]
 
 
+def blank(width: int, height: int, frames: int) -> np.ndarray[Any, Any]:
+    return np.zeros((frames, height, width, 3), np.uint8)
+
+
 @cache
 def planned(model: str, run: str) -> dict[str, int]:
     """Today's plan of a row on its card, by phase."""
     case = inputs.Case(model, run)
+    inputs.clip = blank
     machine = cogmagic.Machine.of("H200")
     plan = cogmagic.plan("a", model=model, machine=machine, **case.options("", 2))
     phases: dict[str, int] = inputs.planned(plan)
