@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from cogmagic._footprint.curves import Peak
+from cogmagic._footprint.outputs import Outputs
 from cogmagic._footprint.work import rounded
 
 __all__ = ["Trace", "nbytes_of", "traced"]
@@ -51,6 +52,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._mapped = self._base = self._since = self._highest = 0
         self._ahead = Ahead()
         self._storages: dict[int, Any] = {s._cdata: s for s in (t.untyped_storage() for t in known)}
+        self._outputs = Outputs()
 
     def restart(self) -> None:
         """Reset the peaks and the operations; live tensors stay counted."""
@@ -80,7 +82,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation and count the storages that it leaves alive."""
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = self._outputs.of(func, args, kwargs)
         packet = func._overloadpacket
         for tensor in tree_leaves(out):
             if isinstance(tensor, torch.Tensor):
