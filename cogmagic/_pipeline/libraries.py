@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._interrupts import interrupts_deferred
 from cogmagic._models.catalog import Dtype, Task
 from cogmagic._models.family import PIPELINES, WEIGHTED_COMPONENTS
 from cogmagic._models.hub.switches import offline
+from cogmagic._pipeline.bitsandbytes import import_bitsandbytes
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,8 @@ __all__ = [
 def import_libraries(task: Task) -> None:
     """Import all that a run of `task` needs, which takes seconds; an interrupt waits for it."""
     with interrupts_deferred(), _no_collections(), quiet_libraries():
+        with suppress(ImportError):  # before the others import it
+            import_bitsandbytes()
         import accelerate.hooks  # noqa: F401
         import torch  # noqa: F401
         from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler  # noqa: F401

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +130,23 @@ def test_a_quantised_run_is_the_same_in_every_tier_and_leaves_no_trace(
     assert len(made) == 1
     assert exact not in made
     assert digest() == exact  # the embeddings of the quantised encoder are not used
+
+
+@pytest.mark.slow
+def test_bitsandbytes_loads_no_code_from_the_hub(tmp_path: Path) -> None:
+    """On CPUs with AVX512-BF16 it asks the package ``kernels`` for some as it is imported."""
+    pytest.importorskip("bitsandbytes")
+    asked = tmp_path / "asked"
+    (tmp_path / "kernels.py").write_text(
+        f"def get_kernel(*_, **__):\n    open({str(asked)!r}, 'w').close()\n    raise OSError\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+
+    def run(code: str) -> bool:
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        return asked.exists()
+
+    libraries = "from cogmagic._pipeline.libraries import import_libraries as i; i('t2v')"
+    assert not run(libraries + "; import sys; assert 'bitsandbytes' in sys.modules")
+    if not run("import bitsandbytes"):
+        pytest.skip("on this CPU bitsandbytes asks for no code")

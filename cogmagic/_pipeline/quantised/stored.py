@@ -18,6 +18,7 @@ from cogmagic._models.catalog import Dtype
 from cogmagic._models.json_files import read_json
 from cogmagic._models.packed_layers import PackedLayer, fp8_layers, packed_layers, plain_part
 from cogmagic._models.weights import StoredTensor
+from cogmagic._pipeline.bitsandbytes import import_bitsandbytes
 from cogmagic._pipeline.empty import built, empty_component
 from cogmagic._pipeline.quantised.layers import make_blockwise, make_scaled
 
@@ -62,7 +63,7 @@ def read_stored(folder: Path, name: str, dtype: Dtype, device: torch.device) -> 
     from accelerate import init_empty_weights
 
     with suppress(ImportError):  # without which a run of 4-bit weights is refused before
-        import bitsandbytes  # noqa: F401 - registers the operators of its layers
+        import_bitsandbytes()
     module = empty_component(name, _config(folder, name), dtype)
     with init_empty_weights():  # parameters only: buffers that no file holds get their values
         buffers = dict(built(name, _config(folder, name)).named_buffers())
