@@ -22,6 +22,11 @@ ADD_CELL = """source => {
 PLAYS = "() => document.querySelector('.cogmagic-panel video')?.readyState === 4"
 WORDS = "() => [...document.querySelectorAll('.cogmagic-words')].map(e => e.textContent).join()"
 
+CONTROLS = ".cogmagic-request :is(input, select, textarea, button)"
+ALL_HAVE_TOOLTIPS = (
+    f"() => [...document.querySelectorAll('{CONTROLS}')].every(e => e.closest('[title]')?.title)"
+)
+
 
 @pytest.fixture
 def panel(lab: Any, opened: Callable[[list[str]], Path]) -> Any:
@@ -38,6 +43,10 @@ def enter(page: Any, label: str, value: str, kind: str = "input") -> None:
     entry = field(page, label, kind)
     entry.fill(value)
     entry.press("Tab")
+
+
+def choose(page: Any, model: str) -> None:
+    page.locator(f".cogmagic-model input[value='{model}']").check()
 
 
 def press(page: Any, label: str) -> None:
@@ -65,7 +74,7 @@ def test_panel_from_the_first_reading_to_release(panel: Any) -> None:
     page.wait_for_function(f"before => ({WORDS})() !== before", arg=before)
 
     advice = page.locator(".cogmagic-table").inner_text()
-    enter(page, "Model", "5b")
+    choose(page, "5b")
     page.wait_for_function(
         "before => document.querySelector('.cogmagic-table').innerText !== before", arg=advice
     )
@@ -75,16 +84,22 @@ def test_panel_from_the_first_reading_to_release(panel: Any) -> None:
     assert field(page, "Width").input_value() == "721"
     field(page, "Width").press("Tab")
     page.wait_for_selector(".cogmagic-error:has-text('multiples of 16')")
-    enter(page, "Model", "tiny")
+    choose(page, "tiny")
     page.wait_for_selector(".cogmagic-hint:has-text('Enter a prompt.')")
     generate = page.locator(".cogmagic-generate")
     assert generate.is_disabled()
     assert described_by(page, generate) == "Enter a prompt."
 
+    page.wait_for_function(ALL_HAVE_TOOLTIPS)
+
+    unfold = page.locator("button:has-text('More options')")
+    unfold.press("Enter")
+    page.wait_for_selector("[aria-expanded='true']:has-text('More options')")
+    field(page, "Scheduler", "select").wait_for(state="visible")
     enter(page, "Prompt", "a red circle moves to the right", "textarea")
     enter(page, "Seed", str(2**60))
     enter(page, "Steps", "900")
-    press(page, "Generate")
+    field(page, "Prompt", "textarea").press("Control+Enter")
     status(page, "denoise · ")
     page.wait_for_selector(".cogmagic-panel img[alt='The video as it forms']", state="visible")
     problems = serious(page)

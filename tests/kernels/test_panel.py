@@ -41,7 +41,7 @@ def test_panel_generates_while_other_cells_run(one: Kernel, toy: Path, there: Pa
     began = time.monotonic()
     assert one.value("6 * 7") == "42"
     assert time.monotonic() - began < 100
-    assert one.value("the_panel()._job is not None") == "True"
+    assert one.value("the_panel().runs.job is not None") == "True"
     refused = one.run(cell(toy))
     failed(refused, "BusyError")
     click("cancel")

@@ -9,7 +9,7 @@ from html import escape
 from cogmagic._api.options import without_run_options
 from cogmagic._errors import CogMagicError
 from cogmagic._notebook.panel.fields import Fields
-from cogmagic._notebook.panel.html import recommendation, run_note
+from cogmagic._notebook.panel.html import download_words, recommendation, run_note
 from cogmagic._notebook.panel.parts import error_html, show_html
 from cogmagic._planning.plan import Plan
 from cogmagic._session.session import session
@@ -87,4 +87,5 @@ def _refusal(plan: Plan) -> str:
     if not plan.refusal or plan.fits or candidate is None:
         return plan.refusal
     tier = candidate.placement.title
-    return f"{plan.request.model.name} does not fit: {tier} {candidate.reason}."
+    text = f"{plan.request.model.name} does not fit: {tier} {candidate.reason}."
+    return f"{text} It would download {download_words(plan)} first." if plan.download else text

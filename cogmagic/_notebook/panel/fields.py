@@ -1,8 +1,8 @@
-"""The panel's form: the inputs in rows, the model's defaults, errors beside the fields."""
+"""The panel's form: its values, the model's defaults, errors beside the fields."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,8 @@ from cogmagic._models.presets import Preset
 from cogmagic._models.presets_file import find_preset
 from cogmagic._notebook.panel.checks import field_errors
 from cogmagic._notebook.panel.first_frame import FirstFrame
-from cogmagic._notebook.panel.inputs import any_seed, make_inputs, switches
+from cogmagic._notebook.panel.inputs import any_seed, make_inputs
+from cogmagic._notebook.panel.layout import field_rows
 from cogmagic._notebook.panel.lookup import Lookup
 from cogmagic._notebook.panel.parts import error_html, show_html
 
@@ -31,15 +32,10 @@ _FROM_KERNEL = ("tier", "speed", "policy", "keep", "vram_limit", "gpus", "save")
 _FROM_MODEL = ("width", "height", "num_inference_steps", "guidance_scale", "scheduler", "fps")
 
 
+_LOCK = "use this seed for every clip; otherwise each clip has a random one"
+
+
 _FROM_PRESET = ("num_inference_steps", "guidance_scale", "scheduler")
-
-
-_TOP = ("prompt", "model")
-
-
-_GRID = (
-    "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "tier", "speed",
-)  # fmt: skip
 
 
 class Fields:
@@ -64,14 +60,15 @@ class Fields:
         self._inputs = make_inputs(defaults.get("presets", ""))
         self.inputs = {name: field.widget for name, field in self._inputs.items()}
         self.errors = {name: w.HTML() for name in self.inputs}
-        self.new_seed = w.Button(
-            description="New seed", icon="random", tooltip="enter a random seed"
-        )
-        self.new_seed.on_click(lambda _: self._inputs["seed"].enter(any_seed()))
+        self.lock = w.ToggleButton(description="Lock", icon="lock", tooltip=_LOCK)
         self.speeds = w.HTML()
         """The predicted seconds of each speed."""
         self.first_frame = FirstFrame(variables, self._inputs["image"].enter, changed)
-        (self._first_frame_row,) = self._rows(["image"])
+        self.rows = field_rows(
+            self.inputs,
+            self.errors,
+            {"seed": self.lock, "image": self.first_frame.upload, "speed": self.speeds},
+        )
         self.inputs["model"].value = defaults.get("model", "tiny")
         self._enter_model_defaults()
         for name in _FROM_KERNEL:
@@ -80,40 +77,17 @@ class Fields:
         for widget in self.inputs.values():
             widget.observe(self._on_change, "value")
 
-    def view(self) -> Any:
-        """The form; options that are rarely changed are folded away."""
-        shown = {*_TOP, *_GRID, "seed", "image"}
-        rest = [name for name in self.inputs if name not in shown]
-        checkboxes = switches()
-        more = w.VBox([self._grid(n for n in rest if n not in checkboxes), self._grid(checkboxes)])
-        folded = w.Accordion([more], titles=("More options",))
-        top, bottom = self._rows(_TOP), self._rows(["seed"])
-        return w.VBox([*top, self._first_frame_row, self._grid(_GRID), *bottom, folded])
-
-    def _grid(self, names: Iterable[str]) -> Any:
-        grid = w.Box(self._rows(names))
-        grid.add_class("cogmagic-grid")
-        return grid
-
-    def _rows(self, names: Iterable[str]) -> list[Any]:
-        buttons = {
-            "seed": [self.new_seed],
-            "image": [self.first_frame.upload],
-            "speed": [self.speeds],
-        }
-        rows = []
-        for name in names:
-            parts = [self.inputs[name], *buttons.get(name, []), self.errors[name]]
-            row = w.Box(parts, layout=w.Layout(flex_flow="row wrap", align_items="center"))
-            row.add_class("cogmagic-field")
-            rows.append(row)
-        return rows
-
     def model(self) -> Model | None:
         """The model that is entered, or None if it is unknown."""
         with suppress(CogMagicError):
             return self._find_model(self.inputs["model"].value)
         return None
+
+    def draw_seed(self) -> None:
+        """Enter a random seed for the next run, unless the seed is locked."""
+        if not self.lock.value:
+            with self._without_events():
+                self._inputs["seed"].enter(any_seed())
 
     def prompt(self) -> str:
         """The prompt as entered."""
@@ -155,6 +129,7 @@ class Fields:
             self.inputs["model"].value = options["model"]
             self._enter_model_defaults()
             self.inputs["prompt"].value = prompt
+            self.lock.value = options.get("seed") is not None  # the same clip again
             for name in options.keys() & self._inputs.keys() - {"model"}:
                 self._inputs[name].enter(options[name])
         self._changed()
@@ -189,6 +164,8 @@ class Fields:
     def _on_change(self, change: Any) -> None:
         if self._quiet:
             return
+        if change["owner"] is self.inputs["seed"]:
+            self.lock.value = True
         if change["owner"] is self.inputs["image"]:
             self.first_frame.error = ""
         if change["owner"] is self.inputs["model"]:
@@ -210,7 +187,7 @@ class Fields:
     def _enter_model_defaults(self) -> None:
         model = self.model()
         shown = model is not None and model.takes("image")
-        self._first_frame_row.layout.display = "" if shown else "none"
+        self.rows["image"].layout.display = "" if shown else "none"
         if model is None:
             return
         frames = self.inputs["num_frames"]

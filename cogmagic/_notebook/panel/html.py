@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cogmagic._notebook.panel.readings import Reading
     from cogmagic._planning.plan import Plan
 
-__all__ = ["animated", "bars", "recommendation", "run_note"]
+__all__ = ["animated", "bars", "download_words", "recommendation", "run_note"]
 
 
 _HEADS = ("tier", "VRAM", "RAM", "s/step", "fits")
@@ -49,7 +49,8 @@ def recommendation(plan: Plan) -> str:
     reason = escape(plan.reason)
     if plan.options.cautious and not plan.fits:  # the reason names the tier already
         title, reason = "", reason[:1].upper() + reason[1:]
-    return f"<div>{title}{reason}.</div>{table}{lines}"
+    region = 'class="cogmagic-plan" tabindex="0" role="region" aria-label="Plan"'
+    return f"<div {region}><div>{title}{reason}.</div>{table}{lines}</div>"
 
 
 def run_note(plan: Plan) -> str:
@@ -59,13 +60,17 @@ def run_note(plan: Plan) -> str:
         tier = f"{plan.placement.title}, which {plan.chosen.reason}"
         notes.append(f"Generate tries {tier}, anyway.")
     if plan.download:
-        size = f"{plan.download / 1e9:.1f} GB"
-        notes.append(f"Generate downloads {size} from {plan.request.model.source} first.")
+        notes.append(f"Generate downloads {download_words(plan)} first.")
     for adapter in plan.request.loras:
         if adapter.download:
             size = f"{adapter.download / 1e6:,.1f} MB"
             notes.append(f"Generate downloads {adapter.name} ({size}) first.")
     return " ".join(notes)
+
+
+def download_words(plan: Plan) -> str:
+    """The download that a run of this plan begins with, as in ``21.5 GB from owner/name``."""
+    return f"{plan.download / 1e9:.1f} GB from {plan.request.model.source}"
 
 
 def bars(reading: Reading, plan: Plan | None, peaks: Mapping[int, int]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import ipywidgets as w
 
 from cogmagic._api.options import cell_options
 from cogmagic._api.words import quoted, split_list
-from cogmagic._models.catalog import MODELS
 from cogmagic._models.presets_file import in_file, preset_names
+from cogmagic._notebook.panel.models import ModelPicker, unplanned_rows
 from cogmagic._pipeline.storage import STORAGES
 from cogmagic._units import GIB
 
@@ -29,7 +29,12 @@ _MODEL_DTYPE = "the model's"
 _SPEED_ATTENTION = "the speed's"
 
 
-_STYLE = {"description_width": "10em"}
+_TOOLTIPS = {
+    "prompt": "what the video should show; Ctrl+Enter generates",
+    "width": "width in pixels",
+    "height": "height in pixels",
+}
+"""Tooltips of fields that are no option of a cell."""
 
 
 def _same(value: Any) -> Any:
@@ -71,7 +76,7 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
 
     inputs = {
         "prompt": _input(w.Textarea, "Prompt", rows=3, continuous_update=True),
-        "model": _input(w.Combobox, "Model", options=[m.name for m in MODELS]),
+        "model": Input(ModelPicker(rows=unplanned_rows())),
         "width": _input(w.IntText, "Width", step=16),
         "height": _input(w.IntText, "Height", step=16),
         "num_frames": _input(w.Dropdown, "Frames"),
@@ -116,7 +121,7 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
         )
         inputs[name] = Input(w.Checkbox(description=label, indent=False))
     for name, field in inputs.items():
-        field.widget.tooltip = options[name].help if name in options else ""
+        field.widget.tooltip = options[name].help if name in options else _TOOLTIPS[name]
     return inputs
 
 
@@ -157,4 +162,4 @@ def _widget(kind: Any, label: str, **traits: Any) -> Any:
     layout = w.Layout(width="auto")  # not shared, because closing the panel closes it
     if kind is not w.Dropdown:
         traits = {"continuous_update": False} | traits
-    return kind(description=label, style=_STYLE, layout=layout, **traits)
+    return kind(description=label, layout=layout, **traits)

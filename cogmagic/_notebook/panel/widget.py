@@ -1,12 +1,11 @@
 """The panel: live memory, the recommendation, the request, and a run that leaves the kernel free.
 
-A kernel has one panel; displayed twice, both views show the same. A run is in a thread that only
-sets traits; it goes through the same functions as the magics, with the same options.
+A kernel has one panel; displayed twice, both views show the same. A run goes through the
+same functions as the magics, with the same options.
 """
 
 from __future__ import annotations
 
-import contextvars
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from html import escape
@@ -15,25 +14,25 @@ from typing import Any
 import ipywidgets as w
 
 from cogmagic._api.plan import plan
-from cogmagic._errors import Cancelled, CogMagicError
 from cogmagic._notebook.panel.advice import advise
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.html import bars
+from cogmagic._notebook.panel.layout import button_row, buttons, form, in_zones, zone
 from cogmagic._notebook.panel.meter import Meter
+from cogmagic._notebook.panel.page import Page
 from cogmagic._notebook.panel.parts import View, close, show_html
 from cogmagic._notebook.panel.progress import RunDisplay
 from cogmagic._notebook.panel.readings import Reader, Reading, Sampler
 from cogmagic._notebook.panel.results import Results
+from cogmagic._notebook.panel.runs import Entered, Runs
+from cogmagic._notebook.panel.survey import Survey
 from cogmagic._planning.plan import Plan
-from cogmagic._progress import Progress
-from cogmagic._session.session import session
-from cogmagic._spelling import typed_in_cell
 
 __all__ = ["Panel", "close_panel", "the_panel"]
 
 
-_JOIN_SECONDS = 30.0
-"""Seconds that closing waits for a run to stop."""
+_SURVEYED = ("vram_limit", "gpus", "speed")
+"""Options that the list of models is planned with."""
 
 
 _REPLAN_BYTES = 2**27
@@ -59,28 +58,35 @@ class Panel:
     ) -> None:
         self._make_plan = plan
         self._copies = self._readings = 0
-        self._job: threading.Thread | None = None
-        self._stopping = False
         self._plan: Plan | None = None
         self._free: tuple[int, ...] = ()
         self._refreshing = threading.RLock()
         self.meter, self.run = Meter(), RunDisplay()
         self.fields = Fields(self.refresh, {} if variables is None else variables, defaults or {})
         self.results = Results(self.fields.enter, self._copy, self._handler)
+        self.runs = Runs(self.run, self.results.add, self._on_run)
         self.advice, self.tokens, self.hint = w.HTML(), w.HTML(), w.HTML()
-        self.generate = w.Button(description="Generate", button_style="primary", icon="play")
-        self.cancel = w.Button(description="Cancel", icon="stop", disabled=True)
-        self.release = w.Button(description="Release", icon="eject")
-        self.release.tooltip = "free the weights, and list what still holds VRAM"
+        self.generate, self.cancel, self.release = buttons()
         self.generate.on_click(self._handler(self._generate))
-        self.cancel.on_click(self._handler(self._cancel))
+        self.cancel.on_click(self._handler(self.runs.cancel))
         self.release.on_click(self._handler(self._release))
-        self.generate.add_class("cogmagic-generate")
         self.hint.add_class("cogmagic-hint")
-        buttons = w.HBox([self.generate, self.cancel, self.release])
-        above = (self.meter, self.advice, self.fields.view(), self.tokens, buttons, self.hint)
-        self.view = View([*above, *self.run.widgets, *self.results.widgets])
+        tooltips = {name: field.tooltip or "" for name, field in self.fields.inputs.items()}
+        self.page = Page(self._on_ctrl_enter, tooltips)
+        request = (
+            form(self.fields.rows),
+            self.tokens,
+            button_row(self.generate, self.cancel, self.release),
+            self.hint,
+        )
+        zones = (
+            zone("machine", "Machine", (self.meter, self.advice)),
+            zone("request", "Request", request),
+            zone("results", "Results", (*self.run.widgets, *self.results.widgets)),
+        )
+        self.view = View([self.page, in_zones(zones)])
         self.view.add_class("cogmagic-panel")
+        self.survey = Survey(self.fields.inputs["model"], plan)
         self.sampler = Sampler(read or Reader(), self._on_reading)
         self.meter.observe(lambda change: self.sampler.activate(change["new"]), "visible")
         self.refresh()
@@ -88,11 +94,8 @@ class Panel:
     def close(self) -> None:
         """Stop the sampler and a run, and take the widgets away."""
         self.sampler.close()
-        job = self._job
-        if job is not None and job is not threading.current_thread():
-            self._stopping = True
-            session().cancel()
-            job.join(_JOIN_SECONDS)
+        self.survey.close()
+        self.runs.close()
         close(self.view)
 
     def refresh(self) -> None:
@@ -103,13 +106,15 @@ class Panel:
     def _refresh(self) -> None:
         advice = advise(self.fields, self._make_plan)
         self._plan = advice.plan
+        # Without a new recommendation the last one stays, greyed, so that the form does not move.
         if advice.html:
             show_html(self.advice, advice.html)
-        # Hidden, the recommendation keeps its place, so that the form does not move.
-        self.advice.layout.visibility = "visible" if advice.html else "hidden"
+            self.advice.remove_class("cogmagic-stale")
+        else:
+            self.advice.add_class("cogmagic-stale")
         if advice.tokens is not None:
             show_html(self.tokens, advice.tokens)
-        running = self._job is not None
+        running = self.runs.job is not None
         self.generate.disabled = running or not advice.ready
         self._show_hint("" if running else advice.refusal, "" if running else advice.note)
 
@@ -131,62 +136,29 @@ class Panel:
         return handle
 
     def _generate(self) -> None:
-        if self._job is not None:
+        if self.runs.job is not None:
             return
-        entered = (self.fields.prompt(), self.fields.options(), self.fields.entered())
-        self._stopping = False
-        self.run.begin()
-        # The context carries the cell's identity, by which ipykernel places output.
-        context = contextvars.copy_context()
-        self._job = threading.Thread(
-            target=context.run, args=(self._work, *entered), name="cogmagic-panel", daemon=True
-        )
-        self._switch_buttons(running=True)
-        self._job.start()
+        self.fields.draw_seed()
+        fields = self.fields
+        self.runs.start(Entered(fields.prompt(), fields.options(), fields.entered()))
 
-    @typed_in_cell()
-    def _work(self, prompt: str, options: dict[str, Any], entered: dict[str, Any]) -> None:
-        from cogmagic._api.generate import generate
-
-        try:
-            video = generate(
-                prompt,
-                on_progress=self._on_progress,
-                on_preview=self.run.show_preview,
-                **options,
-            )
-            self.run.peaks.include(video.report.peak_reserved)
-            self.run.show_text("")
-            self.results.add(video, entered)
-        except Cancelled as stopped:
-            self.run.show_text(str(stopped))
-        except CogMagicError as error:
-            self.run.show_error(str(error))
-        except Exception as error:
-            self.run.show_error(f"{type(error).__name__}: {error}")
-        finally:
-            self.run.end()
-            self._switch_buttons(running=False)
-            self._job = None  # from here on another run may begin
+    def _on_run(self) -> None:
+        """Switch the buttons when a run begins or ends."""
+        running = self.runs.job is not None
+        self.release.disabled, self.cancel.disabled = running, not running
+        if running:
+            self.generate.disabled = True
+            self._show_hint("", "")
+        else:
             self.refresh()
 
-    def _on_progress(self, progress: Progress) -> None:
-        if self._stopping:
-            raise KeyboardInterrupt
-        self.run.show_progress(progress)
-
-    def _switch_buttons(self, *, running: bool) -> None:
-        self.generate.disabled = self.release.disabled = running
-        self.cancel.disabled = not running
-        if running:
-            self._show_hint("", "")
-
-    def _cancel(self) -> None:
-        if self._job is None:  # it has just ended; a run in a cell is not the panel's to stop
+    def _on_ctrl_enter(self, prompt: str) -> None:
+        """Generate, with the prompt as the page shows it: its last keys may still be under way."""
+        if self.runs.job is not None:
             return
-        self._stopping = True  # before the run has begun, the session has nothing to cancel
-        session().cancel()
-        self.run.show_text("Stopping…")
+        self.fields.inputs["prompt"].value = prompt
+        if not self.generate.disabled:
+            self.generate.click()
 
     def _release(self) -> None:
         from cogmagic._api.kernel import release
@@ -207,9 +179,13 @@ class Panel:
         changed = len(free) != len(self._free) or any(
             abs(now - before) > _REPLAN_BYTES for now, before in zip(free, self._free, strict=True)
         )
-        if self._job is None and changed:
+        if self.runs.job is None and changed:
             self._free = free
             self.refresh()
+        if self.runs.job is None:
+            options = self.fields.entered()
+            memory = {name: options[name] for name in _SURVEYED if options[name]}
+            self.survey.update((self._free, self.runs.count, tuple(memory.items())), memory)
 
 
 _PANEL: list[Panel] = []

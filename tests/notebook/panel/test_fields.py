@@ -48,18 +48,38 @@ def test_form_follows_the_model_and_its_rules(panel_on: Callable[..., Panel]) ->
     assert panel.generate.disabled
     fields.inputs["model"].value = "5bb"
     assert "Did you mean" in fields.errors["model"].value
-    assert panel.advice.layout.visibility == "hidden"
+    assert "cogmagic-stale" in panel.advice._dom_classes
     fields.inputs["model"].value = "tiny"
-    before = fields.inputs["seed"].value
-    fields.new_seed.click()
-    assert fields.inputs["seed"].value != before
+    assert not panel.generate.disabled
+    assert "cogmagic-stale" not in panel.advice._dom_classes
+
+
+def test_each_clip_has_a_random_seed_unless_it_is_locked(panel: Panel) -> None:
+    fields = panel.fields
+    seed = fields.inputs["seed"]
+    drawn = [seed.value]
+    for _ in range(2):
+        fields.draw_seed()
+        drawn.append(seed.value)
+    assert len(set(drawn)) == 3
+    assert not fields.lock.value
+    seed.value = "7"  # a seed that is typed counts
+    assert fields.lock.value
+    fields.draw_seed()
+    assert fields.options()["seed"] == 7
+    fields.lock.value = False
+    fields.draw_seed()
+    assert fields.options()["seed"] != 7
+    fields.enter(PROMPT, {"model": "tiny", "seed": 8})  # an earlier clip's settings repeat it
+    fields.draw_seed()
+    assert fields.options()["seed"] == 8
 
 
 def test_impossible_tier_is_an_error_beside_its_field(panel: Panel) -> None:
     panel.fields.inputs["prompt"].value = PROMPT
     panel.fields.inputs["tier"].value = "balanced"
     assert "several GPUs" in panel.fields.errors["tier"].value
-    assert panel.advice.layout.visibility == "hidden"
+    assert "cogmagic-stale" in panel.advice._dom_classes
     assert panel.generate.disabled
     panel.fields.inputs["tier"].value = "auto"
     assert panel.fields.errors["tier"].value == ""

@@ -20,7 +20,7 @@ from tests.helpers.toy import PROMPT
 
 
 def wait(panel: Panel) -> None:
-    job = panel._job
+    job = panel.runs.job
     if job is not None:
         job.join(600)
 
@@ -141,7 +141,7 @@ def test_run_cancelled_before_it_begins_does_not_run(panel: Panel, toy: Path, cw
 
 def test_closing_stops_a_run(panel: Panel, toy: Path, cwd: Path) -> None:
     start(panel, toy, num_inference_steps=900)
-    job = panel._job
+    job = panel.runs.job
     assert job is not None
     close_panel()
     assert not job.is_alive()

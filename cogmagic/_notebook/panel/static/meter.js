@@ -65,14 +65,6 @@ function row() {
   return { el, update };
 }
 
-// The line beside Generate describes the button: ipywidgets has no trait for that.
-function describeGenerate(panel) {
-  const hint = panel?.querySelector(".cogmagic-hint");
-  if (!hint) return;
-  hint.id ||= `cogmagic-hint-${Math.random().toString(36).slice(2)}`; // a page may have several
-  panel.querySelector(".cogmagic-generate")?.setAttribute("aria-describedby", hint.id);
-}
-
 function render({ model, el }) {
   if (!shared.has(model)) {
     shared.set(model, { histories: [], visible: new Set(), last: Date.now(), heard: false });
@@ -105,7 +97,6 @@ function render({ model, el }) {
         state.histories[i] = [...recent, [state.last, used]];
       });
     }
-    describeGenerate(root.closest(".cogmagic-panel"));
     setText(silence, "");
     bars.classList.remove("cogmagic-stale");
     draw();

@@ -1,0 +1,95 @@
+"""The places of the panel's parts: fields in rows, options folded away, and the zones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ipywidgets as w
+
+from cogmagic._notebook.panel.inputs import switches
+from cogmagic._notebook.panel.page import in_row
+
+__all__ = ["button_row", "buttons", "field_rows", "form", "in_zones", "zone"]
+
+
+_TOP = ("prompt", "model", "image")
+
+
+_GRID = (
+    "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "tier", "speed",
+    "seed",
+)  # fmt: skip
+
+
+def field_rows(
+    inputs: Mapping[str, Any], errors: Mapping[str, Any], beside: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The row of each field: its input, a widget beside it if it has one, and its error."""
+    rows = {}
+    for name, field in inputs.items():
+        row = w.Box([field, *([beside[name]] if name in beside else []), errors[name]])
+        row.add_class("cogmagic-field")
+        row.add_class(in_row(name))
+        rows[name] = row
+    return rows
+
+
+def form(rows: Mapping[str, Any]) -> Any:
+    """The form; options that are rarely changed are folded away."""
+    checkboxes = switches()
+    rest = [name for name in rows if name not in (*_TOP, *_GRID, *checkboxes)]
+    more = w.VBox([_grid(rows, rest), _grid(rows, checkboxes)])
+    more.add_class("cogmagic-folded")
+    more.layout.display = "none"
+    unfold = w.ToggleButton(
+        description="More options", icon="caret-right", tooltip="show the options that few need"
+    )
+    unfold.add_class("cogmagic-unfold")
+
+    def show(change: Any) -> None:
+        more.layout.display = "" if change["new"] else "none"
+        unfold.icon = "caret-down" if change["new"] else "caret-right"
+
+    unfold.observe(show, "value")
+    whole = w.VBox([*(rows[name] for name in _TOP), _grid(rows, _GRID), unfold, more])
+    whole.add_class("cogmagic-form")
+    return whole
+
+
+def _grid(rows: Mapping[str, Any], names: Iterable[str]) -> Any:
+    grid = w.Box([rows[name] for name in names])
+    grid.add_class("cogmagic-grid")
+    return grid
+
+
+def zone(name: str, title: str, parts: Iterable[Any]) -> Any:
+    """One of the panel's three zones, with its heading."""
+    box = w.VBox([w.HTML(f'<h3 class="cogmagic-title">{title}</h3>'), *parts])
+    box.add_class("cogmagic-zone")
+    box.add_class(f"cogmagic-{name}")
+    return box
+
+
+def in_zones(zones: Iterable[Any]) -> Any:
+    """The zones beside each other, or in one column where the panel is narrow."""
+    box = w.VBox(list(zones))
+    box.add_class("cogmagic-zones")
+    return box
+
+
+def button_row(*buttons: Any) -> Any:
+    """Buttons beside each other."""
+    row = w.HBox(buttons)
+    row.add_class("cogmagic-buttons")
+    return row
+
+
+def buttons() -> tuple[Any, Any, Any]:
+    """The buttons that generate, cancel and release."""
+    generate = w.Button(description="Generate", button_style="primary", icon="play")
+    generate.add_class("cogmagic-generate")
+    stop = "stop the run within a block of the transformer"
+    cancel = w.Button(description="Cancel", icon="stop", disabled=True, tooltip=stop)
+    free = "free the weights, and list what still holds VRAM"
+    return generate, cancel, w.Button(description="Release", icon="eject", tooltip=free)

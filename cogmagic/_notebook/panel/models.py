@@ -1,0 +1,76 @@
+"""The panel's list of models: what each makes, its download, and whether it fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets as t
+
+from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.find import local_folder
+from cogmagic._planning.plan import Plan
+from cogmagic._units import seconds
+
+__all__ = ["ModelPicker", "clip_words", "row", "unplanned_rows"]
+
+
+_STATIC = Path(__file__).parent / "static"
+
+
+_MAKES = {"t2v": "text to video", "i2v": "picture to video"}
+
+
+class ModelPicker(anywidget.AnyWidget):
+    """A row with a radio button per model of the catalogue, and a field for any other model."""
+
+    _esm = _STATIC / "models.js"
+    description = t.Unicode("Model").tag(sync=True)
+    value = t.Unicode().tag(sync=True)
+    """A short name, a hub id or a folder."""
+    rows = t.List().tag(sync=True)
+    """What each row shows, by `row`."""
+
+
+def unplanned_rows() -> list[dict[str, Any]]:
+    """The rows of all models, as far as the catalogue alone says."""
+    return [_row(model, "", "checking…", None) for model in MODELS]
+
+
+def row(model: Model, plan: Plan | None, error: str = "") -> dict[str, Any]:
+    """The row of a model, by the plan of its own size and length.
+
+    Args:
+        model: one of the catalogue.
+        plan: its plan; None where none can be made.
+        error: why none can be made.
+    """
+    where = "comes with cogmagic"
+    if not model.embedded:
+        left = (plan.download if plan else 0) or model.download_bytes
+        here = local_folder(model) is not None
+        where = "on this machine" if here else f"{left / 1e9:.1f} GB download"
+    if plan is None:
+        return _row(model, where, error, False)
+    if plan.refusal or not plan.fits:
+        lacks = plan.chosen.reason if plan.chosen and not plan.fits else plan.refusal
+        return _row(model, where, lacks, False)
+    time = "" if plan.seconds is None else f", about {seconds(plan.seconds)}"
+    return _row(model, where, f"fits{time}", True)
+
+
+def clip_words(width: int, height: int, num_frames: int, fps: int) -> str:
+    """A clip's size and length, as in ``720×480, 6 s``."""
+    return f"{width}×{height}, {num_frames / fps:.2g} s"
+
+
+def _row(model: Model, where: str, fits: str, ok: bool | None) -> dict[str, Any]:
+    clip = clip_words(model.width, model.height, model.frames.default, model.fps)
+    return {
+        "value": model.name,
+        "name": model.name if model.embedded else model.source.rpartition("/")[2],
+        "about": " · ".join(filter(None, (_MAKES[model.task], clip, where))),
+        "fits": fits,
+        "ok": ok,
+    }
