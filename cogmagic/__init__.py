@@ -5,8 +5,9 @@
     %%cogvideo
     a red circle moves to the right on a black background
 
-Everything that the magics do, `generate`, `plan`, `status`, `models`, `release`, `cancel` and
-`cluster` do from Python. Importing this package brings in neither torch nor diffusers.
+Everything that the magics do, `generate`, `plan`, `status`, `models`, `release`, `cancel`,
+`cluster` and `enhance` do from Python. Importing this package brings in neither torch nor
+diffusers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from cogmagic._version import __version__
 if TYPE_CHECKING:
     from cogmagic import training
     from cogmagic._api.cluster import cluster
+    from cogmagic._api.enhance import Enhanced, enhance
     from cogmagic._api.generate import generate
     from cogmagic._api.generate_many import generate_many
     from cogmagic._api.kernel import cancel, models, release, status, unsaved
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         ClusterError,
         CogMagicError,
         DeviceError,
+        EndpointError,
         NonFiniteError,
         OutOfMemoryError,
         OutputError,
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_api.cluster": ("cluster",),
+    "_api.enhance": ("Enhanced", "enhance"),
     "_api.generate": ("generate",),
     "_api.generate_many": ("generate_many",),
     "_api.kernel": ("cancel", "models", "release", "status", "unsaved"),
@@ -63,6 +67,7 @@ _HOMES = {
         "ClusterError",
         "CogMagicError",
         "DeviceError",
+        "EndpointError",
         "NonFiniteError",
         "OutOfMemoryError",
         "OutputError",
@@ -91,6 +96,8 @@ __all__ = [
     "ClusterError",
     "CogMagicError",
     "DeviceError",
+    "EndpointError",
+    "Enhanced",
     "Gpu",
     "Machine",
     "NonFiniteError",
@@ -109,6 +116,7 @@ __all__ = [
     "__version__",
     "cancel",
     "cluster",
+    "enhance",
     "generate",
     "generate_many",
     "models",

@@ -8,6 +8,7 @@
     ├── NonFiniteError    a run that computed NaN or infinity
     ├── DeviceError       a GPU in an unrecoverable state
     ├── ClusterError      a Ray cluster that cannot be used, or is lost
+    ├── EndpointError     a chat endpoint that cannot be used, or gives no prompt
     ├── OutputError       a video that cannot be written, or read back
     ├── BatchError        a batch with rows that failed
     ├── TrainingError     a validation that would harm the training around it, or hang
@@ -34,6 +35,7 @@ __all__ = [
     "ClusterError",
     "CogMagicError",
     "DeviceError",
+    "EndpointError",
     "NonFiniteError",
     "OutOfMemoryError",
     "OutputError",
@@ -97,6 +99,10 @@ class DeviceError(CogMagicError):
 
 class ClusterError(CogMagicError):
     """A Ray cluster that cannot be used, or is lost."""
+
+
+class EndpointError(CogMagicError):
+    """A chat endpoint that cannot be used, or whose answer has no prompt."""
 
 
 class OutputError(CogMagicError):

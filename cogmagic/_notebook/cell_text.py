@@ -42,7 +42,8 @@ def as_cell(prompt: str, options: dict[str, Any]) -> str:
         for one in value if option.multiple and not isinstance(value, str) else (value,):
             # Options stand on the first line of a cell, and argparse takes a value that begins
             # with a dash for an option.
-            one_line = " ".join(str(one).splitlines())
+            text = ",".join(map(str, one)) if isinstance(one, tuple) else str(one)  # timesteps
+            one_line = " ".join(text.splitlines())
             separator = "=" if one_line.startswith("-") else " "
             words.append(f"--{option.name}{separator}{_quoted(one_line)}")
     return " ".join(words) + "\n" + prompt

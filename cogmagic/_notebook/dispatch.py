@@ -8,7 +8,7 @@ from typing import Any
 from cogmagic._api.plan_options import PLAN_OPTIONS
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._notebook.cluster_verb import after_other_name
-from cogmagic._notebook.first_line import check_stray, what_to_type
+from cogmagic._notebook.first_line import check_stray, shortened, what_to_type
 from cogmagic._notebook.verbs import VERBS, Kernel
 from cogmagic._version import __version__
 
@@ -21,6 +21,7 @@ _OTHER_VERBS = {
     "models": ("list", "ls", "model", "checkpoints"),
     "history": ("log", "logs", "runs"),
     "release": ("free", "unload", "clear", "flush", "gc", "empty-cache", "reset"),
+    "enhance": ("rewrite", "improve", "expand", "upsample", "convert"),
     "cancel": ("stop", "abort", "interrupt", "kill"),
 }
 """The words that people type for each verb."""
@@ -70,7 +71,8 @@ def not_a_verb(line: str) -> RequestError:
     if meant and {*others} <= {meant}:
         return RequestError(f"Unknown verb {name!r}. Type %cogvideo {meant}")
     near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.7)
-    if not name.startswith("-") and len(others) < 2 and (near or not others):
+    takes_text = bool(near) and VERBS[near[0]].argument == "TEXT"
+    if not name.startswith("-") and (len(others) < 2 or takes_text) and (near or not others):
         return RequestError(
             f"Unknown verb {name!r}.{did_you_mean(verb, VERBS)} Choose from: {', '.join(VERBS)}."
             " To make a video, begin a cell with %%cogvideo."
@@ -84,8 +86,12 @@ def not_a_verb(line: str) -> RequestError:
     )
 
 
-def check_no_verb(line: str) -> None:
+def check_no_verb(line: str, body: str = "") -> None:
     """Refuse a verb after ``%%cogvideo``.
+
+    Args:
+        line: the words after the magic.
+        body: the rest of the cell.
 
     Raises:
         RequestError: with the line to type instead.
@@ -93,6 +99,8 @@ def check_no_verb(line: str) -> None:
     line = line.strip().rstrip("; ")
     if is_verb(line):
         name, *rest = line.split(maxsplit=1)
+        if VERBS[name.lower()].argument == "TEXT" and body.strip():
+            rest.append(shortened(body))
         raise RequestError(
             f"{name} is a verb, not a prompt. Type it with one %, in a cell without a prompt:"
             f" {' '.join(('%cogvideo', name.lower(), *rest))}"
@@ -109,4 +117,6 @@ def is_verb(line: str) -> bool:
     one_word = len(rest.split()) == 1
     is_path = verb.argument == "PATH" and one_word
     is_address = verb.argument == "WHERE" and one_word and ":" in rest
-    return rest in ("", verb.switch, *verb.words) or takes_options or is_path or is_address
+    is_text = verb.argument == "TEXT" and bool(rest)
+    known = rest in ("", verb.switch, *verb.words)
+    return known or takes_options or is_path or is_address or is_text

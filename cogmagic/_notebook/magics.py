@@ -10,6 +10,7 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Bool, Float, TraitError, Unicode, validate
 
+from cogmagic._api.endpoint import checked_base_url
 from cogmagic._api.options import cell_options
 from cogmagic._api.parser import parse_line
 from cogmagic._api.rows import BATCH_OPTIONS, source_of
@@ -55,6 +56,10 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
     presets = Unicode("", help="TOML file with your own presets, for --preset NAME.").tag(
         config=True
     )
+    endpoint = Unicode(
+        "", help="Base URL of an OpenAI-compatible server, for %cogvideo enhance."
+    ).tag(config=True)
+    endpoint_model = Unicode("", help="Name of the language model on that server.").tag(config=True)
     embed_limit_mb = Float(
         8.0, min=0.0, max=1000.0, help="MB up to which a video is embedded; a larger one is linked."
     ).tag(config=True)
@@ -81,6 +86,13 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         except RequestError as error:
             raise TraitError(str(error)) from None
         return file and str(Path(file).expanduser().absolute())
+
+    @validate("endpoint")  # type: ignore[untyped-decorator]
+    def _check_endpoint(self, proposal: dict[str, Any]) -> str:
+        try:
+            return checked_base_url(proposal["value"])
+        except RequestError as error:
+            raise TraitError(str(error)) from None
 
     @validate("tier", "policy", "keep", "speed")  # type: ignore[untyped-decorator]
     def _check_choice(self, proposal: dict[str, Any]) -> str:
@@ -118,7 +130,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
 
         if line.strip() in HELP_WORDS:
             return _print(manual())
-        check_no_verb(line)
+        check_no_verb(line, cell)
         check_first_line(line, cell)
         typed = parse_line(line, "%%cogvideo")
         options = self.with_defaults(typed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textwrap import fill
 
+from cogmagic._api.enhance_options import ENHANCE_OPTIONS
 from cogmagic._api.parser import Parser
 from cogmagic._api.plan_options import PLAN_OPTIONS
 from cogmagic._models.catalog import MODELS
@@ -55,6 +56,7 @@ def manual() -> str:
             "",
             Parser("%%cogvideo").format_help(),
             Parser("%cogvideo plan", PLAN_OPTIONS).format_help(),
+            Parser("%cogvideo enhance", ENHANCE_OPTIONS).format_help(),
         ]
     )
 

@@ -148,9 +148,16 @@ class Transformer:
     def _check_verb(self, lines: list[str], rest: str, below: str) -> None:
         """Refuse ``%cogvideo`` with a prompt below it, which is not Python."""
         verb = (*rest.split(), "")[0].rstrip(";")
+        takes_text = verb in VERBS and VERBS[verb].argument == "TEXT"
+        typed = rest.strip()
+        if takes_text and typed.endswith("?"):
+            raise RequestError(f"IPython takes ? for help. Type %cogvideo {typed.rstrip('?')}")
         is_line = not verb or verb in VERBS or verb in HELP_WORDS
         if (is_line and not _is_prose(below)) or self._is_python(lines):
             return
+        if takes_text:
+            below = shortened(below)
+            raise RequestError(f"%cogvideo {verb} reads one line. Type %cogvideo {typed} {below}")
         if verb and is_line:
             raise RequestError(
                 f"%cogvideo {verb} takes no prompt. Delete the text below it: {shortened(below)}"

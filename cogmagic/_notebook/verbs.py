@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cogmagic._api.enhance_options import enhance_options
 from cogmagic._api.option import Option
 from cogmagic._api.options import cell_options
 from cogmagic._api.parser import parse_line
@@ -14,6 +15,7 @@ from cogmagic._api.words import quoted
 from cogmagic._errors import RequestError
 from cogmagic._machine.card_names import parse_gpus
 from cogmagic._notebook.cluster_verb import WORDS, run_cluster
+from cogmagic._notebook.enhance_verb import run_enhance
 from cogmagic._notebook.first_line import check_stray
 from cogmagic._notebook.plan_text import plan_text
 
@@ -26,6 +28,9 @@ class Kernel(Protocol):
     shell: Any
     presets: Any
     """The TOML file of the user's presets, or an empty text."""
+    endpoint: Any
+    """The base URL of the chat endpoint, or an empty text."""
+    endpoint_model: Any
 
     def with_defaults(self, options: dict[str, Any]) -> dict[str, Any]:
         """`options`, completed by ``%config CogMagic``."""
@@ -158,6 +163,14 @@ _TABLE = (
         _cluster,
         argument="WHERE",
         words=WORDS,
+    ),
+    Verb(
+        "enhance",
+        "have a short prompt rewritten at length by a language model, on\n"
+        "the server that you name; the options are those of the new cell",
+        run_enhance,
+        argument="TEXT",
+        options=enhance_options,
     ),
     Verb("cancel", "stop a run in another thread", _cancel),
     Verb(

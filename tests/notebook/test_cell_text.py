@@ -33,6 +33,11 @@ def test_cell_parses_to_the_options_it_was_made_of(
     assert parsed == expected
 
 
+def test_timesteps_are_written_as_they_are_typed() -> None:
+    line = "--timesteps 999,749,499,249"
+    assert as_cell("a fox", parse_line(line, "%%cogvideo")) == f"%%cogvideo {line}\na fox"
+
+
 def test_line_breaks_become_spaces_in_an_option() -> None:
     cell = as_cell("one\ntwo", {"negative_prompt": "dark\nblurred"})
     assert cell == '%%cogvideo --negative-prompt "dark blurred"\none\ntwo'
