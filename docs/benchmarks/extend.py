@@ -3,9 +3,9 @@
     python docs/benchmarks/extend.py                       # appends rows to extend.jsonl
     python docs/benchmarks/extend.py --picture seams.png   # also draws the frames around the seams
 
-Each chain begins with a clip of the text-to-video model and is extended twice, with and without
-the seam matched (colours and details), and with an overlap of 1 and of 4 frames. A row has, for
-each seam:
+Each chain begins with a clip of the text-to-video model and is extended, with and without the seam
+matched (colours and details), and with an overlap of 1 and of 4 frames: once at the models' own
+size, twice at a small one. A row has, for each seam:
 
 - the largest step between two frames across it, the overlap included, divided by the mean step
   between the other frames of both clips (a step is the mean |difference| of the pixels);
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,86 +32,88 @@ from cogmagic._video.seam import cross_fade, match_seam
 
 ROWS = Path(__file__).with_name("extend.jsonl")
 CHAINS = (
-    ("red circle", ("right", "down", "left")),
-    ("blue square", ("up", "left", "down")),
-    ("green triangle", ("left", "up", "right")),
-    ("yellow circle", ("down", "right", "up")),
-    ("white square", ("right", "up", "left")),
-    ("cyan circle", ("left", "down", "right")),
+    ("red circle", "black", ("right", "down", "left")),
+    ("blue square", "dark blue", ("up", "left", "down")),
+    ("green triangle", "gray", ("left", "up", "right")),
+    ("yellow circle", "black", ("down", "right", "up")),
+    ("white square", "dark green", ("right", "up", "left")),
+    ("cyan circle", "black", ("left", "down", "right")),
 )
-GROUNDS = ("black", "dark blue", "gray", "black", "dark green", "black")
+SETTINGS = (("96x96", 17, 1), ("64x64", 9, 2))  # size, frames, extensions
 VARIANTS = ((1, True), (1, False), (4, True))  # overlap, and whether the seam is matched
 Array = np.ndarray[Any, Any]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="tiny-i2v")
     parser.add_argument("--picture", type=Path, help="PNG of the frames around the seams")
     args = parser.parse_args()
     lines = ROWS.read_text(encoding="utf-8").splitlines() if ROWS.exists() else []
-    made = {(row["what"], row["overlap"], row["matched"]) for row in map(json.loads, lines)}
+    made = {(r["size"], r["what"], r["overlap"], r["matched"]) for r in map(json.loads, lines)}
     pictures = []
-    for seed, ((what, ways), ground) in enumerate(zip(CHAINS, GROUNDS, strict=True), 1):
-        for overlap, matched in VARIANTS:
-            done = (what, overlap, matched) in made
-            if done and not (args.picture and matched):
-                continue
-            row, around = chain(what, ways, ground, seed, overlap, matched, args.model)
-            if matched:
-                pictures.append(around)
-            if not done:
-                print(row, flush=True)
-                with ROWS.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
+    for size, num_frames, extensions in SETTINGS:
+        for seed, (what, ground, ways) in enumerate(CHAINS, 1):
+            clips = Clips(f"a {what} moves {{}} on a {ground} background", size, num_frames, seed)
+            for overlap, matched in VARIANTS:
+                if (done := (size, what, overlap, matched) in made) and not args.picture:
+                    continue
+                measured, around = chain(clips, ways[: extensions + 1], overlap, matched)
+                if matched and size == SETTINGS[0][0]:
+                    pictures.append(around)
+                if not done:
+                    row = {"size": size, "what": what, "background": ground, "seed": seed}
+                    row |= {"directions": ways[: extensions + 1], "overlap": overlap}
+                    row |= {"matched": matched} | measured
+                    print(row, flush=True)
+                    with ROWS.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(row) + "\n")
     if args.picture:
         Image.fromarray(np.concatenate(pictures)).save(args.picture)
 
 
+@dataclass
+class Clips:
+    """Clips of one prompt, in which the direction varies; each is made once."""
+
+    prompt: str
+    size: str
+    num_frames: int
+    seed: int
+    made: dict[object, Array] = field(default_factory=dict)
+
+    def clip(self, way: str, picture: Array | None = None) -> Array:
+        """The frames of a new clip, from a first frame or from none."""
+        key = way, None if picture is None else picture.tobytes()
+        if key not in self.made:
+            first: dict[str, Any] = {}
+            if picture is not None:
+                first = {"image": Image.fromarray(picture), "model": "tiny-i2v"}
+            with tempfile.TemporaryDirectory() as folder:
+                self.made[key] = cogmagic.generate(
+                    self.prompt.format(way), size=self.size, num_frames=self.num_frames,
+                    seed=self.seed, progress=False, save=Path(folder) / "a.png", **first,
+                ).frames()  # fmt: skip
+        return self.made[key].copy()
+
+
 def chain(
-    what: str,
-    ways: tuple[str, ...],
-    ground: str,
-    seed: int,
-    overlap: int,
-    matched: bool,
-    model: str,
+    clips: Clips, ways: tuple[str, ...], overlap: int, matched: bool
 ) -> tuple[dict[str, Any], Array]:
-    """A row, and the frames around the seams side by side."""
-    with tempfile.TemporaryDirectory() as folder:
-        options: dict[str, Any] = {"seed": seed, "progress": False, "size": "64x64"}
-        options |= {"num_frames": 9}
-
-        def clip(way: str, name: str, **given: Any) -> Array:
-            prompt = f"a {what} moves {way} on a {ground} background"
-            save = Path(folder) / f"{name}.png"
-            return cogmagic.generate(prompt, save=save, **options, **given).frames()
-
-        video, ratios, offsets, around = clip(ways[0], "first"), [], [], []
-        for number, way in enumerate(ways[1:]):
-            picture = Image.fromarray(video[-overlap])
-            new = clip(way, str(number), model=model, image=picture).copy()
-            difference = np.abs(new[0].astype(float) - video[-overlap]).mean()
-            offsets.append(round(float(difference), 3))
-            (match_seam if matched else cross_fade)(new, video[-overlap:])
-            seam = len(video)
-            video = np.concatenate([video[:-overlap], new])
-            ratios.append(round(step_ratio(video, seam, overlap, len(new)), 3))
-            around.append(np.concatenate(list(video[seam - 4 : seam + 4]), axis=1))
+    """The measurements of a row, and the frames around the seams side by side."""
+    video, ratios, differences, around = clips.clip(ways[0]), [], [], []
+    for way in ways[1:]:
+        new = clips.clip(way, video[-overlap])
+        difference = np.abs(new[0].astype(float) - video[-overlap]).mean()
+        differences.append(round(float(difference), 3))
+        (match_seam if matched else cross_fade)(new, video[-overlap:])
+        seam = len(video)
+        video = np.concatenate([video[:-overlap], new])
+        ratios.append(round(step_ratio(video, seam, overlap, len(new)), 3))
+        around.append(np.concatenate(list(video[seam - 6 : seam + 6]), axis=1))
     first, last = (background(frame) for frame in (video[0], video[-1]))
-    row = {
-        "what": what,
-        "directions": ways,
-        "background": ground,
-        "seed": seed,
-        "model": model,
-        "overlap": overlap,
-        "matched": matched,
-        "seam_step_ratio": ratios,
-        "first_frame_difference": offsets,
-        "background_drift": round(float(np.abs(first - last).max()), 3),
-    }
-    return row, np.concatenate(around, axis=1)
+    measured = {"seam_step_ratio": ratios, "first_frame_difference": differences}
+    drift = round(float(np.abs(first - last).max()), 3)
+    return measured | {"background_drift": drift}, np.concatenate(around, axis=1)
 
 
 def step_ratio(video: Array, seam: int, overlap: int, new: int) -> float:
