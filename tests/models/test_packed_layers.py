@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -210,6 +211,30 @@ def test_damaged_layers_are_refused_in_one_line(quantised: Callable[..., Path]) 
     edit_config(folder, "transformer", quantization_config=CONFIGS["int8"])
     with pytest.raises(CheckpointError, match="hold no quantised weights that cogmagic knows"):
         find_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"blocksize": 64000}, "blocks of 64000"),
+        ({"blocksize": 128}, "numbers in absmax, which has"),
+        ({"blocksize": None}, r"is damaged \(TypeError"),
+        ({"shape": [4, 4]}, r"has the shape \[4, 4\]"),
+    ],
+)
+def test_state_of_4_bits_that_would_read_beyond_a_tensor_is_refused(
+    quantised: Callable[..., Path], change: dict[str, Any], message: str
+) -> None:
+    folder = quantised("text_encoder.bitsandbytes_nf4")
+
+    def edit(weights: dict[str, Any]) -> None:
+        key = next(key for key in weights if ".quant_state." in key)
+        state = json.loads(bytes(weights[key].tolist())) | change
+        weights[key] = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+
+    edit_weights(folder, "text_encoder", edit)
+    with pytest.raises(CheckpointError, match=message):
+        read_stored(folder, "text_encoder", "float32", torch.device("cpu"))
 
 
 def drop(weights: dict[str, Any], key: str) -> None:

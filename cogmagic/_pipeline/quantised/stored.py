@@ -7,7 +7,6 @@ needs no conversion stays a memory-mapped file, as with plain weights.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from cogmagic._models.weights import StoredTensor
 from cogmagic._pipeline.bitsandbytes import import_bitsandbytes
 from cogmagic._pipeline.empty import built, empty_component
 from cogmagic._pipeline.quantised.layers import make_blockwise, make_scaled
+from cogmagic._pipeline.quantised.state import quant_state
 
 if TYPE_CHECKING:
     import torch
@@ -163,20 +163,19 @@ def _make_blockwise(
     import torch
 
     (key,) = (k for k in beside if k.startswith("quant_state"))
-    state = json.loads(bytes(beside[key].cpu().tolist()))
-    if state.get("shape") != [linear.out_features, linear.in_features]:
-        raise CheckpointError(
-            f"{layer.packed.file}: {layer.packed.name} has the shape"
-            f" {state.get('shape')!s:.40}, not [{linear.out_features}, {linear.in_features}]."
-            " Download or copy the folder again."
-        )
+    state = quant_state(
+        layer,
+        bytes(beside[key].cpu().tolist()),
+        (linear.out_features, linear.in_features),
+        {name: tensor.numel() for name, tensor in beside.items()},
+    )
     nested: tuple[torch.Tensor, ...] = ()
-    if "nested_absmax" in beside:
-        offset = torch.tensor(float(state["nested_offset"]), device=packed.device)
+    if state.nested_block:
+        offset = torch.tensor(state.nested_offset, device=packed.device)
         nested = beside["nested_absmax"], beside["nested_quant_map"], offset
-    make_blockwise(linear, packed, beside["absmax"], nested, layer.form, int(state["blocksize"]))
+    make_blockwise(linear, packed, beside["absmax"], nested, layer.form, state.block)
     if nested:
-        linear.nested_block = int(state["nested_blocksize"])
+        linear.nested_block = state.nested_block
 
 
 def _empty_like(layer: PackedLayer) -> torch.Tensor:
