@@ -117,9 +117,10 @@ def nbval(folder: Path, *paths: Path) -> Outcomes:
     """
     options = ["--nbval", "--nbval-sanitize-with", str(SANITIZE), "--nbval-cell-timeout", "3000"]
     plain = ["-q", "--color=no", "-p", "no:cacheprovider", "--rootdir", str(folder)]
-    plain += ["-p", "tests.helpers.nbval_replay"]
+    plain += ["-p", "tests.helpers.nbval_replay", "-p", "nbval.plugin"]
     environment = os.environ | {
         "HF_HUB_OFFLINE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # importing others takes a second of a core
         "COGMAGIC_OUTCOMES": str(folder / "outcomes.json"),
         # What only plans needs no libraries.
         "COGMAGIC_FREEZE": "" if paths[0].stem == "planning" else "1",
