@@ -87,8 +87,9 @@ class Endpoint:
         endpoint = cls(str(url), model.strip())
         if endpoint.is_readable_by_others and _key():
             raise RequestError(
-                f"{url.host} is another machine, and http would send the key in {KEY} unencrypted."
-                " Use https://, or unset the variable if the server needs no key."
+                f"{url.host} may be another machine, and http would send the key in {KEY}"
+                " unencrypted. Use https://, or http://localhost for this machine, or unset the"
+                " variable if the server needs no key."
             )
         return endpoint
 
@@ -176,7 +177,8 @@ def _parsed(base_url: Any) -> httpx2.URL:
         url = httpx2.URL(text)
     except (httpx2.InvalidURL, ValueError):
         url = httpx2.URL("")
-    if url.scheme not in ("http", "https") or not url.host or not text.isprintable():
+    is_server = url.scheme in ("http", "https") and url.host and (url.port or 1) < 2**16
+    if not is_server or not text.isprintable() or " " in text:
         raise RequestError(
             "The endpoint is not the URL of a server. Type --endpoint https://HOST/v1, or"
             " --endpoint http://localhost:11434/v1 for Ollama on this machine."

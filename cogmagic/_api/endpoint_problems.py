@@ -55,6 +55,8 @@ def transport_problem(
             return EndpointError(f"{url} was not asked: the proxy {one}: {problem}. Correct it.")
     if any(isinstance(e, ssl.SSLError) for e in causes(error)):
         advice = "Check the address (http or https?), or set SSL_CERT_FILE for its certificate"
+    elif isinstance(error, OSError):  # which HTTP errors are not
+        advice = "Check SSL_CERT_FILE and SSL_CERT_DIR"
     elif proxy is not None:
         advice = f"Check the proxy {proxy}"
     elif is_local:

@@ -151,6 +151,8 @@ def test_a_redirect_gets_neither_key_nor_text(chat: Chat) -> None:
         ({"endpoint": "localhost:11434/v1"}, 'Type endpoint="http://localhost:11434/v1"'),
         ({"endpoint": "api.example.com"}, 'Type endpoint="https://api.example.com"'),
         ({"endpoint": "ftp://example.com"}, "not the URL of a server"),
+        ({"endpoint": "http://localhost:99999/v1"}, "not the URL of a server"),
+        ({"endpoint": "https://example .com/v1"}, "not the URL of a server"),
         ({"endpoint": "http://"}, "not the URL of a server"),
         ({"endpoint": f"https://me:{SECRET}@example.com/v1"}, "on example.com has a user name"),
         ({"endpoint": f"https://example.com/v1?key={SECRET}"}, "on example.com has a user name"),
