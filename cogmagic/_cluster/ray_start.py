@@ -27,7 +27,7 @@ _ATTEMPTS = 2
 """Starts of a local cluster."""
 
 _NODE_SECONDS = 150.0
-"""How long a node may take to start: 6 s on two idle cores, and 20 on busy ones."""
+"""How long a node may take to start: 15 s on two busy cores, and 31 with all of Ray's processes."""
 
 _PORTS = (
     "metrics_agent_port",
