@@ -103,6 +103,12 @@ def _history(_: Kernel, clear: str) -> str:
     return history(clear=bool(clear))
 
 
+def _clips(_: Kernel, folder: str) -> str:
+    from cogmagic._api.clip_table import clip_table
+
+    return clip_table(folder.strip("\"'"))
+
+
 def _release(_: Kernel, prompts: str) -> str:
     from cogmagic._api.kernel import release
 
@@ -148,6 +154,13 @@ _TABLE = (
         "predicted and measured memory and time of past runs;\n--clear deletes them",
         _history,
         switch="--clear",
+    ),
+    Verb(
+        "clips",
+        "clips in FOLDER, or in the working directory, with their settings and\n"
+        "prompts; the newest 30",
+        _clips,
+        argument="FOLDER",
     ),
     Verb(
         "release",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import cogmagic
-from cogmagic import ClusterError, RequestError
+from cogmagic import ClusterError, OutputError, RequestError
 from cogmagic._api.options import cell_options
 from cogmagic._html import MARK, VOLATILE
 from cogmagic._notebook.verbs import VERBS
@@ -68,6 +68,22 @@ def test_status_models_and_release(shell: Any, toy: Path) -> None:
     assert f"{toy.name} (float32)" in str(shell.run("%cogvideo status"))
     assert "Freed 0.00 GiB of RAM." in printed(shell, "%cogvideo release")
     assert current().loaded is None
+
+
+def test_clips_of_a_folder_are_a_table(shell: Any, toy: Path, cwd: Path) -> None:
+    assert f"No clips made by cogmagic in {cwd}." in printed(shell, "%cogvideo clips")
+    (cwd / "my clips").mkdir()
+    shell.run(cell(toy, "--save 'my clips/fox.mp4' --seed 12"))
+    (cwd / "my clips" / "broken.mp4").touch()
+    for folder in ("'my clips'", cwd / "my clips"):
+        head, *rows = printed(shell, f"%cogvideo clips {folder}").splitlines()
+        assert head.split() == ["when", "file", "model", "clip", "seed", "prompt"]
+        fox, broken = rows[0].split(), rows[1]
+        assert fox[2] == "fox.mp4"
+        assert fox[5] == "12"
+        assert broken.endswith("cannot be read: damaged or unfinished")
+    with pytest.raises(OutputError, match=r"The folder .*none cannot be read"):
+        shell.run("%cogvideo clips none")
 
 
 def test_semicolon_after_a_verb_changes_nothing(shell: Any) -> None:
