@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from cogmagic._errors import CogMagicError
 from cogmagic._models.catalog import catalogued
+from cogmagic._models.find import find_model
 from cogmagic._models.presets import PRESETS
 
 __all__ = ["ClipSettings", "clip_settings", "model_defaults"]
@@ -63,8 +67,11 @@ def clip_settings(facts: Mapping[str, Any]) -> ClipSettings:
 
 
 def model_defaults(name: str) -> dict[str, Any]:
-    """The values of a catalogue's model where a request gives none; nothing for other models."""
+    """The values of a model where a request gives none; nothing for one that is not here."""
     model = catalogued(name)
+    if model is None and os.path.isdir(name):  # noqa: PTH112 - no error; the hub is not asked
+        with suppress(CogMagicError):
+            model = find_model(name)
     if model is None:
         return {}
     names = ("width", "height", "num_inference_steps", "guidance_scale", "scheduler", "fps")

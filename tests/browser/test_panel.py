@@ -118,10 +118,16 @@ def test_panel_from_the_first_reading_to_release(panel: Any) -> None:
         "() => [...document.querySelectorAll('.cogmagic-panel textarea')]"
         ".some(e => e.value.startsWith('%%cogvideo'))"
     )
+    page.wait_for_selector(".cogmagic-clip [role=status]:text-matches('Copied|has not copied it')")
     texts = [t.input_value() for t in page.locator(".cogmagic-panel textarea").all()]
     cell = next(text for text in texts if text.startswith("%%cogvideo"))
-    assert f"--seed {2**60} " in cell
+    assert f"--seed {2**60}" in cell
     assert cell.endswith("\na red circle moves to the right")
+    page.wait_for_selector(".cogmagic-tile img")
+    page.locator(".cogmagic-tile button").first.press("Enter")
+    with page.expect_download() as download:
+        press(page, "Download")
+    assert download.value.suggested_filename.startswith("cogvideo-")
     page.evaluate(ADD_CELL, cell)
     page.evaluate(RUN_CELL, 2)
     page.wait_for_selector(".jp-Cell .jp-OutputArea-output video.cogmagic-video >> nth=1")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from cogmagic._errors import RequestError
 from cogmagic._models.pictures import as_picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["FirstFrame"]
 
@@ -50,10 +53,15 @@ class FirstFrame:
         except RequestError as error:
             self.error = f"{error} Upload another."
         else:
-            self.error = ""
-            names = ("first_frame", *(f"first_frame_{i}" for i in range(2, 1000)))
-            name = next(n for n in names if n not in self.variables)
-            self.variables[name] = picture
-            self._name_frame(name)
+            self.add(picture)
         self.upload.value = ()
         self._changed()
+
+    def add(self, picture: Image) -> str:
+        """Put a picture into a new variable, enter its name, and return it."""
+        self.error = ""
+        names = ("first_frame", *(f"first_frame_{i}" for i in range(2, 1000)))
+        name = next(n for n in names if n not in self.variables)
+        self.variables[name] = picture
+        self._name_frame(name)
+        return name

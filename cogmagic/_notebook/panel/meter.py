@@ -22,8 +22,6 @@ class Meter(anywidget.AnyWidget):
     reading = t.Dict().tag(sync=True)
     visible = t.Bool(False).tag(sync=True)
     """Set by the page."""
-    copied = t.Unicode().tag(sync=True)
-    """A number and a text, which the page puts on the clipboard."""
 
 
 class Peaks:

@@ -12,10 +12,10 @@ from cogmagic._errors import plain_line
 from cogmagic._html import MARK
 from cogmagic._video.video import Video
 
-__all__ = ["View", "close", "error_html", "player", "show_html"]
+__all__ = ["PLAYER_LIMIT", "View", "close", "error_html", "player", "show_html"]
 
 
-_PLAYER_LIMIT = 64_000_000
+PLAYER_LIMIT = 64_000_000
 """Bytes up to which a video is sent to the page."""
 
 
@@ -37,7 +37,7 @@ def show_html(place: w.HTML, html: str) -> None:
         place.value = html
 
 
-def player(video: Video, limit: int = _PLAYER_LIMIT) -> str:
+def player(video: Video, limit: int = PLAYER_LIMIT) -> str:
     """The HTML player of a video, embedded because a link would be relative to the page.
 
     Nothing of it is stored in the notebook. A video over `limit` bytes is named instead.

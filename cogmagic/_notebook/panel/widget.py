@@ -57,13 +57,13 @@ class Panel:
         plan: Callable[..., Plan] = plan,
     ) -> None:
         self._make_plan = plan
-        self._copies = self._readings = 0
+        self._readings = 0
         self._plan: Plan | None = None
         self._free: tuple[int, ...] = ()
         self._refreshing = threading.RLock()
         self.meter, self.run = Meter(), RunDisplay()
         self.fields = Fields(self.refresh, {} if variables is None else variables, defaults or {})
-        self.results = Results(self.fields.enter, self._copy, self._handler)
+        self.results = Results(self.fields, defaults or {}, self._handler)
         self.runs = Runs(self.run, self.results.add, self._on_run)
         self.advice, self.tokens, self.hint = w.HTML(), w.HTML(), w.HTML()
         self.generate, self.cancel, self.release = buttons()
@@ -88,7 +88,7 @@ class Panel:
         self.view.add_class("cogmagic-panel")
         self.survey = Survey(self.fields.inputs["model"], plan)
         self.sampler = Sampler(read or Reader(), self._on_reading)
-        self.meter.observe(lambda change: self.sampler.activate(change["new"]), "visible")
+        self.meter.observe(lambda change: self._on_visible(change["new"]), "visible")
         self.refresh()
 
     def close(self) -> None:
@@ -166,9 +166,10 @@ class Panel:
         self.run.show_text(release())
         self.refresh()
 
-    def _copy(self, text: str) -> None:
-        self._copies += 1  # so that the same text again is a change
-        self.meter.copied = f"{self._copies} {text}"
+    def _on_visible(self, visible: bool) -> None:
+        self.sampler.activate(visible)
+        if visible:
+            self.results.open()
 
     def _on_reading(self, reading: Reading) -> None:
         """In the sampler's thread: draw the bars, and plan again where free memory has changed."""

@@ -75,21 +75,23 @@ def test_run_gives_a_result_that_can_be_repeated(panel: Panel, toy: Path, cwd: P
     wait(panel)
     assert panel.run.status.value == ""
     assert "<video" in panel.results.player.value
-    assert "seed 7" in panel.results.player.value
+    assert "seed 7" in panel.results.clip.facts.value
     assert panel.tokens.value.endswith(f" of {panel.fields.model().max_tokens} tokens</div>")  # type: ignore[union-attr]
     panel.fields.inputs["seed"].value = "8"
     panel.fields.inputs["model"].value = "5b"
     panel.cancel.click()
     assert panel.run.status.value == "", "a run that has ended is not cancelled"
-    *_, again, copy = panel.results.strip.children[0].children
-    again.click()
+    clip = panel.results.clip
+    clip.buttons["Use these settings again"].click()
     assert panel.fields.inputs["seed"].value == "7"
     assert panel.fields.inputs["model"].value == str(toy)
     assert panel.fields.inputs["num_frames"].value == 9
-    copy.click()
-    assert panel.results.cell.value.endswith(f"\n{PROMPT}")
-    assert "--seed 7" in panel.results.cell.value
-    assert panel.meter.copied.endswith(panel.results.cell.value)
+    clip.buttons["Copy as a cell"].click()
+    expected = f"%%cogvideo --model {toy} --num-frames 9 --num-inference-steps 2 --seed 7"
+    assert clip.cell.value.splitlines()[0].startswith(expected)
+    assert clip.cell.value.endswith(f"\n{PROMPT}")
+    panel.results.gallery.wait()
+    assert [t.clip for t in panel.results.gallery.tiles if t.clip] == [clip.clip]
     panel.release.click()
     assert panel.run.status.value.startswith("Freed")
 
@@ -154,6 +156,7 @@ def test_kernel_has_one_panel_which_unloading_closes(shell: Any, session: Sessio
     assert cogmagic.panel() is first
     assert repr(first) == "[cogmagic] panel"
     the_panel().meter.visible = True
+    the_panel().results.gallery.wait()
     assert {t.name for t in set(threading.enumerate()) - before} == {"cogmagic-sampler"}
     shell.run_line_magic("unload_ext", "cogmagic")
     assert set(threading.enumerate()) <= before

@@ -101,10 +101,6 @@ function render({ model, el }) {
     bars.classList.remove("cogmagic-stale");
     draw();
   };
-  const copy = () => {
-    const text = model.get("copied");
-    if (text && navigator.clipboard) navigator.clipboard.writeText(text.replace(/^\d+ /, "")).catch(() => {});
-  };
 
   const sendVisible = () => {
     model.set("visible", state.visible.size > 0);
@@ -148,7 +144,6 @@ function render({ model, el }) {
   }, 1000);
 
   model.on("change:reading", take);
-  model.on("change:copied", copy);
   model.on("change:visible", correctVisible);
   draw();
   return () => {
@@ -158,7 +153,6 @@ function render({ model, el }) {
     clearInterval(pulse);
     document.removeEventListener("visibilitychange", updateVisible);
     model.off("change:reading", take);
-    model.off("change:copied", copy);
     model.off("change:visible", correctVisible);
   };
 }

@@ -1,0 +1,179 @@
+"""The clip that the panel shows: its player, how it was made, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any, Protocol
+
+import ipywidgets as w
+
+from cogmagic._errors import CogMagicError, OutputError, plain_line
+from cogmagic._html import lines_html
+from cogmagic._notebook.panel.gallery_page import GalleryPage
+from cogmagic._notebook.panel.parts import PLAYER_LIMIT, error_html, player, show_html
+from cogmagic._video.formats.registry import FORMATS
+from cogmagic._video.library import StoredClip, delete_clip
+from cogmagic._video.video import Video
+
+__all__ = ["ClipUses", "ClipView"]
+
+
+class ClipUses(Protocol):
+    """What the panel's form does with a clip: each returns the line to show, or the cell."""
+
+    def enter(self, clip: StoredClip) -> str:
+        """Enter the clip's settings."""
+
+    def cell(self, clip: StoredClip) -> str:
+        """The cell that makes the clip again."""
+
+    def extend(self, clip: StoredClip) -> str:
+        """The cell that goes on from the clip's end."""
+
+    def as_first_frame(self, clip: StoredClip) -> str:
+        """Enter the clip's last frame as the first frame of the next one."""
+
+
+class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
+    """One clip, with its actions as buttons.
+
+    Args:
+        uses: what the form does with it.
+        deleted: called after the clip was deleted.
+    """
+
+    def __init__(self, uses: ClipUses, deleted: Callable[[], None]) -> None:
+        self._uses, self._deleted = uses, deleted
+        self.clip: StoredClip | None = None
+        self.player, self.facts, self.note = w.HTML(), w.HTML(), w.HTML()
+        self.page = GalleryPage(self._on_copied)
+        self.cell = w.Textarea(
+            description="Cell", rows=3, layout=w.Layout(display="none", width="auto")
+        )
+        actions: dict[str, tuple[str, Callable[[], None]]] = {
+            "Use these settings again": ("enter them into the form", self._enter),
+            "Copy as a cell": ("the %%cogvideo cell that makes it again", self._copy),
+            "Extend": ("the cell that goes on from its last frame", self._extend),
+            "Use as first frame": (
+                "enter its last frame as a first frame",
+                self._first_frame,
+            ),
+            "Download": ("save the file with the browser", self._download),
+            "Delete": ("delete the file; asks first", self._ask),
+        }
+        self.buttons = {
+            name: self._button(name, act, tooltip) for name, (tooltip, act) in actions.items()
+        }
+        self.row = w.Box(list(self.buttons.values()), layout=_hidden())
+        sure = self._button("Delete it", self._delete, "there is no way back")
+        sure.button_style = "danger"
+        back = self._button("Keep it", self._show_actions, "delete nothing")
+        self.question = w.HTML()
+        self.confirmation = w.Box([self.question, sure, back], layout=_hidden())
+        super().__init__(
+            [self.page, self.player, self.facts, self.row, self.confirmation, self.note, self.cell]
+        )
+        self.add_class("cogmagic-clip")
+
+    def show(self, clip: StoredClip) -> None:
+        """Show a clip; of a file that cannot be read, the reason."""
+        self._clear()
+        self.clip = clip
+        name = escape(plain_line(clip.path.name))
+        if clip.error:
+            self.facts.value = error_html(f"{plain_line(clip.path.name)}: {clip.error}.")
+        else:
+            self.show_video(clip.video(), facts=f"<b>{name}</b>: {escape(clip.prompt[:2000])}<br>")
+        for action, button in self.buttons.items():
+            button.disabled = bool(clip.error) and action not in ("Delete", "Download")
+        self._show_actions()
+
+    def show_video(self, video: Video, facts: str = "") -> None:
+        """Show a video's player and its facts."""
+        self.player.value = player(video)
+        self.facts.value = facts + lines_html(video.facts_line(), video.report.warning)
+
+    def say(self, text: str) -> None:
+        """Show a line below the actions, announced by screen readers."""
+        show_html(self.note, f'<span role="status">{escape(text)}</span>' if text else "")
+
+    def _clear(self) -> None:
+        self.clip = None
+        self.player.value = self.facts.value = self.note.value = self.cell.value = ""
+        self.cell.layout.display = self.row.layout.display = "none"
+        self.confirmation.layout.display = "none"
+
+    @property
+    def _shown(self) -> StoredClip:
+        if self.clip is None:
+            raise OutputError("No clip is shown. Press one of the gallery.")
+        return self.clip
+
+    def _button(self, description: str, act: Callable[[], None], tooltip: str) -> w.Button:
+        """A button whose errors are shown below the actions."""
+
+        def click(_: Any) -> None:
+            try:
+                act()
+            except CogMagicError as error:
+                self.note.value = error_html(str(error))
+            except Exception as error:
+                self.note.value = error_html(f"{type(error).__name__}: {error}")
+
+        layout = w.Layout(width="auto")
+        button = w.Button(description=description, tooltip=tooltip, layout=layout)
+        button.on_click(click)
+        return button
+
+    def _enter(self) -> None:
+        self.say(self._uses.enter(self._shown))
+
+    def _copy(self) -> None:
+        self._show_cell(self._uses.cell(self._shown))
+
+    def _extend(self) -> None:
+        self._show_cell(self._uses.extend(self._shown))
+
+    def _first_frame(self) -> None:
+        self.say(self._uses.as_first_frame(self._shown))
+
+    def _show_cell(self, text: str) -> None:
+        self.cell.value, self.cell.layout.display = text, ""
+        self.say("The cell is below.")
+        self.page.copy_text(text)
+
+    def _on_copied(self, copied: bool) -> None:
+        self.say("Copied." if copied else "The browser has not copied it: take it from the field.")
+
+    def _download(self) -> None:
+        path, mime = self._shown.path, FORMATS.get(self._shown.path.suffix.lower())
+        try:
+            if mime is None or path.is_dir():
+                raise OutputError(f"A folder of frames is not downloaded here: it is {path}.")
+            if path.stat().st_size > PLAYER_LIMIT:
+                raise OutputError(f"{path} is too large to go through the browser. Copy the file.")
+            self.page.download(path.name, mime.mime, path.read_bytes())
+        except OSError as error:
+            raise OutputError(f"{path} cannot be read ({error.strerror}).") from None
+
+    def _ask(self) -> None:
+        name = escape(plain_line(self._shown.path.name))
+        self.question.value = f'<span role="alert">Delete {name} for good?</span>'
+        self.row.layout.display, self.confirmation.layout.display = "none", ""
+
+    def _delete(self) -> None:
+        clip = self._shown
+        self._show_actions()
+        delete_clip(clip)
+        self._clear()
+        self.say(f"Deleted {plain_line(clip.path.name)}.")
+        self._deleted()
+
+    def _show_actions(self) -> None:
+        self.row.layout.display, self.confirmation.layout.display = "", "none"
+        self.question.value = ""
+
+
+def _hidden() -> w.Layout:
+    return w.Layout(display="none", flex_flow="row wrap", align_items="center")

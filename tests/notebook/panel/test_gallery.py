@@ -1,0 +1,129 @@
+"""The gallery of a folder's clips, and what is done with one, pressed from Python."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cogmagic
+from cogmagic import Video
+from cogmagic._notebook.panel.widget import Panel
+
+PROMPT = "a red circle <b>moves</b> right"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Video:
+    """A clip of the embedded model."""
+    return cogmagic.generate(
+        PROMPT, num_frames=9, num_inference_steps=1, seed=3, lean_decode=True, progress=False,
+        save=tmp_path_factory.mktemp("made") / "made.mp4",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def gallery(panel: Panel, made: Video, cwd: Path) -> Any:
+    """The gallery of a folder with 14 clips, of which the newest is damaged."""
+    for age in range(14):
+        path = cwd / f"clip-{age:02}.mp4"
+        shutil.copy(made.path, path)
+        os.utime(path, (1e9 - age,) * 2)
+    (cwd / "broken.mp4").touch()
+    panel.meter.visible = True
+    panel.results.gallery.wait()
+    return panel.results.gallery
+
+
+def shown(gallery: Any) -> list[str]:
+    return [tile.clip.path.name for tile in gallery.tiles if tile.clip]
+
+
+def test_gallery_has_pages_with_posters(gallery: Any) -> None:
+    assert shown(gallery) == ["broken.mp4", *(f"clip-{n:02}.mp4" for n in range(11))]
+    assert gallery.newer.disabled
+    assert gallery.tiles[0].picture.value == "<div>cannot be read: damaged or unfinished</div>"
+    assert all('src="data:image/jpeg' in tile.picture.value for tile in gallery.tiles[1:])
+    gallery.older.click()
+    gallery.wait()
+    assert shown(gallery) == ["clip-11.mp4", "clip-12.mp4", "clip-13.mp4"]
+    assert gallery.note.value == "Clips 13 to 15, the newest first."
+    assert gallery.older.disabled
+    gallery.newer.click()
+    gallery.wait()
+    assert shown(gallery)[0] == "broken.mp4"
+    gallery.folder.value = "none"
+    gallery.wait()
+    assert shown(gallery) == []
+    assert "none cannot be read (No such file" in gallery.note.value
+
+
+def test_clip_of_another_session_is_used_again(gallery: Any, panel: Panel, cwd: Path) -> None:
+    gallery.tiles[1].button.click()
+    clip, fields = panel.results.clip, panel.fields
+    assert "<video" in clip.player.value
+    assert "<b>moves" not in clip.facts.value
+    assert "&lt;b&gt;moves" in clip.facts.value
+    clip.buttons["Copy as a cell"].click()
+    cell = "%%cogvideo --model tiny --num-frames 9 --num-inference-steps 1 --seed 3 --lean-decode"
+    assert clip.cell.value == f"{cell}\n{PROMPT}"
+    clip.page._on_message(None, {"copied": True}, None)
+    assert "Copied." in clip.note.value
+    fields.inputs["negative_prompt"].value = "left over"
+    clip.buttons["Use these settings again"].click()
+    assert fields.prompt() == PROMPT
+    entered = {"seed": 3, "num_inference_steps": 1, "lean_decode": True, "negative_prompt": ""}
+    assert entered.items() <= fields.entered().items()
+    clip.buttons["Extend"].click()
+    assert clip.cell.value == f"%%cogvideo --model tiny-i2v --extend clip-00.mp4\n{PROMPT}"
+    clip.buttons["Use as first frame"].click()
+    assert fields.entered()["image"] == "first_frame"
+    assert fields.entered()["model"] == "tiny-i2v"
+    assert fields.first_frame.variables["first_frame"].size == (96, 96)
+    assert "The model is now tiny-i2v" in clip.note.value
+
+
+def test_clip_is_downloaded_by_the_page(
+    gallery: Any, panel: Panel, made: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(panel.results.clip.page, "send", lambda *message: sent.append(message))
+    gallery.tiles[1].button.click()
+    panel.results.clip.buttons["Download"].click()
+    message = {"download": "clip-00.mp4", "mime": "video/mp4"}
+    assert sent == [(message, [made.path.read_bytes()])]
+
+
+def test_deleting_asks_first(gallery: Any, panel: Panel, cwd: Path) -> None:
+    gallery.tiles[1].button.click()
+    clip = panel.results.clip
+    clip.buttons["Delete"].click()
+    question, delete, keep = clip.confirmation.children
+    assert "Delete clip-00.mp4 for good?" in question.value
+    assert clip.row.layout.display == "none"
+    keep.click()
+    assert clip.row.layout.display == ""
+    assert (cwd / "clip-00.mp4").exists()
+    clip.buttons["Delete"].click()
+    delete.click()
+    gallery.wait()
+    assert "Deleted clip-00.mp4." in clip.note.value
+    assert "clip-00.mp4" not in shown(gallery)
+    assert len(list(cwd.iterdir())) == 14
+
+
+def test_errors_of_a_clip_appear_below_its_actions(gallery: Any, panel: Panel, cwd: Path) -> None:
+    clip = panel.results.clip
+    gallery.tiles[0].button.click()
+    assert "broken.mp4: damaged or unfinished." in clip.facts.value
+    assert clip.buttons["Copy as a cell"].disabled
+    gallery.tiles[1].button.click()
+    (cwd / "clip-00.mp4").write_bytes(b"another")
+    for action in ("Use as first frame", "Delete"):
+        clip.buttons[action].click()
+    clip.confirmation.children[1].click()
+    assert "has changed since it was listed" in clip.note.value
+    assert (cwd / "clip-00.mp4").exists()
