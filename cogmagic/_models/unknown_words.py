@@ -26,9 +26,9 @@ _MOST_UNKNOWN = 1 / 4
 _EMBEDDED_KNOWS = (
     "it knows shapes (circle, square, triangle), colours (red, green, blue, yellow, white, magenta,"
     " cyan, orange), directions (left, right, up, down) and backgrounds (black, gray, dark blue,"
-    " dark green); for anything else use --model 2b"
+    " dark green); for anything else use --model {other}"
 )
-"""The scenes of the embedded model's captions (docs/embedded-model/captions.py)."""
+"""The scenes of the embedded models' captions (docs/embedded-model/captions.py)."""
 
 
 _WORD = re.compile(r"a[am]*(?:j+a[am]*)*|cm*|p[pmj]*")
@@ -92,12 +92,12 @@ def unknown_words(request: Request, folder: Path | None) -> str:
 
 def _advice(request: Request, file: Path | None, *, foreign: bool) -> str:
     """What the model knows, and what to do."""
+    other = "5b-i2v" if request.model.takes("image") else "2b"
     embedded = embedded_folder() / "tokenizer" / "tokenizer.json"
     if file and file.name == embedded.name and filecmp.cmp(file, embedded, shallow=False):
-        return _EMBEDDED_KNOWS + " with an English prompt" * foreign
+        return _EMBEDDED_KNOWS.format(other=other) + " with an English prompt" * foreign
     if foreign or catalogued(request.model.source):
         return "it knows English only, so write the prompt in English words"
-    other = "5b-i2v" if request.model.takes("image") else "2b"
     return f"its tokenizer maps them to <unk>; use other words, or --model {other}"
 
 

@@ -15,6 +15,7 @@ import pytest
 import cogmagic
 from cogmagic import Machine, Progress, Request
 from cogmagic._models.find import embedded_folder
+from cogmagic._models.inputs import ANY_INPUT
 from cogmagic._models.unknown_words import _lookup, _words, unknown_words
 from cogmagic._session.session import Session
 from tests.helpers.toy import QUICK
@@ -42,6 +43,8 @@ def test_warning_of_the_embedded_model_states_what_it_knows() -> None:
     chinese = unknown_words(Request.of("一只猫在弹钢琴", "tiny"), TINY)
     count = "7 of 7 words of the prompt (一只猫在弹钢琴)"
     assert chinese == f"tiny does not know {count}: {KNOWS} with an English prompt"
+    image = Request.of(CAT, "tiny-i2v", image=ANY_INPUT)
+    assert unknown_words(image, TINY).endswith("; for anything else use --model 5b-i2v")
 
 
 def test_embedded_model_knows_what_the_warning_lists() -> None:
