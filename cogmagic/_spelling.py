@@ -1,19 +1,19 @@
 """Options in errors, as one types them: ``--num-frames 33`` in a cell, ``num_frames=33`` in Python.
 
 Errors are written for cells. The public functions of Python reword them, unless a magic or the
-panel calls them.
+panel calls them; the panel names its fields.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from cogmagic._errors import BatchError, Cancelled, CogMagicError
 
-__all__ = ["as_python", "errors_for_python", "typed_in_cell"]
+__all__ = ["as_fields", "as_python", "errors_for_python", "typed_in_cell"]
 
 _IN_CELL: ContextVar[bool] = ContextVar("cogmagic_in_cell", default=False)
 
@@ -72,6 +72,25 @@ def as_python(text: str) -> str:
     """`text` with its options as keyword arguments: ``size="256x256"`` for ``--size 256x256``."""
     parts = _COMMAND.split(text)
     parts[::2] = [_OPTION.sub(_keyword, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def as_fields(text: str, field: Callable[[str], str]) -> str:
+    """`text` with its options as fields of a form: ``frames 33`` for ``--num-frames 33``.
+
+    Args:
+        text: an error as cells have it.
+        field: the field of an option's name.
+    """
+
+    def named(option: re.Match[str]) -> str:
+        name, value = option["name"], option["value"] or ""
+        words = f"{field(name)} {value}".rstrip()
+        follows = " " if value and not _is_value(name, value) else " and "
+        return words + (follows if option["more"] else "")
+
+    parts = _COMMAND.split(text)
+    parts[::2] = [_OPTION.sub(named, part) for part in parts[::2]]
     return "".join(parts)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import cogmagic
 from cogmagic import BatchError, Cancelled, CogMagicError, Machine, Request
+from cogmagic._notebook.panel.labels import panel_words
 from cogmagic._spelling import as_python, errors_for_python, typed_in_cell
 
 
@@ -36,6 +37,21 @@ from cogmagic._spelling import as_python, errors_for_python, typed_in_cell
 )
 def test_options_become_keyword_arguments(text: str, python: str | None) -> None:
     assert as_python(text) == (text if python is None else python)
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("Nearest: --num-frames 9 or 33.", "Nearest: frames 9 or 33."),
+        ("this machine has no GPU: --gpus 0,2.", "this machine has no GPU: GPUs 0,2."),
+        ("Leave out --num-inference-steps or --preset.", "Leave out steps or preset."),
+        ("Use --lean-decode --fp8, as --vram-limit 8.",
+         "Use decode with less memory and fp8 weights, as VRAM limit 8."),
+        ("Type %cogvideo plan --gpu T4", "Type %cogvideo plan --gpu T4"),
+    ],
+)  # fmt: skip
+def test_options_become_fields_of_the_panel(text: str, fields: str) -> None:
+    assert panel_words(text) == fields
 
 
 CALLS: list[tuple[Any, dict[str, Any], str, str]] = [

@@ -48,6 +48,13 @@ _WITH_PRESET = ("preset", "num_inference_steps", "guidance_scale", "scheduler")
 """Options that a preset sets, which must agree with it."""
 
 
+_WITH_CLIP = {
+    "video": ("strength", "start", "fit", "num_frames", "num_inference_steps", "fps"),
+    "extend": ("image", "overlap", "fit", "num_frames", "fps"),
+}
+"""Options that are checked together with a clip; the error is shown at the clip."""
+
+
 def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[str, str]:
     """The error of each field that has one, by option.
 
@@ -74,8 +81,12 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
         chosen = {name: options.get(name) for name in together if options.get(name)}
         errors[together[0]] = _error(partial(MemoryOptions.of, **chosen))
     errors["vram_limit"] = _limit_error(options["vram_limit"])
-    if model.takes("image"):
+    if model.takes("image") and options["extend"] is None:
         errors["image"] = _image_error(model, options["image"])
+    for name, beside in _WITH_CLIP.items():
+        if options[name] is not None:
+            given = {one: options[one] for one in (name, *beside) if options[one] is not None}
+            errors[name] = _error(partial(Request.of, "any prompt", model, **given))
     errors = {name: error for name, error in errors.items() if error}
     if not errors and prompt.strip() and (error := _error(partial(request, prompt))):
         return {"prompt": error}
@@ -89,7 +100,8 @@ def _check_loras(build: Callable[[], Request]) -> None:
 
 def _image_error(model: Model, image: Any) -> str:
     if image is None:
-        return f"{model.name} needs a first frame: upload one, or enter a path or a variable."
+        how = "upload one, or enter a path, a variable, or a clip to extend"
+        return f"{model.name} needs a first frame: {how}."
     return _error(partial(Request.of, "any prompt", model, image=image))
 
 

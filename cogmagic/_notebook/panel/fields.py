@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -13,9 +14,11 @@ from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._models.adapters.adapter import Adapter, as_adapters
 from cogmagic._models.catalog import Model
 from cogmagic._models.find import find_model
+from cogmagic._models.inputs import INPUTS
 from cogmagic._models.presets import Preset
 from cogmagic._models.presets_file import find_preset
 from cogmagic._notebook.panel.checks import field_errors
+from cogmagic._notebook.panel.examples import Examples
 from cogmagic._notebook.panel.first_frame import FirstFrame
 from cogmagic._notebook.panel.inputs import any_seed, make_inputs
 from cogmagic._notebook.panel.layout import field_rows
@@ -30,6 +33,13 @@ _FROM_KERNEL = ("tier", "speed", "policy", "keep", "vram_limit", "gpus", "save")
 
 
 _FROM_MODEL = ("width", "height", "num_inference_steps", "guidance_scale", "scheduler", "fps")
+
+
+_USED_WITH = {
+    "strength": {"video"}, "start": {"video"}, "overlap": {"extend"},
+    "fit": {"image", "video", "extend"},
+}  # fmt: skip
+"""Options that concern an input, and are shown and used with one of these only."""
 
 
 _LOCK = "use this seed for every clip; otherwise each clip has a random one"
@@ -64,6 +74,7 @@ class Fields:
         self.speeds = w.HTML()
         """The predicted seconds of each speed."""
         self.first_frame = FirstFrame(variables, self._inputs["image"].enter, changed)
+        self.examples = Examples(partial(setattr, self.inputs["prompt"], "value"))
         self.rows = field_rows(
             self.inputs,
             self.errors,
@@ -96,7 +107,7 @@ class Fields:
     def options(self) -> dict[str, Any]:
         """What is entered, as options of `generate`, without the prompt."""
         values = self.entered()
-        return values | {"image": self.first_frame.resolve(values["image"])}
+        return values | {name: self.first_frame.resolve(values[name]) for name in INPUTS}
 
     def to_plan(self) -> tuple[dict[str, Any], dict[str, str]]:
         """The options with their adapters read, and the errors of the fields of those that failed.
@@ -117,11 +128,12 @@ class Fields:
 
     def entered(self) -> dict[str, Any]:
         """The same, with the first frame by the name of its variable."""
-        values = {name: field.read() for name, field in self._inputs.items() if name != "prompt"}
-        model = self.model()
-        if model is None or not model.takes("image"):
-            values["image"] = None
-        return values
+        unused = self._unused()
+        return {
+            name: None if name in unused else field.read()
+            for name, field in self._inputs.items()
+            if name != "prompt"
+        }
 
     def enter(self, prompt: str, options: Mapping[str, Any]) -> None:
         """Enter these values, such as those of an earlier run."""
@@ -130,6 +142,8 @@ class Fields:
             self._enter_model_defaults()
             self.inputs["prompt"].value = prompt
             self.lock.value = options.get("seed") is not None  # the same clip again
+            for name in (*INPUTS, *_USED_WITH):
+                self._inputs[name].enter(None)
             for name in options.keys() & self._inputs.keys() - {"model"}:
                 self._inputs[name].enter(options[name])
         self._changed()
@@ -171,9 +185,13 @@ class Fields:
         if change["owner"] is self.inputs["model"]:
             with self._without_events():
                 self._enter_model_defaults()
+        if change["owner"] is self.inputs["fps"]:
+            with self._without_events():
+                self._show_lengths()
         if change["owner"] in (self.inputs["model"], self.inputs["preset"]):
             with self._without_events():
                 self._enter_preset()
+        self._show_rows()
         self._changed()
 
     @contextmanager
@@ -186,15 +204,34 @@ class Fields:
 
     def _enter_model_defaults(self) -> None:
         model = self.model()
-        shown = model is not None and model.takes("image")
-        self.rows["image"].layout.display = "" if shown else "none"
-        if model is None:
+        self.examples.show_for(model)
+        if model is not None:
+            for name in _FROM_MODEL:
+                self._inputs[name].enter(getattr(model, name))
+            self._show_lengths(model.frames.default)
+        self._show_rows()
+
+    def _show_lengths(self, num_frames: int | None = None) -> None:
+        """Offer the model's numbers of frames with their seconds."""
+        frames, fps, model = self.inputs["num_frames"], self.inputs["fps"].value, self.model()
+        if model is None or fps < 1:
             return
-        frames = self.inputs["num_frames"]
-        frames.options = model.frames.legal()
-        frames.value = model.frames.default
-        for name in _FROM_MODEL:
-            self._inputs[name].enter(getattr(model, name))
+        before = frames.value if num_frames is None else num_frames
+        frames.options = [(f"{n} ({n / fps:.2g} s)", n) for n in model.frames.legal()]
+        frames.value = before
+
+    def _unused(self) -> set[str]:
+        """The options that the model does not take, or that concern an input that is not given."""
+        model = self.model()
+        taken = {name for name in INPUTS if model is not None and model.takes(name)}
+        given = {name for name in taken if self._inputs[name].read() is not None}
+        idle = {name for name, inputs in _USED_WITH.items() if not inputs & given}
+        return (INPUTS.keys() - taken) | idle
+
+    def _show_rows(self) -> None:
+        unused = self._unused()
+        for name in (*INPUTS, *_USED_WITH):
+            self.rows[name].layout.display = "none" if name in unused else ""
 
     def _enter_preset(self) -> None:
         """Enter the steps, guidance and scheduler of the preset; those of the model without one."""

@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.adapters.described import planned
+from cogmagic._notebook.panel.labels import panel_words
 from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib, seconds
 
@@ -44,9 +45,9 @@ def recommendation(plan: Plan) -> str:
         *([f"{plan.speed_remark}."] if plan.speed_remark else []),
         *(f"{warning}." for warning in plan.warnings),
     ]
-    lines = "".join(f"<div>{escape(note)}</div>" for note in notes)
+    lines = "".join(f"<div>{escape(panel_words(note))}</div>" for note in notes)
     title = f"<b>{plan.placement.title.capitalize()}</b>: "
-    reason = escape(plan.reason)
+    reason = escape(panel_words(plan.reason))
     if plan.options.cautious and not plan.fits:  # the reason names the tier already
         title, reason = "", reason[:1].upper() + reason[1:]
     region = 'class="cogmagic-plan" tabindex="0" role="region" aria-label="Plan"'

@@ -12,8 +12,8 @@ import ipywidgets as w
 from cogmagic._api.options import cell_options
 from cogmagic._api.words import quoted, split_list
 from cogmagic._models.presets_file import in_file, preset_names
+from cogmagic._notebook.panel.labels import label
 from cogmagic._notebook.panel.models import ModelPicker, unplanned_rows
-from cogmagic._pipeline.storage import STORAGES
 from cogmagic._units import GIB
 
 __all__ = ["Input", "any_seed", "make_inputs", "switches"]
@@ -27,6 +27,29 @@ _MODEL_DTYPE = "the model's"
 
 
 _SPEED_ATTENTION = "the speed's"
+
+
+_FIT = "the input's usual way"
+
+
+_PLACEHOLDER = "Describe the clip: who or what, what happens, where, the light, the camera."
+
+
+_CHOICES = {
+    ("tier", "auto"): "automatic",
+    ("tier", "none"): "no offload",
+    ("policy", "auto"): "prediction",
+    ("policy", "rule"): "the published rule",
+    ("keep", "hot"): "on the GPU",
+    ("keep", "warm"): "in RAM",
+    ("keep", "cold"): "nowhere",
+    ("fit", "crop"): "cutting off edges",
+    ("fit", "pad"): "adding bars",
+    ("fit", "stretch"): "stretching",
+    ("scheduler", "ddim"): "DDIM",
+    ("scheduler", "dpm"): "DPM",
+}
+"""The words of choices that differ from what one types in a cell."""
 
 
 _TOOLTIPS = {
@@ -69,57 +92,66 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
     """
     options = {option.dest: option for option in cell_options()}
 
-    def choice(name: str, label: str, *, empty: str | None = None, **traits: Any) -> Input:
+    def choice(name: str, *, empty: str | None = None, **traits: Any) -> Input:
         """A dropdown with the choices of the option, after `empty`, which stands for None."""
-        choices = (*([empty] if empty else []), *(options[name].choices or ()))
-        return _input(w.Dropdown, label, empty=empty, options=choices, **traits)
+        choices = [*([empty] if empty else []), *(options[name].choices or ())]
+        words = [(_CHOICES.get((name, choice), choice), choice) for choice in choices]
+        return _input(w.Dropdown, name, empty=empty, options=words, **traits)
+
+    def number(name: str, default: float, step: float) -> Input:
+        """A number that is left out where it is the default."""
+        kind = w.IntText if isinstance(default, int) else w.FloatText
+        return _input(kind, name, empty=default, value=default, step=step)
 
     inputs = {
-        "prompt": _input(w.Textarea, "Prompt", rows=3, continuous_update=True),
+        "prompt": _input(
+            w.Textarea, "prompt", rows=4, placeholder=_PLACEHOLDER, continuous_update=True
+        ),
+        "negative_prompt": _input(w.Text, "negative_prompt", placeholder="blurry, distorted"),
         "model": Input(ModelPicker(rows=unplanned_rows())),
-        "width": _input(w.IntText, "Width", step=16),
-        "height": _input(w.IntText, "Height", step=16),
-        "num_frames": _input(w.Dropdown, "Frames"),
-        "num_inference_steps": _input(w.IntText, "Steps"),
-        "guidance_scale": _input(w.FloatText, "Guidance", step=0.5),
+        "image": _input(w.Text, "image", empty="", placeholder="path or variable"),
+        "video": _input(w.Text, "video", empty="", placeholder="path or variable"),
+        "extend": _input(w.Text, "extend", empty="", placeholder="path or variable"),
+        "width": _input(w.IntText, "width", step=16),
+        "height": _input(w.IntText, "height", step=16),
+        "num_frames": _input(w.Dropdown, "num_frames"),
+        "num_inference_steps": _input(w.IntText, "num_inference_steps"),
+        "guidance_scale": _input(w.FloatText, "guidance_scale", step=0.5),
         # As text, because a browser's numbers are exact up to 2^53 only.
-        "seed": Input(_widget(w.Text, "Seed", value=any_seed()), parse=_seed, show=str),
-        "tier": choice("tier", "Tier"),
-        "speed": choice("speed", "Speed", value="exact"),
-        "negative_prompt": _input(w.Text, "Negative prompt"),  # one line, as in a cell
-        "scheduler": choice("scheduler", "Scheduler"),
-        "preset": _input(w.Dropdown, "Preset", empty="", options=preset_choices(presets)),
-        "dtype": choice("dtype", "Precision", empty=_MODEL_DTYPE),
-        "fps": _input(w.IntText, "Frames per second"),
-        "policy": choice("policy", "Policy"),
-        "attention": choice("attention", "Attention", empty=_SPEED_ATTENTION),
-        "cache": _input(w.Text, "Step cache", placeholder="none"),
-        "vram_limit": Input(
-            _widget(w.FloatText, "VRAM limit (GiB)", step=0.5),
-            empty=0.0,
-            parse=lambda gib: round(gib * GIB),
-            show=lambda nbytes: nbytes / GIB,
-        ),
-        "gpus": _input(w.Text, "GPUs", empty="", placeholder="all, or index or UUID, as in 0,2"),
-        "keep": choice("keep", "Keep", value="warm"),
-        "save": _input(
-            w.Text, "Save to", empty="", placeholder="file.mp4, .gif, .webm, .png or folder"
-        ),
-        "image": _input(w.Text, "First frame", empty="", placeholder="path or variable"),
+        "seed": Input(_widget(w.Text, "seed", value=any_seed()), parse=_seed, show=str),
+        "tier": choice("tier"),
+        "speed": choice("speed", value="exact"),
         "lora": Input(
-            _widget(w.Text, "LoRA", placeholder="style.safetensors@0.8, owner/name"),
+            _widget(w.Text, "lora", placeholder="style.safetensors@0.8, owner/name"),
             empty="",
             parse=split_list,
             show=_listed,
         ),
+        "strength": number("strength", 0.8, 0.05),
+        "start": number("start", 0.0, 0.5),
+        "overlap": number("overlap", 1, 1),
+        "fit": choice("fit", empty=_FIT),
+        "scheduler": choice("scheduler"),
+        "preset": _input(w.Dropdown, "preset", empty="", options=preset_choices(presets)),
+        "dtype": choice("dtype", empty=_MODEL_DTYPE),
+        "fps": _input(w.IntText, "fps"),
+        "policy": choice("policy"),
+        "attention": choice("attention", empty=_SPEED_ATTENTION),
+        "cache": _input(w.Text, "cache", placeholder="none"),
+        "vram_limit": Input(
+            _widget(w.FloatText, "vram_limit", step=0.5),
+            empty=0.0,
+            parse=lambda gib: round(gib * GIB),
+            show=lambda nbytes: nbytes / GIB,
+        ),
+        "gpus": _input(w.Text, "gpus", empty="", placeholder="all, or index or UUID, as in 0,2"),
+        "keep": choice("keep", value="warm"),
+        "save": _input(
+            w.Text, "save", empty="", placeholder="file.mp4, .gif, .webm, .png or folder"
+        ),
     }
     for name in switches():
-        label = (
-            f"{name} weights"
-            if name in STORAGES
-            else options[name].name.replace("-", " ").capitalize()
-        )
-        inputs[name] = Input(w.Checkbox(description=label, indent=False))
+        inputs[name] = Input(w.Checkbox(description=label(name), indent=False))
     for name, field in inputs.items():
         field.widget.tooltip = options[name].help if name in options else _TOOLTIPS[name]
     return inputs
@@ -153,13 +185,13 @@ def _listed(loras: str | list[str]) -> str:
     return ", ".join(f'"{one}"' if "," in one else quoted(one) for one in loras)
 
 
-def _input(kind: Any, label: str, *, empty: Any = None, **traits: Any) -> Input:
-    return Input(_widget(kind, label, **traits), empty)
+def _input(kind: Any, name: str, *, empty: Any = None, **traits: Any) -> Input:
+    return Input(_widget(kind, name, **traits), empty)
 
 
-def _widget(kind: Any, label: str, **traits: Any) -> Any:
+def _widget(kind: Any, name: str, **traits: Any) -> Any:
     """A widget that reports a change when it loses focus or Enter is pressed, not at every key."""
     layout = w.Layout(width="auto")  # not shared, because closing the panel closes it
     if kind is not w.Dropdown:
         traits = {"continuous_update": False} | traits
-    return kind(description=label, layout=layout, **traits)
+    return kind(description=label(name), layout=layout, **traits)

@@ -13,12 +13,15 @@ from cogmagic._notebook.panel.page import in_row
 __all__ = ["button_row", "buttons", "field_rows", "form", "in_zones", "zone"]
 
 
-_TOP = ("prompt", "model", "image")
+_TOP = ("prompt", "negative_prompt", "model", "image", "video", "extend")
+
+
+_OF_INPUTS = ("strength", "start", "overlap", "fit")
 
 
 _GRID = (
-    "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "tier", "speed",
-    "seed",
+    "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "tier", "seed",
+    "lora", "speed",
 )  # fmt: skip
 
 
@@ -35,10 +38,10 @@ def field_rows(
     return rows
 
 
-def form(rows: Mapping[str, Any]) -> Any:
-    """The form; options that are rarely changed are folded away."""
+def form(rows: Mapping[str, Any], examples: Any) -> Any:
+    """The form, with the example prompts; options that are rarely changed are folded away."""
     checkboxes = switches()
-    rest = [name for name in rows if name not in (*_TOP, *_GRID, *checkboxes)]
+    rest = [name for name in rows if name not in (*_TOP, *_OF_INPUTS, *_GRID, *checkboxes)]
     more = w.VBox([_grid(rows, rest), _grid(rows, checkboxes)])
     more.add_class("cogmagic-folded")
     more.layout.display = "none"
@@ -52,7 +55,9 @@ def form(rows: Mapping[str, Any]) -> Any:
         unfold.icon = "caret-down" if change["new"] else "caret-right"
 
     unfold.observe(show, "value")
-    whole = w.VBox([*(rows[name] for name in _TOP), _grid(rows, _GRID), unfold, more])
+    prompt, *top = (rows[name] for name in _TOP)
+    uses = _grid(rows, _OF_INPUTS)
+    whole = w.VBox([prompt, examples, *top, uses, _grid(rows, _GRID), unfold, more])
     whole.add_class("cogmagic-form")
     return whole
 

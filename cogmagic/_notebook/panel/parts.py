@@ -10,6 +10,7 @@ import ipywidgets as w
 
 from cogmagic._errors import plain_line
 from cogmagic._html import MARK
+from cogmagic._notebook.panel.labels import panel_words
 from cogmagic._video.video import Video
 
 __all__ = ["PLAYER_LIMIT", "View", "close", "error_html", "player", "show_html"]
@@ -27,8 +28,8 @@ class View(w.VBox):  # type: ignore[misc]  # it has no types
 
 
 def error_html(text: str) -> str:
-    """An error in the panel, announced by screen readers."""
-    return f'<span class="cogmagic-error" role="alert">{escape(text)}</span>'
+    """An error in the panel, announced by screen readers, with fields by their labels."""
+    return f'<span class="cogmagic-error" role="alert">{escape(panel_words(text))}</span>'
 
 
 def show_html(place: w.HTML, html: str) -> None:

@@ -17,6 +17,7 @@ from cogmagic._api.plan import plan
 from cogmagic._notebook.panel.advice import advise
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.html import bars
+from cogmagic._notebook.panel.labels import panel_words
 from cogmagic._notebook.panel.layout import button_row, buttons, form, in_zones, zone
 from cogmagic._notebook.panel.meter import Meter
 from cogmagic._notebook.panel.page import Page
@@ -74,7 +75,7 @@ class Panel:
         tooltips = {name: field.tooltip or "" for name, field in self.fields.inputs.items()}
         self.page = Page(self._on_ctrl_enter, tooltips)
         request = (
-            form(self.fields.rows),
+            form(self.fields.rows, self.fields.examples.view),
             self.tokens,
             button_row(self.generate, self.cancel, self.release),
             self.hint,
@@ -120,6 +121,7 @@ class Panel:
 
     def _show_hint(self, refusal: str, note: str) -> None:
         """Say beside Generate why it is off, or what it begins with."""
+        refusal = panel_words(refusal)
         self.generate.tooltip = refusal or note or "make the video"
         error = f'<span class="cogmagic-error">{escape(refusal)}</span>'
         show_html(self.hint, error if refusal else escape(note))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -158,3 +159,49 @@ def test_upload_becomes_a_variable_that_a_cell_can_name(
     fields.inputs["model"].value = "5b-i2v"
     fields.inputs["image"].value = ""
     assert "needs a first frame" in fields.errors["image"].value
+
+
+def test_fields_of_inputs_are_those_of_the_model(panel: Panel, cwd: Path) -> None:
+    fields = panel.fields
+    fields.inputs["prompt"].value = PROMPT
+
+    def shown() -> set[str]:
+        names = ("image", "video", "extend", "strength", "start", "overlap", "fit")
+        return {name for name in names if fields.rows[name].layout.display != "none"}
+
+    assert shown() == {"video"}
+    fields.inputs["video"].value = "missing.mp4"
+    assert shown() == {"video", "strength", "start", "fit"}
+    assert "missing.mp4" in fields.errors["video"].value
+    assert panel.generate.disabled
+    fields.inputs["strength"].value = 0.5
+    options = fields.options()
+    assert (options["video"], options["strength"]) == ("missing.mp4", 0.5)
+    fields.inputs["model"].value = "tiny-i2v"
+    assert shown() == {"image", "extend"}
+    options = fields.options()
+    assert {options[name] for name in ("video", "strength", "start", "overlap")} == {None}
+    fields.inputs["extend"].value = "missing.mp4"
+    assert shown() == {"image", "extend", "overlap", "fit"}
+    assert fields.errors["image"].value == ""
+    assert "missing.mp4" in fields.errors["extend"].value
+    fields.enter(PROMPT, {"model": "tiny"})
+    assert fields.options()["video"] is None
+    assert fields.inputs["strength"].value == 0.8
+    assert not panel.generate.disabled
+
+
+def test_words_of_the_form_follow_the_model(panel: Panel) -> None:
+    fields = panel.fields
+    labels = [label for label, _ in fields.inputs["num_frames"].options]
+    assert labels == ["9 (1.1 s)", "17 (2.1 s)", "25 (3.1 s)", "33 (4.1 s)"]
+    fields.inputs["num_frames"].value = 33
+    fields.inputs["fps"].value = 16
+    assert fields.inputs["num_frames"].options[3] == ("33 (2.1 s)", 33)
+    assert fields.inputs["num_frames"].value == 33
+    fields.examples.buttons[0].click()
+    assert fields.prompt() == "a red circle moves to the right on a black background"
+    fields.inputs["model"].value = "5b"
+    fields.examples.buttons[0].click()
+    assert fields.prompt() == fields.examples.buttons[0].tooltip
+    assert len(fields.prompt().split()) > 30

@@ -30,12 +30,10 @@ def test_panel_offers_presets_and_enters_their_values(
     assert as_cell(PROMPT, fields.options()).startswith("%%cogvideo --model tiny")
     assert f"--preset {presets}:quick" in as_cell(PROMPT, fields.options())
     fields.inputs["num_inference_steps"].value = 8
-    assert "--num-inference-steps 8 contradicts preset quick" in unescape(
-        fields.errors["preset"].value
-    )
+    assert "steps 8 contradicts preset quick" in unescape(fields.errors["preset"].value)
     assert panel.generate.disabled
     fields.inputs["preset"].value = ""
     entered = [fields.inputs[n].value for n in ("num_inference_steps", "guidance_scale")]
     assert entered == [20, 2.5]
     fields.inputs["preset"].value = "tdm"
-    assert "tdm is for 2b: add --model 2b" in fields.errors["preset"].value
+    assert "tdm is for 2b: add model 2b" in fields.errors["preset"].value

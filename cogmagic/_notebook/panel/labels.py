@@ -1,0 +1,56 @@
+"""The panel's words: the label of each field, and errors that name fields by their labels."""
+
+from __future__ import annotations
+
+from cogmagic._pipeline.storage import STORAGES
+from cogmagic._spelling import as_fields
+
+__all__ = ["label", "panel_words"]
+
+
+_LABELS = {
+    "attention": "Attention kernel",
+    "cache": "Step cache",
+    "compile": "Compile the blocks",
+    "dtype": "Precision",
+    "extend": "Clip to extend",
+    "fit": "Fit to the size by",
+    "fps": "Frames per second",
+    "gpus": "GPUs",
+    "guidance_halves": "Guidance in halves",
+    "guidance_scale": "Guidance",
+    "image": "First frame",
+    "keep": "Weights afterwards",
+    "lean_decode": "Decode with less memory",
+    "lora": "LoRA",
+    "num_frames": "Frames",
+    "num_inference_steps": "Steps",
+    "overlap": "Shared frames",
+    "overwrite": "Replace the file",
+    "policy": "Tier chosen by",
+    "save": "Save to",
+    "start": "Skip seconds",
+    "strength": "Change of the clip",
+    "tier": "Offload tier",
+    "truncate": "Cut a long prompt",
+    "video": "Clip to begin from",
+    "vram_limit": "VRAM limit (GiB)",
+}
+
+
+def label(name: str) -> str:
+    """The label of a field, by the Python name of its option."""
+    if name in STORAGES:
+        return f"{name} weights"
+    return _LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def panel_words(text: str) -> str:
+    """A message with fields in place of options: ``frames 33`` for ``--num-frames 33``."""
+    return as_fields(text, _in_sentence)
+
+
+def _in_sentence(option: str) -> str:
+    words = label(option.replace("-", "_")).removesuffix(" (GiB)")
+    begins_with_acronym = any(letter.isupper() for letter in words.split()[0][1:])
+    return words if begins_with_acronym else words[:1].lower() + words[1:]
