@@ -28,6 +28,8 @@ class Kernel(Protocol):
     shell: Any
     presets: Any
     """The TOML file of the user's presets, or an empty text."""
+    embed_limit_mb: Any
+    """MB up to which videos are embedded in the notebook."""
     endpoint: Any
     """The base URL of the chat endpoint, or an empty text."""
     endpoint_model: Any
@@ -60,6 +62,7 @@ def _panel(kernel: Kernel, _: str) -> None:
     from cogmagic._notebook.panel import panel
 
     defaults = kernel.with_defaults({}) | {"presets": kernel.presets}
+    defaults |= {"embed_limit": int(kernel.embed_limit_mb * 1e6)}
     display(panel(kernel.shell.user_ns, defaults))
 
 

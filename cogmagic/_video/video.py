@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-__all__ = ["Video"]
+__all__ = ["EMBED_LIMIT", "Video"]
+
+
+EMBED_LIMIT = 8_000_000
+"""Bytes up to which a video is embedded in the notebook by default."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -38,7 +42,7 @@ class Video:
     fps: int
     seed: int
     report: Report
-    embed_limit: int = field(default=8_000_000, compare=False)
+    embed_limit: int = field(default=EMBED_LIMIT, compare=False)
     """Largest file in bytes that is embedded in the notebook; larger ones are linked."""
     unsaved: bytes | None = field(default=None, compare=False)
     """The whole file, if it could not be written to `path`; `save` writes it elsewhere. Of a folder

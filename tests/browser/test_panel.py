@@ -123,6 +123,7 @@ def test_panel_from_the_first_reading_to_release(panel: Any) -> None:
     cell = next(text for text in texts if text.startswith("%%cogvideo"))
     assert f"--seed {2**60}" in cell
     assert cell.endswith("\na red circle moves to the right")
+    page.wait_for_selector(".jp-OutputArea-output:not(:has(.cogmagic-panel)) figure video")
     page.wait_for_selector(".cogmagic-tile img")
     page.locator(".cogmagic-tile button").first.press("Enter")
     with page.expect_download() as download:

@@ -20,8 +20,9 @@ def panel(
         names: the variables that may be named as a first frame, and that an uploaded one becomes
             one of; those of ``__main__`` by default.
         defaults: the first values of a new panel's fields, of ``model``, ``tier``, ``policy``,
-            ``vram_limit`` (bytes), ``gpus``, ``keep`` and ``save``; and ``presets``, the TOML file
-            whose presets it offers.
+            ``vram_limit`` (bytes), ``gpus``, ``keep`` and ``save``; ``presets``, the TOML file
+            whose presets it offers; and ``embed_limit``, the bytes of videos that the notebook may
+            store.
 
     Raises:
         RequestError: where the packages that the panel needs are not installed.

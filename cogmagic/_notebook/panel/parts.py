@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -11,6 +12,7 @@ import ipywidgets as w
 from cogmagic._errors import plain_line
 from cogmagic._html import MARK
 from cogmagic._notebook.panel.labels import panel_words
+from cogmagic._notebook.panel.record import Record
 from cogmagic._video.video import Video
 
 __all__ = ["PLAYER_LIMIT", "View", "close", "error_html", "player", "show_html"]
@@ -21,10 +23,25 @@ PLAYER_LIMIT = 64_000_000
 
 
 class View(w.VBox):  # type: ignore[misc]  # it has no types
-    """The panel as it is displayed; its text form is the same in every run."""
+    """The panel as it is displayed; its text form is the same in every run.
+
+    Args:
+        parts: its widgets.
+        record: displayed below it.
+    """
+
+    def __init__(self, parts: Sequence[w.Widget], record: Record) -> None:
+        self._record = record
+        super().__init__(parts)
 
     def __repr__(self) -> str:
         return f"{MARK}panel"
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True)
+        self._record.show()
 
 
 def error_html(text: str) -> str:

@@ -11,8 +11,9 @@ from cogmagic._notebook.panel.clip_uses import FormUses
 from cogmagic._notebook.panel.clip_view import ClipView
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.gallery import Gallery, folder_of
+from cogmagic._notebook.panel.record import Record
 from cogmagic._video.library import stored_clip
-from cogmagic._video.video import Video
+from cogmagic._video.video import EMBED_LIMIT, Video
 
 __all__ = ["Results"]
 
@@ -33,6 +34,7 @@ class Results:
         handler: Callable[[Callable[[], None]], Callable[[Any], None]],
     ) -> None:
         self.uses = FormUses(fields, configured)
+        self.record = Record(configured.get("embed_limit", EMBED_LIMIT))
         self.clip = ClipView(self.uses, lambda: self.gallery.refresh())
         self.gallery = Gallery(folder_of(configured.get("save")), self.clip.show, handler)
 
@@ -58,6 +60,7 @@ class Results:
             options: what was entered for it.
         """
         self.uses.remember(video, options)
+        self.record.add(video)
         clip = stored_clip(video.path)
         if clip is None:  # deleted since
             self.clip.show_video(video)

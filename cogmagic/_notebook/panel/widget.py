@@ -85,7 +85,7 @@ class Panel:
             zone("request", "Request", request),
             zone("results", "Results", (*self.run.widgets, *self.results.widgets)),
         )
-        self.view = View([self.page, in_zones(zones)])
+        self.view = View([self.page, in_zones(zones)], self.results.record)
         self.view.add_class("cogmagic-panel")
         self.survey = Survey(self.fields.inputs["model"], plan)
         self.sampler = Sampler(read or Reader(), self._on_reading)
