@@ -60,7 +60,8 @@ def test_lines_between_stored_points_are_close_to_fresh_traces(
         predicted, traced = getattr(stored, phase), getattr(fresh, phase)
         assert (predicted is None) == (traced is None)
         if predicted is not None:
-            near(predicted, Peak(traced.peak, traced.leaf_peak))
+            below = max(0.005, 2**14 / traced.peak)  # tiny-i2v's smallest peaks are below 2 MiB
+            near(predicted, Peak(traced.peak, traced.leaf_peak), below=below)
             assert predicted.operations == pytest.approx(traced.operations, rel=1e-9)
 
 
