@@ -59,14 +59,10 @@ class FormUses:
     def enter(self, clip: StoredClip) -> str:
         """Enter the clip's settings; returns what the form could not take."""
         settings = self._settings(clip)
-        options = {**_EMPTY, **dict.fromkeys(switches(), False), **settings.options}
-        try:
-            self._fields.enter(settings.prompt, options)
-        except TraitError as error:
-            raise OutputError(f"Not all settings could be entered: {error}") from None
+        self._enter(settings.prompt, settings.options)
         known = self._fields.inputs.keys()
         changed = changed_options(settings.options, self._configured)
-        others = [f"--{n.replace('_', '-')}" for n in changed if n not in known]
+        others = [f"--{n.replace('_', '-')}" for n, v in changed.items() if v and n not in known]
         missing = f"The file does not have {', '.join(settings.missing)}." * bool(settings.missing)
         no_field = f"The form has no field for {', '.join(others)}: copy the clip as a cell."
         return " ".join(["The settings are entered.", missing, no_field * bool(others)]).strip()
@@ -77,13 +73,13 @@ class FormUses:
         return as_cell(settings.prompt, changed_options(settings.options, self._configured))
 
     def extend(self, clip: StoredClip) -> str:
-        """The cell that goes on from the clip's end, with a new seed."""
+        """Enter the clip to extend, with a model that goes on from clips and a new seed."""
         model, settings, options = _image_model(clip), self._settings(clip), dict[str, Any]()
         if settings.options.get("model") == model:
-            changed = changed_options(settings.options, self._configured)
-            options = {n: v for n, v in changed.items() if n not in _OF_ONE_CLIP}
+            options = {n: v for n, v in settings.options.items() if n not in _OF_ONE_CLIP}
         path = Path(os.path.relpath(clip.path)) if _is_below(clip.path) else clip.path
-        return as_cell(settings.prompt, {**options, "model": model, "extend": str(path)})
+        self._enter(settings.prompt, {**options, "model": model, "extend": str(path)})
+        return f"Generate goes on from the end of {path.name}, with model {model}."
 
     def as_first_frame(self, clip: StoredClip) -> str:
         """Enter the clip's last frame as a first frame, with a model that takes one."""
@@ -98,8 +94,15 @@ class FormUses:
             name = _image_model(clip)
             fields.inputs["model"].value = name
             switched = f" The model is now {name}, which takes one."
+        fields.inputs["extend"].value = ""  # which stands in for a first frame
         name = fields.first_frame.add(Image.fromarray(last))
         return f"The clip's last frame is the first frame, {name}.{switched}"
+
+    def _enter(self, prompt: str, options: Mapping[str, Any]) -> None:
+        try:
+            self._fields.enter(prompt, {**_EMPTY, **dict.fromkeys(switches(), False), **options})
+        except TraitError as error:
+            raise OutputError(f"Not all settings could be entered: {error}") from None
 
     def _settings(self, clip: StoredClip) -> ClipSettings:
         entered = self._entered.get(clip.path)

@@ -29,7 +29,7 @@ class ClipUses(Protocol):
         """The cell that makes the clip again."""
 
     def extend(self, clip: StoredClip) -> str:
-        """The cell that goes on from the clip's end."""
+        """Enter the clip as the one to extend."""
 
     def as_first_frame(self, clip: StoredClip) -> str:
         """Enter the clip's last frame as the first frame of the next one."""
@@ -54,7 +54,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         actions: dict[str, tuple[str, Callable[[], None]]] = {
             "Use these settings again": ("enter them into the form", self._enter),
             "Copy as a cell": ("the %%cogvideo cell that makes it again", self._copy),
-            "Extend": ("the cell that goes on from its last frame", self._extend),
+            "Extend": ("enter it as the clip that the next one goes on from", self._extend),
             "Use as first frame": (
                 "enter its last frame as a first frame",
                 self._first_frame,
@@ -133,7 +133,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         self._show_cell(self._uses.cell(self._shown))
 
     def _extend(self) -> None:
-        self._show_cell(self._uses.extend(self._shown))
+        self.say(self._uses.extend(self._shown))
 
     def _first_frame(self) -> None:
         self.say(self._uses.as_first_frame(self._shown))

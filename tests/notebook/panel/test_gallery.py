@@ -78,10 +78,16 @@ def test_clip_of_another_session_is_used_again(gallery: Any, panel: Panel, cwd: 
     entered = {"seed": 3, "num_inference_steps": 1, "lean_decode": True, "negative_prompt": ""}
     assert entered.items() <= fields.entered().items()
     clip.buttons["Extend"].click()
-    assert clip.cell.value == f"%%cogvideo --model tiny-i2v --extend clip-00.mp4\n{PROMPT}"
+    entered = {"model": "tiny-i2v", "extend": "clip-00.mp4", "lean_decode": False}
+    assert entered.items() <= fields.entered().items()
+    assert "Generate goes on from the end of clip-00.mp4" in clip.note.value
+    assert not fields.lock.value
     clip.buttons["Use as first frame"].click()
-    assert fields.entered()["image"] == "first_frame"
-    assert fields.entered()["model"] == "tiny-i2v"
+    assert [fields.entered()[name] for name in ("image", "extend")] == ["first_frame", None]
+    assert "first_frame." in clip.note.value
+    fields.inputs["model"].value = "tiny"
+    clip.buttons["Use as first frame"].click()
+    assert [fields.entered()[n] for n in ("image", "model")] == ["first_frame_2", "tiny-i2v"]
     assert fields.first_frame.variables["first_frame"].size == (96, 96)
     assert "The model is now tiny-i2v" in clip.note.value
 
