@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from cogmagic._models.family import Configs
@@ -17,18 +18,27 @@ _BLOCK = 64
 
 
 def packed_by_configs(configs: Configs) -> tuple[Packed, ...]:
-    """The quantised components that configurations describe, if they leave out no layer by name.
+    """The quantised components that configurations describe.
 
     The libraries quantise every linear layer; but transformers leaves T5's ``wo`` out in 4 bits.
+    Where the configuration leaves out layers by name, no memory is saved until the files are here.
     """
-    found = []
+    components = []
     for component, shapes in (("text_encoder", _t5), ("transformer", _transformer)):
         config = configs.get(component, {})
         settings = config.get("quantization_config") or {}
         names = ("llm_int8_skip_modules", "modules_to_not_convert")
-        if is_loadable(config) and not any(settings.get(name) for name in names):
-            found.append(_packed(component, settings, *shapes(config)))
-    return tuple(found)
+        if is_loadable(config):
+            packed = _packed(component, settings, *shapes(config))
+            some = any(settings.get(name) for name in names)
+            components.append(_as_plain(packed) if some else packed)
+    return tuple(components)
+
+
+def _as_plain(packed: Packed) -> Packed:
+    """The component as if all its layers were plain, in 16 bits: the most that it may take."""
+    file = 2 * (packed.numel + packed.wide)
+    return replace(packed, numel=0, wide=0, nbytes=0, block=(0, 0, 0), file=file)
 
 
 Shapes = list[tuple[int, int]]

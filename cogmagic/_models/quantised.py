@@ -97,8 +97,9 @@ def check_not_quantised(
     instead = nearest(label)
     raise CheckpointError(
         f"{label}: its {component or 'pipeline'} is quantised with {method}{by} ({reason})."
-        " cogmagic loads bitsandbytes' 4-bit weights and torchao's int8 and fp8 ones of a text"
-        " encoder or a transformer, and no other quantised ones. Use one that is not quantised,"
+        " cogmagic loads bitsandbytes' 4-bit weights (stored as uint8) and torchao's int8 and fp8"
+        " ones (e4m3; a scale per row) of a text encoder or a transformer, and no other quantised"
+        " ones. Use one that is not quantised,"
         f" such as --model {instead.name} ({instead.source}); --quantize or --fp8 narrows it."
     )
 
@@ -109,11 +110,31 @@ def is_loadable(config: Mapping[str, Any]) -> bool:
     if not isinstance(settings, Mapping):
         return False
     if settings.get("quant_method") == "bitsandbytes":
-        return settings.get("load_in_4bit") is True and not settings.get("load_in_8bit")
+        in_bytes = settings.get("bnb_4bit_quant_storage") in (None, "uint8")
+        return (
+            settings.get("load_in_4bit") is True and not settings.get("load_in_8bit") and in_bytes
+        )
     kinds = settings.get("quant_type")
     kind = kinds.get("default") if isinstance(kinds, Mapping) and len(kinds) == 1 else None
-    name = kind.get("_type") if isinstance(kind, Mapping) else None
-    return settings.get("quant_method") == "torchao" and name in _TORCHAO
+    if settings.get("quant_method") != "torchao" or not isinstance(kind, Mapping):
+        return False
+    return kind.get("_type") in _TORCHAO and _is_by_rows(kind.get("_data"))
+
+
+def _is_by_rows(options: object) -> bool:
+    """Whether a torchao configuration's weights have a scale per row, and fp8 ones are e4m3."""
+    if not isinstance(options, Mapping):
+        return True  # the defaults
+
+    def value(name: str, key: str) -> object:
+        setting = options.get(name)
+        return setting.get(key) if isinstance(setting, Mapping) else setting
+
+    return (
+        options.get("group_size") is None
+        and value("granularity", "_type") in (None, "PerRow")
+        and value("weight_dtype", "_data") in (None, "float8_e4m3fn")
+    )
 
 
 def _method(settings: object) -> str:

@@ -85,9 +85,11 @@ def check_stored(model: Model, options: MemoryOptions, machine: Machine) -> None
             raise RequestError(
                 f"{what}, which does not work on MPS. Use --model {nearest(model.source).name}."
             )
-        if options.forced and options.forced.weights == "gpus":
+        tier = named_tier(options, machine)
+        if tier is not None and tier.weights == "gpus":
             raise TierError(
-                f"{what}, which tier {options.forced.name!r} cannot load. Use --tier auto."
+                f"{what}, which tier {tier.name!r} cannot load. Leave out {_typed(tier, options)}:"
+                " --tier auto takes what fits one GPU."
             )
 
 
@@ -134,11 +136,16 @@ def check_video(request: Request, options: MemoryOptions, machine: Machine) -> N
     """
     tier = named_tier(options, machine)
     if request.video is not None and tier is not None and tier.several_gpus:
-        typed = f"--tier {tier.name}" if options.forced else "--policy rule"
+        typed = _typed(tier, options)
         raise TierError(
             f"A video to begin from is encoded on one GPU, but {typed} spreads the components over"
             f" several. Leave out {typed}: --tier auto takes what fits one GPU."
         )
+
+
+def _typed(tier: Tier, options: MemoryOptions) -> str:
+    """The option that names a tier, as it is typed."""
+    return f"--tier {tier.name}" if options.forced else "--policy rule"
 
 
 def check_parallel(
@@ -156,7 +163,7 @@ def check_parallel(
         return
     tier = named_tier(options, machine)
     if tier is not None and tier.several_gpus:
-        typed = f"--tier {tier.name}" if options.forced else "--policy rule"
+        typed = _typed(tier, options)
         raise TierError(
             f"With --parallel, each GPU has its own copy of the weights, but {typed} spreads one"
             f" over all GPUs. Leave out {typed}, or leave out --parallel."

@@ -139,9 +139,10 @@ class _Search:
         halves = self.plan.request.guided or savings.guidance_halves
         more = (s for s in savings.more() if halves or not s.guidance_halves)
         usable = (s for s in more if lean or not s.lean_decode)
-        packed = self.plan.request.model.stored.packed
-        if SPEEDS[self.plan.options.speed].products or packed:  # which exclude the storages
-            usable = (s for s in usable if not s.storage)
+        parts = {p.component for p in self.plan.request.model.stored.packed if p.scaled}
+        # Which exclude a further storage.
+        if SPEEDS[self.plan.options.speed].products or "transformer" in parts:
+            usable = (s for s in usable if s.storage == savings.storage)
         device = self.machine.device
         return (s for s in usable if not (s.weights and s.weights.refusal(device)))
 

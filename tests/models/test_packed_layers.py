@@ -25,6 +25,8 @@ from cogmagic._pipeline.load import load
 from cogmagic._pipeline.quantised.stored import empty_stored, read_stored
 from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._pipeline.tensors import check_tensors
+from cogmagic._planning.checks import check_stored
+from cogmagic._planning.memory_options import MemoryOptions
 from tests.helpers.checkpoints import edit_config, edit_weights, save_checkpoint, weights_file
 
 FILES = Path(__file__).parent / "quantised"
@@ -90,6 +92,20 @@ def test_configurations_alone_give_the_same_bytes(
     edit_config(folder, component, quantization_config=CONFIGS[FORMS[name]] | double)
     (estimated,) = identify(folder, "a/b", has_weights=False).stored.packed
     assert (estimated,) == find_model(str(folder)).stored.packed
+
+
+def test_layers_left_out_by_name_are_refused_before_a_download_as_well(
+    quantised: Callable[..., Path],
+) -> None:
+    folder = quantised("text_encoder.bitsandbytes_nf4")
+    settings = CONFIGS["nf4"] | {"llm_int8_skip_modules": ["wo"]}
+    edit_config(folder, "text_encoder", quantization_config=settings)
+    model = identify(folder, "a/b", has_weights=False)
+    (packed,) = model.stored.packed
+    assert (packed.form, packed.saved(2, 4)) == ("nf4", (0, 0))
+    assert packed.file > 0
+    with pytest.raises(RequestError, match=r"quantised \(nf4\), so --quantize int8 does not apply"):
+        check_stored(model, MemoryOptions.of(quantize="int8"), Machine.of("T4"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -188,8 +204,10 @@ def test_options_that_do_not_go_with_it_are_refused_in_one_line(
         cogmagic.plan(model=model, machine=two, fp8=True)
     with pytest.raises(RequestError, match=r"text_encoder of .* \(int8\), so quantize"):
         cogmagic.plan(model=model, machine=two, quantize="nf4")
-    with pytest.raises(TierError, match="tier 'balanced' cannot load"):
-        cogmagic.plan(model=model, machine=two, tier="balanced")
+    for option in ({"tier": "balanced"}, {"policy": "rule"}):
+        ((name, value),) = option.items()
+        with pytest.raises(TierError, match=f"'balanced' cannot load. Leave out {name}=.{value}"):
+            cogmagic.plan(model=model, machine=two, **option)
     plan = cogmagic.plan(model=model, machine=two, speed="faster")
     assert "balanced" not in {c.tier for c in plan.candidates}
     assert "fp8" not in str([c.tier for c in plan.candidates])

@@ -16,8 +16,12 @@ def method(name: str, **settings: Any) -> dict[str, Any]:
     return {"quant_method": name} | settings
 
 
-def torchao(config: str) -> dict[str, Any]:
-    return method("torchao", quant_type={"default": {"_type": config, "_data": {}}})
+def torchao(config: str, **options: Any) -> dict[str, Any]:
+    return method("torchao", quant_type={"default": {"_type": config, "_data": options}})
+
+
+GROUPS = {"_type": "PerGroup", "_version": 1, "_data": {"group_size": 32}}
+E5M2 = {"_type": "torch.dtype", "_data": "float8_e5m2"}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,13 @@ def torchao(config: str) -> dict[str, Any]:
         ("transformer", method("torchao", quant_type="int8wo"), "the package torchao"),
         ("transformer", torchao("Int4WeightOnlyConfig"), "the package torchao"),
         ("transformer", torchao("Int8DynamicActivationInt8WeightConfig"), "the package torchao"),
+        ("transformer", torchao("Int8WeightOnlyConfig", granularity=GROUPS), "a scale per row"),
+        ("transformer", torchao("Float8WeightOnlyConfig", weight_dtype=E5M2), "e4m3"),
+        (
+            "text_encoder",
+            method("bitsandbytes", load_in_4bit=True, bnb_4bit_quant_storage="bfloat16"),
+            "stored as uint8",
+        ),
         ("vae", torchao("Int8WeightOnlyConfig"), "the package torchao"),
         ("vae", method("bitsandbytes", load_in_4bit=True), "the package bitsandbytes"),
         ("vae", method("quanto", weights_dtype="int8"), "the package optimum-quanto"),

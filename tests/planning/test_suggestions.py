@@ -10,7 +10,9 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, Request
+from cogmagic._footprint.savings import Savings
 from cogmagic._models.catalog import catalogued
+from cogmagic._models.packed import Packed
 from cogmagic._units import GIB
 from tests.helpers.plans import five, plan
 
@@ -30,6 +32,16 @@ def test_a_plan_that_does_not_fit_suggests_options_that_make_it_fit() -> None:
     assert not found.fits
     assert any(c.startswith("--lean-decode --guidance-halves: ") for c in found.changes)
     assert cogmagic.plan(model="5b", machine=small, lean_decode=True, guidance_halves=True).fits
+
+
+def test_savings_go_with_an_fp8_transformer_beside_a_quantised_text_encoder() -> None:
+    model = catalogued("5b")
+    assert model is not None
+    packed = Packed("text_encoder", "int8", 10, 0, 10, (1, 0, 1), scaled=True, file=10)
+    model = replace(model, stored=replace(model.stored, packed=(packed,)))
+    found = plan(Request.of("any", model), Machine.of(vram=3.6), savings=Savings(storage="fp8"))
+    assert not found.fits
+    assert any(c.startswith("--lean-decode --guidance-halves --fp8: ") for c in found.changes)
 
 
 def test_a_plan_that_fits_no_tier_names_the_shortfall_and_what_would_help() -> None:
