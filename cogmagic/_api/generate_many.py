@@ -193,7 +193,9 @@ def _start(source: BatchSource, memory: MemoryOptions, save: str | Path | None) 
         cluster.check(memory)
     session().check_idle()
     model = rows[0].request.model.source
-    frames = {"model": model, "storage": memory.savings.stored_as}
+    quantize = memory.savings.quantize
+    frames = {"model": model, "storage": "" if quantize else memory.savings.storage}
+    frames |= {"quantize": quantize} if quantize else {}  # as in folders of older versions
     frames |= {"speed": memory.speed, "attention": memory.attention}
     frames |= {"cache": str(memory.step_cache or "")}
     return Started(rows, memory, BatchFolder.open(save, rows, asdict(memory) | {"frames": frames}))

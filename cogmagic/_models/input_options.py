@@ -47,10 +47,8 @@ def checked(
         for name, neutral in (("strength", 1.0), ("start", 0.0)):
             value = options[name]
             if value is not None and real_number(name, value) != neutral:
-                raise RequestError(
-                    f"--{name} is for a video to begin from. Give one, --video PATH, or leave out"
-                    f" --{name}."
-                )
+                give = "Leave out" if extended else "Give one, --video PATH, or leave out"
+                raise RequestError(f"--{name} is for a video to begin from. {give} --{name}.")
     else:
         strength = _strength(options["strength"], steps)
     takes_one = inputs or any(one.required for one in model.inputs.values())  # or a placeholder

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 import cogmagic
-from cogmagic import Machine, RequestError
+from cogmagic import Machine, OutputError, RequestError
 from cogmagic._footprint.footprint import footprint
 from cogmagic._footprint.savings import Savings
 from cogmagic._models.find import embedded_folder, find_model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.empty import empty_component_of, module_bytes
 from cogmagic._pipeline.prompt_cache import PromptCache
+from cogmagic._pipeline.storage.quantised import Quantised
 from cogmagic._pipeline.storage.quantised_forms import QUANTISED
 from cogmagic._planning.memory_options import MemoryOptions
 
@@ -109,6 +110,21 @@ def test_embeddings_are_cached_by_the_storage_of_the_text_encoder() -> None:
         for storage in ("", "int8", "nf4")
     }
     assert len(files) == 3
+
+
+def test_a_batch_is_resumed_with_the_same_value_only(
+    monkeypatch: pytest.MonkeyPatch, cwd: Path
+) -> None:
+    monkeypatch.setattr(Quantised, "missing", lambda *_: "")
+
+    def begin(**options: Any) -> None:
+        cogmagic.generate_many(["a red circle"] * 2, save="out", progress=False, **options)
+
+    begin(quantize="int8")
+    begin(quantize="int8")
+    for options, here in ({"quantize": "int8:transformer"}, "'int8:transformer'"), ({}, "missing"):
+        with pytest.raises(OutputError, match=f"quantize is 'int8' there and {here} here"):
+            begin(**options)
 
 
 @pytest.mark.slow
