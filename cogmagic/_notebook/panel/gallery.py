@@ -6,6 +6,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -174,8 +175,10 @@ def folder_of(save: object) -> str:
     """The folder that ``--save`` writes to, as it is typed; empty for the working directory."""
     if not isinstance(save, str | Path) or not str(save):
         return ""
-    parent = str(Path(save).parent) if names_file(save) else str(save)
-    return "" if parent == "." else parent
+    folder = Path(save).parent if names_file(save) else Path(save)
+    with suppress(OSError, ValueError):  # in another folder, or the working directory is gone
+        folder = folder.relative_to(Path.cwd())
+    return "" if str(folder) == "." else str(folder)
 
 
 def _path(typed: str) -> Path:

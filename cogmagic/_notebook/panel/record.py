@@ -64,7 +64,7 @@ class Record:
             update_display(self.bundle(), raw=True, display_id=self._display_id)
 
     def bundle(self) -> dict[str, str]:
-        """The MIME bundle; JupyterLab shows the picture where a notebook is not trusted."""
+        """The MIME bundle; the picture is for viewers that show no HTML of others."""
         if not self._videos:
             html = f'<div class="{VOLATILE}"><small>{_EMPTY}</small></div>'
             return {"text/html": html, "text/plain": f"{MARK}{_EMPTY}"}

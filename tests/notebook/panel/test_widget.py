@@ -92,6 +92,7 @@ def test_run_gives_a_result_that_can_be_repeated(panel: Panel, toy: Path, cwd: P
     assert clip.cell.value.endswith(f"\n{PROMPT}")
     panel.results.gallery.wait()
     assert [t.clip for t in panel.results.gallery.tiles if t.clip] == [clip.clip]
+    assert panel.results.gallery.folder.value == "", "the working directory"
     panel.release.click()
     assert panel.run.status.value.startswith("Freed")
 
