@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import ipywidgets as w
 
-from cogmagic._errors import CogMagicError, OutputError, plain_line
+from cogmagic._errors import CogMagicError, OutputError, first_line, plain_line
 from cogmagic._html import lines_html
 from cogmagic._notebook.panel.gallery_page import GalleryPage
 from cogmagic._notebook.panel.parts import PLAYER_LIMIT, error_html, player, show_html
@@ -84,7 +84,11 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         if clip.error:
             self.facts.value = error_html(f"{plain_line(clip.path.name)}: {clip.error}.")
         else:
-            self.show_video(clip.video(), facts=f"<b>{name}</b>: {escape(clip.prompt[:2000])}<br>")
+            try:
+                facts = f"<b>{name}</b>: {escape(clip.prompt[:2000])}<br>"
+                self.show_video(clip.video(), facts)
+            except Exception as error:  # its frames are damaged, or its facts are no run's
+                self.facts.value = error_html(first_line(error))
         for action, button in self.buttons.items():
             button.disabled = bool(clip.error) and action not in ("Delete", "Download")
         self._show_actions()

@@ -126,7 +126,16 @@ def test_errors_of_a_clip_appear_below_its_actions(gallery: Any, panel: Panel, c
     gallery.tiles[0].button.click()
     assert "broken.mp4: damaged or unfinished." in clip.facts.value
     assert clip.buttons["Copy as a cell"].disabled
-    gallery.tiles[1].button.click()
+    path = cwd / "clip-01.mp4"
+    path.write_bytes(path.read_bytes()[:-600])  # the header is whole
+    gallery.folder.value = str(cwd)
+    gallery.wait()
+    (cut,) = (tile for tile in gallery.tiles if tile.clip and tile.clip.path == path)
+    assert cut.picture.value == "<div>cannot be decoded</div>"
+    cut.button.click()
+    assert "clip-01.mp4 cannot be read as a video" in clip.facts.value
+    assert clip.row.layout.display == ""
+    next(t for t in gallery.tiles if t.clip.path.name == "clip-00.mp4").button.click()
     (cwd / "clip-00.mp4").write_bytes(b"another")
     for action in ("Use as first frame", "Delete"):
         clip.buttons[action].click()
