@@ -70,11 +70,13 @@ def gpu_processes(gpu: Gpu) -> list[tuple[int, int | None]]:
     return [(int(p.pid), int(p.usedGpuMemory) if p.usedGpuMemory else None) for p in processes]
 
 
-def vitals(gpu: Gpu) -> tuple[int | None, float | None]:
-    """Temperature (°C) and power (W) of a GPU; None where NVML does not report them."""
+def vitals(gpu: Gpu) -> tuple[int | None, float | None, int | None]:
+    """Temperature (°C), power (W) and utilisation (%) of a GPU; None where NVML has none."""
     degrees = ask("nvmlDeviceGetTemperature", gpu, args=(0,))  # NVML_TEMPERATURE_GPU
     milliwatts = ask("nvmlDeviceGetPowerUsage", gpu)
-    return degrees, milliwatts / 1000 if milliwatts is not None else None
+    use = ask("nvmlDeviceGetUtilizationRates", gpu)
+    watts = None if milliwatts is None else milliwatts / 1000
+    return degrees, watts, None if use is None else use.gpu
 
 
 def ask(call: str, *gpus: Gpu, args: tuple[int, ...] = ()) -> Any:

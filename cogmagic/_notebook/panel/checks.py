@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from cogmagic._api.plan import configs_for
@@ -19,7 +20,7 @@ from cogmagic._pipeline.storage import storage_options
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._units import GIB
 
-__all__ = ["field_errors"]
+__all__ = ["field_errors", "several_error"]
 
 
 _TOGETHER = (
@@ -91,6 +92,13 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
     if not errors and prompt.strip() and (error := _error(partial(request, prompt))):
         return {"prompt": error}
     return errors
+
+
+def several_error(count: int, save: str | None) -> dict[str, str]:
+    """The error of a file that several clips would be saved to, by option; empty without one."""
+    if count == 1 or save is None or Path(save).expanduser().is_dir():
+        return {}
+    return {"save": f"{count} clips need a folder that exists. Enter one, or leave it empty."}
 
 
 def _check_loras(build: Callable[[], Request]) -> None:

@@ -17,13 +17,14 @@ from cogmagic._models.find import find_model
 from cogmagic._models.inputs import INPUTS
 from cogmagic._models.presets import Preset
 from cogmagic._models.presets_file import find_preset
-from cogmagic._notebook.panel.checks import field_errors
+from cogmagic._notebook.panel.checks import field_errors, several_error
 from cogmagic._notebook.panel.examples import Examples
 from cogmagic._notebook.panel.first_frame import FirstFrame
-from cogmagic._notebook.panel.inputs import any_seed, make_inputs
+from cogmagic._notebook.panel.inputs import USED_WITH, any_seed, make_inputs
 from cogmagic._notebook.panel.layout import field_rows
 from cogmagic._notebook.panel.lookup import Lookup
 from cogmagic._notebook.panel.parts import error_html, show_html
+from cogmagic._notebook.panel.thumbnail import Thumbnail
 
 __all__ = ["Fields"]
 
@@ -33,13 +34,6 @@ _FROM_KERNEL = ("tier", "speed", "policy", "keep", "vram_limit", "gpus", "save")
 
 
 _FROM_MODEL = ("width", "height", "num_inference_steps", "guidance_scale", "scheduler", "fps")
-
-
-_USED_WITH = {
-    "strength": {"video"}, "start": {"video"}, "overlap": {"extend"},
-    "fit": {"image", "video", "extend"},
-}  # fmt: skip
-"""Options that concern an input, and are shown and used with one of these only."""
 
 
 _LOCK = "use this seed for every clip; otherwise each clip has a random one"
@@ -75,10 +69,15 @@ class Fields:
         """The predicted seconds of each speed."""
         self.first_frame = FirstFrame(variables, self._inputs["image"].enter, changed)
         self.examples = Examples(partial(setattr, self.inputs["prompt"], "value"))
+        self.thumbnail = Thumbnail()
         self.rows = field_rows(
             self.inputs,
             self.errors,
-            {"seed": self.lock, "image": self.first_frame.upload, "speed": self.speeds},
+            {
+                "seed": [self.lock],
+                "image": [self.first_frame.upload, self.thumbnail.view],
+                "speed": [self.speeds],
+            },
         )
         self.inputs["model"].value = defaults.get("model", "tiny")
         self._enter_model_defaults()
@@ -132,7 +131,7 @@ class Fields:
         return {
             name: None if name in unused else field.read()
             for name, field in self._inputs.items()
-            if name != "prompt"
+            if name not in ("prompt", "num_videos")
         }
 
     def enter(self, prompt: str, options: Mapping[str, Any]) -> None:
@@ -142,7 +141,7 @@ class Fields:
             self._enter_model_defaults()
             self.inputs["prompt"].value = prompt
             self.lock.value = options.get("seed") is not None  # the same clip again
-            for name in (*INPUTS, *_USED_WITH):
+            for name in (*INPUTS, *USED_WITH):
                 self._inputs[name].enter(None)
             for name in options.keys() & self._inputs.keys() - {"model"}:
                 self._inputs[name].enter(options[name])
@@ -156,6 +155,10 @@ class Fields:
             return self.show_errors({"model": str(error)})
         options, unread = self.to_plan()
         errors = unread | field_errors(model, self.prompt(), options)
+        errors |= several_error(self.inputs["num_videos"].value, options["save"])
+        size = options["width"], options["height"]
+        image = None if errors.get("image") else options["image"]
+        self.thumbnail.show(image, *size, options["fit"])
         if self.first_frame.error and model.takes("image"):
             errors["image"] = self.first_frame.error
         return self.show_errors(errors)
@@ -225,12 +228,12 @@ class Fields:
         model = self.model()
         taken = {name for name in INPUTS if model is not None and model.takes(name)}
         given = {name for name in taken if self._inputs[name].read() is not None}
-        idle = {name for name, inputs in _USED_WITH.items() if not inputs & given}
+        idle = {name for name, inputs in USED_WITH.items() if not inputs & given}
         return (INPUTS.keys() - taken) | idle
 
     def _show_rows(self) -> None:
         unused = self._unused()
-        for name in (*INPUTS, *_USED_WITH):
+        for name in (*INPUTS, *USED_WITH):
             self.rows[name].layout.display = "none" if name in unused else ""
 
     def _enter_preset(self) -> None:

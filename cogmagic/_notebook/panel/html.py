@@ -114,6 +114,8 @@ def _gpu_bar(
         notes.append(f"{vitals.temperature} °C")
     if vitals and vitals.power is not None:
         notes.append(f"{vitals.power:.0f} W")
+    if vitals and vitals.utilisation is not None:
+        notes.append(f"{vitals.utilisation} % busy")
     return {
         "label": f"GPU {gpu.index}",
         "total": gpu.total,

@@ -16,7 +16,14 @@ from cogmagic._notebook.panel.labels import label
 from cogmagic._notebook.panel.models import ModelPicker, unplanned_rows
 from cogmagic._units import GIB
 
-__all__ = ["Input", "any_seed", "make_inputs", "switches"]
+__all__ = ["USED_WITH", "Input", "any_seed", "make_inputs", "switches"]
+
+
+USED_WITH = {
+    "strength": {"video"}, "start": {"video"}, "overlap": {"extend"},
+    "fit": {"image", "video", "extend"},
+}  # fmt: skip
+"""Options that concern an input, and are shown and used with one of these only."""
 
 
 _NO_INPUT = ("dry-run", "help")
@@ -30,6 +37,9 @@ _SPEED_ATTENTION = "the speed's"
 
 
 _FIT = "the input's usual way"
+
+
+_COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
 _PLACEHOLDER = "Describe the clip: who or what, what happens, where, the light, the camera."
@@ -119,6 +129,7 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
         "guidance_scale": _input(w.FloatText, "guidance_scale", step=0.5),
         # As text, because a browser's numbers are exact up to 2^53 only.
         "seed": Input(_widget(w.Text, "seed", value=any_seed()), parse=_seed, show=str),
+        "num_videos": _input(w.Dropdown, "num_videos", options=_COUNTS),
         "tier": choice("tier"),
         "speed": choice("speed", value="exact"),
         "lora": Input(

@@ -25,6 +25,7 @@ _LABELS = {
     "lora": "LoRA",
     "num_frames": "Frames",
     "num_inference_steps": "Steps",
+    "num_videos": "How many clips",
     "overlap": "Shared frames",
     "overwrite": "Replace the file",
     "policy": "Tier chosen by",

@@ -20,18 +20,18 @@ _OF_INPUTS = ("strength", "start", "overlap", "fit")
 
 
 _GRID = (
-    "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "tier", "seed",
-    "lora", "speed",
+    "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "seed", "num_videos",
+    "tier", "lora", "speed",
 )  # fmt: skip
 
 
 def field_rows(
-    inputs: Mapping[str, Any], errors: Mapping[str, Any], beside: Mapping[str, Any]
+    inputs: Mapping[str, Any], errors: Mapping[str, Any], beside: Mapping[str, list[Any]]
 ) -> dict[str, Any]:
-    """The row of each field: its input, a widget beside it if it has one, and its error."""
+    """The row of each field: its input, the widgets beside it, and its error."""
     rows = {}
     for name, field in inputs.items():
-        row = w.Box([field, *([beside[name]] if name in beside else []), errors[name]])
+        row = w.Box([field, *beside.get(name, []), errors[name]])
         row.add_class("cogmagic-field")
         row.add_class(in_row(name))
         rows[name] = row

@@ -32,6 +32,8 @@ class RunDisplay:
         self.bar, self.status = w.HTML(layout=w.Layout(visibility="hidden")), w.HTML()
         self.preview = w.HTML(layout=w.Layout(display="none"))
         self.peaks = Peaks()
+        self.title = ""
+        """What stands before the phase, such as the number of the clip."""
         self._updated_at = 0.0
 
     @property
@@ -60,7 +62,8 @@ class RunDisplay:
         self._updated_at = now
         self._show_share(progress.done / progress.total if progress.total else 0.0)
         hint = " (stop it with Cancel: the kernel's stop button does not reach it)"
-        self.show_text(describe(progress, progress.phase_seconds) + hint, progress.warning)
+        text = describe(progress, progress.phase_seconds)
+        self.show_text(f"{self.title}{text}{hint}", progress.warning)
 
     def show_preview(self, frames: Any) -> None:
         """Show the video as it forms; as `on_preview` of `generate`."""

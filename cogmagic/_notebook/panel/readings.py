@@ -20,17 +20,19 @@ _JOIN_SECONDS = 5.0
 
 
 _VITALS_EVERY = 4
-"""Readings from one query of temperature, power and weights to the next: they take the longest."""
+"""Readings from one query of vitals and weights to the next: they take the longest."""
 
 
 @dataclass(frozen=True)
 class Vitals:
-    """Temperature and power of a GPU; None where unknown."""
+    """Temperature, power and utilisation of a GPU; None where unknown."""
 
     temperature: int | None = None
     """Degrees Celsius."""
     power: float | None = None
     """Watts."""
+    utilisation: int | None = None
+    """Percent of the last moments in which it computed."""
 
 
 @dataclass(frozen=True)

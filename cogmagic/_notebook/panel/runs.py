@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,14 @@ class Entered:
     """Options of `cogmagic.generate`."""
     names: dict[str, Any]
     """The same, with variables by their names, as a cell takes them."""
+    count: int = 1
+    """The number of clips, whose seeds are counted up."""
+
+    def clips(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """`options` and `names` of each clip."""
+        for i in range(self.count):
+            seed = {"seed": (self.options["seed"] + i) % 2**64}
+            yield self.options | seed, self.names | seed
 
 
 class Runs:
@@ -98,15 +106,18 @@ class Runs:
             time.sleep(_SEND_SECONDS)
             from cogmagic._api.generate import generate
 
-            video = generate(
-                entered.prompt,
-                on_progress=self._on_progress,
-                on_preview=display.show_preview,
-                **entered.options,
-            )
-            display.peaks.include(video.report.peak_reserved)
-            display.show_text("")
-            self._on_video(video, entered.names)
+            for i, (options, names) in enumerate(entered.clips()):
+                several = entered.count > 1
+                display.title = f"clip {i + 1} of {entered.count} · " if several else ""
+                video = generate(
+                    entered.prompt,
+                    on_progress=self._on_progress,
+                    on_preview=display.show_preview,
+                    **options,
+                )
+                display.peaks.include(video.report.peak_reserved)
+                display.show_text("")
+                self._on_video(video, names)
         except Cancelled as stopped:
             display.show_text(str(stopped))
         except CogMagicError as error:

@@ -142,7 +142,8 @@ class Panel:
             return
         self.fields.draw_seed()
         fields = self.fields
-        self.runs.start(Entered(fields.prompt(), fields.options(), fields.entered()))
+        entered = fields.prompt(), fields.options(), fields.entered()
+        self.runs.start(Entered(*entered, count=fields.inputs["num_videos"].value))
 
     def _on_run(self) -> None:
         """Switch the buttons when a run begins or ends."""

@@ -150,6 +150,9 @@ def test_upload_becomes_a_variable_that_a_cell_can_name(
     assert fields.inputs["image"].value == "first_frame"
     assert fields.options()["image"] is fields.first_frame.variables["first_frame"]
     assert "--image first_frame " in as_cell(PROMPT, fields.entered())
+    assert "<div>64×64, stretched to 720×480</div>" in fields.thumbnail.view.value
+    fields.inputs["fit"].value = "crop"
+    assert "<div>64×64, its edges cut off to 720×480</div>" in fields.thumbnail.view.value
     upload(panel, out.getvalue())
     assert fields.inputs["image"].value == "first_frame_2"
     fields.inputs["model"].value = "5b"  # takes none
@@ -188,6 +191,17 @@ def test_fields_of_inputs_are_those_of_the_model(panel: Panel, cwd: Path) -> Non
     fields.enter(PROMPT, {"model": "tiny"})
     assert fields.options()["video"] is None
     assert fields.inputs["strength"].value == 0.8
+    assert not panel.generate.disabled
+
+
+def test_several_clips_need_a_folder(panel: Panel, cwd: Path) -> None:
+    fields = panel.fields
+    fields.enter(PROMPT, {"model": "tiny", "save": "fox.mp4"})
+    assert not panel.generate.disabled
+    fields.inputs["num_videos"].value = 3
+    assert "3 clips need a folder" in fields.errors["save"].value
+    assert panel.generate.disabled
+    fields.inputs["save"].value = str(cwd)
     assert not panel.generate.disabled
 
 

@@ -17,7 +17,7 @@ def test_gpu_bar_divides_its_vram() -> None:
         total=12 * GIB, free=5 * GIB, reserved=4 * GIB, allocated=3 * GIB,
     )  # fmt: skip
     plan = cogmagic.plan(model="5b", machine=Machine.of("RTX 3060", ram=32))
-    reading = Reading((gpu,), Machine.of(ram=32).ram, (Vitals(61, 120.4),), {0: 2 * GIB})
+    reading = Reading((gpu,), Machine.of(ram=32).ram, (Vitals(61, 120.4, 97),), {0: 2 * GIB})
     first, ram = bars(reading, plan, {0: 6 * GIB})["bars"]
     parts = {words: nbytes / GIB for _, nbytes, words in first["parts"]}
     assert parts == {
@@ -25,7 +25,7 @@ def test_gpu_bar_divides_its_vram() -> None:
     }  # fmt: skip
     assert sum(parts.values()) == 12
     assert (first["peak"], first["need"]) == (6 * GIB, plan.peak_vram)
-    assert first["note"].endswith("61 °C · 120 W")
+    assert first["note"].endswith("61 °C · 120 W · 97 % busy")
     assert ram["need"] == plan.peak_ram
 
 

@@ -165,3 +165,15 @@ def test_kernel_has_one_panel_which_unloading_closes(shell: Any, session: Sessio
     shell.run_line_magic("load_ext", "cogmagic")
     assert cogmagic.panel() is not first
     close_panel()
+
+
+def test_several_clips_have_seeds_counted_up(panel: Panel, toy: Path, cwd: Path) -> None:
+    texts: list[str] = []
+    panel.run.status.observe(lambda change: texts.append(change["new"]), "value")
+    start(panel, toy, seed=str(2**64 - 1), num_frames=9, num_inference_steps=1, num_videos=2)
+    wait(panel)
+    seeds = sorted(video.stem.rpartition("-")[2] for video in cwd.glob("*.mp4"))
+    assert seeds == ["0", str(2**64 - 1)]
+    assert any(text.startswith("Starting") for text in texts)
+    assert any(text.startswith("clip 2 of 2 · denoise") for text in texts)
+    assert panel.fields.options()["seed"] == 2**64 - 1
