@@ -35,17 +35,10 @@ __all__ = [
 
 
 Task = Literal["t2v", "i2v"]
-
-
 Dtype = Literal["float16", "bfloat16", "float32"]
-
-
 Scheduler = Literal["ddim", "dpm"]
 
-
 DTYPES: tuple[Dtype, ...] = ("float16", "bfloat16", "float32")
-
-
 SCHEDULERS: tuple[Scheduler, ...] = ("ddim", "dpm")
 
 
