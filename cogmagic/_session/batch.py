@@ -133,12 +133,16 @@ class Batch:
         Raises:
             RequestError: when there is none.
         """
-        if not row.after:
-            return row
-        before = self._folder.rows[row.after - 1]
-        if not self._folder.has(before):
-            raise RequestError(f"row {row.after}, whose video it extends, failed")
-        return row.extending(self._with_clip(before), self._folder.file(before))
+        chain = [row]
+        while chain[-1].after:
+            before = self._folder.rows[chain[-1].after - 1]
+            if not self._folder.has(before):
+                raise RequestError(f"row {before.number}, whose video it extends, failed")
+            chain.append(before)
+        row = chain.pop()
+        while chain:
+            row = chain.pop().extending(row, self._folder.file(row))
+        return row
 
     def _fail(self, row: Row, reason: str) -> None:
         self._failed[row.number] = reason

@@ -124,10 +124,12 @@ def total_frames(request: Request) -> int:
 
 def _frames(clip: Clip, request: Request, times: Sequence[Fraction]) -> Iterator[Array]:
     """The frames at some times; those that an original has are read there."""
-    if clip.original is not None:
-        first = times_to_end(clip.original, request.fps)[: clip.shared]
-        yield from _frames(clip.original, request, first)
-        times = times[clip.shared :]
-    if times:
-        size = request.width, request.height
-        yield from frames_at_times(clip, times, request.fps, size, request.fit)
+    parts = []
+    while clip.original is not None:  # of which a batch may have hundreds
+        parts.append((clip, times[clip.shared :]))
+        times = times_to_end(clip.original, request.fps)[: clip.shared]
+        clip = clip.original
+    size = request.width, request.height
+    for part, shown in reversed([*parts, (clip, times)]):
+        if shown:
+            yield from frames_at_times(part, shown, request.fps, size, request.fit)

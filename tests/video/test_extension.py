@@ -87,6 +87,16 @@ def test_frames_of_an_original_are_read_there() -> None:
     assert asked.extend.original is None
 
 
+def test_a_chain_may_be_longer_than_pythons_recursion() -> None:
+    chain = clip_of(FRAMES)
+    for _ in range(1100):
+        chain = replace(clip_of(FRAMES[:2]), original=chain, shared=1)
+    _, earlier = with_first_frame(request(chain, overlap=1))
+    assert earlier is not None
+    frames = np.stack(list(earlier.joined(np.stack([FRAMES[5]] * 9))))
+    assert numbers(frames[:2]) == [0, 1]
+
+
 @pytest.mark.parametrize("kind", [MP4, GIF, PNG])
 def test_formats_write_streamed_frames_as_they_write_arrays(kind: Any, tmp_path: Path) -> None:
     _, earlier = with_first_frame(request(FRAMES))
