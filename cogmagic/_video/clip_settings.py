@@ -16,7 +16,7 @@ from cogmagic._models.presets import PRESETS
 __all__ = ["ClipSettings", "clip_settings", "model_defaults"]
 
 
-_NUMBERS = (
+_SAME_NAME = (
     "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "guidance_from",
     "guidance_until", "seed", "fps", "scheduler", "negative_prompt", "fit", "overlap",
 )  # fmt: skip
@@ -42,9 +42,10 @@ def clip_settings(facts: Mapping[str, Any]) -> ClipSettings:
 
     A preset of the package is an option; of the values of any other one, each is.
     """
-    options = {name: facts[name] for name in _NUMBERS if facts.get(name) not in (None, "")}
+    options = {name: facts[name] for name in _SAME_NAME if facts.get(name) not in (None, "")}
     asked = facts.get("asked") or {}
-    options |= _given_options(facts) | {name: asked[name] for name in _ASKED if name in asked}
+    options |= {"speed": "exact", **_given_options(facts)}
+    options |= {name: asked[name] for name in _ASKED if name in asked}
     missing = list[str]()
     model = _model_name(facts)
     if model is None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from IPython.utils.text import DollarFormatter
 
 from cogmagic._api.parser import parse_line
-from cogmagic._notebook.cell_text import as_cell
+from cogmagic._notebook.cell_text import as_cell, changed_options
 from cogmagic._units import GIB
 
 words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=20)
@@ -41,3 +41,16 @@ def test_timesteps_are_written_as_they_are_typed() -> None:
 def test_line_breaks_become_spaces_in_an_option() -> None:
     cell = as_cell("one\ntwo", {"negative_prompt": "dark\nblurred"})
     assert cell == '%%cogvideo --negative-prompt "dark blurred"\none\ntwo'
+
+
+def test_only_options_that_differ_from_the_defaults_stay() -> None:
+    clip = {"model": "5b", "width": 720, "height": 480, "num_frames": 49, "seed": 0, "fps": 8}
+    clip |= {"speed": "exact", "keep": "warm", "tier": "auto", "num_inference_steps": 20}
+    few = {"model": "5b", "seed": 0, "num_inference_steps": 20}
+    assert changed_options(clip) == few
+    assert changed_options(clip, {"speed": "fast", "model": "5b"}) == few | {"speed": "exact"}
+    assert changed_options(few | {"width": 480, "height": 480})["height"] == 480
+    picture = {"model": "5b-i2v", "image": "frame", "video": None, "extend": None}
+    assert changed_options(picture | {"fit": "crop"})["fit"] == "crop"
+    assert "fit" not in changed_options(picture | {"fit": "stretch"})
+    assert "fit" not in changed_options({"model": "5b", "video": "a.mp4", "fit": "crop"})
