@@ -100,7 +100,10 @@ def _keyword(option: re.Match[str]) -> str:
     if name in _SWITCHES:
         keyword += "=True"
     elif _is_value(name, value):
-        bare = re.fullmatch(r"""-?\d+(\.\d+)?|[A-Z-]+|"[^"]*"|'[^']*'""", value) is not None
+        bare = (
+            re.fullmatch(r"""-?\d+(\.\d+)?|[A-Z-]+(?:-or-[A-Z]+)?|"[^"]*"|'[^']*'""", value)
+            is not None
+        )
         return f"{keyword}={value}{more}" if bare else f'{keyword}="{value}"{more}'
     return f"{keyword} {value}{more and ' '}" if value else f"{keyword}{more}"
 
@@ -109,4 +112,5 @@ def _is_value(name: str, text: str) -> bool:
     """Whether a word after an option is its value, rather than the next word of the sentence."""
     if name in _WORDS and text:
         return text not in _PROSE
-    return text.isupper() or re.search(r"""[\d./\\@_~…"']""", text) is not None
+    placeholder = text.isupper() or re.match("[A-Z]+-or-[A-Z]", text) is not None
+    return placeholder or re.search(r"""[\d./\\@_~…"']""", text) is not None

@@ -24,6 +24,7 @@ from cogmagic._spelling import as_python, errors_for_python, typed_in_cell
         ("--save x.avi: the file", 'save="x.avi": the file'),
         ("--save 'a b.avi' is", "save='a b.avi' is"),
         ("Type --save FOLDER.", "Type save=FOLDER."),
+        ("Type --extend NAME-or-PATH beside it.", "Type extend=NAME-or-PATH beside it."),
         ("--compile needs Triton.", "compile=True needs Triton."),
         ("with --lean-decode --fp8: yes", "with lean_decode=True, fp8=True: yes"),
         ("--gpu 'RTX 3060' --vram 6.", "gpus='RTX 3060', vram=6."),
