@@ -51,7 +51,7 @@ def main() -> None:
         made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         path = Path(folder, "panel.ipynb")
         nbformat.write(made, path)
-        for name, width in (("panel", 1000), ("panel-dark", 1000), ("panel-narrow", 520)):
+        for name, width in (("panel", 1200), ("panel-dark", 1200), ("panel-narrow", 520)):
             with notebook(path, f"{name}.png", width, 1300, dark=name == "panel-dark") as page:
                 page.evaluate(FOLD)
                 panel(page)
@@ -62,8 +62,7 @@ def panel(page: Any) -> None:
     page.evaluate(RUN, 0)
     prompt = page.locator(".cogmagic-panel textarea").first
     prompt.fill(PROMPT)
-    prompt.press("Tab")
-    page.locator(".cogmagic-panel button:has-text('Generate')").click()
+    prompt.press("Control+Enter")  # a click would scroll to the button, away from the video
     page.wait_for_function(PLAYING)
     page.wait_for_timeout(3000)  # some seconds of sparkline
 
