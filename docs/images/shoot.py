@@ -63,6 +63,7 @@ def panel(page: Any) -> None:
     prompt = page.locator(".cogmagic-panel textarea").first
     prompt.fill(PROMPT)
     prompt.press("Control+Enter")  # a click would scroll to the button, away from the video
+    page.locator("video.cogmagic-video").first.scroll_into_view_if_needed()  # else it is paused
     page.wait_for_function(PLAYING)
     page.wait_for_timeout(3000)  # some seconds of sparkline
 
