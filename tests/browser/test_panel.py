@@ -30,7 +30,11 @@ ALL_HAVE_TOOLTIPS = (
 
 @pytest.fixture
 def panel(lab: Any, opened: Callable[[list[str]], Path]) -> Any:
-    """JupyterLab with a notebook whose first cell shows the panel; it is not run yet."""
+    """JupyterLab with a notebook whose first cell shows the panel; it is not run yet.
+
+    All of the notebook is in view: a panel that is scrolled out of sight takes no readings.
+    """
+    lab.set_viewport_size({"width": 1500, "height": 2400})
     opened(["%load_ext cogmagic\n%cogvideo panel", "print(6 * 7)"])
     return lab
 
