@@ -145,7 +145,7 @@ def test_timesteps_contradict_steps_and_scheduler_of_a_preset(presets: Any) -> N
 
 def test_replaced_values_are_checked_against_the_preset(presets: Any) -> None:
     quick = Request.of("a red circle", "tiny", preset=f"{presets()}:quick")
-    with pytest.raises(RequestError, match="--guidance-scale 6 contradicts preset quick"):
+    with pytest.raises(RequestError, match="guidance_scale=6 contradicts preset quick"):
         replace(quick, guidance_scale=6).checked()
     with pytest.raises(RequestError, match=r"do not descend\. Nearest: timesteps=999,1\."):
         replace(quick.without_preset(), timesteps=(1, 999)).checked()

@@ -128,7 +128,7 @@ def test_variable_of_a_cell(toy_i2v: Path, shell: Any, session: Session) -> None
     for wrong, message in (
         ("--extend nobody", "No clip at nobody. Check the path, or the variable's name."),
         ("--extend a --overlap 40", "Nearest: --overlap 8."),
-        ("--extend a --start 1", "leave out --start"),
+        ("--extend a --start 1", "Leave out --start"),
         ("--extend a --image a", "so --image has no place beside it"),
     ):
         with pytest.raises(RequestError, match=message):
