@@ -105,13 +105,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "inputs.jsonl")
     args = parser.parse_args()
     fresh_cache()
-    todo = [c for c in cases(args.runs) if c.model in args.models.split(",")]
+    selected = [c for c in cases(args.runs) if c.model in args.models.split(",")]
     if args.plans:
-        listed(todo, args)
+        listed(selected, args)
         return
     done = {(r["model"], r["run"], r["asked"]) for r in rows(args.out) if "error" not in r}
     began = time.monotonic()
-    for case in todo:
+    for case in selected:
         if (case.model, case.run, args.size) in done or not (args.folder / case.model).is_dir():
             continue
         if time.monotonic() - began > args.seconds:
@@ -207,9 +207,9 @@ def compared(row: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def listed(todo: list[Case], args: argparse.Namespace) -> None:
+def listed(selected: list[Case], args: argparse.Namespace) -> None:
     machine, total = cogmagic.Machine.of(args.plans), 0.0
-    for case in todo:
+    for case in selected:
         plan = cogmagic.plan(
             PROMPT, model=case.model, machine=machine, **case.options(args.size, args.steps)
         )

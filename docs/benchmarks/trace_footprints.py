@@ -1,7 +1,7 @@
 """Trace every model of the catalogue on the meta device and keep what its footprints are made of.
 
     python docs/benchmarks/trace_footprints.py          # writes cogmagic/_footprint/footprints.json
-    python docs/benchmarks/trace_footprints.py --models tiny-i2v  # traces these alone anew
+    python docs/benchmarks/trace_footprints.py --models tiny-i2v  # traces these alone
     python docs/benchmarks/trace_footprints.py --check  # compares it with whole, naive traces
 
 Needs neither a GPU nor weights; takes minutes of one core.

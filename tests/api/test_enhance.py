@@ -19,17 +19,15 @@ import cogmagic
 from cogmagic import Cancelled, EndpointError, RequestError
 from cogmagic._api.captions import as_caption
 from cogmagic._notebook.body import check_body
-from tests.helpers.chat_server import Chat, completion
+from tests.helpers.chat_server import Chat, completion, serving
 
 SECRET = "sk-not-for-anybody-else"  # noqa: S105 - of this test
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Chat]:
-    with Chat() as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving() as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

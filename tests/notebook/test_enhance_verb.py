@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,15 +10,13 @@ from traitlets import TraitError
 
 from cogmagic import EndpointError, RequestError
 from tests.helpers.cells import printed
-from tests.helpers.chat_server import Chat, completion
+from tests.helpers.chat_server import Chat, completion, serving
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Chat]:
-    with Chat() as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving() as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

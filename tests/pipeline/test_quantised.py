@@ -18,6 +18,7 @@ from cogmagic._models.find import embedded_folder, find_model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.empty import empty_component_of, module_bytes
 from cogmagic._pipeline.prompt_cache import PromptCache
+from cogmagic._pipeline.quantised.layers import as_plain_layers
 from cogmagic._pipeline.storage.quantised import Quantised
 from cogmagic._pipeline.storage.quantised_forms import QUANTISED
 from cogmagic._planning.memory_options import MemoryOptions
@@ -166,3 +167,16 @@ def test_bitsandbytes_loads_no_code_from_the_hub(tmp_path: Path) -> None:
     assert not run(libraries + "; import sys; assert 'bitsandbytes' in sys.modules")
     if not run("import bitsandbytes"):
         pytest.skip("on this CPU bitsandbytes asks for no code")
+
+
+def test_weights_in_an_unknown_form_are_an_error_of_one_line() -> None:
+    import torch
+
+    with pytest.raises(RequestError, match=r"no layer that is known as quantised.*constraints"):
+        as_plain_layers(torch.nn.Linear(4, 4))
+    quantization = pytest.importorskip("torchao.quantization")
+    linear = torch.nn.Sequential(torch.nn.Linear(64, 8))
+    config = quantization.Int8DynamicActivationInt8WeightConfig()
+    quantization.quantize_(linear, config)
+    with pytest.raises(RequestError, match="narrowed inputs"):
+        as_plain_layers(linear)

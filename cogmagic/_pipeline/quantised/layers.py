@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._errors import RequestError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -39,11 +41,11 @@ BLOCK = 64
 """Weights that share a scale in bitsandbytes' 4-bit types."""
 
 
-def as_plain_layers(module: nn.Module) -> int:
-    """Replace the libraries' quantised linear layers in `module`, in place; returns how many.
+def as_plain_layers(module: nn.Module) -> None:
+    """Replace the libraries' quantised linear layers in `module`, in place.
 
     Raises:
-        NotImplementedError: for a quantised layer of a form that has no class here.
+        RequestError: for a form that has no class here, as another version of a library may make.
     """
     count = 0
     for layer in list(module.modules()):
@@ -55,13 +57,22 @@ def as_plain_layers(module: nn.Module) -> int:
         elif type(weight).__name__ == "Params4bit":
             _from_bitsandbytes(layer, weight)
         elif type(weight).__name__ == "Int8Params":
-            raise NotImplementedError("bitsandbytes' LLM.int8()")
+            raise _unknown_form("bitsandbytes", "LLM.int8()")
         else:
             continue
         count += 1
     for name in _MARKS:
         module.__dict__.pop(name, None)
-    return count
+    if not count:
+        raise _unknown_form("torchao or bitsandbytes", "no layer that is known as quantised")
+
+
+def _unknown_form(package: str, form: str) -> RequestError:
+    """The error for weights that were quantised in another way than those that compute here."""
+    return RequestError(
+        f"{package} made weights in a form that cogmagic cannot compute with ({form}). Install the"
+        " versions in constraints.txt, or leave out --quantize."
+    )
 
 
 def _from_torchao(layer: Any, weight: Any) -> None:
@@ -69,9 +80,9 @@ def _from_torchao(layer: Any, weight: Any) -> None:
     names = getattr(weight, "optional_tensor_data_names", ())
     dynamic = getattr(weight, "act_quant_kwargs", None) is not None
     if dynamic or any(_is_used(weight, name) for name in names):
-        raise NotImplementedError(f"torchao's {type(weight).__name__} with narrowed inputs")
+        raise _unknown_form("torchao", f"{type(weight).__name__} with narrowed inputs")
     if weight.scale.numel() != weight.qdata.shape[0]:
-        raise NotImplementedError(f"torchao's {type(weight).__name__} with groups in a row")
+        raise _unknown_form("torchao", f"{type(weight).__name__} with several scales per row")
     make_scaled(layer, weight.qdata, weight.scale.reshape(-1, 1))
 
 
@@ -109,7 +120,7 @@ def _is_wide(layer: Any) -> bool:
 def _from_bitsandbytes(layer: Any, weight: Any) -> None:
     state = weight.quant_state
     if state is None or getattr(state, "packing_format_for_cpu", False):
-        raise NotImplementedError("bitsandbytes' 4-bit weights without their state")
+        raise _unknown_form("bitsandbytes", "4-bit weights without their state")
     nested = (state.state2.absmax, state.state2.code, state.offset) if state.nested else ()
     make_blockwise(layer, weight.data, state.absmax, nested, state.quant_type, state.blocksize)
     if state.nested:
