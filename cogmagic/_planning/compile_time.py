@@ -16,10 +16,13 @@ from cogmagic._planning.resolved import Resolved
 __all__ = ["code_key", "code_keys", "compile_seconds"]
 
 
-_FIRST_SECONDS, _FURTHER_SECONDS = 18.0, 5.0
-"""Where nothing is recorded: of a kernel's first code, and of further code. On an H200's host 7.0
-to 9.7 s for the blocks, 5.5 s in the first decoding and 4 s to load the compiler and the attention
-kernel; then 2.7 to 5.7 s (docs/benchmarks, speeds and heldout)."""
+_FIRST_SECONDS, _FURTHER_SECONDS = 13.0, 5.0
+"""Where nothing is recorded: of a kernel's first blocks, and of other blocks. On an H200's host 7.0
+to 10.7 s, with 4 s to load the compiler and the attention kernel; then 2.7 to 7.4 s (docs/benchmarks,
+speeds and heldout)."""
+_DECODING_SECONDS = 5.0
+"""Of the decoder's kernels, once for each dtype: the first decoding took 5.5 s longer in float16 and
+again in bfloat16 (docs/benchmarks/heldout.jsonl). Triton keeps them on disk for later kernels."""
 
 
 def code_key(request: Request, dtype: Dtype, uses: Resolved, split: Split = WHOLE) -> Hashable:
@@ -36,14 +39,19 @@ def code_key(request: Request, dtype: Dtype, uses: Resolved, split: Split = WHOL
 def code_keys(
     request: Request, dtype: Dtype, uses: Resolved, split: Split = WHOLE
 ) -> tuple[Hashable, ...]:
-    """The keys of all code of a run: with a guidance interval that of other steps, too.
+    """The keys of all code of a run: of its blocks, and of fast decoding.
 
-    There the batch is the prompt alone; where guidance is in halves, it is that in every step.
+    With a guidance interval there are two of blocks, since outside it the batch is the prompt alone.
+    Where guidance is in halves, it is that in every step.
     """
-    key = code_key(request, dtype, uses, split)
-    if not request.partly_guided or uses.savings.guidance_halves or split.guidance > 1:
-        return (key,)
-    return key, code_key(request.unguided(), dtype, uses, split)
+    keys = [code_key(request, dtype, uses, split)]
+    if request.partly_guided and not uses.savings.guidance_halves and split.guidance == 1:
+        keys.append(code_key(request.unguided(), dtype, uses, split))
+    return *keys, *([_decoding_key(dtype)] if uses.speedups.decode else [])
+
+
+def _decoding_key(dtype: Dtype) -> Hashable:
+    return "decoding", dtype
 
 
 def compile_seconds(
@@ -52,7 +60,10 @@ def compile_seconds(
     code: frozenset[Hashable],
     keys: tuple[Hashable, ...],
 ) -> float:
-    """The seconds that compiling takes in a run; of further code than the first 5 s each.
+    """The seconds that compiling takes in a run.
+
+    Blocks of another shape than the first add 5 s, and so do the decoder's kernels, unless this
+    kernel or a past run has made those of the dtype.
 
     Args:
         past: the run history, the oldest first.
@@ -62,7 +73,16 @@ def compile_seconds(
     """
     first, *others = keys
     total = _first_seconds(past, situation, code, first)
-    return total + _FURTHER_SECONDS * len({*others} - code)
+    decoding = _decoding_key(situation.dtype)
+    if decoding in {*keys} - code and not _on_disk(past, situation):
+        total += _DECODING_SECONDS
+    return total + _FURTHER_SECONDS * len({*others} - code - {decoding})
+
+
+def _on_disk(past: tuple[PastRun, ...], situation: Situation) -> bool:
+    """Whether a past run on this card, of whatever model, has made the decoder's kernels."""
+    card, dtype = situation.card, situation.dtype
+    return any((r.card, r.dtype) == (card, dtype) and "decode" in r.uses.split(", ") for r in past)
 
 
 def _first_seconds(
@@ -73,7 +93,7 @@ def _first_seconds(
     Zero for code that this kernel has. Else the newest recorded time of the same model and clip,
     whose code may be in torch's cache on disk. Else what the first run of each other clip took: the
     longest for a kernel without code, which has to start the compiler, and otherwise the median of
-    the others. Else 18 or 5 s.
+    the others. Else 13 or 5 s.
 
     Args:
         past: the run history, the oldest first.

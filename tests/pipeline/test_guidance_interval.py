@@ -268,9 +268,10 @@ def test_two_batch_sizes_are_two_codes() -> None:
     halves = plan(speed="fast", guidance_until=0.5, guidance_halves=True)
     assert halves.compile_seconds == 18
     both = code_keys(twice.request, twice.dtype, twice.resolved)
-    (guided,) = code_keys(once.request, once.dtype, once.resolved)
+    guided, decoding = code_keys(once.request, once.dtype, once.resolved)
     off = plan(speed="fast", guidance_scale=1)
     assert both == (guided, *code_keys(off.request, off.dtype, off.resolved))
+    assert both[-1] == decoding
 
 
 def test_halves_on_two_gpus_take_as_long_outside() -> None:

@@ -13,7 +13,7 @@ from cogmagic import Machine, Plan, RequestError, TierError
 from cogmagic._machine.compiler import compiler_problem
 from cogmagic._planning import planner
 from cogmagic._planning.all_speeds import with_speeds
-from cogmagic._planning.compile_time import code_key
+from cogmagic._planning.compile_time import code_keys
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.plan_json import as_json
 from cogmagic._planning.speed_times import SpeedTime, SpeedTimes
@@ -117,8 +117,7 @@ def test_plan_has_the_seconds_of_all_speeds() -> None:
 
 def test_compiling_is_free_once_this_kernel_has_the_code_of_a_clip() -> None:
     first = plan(five(), H100, speed="fast")
-    key = code_key(five(), first.dtype, first.resolved)
-    available = Available(code=frozenset([key]))
+    available = Available(code=frozenset(code_keys(five(), first.dtype, first.resolved)))
     for request, seconds in ((five(), 0.0), (five(num_frames=25), 5.0)):  # less than the first
         again = planner.plan(request, H100, MemoryOptions(speed="fast"), available)
         assert again.compile_seconds == seconds
@@ -150,6 +149,26 @@ def test_compile_seconds_are_those_of_past_runs_on_this_card() -> None:
     assert after.compile_seconds == 5  # without the longest
     assert seconds(other, replace(row, measured_compile=None)) == 9
     assert seconds(replace(row, card="T4"), replace(row, uses="compile")) == 18
+
+
+def test_the_kernels_of_fast_decoding_are_compiled_once_for_each_dtype() -> None:
+    first = plan(five(), H100, speed="fast")
+    blocks, decoding = code_keys(five(), first.dtype, first.resolved)
+    short = five(num_frames=25)
+
+    def seconds(code: Any, *past: Any, request: Any = short) -> float:
+        machine, available = replace(H100, past=past), Available(code=frozenset(code))
+        return planner.plan(request, machine, MemoryOptions(speed="fast"), available).compile_seconds
+
+    assert seconds([decoding]) == seconds([blocks, decoding]) == 5.0
+    assert seconds([blocks]) == seconds(["of a float16 model"]) == 10.0
+    row = ran(first, 1, card=H100.gpus[0].name, tier=first.tier, uses=first.resolved.text)
+    assert seconds([blocks], replace(row, model="another", uses="compile, decode")) == 5.0
+    for other in ({"dtype": "float16"}, {"uses": "compile"}, {"card": "T4"}):
+        assert seconds([blocks], replace(row, **other)) == 10.0
+    alone = plan(five(), H100, compile=True)
+    assert "decode" not in alone.resolved.text
+    assert alone.compile_seconds == 13.0
 
 
 def test_runs_with_speedups_are_learned_from_separately() -> None:
@@ -193,7 +212,7 @@ def _check_clips(clips: int, exact: SpeedTime, fast: SpeedTime) -> None:
 def test_a_second_clip_neither_reads_nor_converts_nor_compiles() -> None:
     made = on(num_inference_steps=4, speed="faster")
     exact, _, faster = made.speeds.times
-    code = frozenset([code_key(five(num_inference_steps=4), made.dtype, made.resolved)])
+    code = frozenset(code_keys(five(num_inference_steps=4), made.dtype, made.resolved))
     loaded = Available(weights_loaded=True, first_run=False, code=code)
     options = MemoryOptions(speed="faster")
     again = planner.plan(five(num_inference_steps=4), H100, options, loaded)
