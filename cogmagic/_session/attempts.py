@@ -179,7 +179,10 @@ def _first_plan(job: Job, slot: PipelineSlot, machine: Machine) -> Plan:
 def _is_loaded(job: Job, slot: PipelineSlot, machine: Machine) -> bool:
     """Whether the kernel, or the workers, have the weights in host memory as the job needs them."""
     if job.options.parallel != 1:
-        return slot.workers is not None and slot.workers_folder == job.folder
+        workers = slot.workers
+        if workers is None or slot.workers_folder != job.folder:
+            return False
+        return bool(workers.weights or sum(workers.hot.values()))  # staged loading leaves none
     dtype = dtype_for(job.request, machine)
     storage = resolved(job.request.model, job.options, machine, dtype).savings.stored_as
     return slot.has(job.folder, dtype, storage)

@@ -263,7 +263,7 @@ def left() -> dict[str, int]:
     import torch
 
     gc.collect()
-    tensors = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
+    tensors = sum(issubclass(type(o), torch.Tensor) and not is_fake(o) for o in gc.get_objects())
     process = psutil.Process()
     info = process.memory_info()
     found = {"tensors": tensors, "threads": psutil.Process().num_threads()}
@@ -272,6 +272,13 @@ def left() -> dict[str, int]:
     if torch.cuda.is_initialized():
         found |= {"allocated": torch.cuda.memory_allocated(), "process": ours()}
     return found
+
+
+def is_fake(tensor: Any) -> bool:
+    """Whether a tensor has no values: the compiler keeps such with its code, of each LoRA once."""
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    return issubclass(type(tensor), FakeTensor) or tensor.device.type == "meta"
 
 
 def ours() -> int:

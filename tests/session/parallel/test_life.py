@@ -64,6 +64,13 @@ def test_workers_from_the_first_run_to_release(toy: Path, cwd: Path, session: An
     again = video(toy, parallel=2)
     assert session.slot.workers.pids == pids
     assert again.report.frames_sha256 == two.report.frames_sha256
+    assert session.slot.plan.available.weights_loaded
+
+    # After staged loading, which leaves none, the next run is planned to read the weights again.
+    for tier in ("staged", None):
+        video(toy, parallel=2, tier=tier)
+    assert session.slot.workers.pids == pids
+    assert not session.slot.plan.available.weights_loaded
 
     # A run that is stopped leaves them ready for the next one, or none.
     with pytest.raises(cogmagic.Cancelled):
