@@ -17,12 +17,12 @@ __all__ = ["code_key", "code_keys", "compile_seconds"]
 
 
 _FIRST_SECONDS, _FURTHER_SECONDS = 13.0, 5.0
-"""Where nothing is recorded: of a kernel's first blocks, and of other blocks. On an H200's host 7.0
-to 10.7 s, with 4 s to load the compiler and the attention kernel; then 2.7 to 7.4 s (docs/benchmarks,
-speeds and heldout)."""
+"""Where nothing is recorded: of a kernel's first blocks, and of other blocks. On an H200's host
+7.0 to 10.7 s, with 4 s to load the compiler and the attention kernel; then 2.7 to 7.4 s
+(docs/benchmarks, speeds and heldout)."""
 _DECODING_SECONDS = 5.0
-"""Of the decoder's kernels, once for each dtype: the first decoding took 5.5 s longer in float16 and
-again in bfloat16 (docs/benchmarks/heldout.jsonl). Triton keeps them on disk for later kernels."""
+"""Of the decoder's kernels, once for each dtype: the first decoding took 5.5 s longer in float16
+and again in bfloat16 (docs/benchmarks/heldout.jsonl). Triton keeps them on disk."""
 
 
 def code_key(request: Request, dtype: Dtype, uses: Resolved, split: Split = WHOLE) -> Hashable:
@@ -41,8 +41,8 @@ def code_keys(
 ) -> tuple[Hashable, ...]:
     """The keys of all code of a run: of its blocks, and of fast decoding.
 
-    With a guidance interval there are two of blocks, since outside it the batch is the prompt alone.
-    Where guidance is in halves, it is that in every step.
+    With a guidance interval there are two of blocks, since outside it the batch is the prompt
+    alone. Where guidance is in halves, it is that in every step.
     """
     keys = [code_key(request, dtype, uses, split)]
     if request.partly_guided and not uses.savings.guidance_halves and split.guidance == 1:

@@ -38,7 +38,7 @@ def planned(model: str, run: str) -> dict[str, int]:
 
 def test_rows_have_no_errors_and_both_kinds_of_input() -> None:
     assert not [r["error"] for r in ROWS if "error" in r]
-    assert {r["model"] for r in ROWS} == {"2b", "5b", "5b-i2v", "1.5-5b"}
+    assert {r["model"] for r in ROWS} == {"2b", "5b", "5b-i2v", "1.5-5b", "1.5-5b-i2v"}
     assert {r["tier"] for r in ROWS} == {"none", "stream"}
 
 

@@ -50,8 +50,17 @@ def test_warm_calls_and_peaks_are_as_predicted(row: dict[str, Any]) -> None:
     peaks = row.get("peaks") or [row["allocated"]]
     predicted = row.get("predicted_peaks") or [row["predicted"]["peak_allocated"]]
     assert peaks == pytest.approx(predicted, rel=0.02)
-    if row["nth"]:
-        assert row["predicted"]["seconds"] == pytest.approx(row["total"], rel=0.1)
+    if row["nth"] and row["seconds"]["load"] < 1:  # its weights are in RAM
+        share = 0.1 if row["count"] > 1 else 0.15
+        assert row["predicted"]["seconds"] == pytest.approx(row["total"], rel=share)
+
+
+def test_tokens_alone_are_divided_without_guidance() -> None:
+    runs = [r for r in RUNS if r["guidance_scale"] == 1.0 and r["nth"]]
+    for speed in ("exact", "fast"):
+        one, two = ([r for r in runs if (r["speed"], r["count"]) == (speed, n)][-1] for n in (1, 2))
+        assert "guidance 1 x tokens 2" in two["split"]
+        assert two["step_seconds"] < one["step_seconds"] / 1.6
 
 
 @pytest.mark.parametrize(("speed", "call"), [("exact", 1.8), ("fast", 1.75)])
@@ -68,5 +77,6 @@ def test_frames_of_two_gpus_are_those_of_one() -> None:
 
 def pair(speed: str) -> list[dict[str, Any]]:
     """The warm calls of one and of two GPUs, with guidance."""
-    warm = [r for r in RUNS if r["nth"] and r["speed"] == speed and r["guidance_scale"] == 6.0]
+    runs = [r for r in RUNS if r["model"] == "5b" and r["guidance_scale"] == 6.0]
+    warm = [r for r in runs if r["nth"] and r["speed"] == speed]
     return [next(r for r in warm if r["count"] == count) for count in (1, 2)]

@@ -158,7 +158,9 @@ def test_the_kernels_of_fast_decoding_are_compiled_once_for_each_dtype() -> None
 
     def seconds(code: Any, *past: Any, request: Any = short) -> float:
         machine, available = replace(H100, past=past), Available(code=frozenset(code))
-        return planner.plan(request, machine, MemoryOptions(speed="fast"), available).compile_seconds
+        return planner.plan(
+            request, machine, MemoryOptions(speed="fast"), available
+        ).compile_seconds
 
     assert seconds([decoding]) == seconds([blocks, decoding]) == 5.0
     assert seconds([blocks]) == seconds(["of a float16 model"]) == 10.0
