@@ -39,9 +39,7 @@ def connect(where: str) -> Cluster:
     if sys.platform == "win32":
         raise ClusterError("Clusters need Linux or macOS. Run the batch in this kernel.")
     if find_spec("ray") is None:
-        raise ClusterError(
-            'Ray is not installed. Type %pip install "cogmagic[cluster]", then restart the kernel.'
-        )
+        raise ClusterError("Ray is not installed. Type %pip install ray, then restart the kernel.")
     check_reachable(address)
     session().check_idle()
     disconnect()

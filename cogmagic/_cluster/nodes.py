@@ -123,7 +123,8 @@ def check_versions(nodes: Mapping[str, Mapping[str, Any]]) -> None:
             has = f"has {title} {other}, but this kernel {version}"
             if not other:
                 has = f"has no {title}, but this kernel has {version}"
-            fix = f"pip install {name}=={version}" if name != "python" else f"Python {version}"
+            fix = {"python": f"Python {version}", "cogmagic": f"cogmagic {version}"}.get(name)
+            fix = fix or f"pip install {name}=={version}"
             raise ClusterError(
                 f"Node {node} {has}. Use the same on all hosts ({fix}), and restart Ray there."
             )

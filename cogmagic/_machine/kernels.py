@@ -39,7 +39,7 @@ MODULES = {
 
 
 EXTRA = tuple(name for name, (_, package) in MODULES.items() if package == "fa3-fwd")
-"""The kernels of the extra ``cogmagic[fast]``."""
+"""The kernels of the extra ``fast``."""
 
 
 _MOST_STORED = 50

@@ -1,4 +1,4 @@
-"""Every command of the how-to guides, run in order in one shell for each page."""
+"""Every command of the README and the how-to guides, run in order in one shell for each page."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import cogmagic
 from tests.helpers.benchmarks import ROOT
 from tests.helpers.pages import HOW_TO, blocks, name_of
 
-PAGES = [ROOT / "docs" / "first-video.md", *HOW_TO]
-SYSTEM = ("python3", "jupyter", "dmesg", "wsl", "py", "pip", "cogmagic")
+PAGES = [ROOT / "README.md", ROOT / "docs" / "first-video.md", *HOW_TO]
+SYSTEM = ("python3", "jupyter", "dmesg", "wsl", "py", "pip", "cogmagic", "sphinx-build")
 """Programs that a shell line may start with."""
 
 

@@ -40,6 +40,16 @@ def blocks(path: Path, language: str) -> Iterator[str]:
         yield found[1]
 
 
+def code_blocks(path: Path) -> Iterator[str]:
+    """Every block of code, fenced or indented."""
+    text = markdown(path)
+    for found in re.finditer(r"^```[\w{}-]*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield found[1]
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for found in re.finditer(r"(?:^ {4}.*\n?(?:\n(?= {4}))*)+", text, re.MULTILINE):
+        yield re.sub("^ {4}", "", found[0], flags=re.MULTILINE)
+
+
 def without_code(text: str) -> str:
     """Markdown without code blocks, indented code and HTML comments."""
     text = re.sub(r"^(```|:::).*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)

@@ -182,7 +182,7 @@ def test_without_a_cluster_its_words_say_how_to_connect(shell: Any, words: str) 
 
 def test_a_cluster_without_ray_names_the_extra(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ClusterError, match=r'Type %pip install "cogmagic\[cluster\]"'):
+    with pytest.raises(ClusterError, match=r"Type %pip install ray,"):
         shell.run("%cogvideo cluster local")
 
 

@@ -216,7 +216,7 @@ def test_kernels_are_refused_where_they_do_not_run() -> None:
         asked_kernel("fa3", replace(H100, kernels=("sage",)), BF16, 64)
     assert str(error.value) == (
         "--attention fa3: FlashAttention-3 is not installed. Leave it out for torch's own, or type"
-        ' pip install "cogmagic[fast]".'
+        " pip install fa3-fwd."
     )
 
 
@@ -243,7 +243,7 @@ def test_speeds_use_kernels_only_where_they_beat_torchs() -> None:
     own = ("fa2", "sage")
     assert fastest(replace(Machine.of("RTX 4090"), kernels=own))[0] == "fa2"
     name, reason = fastest(replace(H100, kernels=own))
-    assert (name, reason) == ("", 'FlashAttention-3 is not installed: pip install "cogmagic[fast]"')
+    assert (name, reason) == ("", "FlashAttention-3 is not installed: pip install fa3-fwd")
     assert fastest(replace(H100, kernels=("fa3-fp8", "fa3", *own)))[0] == "fa3"
 
 
@@ -268,7 +268,7 @@ def test_plans_name_the_package_of_a_kernel_that_is_not_installed_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     line = "kernel   FlashAttention-3, in place of torch's own attention"
-    for installed, rest in (((), " (needs cogmagic[fast])"), (("fa3",), "")):
+    for installed, rest in (((), " (needs fa3-fwd)"), (("fa3",), "")):
         monkeypatch.setattr(
             "cogmagic._pipeline.attention.base.installed_kernels", lambda here=installed: here
         )

@@ -31,7 +31,7 @@ def panel(
         from cogmagic._notebook.panel.widget import the_panel
     except ModuleNotFoundError as missing:
         raise RequestError(
-            f'The panel needs {missing.name}. Install it: pip install "cogmagic[lab]", then restart'
+            f"The panel needs {missing.name}. Type %pip install anywidget ipywidgets, then restart"
             " the kernel."
         ) from None
     return the_panel(vars(sys.modules["__main__"]) if names is None else names, defaults).view

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from cogmagic._machine.kernels import EXTRA, MODULES, installed_kernels
+from cogmagic._machine.kernels import MODULES, installed_kernels
 
 if TYPE_CHECKING:
     import torch
@@ -49,8 +49,8 @@ class AttentionKernel(ABC):
 
     @property
     def requirement(self) -> str:
-        """The package that brings it, with the extra."""
-        return "cogmagic[fast]" if self.name in EXTRA else MODULES[self.name][1]
+        """The package that brings it."""
+        return MODULES[self.name][1]
 
     def installed(self) -> bool:
         """Whether its module is installed; nothing is imported."""

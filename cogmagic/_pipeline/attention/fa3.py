@@ -27,7 +27,7 @@ class FlashAttention3(AttentionKernel):
     in_speeds = True
     measured = True
     dtypes = ("bfloat16",)
-    install = 'pip install "cogmagic[fast]"'
+    install = "pip install fa3-fwd"
     needs = "a Hopper GPU (compute capability 9.0)"
 
     def runs_on(self, capability: tuple[int, int]) -> bool:

@@ -72,7 +72,7 @@ class Quantised(Storage):
                 return ""
             least = ".".join(map(str, self.least))
             state = f"{self.package} {least} or newer, not {installed}"
-        return f'{what} needs {state}. Type %pip install "cogmagic[quantize]".'
+        return f"{what} needs {state}. Type %pip install -U {self.package}."
 
     def scratch(self, largest: int) -> tuple[int, int]:
         """The running layer's weight in full; layer by layer, half of it is counted already."""
