@@ -8,8 +8,9 @@ from pathlib import Path
 from cogmagic._api.status import Models, Status
 from cogmagic._errors import CogMagicError, OutputError
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.catalog import MODELS
 from cogmagic._models.find import local_folder
+from cogmagic._models.model import Model
 from cogmagic._session.session import session
 from cogmagic._units import gib
 from cogmagic._video.video import Video

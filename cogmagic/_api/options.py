@@ -8,8 +8,9 @@ from cogmagic._api.option import Option
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.gpu import gpu_count
 from cogmagic._models.aliases import parse_size
-from cogmagic._models.catalog import DTYPES, MODELS, SCHEDULERS
+from cogmagic._models.catalog import MODELS
 from cogmagic._models.fitting import FITS
+from cogmagic._models.model import DTYPES, SCHEDULERS
 from cogmagic._models.presets import PRESETS
 from cogmagic._models.timesteps import as_timesteps
 from cogmagic._pipeline.attention.registry import KERNELS

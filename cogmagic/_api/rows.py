@@ -12,10 +12,10 @@ from cogmagic._errors import RequestError
 from cogmagic._models.adapters.adapter import as_adapters
 from cogmagic._models.aliases import full_names
 from cogmagic._models.batch_row import Row, StoredInput
-from cogmagic._models.catalog import Model
 from cogmagic._models.clips.lengths import times_to_end
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import ANY_INPUT, INPUTS
+from cogmagic._models.model import Model
 from cogmagic._models.presets_file import find_preset
 from cogmagic._models.request import Request, known_options
 from cogmagic._models.rules import seed_or_random

@@ -10,7 +10,8 @@ from cogmagic._html import volatile_text
 from cogmagic._machine.allocator import allocator_option
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import MODELS, Model, catalogued, unknown_model
+from cogmagic._models.catalog import MODELS, catalogued, unknown_model
+from cogmagic._models.model import Model
 from cogmagic._units import gib
 
 __all__ = ["Models", "Status"]

@@ -14,7 +14,8 @@ from cogmagic._footprint.curves import Part, Peak, Profile, layer_kind
 from cogmagic._footprint.work import ITEM, Work, rounded
 from cogmagic._models.adapters.adapter import Adapter, LoraLayer
 from cogmagic._models.adapters.modules import module_shapes
-from cogmagic._models.catalog import MODELS, Dtype
+from cogmagic._models.catalog import MODELS
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.adapters import active
 

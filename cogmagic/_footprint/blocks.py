@@ -8,7 +8,7 @@ from typing import Any
 from cogmagic._footprint.adapters import Pass, adapter_numbers, compiled_adapters
 from cogmagic._footprint.curves import Profile
 from cogmagic._footprint.work import ITEM
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 
 __all__ = ["Blocks", "attention_operations", "blocks_of"]

@@ -16,8 +16,8 @@ from functools import cache
 from typing import Any
 
 from cogmagic._footprint.configs import table
-from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS
+from cogmagic._models.model import Dtype
 
 __all__ = [
     "Curve",

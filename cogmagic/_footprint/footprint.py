@@ -28,8 +28,9 @@ from cogmagic._footprint.foreign import foreign_profile, foreign_text_encoder_by
 from cogmagic._footprint.text_layers import NO_LAYERS, TextLayers, text_layers
 from cogmagic._footprint.vae import Decoding, clip_bytes, encode_image, encode_video
 from cogmagic._footprint.work import ITEM, Work, cache_bytes, higher, work_of
-from cogmagic._models.catalog import MODELS, Dtype, Model
+from cogmagic._models.catalog import MODELS
 from cogmagic._models.family import Configs
+from cogmagic._models.model import Dtype, Model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._pipeline.prompt_cache import prompts_of

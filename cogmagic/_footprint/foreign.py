@@ -8,8 +8,8 @@ from math import prod
 
 from cogmagic._footprint.configs import grid_of, latent_clip
 from cogmagic._footprint.curves import Profile
-from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import Configs
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.empty import buildable
 

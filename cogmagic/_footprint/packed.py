@@ -8,7 +8,7 @@ from cogmagic._footprint.curves import Part
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._footprint.savings import Savings
 from cogmagic._footprint.work import ITEM
-from cogmagic._models.catalog import Dtype, Stored
+from cogmagic._models.model import Dtype, Stored
 from cogmagic._models.packed import Packed
 from cogmagic._pipeline.storage import STORAGES
 from cogmagic._pipeline.storage.quantised import QUANTIZABLE

@@ -15,8 +15,8 @@ from cogmagic._footprint.curves import Curve, Passes, Peak, Profile, parabola
 from cogmagic._footprint.marks import after_linears, around_blocks, block_marks
 from cogmagic._footprint.parts import part_of
 from cogmagic._footprint.trace import Trace, nbytes_of, traced
-from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs, spatial_scale
+from cogmagic._models.model import Dtype
 from cogmagic._models.tiling import FRAME_BATCH, SAMPLE_BATCH, frame_batches
 from cogmagic._pipeline.empty import empty_component
 from cogmagic._pipeline.fast_decode import fast_decoding

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cogmagic._footprint.work import ITEM
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 
 __all__ = ["NO_LAYERS", "Linears", "TextLayers", "text_layers"]
 

@@ -8,8 +8,8 @@ from math import prod
 from cogmagic._footprint.configs import grid_of, latent_clip
 from cogmagic._footprint.curves import Passes, Peak, Profile
 from cogmagic._footprint.work import ITEM, Work, higher, rounded, work_of
-from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import Configs, encoded_frames, latent_frames
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._models.tiling import SAMPLE_BATCH, TileGrid, frame_batches
 from cogmagic._pipeline.parallel.tiles import owners

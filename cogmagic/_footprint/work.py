@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cogmagic._footprint.curves import Peak, Profile
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 
 __all__ = ["ITEM", "Work", "cache_bytes", "higher", "rounded", "work_of"]
 

@@ -20,7 +20,7 @@ from cogmagic._machine.links import Link, described_links, read_links
 from cogmagic._machine.metal import apple_gpu
 from cogmagic._machine.ram import Ram
 from cogmagic._machine.rates import Rates, datasheet_rates, float32_rates
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._spelling import errors_for_python
 
 __all__ = ["Machine"]

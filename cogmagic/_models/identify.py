@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import plain_line
-from cogmagic._models.catalog import MODELS, Architecture, Dtype, Frames, Model, Sizes, Stored
+from cogmagic._models.catalog import MODELS
 from cogmagic._models.checkpoint import check_configs, check_folder
 from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs
+from cogmagic._models.model import Architecture, Dtype, Frames, Model, Sizes, Stored
 from cogmagic._models.packed_estimate import packed_by_configs
 from cogmagic._models.packed_layers import packed_of, plain_part
 from cogmagic._models.weights import bytes_per_dtype

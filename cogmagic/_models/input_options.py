@@ -8,7 +8,6 @@ from typing import Any
 
 from cogmagic._errors import RequestError
 from cogmagic._models import rules
-from cogmagic._models.catalog import Model
 from cogmagic._models.clips.clip import Clip
 from cogmagic._models.clips.lengths import (
     check_length,
@@ -18,6 +17,7 @@ from cogmagic._models.clips.lengths import (
     too_short,
 )
 from cogmagic._models.fitting import FITS
+from cogmagic._models.model import Model
 from cogmagic._models.real_numbers import real_number
 
 __all__ = ["checked", "steps_at"]

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.catalog import MODELS, Model, nearest
+from cogmagic._models.catalog import MODELS, nearest
 from cogmagic._models.family import COMPONENT_CLASSES, PIPELINES, Configs, config_file
 from cogmagic._models.json_files import read_json
+from cogmagic._models.model import Model
 
 __all__ = ["check_channels", "check_make", "no_pipeline", "other_pipeline"]
 

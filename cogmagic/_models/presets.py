@@ -8,7 +8,8 @@ from typing import Any
 
 from cogmagic._errors import RequestError
 from cogmagic._models.adapters.adapter import Adapter, as_adapters
-from cogmagic._models.catalog import Model, Scheduler, by_other_name, catalogued
+from cogmagic._models.catalog import by_other_name, catalogued
+from cogmagic._models.model import Model, Scheduler
 from cogmagic._models.other_tools import lora_option
 
 __all__ = ["PRESETS", "Preset", "named_model"]

@@ -16,7 +16,8 @@ from cogmagic._models import rules
 from cogmagic._models.adapters.hub import hub_place
 from cogmagic._models.adapters.typed import as_typed
 from cogmagic._models.aliases import full_names
-from cogmagic._models.catalog import MODELS, SCHEDULERS, unknown_model
+from cogmagic._models.catalog import MODELS, unknown_model
+from cogmagic._models.model import SCHEDULERS
 from cogmagic._models.presets import PRESETS, Preset, named_model
 from cogmagic._models.timesteps import as_timesteps, scheduler_at, steps_at
 

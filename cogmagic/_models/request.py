@@ -11,13 +11,13 @@ from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models import input_options, rules
 from cogmagic._models.adapters.adapter import Adapter, as_adapters
 from cogmagic._models.aliases import ALIASES, full_names
-from cogmagic._models.catalog import SCHEDULERS, Dtype, Model, Scheduler
 from cogmagic._models.clips.clip import Clip
 from cogmagic._models.family import latent_frames
 from cogmagic._models.find import find_model
 from cogmagic._models.fitting import Fit
 from cogmagic._models.guidance_interval import guided_steps
 from cogmagic._models.inputs import INPUTS
+from cogmagic._models.model import SCHEDULERS, Dtype, Model, Scheduler
 from cogmagic._models.other_tools import in_python, known_elsewhere
 from cogmagic._models.presets import Preset
 from cogmagic._models.presets_file import find_preset

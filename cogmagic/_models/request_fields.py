@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cogmagic._models import input_options, rules
-from cogmagic._models.catalog import DTYPES, Model
 from cogmagic._models.guidance_interval import interval_at
+from cogmagic._models.model import DTYPES, Model
 from cogmagic._models.timesteps import as_timesteps, scheduler_at, steps_at
 
 __all__ = ["checked_fields"]

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from cogmagic._errors import RequestError
-from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.catalog import MODELS
 from cogmagic._models.choices import choice_hint
 from cogmagic._models.inputs import ANY_INPUT, INPUTS, required_inputs
+from cogmagic._models.model import Model
 from cogmagic._models.other_tools import lora_in_prompt
 from cogmagic._models.real_numbers import real_number
 

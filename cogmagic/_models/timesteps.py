@@ -8,7 +8,7 @@ from typing import Any
 
 from cogmagic._errors import RequestError
 from cogmagic._models import rules
-from cogmagic._models.catalog import SCHEDULERS, Model, Scheduler
+from cogmagic._models.model import SCHEDULERS, Model, Scheduler
 
 __all__ = ["as_timesteps", "scheduler_at", "steps_at"]
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._interrupts import interrupts_deferred
-from cogmagic._models.catalog import Dtype, Task
 from cogmagic._models.family import PIPELINES, WEIGHTED_COMPONENTS
 from cogmagic._models.hub.switches import offline
+from cogmagic._models.model import Dtype, Task
 from cogmagic._pipeline.bitsandbytes import import_bitsandbytes
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.empty import empty_component_of
 from cogmagic._pipeline.libraries import (

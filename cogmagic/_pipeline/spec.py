@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cogmagic._models.catalog import Dtype, Task
+from cogmagic._models.model import Dtype, Task
 
 if TYPE_CHECKING:
     import torch

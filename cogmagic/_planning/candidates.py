@@ -13,7 +13,7 @@ from cogmagic._footprint.footprint import Footprint, footprint, text_encoder_byt
 from cogmagic._footprint.packed import kept_packed, packed_storage, with_packed
 from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype, Model
+from cogmagic._models.model import Dtype, Model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import KERNELS, kernel_refusal
 from cogmagic._pipeline.attention_scores import scores, sliced_bytes

@@ -6,7 +6,7 @@ from cogmagic._machine.card_names import card_for
 from cogmagic._machine.cards import CARDS
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._units import gib
 
 __all__ = ["card_warnings"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from cogmagic._errors import RequestError, TierError
 from cogmagic._footprint.packed import STORAGE_OF
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype, Model, nearest
+from cogmagic._models.catalog import nearest
+from cogmagic._models.model import Dtype, Model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import asked_kernel
 from cogmagic._pipeline.parallel.split import split_of

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from statistics import median
 
 from cogmagic._machine.history import PastRun
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.parallel.split import WHOLE, Split

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cogmagic._errors import RequestError
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype, catalogued
+from cogmagic._models.catalog import catalogued
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.adapters import active
 from cogmagic._planning.candidates import candidates_for

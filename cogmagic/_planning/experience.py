@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache, partial
 
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._planning.compile_time import code_keys, compile_seconds

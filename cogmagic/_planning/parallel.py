@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import candidates_for, slower

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cogmagic._models.adapters.described import planned
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import KERNELS
 from cogmagic._pipeline.parallel.split import WHOLE, Split

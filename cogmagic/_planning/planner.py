@@ -8,7 +8,7 @@ from cogmagic._errors import TierError
 from cogmagic._footprint.adapters import check_adapters
 from cogmagic._footprint.savings import why_not_lean
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import kernel_remark
 from cogmagic._pipeline.parallel.split import WHOLE

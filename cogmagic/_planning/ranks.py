@@ -10,7 +10,7 @@ from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.links import Link, link_among
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.rates import Rates
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.registry import KERNELS, kernel_refusal
 from cogmagic._pipeline.parallel.split import Split, counts, split_of

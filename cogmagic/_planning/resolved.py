@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from cogmagic._footprint.savings import NO_SAVINGS, SAVINGS, Savings
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype, Model
+from cogmagic._models.model import Dtype, Model
 from cogmagic._pipeline.attention.registry import KERNELS, fastest_kernel
 from cogmagic._pipeline.speedups import NO_SPEEDUPS, Speedups
 from cogmagic._pipeline.storage import has_fp8_products

@@ -13,7 +13,7 @@ from cogmagic._footprint.work import ITEM
 from cogmagic._machine.failures import drop_tracebacks
 from cogmagic._machine.ram import trim
 from cogmagic._models.batch_row import Row
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.prompt_cache import MAX_BYTES, prompts_of
 from cogmagic._progress import Clock

@@ -16,7 +16,7 @@ from cogmagic._footprint.footprint import Footprint
 from cogmagic._footprint.savings import Savings
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._tiers.base import Assess, Phases, Placement, Tier, Variant
 from cogmagic._tiers.host_memory import HostMemory, passing_through

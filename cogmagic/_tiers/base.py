@@ -19,7 +19,7 @@ from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.rates import Rates
 from cogmagic._models.adapters.adapter import Adapter
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._tiers.host_memory import HostMemory, copies_or_files
 from cogmagic._tiers.plain_pace import Pace, plain_pace

@@ -14,8 +14,8 @@ from typing import Any
 
 from cogmagic._errors import TierError
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
 from cogmagic._models.family import WEIGHTED_COMPONENTS
+from cogmagic._models.model import Dtype
 from cogmagic._pipeline.empty import empty_component_of
 from cogmagic._pipeline.libraries import pipeline_class, quiet_libraries, torch_dtype
 from cogmagic._pipeline.load import prepared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._footprint.work import ITEM
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 
 __all__ = ["file_bytes", "stored_as_files", "stored_dtype"]

@@ -9,7 +9,7 @@ from cogmagic._footprint.curves import Part
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._footprint.work import Work
 from cogmagic._machine.rates import Rates
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 from cogmagic._models.packed import Packed
 from cogmagic._models.request import Request
 from cogmagic._pipeline.parallel.split import WHOLE, Split

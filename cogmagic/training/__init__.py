@@ -19,8 +19,8 @@ from typing import Any
 
 from cogmagic._errors import RequestError
 from cogmagic._files import typed_path
-from cogmagic._models.catalog import DTYPES, Dtype
 from cogmagic._models.choices import choice_hint
+from cogmagic._models.model import DTYPES, Dtype
 from cogmagic._progress import OnProgress, silent
 from cogmagic.training.borrowed import BorrowedPipeline, describe
 from cogmagic.training.make_video import VideoMaker

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.allocator import empty_cache
-from cogmagic._models.catalog import Dtype, Model
 from cogmagic._models.family import WEIGHTED_COMPONENTS
 from cogmagic._models.identify import identify
+from cogmagic._models.model import Dtype, Model
 from cogmagic._pipeline.libraries import torch_dtype
 from cogmagic._tiers.hooks import unhook
 from cogmagic._tiers.host_copy import HostCopy

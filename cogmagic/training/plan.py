@@ -11,8 +11,8 @@ from cogmagic._errors import TierError, TrainingError
 from cogmagic._footprint.footprint import Footprint, footprint
 from cogmagic._footprint.work import ITEM
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Dtype
 from cogmagic._models.choices import choice_hint
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._spelling import errors_for_python
 from cogmagic._tiers.needs import reserved_bytes

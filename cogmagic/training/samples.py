@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import RequestError
-from cogmagic._models.catalog import Model
+from cogmagic._models.model import Model
 from cogmagic._models.request import Request, known_options
 from cogmagic._pipeline.prompt_cache import prompts_of
 from cogmagic._pipeline.tokenizer import ignored_words

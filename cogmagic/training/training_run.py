@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import TrainingError
-from cogmagic._models.catalog import Dtype
+from cogmagic._models.model import Dtype
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from cogmagic._errors import NonFiniteError, OutputError, RequestError, Training
 from cogmagic._footprint.footprint import footprint
 from cogmagic._machine.failures import drop_tracebacks
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Model
+from cogmagic._models.model import Model
 from cogmagic._spelling import errors_for_python
 from cogmagic._video.video import Video
 from cogmagic.training.borrowed import BorrowedPipeline

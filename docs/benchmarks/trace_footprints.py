@@ -28,9 +28,10 @@ from cogmagic._footprint.curves import Curve, Passes, Peak, Profile
 from cogmagic._footprint.footprint import footprint
 from cogmagic._footprint.passes import profile, step
 from cogmagic._footprint.trace import traced
-from cogmagic._models.catalog import DTYPES, MODELS, Model
+from cogmagic._models.catalog import MODELS
 from cogmagic._models.embedded import embedded_folder
 from cogmagic._models.family import Configs, spatial_scale
+from cogmagic._models.model import DTYPES, Model
 from cogmagic._pipeline.empty import empty_component
 
 PARTS = ("text_encoder", "transformer", "vae")

@@ -11,7 +11,8 @@ import pytest
 
 from cogmagic._footprint.curves import Curve, Peak
 from cogmagic._footprint.footprint import footprint
-from cogmagic._models.catalog import DTYPES, MODELS, Dtype
+from cogmagic._models.catalog import MODELS
+from cogmagic._models.model import DTYPES, Dtype
 from cogmagic._pipeline.parallel.split import Split
 from tests.helpers.footprints import fresh_footprint, model_named, near, request_for
 

@@ -9,8 +9,8 @@ import pytest
 
 from cogmagic._footprint.configs import TABLE
 from cogmagic._footprint.footprint import footprint
-from cogmagic._models.catalog import DTYPES, Dtype
 from cogmagic._models.find import embedded_folder
+from cogmagic._models.model import DTYPES, Dtype
 from cogmagic._units import GIB
 from tests.helpers.footprints import model_named, request_for
 

@@ -11,7 +11,8 @@ from cogmagic._footprint.curves import Peak
 from cogmagic._footprint.footprint import Footprint, footprint_from
 from cogmagic._footprint.foreign import sampled_tiles
 from cogmagic._footprint.work import Work
-from cogmagic._models.catalog import Dtype, Model, catalogued
+from cogmagic._models.catalog import catalogued
+from cogmagic._models.model import Dtype, Model
 
 
 def model_named(name: str) -> Model:

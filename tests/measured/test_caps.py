@@ -9,7 +9,8 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine
-from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.catalog import MODELS
+from cogmagic._models.model import Model
 from cogmagic._units import GIB
 from tests.helpers.benchmarks import BENCHMARKS
 

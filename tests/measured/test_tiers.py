@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from cogmagic import Machine
-from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.catalog import MODELS
+from cogmagic._models.model import Model
 from tests.helpers.benchmarks import script
 from tests.helpers.plans import five, plan
 

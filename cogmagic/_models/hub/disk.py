@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from cogmagic._errors import OutputError
-from cogmagic._models.catalog import Model
 from cogmagic._models.hub.cache import file_size, repository_folder
+from cogmagic._models.model import Model
 
 __all__ = ["bytes_to_download", "check_disk_space", "disk_for_downloads"]
 

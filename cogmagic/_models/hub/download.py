@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.catalog import Model
 from cogmagic._models.checkpoint import check_complete, check_folder, check_small_files
 from cogmagic._models.hub.cache import intact, main_snapshot, remove_partial_files
 from cogmagic._models.hub.disk import check_disk_space
 from cogmagic._models.hub.errors import explained
 from cogmagic._models.hub.listing import Listing, is_small, read_listing
 from cogmagic._models.hub.transfer import HubFile, fetch, hub_file
+from cogmagic._models.model import Model
 from cogmagic._models.plain_weights import check_plain
 from cogmagic._progress import OnProgress, Progress
 

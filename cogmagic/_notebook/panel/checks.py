@@ -13,8 +13,8 @@ from cogmagic._footprint.adapters import check_adapters
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.gpu import gpu_names
 from cogmagic._machine.machine import Machine
-from cogmagic._models.catalog import Model
 from cogmagic._models.inputs import placeholders
+from cogmagic._models.model import Model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.storage import storage_options
 from cogmagic._planning.memory_options import MemoryOptions

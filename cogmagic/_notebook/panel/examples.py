@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import ipywidgets as w
 
-from cogmagic._models.catalog import Model
+from cogmagic._models.model import Model
 
 __all__ = ["Examples"]
 

@@ -12,9 +12,9 @@ import ipywidgets as w
 
 from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._models.adapters.adapter import Adapter, as_adapters
-from cogmagic._models.catalog import Model
 from cogmagic._models.find import find_model
 from cogmagic._models.inputs import INPUTS
+from cogmagic._models.model import Model
 from cogmagic._models.presets import Preset
 from cogmagic._models.presets_file import find_preset
 from cogmagic._notebook.panel.checks import field_errors, several_error

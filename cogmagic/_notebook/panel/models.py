@@ -8,8 +8,9 @@ from typing import Any
 import anywidget
 import traitlets as t
 
-from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.catalog import MODELS
 from cogmagic._models.find import local_folder
+from cogmagic._models.model import Model
 from cogmagic._planning.plan import Plan
 from cogmagic._units import seconds
 

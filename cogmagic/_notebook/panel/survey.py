@@ -9,7 +9,8 @@ from typing import Any
 
 from cogmagic._api.plan import ANY_PROMPT
 from cogmagic._errors import first_line
-from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.catalog import MODELS
+from cogmagic._models.model import Model
 from cogmagic._notebook.panel.models import ModelPicker, row
 from cogmagic._planning.plan import Plan
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.catalog import Dtype
 from cogmagic._models.json_files import read_json
+from cogmagic._models.model import Dtype
 from cogmagic._models.packed_layers import PackedLayer, fp8_layers, packed_layers, plain_part
 from cogmagic._models.weights import StoredTensor
 from cogmagic._pipeline.bitsandbytes import import_bitsandbytes

@@ -1,0 +1,128 @@
+"""What the catalogue says of a model: its rules, its defaults, its architecture and its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cogmagic._models.inputs import Input, inputs_of
+from cogmagic._models.packed import Packed
+
+__all__ = [
+    "DTYPES",
+    "SCHEDULERS",
+    "Architecture",
+    "Dtype",
+    "Frames",
+    "Model",
+    "Scheduler",
+    "Sizes",
+    "Stored",
+    "Task",
+]
+
+
+Task = Literal["t2v", "i2v"]
+Dtype = Literal["float16", "bfloat16", "float32"]
+Scheduler = Literal["ddim", "dpm"]
+
+DTYPES: tuple[Dtype, ...] = ("float16", "bfloat16", "float32")
+SCHEDULERS: tuple[Scheduler, ...] = ("ddim", "dpm")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Legal sizes in pixels: multiples of `multiple` whose sides lie in the given ranges."""
+
+    short: tuple[int, int]
+    long: tuple[int, int]
+    multiple: int = 16
+    exact: bool = False
+    """Whether the native size is the only one, because positional embeddings are learned."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Legal frame counts: ``step * n + 1`` from `least` to `most`."""
+
+    default: int
+    step: int
+    least: int
+    most: int
+
+    def legal(self) -> tuple[int, ...]:
+        """All legal frame counts, ascending."""
+        return tuple(n for n in range(1, self.most + 1, self.step) if n >= self.least)
+
+    def rule(self) -> str:
+        """The rule as the field writes it, such as ``8N+1, 9 to 49``."""
+        if self.least == self.most:
+            return f"{self.most} only"
+        return f"{self.step}N+1, {self.least} to {self.most}"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The values of ``transformer/config.json`` that tell one model of the family from another."""
+
+    in_channels: int
+    num_layers: int
+    num_attention_heads: int
+    attention_head_dim: int = 64
+    patch_size_t: int | None = None
+    learned_positions: bool = False
+    rotary: bool = True
+    """Whether positions rotate queries and keys (RoPE); else they are added to the tokens."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The precision of each component's files, None for the model's own; as the hub lists them."""
+
+    text_encoder: Dtype | None = None
+    transformer: Dtype | None = None
+    vae: Dtype | None = "float32"  # in all published files
+    packed: tuple[Packed, ...] = ()
+    """The quantised layers of the components that have some."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of the family: the rules of a request to it, and its defaults."""
+
+    name: str
+    source: str
+    """The origin of the weights: a hub id, a folder, or ``embedded`` and ``embedded-i2v``."""
+    task: Task
+    width: int
+    height: int
+    sizes: Sizes
+    frames: Frames
+    fps: int
+    dtype: Dtype
+    scheduler: Scheduler
+    dynamic_guidance: bool
+    """Whether the authors vary guidance along a cosine (``use_dynamic_cfg``), with DPM only."""
+    architecture: Architecture
+    num_inference_steps: int = 50
+    guidance_scale: float = 6.0
+    max_tokens: int = 226
+    download_bytes: int = field(default=0, compare=False)
+    """Approximate size of the download in bytes; 0 for models that need none."""
+    also: tuple[str, ...] = ()
+    """Other hub ids of the same checkpoint."""
+    stored: Stored = Stored()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the package contains the weights."""
+        return self.source.startswith("embedded")
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """The inputs that a request may give beside the text, by name."""
+        return inputs_of(self.task)
+
+    def takes(self, name: str) -> bool:
+        """Whether the model takes an input of that name, such as ``image``."""
+        return name in self.inputs
