@@ -44,3 +44,7 @@ def test_every_dependency_is_pinned_in_the_constraints() -> None:
     names = {w.partition(">=")[0].lower() for w in wanted} - {"cogmagic[cluster,lab]"}
     assert names <= pins
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
+
+
+def test_the_citation_has_the_version() -> None:
+    assert f"\nversion: {cogmagic.__version__}\n" in (ROOT / "CITATION.cff").read_text()
