@@ -6,7 +6,7 @@
     a red circle moves to the right on a black background
 
 Everything that the magics do, `generate`, `plan`, `status`, `models`, `release`, `cancel`,
-`cluster` and `enhance` do from Python. Importing this package brings in neither torch nor
+`cluster`, `enhance` and `mask` do from Python. Importing this package brings in neither torch nor
 diffusers.
 """
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cogmagic._machine.machine import Machine
     from cogmagic._machine.ram import Ram
     from cogmagic._models.request import Request
+    from cogmagic._notebook.masks import mask
     from cogmagic._notebook.panel import panel
     from cogmagic._planning.plan import Plan
     from cogmagic._progress import Progress
@@ -79,6 +80,7 @@ _HOMES = {
     "_machine.machine": ("Machine",),
     "_machine.ram": ("Ram",),
     "_models.request": ("Request",),
+    "_notebook.masks": ("mask",),
     "_notebook.panel": ("panel",),
     "_planning.plan": ("Plan",),
     "_progress": ("Progress",),
@@ -119,6 +121,7 @@ __all__ = [
     "enhance",
     "generate",
     "generate_many",
+    "mask",
     "models",
     "panel",
     "plan",

@@ -20,6 +20,7 @@ _OTHER_VERBS = {
     "status": ("info", "gpu", "gpus", "memory", "vram", "ram", "stats", "nvidia-smi"),
     "models": ("list", "ls", "model", "checkpoints"),
     "history": ("log", "logs", "runs"),
+    "mask": ("masks", "canvas", "draw", "paint", "inpaint", "segment"),
     "release": ("free", "unload", "clear", "flush", "gc", "empty-cache", "reset"),
     "enhance": ("rewrite", "improve", "expand", "upsample", "convert"),
     "cancel": ("stop", "abort", "interrupt", "kill"),
@@ -115,7 +116,7 @@ def is_verb(line: str) -> bool:
         return False
     takes_options = bool(verb.options()) and rest.startswith("-")
     one_word = len(rest.split()) == 1
-    is_path = verb.argument == "PATH" and one_word
+    is_path = verb.argument in ("PATH", "CLIP") and one_word
     is_address = verb.argument == "WHERE" and one_word and ":" in rest
     is_text = verb.argument == "TEXT" and bool(rest)
     known = rest in ("", verb.switch, *verb.words)

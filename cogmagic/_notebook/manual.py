@@ -9,6 +9,7 @@ from cogmagic._api.parser import Parser
 from cogmagic._api.plan_options import PLAN_OPTIONS
 from cogmagic._models.catalog import MODELS
 from cogmagic._models.presets import PRESETS, Preset
+from cogmagic._notebook.mask_verb import MASK_OPTIONS
 from cogmagic._notebook.verbs import VERBS, Verb
 
 __all__ = ["HELP_SWITCHES", "HELP_WORDS", "manual"]
@@ -57,6 +58,7 @@ def manual() -> str:
             Parser("%%cogvideo").format_help(),
             Parser("%cogvideo plan", PLAN_OPTIONS).format_help(),
             Parser("%cogvideo enhance", ENHANCE_OPTIONS).format_help(),
+            Parser("%cogvideo mask", MASK_OPTIONS).format_help(),
         ]
     )
 

@@ -17,6 +17,7 @@ from cogmagic._machine.card_names import parse_gpus
 from cogmagic._notebook.cluster_verb import WORDS, run_cluster
 from cogmagic._notebook.enhance_verb import run_enhance
 from cogmagic._notebook.first_line import check_stray
+from cogmagic._notebook.mask_verb import MASK_OPTIONS, run_mask
 from cogmagic._notebook.plan_text import plan_text
 
 __all__ = ["VERBS", "Kernel", "Verb"]
@@ -164,6 +165,13 @@ _TABLE = (
         "prompts; the newest 30",
         _clips,
         argument="FOLDER",
+    ),
+    Verb(
+        "mask",
+        "draw on the frames of CLIP what is to be removed or made again, for\n--mask",
+        run_mask,
+        argument="CLIP",
+        options=lambda: MASK_OPTIONS,
     ),
     Verb(
         "release",

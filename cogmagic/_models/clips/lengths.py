@@ -14,7 +14,15 @@ from cogmagic._models.clips.header import VideoFile
 from cogmagic._models.clips.times import as_time, count_at, tolerance
 from cogmagic._models.real_numbers import real_number
 
-__all__ = ["check_length", "check_start", "frames_at", "interval_at", "times_to_end", "too_short"]
+__all__ = [
+    "check_length",
+    "check_start",
+    "frame_count",
+    "frames_at",
+    "interval_at",
+    "times_to_end",
+    "too_short",
+]
 
 
 _FOREVER = Fraction(10**8)
@@ -51,6 +59,16 @@ def frames_at(clip: Clip, *, start: float, fps: int, most: int) -> int:
     if count := min(count_at(end, first, fps, slack), most):
         return count
     raise _beyond(clip, start, end)
+
+
+def frame_count(clip: Clip) -> int:
+    """How many frames the clip has at its own usual rate, from its time stamps. Decodes nothing.
+
+    Raises:
+        RequestError: for a file that has changed since it was checked.
+    """
+    check_unchanged(clip)
+    return max(round(_end(clip, 1, _FOREVER) / interval_at(clip, 1)), 1)
 
 
 def times_to_end(clip: Clip, fps: int) -> list[Fraction]:
