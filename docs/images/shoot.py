@@ -3,7 +3,8 @@
 python docs/images/shoot.py        # from the repository, with the test extra and Chromium
 
 `quickstart.png` is the quickstart's first video; `panel.png`, `panel-dark.png` and
-`panel-narrow.png` are the panel after a run with the embedded model.
+`panel-narrow.png` are the panel after a run with the embedded model; `mask.png` is the canvas of a
+mask on a clip of that model.
 """
 
 from __future__ import annotations
@@ -55,6 +56,15 @@ def main() -> None:
             with notebook(path, f"{name}.png", width, 1300, dark=name == "panel-dark") as page:
                 page.evaluate(FOLD)
                 panel(page)
+        make = f"%%cogvideo --seed 7 --save clip.mp4\n{PROMPT}"
+        cells = ["%load_ext cogmagic", make, "%cogvideo mask clip.mp4"]
+        made.cells = [v4.new_code_cell(cell) for cell in cells]
+        nbformat.write(made, path)
+        with notebook(path, "mask.png", 820, 620) as page:
+            page.evaluate(FOLD)
+            for cell in range(3):
+                page.evaluate(RUN, cell)
+            mask(page)
 
 
 def panel(page: Any) -> None:
@@ -66,6 +76,14 @@ def panel(page: Any) -> None:
     page.locator("video.cogmagic-video").first.scroll_into_view_if_needed()  # else it is paused
     page.wait_for_function(PLAYING)
     page.wait_for_timeout(3000)  # some seconds of sparkline
+
+
+def mask(page: Any) -> None:
+    """A mask over the circle in the first frame, moved to where it is in the last."""
+    canvas = page.locator(".cogmagic-mask-mask")
+    canvas.wait_for()
+    page.locator("input[aria-label=Radius]").fill("12")
+    ...
 
 
 @contextmanager
