@@ -9,6 +9,7 @@ mask on a clip of that model.
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import tempfile
@@ -60,7 +61,7 @@ def main() -> None:
         cells = ["%load_ext cogmagic", make, "%cogvideo mask clip.mp4"]
         made.cells = [v4.new_code_cell(cell) for cell in cells]
         nbformat.write(made, path)
-        with notebook(path, "mask.png", 820, 620) as page:
+        with notebook(path, "mask.png", 860, 920) as page:
             page.evaluate(FOLD)
             for cell in range(3):
                 page.evaluate(RUN, cell)
@@ -79,11 +80,28 @@ def panel(page: Any) -> None:
 
 
 def mask(page: Any) -> None:
-    """A mask over the circle in the first frame, moved to where it is in the last."""
+    """A mask over the circle in the first frame, moved with it to a frame in the middle."""
     canvas = page.locator(".cogmagic-mask-mask")
     canvas.wait_for()
-    page.locator("input[aria-label=Radius]").fill("12")
-    ...
+    page.locator(".cogmagic-mask").scroll_into_view_if_needed()
+    page.get_by_label("Radius").fill("8")
+    box = canvas.bounding_box()
+
+    def drag(*points: tuple[float, float]) -> None:
+        for number, (x, y) in enumerate(points):
+            page.mouse.move(box["x"] + x * box["width"] / 96, box["y"] + y * box["width"] / 96)
+            if number == 0:
+                page.mouse.down()
+        page.mouse.up()
+
+    drag(*((17 + 8 * math.cos(n), 77 + 8 * math.sin(n)) for n in range(8)))
+    page.get_by_label("Frame", exact=True).fill("8")
+    page.wait_for_selector("canvas[aria-label='Mask on frame 9 of 17']")
+    page.get_by_text("Move", exact=True).click()
+    drag((17, 77), (39.5, 77))
+    page.get_by_text("Save", exact=True).click()
+    page.wait_for_selector(".cogmagic-mask-note:has-text('Saved as')")
+    page.wait_for_timeout(500)
 
 
 @contextmanager

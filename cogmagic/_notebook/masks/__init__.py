@@ -34,8 +34,8 @@ def mask(clip: Any, save: str | Path | None = None) -> Any:
         from cogmagic._notebook.masks.widget import MaskCanvas
     except ModuleNotFoundError as missing:
         raise RequestError(
-            f'The canvas needs {missing.name}. Install it: pip install "cogmagic[lab]", then'
-            " restart the kernel."
+            f"The canvas needs {missing.name}. Type %pip install anywidget ipywidgets, then restart"
+            " the kernel."
         ) from None
     opened = clip_of(clip)
     return MaskCanvas(opened, mask_path(opened, save))

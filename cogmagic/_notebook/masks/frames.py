@@ -21,7 +21,7 @@ __all__ = ["ClipFrames"]
 _SHOWN = 960, 640
 """Most pixels of the canvas, width and height."""
 
-_LEAST = 480, 320
+_LEAST = 480, 480
 """Pixels up to which a small clip is enlarged, a whole number of times."""
 
 _AT_ONCE = 8

@@ -39,6 +39,8 @@ function layout(about, act) {
   for (const one of [parts.back, parts.canvas]) [one.width, one.height] = about.shown;
   parts.film.style.width = `${Math.min(about.shown[0], 480)}px`;
   const p = parts;
+  const line = element("div", "mask-line", {}, p.slider, p.marks);
+  line.style.maxWidth = `${Math.max(about.shown[0], 320)}px`;
   parts.root = element(
     "div", "mask", { "data-lm-suppress-shortcuts": "true", role: "group", "aria-label": "Mask of a clip" },
     element(
@@ -46,12 +48,12 @@ function layout(about, act) {
       element("div", "mask-size", {}, p.size, p.smaller, p.larger), p.undo, p.redo, p.clear,
     ),
     element("div", "mask-stage", {}, p.back, p.canvas),
-    element("div", "mask-line", {}, p.slider, p.marks),
+    line,
     element("div", "mask-bar", {}, p.before, p.key, p.after, p.time, p.preview, p.save),
     p.note, p.error, p.film,
     element("details", "mask-help", {}, element("summary", "", {}, "Keys"), element("p", "", {}, KEYS)),
   );
-  parts.root.style.maxWidth = `${Math.max(about.shown[0], 480) + 4}px`;
+  parts.root.style.maxWidth = `${Math.max(about.shown[0], 760)}px`;
   return parts;
 }
 
