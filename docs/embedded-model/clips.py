@@ -59,7 +59,7 @@ SIZES: dict[str, tuple[float, float]] = {
 # gives the shape about the area of a circle of radius 1.
 _SQUARE_HALF = 0.886
 _TRIANGLE_R = 1.35
-_HALF_EXTENT = (
+HALF_EXTENT = (
     (1.0, 1.0),
     (_SQUARE_HALF, _SQUARE_HALF),
     (0.8660 * _TRIANGLE_R, 0.75 * _TRIANGLE_R),
@@ -125,7 +125,7 @@ def place(
 ) -> Scenes:
     """Turn (combination, size word, background name) into scenes that stay inside the frame."""
     device = generator.device
-    half_extent = torch.tensor(_HALF_EXTENT, device=device)
+    half_extent = torch.tensor(HALF_EXTENT, device=device)
     colour = torch.tensor([PALETTE[a[0][0]] for a in attributes], device=device).float()
     background = torch.tensor([BACKGROUNDS[a[2]] for a in attributes], device=device).float()
     shape = torch.tensor([SHAPES.index(a[0][1]) for a in attributes], device=device)

@@ -72,8 +72,10 @@ def caption(attributes: tuple[Combination, str, str], rng: random.Random, *, kno
     return describe(*attributes, rng)
 
 
-def recolour(scenes: Scenes, generator: torch.Generator) -> torch.Tensor:
-    """Give some of the scenes arbitrary colours; True for each of the others."""
+def recolour(
+    scenes: Scenes, generator: torch.Generator, share: float | torch.Tensor = ARBITRARY_COLOURS
+) -> torch.Tensor:
+    """Give a share of the scenes arbitrary colours; True for each of the others."""
     device = generator.device
     count = len(scenes.radius)
 
@@ -82,7 +84,7 @@ def recolour(scenes: Scenes, generator: torch.Generator) -> torch.Tensor:
 
     colour, background = 255 * rand(count, 3), 255 * rand(count, 3)
     contrast = (colour - background).norm(dim=1) >= MIN_CONTRAST
-    arbitrary = (rand(count) < ARBITRARY_COLOURS) & contrast
+    arbitrary = (rand(count) < share) & contrast
     scenes.colour = torch.where(arbitrary[:, None], colour, scenes.colour)
     scenes.background = torch.where(arbitrary[:, None], background, scenes.background)
     return ~arbitrary
@@ -193,17 +195,23 @@ class PicturedBatches:
         return latents, noise, ids, draw_times(batch, self.steps, generator), pictures
 
 
-def scene_numbers(scenes: Scenes) -> list[dict[str, list[float]]]:
-    """The scenes as plain numbers, so that a file determines every pixel of them."""
-    columns = {f.name: getattr(scenes, f.name).tolist() for f in fields(Scenes)}
+def plain_numbers(batch: object) -> list[dict[str, list[float]]]:
+    """A batch of scenes as plain numbers, so that a file determines every pixel of them.
+
+    Args:
+        batch: `Scenes`, or another dataclass of tensors with that many rows each.
+    """
+    columns = {f.name: getattr(batch, f.name).tolist() for f in fields(batch)}
     return [
-        {name: _rounded(column[i]) for name, column in columns.items()}
-        for i in range(len(scenes.radius))
+        {name: _rounded(value) for name, value in zip(columns, row, strict=True)}
+        for row in zip(*columns.values(), strict=True)
     ]
 
 
 def _rounded(value: float | list[float]) -> float | list[float]:
-    return [round(v, 3) for v in value] if isinstance(value, list) else round(value, 3)
+    if isinstance(value, list):
+        return [round(v, 3) for v in value]
+    return value if isinstance(value, bool) else round(value, 3)
 
 
 def scenes_of(entries: list[dict]) -> Scenes:
@@ -224,7 +232,7 @@ def pairs(
     repeated = [c for c in combinations for _ in range(count)]
     looks = sample_attributes(len(repeated), [("", "", "")], rng)  # sizes and backgrounds
     attributes = [(c, size, ground) for c, (_, size, ground) in zip(repeated, looks, strict=True)]
-    scenes = scene_numbers(place(attributes, torch.Generator().manual_seed(seed)))
+    scenes = plain_numbers(place(attributes, torch.Generator().manual_seed(seed)))
     entries = []
     for number, ((combination, size, ground), scene) in enumerate(
         zip(attributes, scenes, strict=True)

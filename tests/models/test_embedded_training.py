@@ -33,7 +33,7 @@ def pipe(train: ModuleType) -> Any:
     from diffusers import CogVideoXTransformer3DModel
 
     base = CogVideoXTransformer3DModel.from_pretrained(TINY, subfolder="transformer").float()
-    return train.load(TINY, train.widened(base))
+    return train.load(TINY, import_module("finetune").widened(base, train.CHANNELS))
 
 
 def test_pairs_are_held_out_of_the_text_to_video_training() -> None:
@@ -56,15 +56,16 @@ def test_widened_transformer_begins_as_the_text_to_video_one(train: ModuleType, 
     import torch
     from diffusers import CogVideoXPipeline
 
-    batches = train.PicturedBatches(pipe, 2, 2, torch.device("cpu"), seed=3, kinds=(train.NATIVE,))
-    *batch, picture = batches.draw(train.NATIVE)
+    native = import_module("batches").NATIVE
+    batches = train.PicturedBatches(pipe, 2, 2, torch.device("cpu"), seed=3, kinds=(native,))
+    *batch, picture = batches.draw(native)
     assert picture.abs().max() > 0
     old = import_module("train_transformer").Denoising(
-        CogVideoXPipeline.from_pretrained(TINY, dtype=torch.float32), *train.NATIVE[:2]
+        CogVideoXPipeline.from_pretrained(TINY, dtype=torch.float32), *native[:2]
     )
     with torch.no_grad():
         expected = old(*batch)
-        loss = train.Denoising(pipe, *train.NATIVE[:2])(*batch, picture)
+        loss = import_module("finetune").Denoising(pipe, *native[:2])(*batch, picture)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
