@@ -13,7 +13,7 @@ from contextvars import ContextVar
 
 from cogmagic._errors import BatchError, Cancelled, CogMagicError
 
-__all__ = ["as_fields", "as_python", "errors_for_python", "typed_in_cell"]
+__all__ = ["as_command", "as_fields", "as_python", "errors_for_python", "typed_in_cell"]
 
 _IN_CELL: ContextVar[bool] = ContextVar("cogmagic_in_cell", default=False)
 
@@ -92,6 +92,26 @@ def as_fields(text: str, field: Callable[[str], str]) -> str:
     parts = _COMMAND.split(text)
     parts[::2] = [_OPTION.sub(named, part) for part in parts[::2]]
     return "".join(parts)
+
+
+_IN_SHELL = (
+    (r" in a cell( of its own)?\b", ""),
+    (r"%cogvideo (plan|models|history|doctor)\b", r"cogmagic \1"),
+    (r", or %config CogMagic\.[^.]*\.\w+\"", ""),
+    (r" \(os\.chdir in Python\)", ""),
+    (r"%(pip|cd)\b", r"\1"),
+    (r"(?<=[Rr]e)start the kernel", "start cogmagic"),
+    (r"\bthis kernel\b", "this process"),
+    (r"the kernel would be killed", "the process would be killed"),
+)
+"""Words of notebooks, and those of a shell in their place."""
+
+
+def as_command(text: str) -> str:
+    """`text` as one types it in a shell: ``cogmagic plan`` for ``%cogvideo plan``."""
+    for words, instead in _IN_SHELL:
+        text = re.sub(words, instead, text)
+    return text
 
 
 def _keyword(option: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ import pytest
 import cogmagic
 from cogmagic import BatchError, Cancelled, CogMagicError, Machine, Request
 from cogmagic._notebook.panel.labels import panel_words
-from cogmagic._spelling import as_python, errors_for_python, typed_in_cell
+from cogmagic._spelling import as_command, as_python, errors_for_python, typed_in_cell
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,18 @@ def test_errors_of_a_batch_are_spelled_for_python(kind: type[BaseException]) -> 
         raise error
     if isinstance(error, BatchError):
         assert error.failed == {2: "Nearest: num_frames=33."}
+
+
+@pytest.mark.parametrize(
+    ("notebook", "shell"),
+    [
+        ("type %cogvideo plan --which-gpu in a cell.", "type cogmagic plan --which-gpu."),
+        ("Type %pip install av, restart the kernel", "Type pip install av, restart cogmagic"),
+        ('presets.toml:NAME, or %config CogMagic.presets = "presets.toml".', "presets.toml:NAME."),
+        ("Type %cd FOLDER with a folder (os.chdir in Python).", "Type cd FOLDER with a folder."),
+        ("GiB that this kernel may take", "GiB that this process may take"),
+        ("the kernel FlashAttention-3 is missing", "the kernel FlashAttention-3 is missing"),
+    ],
+)
+def test_errors_are_spelled_for_a_shell(notebook: str, shell: str) -> None:
+    assert as_command(notebook) == shell

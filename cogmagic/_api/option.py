@@ -36,6 +36,14 @@ class Option:
     plans: bool = True
     """Whether a plan takes it; False for options that concern only a run or its file."""
 
+    def values(self, typed: str) -> tuple[str, ...] | None:
+        """The values that follow from what is typed; None where other completers answer."""
+        if self.complete:
+            return self.complete(typed)
+        if offers := self.choices or self.suggestions:
+            return tuple(c for c in offers if c.lower().startswith(typed.lower()))
+        return None
+
     @property
     def flags(self) -> tuple[str, ...]:
         """Every spelling, the long one first."""

@@ -19,7 +19,7 @@ from cogmagic._models.aliases import size_like
 from cogmagic._models.catalog import by_other_name
 from cogmagic._models.other_tools import known_elsewhere
 
-__all__ = ["Parser", "flags_of", "parse_line", "spaced_value", "unknown_option"]
+__all__ = ["Parser", "flags_of", "parse_line", "spaced_value", "unknown_option", "values_of"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,11 +66,12 @@ class Parser(argparse.ArgumentParser):
                 raise RequestError(f"{explained} All options: {self._see}")
             if error := spaced_value(self._line, self._flags):
                 raise RequestError(f"{error}. See {self._see}")
-            raise RequestError(
-                f"{words[0]!r} is not an option; the prompt goes in the body of the cell."
-                f" See {self._see}"
-            )
+            raise RequestError(f"{self._stray(words)} See {self._see}")
         raise RequestError(f"{_reworded(message)}. See {self._see}")
+
+    def _stray(self, words: Sequence[str]) -> str:
+        """The sentence on words that belong to no option."""
+        return f"{words[0]!r} is not an option; the prompt goes in the body of the cell."
 
     def parse(self, line: str) -> dict[str, Any]:
         """The options that a line sets."""
@@ -183,10 +184,22 @@ def parse_line(line: str, prog: str, options: Sequence[Option] = ()) -> dict[str
     Raises:
         RequestError: one line, with the nearest valid spelling or value.
     """
-    given = Parser(prog, options).parse(line)
+    return values_of(Parser(prog, options).parse(line), options or cell_options())
+
+
+def values_of(given: dict[str, Any], options: Sequence[Option]) -> dict[str, Any]:
+    """The values of the options that were given, by Python name.
+
+    Args:
+        given: what the parser has read, with what was left out.
+        options: those that the parser takes.
+
+    Raises:
+        RequestError: for a value that an option does not take.
+    """
     seen: set[str] = given.pop("_seen", set())
     values = {k: v for k, v in given.items() if k in seen}
-    for option in options or cell_options():
+    for option in options:
         if option.convert and option.dest in values:
             values[option.dest] = option.convert(values[option.dest], option.flags[0])
     if "size" in values:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cogmagic._html import volatile_text
 from cogmagic._machine.allocator import allocator_option
@@ -135,6 +137,25 @@ class Models:
         return "\n".join(
             "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
         )
+
+    def as_json(self) -> str:
+        """The models as JSON, an object a line."""
+        return "\n".join(json.dumps(self._facts(m)) for m in MODELS)
+
+    def _facts(self, m: Model) -> dict[str, Any]:
+        folder = self.folders.get(m.name)
+        return {
+            "name": m.name,
+            "source": m.source,
+            "task": m.task,
+            "width": m.width,
+            "height": m.height,
+            "frames": m.frames.rule(),
+            "fps": m.fps,
+            "dtype": m.dtype,
+            "download_bytes": m.download_bytes,
+            "folder": None if folder is None else str(folder),
+        }
 
     def _row(self, m: Model) -> tuple[str, ...]:
         size = f"{m.width}x{m.height}"

@@ -102,12 +102,7 @@ def _values(option: Option, typed: str) -> list[str] | None:
 
     None where other completers are to answer.
     """
-    if option.complete:
-        values = option.complete(typed)
-    elif choices := option.choices or option.suggestions:
-        values = tuple(c for c in choices if c.lower().startswith(typed.lower()))
-    else:
-        values = None
+    values = option.values(typed)
     if values is None:
         return None
     return [f'"{value}"' if " " in value else value for value in values]

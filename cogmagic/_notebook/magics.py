@@ -13,6 +13,7 @@ from traitlets import Bool, Float, TraitError, Unicode, validate
 from cogmagic._api.endpoint import checked_base_url
 from cogmagic._api.options import cell_options
 from cogmagic._api.parser import parse_line
+from cogmagic._api.plan_text import plan_text
 from cogmagic._api.rows import BATCH_OPTIONS, source_of
 from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._html import MARK
@@ -24,7 +25,6 @@ from cogmagic._notebook.body import check_body
 from cogmagic._notebook.dispatch import check_no_verb, run_verb
 from cogmagic._notebook.first_line import check_first_line
 from cogmagic._notebook.manual import HELP_SWITCHES, HELP_WORDS, manual
-from cogmagic._notebook.plan_text import plan_text
 from cogmagic._notebook.verbs import VERBS
 from cogmagic._spelling import typed_in_cell
 from cogmagic._video.batch_folder import default_folder

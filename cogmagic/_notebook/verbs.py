@@ -11,6 +11,7 @@ from cogmagic._api.option import Option
 from cogmagic._api.options import cell_options
 from cogmagic._api.parser import parse_line
 from cogmagic._api.plan_options import PLAN_OPTIONS
+from cogmagic._api.plan_text import plan_text
 from cogmagic._api.words import quoted
 from cogmagic._errors import RequestError
 from cogmagic._machine.card_names import parse_gpus
@@ -18,7 +19,6 @@ from cogmagic._notebook.cluster_verb import WORDS, run_cluster
 from cogmagic._notebook.enhance_verb import run_enhance
 from cogmagic._notebook.first_line import check_stray
 from cogmagic._notebook.mask_verb import MASK_OPTIONS, run_mask
-from cogmagic._notebook.plan_text import plan_text
 
 __all__ = ["VERBS", "Kernel", "Verb"]
 

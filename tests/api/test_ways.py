@@ -11,7 +11,7 @@ import cogmagic
 from cogmagic import Machine
 from cogmagic._api.batch_plan import BatchPlan
 from cogmagic._api.plan_many import plan_batch
-from cogmagic._notebook.plan_text import plan_text
+from cogmagic._api.plan_text import plan_text
 
 
 def batch(gpus: str, count: object = 100, **options: Any) -> BatchPlan:

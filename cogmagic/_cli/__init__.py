@@ -1,0 +1,1 @@
+"""The command line: `cogmagic COMMAND`, thin over the verbs of `_api` and their options."""

@@ -1,0 +1,184 @@
+"""The commands: one table that the parser, the help and the completion read."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._api.option import Option
+from cogmagic._api.options import cell_options
+from cogmagic._api.plan_options import PLAN_OPTIONS
+from cogmagic._api.rows import BATCH_OPTIONS, source_of
+from cogmagic._errors import RequestError
+from cogmagic._spelling import as_command
+
+if TYPE_CHECKING:
+    from cogmagic._video.video import Video
+
+__all__ = ["COMMANDS", "Command"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its name, its text in the help, and its function."""
+
+    name: str
+    help: str
+    run: Callable[[dict[str, Any]], int]
+    """Takes the options by their Python names, and returns the exit code."""
+    options: Callable[[], tuple[Option, ...]]
+    argument: str = ""
+    """What it takes besides options, as the help names it; empty for nothing."""
+    argument_help: str = ""
+    dest: str = ""
+    """The Python name of that argument."""
+
+
+_COMMAND = "Command line"
+_HELP = Option("help", "print this help", _COMMAND, aliases=("-h",))
+_JSON = Option("json", "print JSON, an object a line, in place of text", _COMMAND)
+_QUIET = Option("quiet", "show no progress", _COMMAND, aliases=("-q",))
+_NOT_HERE = frozenset(("help", "out"))
+"""Options of a cell that a command cannot have: a variable."""
+
+
+def _of_cell(*left_out: str) -> tuple[Option, ...]:
+    """The options of a cell, as a shell has them: with paths, and without variables."""
+    names = _NOT_HERE | {*left_out}
+    return tuple(_without_variables(o) for o in cell_options() if o.name not in names)
+
+
+def _without_variables(option: Option) -> Option:
+    metavar = (option.metavar or "").removeprefix("NAME-or-").removesuffix("-or-NAME")
+    text = re.sub(r",? or (a )?variable", "", option.help)
+    return replace(option, help=text, metavar=metavar or None)
+
+
+def _generate(options: dict[str, Any]) -> int:
+    as_json, progress = options.pop("json", False), not options.pop("quiet", False)
+    if options.get("prompt") == "-":
+        options["prompt"] = sys.stdin.read()
+    if options.pop("dry_run", False):
+        from cogmagic._api.options import without_run_options
+
+        return _plan(without_run_options(options) | ({"json": True} if as_json else {}))
+    several = options.keys() & set(BATCH_OPTIONS)
+    if "prompts" not in several and not options.get("prompt", "").strip():
+        raise RequestError(
+            "The prompt is missing. Type cogmagic generate"
+            ' "a red circle moves to the right on a black background"'
+        )
+    if several:
+        return _several(options, as_json=as_json, progress=progress)
+    from cogmagic._api.generate import generate
+
+    _print_video(generate(options.pop("prompt"), progress=progress, **options), as_json=as_json)
+    return 0
+
+
+def _several(options: dict[str, Any], *, as_json: bool, progress: bool) -> int:
+    """Make the videos of a batch, and print each as it finishes."""
+    from cogmagic._api.generate_many import start
+    from cogmagic._session.session import Output
+
+    save = options.pop("save", None)
+    started = start(*source_of(options), save)
+    with closing(started.videos(Output(save), live=progress)) as videos:
+        for video in videos:
+            _print_video(video, as_json=as_json)
+    return 0
+
+
+def _batch(options: dict[str, Any]) -> int:
+    if not options.get("prompts"):
+        raise RequestError(
+            "The table of prompts is missing. Type cogmagic batch FILE.csv (or .jsonl, .txt: a"
+            " prompt a line)"
+        )
+    return _generate(options)
+
+
+def _print_video(video: Video, *, as_json: bool) -> None:
+    """Print the path of a video, or its facts as a line of JSON."""
+    text = str(video.path)
+    if as_json:
+        facts = asdict(video) | {"path": text}
+        hidden = ("embed_limit", "unsaved")
+        text = json.dumps({k: v for k, v in facts.items() if k not in hidden}, default=str)
+    print(text, flush=True)
+
+
+def _plan(options: dict[str, Any]) -> int:
+    from cogmagic._api.plan_text import planned
+
+    text, fits = planned(options)
+    print(as_command(text))
+    return 0 if fits else 3
+
+
+def _models(options: dict[str, Any]) -> int:
+    from cogmagic._api.kernel import models
+
+    local = models()
+    print(local.as_json() if options.get("json") else local)
+    return 0
+
+
+def _history(options: dict[str, Any]) -> int:
+    from cogmagic._api.kernel import history
+    from cogmagic._machine.history import History
+
+    if options.get("json") and not options.get("clear"):
+        for run in History().read():
+            print(json.dumps(asdict(run)))
+    else:
+        print(history(clear=bool(options.get("clear"))))
+    return 0
+
+
+_TABLE = (
+    Command(
+        "generate",
+        "make a video of a prompt, or several with --seeds, and print its path",
+        _generate,
+        lambda: (*_of_cell(), _QUIET, _JSON, _HELP),
+        argument="PROMPT",
+        argument_help="what the video should show, in quotes; - reads it from standard input",
+        dest="prompt",
+    ),
+    Command(
+        "batch",
+        "make a video of each row of a table, and print their paths",
+        _batch,
+        lambda: (*_of_cell("prompts"), _QUIET, _JSON, _HELP),
+        argument="FILE",
+        argument_help="table of prompts and options: .csv, .jsonl, or .txt with a prompt a line",
+        dest="prompts",
+    ),
+    Command(
+        "plan",
+        "print memory and time of every tier, here or on another machine",
+        _plan,
+        lambda: (*(o for o in _of_cell() if o.plans), *PLAN_OPTIONS, _HELP),
+    ),
+    Command(
+        "models",
+        "list the models, and which of them are on this machine",
+        _models,
+        lambda: (_JSON, _HELP),
+    ),
+    Command(
+        "history",
+        "list past runs with predicted and measured memory and time",
+        _history,
+        lambda: (Option("clear", "delete all past runs", _COMMAND), _JSON, _HELP),
+    ),
+)
+
+
+COMMANDS: dict[str, Command] = {command.name: command for command in _TABLE}

@@ -1,0 +1,135 @@
+"""The parser of the command line: one argparse parser a command, with completion."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+from typing import Any, NoReturn
+
+from cogmagic._api.option import Option
+from cogmagic._api.parser import Parser, flags_of, values_of
+from cogmagic._api.words import quoted
+from cogmagic._cli.commands import COMMANDS, Command
+from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._version import __version__
+
+__all__ = ["command_of", "complete"]
+
+
+_HELP = frozenset(("-h", "--help"))
+
+
+_TOP = "cogmagic"
+
+
+class _CommandParser(Parser):
+    """The parser of a command: its argument, its options, and how their values are completed."""
+
+    def __init__(self, prog: str, command: Command, **_: Any) -> None:
+        options = command.options()
+        super().__init__(prog, options)
+        self.usage = " ".join(filter(None, (prog, command.argument, "[options]")))
+        self.description = command.help
+        self._by_name = {option.dest: option for option in options}
+        for action in self._actions:
+            option = self._by_name[action.dest]
+            if option.values("") is not None:  # else argcomplete offers files
+                action.completer = _completer(option)  # type: ignore[attr-defined]
+        if command.argument:
+            self.add_argument(
+                command.dest, nargs="?", metavar=command.argument, help=command.argument_help
+            )
+        self._argument, self._dest = command.argument, command.dest
+
+    def error(self, message: str) -> NoReturn:
+        """Raise in one line; an option of notebooks alone is refused by name."""
+        for word in message.removeprefix("unrecognized arguments: ").split():
+            name = word.partition("=")[0]
+            if name in flags_of() and name not in flags_of(tuple(self._by_name.values())):
+                raise RequestError(
+                    f"{name} is for notebooks, and {self.prog} does not take it. Leave it out."
+                    f" All options: {self._see}"
+                )
+        super().error(message)
+
+    def _stray(self, words: Sequence[str]) -> str:
+        if not self._argument:
+            return f"{self.prog} takes options only, but got {words[0]!r}."
+        return f"{words[0]!r} is one word too many. Quote the whole {self._argument}."
+
+    def values(self, words: Sequence[str]) -> dict[str, Any]:
+        """The options that these words set, by Python name.
+
+        Raises:
+            RequestError: one line, with the nearest valid spelling or value.
+        """
+        self._line = " ".join(map(quoted, words))
+        given = vars(self.parse_args(words))
+        argument = {self._dest: given[self._dest]} if given.get(self._dest) is not None else {}
+        return argument | values_of(given, tuple(self._by_name.values()))
+
+
+def _completer(option: Option) -> Callable[..., tuple[str, ...]]:
+    """The values of an option, as argcomplete asks for them."""
+
+    def values(prefix: str, **_: object) -> tuple[str, ...]:
+        return option.values(prefix) or ()
+
+    return values
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, _CommandParser]]:
+    """The parser of all commands, for the help and for completion, and that of each."""
+    top = argparse.ArgumentParser(
+        _TOP,
+        description="Videos with CogVideoX, on the GPU that you have.",
+        epilog=f"All options of a command: {_TOP} COMMAND --help",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"cogmagic {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", parser_class=_CommandParser)
+    each = {c.name: commands.add_parser(c.name, help=c.help, command=c) for c in COMMANDS.values()}
+    return top, each
+
+
+def complete() -> None:
+    """Answer a shell that asks for completions, and exit; in any other case do nothing."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(_parser()[0], always_complete_options="long")
+
+
+def command_of(words: Sequence[str]) -> tuple[Command | None, dict[str, Any]]:
+    """The command of a line, and its options; None where help was printed.
+
+    Raises:
+        RequestError: for an unknown command or option, with what to type instead.
+    """
+    top, parsers = _parser()
+    first = words[0] if words else "--help"
+    if first in _HELP or first in ("help", "-V", "--version"):
+        if "ersion" in first or first == "-V":
+            print(f"cogmagic {__version__}")
+        else:
+            top.print_help()
+        return None, {}
+    command = COMMANDS.get(first)
+    if command is None:
+        raise _unknown_command(words)
+    if _HELP & set(words):
+        parsers[first].print_help()
+        return None, {}
+    return command, parsers[first].values(words[1:])
+
+
+def _unknown_command(words: Sequence[str]) -> RequestError:
+    first, rest = words[0], " ".join(map(quoted, words))
+    if " " in first or first.partition("=")[0] in flags_of():
+        return RequestError(f"The command is missing. Type {_TOP} generate {rest}")
+    if PurePath(first).suffix in (".csv", ".jsonl", ".txt"):
+        return RequestError(f"The command is missing. Type {_TOP} batch {rest}")
+    near = did_you_mean(first, COMMANDS)
+    return RequestError(f"Unknown command {first!r:.80}.{near} Choose from: {', '.join(COMMANDS)}.")
