@@ -6,8 +6,8 @@
     a red circle moves to the right on a black background
 
 Everything that the magics do, `generate`, `plan`, `status`, `models`, `release`, `cancel`,
-`cluster`, `enhance` and `mask` do from Python. Importing this package brings in neither torch nor
-diffusers.
+`cluster`, `doctor`, `enhance` and `mask` do from Python. Importing this package brings in neither
+torch nor diffusers.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cogmagic._version import __version__
 if TYPE_CHECKING:
     from cogmagic import training
     from cogmagic._api.cluster import cluster
+    from cogmagic._api.doctor import doctor
     from cogmagic._api.enhance import Enhanced, enhance
     from cogmagic._api.generate import generate
     from cogmagic._api.generate_many import generate_many
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_api.cluster": ("cluster",),
+    "_api.doctor": ("doctor",),
     "_api.enhance": ("Enhanced", "enhance"),
     "_api.generate": ("generate",),
     "_api.generate_many": ("generate_many",),
@@ -118,6 +120,7 @@ __all__ = [
     "__version__",
     "cancel",
     "cluster",
+    "doctor",
     "enhance",
     "generate",
     "generate_many",

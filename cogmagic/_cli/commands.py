@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._api.doctor_options import DOCTOR_OPTIONS
 from cogmagic._api.option import Option
 from cogmagic._api.options import cell_options
 from cogmagic._api.plan_options import PLAN_OPTIONS
@@ -141,6 +142,24 @@ def _history(options: dict[str, Any]) -> int:
     return 0
 
 
+def _doctor(options: dict[str, Any]) -> int:
+    from cogmagic._doctor.diagnosis import Diagnosis, line, results
+    from cogmagic._doctor.surroundings import Surroundings
+
+    here, found = Surroundings.read(), []
+    as_text = not (options.get("json") or options.get("report"))
+    for result in results(here, quick=bool(options.get("quick"))):
+        found.append(result)
+        if as_text:  # the last ones take seconds
+            print(as_command(line(result)), flush=True)
+    made = Diagnosis.of(here, tuple(found))
+    if options.get("report"):
+        print(as_command(made.report()))
+    else:
+        print(made.as_json() if options.get("json") else made.summary)
+    return 1 if made.status == "fail" else 0
+
+
 _TABLE = (
     Command(
         "generate",
@@ -177,6 +196,12 @@ _TABLE = (
         "list past runs with predicted and measured memory and time",
         _history,
         lambda: (Option("clear", "delete all past runs", _COMMAND), _JSON, _HELP),
+    ),
+    Command(
+        "doctor",
+        "check this machine, and print what mends each problem",
+        _doctor,
+        lambda: (*DOCTOR_OPTIONS, _HELP),
     ),
 )
 

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from cogmagic._machine.gpu import Gpu
 
-__all__ = ["INSTALL", "TorchBuild", "built_for", "cpu_only_note", "torch_build"]
+__all__ = [
+    "INSTALL",
+    "TorchBuild",
+    "built_for",
+    "cpu_only_note",
+    "install_command",
+    "torch_build",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,15 @@ def torch_build() -> TorchBuild:
 
 
 INSTALL = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/"
+
+
+def install_command(driver_cuda: tuple[int, int]) -> str:
+    """The command that installs a torch for a driver.
+
+    Args:
+        driver_cuda: the newest CUDA that the driver runs.
+    """
+    return f"{INSTALL}{'cu130' if driver_cuda >= (13, 0) else 'cu126'}"
 
 
 def cpu_only_note(gpus: tuple[Gpu, ...], build: TorchBuild) -> str:

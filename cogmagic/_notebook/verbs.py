@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cogmagic._api.doctor_options import DOCTOR_OPTIONS
 from cogmagic._api.enhance_options import enhance_options
 from cogmagic._api.option import Option
 from cogmagic._api.options import cell_options
@@ -119,6 +120,16 @@ def _release(_: Kernel, prompts: str) -> str:
     return release(prompts=bool(prompts))
 
 
+def _doctor(_: Kernel, line: str) -> Any:
+    from cogmagic._api.doctor import doctor
+
+    options = parse_line(line, "%cogvideo doctor", DOCTOR_OPTIONS)
+    made = doctor(quick="quick" in options)
+    if "report" in options:
+        return made.report()
+    return made.as_json() if "json" in options else made
+
+
 def _cancel(_: Kernel, __: str) -> str:
     from cogmagic._api.kernel import cancel
 
@@ -152,6 +163,14 @@ _TABLE = (
         _plan,
         argument="OPTIONS",
         options=_plan_options,
+    ),
+    Verb(
+        "doctor",
+        "check this machine, and name what mends each problem; --quick without\n"
+        "torch, --report for a bug report, --json",
+        _doctor,
+        argument="OPTIONS",
+        options=lambda: DOCTOR_OPTIONS,
     ),
     Verb(
         "history",

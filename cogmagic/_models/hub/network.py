@@ -22,7 +22,7 @@ from cogmagic._models.hub.proxies import (
     renew_session,
 )
 
-__all__ = ["network_problem", "setup_problem"]
+__all__ = ["certificates_flaw", "network_problem", "setup_problem"]
 
 
 _OTHER_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -187,18 +187,25 @@ def _distrust_problem(repo_id: str, url: str, error: BaseException) -> Checkpoin
 
 def _certificates_problem(repo_id: str) -> CheckpointError | None:
     """The error for an ``SSL_CERT_FILE`` that cannot be read, or holds no certificates."""
+    flaw = certificates_flaw()
+    if not flaw:
+        return None
+    return CheckpointError(
+        f"{repo_id} cannot be fetched: {flaw}. Correct it or unset it, and {RETRY}"
+    )
+
+
+def certificates_flaw() -> str:
+    """What is wrong with the file that ``SSL_CERT_FILE`` names, a clause; empty for nothing."""
     path = os.environ.get("SSL_CERT_FILE")
     if not path:
-        return None
+        return ""
     try:
         ssl.create_default_context(cafile=path)
     except OSError as error:
         missing = "does not exist" if not Path(path).exists() else f"is not one ({error})"
-        return CheckpointError(
-            f"{repo_id} cannot be fetched: the file of CA certificates SSL_CERT_FILE={path}"
-            f" {missing}. Correct it or unset it, and {RETRY}"
-        )
-    return None
+        return f"the file of CA certificates SSL_CERT_FILE={path} {missing}"
+    return ""
 
 
 def _is_distrust(error: BaseException) -> bool:

@@ -155,7 +155,7 @@ def _popen(
     module: str, pipes: Sequence[int], environ: Mapping[str, str], output: IO[bytes] | None
 ) -> subprocess.Popen[bytes]:
     inherited = {name: value for name, value in os.environ.items() if name not in _LAUNCHER}
-    inherited["PYTHONPATH"] = os.pathsep.join(_import_path())
+    inherited["PYTHONPATH"] = os.pathsep.join(import_path())
     return subprocess.Popen(  # noqa: S603 - this interpreter, with a module of ours
         [sys.executable, "-P", "-m", module, str(pipes[0])],
         env=inherited | dict(environ),
@@ -167,7 +167,7 @@ def _popen(
     )
 
 
-def _import_path() -> list[str]:
+def import_path() -> list[str]:
     """Where children look for modules: as this kernel does, but not in its working directory.
 
     A file such as torch.py there would be imported in place of the library.
