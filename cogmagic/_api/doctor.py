@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cogmagic._doctor.diagnosis import Diagnosis, results
 from cogmagic._doctor.surroundings import Surroundings
+from cogmagic._errors import Cancelled
 
 __all__ = ["doctor"]
 
@@ -20,6 +21,12 @@ def doctor(*, quick: bool = False) -> Diagnosis:
     Returns:
         The results, each ``ok``, ``warn`` or ``fail`` with what mends it; `Diagnosis.report` is
         text for a bug report.
+
+    Raises:
+        Cancelled: when interrupted.
     """
-    here = Surroundings.read()
-    return Diagnosis.of(here, tuple(results(here, quick=quick)))
+    try:
+        here = Surroundings.read()
+        return Diagnosis.of(here, tuple(results(here, quick=quick)))
+    except KeyboardInterrupt:
+        raise Cancelled("Stopped before the last check.") from None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cogmagic._doctor.check import Check, Finding, Result, failure, ok, warning
 from cogmagic._doctor.surroundings import Surroundings
 from cogmagic._errors import first_line
+from cogmagic._machine.failures import is_device_shortage
 from cogmagic._machine.kernels import MODULES, installed_kernels, package_version
 from cogmagic._machine.torch_check import checked_by_torch
 from cogmagic._units import GIB, MIB, gib
@@ -66,10 +67,10 @@ def try_device(here: Surroundings) -> Finding:
         try:
             total = float(torch.ones(1000, device=device).sum())
         except RuntimeError as error:
-            return failure(
-                f"{device} does not compute ({first_line(error)})",
-                "nvidia-smi shows its state; a reset or a restart of the machine may help",
-            )
+            fix = "nvidia-smi shows its state; a reset or a restart of the machine may help"
+            if is_device_shortage(error):
+                fix = "free its memory: %cogvideo release, or end other processes on it"
+            return failure(f"{device} does not compute ({first_line(error)})", fix)
         if total != 1000:
             return failure(f"{device} computes wrongly: 1000 ones are {total:g}", "nvidia-smi -q")
     left_out = len(here.machine.gpus) - len(machine.gpus)
