@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from cogmagic._errors import (
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``cogmagic``; those of this process by default.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    _print_what_can_be_encoded()
     try:
         with typed_in_cell():
             code = _run(words)
@@ -64,6 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return _FAILED
     return code
+
+
+def _print_what_can_be_encoded() -> None:
+    """Print ``?`` for characters such as ``→`` where the streams cannot encode them (Windows)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors="replace")
 
 
 def _run(words: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from cogmagic._doctor.surroundings import Surroundings
 __all__ = ["check_front_end", "check_kernel", "check_widgets"]
 
 
-_LAB = 'pip install "cogmagic[lab]"'
+_LAB = "pip install jupyterlab anywidget ipywidgets"
 
 
 _LEAST_KERNEL = (6, 31)

@@ -109,12 +109,14 @@ def _in_kernel() -> bool:
 
 def _front_end() -> str:
     """The front end by its traces: modules, or variables that it sets for its kernels."""
+    if not _in_kernel():  # the terminals of front ends have some of these variables, too
+        return ""
     if "google.colab" in sys.modules:
         return "Colab"
     traces = {
         "KAGGLE_KERNEL_RUN_TYPE": "Kaggle",
-        "VSCODE_PID": "VS Code",
         "JPY_SESSION_NAME": "Jupyter",
+        "VSCODE_PID": "VS Code",
     }
     return next((name for variable, name in traces.items() if os.environ.get(variable)), "")
 

@@ -19,6 +19,7 @@ _OTHER_VERBS = {
     "panel": ("ui", "gui", "app", "widget", "form"),
     "status": ("info", "gpu", "gpus", "memory", "vram", "ram", "stats", "nvidia-smi"),
     "models": ("list", "ls", "model", "checkpoints"),
+    "doctor": ("check", "checks", "diagnose", "diagnostics", "health"),
     "history": ("log", "logs", "runs"),
     "mask": ("masks", "canvas", "draw", "paint", "inpaint", "segment"),
     "release": ("free", "unload", "clear", "flush", "gc", "empty-cache", "reset"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,7 +34,7 @@ def test_every_check_is_listed() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("typed", TYPED)
 def test_commands_of_the_page_work(
-    typed: str, cwd: Path, session: Any, capsys: pytest.CaptureFixture[str]
+    typed: str, cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (command,) = re.findall(r"cogmagic (.*?)\)?$", typed, re.MULTILINE)
     assert main(shlex.split(command)) == 0
