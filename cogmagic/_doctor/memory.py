@@ -5,8 +5,9 @@ from __future__ import annotations
 from cogmagic._doctor.check import Finding, failure, ok, warning
 from cogmagic._doctor.surroundings import Surroundings
 from cogmagic._errors import CogMagicError
-from cogmagic._models.catalog import MODELS, Model
+from cogmagic._models.catalog import MODELS
 from cogmagic._models.inputs import placeholders
+from cogmagic._models.model import Model
 from cogmagic._models.request import Request
 from cogmagic._planning.planner import plan
 from cogmagic._tiers.host_memory import PROCESS
