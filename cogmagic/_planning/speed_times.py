@@ -38,7 +38,12 @@ class SpeedTimes:
 
     def __str__(self) -> str:
         note = f"; {self.note}" if self.note else ""
-        return " · ".join(map(self._text, self.times)) + note
+        return " · ".join(f"{name} {text}" for name, text in self.texts.items()) + note
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The seconds of each speed by its name, as ``293 s (261 s from the second clip)``."""
+        return {time.name: self._text(time) for time in self.times}
 
     @property
     def gain(self) -> str:
@@ -71,10 +76,9 @@ class SpeedTimes:
         )
 
     def _text(self, time: SpeedTime) -> str:
-        """One speed's seconds, such as ``fast 293 s (261 s from the second clip)``."""
         first, again = self._seconds(time.seconds), self._seconds(time.again)
         later = f" ({again} from the second clip)" if again != first else ""
-        return f"{time.name} {first}{later}"
+        return f"{first}{later}"
 
     def _seconds(self, value: float) -> str:
         """Seconds in the same unit as all others here."""

@@ -50,7 +50,7 @@ def enter(page: Any, label: str, value: str, kind: str = "input") -> None:
 
 
 def choose(page: Any, model: str) -> None:
-    page.locator(f".cogmagic-model input[value='{model}']").check()
+    page.locator(f".cogmagic-choice input[value='{model}']").check()
 
 
 def press(page: Any, label: str) -> None:

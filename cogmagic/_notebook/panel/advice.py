@@ -10,7 +10,9 @@ from cogmagic._api.options import without_run_options
 from cogmagic._errors import CogMagicError
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.html import download_words, recommendation, run_note
+from cogmagic._notebook.panel.labels import panel_words
 from cogmagic._notebook.panel.parts import error_html, show_html
+from cogmagic._notebook.panel.speeds import show_seconds
 from cogmagic._planning.plan import Plan
 from cogmagic._session.session import session
 from cogmagic._spelling import typed_in_cell
@@ -30,7 +32,9 @@ class Advice:
     note: str = ""
     """What is still to be entered, or what Generate risks and downloads."""
     ready: bool = False
-    """Whether Generate is on."""
+    """Whether a run may begin."""
+    complete: bool = False
+    """Whether the prompt is entered, and the fields have no error."""
     tokens: str | None = ""
     """The number of tokens of the prompt as HTML; None where it cannot be counted now."""
 
@@ -43,7 +47,7 @@ def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
         fields: the form.
         plan: `cogmagic.plan`, or one for a described machine.
     """
-    show_html(fields.speeds, "")
+    _show_speeds(fields, None)
     if invalid := fields.check():
         return Advice(refusal=invalid)
     try:
@@ -55,7 +59,7 @@ def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
         if fields.inputs["tier"].value != "auto" and isinstance(error, CogMagicError):
             return Advice(refusal=fields.show_errors({"tier": text}))
         return Advice(html=error_html(text), refusal="No plan can be made.")
-    show_html(fields.speeds, escape(str(made.speeds)))
+    _show_speeds(fields, made)
     refusal, has_prompt = _refusal(made), bool(fields.prompt().strip())
     return Advice(
         plan=made,
@@ -63,8 +67,15 @@ def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
         refusal=refusal,
         note=run_note(made) if has_prompt else "Enter a prompt.",
         ready=has_prompt and not refusal,
+        complete=has_prompt,
         tokens=tokens,
     )
+
+
+def _show_speeds(fields: Fields, plan: Plan | None) -> None:
+    show_seconds(fields.inputs["speed"], plan)
+    note = panel_words(plan.speeds.note) if plan else ""
+    show_html(fields.words["speed"], escape(note[:1].upper() + note[1:]))
 
 
 def _token_count(fields: Fields) -> str | None:

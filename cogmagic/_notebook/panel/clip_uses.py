@@ -95,7 +95,7 @@ class FormUses:
             fields.inputs["model"].value = name
             switched = f" The model is now {name}, which takes one."
         fields.inputs["extend"].value = ""  # which stands in for a first frame
-        name = fields.first_frame.add(Image.fromarray(last))
+        name = fields.given.add("image", Image.fromarray(last))
         return f"The clip's last frame is the first frame, {name}.{switched}"
 
     def _enter(self, prompt: str, options: Mapping[str, Any]) -> None:

@@ -71,9 +71,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         back = self._button("Keep it", self._show_actions, "delete nothing")
         self.question = w.HTML()
         self.confirmation = w.Box([self.question, sure, back], layout=_hidden())
-        super().__init__(
-            [self.page, self.player, self.facts, self.row, self.confirmation, self.note, self.cell]
-        )
+        super().__init__([self.page, self.facts, self.row, self.confirmation, self.note, self.cell])
         self.add_class("cogmagic-clip")
 
     def show(self, clip: StoredClip) -> None:

@@ -104,8 +104,8 @@ def _gpu_bar(
     mine = gpu.reserved or 0
     weights = min(reading.weights.get(gpu.index, 0), mine)
     parts: list[list[Any]] = [
-        ["weights", weights, "this kernel: weights"],
-        ["mine", mine - weights, "this kernel: other"],
+        ["weights", weights, "this kernel's weights"],
+        ["mine", mine - weights, "this kernel's rest" if weights else "this kernel"],
         ["others", gpu.others, "others about"],
         ["free", gpu.free, "free"],
     ]

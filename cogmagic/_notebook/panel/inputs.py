@@ -13,7 +13,8 @@ from cogmagic._api.options import cell_options
 from cogmagic._api.words import quoted, split_list
 from cogmagic._models.presets_file import in_file, preset_names
 from cogmagic._notebook.panel.labels import label
-from cogmagic._notebook.panel.models import ModelPicker, unplanned_rows
+from cogmagic._notebook.panel.models import model_picker
+from cogmagic._notebook.panel.speeds import speed_picker
 from cogmagic._units import GIB
 
 __all__ = ["USED_WITH", "Input", "any_seed", "make_inputs", "switches"]
@@ -113,15 +114,19 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
         kind = w.IntText if isinstance(default, int) else w.FloatText
         return _input(kind, name, empty=default, value=default, step=step)
 
+    def path_or_variable(name: str) -> Input:
+        """A text; the names of variables that fit are offered."""
+        return _input(w.Combobox, name, empty="", placeholder="path or variable")
+
     inputs = {
         "prompt": _input(
             w.Textarea, "prompt", rows=4, placeholder=_PLACEHOLDER, continuous_update=True
         ),
         "negative_prompt": _input(w.Text, "negative_prompt", placeholder="blurry, distorted"),
-        "model": Input(ModelPicker(rows=unplanned_rows())),
-        "image": _input(w.Text, "image", empty="", placeholder="path or variable"),
-        "video": _input(w.Text, "video", empty="", placeholder="path or variable"),
-        "extend": _input(w.Text, "extend", empty="", placeholder="path or variable"),
+        "model": Input(model_picker()),
+        "image": path_or_variable("image"),
+        "video": path_or_variable("video"),
+        "extend": path_or_variable("extend"),
         "width": _input(w.IntText, "width", step=16),
         "height": _input(w.IntText, "height", step=16),
         "num_frames": _input(w.Dropdown, "num_frames"),
@@ -131,7 +136,7 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
         "seed": Input(_widget(w.Text, "seed", value=any_seed()), parse=_seed, show=str),
         "num_videos": _input(w.Dropdown, "num_videos", options=_COUNTS),
         "tier": choice("tier"),
-        "speed": choice("speed", value="exact"),
+        "speed": Input(speed_picker()),
         "lora": Input(
             _widget(w.Text, "lora", placeholder="style.safetensors@0.8, owner/name"),
             empty="",

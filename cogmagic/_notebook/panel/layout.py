@@ -10,18 +10,21 @@ import ipywidgets as w
 from cogmagic._notebook.panel.inputs import switches
 from cogmagic._notebook.panel.page import in_row
 
-__all__ = ["button_row", "buttons", "field_rows", "form", "in_zones", "zone"]
+__all__ = ["button_row", "buttons", "field_rows", "form", "in_zones", "now", "prompts", "zone"]
 
 
-_TOP = ("prompt", "negative_prompt", "model", "image", "video", "extend")
+_PROMPTS = ("prompt", "negative_prompt")
+
+
+_INPUTS = ("model", "image", "video", "extend")
 
 
 _OF_INPUTS = ("strength", "start", "overlap", "fit")
 
 
 _GRID = (
-    "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "seed", "num_videos",
-    "tier", "lora", "speed",
+    "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "tier", "seed",
+    "num_videos", "speed", "lora",
 )  # fmt: skip
 
 
@@ -38,10 +41,11 @@ def field_rows(
     return rows
 
 
-def form(rows: Mapping[str, Any], examples: Any) -> Any:
-    """The form, with the example prompts; options that are rarely changed are folded away."""
+def form(rows: Mapping[str, Any], words: Mapping[str, Any]) -> Any:
+    """The fields below the prompt; options that are rarely changed are folded away."""
     checkboxes = switches()
-    rest = [name for name in rows if name not in (*_TOP, *_OF_INPUTS, *_GRID, *checkboxes)]
+    named = (*_PROMPTS, *_INPUTS, *_OF_INPUTS, *_GRID, *checkboxes)
+    rest = [name for name in rows if name not in named]
     more = w.VBox([_grid(rows, rest), _grid(rows, checkboxes)])
     more.add_class("cogmagic-folded")
     more.layout.display = "none"
@@ -55,11 +59,23 @@ def form(rows: Mapping[str, Any], examples: Any) -> Any:
         unfold.icon = "caret-down" if change["new"] else "caret-right"
 
     unfold.observe(show, "value")
-    prompt, *top = (rows[name] for name in _TOP)
-    uses = _grid(rows, _OF_INPUTS)
-    whole = w.VBox([prompt, examples, *top, uses, _grid(rows, _GRID), unfold, more])
+    words["size"].add_class("cogmagic-size")
+    inputs = [rows[name] for name in _INPUTS]
+    uses, grid = _grid(rows, _OF_INPUTS), _grid(rows, _GRID)
+    whole = w.VBox([*inputs, uses, words["size"], grid, unfold, more])
     whole.add_class("cogmagic-form")
     return whole
+
+
+def prompts(rows: Mapping[str, Any], examples: Any, tokens: Any) -> Any:
+    """The two prompts, with the examples."""
+    prompt, negative = (rows[name] for name in _PROMPTS)
+    tokens.add_class("cogmagic-tokens")
+    below = w.Box([examples, tokens])
+    below.add_class("cogmagic-below-prompt")
+    box = w.VBox([prompt, below, negative])
+    box.add_class("cogmagic-form")
+    return box
 
 
 def _grid(rows: Mapping[str, Any], names: Iterable[str]) -> Any:
@@ -90,11 +106,18 @@ def button_row(*buttons: Any) -> Any:
     return row
 
 
+def now(*parts: Any) -> Any:
+    """What Generate does or would do, in a place of fixed height: nothing below it moves."""
+    box = w.VBox(parts)
+    box.add_class("cogmagic-now")
+    return box
+
+
 def buttons() -> tuple[Any, Any, Any]:
     """The buttons that generate, cancel and release."""
     generate = w.Button(description="Generate", button_style="primary", icon="play")
     generate.add_class("cogmagic-generate")
-    stop = "stop the run within a block of the transformer"
+    stop = "stop the run within a block of the transformer; the queue goes on with the next"
     cancel = w.Button(description="Cancel", icon="stop", disabled=True, tooltip=stop)
     free = "free the weights, and list what still holds VRAM"
     return generate, cancel, w.Button(description="Release", icon="eject", tooltip=free)

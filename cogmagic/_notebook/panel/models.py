@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-import anywidget
-import traitlets as t
 
 from cogmagic._models.catalog import MODELS
 from cogmagic._models.find import local_folder
 from cogmagic._models.model import Model
+from cogmagic._notebook.panel.choices import Choices
 from cogmagic._planning.plan import Plan
-from cogmagic._units import seconds
 
-__all__ = ["ModelPicker", "clip_words", "row", "unplanned_rows"]
-
-
-_STATIC = Path(__file__).parent / "static"
+__all__ = ["about", "clip_words", "model_picker", "row", "unplanned_rows"]
 
 
 _MAKES = {"t2v": "text to video", "i2v": "picture to video"}
 
 
-class ModelPicker(anywidget.AnyWidget):
-    """A row with a radio button per model of the catalogue, and a field for any other model."""
+def model_picker() -> Choices:
+    """A row with a radio button per model of the catalogue, and a field for any other model.
 
-    _esm = _STATIC / "models.js"
-    description = t.Unicode("Model").tag(sync=True)
-    value = t.Unicode().tag(sync=True)
-    """A short name, a hub id or a folder."""
-    rows = t.List().tag(sync=True)
-    """What each row shows, by `row`."""
+    Its value is a short name, a hub id or a folder.
+    """
+    other = "hub id (owner/name) or folder"
+    return Choices(kind="models", description="Model", other=other, rows=unplanned_rows())
 
 
 def unplanned_rows() -> list[dict[str, Any]]:
@@ -57,8 +48,15 @@ def row(model: Model, plan: Plan | None, error: str = "") -> dict[str, Any]:
     if plan.refusal or not plan.fits:
         lacks = plan.chosen.reason if plan.chosen and not plan.fits else plan.refusal
         return _row(model, where, lacks, False)
-    time = "" if plan.seconds is None else f", about {seconds(plan.seconds)}"
+    time = "" if plan.seconds is None else f", {about(plan.seconds)}"
     return _row(model, where, f"fits{time}", True)
+
+
+def about(seconds: float) -> str:
+    """A predicted time in round figures, as in ``about 6 min``."""
+    if seconds < 90:
+        return f"about {max(seconds, 1):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def clip_words(width: int, height: int, num_frames: int, fps: int) -> str:

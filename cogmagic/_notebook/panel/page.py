@@ -1,4 +1,4 @@
-"""What the panel does in the page that ipywidgets has no trait for: tooltips, names, keys."""
+"""What the panel needs of the page beside its widgets: tooltips, keys, announcements."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ class Page(anywidget.AnyWidget):
 
     Args:
         generate: called with the text of the prompt when Ctrl+Enter is pressed.
+        tooltips: those of the fields, by their names.
     """
 
     _esm = Path(__file__).parent / "static" / "page.js"
     tooltips = t.Dict().tag(sync=True)
-    """The tooltip of each field, by its name."""
+    announcement = t.Unicode().tag(sync=True)
+    """What screen readers say next, when nothing else is said."""
 
     def __init__(self, generate: Callable[[str], None], tooltips: dict[str, str]) -> None:
         super().__init__(tooltips=tooltips)
         self._generate = generate
         self.on_msg(self._on_message)
+
+    def announce(self, text: str) -> None:
+        """Have screen readers say a text."""
+        self.announcement = text
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
         if isinstance(content, dict) and isinstance(content.get("generate"), str):

@@ -12,7 +12,7 @@ from cogmagic._notebook.panel.clip_view import ClipView
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.gallery import Gallery, folder_of
 from cogmagic._notebook.panel.record import Record
-from cogmagic._video.library import stored_clip
+from cogmagic._video.library import StoredClip, stored_clip
 from cogmagic._video.video import EMBED_LIMIT, Video
 
 __all__ = ["Results"]
@@ -25,6 +25,7 @@ class Results:
         fields: the form, for the settings of a clip.
         configured: the kernel's own defaults, by the names of the options.
         handler: makes a click handler of a function.
+        preview: shown in the place of the player while a video forms.
     """
 
     def __init__(
@@ -32,21 +33,29 @@ class Results:
         fields: Fields,
         configured: Mapping[str, Any],
         handler: Callable[[Callable[[], None]], Callable[[Any], None]],
+        preview: w.HTML,
     ) -> None:
         self.uses = FormUses(fields, configured)
         self.record = Record(configured.get("embed_limit", EMBED_LIMIT))
         self.clip = ClipView(self.uses, lambda: self.gallery.refresh())
-        self.gallery = Gallery(folder_of(configured.get("save")), self.clip.show, handler)
+        self.gallery = Gallery(folder_of(configured.get("save")), self._choose, handler)
+        # The player and the preview share one place of fixed size, so that neither moves the rest.
+        self.stage = w.Box([self.clip.player, preview])
+        self.stage.add_class("cogmagic-stage")
 
     @property
     def player(self) -> w.HTML:
         """The player of the clip that is shown."""
         return self.clip.player
 
-    @property
-    def widgets(self) -> tuple[Any, ...]:
-        """The widgets in their order on the page."""
-        return self.clip, self.gallery
+    def make_room(self) -> None:
+        """Show the next preview in the player's place."""
+        self.stage.remove_class("cogmagic-chosen-clip")
+
+    def _choose(self, clip: StoredClip) -> None:
+        """Show a clip of the gallery; a preview goes to a corner."""
+        self.stage.add_class("cogmagic-chosen-clip")
+        self.clip.show(clip)
 
     def open(self) -> None:
         """List the folder, once somebody sees the panel."""

@@ -11,7 +11,8 @@ from cogmagic._api.plan import ANY_PROMPT
 from cogmagic._errors import first_line
 from cogmagic._models.catalog import MODELS
 from cogmagic._models.model import Model
-from cogmagic._notebook.panel.models import ModelPicker, row
+from cogmagic._notebook.panel.choices import Choices
+from cogmagic._notebook.panel.models import row
 from cogmagic._planning.plan import Plan
 
 __all__ = ["Survey"]
@@ -33,7 +34,7 @@ class Survey:
         plan: `cogmagic.plan`, or one for a described machine.
     """
 
-    def __init__(self, picker: ModelPicker, plan: Callable[..., Plan]) -> None:
+    def __init__(self, picker: Choices, plan: Callable[..., Plan]) -> None:
         self._picker, self._plan = picker, plan
         self._done: object = None
         self._next: tuple[object, Mapping[str, Any]] | None = None
@@ -85,7 +86,7 @@ class Survey:
 
     def _show(self, i: int, new: dict[str, Any]) -> None:
         rows = list(self._picker.rows)
-        if rows[i] != new and not self._closed.is_set():
-            rows[i] = new
+        rows[i] = new
+        if not self._closed.is_set():
             with suppress(Exception):  # the front end may have gone
-                self._picker.rows = rows
+                self._picker.show(rows)

@@ -1,71 +1,115 @@
-"""A small picture of the first frame as a run uses it, with how it is fitted to the size."""
+"""A small picture of what a run uses of an input, with how it is fitted to the size."""
 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from cogmagic._errors import CogMagicError
-from cogmagic._models.fitting import fitted
+from cogmagic._models.clips.clip import Clip, clip_of
+from cogmagic._models.clips.lengths import check_start, times_to_end
+from cogmagic._models.fitting import Fit, fitted
 from cogmagic._models.pictures import as_picture
 from cogmagic._notebook.panel.parts import show_html
+from cogmagic._video.clip_reader import frames_at_times
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["Thumbnail"]
 
 
-_HEIGHT = 90
+_HEIGHT = 96
 
 
 _FITTED = {"crop": "its edges cut off", "pad": "with bars", "stretch": "stretched"}
 
 
-class Thumbnail:
-    """The widget of the picture, which is made once for each first frame, size and fit."""
+_SHOWN = {
+    "image": "The first frame as it is used",
+    "video": "The clip's first frame as it is used",
+    "extend": "The frame that the clip goes on from, as it is used",
+}
 
-    def __init__(self) -> None:
+
+_OPTIONS = ("width", "height", "fit", "fps", "start", "overlap")
+"""Options that change the picture."""
+
+
+class Thumbnail:
+    """The widget of the picture, which is made once for each value and its options.
+
+    Args:
+        name: the input's, of `INPUTS`.
+    """
+
+    def __init__(self, name: str) -> None:
         self.view = w.HTML()
+        self._name = name
         self._key: tuple[Any, ...] = ()
 
-    def show(self, image: Any, width: int, height: int, fit: str | None) -> None:
+    def show(self, value: Any, options: Mapping[str, Any]) -> None:
         """Show the picture and its size; nothing where there is none, or it cannot be read.
 
         Args:
-            image: what `generate` takes as the first frame; None for none.
-            width: of the video, in pixels.
-            height: of the video.
-            fit: how the picture is fitted; None for the default.
+            value: what `generate` takes as the input; None for none.
+            options: of `generate`; those of another input do not matter.
         """
-        changed = Path(image).stat().st_mtime_ns if _is_file(image) else id(image)
-        key = (str(image) if _is_file(image) else "", changed, width, height, fit)
+        changed = Path(value).stat().st_mtime_ns if _is_file(value) else id(value)
+        used = tuple(options[name] for name in _OPTIONS)
+        key = (str(value) if _is_file(value) else "", changed, *used)
         if key == self._key:
             return
         self._key, html = key, ""
-        with suppress(CogMagicError, ValueError, OSError):
-            html = _html(image, width, height, fit or "stretch")
+        size = options["width"], options["height"]
+        if value is not None and min(size) >= 1 and max(size) <= 4096:
+            with suppress(CogMagicError, ValueError, OSError, IndexError, StopIteration):
+                html = _html(self._name, value, size, options)
         show_html(self.view, html)
 
 
-def _is_file(image: Any) -> bool:
+def _is_file(value: Any) -> bool:
     try:
-        return isinstance(image, str | Path) and Path(image).is_file()
+        return isinstance(value, str | Path) and Path(value).is_file()
     except (OSError, ValueError):
         return False
 
 
-def _html(image: Any, width: int, height: int, fit: Any) -> str:
-    if image is None or min(width, height) < 1 or max(width, height) > 4096:
-        return ""
-    picture = as_picture(image)
-    used, out = fitted(picture, (width, height), fit).convert("RGB"), BytesIO()
-    used.thumbnail((3 * _HEIGHT, _HEIGHT))
-    used.save(out, "JPEG", quality=80)
-    same = picture.size == (width, height)
-    how = "" if same else f", {_FITTED[fit]} to {width}×{height}"
-    words = f"{picture.width}×{picture.height}{how}"
-    source = f"data:image/jpeg;base64,{b64encode(out.getvalue()).decode()}"
-    return f'<img alt="First frame as it is used" src="{source}"><div>{words}</div>'
+def _html(name: str, value: Any, size: tuple[int, int], options: Mapping[str, Any]) -> str:
+    fit: Fit = options["fit"] or ("stretch" if name == "image" else "crop")
+    if name == "image":
+        picture = as_picture(value)
+        before, length, used = picture.size, "", fitted(picture, size, fit)
+    else:
+        clip = clip_of(value)
+        length = "" if clip.seconds is None else f", {clip.seconds:.2g} s"
+        before, used = clip.size, _frame(name, clip, size, fit, options)
+    how = "" if before == size else f", {_FITTED[fit]} to {size[0]}×{size[1]}"
+    words = f"{before[0]}×{before[1]}{length}{how}"
+    return f'<img alt="{_SHOWN[name]}" src="{_url(used)}"><div>{words}</div>'
+
+
+def _frame(
+    name: str, clip: Clip, size: tuple[int, int], fit: Fit, options: Mapping[str, Any]
+) -> Image:
+    """The first frame of the part of a clip that a run uses."""
+    from PIL import Image
+
+    if name == "extend":
+        time = times_to_end(clip, options["fps"])[-(options["overlap"] or 1)]
+    else:
+        time = check_start(options["start"] or 0.0)
+    return Image.fromarray(next(frames_at_times(clip, (time,), options["fps"], size, fit)))
+
+
+def _url(picture: Image) -> str:
+    small, out = picture.convert("RGB"), BytesIO()
+    small.thumbnail((3 * _HEIGHT, _HEIGHT))
+    small.save(out, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{b64encode(out.getvalue()).decode()}"

@@ -18,11 +18,20 @@ from cogmagic._notebook.panel.advice import advise
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.html import bars
 from cogmagic._notebook.panel.labels import panel_words
-from cogmagic._notebook.panel.layout import button_row, buttons, form, in_zones, zone
+from cogmagic._notebook.panel.layout import (
+    button_row,
+    buttons,
+    form,
+    in_zones,
+    now,
+    prompts,
+    zone,
+)
 from cogmagic._notebook.panel.meter import Meter
 from cogmagic._notebook.panel.page import Page
 from cogmagic._notebook.panel.parts import View, close, show_html
 from cogmagic._notebook.panel.progress import RunDisplay
+from cogmagic._notebook.panel.queue import Queue
 from cogmagic._notebook.panel.readings import Reader, Reading, Sampler
 from cogmagic._notebook.panel.results import Results
 from cogmagic._notebook.panel.runs import Entered, Runs
@@ -62,35 +71,47 @@ class Panel:
         self._plan: Plan | None = None
         self._free: tuple[int, ...] = ()
         self._refreshing = threading.RLock()
-        self.meter, self.run = Meter(), RunDisplay()
         self.fields = Fields(self.refresh, {} if variables is None else variables, defaults or {})
-        self.results = Results(self.fields, defaults or {}, self._handler)
+        tooltips = {name: field.tooltip or "" for name, field in self.fields.inputs.items()}
+        self.page = Page(self._on_ctrl_enter, tooltips)
+        self.meter, self.run = Meter(), RunDisplay(self.page.announce)
+        self.results = Results(self.fields, defaults or {}, self._handler, self.run.preview)
         self.runs = Runs(self.run, self.results.add, self._on_run)
+        self.queue = Queue(
+            {
+                "earlier": lambda number: self.runs.move(number, -1),
+                "later": lambda number: self.runs.move(number, 1),
+                "edit": self._edit,
+                "remove": self.runs.remove,
+                "clear": lambda _: self.runs.clear(),
+            }
+        )
         self.advice, self.tokens, self.hint = w.HTML(), w.HTML(), w.HTML()
         self.generate, self.cancel, self.release = buttons()
         self.generate.on_click(self._handler(self._generate))
         self.cancel.on_click(self._handler(self.runs.cancel))
         self.release.on_click(self._handler(self._release))
-        self.hint.add_class("cogmagic-hint")
-        tooltips = {name: field.tooltip or "" for name, field in self.fields.inputs.items()}
-        self.page = Page(self._on_ctrl_enter, tooltips)
-        request = (
-            form(self.fields.rows, self.fields.examples.view),
-            self.tokens,
-            button_row(self.generate, self.cancel, self.release),
-            self.hint,
-        )
-        zones = (
-            zone("machine", "Machine", (self.meter, self.advice)),
-            zone("request", "Request", request),
-            zone("results", "Results", (*self.run.widgets, *self.results.widgets)),
-        )
-        self.view = View([self.page, in_zones(zones)], self.results.record)
+        self.view = View([self.page, in_zones(self._zones())], self.results.record)
         self.view.add_class("cogmagic-panel")
         self.survey = Survey(self.fields.inputs["model"], plan)
         self.sampler = Sampler(read or Reader(), self._on_reading)
         self.meter.observe(lambda change: self._on_visible(change["new"]), "visible")
         self.refresh()
+
+    def _zones(self) -> tuple[Any, ...]:
+        self.hint.add_class("cogmagic-hint")
+        request = (
+            prompts(self.fields.rows, self.fields.examples.view, self.tokens),
+            button_row(self.generate, self.cancel, self.release),
+            now(self.run.bar, self.run.status, self.hint, self.run.errors),
+            form(self.fields.rows, self.fields.words),
+        )
+        results = self.results.stage, self.results.clip, self.queue, self.results.gallery
+        return (
+            zone("request", "Request", request),
+            zone("results", "Results", results),
+            zone("machine", "Machine", (self.meter, self.advice)),
+        )
 
     def close(self) -> None:
         """Stop the sampler and a run, and take the widgets away."""
@@ -116,8 +137,10 @@ class Panel:
         if advice.tokens is not None:
             show_html(self.tokens, advice.tokens)
         running = self.runs.job is not None
-        self.generate.disabled = running or not advice.ready
-        self._show_hint("" if running else advice.refusal, "" if running else advice.note)
+        # The memory of the run will be free at the turn of a queued one, which is planned again.
+        queued = running and advice.plan is not None and advice.complete
+        self.generate.disabled = not (queued or advice.ready)
+        self._show_hint("" if queued else advice.refusal, advice.note)
 
     def _show_hint(self, refusal: str, note: str) -> None:
         """Say beside Generate why it is off, or what it begins with."""
@@ -138,27 +161,33 @@ class Panel:
         return handle
 
     def _generate(self) -> None:
-        if self.runs.job is not None:
-            return
+        """Begin a run, or queue it behind the one that is running."""
         self.fields.draw_seed()
         fields = self.fields
         entered = fields.prompt(), fields.options(), fields.entered()
-        self.runs.start(Entered(*entered, count=fields.inputs["num_videos"].value))
+        queued = self.runs.job is not None
+        if not queued:
+            self.results.make_room()
+        self.runs.add(Entered(*entered, count=fields.inputs["num_videos"].value))
+        if queued:
+            self.page.announce(f"Added to the queue: {len(self.runs.queue)} waiting.")
+
+    def _edit(self, number: int) -> None:
+        """Take a request out of the queue, into the form."""
+        if (entered := self.runs.remove(number)) is not None:
+            self.fields.enter(entered.prompt, entered.names, entered.count)
 
     def _on_run(self) -> None:
-        """Switch the buttons when a run begins or ends."""
+        """Switch the buttons when a run begins or ends, and show the queue."""
         running = self.runs.job is not None
         self.release.disabled, self.cancel.disabled = running, not running
-        if running:
-            self.generate.disabled = True
-            self._show_hint("", "")
-        else:
-            self.refresh()
+        self.generate.description = "Add to queue" if running else "Generate"
+        self.generate.icon = "plus" if running else "play"
+        self.queue.show(self.runs.queue)
+        self.refresh()
 
     def _on_ctrl_enter(self, prompt: str) -> None:
         """Generate, with the prompt as the page shows it: its last keys may still be under way."""
-        if self.runs.job is not None:
-            return
         self.fields.inputs["prompt"].value = prompt
         if not self.generate.disabled:
             self.generate.click()
@@ -202,7 +231,7 @@ def the_panel(
     if not _PANEL:
         _PANEL.append(Panel(variables, defaults=defaults))
     elif variables is not None:
-        _PANEL[0].fields.first_frame.variables = variables
+        _PANEL[0].fields.given.variables = variables
     return _PANEL[0]
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 import cogmagic
 from cogmagic import Machine
-from cogmagic._notebook.cell_text import as_cell
 from cogmagic._notebook.panel.widget import Panel
 from tests.helpers.toy import PROMPT
 
@@ -113,7 +109,7 @@ def test_unknown_model_is_looked_up_once(panel: Panel, monkeypatch: pytest.Monke
         looked_up.append(name)
         raise cogmagic.CheckpointError("not there")
 
-    monkeypatch.setattr("cogmagic._notebook.panel.fields.find_model", missing)
+    monkeypatch.setattr("cogmagic._notebook.panel.named.find_model", missing)
     panel.fields.inputs["model"].value = "someone/something"
     for seed in "123":
         panel.fields.inputs["seed"].value = seed
@@ -124,44 +120,11 @@ def test_unknown_model_is_looked_up_once(panel: Panel, monkeypatch: pytest.Monke
     assert len(looked_up) > 1
 
 
-def upload(panel: Panel, data: bytes) -> None:
-    file = {"name": "a.png", "type": "image/png", "size": 3, "last_modified": datetime.now(UTC)}
-    panel.fields.first_frame.upload.value = ({**file, "content": memoryview(data)},)
-
-
-def test_upload_becomes_a_variable_that_a_cell_can_name(
-    panel_on: Callable[..., Panel],
-) -> None:
-    panel = panel_on({"now": Machine.of("RTX 3090", ram=64)})
-    fields = panel.fields
-    fields.inputs["prompt"].value = PROMPT
-    fields.inputs["model"].value = "5b-i2v"
-    upload(panel, b"no!")
-    assert "not an image" in fields.errors["image"].value
-    assert panel.generate.disabled
-    fields.inputs["model"].value = "5b"
-    assert not panel.generate.disabled
-    fields.inputs["model"].value = "5b-i2v"
-    out = BytesIO()
-    Image.new("RGB", (64, 64), (255, 0, 0)).save(out, "PNG")
-    upload(panel, out.getvalue())
-    assert fields.errors["image"].value == ""
-    assert not panel.generate.disabled
-    assert fields.inputs["image"].value == "first_frame"
-    assert fields.options()["image"] is fields.first_frame.variables["first_frame"]
-    assert "--image first_frame " in as_cell(PROMPT, fields.entered())
-    assert "<div>64×64, stretched to 720×480</div>" in fields.thumbnail.view.value
-    fields.inputs["fit"].value = "crop"
-    assert "<div>64×64, its edges cut off to 720×480</div>" in fields.thumbnail.view.value
-    upload(panel, out.getvalue())
-    assert fields.inputs["image"].value == "first_frame_2"
-    fields.inputs["model"].value = "5b"  # takes none
-    assert not panel.generate.disabled
-    assert fields.options()["image"] is None
-    assert "--image" not in as_cell(PROMPT, fields.entered())
-    fields.inputs["model"].value = "5b-i2v"
-    fields.inputs["image"].value = ""
-    assert "needs a first frame" in fields.errors["image"].value
+def test_fields_of_a_clip_appear_with_its_settings(panel: Panel, cwd: Path) -> None:
+    panel.fields.enter(PROMPT, {"model": "tiny", "video": "missing.mp4"})
+    assert panel.fields.rows["strength"].layout.display == ""
+    panel.fields.enter(PROMPT, {"model": "tiny"})
+    assert panel.fields.rows["strength"].layout.display == "none"
 
 
 def test_fields_of_inputs_are_those_of_the_model(panel: Panel, cwd: Path) -> None:

@@ -88,7 +88,7 @@ def test_clip_of_another_session_is_used_again(gallery: Any, panel: Panel, cwd: 
     fields.inputs["model"].value = "tiny"
     clip.buttons["Use as first frame"].click()
     assert [fields.entered()[n] for n in ("image", "model")] == ["first_frame_2", "tiny-i2v"]
-    assert fields.first_frame.variables["first_frame"].size == (96, 96)
+    assert fields.given.variables["first_frame"].size == (96, 96)
     assert "The model is now tiny-i2v" in clip.note.value
 
 

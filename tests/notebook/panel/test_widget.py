@@ -43,7 +43,7 @@ def test_panel_begins_with_the_defaults_of_the_kernel(
     options = the_panel().fields.options()
     expected = {"model": "2b", "vram_limit": 10 * GIB, "keep": "cold", "save": "videos"}
     assert {name: options[name] for name in expected} == expected
-    assert the_panel().fields.first_frame.variables is shell.user_ns
+    assert the_panel().fields.given.variables is shell.user_ns
     close_panel()
 
 
@@ -97,22 +97,76 @@ def test_run_gives_a_result_that_can_be_repeated(panel: Panel, toy: Path, cwd: P
     assert panel.run.status.value.startswith("Freed")
 
 
-def test_second_run_is_refused_and_the_first_is_cancelled(
-    panel: Panel, toy: Path, cwd: Path
-) -> None:
-    start(panel, toy, num_inference_steps=900)
-    assert panel.generate.disabled
+def until_denoising(panel: Panel) -> None:
     until = time.monotonic() + 600
     while "denoise" not in panel.run.status.value and time.monotonic() < until:
         time.sleep(0.01)
+
+
+def test_run_in_a_cell_is_refused_and_the_one_in_the_panel_is_cancelled(
+    panel: Panel, toy: Path, cwd: Path
+) -> None:
+    start(panel, toy, num_inference_steps=900)
+    until_denoising(panel)
     with pytest.raises(cogmagic.BusyError):
         cogmagic.generate(PROMPT, model=str(toy))
     panel.cancel.click()
     wait(panel)
     assert panel.run.status.value.startswith("Stopped")
+    assert panel.page.announcement.startswith("Stopped")
     assert not panel.generate.disabled
     assert panel.cancel.disabled
     assert list(cwd.iterdir()) == []
+
+
+def test_generate_during_a_run_fills_a_queue_that_can_be_edited(
+    panel: Panel, toy: Path, cwd: Path
+) -> None:
+    start(panel, toy, num_frames=9, num_inference_steps=900)
+    assert panel.generate.description == "Add to queue"
+    fields = panel.fields
+    for steps, prompt in ((1, "first <b>"), (2, "second"), (3, "third"), (1, "fourth")):
+        fields.inputs["num_inference_steps"].value = steps
+        fields.inputs["prompt"].value = prompt
+        panel.generate.click()
+    fields.inputs["width"].value = 33
+    assert panel.generate.disabled, "a field with an error"
+    fields.inputs["width"].value = fields.model().width  # type: ignore[union-attr]
+
+    def queue() -> list[str]:
+        return [entry["title"] for entry in panel.queue.entries]
+
+    def act(name: str, title: str) -> None:
+        number = next(e["number"] for e in panel.queue.entries if e["title"] == title)
+        panel.queue._on_message(None, {"act": name, "number": number}, [])
+
+    assert queue() == ["first <b>", "second", "third", "fourth"]
+    act("earlier", "third")
+    act("earlier", "first <b>")
+    act("later", "fourth")
+    assert queue() == ["first <b>", "third", "second", "fourth"]
+    act("remove", "fourth")
+    act("edit", "third")
+    assert (fields.prompt(), fields.inputs["num_inference_steps"].value) == ("third", 3)
+    assert queue() == ["first <b>", "second"]
+    panel.queue._on_message(None, {"act": "edit", "number": 10**9}, [])  # it has begun since
+    assert fields.prompt() == "third"
+    until_denoising(panel)
+    panel.cancel.click()  # stops the run alone
+    wait(panel)
+    prompts = [video.prompt for video in panel.results.record._videos]
+    assert prompts == ["second", "first <b>"]
+    assert queue() == []
+    assert panel.generate.description == "Generate"
+
+
+def test_queue_is_cleared_while_the_run_goes_on(panel: Panel, toy: Path, cwd: Path) -> None:
+    start(panel, toy, num_frames=9, num_inference_steps=2)
+    panel.generate.click()
+    panel.queue._on_message(None, {"act": "clear", "number": 0}, [])
+    assert panel.queue.entries == []
+    wait(panel)
+    assert len(list(cwd.glob("*.mp4"))) == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("broken <b>"), cogmagic.OutputError("no disk")])
@@ -125,11 +179,14 @@ def test_errors_appear_in_the_panel(
     monkeypatch.setattr("cogmagic._api.generate.generate", fail)
     start(panel, toy)
     wait(panel)
-    assert "cogmagic-error" in panel.run.status.value
-    assert "<b>" not in panel.run.status.value
+    assert panel.run.errors.value.count("cogmagic-error") == 1
+    assert "<b>" not in panel.run.errors.value
     monkeypatch.setattr("cogmagic._api.kernel.release", fail)
     panel.release.click()
-    assert "cogmagic-error" in panel.run.status.value
+    assert panel.run.errors.value.count("cogmagic-error") == 2
+    start(panel, toy)
+    assert panel.run.errors.value == "", "errors of earlier runs"
+    wait(panel)
 
 
 def test_run_cancelled_before_it_begins_does_not_run(panel: Panel, toy: Path, cwd: Path) -> None:

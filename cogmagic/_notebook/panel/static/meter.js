@@ -1,4 +1,4 @@
-// Live memory as bars with a sparkline, and what only the page knows: whether the panel is visible.
+// Live memory as bars with a sparkline, and what only the page knows: whether the panel is in view.
 // The model's `reading` is one moment: {tick, bars: [{label, total, parts: [[class, bytes, name]],
 // peak, need, note}], note}. `tick` counts the readings, so that equal ones are changes, too.
 // No library, no network request.
@@ -34,17 +34,28 @@ function row() {
   svg.setAttribute("aria-hidden", "true");
   svg.append(line);
   track.setAttribute("role", "img");
-  el.append(label, track, svg, words, note);
+  el.append(label, note, track, svg, words);
+  const keys = new Map();
+  const explain = (amounts) => {
+    for (const kind of keys.keys()) if (!amounts.some((a) => a[0] === kind)) keys.get(kind).hidden = true;
+    for (const [kind, text] of amounts) {
+      if (!keys.has(kind)) words.append(keys.set(kind, element("span", `cogmagic-key cogmagic-key-${kind}`)).get(kind));
+      keys.get(kind).hidden = false;
+      setText(keys.get(kind), text);
+    }
+  };
 
   const update = (data, history) => {
-    const amounts = data.parts.map(([, bytes, name]) => `${name} ${gib(bytes)}`);
-    if (data.peak) amounts.push(`peak of the run ${gib(data.peak)}`);
-    if (data.need) amounts.push(`predicted need ${gib(data.need)}`);
+    const parts = data.parts.filter(([kind, bytes]) => bytes || kind === "mine" || kind === "free");
+    const amounts = parts.map(([kind, bytes, name]) => [kind, `${name} ${gib(bytes)}`]);
+    if (data.peak) amounts.push(["peak", `peak of the run ${gib(data.peak)}`]);
+    if (data.need) amounts.push(["need", `predicted need ${gib(data.need)}`]);
+    const texts = amounts.map(([, text]) => text);
     setText(label, data.label);
-    setText(words, amounts.join(" · "));
+    explain(amounts);
     setText(note, data.note ?? "");
-    track.setAttribute("aria-label", `${data.label}: ${amounts.join(", ")}, of ${gib(data.total)}`);
-    track.title = amounts.join("\n");
+    track.setAttribute("aria-label", `${data.label}: ${texts.join(", ")}, of ${gib(data.total)}`);
+    track.title = `${texts.join("\n")}\nof ${gib(data.total)}`;
     const percent = (bytes) => `${Math.min(100, (100 * bytes) / data.total)}%`;
     const drawn = (data.total ? data.parts : []).map(([kind, bytes]) => {
       const part = element("span", `cogmagic-part cogmagic-${kind}`);
@@ -126,7 +137,12 @@ function render({ model, el }) {
     onScreen = entries.at(-1).isIntersecting;
     updateVisible();
   });
-  observer.observe(root);
+  const start = setInterval(() => {
+    const panel = root.closest(".cogmagic-panel"); // any part of it may be in view
+    if (!panel) return; // not yet in the page
+    clearInterval(start);
+    observer.observe(panel);
+  }, 50);
   document.addEventListener("visibilitychange", updateVisible);
   const pulse = setInterval(() => {
     if (!state.visible.has(root) || Date.now() - state.last < SILENCE) return;
@@ -150,6 +166,7 @@ function render({ model, el }) {
     onScreen = false;
     updateVisible();
     observer.disconnect();
+    clearInterval(start);
     clearInterval(pulse);
     document.removeEventListener("visibilitychange", updateVisible);
     model.off("change:reading", take);

@@ -1,5 +1,5 @@
 // What ipywidgets has no traits for: tooltips of all fields, the button that unfolds the options,
-// invalid fields, the line that describes Generate, and Ctrl+Enter.
+// invalid fields, the line that describes Generate, announcements, and Ctrl+Enter.
 
 function setAttribute(node, name, value) {
   if (node && node.getAttribute(name) !== value) node.setAttribute(name, value);
@@ -35,6 +35,11 @@ function complete(panel, tooltips) {
 function render({ model, el }) {
   let panel = null;
   let due = false;
+  const live = document.createElement("div");
+  live.className = "cogmagic-live";
+  live.setAttribute("role", "status");
+  el.append(live);
+  const announce = () => (live.textContent = model.get("announcement"));
   const update = () => {
     if (due) return;
     due = true;
@@ -69,11 +74,13 @@ function render({ model, el }) {
   };
   window.addEventListener("keydown", press, true);
   model.on("change:tooltips", update);
+  model.on("change:announcement", announce);
   return () => {
     clearInterval(start);
     observer.disconnect();
     window.removeEventListener("keydown", press, true);
     model.off("change:tooltips", update);
+    model.off("change:announcement", announce);
   };
 }
 

@@ -1,0 +1,61 @@
+"""What the form enters by itself: defaults of the model, its lengths, settings of a preset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from cogmagic._errors import RequestError
+from cogmagic._models.inputs import INPUTS
+from cogmagic._models.model import Model
+from cogmagic._models.presets_file import find_preset
+from cogmagic._notebook.panel.inputs import USED_WITH, Input
+
+__all__ = ["enter_defaults", "enter_preset", "show_lengths", "unused"]
+
+
+_FROM_MODEL = ("width", "height", "num_inference_steps", "guidance_scale", "scheduler", "fps")
+
+
+_FROM_PRESET = ("num_inference_steps", "guidance_scale", "scheduler")
+
+
+def enter_defaults(inputs: Mapping[str, Input], model: Model) -> None:
+    """Enter the model's own values."""
+    for name in _FROM_MODEL:
+        inputs[name].enter(getattr(model, name))
+    show_lengths(inputs, model, model.frames.default)
+
+
+def show_lengths(inputs: Mapping[str, Input], model: Model, num_frames: int | None = None) -> None:
+    """Offer the model's numbers of frames with their seconds.
+
+    Args:
+        inputs: of the form.
+        model: the one that is entered.
+        num_frames: the number to enter; None leaves it.
+    """
+    frames, fps = inputs["num_frames"].widget, inputs["fps"].widget.value
+    if fps < 1:
+        return
+    before = frames.value if num_frames is None else num_frames
+    frames.options = [(f"{n} ({n / fps:.2g} s)", n) for n in model.frames.legal()]
+    frames.value = before
+
+
+def enter_preset(inputs: Mapping[str, Input], model: Model | None) -> None:
+    """Enter the steps, guidance and scheduler of the preset; those of the model without one."""
+    name, settings = inputs["preset"].read(), dict[str, Any]()
+    with suppress(RequestError):  # which the form's check shows
+        settings = find_preset(name).settings if name else {}
+    for option in _FROM_PRESET if model else ():
+        inputs[option].enter(settings.get(option, getattr(model, option)))
+
+
+def unused(inputs: Mapping[str, Input], model: Model | None) -> set[str]:
+    """The options that the model does not take, or that concern an input that is not given."""
+    taken = {name for name in INPUTS if model is not None and model.takes(name)}
+    given = {name for name in taken if inputs[name].read() is not None}
+    idle = {name for name, concerned in USED_WITH.items() if not concerned & given}
+    return (INPUTS.keys() - taken) | idle

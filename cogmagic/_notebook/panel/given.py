@@ -1,0 +1,151 @@
+"""Inputs of the form: uploads, which become variables or files that a cell can name.
+
+A picture or a clip becomes a variable, so nothing of it is written. A LoRA must be a file: it is
+written to the folder ``uploads`` of the working directory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cogmagic._errors import CogMagicError, OutputError, RequestError
+from cogmagic._files import write_atomically
+from cogmagic._models.clips.clip import clip_of
+from cogmagic._models.pictures import as_picture
+from cogmagic._notebook.panel.labels import label
+from cogmagic._notebook.panel.upload import Upload
+from cogmagic._video.video import Video
+
+__all__ = ["FOLDER", "Given"]
+
+
+FOLDER = "uploads"
+"""Of the working directory; the folder of uploaded LoRAs."""
+
+
+_NAMES = {"image": "first_frame", "video": "clip", "extend": "clip"}
+"""The variable of the first upload."""
+
+
+_ACCEPT = {
+    "image": "image/*",
+    "video": "video/*,.gif,.apng,.webp",
+    "extend": "video/*,.gif,.apng,.webp",
+    "lora": ".safetensors",
+}
+
+
+_LIMITS = {"image": 64_000_000, "video": 512_000_000, "extend": 512_000_000, "lora": 1_000_000_000}
+
+
+_MOST_SUGGESTED = 50
+
+
+class Given:
+    """The uploads of the form's fields, and the variables that the fields may name.
+
+    Args:
+        variables: the user's variables.
+        enter: called with a field and the text to enter for an upload.
+        changed: called after an upload that failed.
+    """
+
+    def __init__(
+        self,
+        variables: MutableMapping[str, Any],
+        enter: Callable[[str, str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.variables = variables
+        self.errors: dict[str, str] = {}
+        """Why the last upload of a field failed."""
+        self._enter, self._changed = enter, changed
+        self.uploads = {name: self._upload(name) for name in _ACCEPT}
+
+    def resolve(self, name: str | None) -> Any:
+        """The content of that variable, or `name` itself as a path; None for None."""
+        return None if name is None else self.variables.get(name, name)
+
+    def add(self, field: str, value: Any) -> str:
+        """Put a picture or clip into a new variable, enter its name, and return it."""
+        self.errors.pop(field, None)
+        first = _NAMES[field]
+        names = (first, *(f"{first}_{i}" for i in range(2, 1000)))
+        name = next(n for n in names if n not in self.variables)
+        self.variables[name] = value
+        self._enter(field, name)
+        return name
+
+    def suggestions(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of variables that each field may mean."""
+        from PIL.Image import Image
+
+        names = [n for n in tuple(self.variables) if not n.startswith("_")]
+        pictures = tuple(n for n in names if isinstance(self.variables.get(n), Image))
+        clips = tuple(n for n in names if isinstance(self.variables.get(n), Video))
+        pictures, clips = pictures[-_MOST_SUGGESTED:], clips[-_MOST_SUGGESTED:]
+        return {"image": pictures, "video": clips, "extend": clips}
+
+    def _upload(self, field: str) -> Upload:
+        kept = f"copied to the folder {FOLDER}" if field == "lora" else "kept in a variable"
+        return Upload(
+            partial(self._received, field),
+            partial(self._refused, field),
+            label=label(field),
+            accept=_ACCEPT[field],
+            limit=_LIMITS[field],
+            help=f"up to {_LIMITS[field] / 1e6:,.0f} MB, {kept}",
+        )
+
+    def _received(self, field: str, name: str, data: bytes) -> None:
+        try:
+            if field == "lora":
+                path = _written(name, data)
+                self.errors.pop(field, None)
+                self._enter(field, path)
+            else:
+                self.add(field, _checked(field, data))
+        except CogMagicError as error:
+            self._refused(field, f"{error} Upload another.")
+
+    def _refused(self, field: str, reason: str) -> None:
+        self.errors[field] = reason
+        self._changed()
+
+
+def _checked(field: str, data: bytes) -> Any:
+    """The picture, or the bytes of the clip.
+
+    Raises:
+        RequestError: for anything else.
+    """
+    if field == "image":
+        return as_picture(data)
+    clip_of(data)
+    return data
+
+
+def _written(name: str, data: bytes) -> str:
+    """Write an upload to a new file in the folder, and return its path.
+
+    Raises:
+        RequestError: for a file of another kind.
+        OutputError: where it cannot be written.
+    """
+    stem, _, kind = Path(name).name.rpartition(".")
+    if kind.lower() != "safetensors" or not stem:
+        raise RequestError(f"{name} is not a .safetensors file.")
+    stem = re.sub(r"[^\w.-]+", "-", stem).strip(".-")[:100] or "lora"
+    names = (stem, *(f"{stem}-{i}" for i in range(2, 1000)))
+    folder = Path(FOLDER)
+    try:
+        folder.mkdir(exist_ok=True)
+        path = next(p for p in (folder / f"{n}.safetensors" for n in names) if not p.exists())
+        write_atomically(path, data)
+    except OSError as error:
+        raise OutputError(f"{folder.absolute()} cannot be written ({error.strerror}).") from None
+    return str(path)
