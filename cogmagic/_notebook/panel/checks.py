@@ -108,8 +108,7 @@ def _check_loras(build: Callable[[], Request]) -> None:
 
 def _image_error(model: Model, image: Any) -> str:
     if image is None:
-        how = "upload one, or enter a path, a variable, or a clip to extend"
-        return f"{model.name} needs a first frame: {how}."
+        return f"{model.name} needs a first frame, or a clip to extend."
     return _error(partial(Request.of, "any prompt", model, image=image))
 
 

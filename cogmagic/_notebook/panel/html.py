@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.adapters.described import planned
 from cogmagic._notebook.panel.labels import panel_words
+from cogmagic._notebook.panel.models import about
 from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib, seconds
 
@@ -55,8 +56,8 @@ def recommendation(plan: Plan) -> str:
 
 
 def run_note(plan: Plan) -> str:
-    """What a person should know before a run of this plan: its risk and its download."""
-    notes = []
+    """What a person should know before a run of this plan: its time, risk and download."""
+    notes = [] if plan.seconds is None else [f"A clip takes {about(plan.seconds)}."]
     if plan.chosen and not plan.fits:
         tier = f"{plan.placement.title}, which {plan.chosen.reason}"
         notes.append(f"Generate tries {tier}, anyway.")

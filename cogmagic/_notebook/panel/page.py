@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets as t
 
-__all__ = ["Page", "in_row"]
+__all__ = ["Page", "in_row", "tooltips"]
 
 
 class Page(anywidget.AnyWidget):
@@ -17,16 +17,16 @@ class Page(anywidget.AnyWidget):
 
     Args:
         generate: called with the text of the prompt when Ctrl+Enter is pressed.
-        tooltips: those of the fields, by their names.
     """
 
     _esm = Path(__file__).parent / "static" / "page.js"
     tooltips = t.Dict().tag(sync=True)
+    """Those of fields, by the names of their rows: ipywidgets shows only some."""
     announcement = t.Unicode().tag(sync=True)
     """What screen readers say next, when nothing else is said."""
 
-    def __init__(self, generate: Callable[[str], None], tooltips: dict[str, str]) -> None:
-        super().__init__(tooltips=tooltips)
+    def __init__(self, generate: Callable[[str], None]) -> None:
+        super().__init__()
         self._generate = generate
         self.on_msg(self._on_message)
 
@@ -37,6 +37,12 @@ class Page(anywidget.AnyWidget):
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
         if isinstance(content, dict) and isinstance(content.get("generate"), str):
             self._generate(content["generate"])
+
+
+def tooltips(*inputs: Mapping[str, Any]) -> dict[str, str]:
+    """The tooltips of input widgets that have one, by their names."""
+    every = (one for some in inputs for one in some.items())
+    return {name: widget.tooltip for name, widget in every if widget.tooltip}
 
 
 def in_row(name: str) -> str:

@@ -11,6 +11,7 @@ from cogmagic._notebook.panel.clip_uses import FormUses
 from cogmagic._notebook.panel.clip_view import ClipView
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.gallery import Gallery, folder_of
+from cogmagic._notebook.panel.page import in_row
 from cogmagic._notebook.panel.record import Record
 from cogmagic._video.library import StoredClip, stored_clip
 from cogmagic._video.video import EMBED_LIMIT, Video
@@ -39,6 +40,10 @@ class Results:
         self.record = Record(configured.get("embed_limit", EMBED_LIMIT))
         self.clip = ClipView(self.uses, lambda: self.gallery.refresh())
         self.gallery = Gallery(folder_of(configured.get("save")), self._choose, handler)
+        self.gallery.folder.tooltip = "whose clips are listed; empty for the working directory"
+        self.clip.cell.tooltip = "the cell that makes the clip again"
+        for name, field in self.inputs.items():
+            field.add_class(in_row(name))
         # The player and the preview share one place of fixed size, so that neither moves the rest.
         self.stage = w.Box([self.clip.player, preview])
         self.stage.add_class("cogmagic-stage")
@@ -47,6 +52,11 @@ class Results:
     def player(self) -> w.HTML:
         """The player of the clip that is shown."""
         return self.clip.player
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The fields of the results, by name."""
+        return {"folder": self.gallery.folder, "cell": self.clip.cell}
 
     def make_room(self) -> None:
         """Show the next preview in the player's place."""

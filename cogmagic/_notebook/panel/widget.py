@@ -28,7 +28,7 @@ from cogmagic._notebook.panel.layout import (
     zone,
 )
 from cogmagic._notebook.panel.meter import Meter
-from cogmagic._notebook.panel.page import Page
+from cogmagic._notebook.panel.page import Page, tooltips
 from cogmagic._notebook.panel.parts import View, close, show_html
 from cogmagic._notebook.panel.progress import RunDisplay
 from cogmagic._notebook.panel.queue import Queue
@@ -72,8 +72,7 @@ class Panel:
         self._free: tuple[int, ...] = ()
         self._refreshing = threading.RLock()
         self.fields = Fields(self.refresh, {} if variables is None else variables, defaults or {})
-        tooltips = {name: field.tooltip or "" for name, field in self.fields.inputs.items()}
-        self.page = Page(self._on_ctrl_enter, tooltips)
+        self.page = Page(self._on_ctrl_enter)
         self.meter, self.run = Meter(), RunDisplay(self.page.announce)
         self.results = Results(self.fields, defaults or {}, self._handler, self.run.preview)
         self.runs = Runs(self.run, self.results.add, self._on_run)
@@ -91,6 +90,7 @@ class Panel:
         self.generate.on_click(self._handler(self._generate))
         self.cancel.on_click(self._handler(self.runs.cancel))
         self.release.on_click(self._handler(self._release))
+        self.page.tooltips = tooltips(self.fields.inputs, self.results.inputs)
         self.view = View([self.page, in_zones(self._zones())], self.results.record)
         self.view.add_class("cogmagic-panel")
         self.survey = Survey(self.fields.inputs["model"], plan)

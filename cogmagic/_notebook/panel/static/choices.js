@@ -26,6 +26,7 @@ function render({ model, el }) {
   const list = element("div", `cogmagic-choices cogmagic-${model.get("kind")}`);
   list.setAttribute("role", "radiogroup");
   list.setAttribute("aria-label", model.get("description"));
+  list.title = model.get("tooltip") ?? "";
   const title = element("div", "cogmagic-choices-title");
   title.textContent = model.get("description");
   title.setAttribute("aria-hidden", "true"); // it is the list's label
