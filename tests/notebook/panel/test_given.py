@@ -24,7 +24,7 @@ def upload(panel: Panel, field: str, name: str, data: bytes, part: int = 1000) -
     """Send a file as the page does; returns what the page is answered."""
     widget: Upload = panel.fields.given.uploads[field]
     answers: list[object] = []
-    widget.send = lambda content, _=None: answers.append(content)  # type: ignore[method-assign]
+    widget.send = lambda content, _=None: answers.append(content)
     widget._on_message(None, {"begin": name, "size": len(data)}, [])
     for i in range(0, len(data), part):
         widget._on_message(None, {"part": True}, [memoryview(data[i : i + part])])
