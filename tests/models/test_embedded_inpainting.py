@@ -114,6 +114,7 @@ def test_training_sees_no_held_out_combination(
     assert not (seen[0] | seen[1]) & held
 
 
+@pytest.mark.slow
 def test_nothing_kept_conditions_on_nothing(inpainted: ModuleType, pipe: Any) -> None:
     import torch
 
