@@ -122,6 +122,15 @@ def test_compiler_that_fails_is_one_line_with_what_to_type() -> None:
     assert not isinstance(short.value, cogmagic.CogMagicError)  # the next plan is tried
 
 
+def test_products_are_not_timed_beside_padded_copies_while_compiling() -> None:
+    import torch._inductor.config as config
+
+    before = config.shape_padding
+    with _compile.compiling(lambda _: None):
+        assert not config.shape_padding
+    assert config.shape_padding is before
+
+
 def test_code_is_dropped_before_torch_would_stop_compiling(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
