@@ -101,3 +101,13 @@ def test_a_mask_at_rest_is_computed_once() -> None:
 def test_the_thinnest_brush_paints_a_pixel() -> None:
     for at in (7.0, 7.25, 7.5, 7.99):
         assert raster(Drawing().drawn(Shape(REMOVE, ((at, at),), 0.01), 0), 0, SIZE).any()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_strokes_of_any_direction(seed: int) -> None:
+    """Among them pieces along the axes, pieces of no length, and ways that cross themselves."""
+    random = np.random.default_rng(seed)
+    points = random.uniform((-5, -5), (45, 33), (6, 2)).round(2)
+    points[1, 0], points[2, 1], points[4] = points[0, 0], points[1, 1], points[3]
+    shape = Shape(REMOVE, tuple(map(tuple, points.tolist())), random.uniform(0.8, 9))
+    assert (raster(Drawing().drawn(shape, 0), 0, SIZE) == expected([shape])).all()

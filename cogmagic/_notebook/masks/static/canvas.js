@@ -3,6 +3,7 @@
 
 const PATIENCE = 1500; // milliseconds after which the page says that it waits
 const BUSY = "Waiting for the kernel, which is busy with a cell. If it was restarted, run the cell of this mask again.";
+const LOST = "The kernel was restarted or has ended. Run the cell of this mask again; a saved mask is loaded then.";
 
 // The elements, without what they do.
 function layout(about, act) {
@@ -72,8 +73,13 @@ function render({ model, el }) {
     get box() { return state().box; },
     get frame() { return Number(page.slider.value); }, // which the page shows, at once or soon
     send(command) {
-      model.send({ ...command, id: ++sent });
       clearTimeout(waiting);
+      try {
+        model.send({ ...command, id: ++sent });
+      } catch { // the front end has closed the connection
+        page.error.textContent = LOST;
+        return sent;
+      }
       waiting = setTimeout(() => { page.note.textContent = BUSY; }, PATIENCE);
       return sent;
     },
