@@ -13,6 +13,7 @@ import pytest
 from cogmagic._notebook.masks.drawing import AFFECTED, KEEP, REMOVE
 from tests.browser.test_panel import RUN_CELL
 from tests.helpers.clips import Made
+from tests.helpers.lab import KERNEL_IS_IDLE
 
 SIZE = 480, 320
 FRAMES = 13
@@ -156,6 +157,11 @@ def test_mask_by_keys_alone(canvas: Any) -> None:
     # None of them was a command of JupyterLab, where b adds a cell and m makes one Markdown.
     assert page.evaluate(CELLS) == cells
     assert page.locator(".jp-MarkdownCell").count() == 0
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    page.wait_for_function(KERNEL_IS_IDLE)
+    page.locator(".cogmagic-mask-mask").focus()
+    page.keyboard.press("Control+z")
+    page.wait_for_selector(".cogmagic-mask-error:has-text('The kernel was restarted')")
 
 
 def serious(page: Any) -> list[str]:
