@@ -9,6 +9,7 @@ from io import StringIO
 from typing import Any, Protocol
 
 from cogmagic._html import volatile_bundle
+from cogmagic._interrupts import interrupts_deferred
 
 __all__ = ["CellDisplay", "Display", "TerminalDisplay", "in_notebook"]
 
@@ -69,11 +70,12 @@ class TerminalDisplay:
 
     def show(self, text: str, share: float | None = None, warning: str = "") -> None:
         """Replace the text, and draw the share as a bar; a new warning is printed above it."""
-        if warning not in ("", self._warning) and not self._bar.disable:
-            self._warning = warning
-            self._bar.write(f"warning: {warning}", file=self._bar.fp)
-        self._bar.total, self._bar.n = (None, 0) if share is None else (1, share)
-        self._bar.set_description_str(text)
+        with interrupts_deferred():  # else tqdm would keep its lock, and block all other threads
+            if warning not in ("", self._warning) and not self._bar.disable:
+                self._warning = warning
+                self._bar.write(f"warning: {warning}", file=self._bar.fp)
+            self._bar.total, self._bar.n = (None, 0) if share is None else (1, share)
+            self._bar.set_description_str(text)
 
     def end(self, text: str, warning: str = "", *, failed: bool = False) -> None:
         """Remove the bar, and print the text; a failure only where there was a bar.

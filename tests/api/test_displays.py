@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, OutputError
+from cogmagic._api.displays import TerminalDisplay
 from cogmagic._html import volatile_bundle
 from tests.helpers.benchmarks import ROOT
 from tests.helpers.toy import PROMPT, QUICK
@@ -176,3 +179,28 @@ def test_terminal_ipython_shows_progress_facts_video_and_plan(toy: Path, cwd: Pa
     terminal.expect(r"In \[6\]: ")
     terminal.sendline("exit")
     terminal.expect(pexpect.EOF)
+
+
+def test_interrupt_while_the_bar_is_drawn_leaves_it_to_other_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Pressed(Terminal):
+        """A terminal in which the user presses Ctrl-C while the bar is drawn."""
+
+        presses = 0
+
+        def write(self, text: str) -> int:
+            if "denoise" in text and not self.presses:
+                self.presses += 1
+                signal.raise_signal(signal.SIGINT)
+            return super().write(text)
+
+    monkeypatch.setattr("sys.stderr", Pressed())
+    display = TerminalDisplay()
+    with pytest.raises(KeyboardInterrupt):
+        display.show("denoise 1/2", 0.5)
+    other = threading.Thread(target=display.show, args=("denoise 2/2", 1.0), daemon=True)
+    other.start()
+    other.join(10)
+    assert not other.is_alive()
+    display.end("done")
