@@ -2,9 +2,8 @@
 
 python docs/images/shoot.py        # from the repository, with the test extra and Chromium
 
-`quickstart.png` is the quickstart's first video; `panel.png`, `panel-dark.png` and
-`panel-narrow.png` are the panel after a run with the embedded model; `mask.png` is the canvas of a
-mask on a clip of that model.
+`quickstart.png` is the quickstart's first video; `mask.png` is the canvas of a mask on a clip of
+the embedded model. `shoot_panel.py` takes those of the panel.
 """
 
 from __future__ import annotations
@@ -49,34 +48,17 @@ def main() -> None:
             page.evaluate(RUN, cell)
         page.wait_for_function(PLAYING)
     with tempfile.TemporaryDirectory() as folder:
-        made = v4.new_notebook(cells=[v4.new_code_cell("%load_ext cogmagic\n%cogvideo panel")])
-        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-        path = Path(folder, "panel.ipynb")
-        nbformat.write(made, path)
-        for name, width in (("panel", 1200), ("panel-dark", 1200), ("panel-narrow", 520)):
-            with notebook(path, f"{name}.png", width, 1300, dark=name == "panel-dark") as page:
-                page.evaluate(FOLD)
-                panel(page)
+        path = Path(folder, "mask.ipynb")
         make = f"%%cogvideo --seed 7 --save clip.mp4\n{PROMPT}"
         cells = ["%load_ext cogmagic", make, "%cogvideo mask clip.mp4"]
-        made.cells = [v4.new_code_cell(cell) for cell in cells]
+        made = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
+        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         nbformat.write(made, path)
         with notebook(path, "mask.png", 860, 920) as page:
             page.evaluate(FOLD)
             for cell in range(3):
                 page.evaluate(RUN, cell)
             mask(page)
-
-
-def panel(page: Any) -> None:
-    """One run in the panel."""
-    page.evaluate(RUN, 0)
-    prompt = page.locator(".cogmagic-panel textarea").first
-    prompt.fill(PROMPT)
-    prompt.press("Control+Enter")  # a click would scroll to the button, away from the video
-    page.locator("video.cogmagic-video").first.scroll_into_view_if_needed()  # else it is paused
-    page.wait_for_function(PLAYING)
-    page.wait_for_timeout(3000)  # some seconds of sparkline
 
 
 def mask(page: Any) -> None:
@@ -105,9 +87,7 @@ def mask(page: Any) -> None:
 
 
 @contextmanager
-def notebook(
-    path: Path, picture: str, width: int, height: int, *, dark: bool = False
-) -> Iterator[Any]:
+def notebook(path: Path, picture: str, width: int, height: int) -> Iterator[Any]:
     """A page with a copy of a notebook, that becomes the picture."""
     with tempfile.TemporaryDirectory() as scratch:
         work, state = Path(scratch, "work"), Path(scratch, "state")
@@ -115,7 +95,7 @@ def notebook(
         state.mkdir()
         shutil.copy(path, work)
         with (
-            jupyterlab(work, state, dark=dark) as address,
+            jupyterlab(work, state) as address,
             browser() as context,
             page_of(context, IMAGES / picture, width, height) as page,
         ):

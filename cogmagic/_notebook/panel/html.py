@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["animated", "bars", "download_words", "recommendation", "run_note"]
 
 
-_HEADS = ("tier", "VRAM", "RAM", "s/step", "fits")
+_HEADS = ("tier", "GiB VRAM", "GiB RAM", "s/step", "fits")
 
 
 def recommendation(plan: Plan) -> str:
@@ -30,8 +30,8 @@ def recommendation(plan: Plan) -> str:
     heads = "".join(f'<th scope="col">{head}</th>' for head in _HEADS)
     rows = []
     for c in plan.candidates:
-        fits = "yes" if c.fits else f"no, {c.reason}"
-        cells = (gib(c.peak_vram), gib(c.peak_ram), seconds(c.step_seconds), fits)
+        amounts = (gib(n).removesuffix(" GiB") for n in (c.peak_vram, c.peak_ram))
+        cells = (*amounts, seconds(c.step_seconds), "yes" if c.fits else c.reason)
         chosen = ' class="cogmagic-chosen"' if c.tier == plan.tier else ""
         inner = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         rows.append(f'<tr{chosen}><th scope="row">{c.tier}</th>{inner}</tr>')
