@@ -19,7 +19,7 @@ from tests.helpers.benchmarks import ROOT
 from tests.helpers.pages import HOW_TO, blocks, name_of
 
 PAGES = [ROOT / "README.md", ROOT / "docs" / "first-video.md", *HOW_TO]
-SYSTEM = ("python3", "jupyter", "dmesg", "wsl", "py", "pip", "cogmagic", "sphinx-build")
+SYSTEM = ("python3", "jupyter", "dmesg", "wsl", "py", "pip", "cogmagic", "sphinx-build", "pytest")
 """Programs that a shell line may start with."""
 
 
