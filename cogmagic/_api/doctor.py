@@ -1,4 +1,4 @@
-"""`doctor`: the checks of this machine, and what mends each problem."""
+"""`doctor`: the checks of this machine, and how to fix each problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def doctor(*, quick: bool = False) -> Diagnosis:
         quick: whether to leave that out.
 
     Returns:
-        The results, each ``ok``, ``warn`` or ``fail`` with what mends it; `Diagnosis.report` is
+        The results, each ``ok``, ``warn`` or ``fail`` with how to fix it; `Diagnosis.report` is
         text for a bug report.
 
     Raises:

@@ -199,7 +199,7 @@ _TABLE = (
     ),
     Command(
         "doctor",
-        "check this machine, and print what mends each problem",
+        "check this machine, and print how to fix each problem",
         _doctor,
         lambda: (*DOCTOR_OPTIONS, _HELP),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from pathlib import PurePath
 from typing import Any, NoReturn
 
@@ -42,6 +43,7 @@ class _CommandParser(Parser):
                 command.dest, nargs="?", metavar=command.argument, help=command.argument_help
             )
         self._argument, self._dest = command.argument, command.dest
+        self._words: Sequence[str] = ()
 
     def error(self, message: str) -> NoReturn:
         """Raise in one line; an option of notebooks alone is refused by name."""
@@ -57,7 +59,11 @@ class _CommandParser(Parser):
     def _stray(self, words: Sequence[str]) -> str:
         if not self._argument:
             return f"{self.prog} takes options only, but got {words[0]!r}."
-        return f"{words[0]!r} is one word too many. Quote the whole {self._argument}."
+        argument = list(takewhile(lambda word: not word.startswith("-"), self._words))
+        if words[0] not in argument:
+            return f"{words[0]!r} is one word too many. Put the {self._argument} in quotes."
+        typed = " ".join(map(quoted, (" ".join(argument), *self._words[len(argument) :])))
+        return f"Put the {self._argument} in quotes. Type {self.prog} {typed}."
 
     def values(self, words: Sequence[str]) -> dict[str, Any]:
         """The options that these words set, by Python name.
@@ -65,7 +71,7 @@ class _CommandParser(Parser):
         Raises:
             RequestError: one line, with the nearest valid spelling or value.
         """
-        self._line = " ".join(map(quoted, words))
+        self._words, self._line = words, " ".join(map(quoted, words))
         given = vars(self.parse_args(words))
         argument = {self._dest: given[self._dest]} if given.get(self._dest) is not None else {}
         return argument | values_of(given, tuple(self._by_name.values()))

@@ -1,1 +1,1 @@
-"""The checks of a machine: each ok, a warning or a failure, with what mends it."""
+"""The checks of a machine: each ok, a warning or a failure, with how to fix it."""

@@ -22,7 +22,7 @@ class Finding:
     text: str
     """One line with the numbers."""
     fix: str = ""
-    """What mends it: a command, or a sentence; empty where nothing needs mending."""
+    """How to fix it: a command, or a sentence; empty where nothing is wrong."""
     private: str = ""
     """What more this machine's user sees, but a report to others leaves out: names and hosts."""
 
@@ -62,12 +62,12 @@ class Result:
 
     @classmethod
     def of(cls, check: Check, surroundings: Surroundings) -> Result:
-        """The result of a check; one that breaks down is a failure of that check alone."""
+        """The result of a check; an error in it is a failure of that check alone."""
         try:
             found = check.run(surroundings)
         except Exception as error:  # whatever is wrong with the machine
             found = failure(
-                f"the check broke down ({type(error).__name__}: {error})",
+                f"the check itself failed ({type(error).__name__}: {error})",
                 "report it with the output of: %cogvideo doctor --report",
             )
         return cls.from_finding(check.name, found)

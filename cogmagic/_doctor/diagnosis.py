@@ -43,7 +43,7 @@ def results(here: Surroundings, *, quick: bool = False) -> Iterator[Result]:
 
 
 def line(result: Result) -> str:
-    """A result as text: its line, and what mends it on the next."""
+    """A result as text: its line, and how to fix it on the next."""
     private = f" ({result.private})" if result.private else ""
     text = f"{result.status:<5}{result.name:<{_WIDTH}}{result.text}{private}"
     return f"{text}\n{'':5}{'':{_WIDTH}}→ {result.fix}" if result.fix else text

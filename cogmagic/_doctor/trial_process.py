@@ -27,7 +27,7 @@ _SECONDS = 300.0
 def trial_results(
     command: Sequence[str] | None = None, seconds: float = _SECONDS
 ) -> Iterator[Result]:
-    """The results of the trials as they come; the last is a failure if the process broke down.
+    """The results of the trials as they come; the last is a failure if the process ended early.
 
     Args:
         command: what to run in place of the trials.

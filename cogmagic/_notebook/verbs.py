@@ -166,7 +166,7 @@ _TABLE = (
     ),
     Verb(
         "doctor",
-        "check this machine, and name what mends each problem; --quick without\n"
+        "check this machine, and say how to fix each problem; --quick without\n"
         "torch, --report for a bug report, --json",
         _doctor,
         argument="OPTIONS",

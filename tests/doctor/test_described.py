@@ -197,7 +197,7 @@ def test_check_is_ok_where_all_is_well(check: Check) -> None:
 @pytest.mark.parametrize(
     ("name", "status", "changes", "text", "fix"), CASES, ids=[f"{c[0]}-{c[3][:20]}" for c in CASES]
 )
-def test_check_names_the_problem_and_what_mends_it(
+def test_check_names_the_problem_and_how_to_fix_it(
     name: str, status: str, changes: dict[str, Any], text: str, fix: str, torch_on_cpu: None
 ) -> None:
     result = Result.of(BY_NAME[name], replace(HEALTHY, **changes))
@@ -250,5 +250,5 @@ def test_no_fused_attention(monkeypatch: pytest.MonkeyPatch, torch_on_cpu: None)
 def test_check_that_breaks_down_is_a_failure_of_its_own() -> None:
     result = Result.of(Check("odd", lambda _: 1 / 0), HEALTHY)  # type: ignore[arg-type,return-value]
     assert result.status == "fail"
-    assert "the check broke down (ZeroDivisionError: division by zero)" in result.text
+    assert "the check itself failed (ZeroDivisionError: division by zero)" in result.text
     assert "--report" in result.fix
