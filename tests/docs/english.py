@@ -17,6 +17,8 @@ LONGEST, LONGEST_LIST = 35, 55
 HABITS = {
     r"^who(?:ever)?\b.*\.$": "people who, a program that",
     r"\banew\b": "again",
+    r"\bwhat lacks\b": "what is missing",
+    r"\bgo(?:es)? on from\b": "continues",
     r"\b(?:is|are|was|were) (?:said|told|found)\b": "name who reports it, or what it is",
     r"\b(?:has|have) (?:said|told)\b": "reports",
     r"^there (?:is|are|was|were)\b": "begin with the subject",
