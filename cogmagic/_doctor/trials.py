@@ -136,7 +136,12 @@ def try_attention(here: Surroundings) -> Finding:
 def _further_kernels(here: Surroundings, device: torch.device, dtype: str) -> Finding:
     """Each installed kernel compared with torch's own; and the one that would be faster."""
     from cogmagic._pipeline.attention.check import compare
-    from cogmagic._pipeline.attention.registry import KERNELS, fastest_kernel, kernel_refusal
+    from cogmagic._pipeline.attention.registry import (
+        KERNELS,
+        MAX_DIFFERENCE,
+        fastest_kernel,
+        kernel_refusal,
+    )
 
     shown, failed = ["torch's own"], dict[str, str]()
     machine = replace(here.machine, kernels=installed_kernels())
@@ -147,15 +152,17 @@ def _further_kernels(here: Surroundings, device: torch.device, dtype: str) -> Fi
         package = MODULES[name][1]
         if compared.difference is None:
             failed[package] = f"{name} {package_version(package)} fails ({compared.reason})"
+        elif compared.difference > MAX_DIFFERENCE:
+            shown.append(f"{name} is never used, as it differs by {compared.difference:.1e}")
         else:
-            shown.append(f"{name}, which differs by {compared.difference:.1e}")
+            shown.append(f"{name} differs by {compared.difference:.1e}")
     if failed:
         return warning(
-            f"{', '.join(shown)}; {'; '.join(failed.values())}",
+            "; ".join((*shown, *failed.values())),
             f"pip install --upgrade {' '.join(failed)}, or leave --attention out",
         )
     _, reason = fastest_kernel(machine, dtype, _HEAD_DIM)
-    return ok("; ".join(filter(None, (", ".join(shown), reason))))
+    return ok("; ".join(filter(None, (*shown, reason))))
 
 
 def try_page_locking(here: Surroundings) -> Finding:

@@ -15,7 +15,7 @@ from cogmagic._doctor.trials import TRIALS
 from cogmagic._machine.torch_build import TorchBuild
 from cogmagic._units import GIB, MIB
 from tests.doctor.test_real import CASES as REAL
-from tests.helpers.attention import failing, fake_kernels, same
+from tests.helpers.attention import failing, fake_kernels, off_by, same
 from tests.helpers.surroundings import H100, HEALTHY, T4, machine, packages
 
 BY_NAME = {check.name: check for check in (*CHECKS, *TRIALS)}
@@ -223,10 +223,11 @@ def test_attention_kernels(torch_on_cpu: None) -> None:
     result = Result.of(BY_NAME["attention"], HEALTHY)
     assert result.status == "ok"
     assert result.text.startswith("torch's own; FlashAttention-3 is not installed: pip install")
-    with fake_kernels(one=same):
+    with fake_kernels(one=same, far=off_by(0.2)):
         result = Result.of(BY_NAME["attention"], HEALTHY)
     assert result.status == "ok"
-    assert result.text.startswith("torch's own, one, which differs by ")
+    assert result.text.startswith("torch's own; one differs by ")
+    assert "far is never used, as it differs by 2.0e-01" in result.text
     with fake_kernels(one=same, two=failing):
         result = Result.of(BY_NAME["attention"], HEALTHY)
     assert result.status == "warn"
