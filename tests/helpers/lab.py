@@ -59,6 +59,7 @@ def jupyterlab(folder: Path, state: Path, *, dark: bool = False) -> Iterator[str
             *(f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1"),
             *("--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"),
             *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
+            "--JupyterNotebookApp.expose_app_in_browser=True",
         ],
         cwd=state,
         env={
