@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 from cogmagic._api.captions import WORDS_PER_TOKEN, as_caption, instructions
@@ -73,6 +75,15 @@ class Enhancement:
                 " are sent. Shorten it to the idea."
             )
         return cls(Endpoint.of(endpoint, endpoint_model), request)
+
+    @classmethod
+    def of_run(
+        cls, prompt: str, endpoint: Any, endpoint_model: Any, options: Mapping[str, Any]
+    ) -> Enhancement:
+        """The enhancement of a prompt for a run with these options of `generate`."""
+        known = signature(Request.of).parameters
+        given = {n: v for n, v in options.items() if n in known and v is not None}
+        return cls.of(prompt, endpoint, endpoint_model, **given)
 
     @property
     def instructions(self) -> str:

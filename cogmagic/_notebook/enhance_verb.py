@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from inspect import signature
 from textwrap import indent, wrap
 from typing import Any
 
@@ -13,7 +12,6 @@ from cogmagic._api.option import Option
 from cogmagic._api.parser import flags_of, parse_line, unknown_option
 from cogmagic._api.words import loose_words, without_quotes
 from cogmagic._errors import RequestError, plain_line
-from cogmagic._models.request import Request
 from cogmagic._notebook.cell_text import as_cell
 
 __all__ = ["run_enhance"]
@@ -41,12 +39,11 @@ def run_enhance(kernel: Any, line: str) -> str:
     typed, text = _split(line, enhance_options())
     given = {name: value for name, value in typed.items() if not name.startswith("endpoint")}
     options = kernel.with_defaults(given)
-    of_request = signature(Request.of).parameters
-    enhancement = Enhancement.of(
+    enhancement = Enhancement.of_run(
         text,
         typed.get("endpoint", kernel.endpoint),
         typed.get("endpoint_model", kernel.endpoint_model),
-        **{name: value for name, value in options.items() if name in of_request},
+        options,
     )
     print(_outgoing(enhancement), flush=True)  # noqa: T201 - before anything is sent
     enhanced = enhancement.run(_SECONDS)

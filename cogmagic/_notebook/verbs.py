@@ -65,6 +65,7 @@ def _panel(kernel: Kernel, _: str) -> None:
 
     defaults = kernel.with_defaults({}) | {"presets": kernel.presets}
     defaults |= {"embed_limit": int(kernel.embed_limit_mb * 1e6)}
+    defaults |= {"endpoint": kernel.endpoint, "endpoint_model": kernel.endpoint_model}
     display(panel(kernel.shell.user_ns, defaults))
 
 

@@ -1,4 +1,4 @@
-"""Seconds until the panel's gallery shows a folder of clips: the first page, its posters, and all.
+"""Seconds of the panel's gallery with a folder of clips: first page, posters, the rest, a search.
 
     python docs/benchmarks/gallery.py CLIP.mp4 [COUNT]
 
@@ -15,8 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from cogmagic._notebook.panel.gallery_pages import ClipPages, Posters
-from cogmagic._video.library import clips_in
+from cogmagic._notebook.panel.clip_pages import ClipPages, Posters
 
 
 def main(clip: str, count: str = "500") -> None:
@@ -28,15 +27,25 @@ def main(clip: str, count: str = "500") -> None:
             shutil.copy(clip, path)
             os.utime(path, (1e9 + i,) * 2)
         begin = time.perf_counter()
-        page = ClipPages(folder).page(0)
+        pages = ClipPages(folder)
+        page = pages.page(0)
         listed = time.perf_counter()
         posters = Posters()
         for one in page:
             posters.url(one)
         drawn = time.perf_counter()
-        clips = sum(1 for _ in clips_in(folder))
+        while pages.read_one():
+            pass
+        read = time.perf_counter()
+        pages.search("no such word")
         end = time.perf_counter()
-    row = {"clips": clips, "page": listed - begin, "posters": drawn - listed, "all": end - drawn}
+    row = {
+        "clips": int(count),
+        "page": listed - begin,
+        "posters": drawn - listed,
+        "rest": read - drawn,
+        "search": end - read,
+    }
     print(json.dumps({name: round(value, 3) for name, value in row.items()}))
 
 

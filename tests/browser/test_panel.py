@@ -151,6 +151,9 @@ def test_panel_reports_a_restarted_kernel(panel: Any) -> None:
     page.wait_for_selector(".cogmagic-words")
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     page.wait_for_selector(".cogmagic-silence:has-text('No reading from the kernel')")
+    panels = page.locator(".cogmagic-panel.jupyter-widgets-disconnected")
+    line = panels.evaluate("panel => getComputedStyle(panel, '::before').content")
+    assert line == '"The kernel of this panel has ended. Run %cogvideo panel again."'
 
 
 WAIT = """

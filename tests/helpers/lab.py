@@ -60,6 +60,7 @@ def jupyterlab(folder: Path, state: Path, *, dark: bool = False) -> Iterator[str
             *("--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"),
             *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
             "--JupyterNotebookApp.expose_app_in_browser=True",
+            f"--VoilaExecutor.iopub_timeout={PATIENCE}",  # 4 s by default, which load exceeds
         ],
         cwd=state,
         env={

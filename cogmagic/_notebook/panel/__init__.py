@@ -21,8 +21,8 @@ def panel(
             one of; those of ``__main__`` by default.
         defaults: the first values of a new panel's fields, of ``model``, ``tier``, ``policy``,
             ``vram_limit`` (bytes), ``gpus``, ``keep`` and ``save``; ``presets``, the TOML file
-            whose presets it offers; and ``embed_limit``, the bytes of videos that the notebook may
-            store.
+            whose presets it offers; ``embed_limit``, the bytes of videos that the notebook may
+            store; and ``endpoint`` and ``endpoint_model``, the server that enhances prompts.
 
     Raises:
         RequestError: where the packages that the panel needs are not installed.

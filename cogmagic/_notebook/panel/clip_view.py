@@ -10,7 +10,7 @@ import ipywidgets as w
 
 from cogmagic._errors import CogMagicError, OutputError, first_line, plain_line
 from cogmagic._html import lines_html
-from cogmagic._notebook.panel.gallery_page import GalleryPage
+from cogmagic._notebook.panel.browser import Browser
 from cogmagic._notebook.panel.parts import PLAYER_LIMIT, error_html, player, show_html
 from cogmagic._video.formats.registry import FORMATS
 from cogmagic._video.library import StoredClip, delete_clip
@@ -40,17 +40,20 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
 
     Args:
         uses: what the form does with it.
-        deleted: called after the clip was deleted.
+        browser: copies, downloads, and moves the focus.
+        deleted: called with the clip after it was deleted.
     """
 
-    def __init__(self, uses: ClipUses, deleted: Callable[[], None]) -> None:
-        self._uses, self._deleted = uses, deleted
+    def __init__(
+        self, uses: ClipUses, browser: Browser, deleted: Callable[[StoredClip], None]
+    ) -> None:
+        self._uses, self._browser, self._deleted = uses, browser, deleted
         self.clip: StoredClip | None = None
         self.player, self.facts, self.note = w.HTML(), w.HTML(), w.HTML()
-        self.page = GalleryPage(self._on_copied)
         self.cell = w.Textarea(
             description="Cell", rows=3, layout=w.Layout(display="none", width="auto")
         )
+        self.cell.tooltip = "the cell that makes the clip again"
         actions: dict[str, tuple[str, Callable[[], None]]] = {
             "Use these settings again": ("enter them into the form", self._enter),
             "Copy as a cell": ("the %%cogvideo cell that makes it again", self._copy),
@@ -68,10 +71,12 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         self.row = w.Box(list(self.buttons.values()), layout=_hidden())
         sure = self._button("Delete it", self._delete, "there is no way back")
         sure.button_style = "danger"
-        back = self._button("Keep it", self._show_actions, "delete nothing")
+        back = self._button("Keep it", self._keep, "delete nothing")
+        back.add_class("cogmagic-keep")
+        self.buttons["Delete"].add_class("cogmagic-delete")
         self.question = w.HTML()
         self.confirmation = w.Box([self.question, sure, back], layout=_hidden())
-        super().__init__([self.page, self.facts, self.row, self.confirmation, self.note, self.cell])
+        super().__init__([self.facts, self.row, self.confirmation, self.note, self.cell])
         self.add_class("cogmagic-clip")
 
     def show(self, clip: StoredClip) -> None:
@@ -143,9 +148,9 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
     def _show_cell(self, text: str) -> None:
         self.cell.value, self.cell.layout.display = text, ""
         self.say("The cell is below.")
-        self.page.copy_text(text)
+        self._browser.copy_text(text, self._say_copied)
 
-    def _on_copied(self, copied: bool) -> None:
+    def _say_copied(self, copied: bool) -> None:
         self.say("Copied." if copied else "The browser has not copied it: take it from the field.")
 
     def _download(self) -> None:
@@ -155,7 +160,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
                 raise OutputError(f"A folder of frames is not downloaded here: it is {path}.")
             if path.stat().st_size > PLAYER_LIMIT:
                 raise OutputError(f"{path} is too large to go through the browser. Copy the file.")
-            self.page.download(path.name, mime.mime, path.read_bytes())
+            self._browser.download(path.name, mime.mime, path.read_bytes())
         except OSError as error:
             raise OutputError(f"{path} cannot be read ({error.strerror}).") from None
 
@@ -163,14 +168,19 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         name = escape(plain_line(self._shown.path.name))
         self.question.value = f'<span role="alert">Delete {name} for good?</span>'
         self.row.layout.display, self.confirmation.layout.display = "none", ""
+        self._browser.focus(".cogmagic-keep")
+
+    def _keep(self) -> None:
+        self._show_actions()
+        self._browser.focus(".cogmagic-delete")
 
     def _delete(self) -> None:
         clip = self._shown
-        self._show_actions()
+        self._keep()
         delete_clip(clip)
         self._clear()
         self.say(f"Deleted {plain_line(clip.path.name)}.")
-        self._deleted()
+        self._deleted(clip)
 
     def _show_actions(self) -> None:
         self.row.layout.display, self.confirmation.layout.display = "", "none"

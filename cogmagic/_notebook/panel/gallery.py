@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from html import escape
@@ -13,10 +12,12 @@ from typing import Any
 
 import ipywidgets as w
 
-from cogmagic._errors import OutputError, plain_line
+from cogmagic._errors import OutputError
 from cogmagic._files import typed_path
-from cogmagic._notebook.panel.gallery_pages import PAGE, ClipPages, Posters
+from cogmagic._notebook.panel.browser import Browser
+from cogmagic._notebook.panel.clip_pages import PAGE, ClipPages, Posters
 from cogmagic._notebook.panel.parts import error_html, show_html
+from cogmagic._notebook.panel.tile import Tile
 from cogmagic._video.formats.registry import names_file
 from cogmagic._video.library import StoredClip
 
@@ -30,6 +31,7 @@ class Gallery(w.VBox):  # type: ignore[misc]  # it has no types
         folder: the first folder, as it is typed.
         show: called with the clip of the tile that is pressed.
         handler: makes a click handler of a function.
+        browser: moves the focus.
     """
 
     def __init__(
@@ -37,30 +39,42 @@ class Gallery(w.VBox):  # type: ignore[misc]  # it has no types
         folder: str,
         show: Callable[[StoredClip], None],
         handler: Callable[[Callable[[], None]], Callable[[Any], None]],
+        browser: Browser,
     ) -> None:
+        self._browser = browser
         self._pages: ClipPages | None = None
         self._posters, self._reading = Posters(), threading.Lock()
+        self._changes: list[Callable[[ClipPages], None]] = []
         self._number = self._asked = 0
         self._thread: threading.Thread | None = None
         self.folder = w.Text(value=folder, description="Folder", continuous_update=False)
         self.folder.placeholder = "the working directory"
+        self.folder.tooltip = "whose clips are listed; empty for the working directory"
         self.folder.observe(lambda _: self.refresh(), "value")
-        self.newer, self.older = _small("Newer", "arrow-left"), _small("Older", "arrow-right")
-        again = _small("Refresh", "refresh")
-        again.tooltip = "list the folder's clips again"
-        for button, act in (
-            (again, self.refresh),
-            (self.newer, self._back),
-            (self.older, self._on),
-        ):
-            button.on_click(handler(act))
+        self.search = w.Text(description="Search", placeholder="prompt, file, model, seed or date")
+        self.search.tooltip = "list the clips that have all of these words"
+        self.search.observe(lambda _: self._search(), "value")
+        self.number = w.BoundedIntText(1, min=1, max=1, description="Page")
+        self.number.tooltip = "page to show"
+        self.number.observe(lambda change: self._go(change["new"] - 1), "value")
+        self.newer = _button("Newer", "arrow-left", "the page before")
+        self.older = _button("Older", "arrow-right", "the next page")
+        again = _button("Refresh", "refresh", "list the folder's clips again")
+        again.on_click(handler(self.refresh))
+        self.newer.on_click(handler(lambda: self._go(self._number - 1)))
+        self.older.on_click(handler(lambda: self._go(self._number + 1)))
         self.note = w.HTML()
-        self.tiles = [_Tile(show, handler) for _ in range(PAGE)]
-        tiles = w.Box([tile.view for tile in self.tiles])
-        tiles.add_class("cogmagic-tiles")
-        bar = w.Box([self.folder, again, self.newer, self.older], layout=_wrap())
-        super().__init__([bar, self.note, tiles])
+        self.tiles = [Tile(show, handler) for _ in range(PAGE)]
+        tiles = _box("cogmagic-tiles", *(tile.view for tile in self.tiles))
+        fields = _box("cogmagic-bar", self.folder, self.search, again)
+        pages = _box("cogmagic-bar", self.newer, self.number, self.older, self.note)
+        super().__init__([fields, tiles, pages])
         self.add_class("cogmagic-gallery")
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Its fields, by name."""
+        return {"folder": self.folder, "search": self.search, "number": self.number}
 
     def close(self) -> None:
         """Stop reading, and close the widgets."""
@@ -69,7 +83,7 @@ class Gallery(w.VBox):  # type: ignore[misc]  # it has no types
         super().close()
 
     def wait(self) -> None:
-        """Wait until the page is complete."""
+        """Wait until the page is complete, and all files have been read."""
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
@@ -83,92 +97,99 @@ class Gallery(w.VBox):  # type: ignore[misc]  # it has no types
         if self._thread is None:
             self.refresh()
 
-    def _back(self) -> None:
-        self._number = max(self._number - 1, 0)
+    def add(self, clip: StoredClip) -> None:
+        """Put a clip that has just been made first."""
+        self._changes.append(lambda pages: pages.add(clip))
         self._begin()
 
-    def _on(self) -> None:
-        self._number += 1
+    def remove(self, clip: StoredClip) -> None:
+        """Leave out a clip that was deleted; the focus goes to the clip in its place."""
+        place = next((i for i, tile in enumerate(self.tiles) if tile.clip == clip), 0)
+        self._changes.append(lambda pages: pages.remove(clip.path))
+        self._begin(focus=place)
+
+    def _search(self) -> None:
+        self._number = 0
         self._begin()
 
-    def _begin(self) -> None:
+    def _go(self, number: int) -> None:
+        """Show the page of that number, counted from 0."""
+        if number != self._number:
+            self._number = max(number, 0)
+            self._begin()
+
+    def _begin(self, focus: int | None = None) -> None:
         self._asked += 1
         run = contextvars.copy_context().run
         self._thread = threading.Thread(
-            target=run, args=(self._read, self._asked), name="cogmagic-gallery", daemon=True
+            target=run, args=(self._read, self._asked, focus), name="cogmagic-gallery", daemon=True
         )
         self._thread.start()
 
-    def _read(self, asked: int) -> None:
-        """In a thread: fill the tiles of the page, and then their posters."""
+    def _read(self, asked: int, focus: int | None) -> None:
+        """In a thread: fill the tiles of the page, then their posters, then read the rest."""
         with self._reading:
             if asked != self._asked:
                 return
             try:
-                self._fill()
+                pages = self._fill()
+                if focus is not None:
+                    self._focus(focus)
                 for tile in self.tiles:
                     if asked != self._asked:
                         return
                     if tile.clip is not None and not tile.clip.error:
                         tile.show_poster(self._posters.url(tile.clip))
+                while asked == self._asked and pages.read_one():
+                    pass
+                if asked == self._asked:
+                    self._show_place(pages)
             except OutputError as error:
                 self._show_none(error_html(str(error)))
             except Exception as error:
                 self._show_none(error_html(f"{type(error).__name__}: {error}"))
 
-    def _fill(self) -> None:
-        if self._pages is None:
-            self._pages = ClipPages(_path(self.folder.value))
-        clips = self._pages.page(self._number)
+    def _fill(self) -> ClipPages:
+        pages = self._pages = self._pages or ClipPages(_path(self.folder.value))
+        while self._changes:
+            self._changes.pop(0)(pages)
+        pages.search(self.search.value)
+        clips = pages.page(self._number)
+        if not clips and self._number:  # its last clip was deleted
+            self._number = pages.pages - 1
+            clips = pages.page(self._number)
         for i, tile in enumerate(self.tiles):
             tile.put(clips[i] if i < len(clips) else None)
+        self._show_place(pages)
+        return pages
+
+    def _show_place(self, pages: ClipPages) -> None:
+        """Show which of the pages this is."""
         self.newer.disabled = self._number == 0
-        self.older.disabled = not self._pages.has(self._number + 1)
-        first = self._number * PAGE + 1
-        some = f"Clips {first} to {first + len(clips) - 1}, the newest first."
-        show_html(self.note, some if clips else "No clips made by cogmagic in this folder yet.")
+        self.older.disabled = self._number + 1 >= pages.pages
+        with self.number.hold_trait_notifications():  # else a lower `max` changes the value first
+            self.number.max, self.number.value = pages.pages, self._number + 1
+        first, count = self._number * PAGE + 1, pages.count
+        last = min(first + PAGE - 1, count)
+        text = f"of at least {pages.pages}: clips {first} to {last}"
+        if pages.is_complete:
+            text = f"of {pages.pages}: clips {first} to {last} of {count}"
+        if not count:
+            none = "No clips made by cogmagic in this folder yet."
+            text = f"No clip has {self.search.value.strip()!r}." if self.search.value else none
+        show_html(self.note, f'<span role="status">{escape(text)}</span>')
+
+    def _focus(self, place: int) -> None:
+        """Move the focus to the tile at that place or the last one; to the folder without tiles."""
+        shown = sum(tile.clip is not None for tile in self.tiles)
+        tile = f".cogmagic-tile:nth-child({min(place, shown - 1) + 1}) button"
+        self._browser.focus(tile if shown else ".cogmagic-gallery input")
 
     def _show_none(self, html: str) -> None:
         for tile in self.tiles:
             tile.put(None)
         self.newer.disabled = self.older.disabled = True
         show_html(self.note, html)
-
-
-class _Tile:
-    """A clip's poster, and the button that shows it."""
-
-    def __init__(
-        self,
-        show: Callable[[StoredClip], None],
-        handler: Callable[[Callable[[], None]], Callable[[Any], None]],
-    ) -> None:
-        self.clip: StoredClip | None = None
-        self.picture, self.button = w.HTML(), w.Button(layout=w.Layout(width="auto"))
-        self.button.on_click(handler(lambda: show(self.clip) if self.clip else None))
-        self.view = w.VBox([self.picture, self.button], layout=w.Layout(display="none"))
-        self.view.add_class("cogmagic-tile")
-
-    def put(self, clip: StoredClip | None) -> None:
-        """Show a clip, without its poster; hide the tile for None."""
-        if clip == self.clip:
-            return
-        self.clip = clip
-        self.view.layout.display = "none" if clip is None else ""
-        if clip is None:
-            self.picture.value = ""
-            return
-        name = plain_line(clip.path.name)
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(clip.modified))
-        words = plain_line(" ".join(clip.prompt[:400].split()))
-        self.button.description = (words or name)[:60]
-        self.button.tooltip = f"{words[:300]}\n{name}, {when}".strip()
-        self.picture.value = f"<div>cannot be read: {escape(clip.error)}</div>" * bool(clip.error)
-
-    def show_poster(self, url: str) -> None:
-        """Show the clip's poster; without a URL, that it cannot be decoded."""
-        image = f'<img alt="" src="{url}">' if url else "<div>cannot be decoded</div>"
-        show_html(self.picture, image)
 
 
 def folder_of(save: object) -> str:
@@ -188,9 +209,12 @@ def _path(typed: str) -> Path:
         raise OutputError(f"{typed or 'The working directory'} cannot be read ({error}).") from None
 
 
-def _small(description: str, icon: str) -> w.Button:
-    return w.Button(description=description, icon=icon, layout=w.Layout(width="auto"))
+def _button(description: str, icon: str, tooltip: str) -> w.Button:
+    layout = w.Layout(width="auto")
+    return w.Button(description=description, icon=icon, tooltip=tooltip, layout=layout)
 
 
-def _wrap() -> w.Layout:
-    return w.Layout(flex_flow="row wrap", align_items="center")
+def _box(name: str, *parts: w.Widget) -> w.Box:
+    box = w.Box(parts)
+    box.add_class(name)
+    return box

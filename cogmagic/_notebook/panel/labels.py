@@ -13,6 +13,8 @@ _LABELS = {
     "cache": "Step cache",
     "compile": "Compile the blocks",
     "dtype": "Precision",
+    "endpoint": "Server",
+    "endpoint_model": "Language model",
     "extend": "Clip to extend",
     "fit": "Fit to the size by",
     "fps": "Frames per second",

@@ -12,7 +12,7 @@ import ipywidgets as w
 from cogmagic._errors import plain_line
 from cogmagic._html import MARK
 from cogmagic._notebook.panel.labels import panel_words
-from cogmagic._notebook.panel.record import Record
+from cogmagic._notebook.panel.record import Record, without_widget
 from cogmagic._video.video import Video
 
 __all__ = ["PLAYER_LIMIT", "View", "close", "error_html", "player", "show_html"]
@@ -40,7 +40,7 @@ class View(w.VBox):  # type: ignore[misc]  # it has no types
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self._repr_mimebundle_(), raw=True)
+        display(self._repr_mimebundle_() | {"text/html": without_widget()}, raw=True)
         self._record.show()
 
 

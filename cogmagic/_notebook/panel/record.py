@@ -1,7 +1,8 @@
-"""The record: an ordinary output beside the panel that has its last videos, for the notebook."""
+"""What a notebook keeps of the panel: an ordinary output below it with its last videos."""
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from html import escape
 from io import BytesIO
@@ -17,7 +18,7 @@ from cogmagic._video.video import Video
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Record"]
+__all__ = ["Record", "without_widget"]
 
 
 _MOST = 3
@@ -26,10 +27,18 @@ _MOST = 3
 _WIDTH = 192
 """Pixels of its pictures."""
 
-_LIVE = "For a live panel, run this cell again."
-_EMPTY = f"The last videos of the panel appear here, too, and stay in a saved notebook. {_LIVE}"
+_ABSENT = "The panel needs a running kernel with Jupyter widgets. Run this cell to open it."
+_EMPTY = "The last videos of the panel appear here, too, and stay in a saved notebook."
 
 _STYLE = f'style="width:{_WIDTH}px;max-width:100%;height:auto"'
+
+# In a trusted notebook JupyterLab shows the widget's output by its renderer of widgets alone, and
+# an error without elements where no kernel has the widget. The style has the same words instead.
+_ERROR = (
+    ".jp-OutputArea-child:has(+ .jp-OutputArea-child .cogmagic-record)"
+    " > .jupyter-widgets:not(:has(> *))"
+)
+_REPLACED = f'{_ERROR} {{font-size:0}} {_ERROR}::after {{font-size:13px;content:"{_ABSENT}"}}'
 
 
 class Record:
@@ -49,9 +58,11 @@ class Record:
         self._videos: list[Video] = []
 
     def show(self) -> None:
-        """Display it, below what the cell has displayed already."""
+        """Display it, below what the cell has displayed already; Voila stores no notebook."""
         from IPython.display import display
 
+        if os.environ.get("SERVER_SOFTWARE", "").startswith("voila/"):
+            return
         self._shown = True
         display(self.bundle(), raw=True, display_id=self._display_id)
 
@@ -66,8 +77,7 @@ class Record:
     def bundle(self) -> dict[str, str]:
         """The MIME bundle; the picture is for viewers that show no HTML of others."""
         if not self._videos:
-            html = f'<div class="{VOLATILE}"><small>{_EMPTY}</small></div>'
-            return {"text/html": html, "text/plain": f"{MARK}{_EMPTY}"}
+            return {"text/html": _marked(f"<small>{_EMPTY}</small>"), "text/plain": MARK + _EMPTY}
         pictures = [_poster(video) for video in self._videos]
         left, parts = self._limit, []
         for video, picture in zip(self._videos, pictures, strict=True):
@@ -76,12 +86,20 @@ class Record:
             parts.append(_figure(video, data, picture))
         text = "\n".join(f"{MARK}{video!r} {plain_line(video.prompt)}" for video in self._videos)
         row = f'<section style="display:flex;flex-wrap:wrap;gap:8px">{"".join(parts)}</section>'
-        html = (
-            f'<div class="{VOLATILE}">{row}<small>The panel\'s last videos. {_LIVE}</small></div>'
-        )
+        html = _marked(f"{row}<small>The panel's last videos.</small>")
         made = [picture for picture in pictures if picture is not None]
         strip = {"image/png": b64encode(_png(_strip(made))).decode()} if made else {}
         return {"text/html": html, "text/plain": text, **strip}
+
+
+def without_widget() -> str:
+    """HTML in place of the panel, for viewers without its widgets."""
+    return f"<small>{_ABSENT}</small>"
+
+
+def _marked(html: str) -> str:
+    inside = f'<section class="cogmagic-record"><style>{_REPLACED}</style>{html}</section>'
+    return f'<div class="{VOLATILE}">{inside}</div>'
 
 
 def _figure(video: Video, data: bytes, picture: Image | None) -> str:

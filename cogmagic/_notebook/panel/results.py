@@ -7,6 +7,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from cogmagic._notebook.panel.browser import Browser
 from cogmagic._notebook.panel.clip_uses import FormUses
 from cogmagic._notebook.panel.clip_view import ClipView
 from cogmagic._notebook.panel.fields import Fields
@@ -38,10 +39,10 @@ class Results:
     ) -> None:
         self.uses = FormUses(fields, configured)
         self.record = Record(configured.get("embed_limit", EMBED_LIMIT))
-        self.clip = ClipView(self.uses, lambda: self.gallery.refresh())
-        self.gallery = Gallery(folder_of(configured.get("save")), self._choose, handler)
-        self.gallery.folder.tooltip = "whose clips are listed; empty for the working directory"
-        self.clip.cell.tooltip = "the cell that makes the clip again"
+        self.browser = Browser()
+        self.clip = ClipView(self.uses, self.browser, lambda clip: self.gallery.remove(clip))
+        folder = folder_of(configured.get("save"))
+        self.gallery = Gallery(folder, self._choose, handler, self.browser)
         for name, field in self.inputs.items():
             field.add_class(in_row(name))
         # The player and the preview share one place of fixed size, so that neither moves the rest.
@@ -56,7 +57,7 @@ class Results:
     @property
     def inputs(self) -> dict[str, Any]:
         """The fields of the results, by name."""
-        return {"folder": self.gallery.folder, "cell": self.clip.cell}
+        return {**self.gallery.inputs, "cell": self.clip.cell}
 
     def make_room(self) -> None:
         """Show the next preview in the player's place."""
@@ -89,4 +90,4 @@ class Results:
         if self.gallery.folder.value != folder:
             self.gallery.folder.value = folder  # which lists it
         else:
-            self.gallery.refresh()
+            self.gallery.add(clip)

@@ -53,6 +53,7 @@ class Thumbnail:
         self.view = w.HTML()
         self._name = name
         self._key: tuple[Any, ...] = ()
+        self._value: Any = None  # kept, so that no other object gets its id
 
     def show(self, value: Any, options: Mapping[str, Any]) -> None:
         """Show the picture and its size; nothing where there is none, or it cannot be read.
@@ -66,7 +67,7 @@ class Thumbnail:
         key = (str(value) if _is_file(value) else "", changed, *used)
         if key == self._key:
             return
-        self._key, html = key, ""
+        self._key, self._value, html = key, value, ""
         size = options["width"], options["height"]
         if value is not None and min(size) >= 1 and max(size) <= 4096:
             with suppress(CogMagicError, ValueError, OSError, IndexError, StopIteration):

@@ -15,6 +15,7 @@ import ipywidgets as w
 
 from cogmagic._api.plan import plan
 from cogmagic._notebook.panel.advice import advise
+from cogmagic._notebook.panel.enhancer import Enhancer
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.html import bars
 from cogmagic._notebook.panel.labels import panel_words
@@ -75,6 +76,7 @@ class Panel:
         self.page = Page(self._on_ctrl_enter)
         self.meter, self.run = Meter(), RunDisplay(self.page.announce)
         self.results = Results(self.fields, defaults or {}, self._handler, self.run.preview)
+        self.enhancer = Enhancer(self.fields, defaults or {}, self.results.browser)
         self.runs = Runs(self.run, self.results.add, self._on_run)
         self.queue = Queue(
             {
@@ -90,7 +92,7 @@ class Panel:
         self.generate.on_click(self._handler(self._generate))
         self.cancel.on_click(self._handler(self.runs.cancel))
         self.release.on_click(self._handler(self._release))
-        self.page.tooltips = tooltips(self.fields.inputs, self.results.inputs)
+        self.page.tooltips = tooltips(self.fields.inputs, self.results.inputs, self.enhancer.inputs)
         self.view = View([self.page, in_zones(self._zones())], self.results.record)
         self.view.add_class("cogmagic-panel")
         self.survey = Survey(self.fields.inputs["model"], plan)
@@ -102,11 +104,15 @@ class Panel:
         self.hint.add_class("cogmagic-hint")
         request = (
             prompts(self.fields.rows, self.fields.examples.view, self.tokens),
+            self.enhancer.view,
             button_row(self.generate, self.cancel, self.release),
             now(self.run.bar, self.run.status, self.hint, self.run.errors),
             form(self.fields.rows, self.fields.words),
         )
-        results = self.results.stage, self.results.clip, self.queue, self.results.gallery
+        results = (
+            self.results.browser,
+            *(self.results.stage, self.results.clip, self.queue, self.results.gallery),
+        )
         return (
             zone("request", "Request", request),
             zone("results", "Results", results),
@@ -118,6 +124,7 @@ class Panel:
         self.sampler.close()
         self.survey.close()
         self.runs.close()
+        self.enhancer.close()
         close(self.view)
 
     def refresh(self) -> None:

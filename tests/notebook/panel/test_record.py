@@ -74,7 +74,8 @@ def test_panel_is_displayed_with_its_record_which_results_update(
         shell.run("%cogvideo panel")
     widget, record = (output.data for output in shown.outputs)
     assert "application/vnd.jupyter.widget-view+json" in widget
-    assert "run this cell again" in record["text/plain"]
+    assert "Run this cell to open it" in widget["text/html"]
+    assert "stay in a saved notebook" in record["text/plain"]
     with capture_output() as later:
         the_panel().results.add(video, {})
     (update,) = later.outputs
