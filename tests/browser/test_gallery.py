@@ -71,12 +71,14 @@ def test_prompt_is_enhanced_by_a_server(lab: Any, opened: Callable[[list[str]], 
         prompt = page.locator(".cogmagic-at-prompt textarea")
         prompt.fill("a red circle")
         page.locator("button:has-text('Enhance the prompt')").press("Enter")
-        page.locator("button:has-text('Send the prompt')").press("Enter")
+        send = page.locator("button:has-text('Send the prompt')")
+        send.wait_for()
+        send.press("Enter")
         page.wait_for_selector(".cogmagic-enhancer pre:text-is('A red circle moves to the right.')")
         assert prompt.input_value() == "a red circle"
         problems = serious(page)
         assert problems == [], problems
-        page.locator(".cogmagic-enhancer button:has-text('Copy as a cell')").press("Enter")
+        page.locator("button:has-text('Copy this cell')").press("Enter")
         page.wait_for_selector(".cogmagic-enhancer [role=status]:text-matches('Copied|has not')")
         page.locator("button:has-text('Use as the prompt')").press("Enter")
         page.wait_for_function(

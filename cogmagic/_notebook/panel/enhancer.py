@@ -53,7 +53,7 @@ class Enhancer:
         self.cell.layout.width = "auto"
         self.use = _button("Use as the prompt", "replace the prompt in the form")
         self.use.on_click(lambda _: self._use())
-        self.copy = _button("Copy as a cell", "the form's cell with this prompt")
+        self.copy = _button("Copy this cell", "put it on the clipboard")
         self.copy.on_click(lambda _: browser.copy_text(self.cell.value, self._say_copied))
         self.cell.tooltip = "the form's cell with the longer prompt"
         for name, field in self.inputs.items():
@@ -63,14 +63,13 @@ class Enhancer:
         uses = w.Box([self.use, self.copy])
         uses.add_class("cogmagic-bar")
         self.result = w.VBox([self.cell, uses], layout=w.Layout(display="none"))
-        self.parts = w.VBox([row, self.note, self.exchange, self.result])
-        self.parts.layout.display = "none"
+        self.view = w.VBox([row, self.note, self.exchange, self.result])
+        self.view.layout.display = "none"
+        self.view.add_class("cogmagic-enhancer")
         self.toggle = w.ToggleButton(description="Enhance the prompt", icon="magic")
         self.toggle.tooltip = "have a language model rewrite it at length"
         self.toggle.observe(self._on_toggle, "value")
         self.toggle.add_class("cogmagic-example")
-        self.view = w.VBox([self.toggle, self.parts])
-        self.view.add_class("cogmagic-enhancer")
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -87,14 +86,17 @@ class Enhancer:
             self._thread.join()
 
     def _on_toggle(self, change: Any) -> None:
-        self.parts.layout.display = "" if change["new"] else "none"
+        self.view.layout.display = "" if change["new"] else "none"
 
     def _send(self) -> None:
         """Ask the server in a thread; an answer to an earlier press is dropped."""
         self._asked += 1
         self.result.layout.display, self.exchange.value = "none", ""
         self._say("Sending…")
-        entered = self._fields.prompt(), self._fields.options(), self._fields.entered()
+        names = self._fields.entered()
+        if not self._fields.lock.value:  # each clip has a random seed
+            del names["seed"]
+        entered = self._fields.prompt(), self._fields.options(), names
         self._thread = threading.Thread(
             target=contextvars.copy_context().run,
             args=(self._work, self._asked, *entered),

@@ -67,11 +67,11 @@ def form(rows: Mapping[str, Any], words: Mapping[str, Any]) -> Any:
     return whole
 
 
-def prompts(rows: Mapping[str, Any], examples: Any, tokens: Any) -> Any:
-    """The two prompts, with the examples."""
+def prompts(rows: Mapping[str, Any], aids: Iterable[Any], tokens: Any) -> Any:
+    """The two prompts, with what helps to write the first."""
     prompt, negative = (rows[name] for name in _PROMPTS)
     tokens.add_class("cogmagic-tokens")
-    below = w.Box([examples, tokens])
+    below = w.Box([*aids, tokens])
     below.add_class("cogmagic-below-prompt")
     box = w.VBox([prompt, below, negative])
     box.add_class("cogmagic-form")

@@ -102,8 +102,9 @@ class Panel:
 
     def _zones(self) -> tuple[Any, ...]:
         self.hint.add_class("cogmagic-hint")
+        examples = self.fields.examples.view
         request = (
-            prompts(self.fields.rows, self.fields.examples.view, self.tokens),
+            prompts(self.fields.rows, (examples, self.enhancer.toggle), self.tokens),
             self.enhancer.view,
             button_row(self.generate, self.cancel, self.release),
             now(self.run.bar, self.run.status, self.hint, self.run.errors),
