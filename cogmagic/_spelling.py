@@ -99,6 +99,8 @@ _IN_SHELL = (
     (r"%cogvideo (plan|models|history|doctor)\b", r"cogmagic \1"),
     (r", or %config CogMagic\.[^.]*\.\w+\"", ""),
     (r" \(os\.chdir in Python\)", ""),
+    (r"is neither a variable nor a file", "is not a file"),
+    (r", a list of prompts or dicts, or a DataFrame", ""),
     (r"%(pip|cd)\b", r"\1"),
     (r"(?<=[Rr]e)start the kernel", "start cogmagic"),
     (r"\bthis kernel\b", "this process"),

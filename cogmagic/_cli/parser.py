@@ -14,6 +14,7 @@ from cogmagic._api.parser import Parser, flags_of, values_of
 from cogmagic._api.words import quoted
 from cogmagic._cli.commands import COMMANDS, Command
 from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._models.choices import choice_hint
 from cogmagic._version import __version__
 
 __all__ = ["command_of", "complete"]
@@ -49,6 +50,8 @@ class _CommandParser(Parser):
         """Raise in one line; an option of notebooks alone is refused by name."""
         for word in message.removeprefix("unrecognized arguments: ").split():
             name = word.partition("=")[0]
+            if name in flags_of() and flags_of()[name].dest == self._dest:
+                raise RequestError(f"{name} is the {self._argument} here. Type {self.prog} FILE")
             if name in flags_of() and name not in flags_of(tuple(self._by_name.values())):
                 raise RequestError(
                     f"{name} is for notebooks, and {self.prog} does not take it. Leave it out."
@@ -59,6 +62,8 @@ class _CommandParser(Parser):
     def _stray(self, words: Sequence[str]) -> str:
         if not self._argument:
             return f"{self.prog} takes options only, but got {words[0]!r}."
+        if self._dest != "prompt":
+            return f"{self.prog} takes one {self._argument}, but got {words[0]!r}, too."
         argument = list(takewhile(lambda word: not word.startswith("-"), self._words))
         if words[0] not in argument:
             return f"{words[0]!r} is one word too many. Put the {self._argument} in quotes."
@@ -74,6 +79,10 @@ class _CommandParser(Parser):
         self._words, self._line = words, " ".join(map(quoted, words))
         given = vars(self.parse_args(words))
         argument = {self._dest: given[self._dest]} if given.get(self._dest) is not None else {}
+        for name, option in self._by_name.items():  # here, so that it is not a matter of memory
+            if option.choices and given[name] not in (None, *option.choices):
+                hint = choice_hint(name, given[name], option.choices)
+                raise RequestError(f"Unknown {name} {given[name]!r:.80}.{hint}")
         return argument | values_of(given, tuple(self._by_name.values()))
 
 
