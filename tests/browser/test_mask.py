@@ -44,6 +44,7 @@ def canvas(lab: Any, opened: Callable[[list[str]], Path], folder: Path) -> Any:
         "%load_ext cogmagic\n%cogvideo mask walk.mp4 --out canvas",
         "from cogmagic._models.clips.clip import clip_of\nprint('read', clip_of(canvas).size)",
         "%cogvideo mask walk.mp4",
+        "canvas",
     ]
     opened(cells)
     lab.evaluate(RUN_CELL, 0)
@@ -121,6 +122,12 @@ def test_mask_is_drawn_moved_saved_used_and_loaded(canvas: Any, folder: Path) ->
     page.wait_for_selector(".jp-OutputArea-output:has-text('read (480, 320)')")
     page.evaluate(RUN_CELL, 2)
     page.wait_for_selector(".cogmagic-mask-note:has-text('Loaded from walk-mask.mp4.')")
+
+    page.evaluate(RUN_CELL, 3)  # a second view of the first canvas
+    first, second = (page.locator(".cogmagic-mask").nth(n) for n in (0, 2))
+    for one, other, frame in ((second, first, 3), (first, second, 5), (second, first, 0)):
+        one.locator("input[aria-label=Frame]").fill(str(frame))
+        other.locator(f".cogmagic-mask-time:has-text('Frame {frame + 1} of 13')").wait_for()
     assert errors == []
 
 

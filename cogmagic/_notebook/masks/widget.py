@@ -90,7 +90,7 @@ class MaskCanvas(anywidget.AnyWidget):
             RequestError: while nothing is drawn.
             OutputError: when it cannot be written.
         """
-        return self._file.path if self.saved else self.save()
+        return self._file.path if self.saved and self._file.path.is_file() else self.save()
 
     def save(self) -> Path:
         """Write the mask's video, and return its path.
@@ -133,8 +133,8 @@ class MaskCanvas(anywidget.AnyWidget):
             self._do(content)
         except CogMagicError as error:
             self._error = str(error)
-        except (LookupError, TypeError, ValueError) as error:
-            self._error = f"That cannot be drawn ({type(error).__name__}: {error})."
+        except Exception as error:  # of numbers out of range, or of a library
+            self._error = plain_line(f"That cannot be done ({type(error).__name__}: {error}).")
         self._show()
 
     def _do(self, command: Mapping[str, Any]) -> None:

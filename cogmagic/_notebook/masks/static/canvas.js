@@ -3,6 +3,7 @@
 
 const PATIENCE = 1500; // milliseconds after which the page says that it waits
 const BUSY = "Waiting for the kernel, which is busy with a cell. If it was restarted, run the cell of this mask again.";
+const DOING = { save: "Saving …", film: "Making the preview …" };
 const LOST = "The kernel was restarted or has ended. Run the cell of this mask again; a saved mask is loaded then.";
 
 // The elements, without what they do.
@@ -40,6 +41,8 @@ function layout(about, act) {
   for (const one of [parts.back, parts.canvas]) [one.width, one.height] = about.shown;
   parts.film.style.width = `${Math.min(about.shown[0], 480)}px`;
   const p = parts;
+  const keys = element("p", "", { id: ownName() }, KEYS);
+  p.canvas.setAttribute("aria-describedby", keys.id);
   const line = element("div", "mask-line", {}, p.slider, p.marks);
   line.style.maxWidth = `${Math.max(about.shown[0], 320)}px`;
   parts.root = element(
@@ -52,7 +55,7 @@ function layout(about, act) {
     line,
     element("div", "mask-bar", {}, p.before, p.key, p.after, p.time, p.preview, p.save),
     p.note, p.error, p.film,
-    element("details", "mask-help", {}, element("summary", "", {}, "Keys"), element("p", "", {}, KEYS)),
+    element("details", "mask-help", {}, element("summary", "", {}, "Keys"), keys),
   );
   parts.root.style.maxWidth = `${Math.max(about.shown[0], 760)}px`;
   return parts;
@@ -74,13 +77,16 @@ function render({ model, el }) {
     get frame() { return Number(page.slider.value); }, // which the page shows, at once or soon
     send(command) {
       clearTimeout(waiting);
+      sent = Math.max(sent, state().answered) + 1; // another view may have sent more
       try {
-        model.send({ ...command, id: ++sent });
+        model.send({ ...command, id: sent });
       } catch { // the front end has closed the connection
         page.error.textContent = LOST;
         return sent;
       }
-      waiting = setTimeout(() => { page.note.textContent = BUSY; }, PATIENCE);
+      const note = DOING[command.do];
+      if (note) page.note.textContent = note;
+      else waiting = setTimeout(() => { page.note.textContent = BUSY; }, PATIENCE);
       return sent;
     },
     onFrame: (command) => page.send({ frame: page.frame, ...command }),
@@ -98,7 +104,7 @@ function render({ model, el }) {
     show(frame) {
       page.slider.value = wanted = Math.min(Math.max(frame, 0), about.frames - 1);
       page.giveUp();
-      if (sent === state().answered) page.send({ do: "show", frame: wanted });
+      if (state().answered >= sent) page.send({ do: "show", frame: wanted });
     },
     step: (by) => page.show(page.frame + by),
     jump(by) {
@@ -154,6 +160,7 @@ function render({ model, el }) {
     }));
     const seconds = (page.frame * about.interval).toFixed(2);
     page.time.textContent = `Frame ${page.frame + 1} of ${about.frames} · ${seconds} s`;
+    slider.setAttribute("aria-valuetext", page.time.textContent);
     canvas.setAttribute("aria-label", `Mask on frame ${now.frame + 1} of ${about.frames}`);
     canvas.dataset.tool = tool.value;
     draw();

@@ -18,7 +18,8 @@ const KEYS =
   " next keyframe, K sets a keyframe, Delete removes it, Ctrl+Z undoes, Ctrl+Shift+Z does it again; B, R, P, M choose the" +
   " tool, 1, 2, 3 the paint.";
 
-let views = 0;
+// A name that no other canvas in the page has, as each has loaded a module of its own.
+const ownName = () => `cogmagic-mask-${Math.random().toString(36).slice(2)}`;
 
 function element(tag, name, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -36,7 +37,7 @@ function button(text, title, act) {
 
 // A group of radio buttons; `value` and `choose(value)`.
 function choice(label, options, changed) {
-  const name = `cogmagic-mask-${++views}`;
+  const name = ownName();
   const el = element("div", "mask-choice", { role: "radiogroup", "aria-label": label });
   const radios = options.map(([value, text, key, about]) => {
     const radio = element("input", "", { type: "radio", name, value });
