@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cogmagic._machine.gpu import context_bytes
+from cogmagic._machine.imported_torch import imported_torch
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.ram import own_ram, trim
 from cogmagic._machine.torch_build import torch_build
@@ -110,7 +111,7 @@ class Peaks:
 
 def allocated() -> int | None:
     """Bytes of this process's tensors on all CUDA devices; None before CUDA is initialised."""
-    torch = sys.modules.get("torch")
+    torch = imported_torch()
     if torch is None or not torch.cuda.is_initialized():
         return None
     return sum(int(torch.cuda.memory_allocated(i)) for i in range(torch.cuda.device_count()))
@@ -125,7 +126,7 @@ def empty_cache(*, collect: bool = True) -> None:
     if collect:
         gc.collect()
     trim()
-    torch = sys.modules.get("torch")
+    torch = imported_torch()
     if torch is None:
         return
     if torch.cuda.is_initialized():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.imported_torch import imported_torch
 from cogmagic._machine.metal import metal_limit
 from cogmagic._machine.nvml import nvidia_gpus, visible_note
 from cogmagic._machine.process_limits import cuda_addresses
@@ -64,7 +65,7 @@ def _devices() -> tuple[tuple[Gpu, ...], DeviceType, str | None]:
 
 def _with_torch_counters(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
     """Add this kernel's share from torch's host-side counters, where it has a CUDA context."""
-    torch = sys.modules.get("torch")
+    torch = imported_torch()
     if torch is None or not torch.cuda.is_initialized():
         return gpus
     count = torch.cuda.device_count()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.imported_torch import imported_torch
 from cogmagic._machine.ram import Ram
 from cogmagic._units import GIB
 
@@ -32,7 +31,7 @@ def apple_gpu(ram: Ram, limit: int | None) -> Gpu:
 
 def metal_limit() -> int | None:
     """Metal's ``recommendedMaxWorkingSetSize``, once torch is imported; else None."""
-    torch = sys.modules.get("torch")
+    torch = imported_torch()
     if torch is None or not torch.backends.mps.is_available():
         return None
     return int(torch.mps.recommended_max_memory())

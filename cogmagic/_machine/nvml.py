@@ -8,7 +8,6 @@ Jetson) share the host's memory; NVML may give no figure for it, or be missing.
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from cogmagic._machine.card_names import card_for
 from cogmagic._machine.cards import Card
 from cogmagic._machine.cuda_driver import DriverDevice, ask_driver, torch_devices
 from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.imported_torch import imported_torch
 
 __all__ = ["ask", "driver_version", "gpu_processes", "nvidia_gpus", "visible_note", "vitals"]
 
@@ -112,7 +112,7 @@ _reported: dict[str, DriverDevice] = {}
 
 
 def _visible_uuids() -> tuple[str, ...]:
-    torch = sys.modules.get("torch")
+    torch = imported_torch()
     if torch is not None and torch.cuda.is_initialized():
         devices = torch_devices(torch)
         _reported.update({d.uuid: d for d in devices})

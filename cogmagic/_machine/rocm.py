@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.imported_torch import imported_torch
 
 __all__ = ["amd_gpus", "hidden_note"]
 
@@ -109,7 +109,7 @@ def _unique_id(card: Path) -> str:
 
 def _of_torch(devices: list[_Device]) -> list[_Device] | None:
     """The devices of a torch that has initialised HIP; None without one, or without addresses."""
-    torch = sys.modules.get("torch")
+    torch = imported_torch()
     if torch is None or not torch.cuda.is_initialized():
         return None
     left = list(devices)

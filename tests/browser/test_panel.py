@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.helpers.lab import KERNEL_IS_IDLE, RUN_ALL
 
@@ -22,9 +26,19 @@ ADD_CELL = """source => {
 PLAYS = "() => document.querySelector('.cogmagic-panel video')?.readyState === 4"
 WORDS = "() => [...document.querySelectorAll('.cogmagic-words')].map(e => e.textContent).join()"
 
-CONTROLS = ".cogmagic-request :is(input, select, textarea, button)"
+GALLERY_TOP = """() => document.querySelector('.cogmagic-gallery').getBoundingClientRect().top
+    - document.querySelector('.cogmagic-panel').getBoundingClientRect().top"""
+DROP = """data => {
+    const files = new DataTransfer();
+    files.items.add(new File([Uint8Array.from(atob(data), c => c.charCodeAt(0))], 'a.png'));
+    const drop = new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true });
+    document.querySelector('.cogmagic-at-image input').dispatchEvent(drop);
+}"""
+
+CONTROLS = ".cogmagic-panel :is(input, select, textarea, button)"
 ALL_HAVE_TOOLTIPS = (
-    f"() => [...document.querySelectorAll('{CONTROLS}')].every(e => e.closest('[title]')?.title)"
+    f"() => [...document.querySelectorAll('{CONTROLS}')].filter(e => e.checkVisibility())"
+    ".every(e => e.closest('[title]')?.title)"
 )
 
 
@@ -103,11 +117,17 @@ def test_panel_from_the_first_reading_to_release(panel: Any) -> None:
     enter(page, "Prompt", "a red circle moves to the right", "textarea")
     enter(page, "Seed", str(2**60))
     enter(page, "Steps", "900")
+    top = page.evaluate(GALLERY_TOP)
     field(page, "Prompt", "textarea").press("Control+Enter")
     status(page, "denoise · ")
     page.wait_for_selector(".cogmagic-panel img[alt='The video as it forms']", state="visible")
+    assert page.evaluate(GALLERY_TOP) == top, "the gallery has moved"
+    field(page, "Prompt", "textarea").press("Control+Enter")
+    page.wait_for_selector(".cogmagic-queue-title:has-text('a red circle moves')")
     problems = serious(page)
     assert problems == [], problems
+    page.locator(".cogmagic-queue [data-act='remove']").press("Enter")
+    page.wait_for_selector(".cogmagic-queue", state="hidden")
     page.evaluate(RUN_CELL, 1)
     page.wait_for_selector(".jp-OutputArea-output:has-text('42')")
     assert not page.locator("button:has-text('Cancel')").is_disabled()
@@ -138,8 +158,14 @@ def test_panel_from_the_first_reading_to_release(panel: Any) -> None:
     page.wait_for_selector(".jp-Cell .jp-OutputArea-output video.cogmagic-video >> nth=1")
     page.wait_for_function(KERNEL_IS_IDLE)
 
+    assert page.evaluate(GALLERY_TOP) == top, "the gallery has moved"
     problems = serious(page)
     assert problems == [], problems
+    choose(page, "tiny-i2v")
+    page.locator(".cogmagic-at-image").wait_for(state="visible")
+    page.evaluate(DROP, picture())
+    page.wait_for_selector(".cogmagic-at-image img")
+    assert field(page, "First frame").input_value() == "first_frame"
     press(page, "Release")
     status(page, "Freed ")
     assert errors == []
@@ -200,6 +226,13 @@ def test_hiding_another_page_does_not_stop_the_readings(panel: Any) -> None:
     assert page.locator(".cogmagic-silence").inner_text() == ""
     page.evaluate(RUN_CELL, 3)
     page.wait_for_selector(".jp-OutputArea-output:has-text('seen True')")
+
+
+def picture() -> str:
+    """A PNG of 6 MB, which is uploaded in two parts."""
+    out = BytesIO()
+    Image.frombytes("RGB", (1400, 1400), token_bytes(3 * 1400**2)).save(out, "PNG")
+    return b64encode(out.getvalue()).decode()
 
 
 def described_by(page: Any, element: Any) -> str:

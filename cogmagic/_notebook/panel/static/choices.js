@@ -46,6 +46,7 @@ function render({ model, el }) {
       setText(name, data.name);
       setText(about, data.about);
       setText(fits, data.fits);
+      fits.title = data.fits; // it may be cut off
       fits.dataset.ok = data.ok;
     };
     row.radio.addEventListener("change", () => row.radio.checked && choose(row.value));
