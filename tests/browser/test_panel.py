@@ -161,7 +161,10 @@ def test_panel_from_the_first_reading_to_release(panel: Any) -> None:
     assert page.evaluate(GALLERY_TOP) == top, "the gallery has moved"
     problems = serious(page)
     assert problems == [], problems
-    choose(page, "tiny-i2v")
+    page.locator(".cogmagic-choice input[value='tiny']").press("ArrowDown")
+    assert page.locator(".cogmagic-choice input[value='tiny-i2v']").is_checked()
+    field(page, "How many clips", "select").press("3")  # in a cell, a command that makes a heading
+    assert field(page, "How many clips", "select").input_value() == "3"
     page.locator(".cogmagic-at-image").wait_for(state="visible")
     page.evaluate(DROP, picture())
     page.wait_for_selector(".cogmagic-at-image img")

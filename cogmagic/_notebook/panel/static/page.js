@@ -32,6 +32,13 @@ function complete(panel, tooltips) {
   if (hint) setAttribute(panel.querySelector(".cogmagic-generate"), "aria-describedby", idOf(hint));
 }
 
+// Of keys without modifiers JupyterLab makes commands wherever nobody types: arrows choose a cell, x cuts
+// it. On a button, a list or a video they are the control's own.
+const CONTROLS = "button, select, video, [tabindex], input:is([type='radio'], [type='checkbox'])";
+function isOfControl({ target, key, ctrlKey, metaKey, altKey }) {
+  return !ctrlKey && !metaKey && !altKey && key !== "Tab" && target.matches?.(CONTROLS);
+}
+
 function render({ model, el }) {
   let panel = null;
   let due = false;
@@ -60,6 +67,7 @@ function render({ model, el }) {
   }, 50);
   // At the window, before the front end takes the keys for itself.
   const press = (event) => {
+    if (isOfControl(event) && panel?.contains(event.target)) event.stopImmediatePropagation();
     const pressed = event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
     if (!pressed || !panel?.contains(event.target)) return;
     event.preventDefault();
