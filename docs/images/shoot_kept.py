@@ -89,11 +89,12 @@ def use(page: Any, url: str, pictures: Path) -> None:
     page.wait_for_function(KERNEL_IS_IDLE)
     page.evaluate(FOLD)
     page.evaluate(RUN)
+    page.locator(".cogmagic-at-num-inference-steps input").fill("8")
     for i, text in enumerate(PROMPTS):
         prompt = page.locator(".cogmagic-panel textarea").first
         prompt.fill(text)
         prompt.press("Control+Enter")
-        page.wait_for_selector(f"figure >> nth={i}")
+        page.wait_for_selector(f".cogmagic-record figure >> nth={i}")
         page.wait_for_selector(".cogmagic-generate:not([disabled])")
     page.evaluate(SAVE)
     page.screenshot(path=pictures / "live.png")
