@@ -54,7 +54,7 @@ def main() -> None:
         made = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
         made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         nbformat.write(made, path)
-        with notebook(path, "mask.png", 860, 920) as page:
+        with notebook(path, "mask.png", 900, 860) as page:
             page.evaluate(FOLD)
             for cell in range(3):
                 page.evaluate(RUN, cell)
