@@ -50,7 +50,7 @@ def code_keys(
     return *keys, *([_decoding_key(dtype)] if uses.speedups.decode else [])
 
 
-def _decoding_key(dtype: Dtype) -> Hashable:
+def _decoding_key(dtype: str) -> Hashable:
     return "decoding", dtype
 
 
