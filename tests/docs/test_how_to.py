@@ -16,6 +16,7 @@ from IPython.utils.capture import capture_output
 
 import cogmagic
 from tests.helpers.benchmarks import ROOT
+from tests.helpers.clips import Made
 from tests.helpers.pages import HOW_TO, blocks, name_of
 
 PAGES = [ROOT / "README.md", ROOT / "docs" / "first-video.md", *HOW_TO]
@@ -32,9 +33,15 @@ def as_run_here(cell: str) -> str:
     return f"{line} {'--dry-run' if large else '--steps 1'}\n{body}"
 
 
+@pytest.fixture
+def clip(cwd: Path) -> Path:
+    """The clip that pages name."""
+    return Made("walk.mp4", "libx264", rate=8, count=17).at(cwd)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_cells_of_a_page_run(page: Path, shell: Any, cwd: Path) -> None:
+def test_cells_of_a_page_run(page: Path, shell: Any, clip: Path) -> None:
     for cell in blocks(page, "ipython"):
         with capture_output() as captured:
             result = shell.run_cell(as_run_here(cell))
