@@ -27,7 +27,6 @@ root_doc = "index"
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["site"]
 nitpicky = True
-suppress_warnings = ["toc.not_included"]
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
