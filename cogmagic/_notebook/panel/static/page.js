@@ -39,13 +39,27 @@ function isOfControl({ target, key, ctrlKey, metaKey, altKey }) {
   return !ctrlKey && !metaKey && !altKey && key !== "Tab" && target.matches?.(CONTROLS);
 }
 
+// Shown while it has the focus: by keyboard, the fields of the request lie between prompt and results.
+function skipLink(panel) {
+  const skip = document.createElement("button");
+  skip.type = "button";
+  skip.className = "jupyter-button cogmagic-skip";
+  skip.textContent = "Skip to the results";
+  skip.title = "past the fields of the request";
+  skip.addEventListener("click", () => {
+    const controls = panel()?.querySelectorAll(".cogmagic-results :is(button, input):enabled") ?? [];
+    [...controls].find((control) => control.checkVisibility())?.focus();
+  });
+  return skip;
+}
+
 function render({ model, el }) {
   let panel = null;
   let due = false;
   const live = document.createElement("div");
   live.className = "cogmagic-live";
   live.setAttribute("role", "status");
-  el.append(live);
+  el.append(live, skipLink(() => panel));
   const announce = () => (live.textContent = model.get("announcement"));
   const update = () => {
     if (due) return;
