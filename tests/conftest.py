@@ -105,6 +105,18 @@ def toy_i2v(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(tmp_path_factory.mktemp("toy") / "i2v", i2v=True)
 
 
+@pytest.fixture(scope="session")
+def toy_inp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An inpainting checkpoint with random weights, as CogVideoX-Fun 1.5's."""
+    return save_checkpoint(tmp_path_factory.mktemp("toy") / "inp", inp=True, v15=True)
+
+
+@pytest.fixture(scope="session")
+def toy_void(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint as VOID's, with random weights."""
+    return save_checkpoint(tmp_path_factory.mktemp("toy") / "void", void=True)
+
+
 @pytest.fixture
 def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""

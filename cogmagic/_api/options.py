@@ -108,6 +108,22 @@ _OPTIONS: tuple[Option, ...] = (
     Option("strength", "share of the steps that change the video (0.8)", _MODEL, "S", float),
     Option("start", "seconds of the video to skip", _MODEL, "SECONDS", float),
     Option("fit", "how a video or first frame is fitted to the size", _MODEL, "NAME", choices=FITS),
+    Option(
+        "last-image",
+        "last frame, for models that inpaint, beside --image or --extend",
+        _MODEL,
+        "NAME-or-PATH",
+        spaces=True,
+    ),
+    Option(
+        "mask",
+        "part of --video that is made new (white): a video, a picture, or a variable",
+        _MODEL,
+        "NAME-or-PATH",
+        spaces=True,
+    ),
+    Option("invert-mask", "take white for what is kept, or the reverse", _MODEL),
+    Option("paste-back", "keep the input's own pixels in what the mask keeps", _MODEL),
     Option("extend", "clip to go on from: path or variable", _MODEL, "NAME-or-PATH", spaces=True),
     Option("overlap", "frames that the clip and the new ones share (1)", _MODEL, "K", int),
     Option(

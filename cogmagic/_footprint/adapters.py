@@ -55,6 +55,17 @@ class Pass:
     """Ranks that share the video's tokens, and the heads."""
     cut: int = 0
     """The most bytes alive, beside `around`, until a rank has cut its share of the tokens."""
+    windows: tuple[int, ...] = ()
+    """The tokens of each window in which the video is denoised, the text's included; empty where
+    it is not cut. The first is of `whole` tokens."""
+
+    def repeats(self, power: int = 1) -> float:
+        """Passes of `whole` tokens that take as much work as all windows of a step.
+
+        Args:
+            power: 1 for work in proportion to the tokens, 2 for that in proportion to their square.
+        """
+        return sum((n / self.whole) ** power for n in self.windows) if self.windows else 1.0
 
 
 def adapter_bytes(request: Request, dtype: Dtype) -> int:
@@ -97,7 +108,7 @@ def with_products(work: Work, request: Request, dtype: Dtype, profile: Profile, 
         peak = max(peak, after.peak + products)
         leaf = max(leaf, after.leaf_peak + per_module[layer.module] + products)
         mapped += products
-        operations += run.count * rows * 2.0 * layer.parameters
+        operations += run.count * run.repeats() * rows * 2.0 * layer.parameters
     return Work(
         peak=max(work.peak, peak + run.around),
         leaf_peak=max(work.leaf_peak, leaf + run.around + profile.buffers if leaf else 0),
@@ -110,7 +121,8 @@ def with_products(work: Work, request: Request, dtype: Dtype, profile: Profile, 
 def adapter_numbers(request: Request, run: Pass) -> float:
     """Numbers in the adapters' products of one step."""
     layers = _layers(request)
-    return float(run.count * sum(_rows(layer, run) * layer.outputs for layer in layers))
+    count = run.count * run.repeats()
+    return float(count * sum(_rows(layer, run) * layer.outputs for layer in layers))
 
 
 def compiled_adapters(request: Request, dtype: Dtype, hidden: int, run: Pass) -> int:

@@ -71,7 +71,7 @@ def blocks_of(
     around = profile.around_blocks[run.batch].share(run.tokens, run.whole)
     return Blocks(
         attention=attention_operations(config, run),
-        numbers=float(count * rows * width),
+        numbers=float(count * run.repeats() * rows * width),
         adapted=adapter_numbers(request, run),
         rotary=bool(config["use_rotary_positional_embeddings"]),
         hidden=hidden,
@@ -88,4 +88,4 @@ def attention_operations(config: dict[str, Any], run: Pass) -> float:
     """Operations of a rank's attention in a step: queries × keys, and scores × values."""
     width: int = config["num_attention_heads"] * config["attention_head_dim"]
     rows: int = run.count * config["num_layers"] * run.batch * run.whole
-    return 4.0 * rows * run.whole * width / run.sequence
+    return 4.0 * run.repeats(2) * rows * run.whole * width / run.sequence

@@ -16,6 +16,7 @@ from cogmagic._models.family import (
 )
 from cogmagic._models.json_files import read_json
 from cogmagic._models.request import Request
+from cogmagic._models.seen import seen_latents, window_lengths
 from cogmagic._models.tiling import TileGrid
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "decisive",
     "grid_of",
     "latent_clip",
+    "pass_clip",
     "same",
     "table",
     "tokens_of",
@@ -72,8 +74,17 @@ def grid_of(request: Request, configs: Configs) -> TileGrid:
 
 def latent_clip(request: Request, configs: Configs) -> tuple[int, int, int]:
     """Frames, height and width of the latents to denoise, CogVideoX 1.5's padding included."""
+    if request.model.inpaints:
+        return seen_latents(request), *grid_of(request, configs).size
     patch = configs["transformer"]["patch_size_t"]
     return padded_frames(request.latent_frames, patch), *grid_of(request, configs).size
+
+
+def pass_clip(request: Request, configs: Configs) -> tuple[int, int, int]:
+    """The latents of the transformer's largest pass: those of a window, where there are several."""
+    frames, *size = latent_clip(request, configs)
+    window = max(window_lengths(request)) if request.model.inpaints else frames
+    return window, *size  # type: ignore[return-value]
 
 
 def tokens_of(config: dict[str, Any], clip: tuple[int, int, int]) -> int:

@@ -181,6 +181,7 @@ def layer_kind(name: str) -> str:
 
 def parabola(points: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
     """The (a, b, c) of ``a + b * n + c * n * n`` through three of the points, or a constant."""
+    points = list(dict(points).items())  # VOID's passes are alike, whatever the number of frames
     if len(points) < 3:
         return float(points[-1][1]), 0.0, 0.0
     (x, p), (y, q), (z, r) = points[0], points[len(points) // 2], points[-1]

@@ -47,7 +47,8 @@ def exchange_of(
     if run.sequence == 1:
         return Exchange(sent)
     width = config["num_attention_heads"] * config["attention_head_dim"]
-    blocks, text = run.count * config["num_layers"], config["max_text_seq_length"]
+    windows, text = max(len(run.windows), 1), config["max_text_seq_length"]
+    blocks = windows * run.count * config["num_layers"]
     numbers = float(blocks * run.batch * (run.tokens - text) * width)
     returned_text = blocks * run.batch * text * width
     sent += (4 * numbers + returned_text) * (1 - 1 / run.sequence) * item

@@ -15,7 +15,14 @@ from typing import Any
 
 from cogmagic._footprint.adapters import Pass, with_products, with_weights
 from cogmagic._footprint.blocks import Blocks, attention_operations, blocks_of
-from cogmagic._footprint.configs import configs_of, latent_clip, same, table, tokens_of
+from cogmagic._footprint.configs import (
+    configs_of,
+    latent_clip,
+    pass_clip,
+    same,
+    table,
+    tokens_of,
+)
 from cogmagic._footprint.curves import Part, Peak, Profile, stored_profile
 from cogmagic._footprint.exchange import (
     NOTHING_EXCHANGED,
@@ -32,6 +39,7 @@ from cogmagic._models.catalog import MODELS
 from cogmagic._models.family import Configs
 from cogmagic._models.model import Dtype, Model
 from cogmagic._models.request import Request
+from cogmagic._models.seen import encoded_clips, window_lengths
 from cogmagic._pipeline.parallel.split import WHOLE, Split
 from cogmagic._pipeline.prompt_cache import prompts_of
 
@@ -147,7 +155,7 @@ def footprint_from(
 ) -> Footprint:
     """The footprint of `request` by the curves of `profile`; see `footprint`."""
     config, image = configs["transformer"], profile.encode_image
-    video = profile.encode_video if request.video else None
+    video = profile.encode_video if encoded_clips(request) else None
     run = _pass(request, dtype, profile, configs, split, halves=halves, cached=cached)
     operations = _operations(profile, config, run)
     peak = profile.denoise[run.batch].share(run.tokens, run.whole)
@@ -176,11 +184,30 @@ def footprint_from(
 def _operations(profile: Profile, config: dict[str, Any], run: Pass) -> float:
     """Operations of a step: attention is shared like the heads, all else like the tokens."""
     a, b, c = profile.denoise_operations[run.batch * run.count]
-    whole = a + b * run.whole + c * run.whole**2
+    whole = sum(a + b * n + c * n**2 for n in run.windows or (run.whole,))
     if run.sequence == 1:
         return whole
     attention = run.sequence * attention_operations(config, run)
     return (whole - attention) * run.tokens / run.whole + attention / run.sequence
+
+
+def _in_windows(run: Pass, request: Request, configs: Configs, batch: int, item: int) -> Pass:
+    """The pass of one of VOID's windows, beside the rest of the video's latents.
+
+    Whole are the latents, the last step's prediction and the windows' sum of it (both in float32),
+    what the transformer takes, and the conditioning.
+    """
+    lengths = window_lengths(request)
+    if len(lengths) == 1:
+        return run
+    config, (frames, height, width) = configs["transformer"], latent_clip(request, configs)
+    latent, given = config["out_channels"], config["in_channels"]
+    each = (given + batch * given) * item + 4 * batch * latent
+    summed = 4 * batch * latent * frames + batch * latent * lengths[0] * item
+    around = height * width * ((frames - lengths[0]) * each + summed)
+    text = config["max_text_seq_length"]
+    windows = tuple(text + tokens_of(config, (n, height, width)) for n in lengths)
+    return replace(run, around=run.around + around, windows=windows)
 
 
 def _pass(
@@ -194,7 +221,7 @@ def _pass(
     cached: bool,
 ) -> Pass:
     """One pass of the transformer, on the rank with the largest share."""
-    clip, config = latent_clip(request, configs), configs["transformer"]
+    clip, config = pass_clip(request, configs), configs["transformer"]
     video, text = tokens_of(config, clip), config["max_text_seq_length"]
     share = -(-video // split.sequence)
     batch = len(prompts_of(request))
@@ -204,10 +231,13 @@ def _pass(
     beside = 2 * 4 * prod(clip) * configs["vae"]["latent_channels"] if at_once < batch else 0
     if cached:
         width = config["num_attention_heads"] * config["attention_head_dim"]
-        beside += count * cache_bytes(at_once, share, width, ITEM[dtype])
-    if request.video:  # the pipeline keeps it until the end
+        windows = len(window_lengths(request)) if request.model.inpaints else 1
+        beside += windows * count * cache_bytes(at_once, share, width, ITEM[dtype])
+    if request.video and not request.model.inpaints:  # the pipeline keeps it until the end
         beside += clip_bytes(request, configs, ITEM[dtype])
     run = Pass(at_once, count, text + share, beside, text + video, split.sequence)
+    if request.model.task == "void":
+        run = _in_windows(run, request, configs, batch, ITEM[dtype])
     if split.guidance > 1:
         copies = 4 if config["in_channels"] > config["out_channels"] else 3  # with a first frame
         inputs = copies * prod(clip) * config["in_channels"] + 3 * text * config["text_embed_dim"]

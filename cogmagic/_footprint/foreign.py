@@ -6,11 +6,12 @@ import json
 from dataclasses import replace
 from math import prod
 
-from cogmagic._footprint.configs import grid_of, latent_clip
+from cogmagic._footprint.configs import grid_of, pass_clip
 from cogmagic._footprint.curves import Profile
 from cogmagic._models.family import Configs
 from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
+from cogmagic._models.seen import encoded_clips
 from cogmagic._pipeline.empty import buildable
 
 __all__ = ["foreign_profile", "foreign_text_encoder_bytes", "sampled_tiles"]
@@ -38,9 +39,9 @@ def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
 
     grid = grid_of(request, configs)
     tiles = sampled_tiles(grid.tiles)
-    image = request.model.takes("image")
     pixels = [(h * grid.scale, w * grid.scale) for h, w in tiles]
-    images, videos = pixels if image else [], pixels if request.video else []
+    images = pixels if request.model.task == "i2v" else []
+    videos = pixels if encoded_clips(request) else []
     batches = (2, 1) if request.guided else (1,)  # 1 is for guidance in halves, or in some steps
     like = configs, dtype, tiles, grid.size, images, videos
     key, guided = (json.dumps([*like, sizes], default=str) for sizes in (batches, (2, 1)))
@@ -48,7 +49,7 @@ def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
     if key not in _PROFILES:
         counts = request.model.frames.legal()
         picked = sorted({*counts[:: max(len(counts) // 3, 1)], counts[-1]})
-        clips = [latent_clip(replace(request, num_frames=n), configs) for n in picked]
+        clips = [pass_clip(replace(request, num_frames=n), configs) for n in picked]
         traced = profile(configs, dtype, clips, tiles, images, videos, batches)
         while len(_PROFILES) >= _MAX_PROFILES:
             del _PROFILES[next(iter(_PROFILES))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,18 @@ import torch
 from torch import nn
 
 from cogmagic._footprint.configs import tokens_of
-from cogmagic._footprint.curves import Curve, Passes, Peak, Profile, parabola
+from cogmagic._footprint.curves import Curve, Passes, Peak, Profile
 from cogmagic._footprint.marks import after_linears, around_blocks, block_marks
 from cogmagic._footprint.parts import part_of
+from cogmagic._footprint.steps import Step, denoising_curves
 from cogmagic._footprint.trace import Trace, nbytes_of, traced
-from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs, spatial_scale
+from cogmagic._models.family import (
+    INPAINTING,
+    WEIGHTED_COMPONENTS,
+    Configs,
+    spatial_scale,
+    task_of,
+)
 from cogmagic._models.model import Dtype
 from cogmagic._models.tiling import FRAME_BATCH, SAMPLE_BATCH, frame_batches
 from cogmagic._pipeline.empty import empty_component
@@ -44,6 +51,7 @@ def profile(
     images: Sequence[tuple[int, int]] = (),
     videos: Sequence[tuple[int, int]] = (),
     batches: Sequence[int] = (1, 2),
+    alike: Profile | None = None,
 ) -> Profile:
     """Trace every pass of a model.
 
@@ -55,13 +63,20 @@ def profile(
         images: height, width of a first frame's tiles to encode, in pixels; ascending by area.
         videos: the same of a clip's.
         batches: 2 for denoising with guidance, 1 without.
+        alike: a profile with the same text encoder and VAE, and as many frames in the first of a
+            clip's passes, which is taken for all that is not the transformer's.
     """
     kind = getattr(torch, dtype)
     text, denoiser, vae = (_shortened(name, configs[name], dtype) for name in WEIGHTED_COMPONENTS)
     layers, blocks = (configs[name]["num_layers"] for name in ("text_encoder", "transformer"))
-    encode, encode_operations = _encode(text, layers, configs, kind)
     steps = {b: [step(denoiser, configs, kind, b, clip) for clip in clips] for b in batches}
     latents, colours = configs["vae"]["latent_channels"], configs["vae"]["in_channels"]
+    buffers = nbytes_of(*text.buffers(), *denoiser.buffers(), *vae.buffers())
+    part = part_of(denoiser, denoiser.transformer_blocks, blocks, narrowable=True)
+    denoising = denoising_curves(steps)
+    if alike is not None:
+        return replace(alike, transformer=part, buffers=buffers, **denoising)
+    encode, encode_operations = _encode(text, layers, configs, kind)
     with lean_decoding(vae, warn=False):
         lean = _passes(vae, vae.decoder, (latents, _DECODED), tiles, kind)
     with fast_decoding(vae, warn=False):
@@ -69,26 +84,12 @@ def profile(
     decode = _passes(vae, vae.decoder, (latents, _DECODED), tiles, kind)
     return Profile(
         text_encoder=part_of(text, text.encoder.block, layers),
-        transformer=part_of(denoiser, denoiser.transformer_blocks, blocks, narrowable=True),
+        transformer=part,
         vae=part_of(vae, unused=vae.encoder),
-        buffers=nbytes_of(*text.buffers(), *denoiser.buffers(), *vae.buffers()),
+        buffers=buffers,
         encode=encode,
         encode_operations=float(encode_operations),
-        denoise={b: Curve.through([(s.tokens, s.peak) for s in each]) for b, each in steps.items()},
-        denoise_operations={
-            b: parabola([(s.tokens, s.operations) for s in each]) for b, each in steps.items()
-        },
-        after_linears={
-            b: {
-                kind: Curve.through([(s.tokens, s.after_linears[kind]) for s in each])
-                for kind in each[0].after_linears
-            }
-            for b, each in steps.items()
-        },
-        around_blocks={
-            b: Curve.through([(s.tokens, s.around_blocks) for s in each])
-            for b, each in steps.items()
-        },
+        **denoising,
         decode=decode,
         decode_lean=lean,
         decode_fast=replace(fast, operations=decode.operations),
@@ -127,21 +128,6 @@ def _encode(module: Any, count: int, configs: Configs, kind: torch.dtype) -> tup
     return replace(peak, ahead_peak=trace.ahead_peak), operations
 
 
-@dataclass(frozen=True)
-class Step:
-    """One traced denoising step."""
-
-    tokens: int
-    """Text and video tokens per batch item."""
-    peak: Peak
-    operations: int
-    after_linears: dict[str, Peak]
-    """By `layer_kind`, what is alive when a linear layer has made its output."""
-    around_blocks: Peak
-    """The most bytes alive outside the blocks, and those alive when a block begins: see
-    `Profile.around_blocks`."""
-
-
 def step(
     module: Any, configs: Configs, kind: torch.dtype, batch: int, clip: tuple[int, int, int]
 ) -> Step:
@@ -151,7 +137,7 @@ def step(
     """
     config, (frames, height, width) = configs["transformer"], clip
     text, video = config["max_text_seq_length"], tokens_of(config, clip)
-    image = config["in_channels"] == 2 * config["out_channels"]
+    task = task_of(config["in_channels"], config["out_channels"])
     with (
         traced(module) as trace,
         block_marks(trace, module.transformer_blocks[-1]) as marks,
@@ -162,21 +148,26 @@ def step(
         embeds = torch.cat(prompts) if batch > 1 else prompts[0]
         shape = (1, frames, config["out_channels"], height, width)
         latents = _empty(*shape, dtype=kind)
-        alive = [_empty(*shape), _empty(batch, *shape[1:])]  # sample and noise of the step before
-        alive += [_empty(*shape)] if batch > 1 else []  # that noise guided
+        alive = [_empty(batch, *shape[1:])]  # the prediction of the step before
+        alive += [_empty(*shape)] if batch > 1 else []  # and with guidance
         rotary = config["use_rotary_positional_embeddings"]
         tables = [_empty(video, config["attention_head_dim"]) for _ in range(2)] if rotary else None
         inputs = torch.cat([latents] * batch) if batch > 1 else latents
-        if image:
+        if task in INPAINTING:
+            beside = config["in_channels"] - config["out_channels"]
+            seen = _empty(1, frames, beside, height, width, dtype=kind)
+            inputs = torch.cat([inputs, seen.expand(batch, -1, -1, -1, -1)], dim=2)
+        elif task == "i2v":
             scale = spatial_scale(configs["vae"])
             alive.append(_empty(1, 3, height * scale, width * scale, dtype=kind))
             first = _empty(*shape, dtype=kind)
             firsts = torch.cat([first] * batch) if batch > 1 else first
             alive += [torch.empty_like(firsts)] if batch > 1 else []
             inputs = torch.cat([inputs, firsts], dim=2)
-        # The pipeline calls locals() after each step; its result keeps the step's input alive
-        # throughout the next step (before Python 3.13).
-        alive.append(torch.empty_like(inputs))
+        if task not in INPAINTING:
+            # diffusers' pipelines call locals() after each step; its result keeps the sample and
+            # the step's input alive throughout the next step (before Python 3.13).
+            alive += [_empty(*shape), torch.empty_like(inputs)]
         noise = module(
             hidden_states=inputs,
             encoder_hidden_states=embeds,

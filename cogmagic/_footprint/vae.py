@@ -11,6 +11,7 @@ from cogmagic._footprint.work import ITEM, Work, higher, rounded, work_of
 from cogmagic._models.family import Configs, encoded_frames, latent_frames
 from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
+from cogmagic._models.seen import encoded_clips, seen_latents
 from cogmagic._models.tiling import SAMPLE_BATCH, TileGrid, frame_batches
 from cogmagic._pipeline.parallel.tiles import owners
 from cogmagic._pipeline.prompt_cache import prompts_of
@@ -87,7 +88,9 @@ class Decoding:
     @property
     def _frames(self) -> list[int]:
         """Frames of each pass over a tile."""
-        return [4 * n - 3 * (n % 2) for n in frame_batches(self.request.latent_frames)]
+        latents = self.request.latent_frames
+        odd = latents + (latents + 1) % 2  # of an even number, the last one is repeated
+        return [4 * n - 3 * (n % 2) for n in frame_batches(odd)]
 
     @property
     def _pixel(self) -> int:
@@ -155,11 +158,12 @@ def encode_video(
         encoded += rounded(sum(outs))
         mapped += tile_peak.mapped
     # The mean and the variance, its exponentials, the sample, its copies, the noise and the sum.
-    latents = 10 * rounded(latent * prod(latent_clip(request, configs)))
-    peak = higher(peak, Peak(latents, latents))
+    one, clips = rounded(latent * prod(latent_clip(request, configs))), encoded_clips(request)
+    peak = higher(peak, Peak(10 * one, 10 * one))
     around = clip_bytes(request, configs, item) + 2 * _prompts(request, configs, item)
-    work = work_of(peak, operations, profile, around)
-    return replace(work, calls=len(grid.tiles) * len(batches), mapped=mapped)
+    around += clips * one if request.model.inpaints else 0  # the noise, and those encoded before
+    work = work_of(peak, clips * operations, profile, around)
+    return replace(work, calls=clips * len(grid.tiles) * len(batches), mapped=clips * mapped)
 
 
 def clip_bytes(request: Request, configs: Configs, item: int) -> int:
@@ -169,6 +173,8 @@ def clip_bytes(request: Request, configs: Configs, item: int) -> int:
 
 
 def _frames_of(request: Request, configs: Configs) -> int:
+    if request.model.inpaints:
+        return 4 * seen_latents(request) - 3
     return encoded_frames(request.num_frames, configs["transformer"]["patch_size_t"])
 
 

@@ -1,7 +1,9 @@
 """The CogVideoX family as data: each model's rules and defaults. Nothing is read or loaded.
 
-Figures are those of the models' cards and of the authors' own scripts (zai-org/CogVideo, README
-"Model Introduction" and ``inference/cli_demo.py``).
+Figures are those of the models' cards and of the authors' own scripts: zai-org/CogVideo (README
+"Model Introduction" and ``inference/cli_demo.py``), aigc-apps/VideoX-Fun
+(``examples/cogvideox_fun``) and Netflix/void-model (``config/quadmask_cogvideox.py`` and
+``inference/cogvideox_fun/predict_v2v.py``).
 """
 
 from __future__ import annotations
@@ -25,6 +27,18 @@ _V1_FRAMES = Frames(default=49, step=8, least=9, most=49)
 
 
 _V15_FRAMES = Frames(default=81, step=16, least=17, most=161)
+
+
+# CogVideoX 1.5 denoises latent frames in pairs, so the authors' numbers are 8N+5, such as 85.
+# Others are padded at the end.
+_V15_INP_FRAMES = Frames(default=85, step=4, least=9, most=85)
+
+
+_FUN = "alibaba-pai/CogVideoX-Fun-V1."
+
+
+# All files of CogVideoX-Fun are in 16 bits.
+_FUN_STORED = Stored(vae=None)
 
 
 MODELS: tuple[Model, ...] = (
@@ -75,6 +89,34 @@ MODELS: tuple[Model, ...] = (
         dtype="bfloat16", scheduler="dpm", dynamic_guidance=True, download_bytes=31_100_000_000,
         architecture=Architecture(32, 42, 48, patch_size_t=2), stored=Stored("float32"),
     ),
+    Model(
+        name="2b-inp", source=f"{_FUN}1-2b-InP", task="inp", width=720, height=480,
+        # Elsewhere the authors stretch the table of positions, and diffusers computes another.
+        sizes=Sizes((480, 480), (720, 720), exact=True), frames=_V1_FRAMES, fps=8,
+        dtype="bfloat16", scheduler="ddim", dynamic_guidance=False, download_bytes=13_350_000_000,
+        architecture=Architecture(33, 30, 30, rotary=False), stored=_FUN_STORED,
+    ),
+    Model(
+        name="5b-inp", source=f"{_FUN}1-5b-InP", task="inp", width=672, height=384,
+        sizes=_FREE_SIZES, frames=_V1_FRAMES, fps=8, dtype="bfloat16", scheduler="ddim",
+        dynamic_guidance=False, download_bytes=21_100_000_000,
+        architecture=Architecture(33, 42, 48), stored=_FUN_STORED,
+    ),
+    Model(
+        name="1.5-5b-inp", source=f"{_FUN}5-5b-InP", task="inp", width=672, height=384,
+        sizes=_FREE_SIZES, frames=_V15_INP_FRAMES, fps=8, dtype="bfloat16", scheduler="ddim",
+        dynamic_guidance=False, download_bytes=21_100_000_000,
+        architecture=Architecture(33, 42, 48, patch_size_t=2), stored=_FUN_STORED,
+    ),
+    Model(
+        # 30 steps are hard-coded in the authors' script; their configuration and README say 50.
+        name="void", source="netflix/void-model", transformer_file="void_pass1.safetensors",
+        base=f"{_FUN}5-5b-InP", task="void", width=672, height=384, sizes=_FREE_SIZES,
+        frames=Frames(default=197, step=1, least=2, most=197), fps=12, dtype="bfloat16",
+        scheduler="ddim", dynamic_guidance=False, num_inference_steps=30, guidance_scale=1.0,
+        download_bytes=21_100_000_000, architecture=Architecture(48, 42, 48, patch_size_t=2),
+        stored=_FUN_STORED,
+    ),
 )  # fmt: skip
 
 
@@ -91,7 +133,9 @@ def by_other_name(name: str) -> Model | None:
     """The model that people call by parts of its hub id: ``CogVideoX-5b``, ``5B``, ``1.5``."""
     words = re.sub(r"[\s_-]+", "-", name.strip().lower()).replace("image-to-video", "i2v")
     short = re.sub(r"^cogvideo-?x?-?|-?(t2v|text-to-video)$", "", words)
-    short = re.sub(r"^v?(1\.5)(?=-i2v|$)", r"\1-5b", short).removeprefix("v")
+    short = re.sub(r"^fun-(v?1\.1-)?|-model$|-pass-?1$", "", short)
+    short = re.sub(r"^v?(1\.5)(?=-i2v|-inp|$)", r"\1-5b", short)
+    short = re.sub(r"^v(?=\d)", "", short)
     return next((m for m in MODELS if m.name == short and not m.embedded), None)
 
 
@@ -109,11 +153,19 @@ def nearest(
     words = re.split(r"[/\\]", name.lower().rstrip("/\\"))[-1]
     is_v15 = config.get("patch_size_t") == 2 or re.search(r"1\.5-5b|[xv]1\.5", words)
     generation = "1.5-" if is_v15 else ""
-    task = task or ("i2v" if re.search(r"i2v|image[-_]?to[-_]?video|inp\b", words) else "t2v")
+    task = task or next((t for pattern, t in _WORDS if re.search(pattern, words)), "t2v")
     is_2b = config.get("num_attention_heads") == 30 or re.search(r"(?<!\d)2b", words)
-    size = "2b" if is_2b and task == "t2v" and not generation else "5b"
-    model = f"{generation}{size}" + "-i2v" * (task == "i2v")
-    return next(m for m in MODELS if m.name == model)
+    size = "2b" if is_2b and task in ("t2v", "inp") and not generation else "5b"
+    model = f"{generation}{size}" + f"-{task}" * (task in ("i2v", "inp"))
+    return next(m for m in MODELS if m.name == ("void" if task == "void" else model))
+
+
+_WORDS = (
+    (r"void", "void"),
+    (r"inp\b|inpaint", "inp"),
+    (r"i2v|image[-_]?to[-_]?video", "i2v"),
+)
+"""Words in a name, and the task that they suggest."""
 
 
 def unknown_model(name: str) -> RequestError:

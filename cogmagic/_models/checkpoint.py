@@ -30,8 +30,16 @@ from cogmagic._models.weights import incomplete
 __all__ = ["check_complete", "check_configs", "check_folder", "check_small_files", "fingerprint"]
 
 
-_RUNNABLE = (*PIPELINES.values(), "CogVideoXVideoToVideoPipeline")
-"""Pipeline classes that cogmagic runs; the last one has a text-to-video model's transformer."""
+_RUNNABLE = (
+    *PIPELINES.values(),
+    "CogVideoXVideoToVideoPipeline",
+    "CogVideoXFunPipeline",
+    "CogVideoXFunInpaintPipeline",
+    "CogVideoX_Fun_Pipeline",
+    "CogVideoX_Fun_Pipeline_Inpaint",
+)
+"""Pipeline classes that cogmagic runs. Video to video has a text-to-video model's transformer; the
+names of CogVideoX-Fun are its authors' classes, in whose place cogmagic has one of its own."""
 
 
 _HARMLESS = {"safety_checker", "feature_extractor"}

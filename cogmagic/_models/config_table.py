@@ -30,7 +30,9 @@ _DTYPES = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8
 _TRANSFORMER: dict[str, Value] = {
     "num_attention_heads": Whole(30, "30 or 48", least=1, most=256),
     "attention_head_dim": Whole(64, least=16, most=256),
-    "in_channels": Whole(16, "16 (text-to-video) or 32 (image-to-video)", least=1, most=512),
+    "in_channels": Whole(
+        16, "16 (text-to-video), 32 (image-to-video), 33 or 48 (inpainting)", least=1, most=512
+    ),
     "out_channels": Whole(16, least=1, most=256),
     "flip_sin_to_cos": Flag(True, "true"),
     "freq_shift": Choice(0, choices=(0, 1)),

@@ -11,16 +11,22 @@ from typing import Any
 __all__ = [
     "COMPONENT_CLASSES",
     "FIXED_CONFIG",
+    "INPAINTING",
     "PIPELINES",
     "POSITION_SIZES",
+    "VOID_OVERLAP",
+    "VOID_WINDOW",
     "WEIGHTED_COMPONENTS",
     "Configs",
     "config_file",
     "encoded_frames",
     "latent_frames",
     "padded_frames",
+    "seen_frames",
     "spatial_scale",
+    "task_of",
     "video_tokens",
+    "window_spans",
 ]
 
 
@@ -47,7 +53,27 @@ COMPONENT_CLASSES = {
 
 
 PIPELINES = {"t2v": "CogVideoXPipeline", "i2v": "CogVideoXImageToVideoPipeline"}
-"""diffusers' pipeline class by task."""
+"""diffusers' pipeline class by task; for the other tasks it has none."""
+
+
+INPAINTING = {"inp": "CogVideoX-Fun InP", "void": "VOID (object removal)"}
+"""The makes of the tasks that inpaint."""
+
+
+def task_of(in_channels: object, latent_channels: int) -> str | None:
+    """The task of a transformer by its input channels, beside the noise of `latent_channels`.
+
+    Image to video sees the latents of a frame, CogVideoX-Fun InP one channel of mask and the
+    latents of the masked video, VOID those of the mask and of the video.
+    """
+    latent = latent_channels
+    tasks: dict[object, str] = {
+        latent: "t2v",
+        2 * latent: "i2v",
+        2 * latent + 1: "inp",
+        3 * latent: "void",
+    }
+    return tasks.get(in_channels)
 
 
 FIXED_CONFIG = {
@@ -82,8 +108,11 @@ def config_file(component: str) -> str:
 
 
 def latent_frames(num_frames: int) -> int:
-    """Latent frames of a clip: the VAE takes the first frame alone and then four at a time."""
-    return (num_frames - 1) // 4 + 1
+    """Latent frames of a clip: the VAE takes the first frame alone and then four at a time.
+
+    The last four may be fewer.
+    """
+    return (num_frames + 2) // 4 + 1
 
 
 def padded_frames(frames: int, patch_size_t: int | None) -> int:
@@ -95,6 +124,26 @@ def padded_frames(frames: int, patch_size_t: int | None) -> int:
 def encoded_frames(frames: int, patch_size_t: int | None) -> int:
     """Frames of a clip that is encoded to be denoised, CogVideoX 1.5's padding included."""
     return 4 * padded_frames(latent_frames(frames), patch_size_t) - 3
+
+
+def seen_frames(frames: int, patch_size_t: int | None, task: str) -> int:
+    """Frames of the video that an inpainting model sees for `frames` new ones.
+
+    CogVideoX 1.5's latent frames come in pairs, and VOID was trained with 85 frames and more.
+    """
+    least = 4 * VOID_WINDOW - 3 if task == "void" else 0
+    return max(encoded_frames(frames, patch_size_t), least)
+
+
+VOID_WINDOW, VOID_OVERLAP = 22, 4
+"""Latent frames that VOID denoises at once, of 85 frames, and how many two windows share
+(``temporal_window_size`` and ``temporal_multidiffusion_stride`` of its authors' configuration)."""
+
+
+def window_spans(frames: int, window: int = VOID_WINDOW) -> list[tuple[int, int]]:
+    """First latent frame of each of VOID's windows, and the one after its last."""
+    starts = range(0, max(frames - VOID_OVERLAP, 1), window - VOID_OVERLAP)
+    return [(start, min(start + window, frames)) for start in starts]
 
 
 def spatial_scale(vae: Mapping[str, Any]) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
-__all__ = ["FITS", "Fit", "cut_off", "fitted"]
+__all__ = ["FITS", "Fit", "cut_off", "fitted", "inside"]
 
 
 Fit = Literal["crop", "pad", "stretch"]
@@ -19,26 +20,43 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 _Size = tuple[int, int]
 
 
-def fitted(picture: Image.Image, size: _Size, fit: Fit) -> Image.Image:
+def fitted(picture: Image.Image, size: _Size, fit: Fit, *, by_area: bool = False) -> Image.Image:
     """A picture of `size` (width, height); the picture itself if it has that size already.
 
     It is resized once, by Lanczos, as diffusers resizes; ``stretch`` equals what diffusers does.
     ``crop`` and ``pad`` keep the middle in the middle.
+
+    Args:
+        picture: RGB.
+        size: width and height of the result.
+        fit: how another aspect is fitted.
+        by_area: whether pixels are averaged instead, as masks are, which have no values between.
     """
     from PIL import Image
 
     if picture.size == size:
         return picture
-    lanczos = Image.Resampling.LANCZOS
+    how = Image.Resampling.BOX if by_area else Image.Resampling.LANCZOS
     if fit == "stretch":
-        return picture.resize(size, lanczos)
+        return picture.resize(size, how)
     if fit == "crop":
-        return picture.resize(size, lanczos, box=_crop_box(picture.size, size))
+        return picture.resize(size, how, box=_crop_box(picture.size, size))
     inner = _inner_size(picture.size, size)
     padded = Image.new(picture.mode, size)
     left, top = ((whole - part) // 2 for whole, part in zip(size, inner, strict=True))
-    padded.paste(picture.resize(inner, lanczos), (left, top))
+    padded.paste(picture.resize(inner, how), (left, top))
     return padded
+
+
+def inside(source_size: _Size, size: _Size) -> np.ndarray[Any, Any]:
+    """Where ``pad`` shows the source: bools, height × width."""
+    import numpy as np
+
+    width, height = inner = _inner_size(source_size, size)
+    left, top = ((whole - part) // 2 for whole, part in zip(size, inner, strict=True))
+    shown = np.zeros((size[1], size[0]), bool)
+    shown[top : top + height, left : left + width] = True
+    return shown
 
 
 def cut_off(source_size: _Size, size: _Size) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cogmagic._models.fitting import cut_off
 from cogmagic._models.request import Request
 
-__all__ = ["cut_text", "stretch_warning"]
+__all__ = ["cut_text", "mask_text", "stretch_warning"]
 
 
 def cut_text(request: Request) -> str:
@@ -14,6 +14,15 @@ def cut_text(request: Request) -> str:
         return ""
     cut = _cut(request)
     return cut and f"crop: {cut}"
+
+
+def mask_text(request: Request) -> str:
+    """What the mask was taken for, for the facts line; empty without one that has been read."""
+    mask = request.mask
+    if mask is None or mask.share is None:
+        return ""
+    white = "made new" if mask.white == "changed" else "kept"
+    return f"mask: white is {white}, {mask.share:.0%} of the pixels change"
 
 
 def stretch_warning(request: Request) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cogmagic._errors import plain_line
 from cogmagic._models.catalog import MODELS
 from cogmagic._models.checkpoint import check_configs, check_folder
-from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs
-from cogmagic._models.model import Architecture, Dtype, Frames, Model, Sizes, Stored
+from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs, task_of
+from cogmagic._models.model import Architecture, Dtype, Frames, Model, Sizes, Stored, Task
 from cogmagic._models.packed_estimate import packed_by_configs
 from cogmagic._models.packed_layers import packed_of, plain_part
 from cogmagic._models.weights import bytes_per_dtype
@@ -73,20 +73,18 @@ def _foreign(folder: Path, source: str, configs: Configs, architecture: Architec
     """A model outside the catalogue, with the rules of the 1.0 or 1.5 family."""
     config = configs["transformer"]
     width, height = config["sample_width"] * 8, config["sample_height"] * 8
-    step = 16 if architecture.patch_size_t else 8
-    count = max(config["sample_frames"] // step * step, step) + 1
+    task = cast("Task", task_of(architecture.in_channels, config["out_channels"]) or "t2v")
     scheduler = configs.get("scheduler", {}).get("_class_name", "")
-    i2v = architecture.in_channels == 2 * config["out_channels"]
     return Model(
         name=plain_line(folder.name if Path(source).is_absolute() else source.rpartition("/")[2]),
         source=source,
-        task="i2v" if i2v else "t2v",
+        task=task,
         width=width,
         height=height,
         sizes=Sizes(
             (16, max(768, height)), (16, max(1360, width)), exact=architecture.learned_positions
         ),
-        frames=Frames(default=count, step=step, least=step + 1, most=count),
+        frames=_frames_of(task, config),
         fps=16 if architecture.patch_size_t else 8,
         dtype="bfloat16",
         scheduler="dpm" if scheduler == "CogVideoXDPMScheduler" else "ddim",
@@ -94,6 +92,21 @@ def _foreign(folder: Path, source: str, configs: Configs, architecture: Architec
         architecture=architecture,
         max_tokens=config["max_text_seq_length"],
     )
+
+
+def _frames_of(task: Task, config: Mapping[str, Any]) -> Frames:
+    """The rule of frames, up to the number of the configuration.
+
+    CogVideoX 1.5's inpainting models pad what does not come in pairs, and VOID any number.
+    """
+    most = config["sample_frames"]
+    if task == "void":
+        return Frames(default=max(most, 2), step=1, least=2, most=max(most, 197))
+    paired = bool(config["patch_size_t"])
+    step = (4 if task == "inp" else 16) if paired else 8
+    least = 9 if paired and task == "inp" else step + 1
+    count = max(most // step * step + 1, least)
+    return Frames(default=count, step=step, least=least, most=count)
 
 
 def with_packed(model: Model, folder: Path) -> Model:

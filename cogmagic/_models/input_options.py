@@ -1,4 +1,4 @@
-"""Rules of the options beside an input: a video's frames, strength, start, overlap, and the fit."""
+"""Rules of the options beside an input: a video's frames, its mask, strength, overlap, the fit."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ from cogmagic._models.clips.lengths import (
     too_short,
 )
 from cogmagic._models.fitting import FITS
+from cogmagic._models.inputs import required_inputs
+from cogmagic._models.masks.against_clip import check_mask
 from cogmagic._models.model import Model
 from cogmagic._models.real_numbers import real_number
 
 __all__ = ["checked", "steps_at"]
 
 
-_STRENGTH = 0.8
-"""The default of diffusers and of the authors' scripts."""
+_STRENGTH, _REDRAWN = 0.8, 0.7
+"""The default of diffusers and of the authors' scripts; and that of CogVideoX-Fun's, which redraw a
+whole video with less of it, and with a mask begin from noise alone."""
 
 
 def checked(
     model: Model, options: Mapping[str, Any], inputs: Mapping[str, Any], steps: int
 ) -> dict[str, Any]:
-    """The checked `num_frames`, `fps`, `strength`, `start`, `fit` and `overlap`, by name.
+    """The checked options beside an input, by name: `num_frames`, `fps`, `strength` and so on.
 
     Args:
         model: whose rules.
@@ -50,8 +53,9 @@ def checked(
                 give = "Leave out" if extended else "Give one, --video PATH, or leave out"
                 raise RequestError(f"--{name} is for a video to begin from. {give} --{name}.")
     else:
-        strength = _strength(options["strength"], steps)
-    takes_one = inputs or any(one.required for one in model.inputs.values())  # or a placeholder
+        strength = _strength(options["strength"], steps, _usual_strength(model, inputs))
+    required = required_inputs(model.task, {})  # of which a plan may have placeholders
+    takes_one = inputs or required
     if not takes_one and fit not in (None, "stretch"):
         raise RequestError(
             "--fit is for a video to begin from, or a first frame. Give one, --video PATH or"
@@ -64,8 +68,12 @@ def checked(
         if clip is None
         else _frames_of(clip, model, num_frames, start, fps)
     )
+    if clip is not None and (mask := inputs.get("mask")) is not None:
+        check_mask(mask, clip, start=start, fps=fps, num_frames=count)
     return {
         "num_frames": count,
+        "invert_mask": _switch("invert_mask", options, "mask" in {*inputs, *required}, _MASKED),
+        "paste_back": _switch("paste_back", options, bool(takes_one) and model.inpaints, _KEPT),
         "overlap": _overlap(options["overlap"], extended, count, fps),
         "fps": fps,
         "strength": strength,
@@ -114,8 +122,32 @@ def steps_at(steps: int, strength: float) -> int:
     return min(int(steps * strength), steps)
 
 
-def _strength(value: object, steps: int) -> float:
-    strength = _STRENGTH if value is None else real_number("strength", value)
+_MASKED = "a mask, --mask PATH"
+_KEPT = "the part that a model for inpainting keeps, of a video or of frames"
+"""What the two switches are for, in their errors."""
+
+
+def _switch(name: str, options: Mapping[str, Any], has: bool, of: str) -> bool:
+    """An option that is on or off, and only means something with an input.
+
+    A placeholder stands for an input that may still be given.
+    """
+    value = False if options[name] is None else options[name]
+    if not isinstance(value, bool):
+        raise RequestError(f"{name}={value!r:.80} is neither True nor False.")
+    if value and not has:
+        raise RequestError(f"--{name.replace('_', '-')} is for {of}. Leave it out.")
+    return value
+
+
+def _usual_strength(model: Model, inputs: Mapping[str, Any]) -> float:
+    if not model.inpaints:
+        return _STRENGTH
+    return _REDRAWN if model.task == "inp" and "mask" not in inputs else 1.0
+
+
+def _strength(value: object, steps: int, usual: float = _STRENGTH) -> float:
+    strength = usual if value is None else real_number("strength", value)
     if not 0 < strength <= 1:  # nor NaN
         raise RequestError(
             f"strength is {strength:.10g}, but must be above 0 (the video as it is) and at most 1"

@@ -14,7 +14,14 @@ from typing import Any
 
 from cogmagic._errors import CheckpointError
 from cogmagic._models.catalog import MODELS, nearest
-from cogmagic._models.family import COMPONENT_CLASSES, PIPELINES, Configs, config_file
+from cogmagic._models.family import (
+    COMPONENT_CLASSES,
+    INPAINTING,
+    PIPELINES,
+    Configs,
+    config_file,
+    task_of,
+)
 from cogmagic._models.json_files import read_json
 from cogmagic._models.model import Model
 
@@ -22,12 +29,11 @@ __all__ = ["check_channels", "check_make", "no_pipeline", "other_pipeline"]
 
 
 _BY_CLASS = (
-    (r"CogVideoX_?Fun.*Inpaint", "CogVideoX-Fun InP", "i2v"),
     (r"CogVideoX_?Fun.*Control", "CogVideoX-Fun Control", "t2v"),
     (r"CogVideoX_?Fun", "CogVideoX-Fun", "t2v"),
     (r"(?i).*control_?net", "a ControlNet", None),
-    (r"(?i).*void", "VOID (object removal)", None),
-    (r"(?i).*inpaint", "an inpainting model", None),
+    (r"(?i).*void", "VOID (object removal)", "void"),
+    (r"(?i).*inpaint", "an inpainting model", "inp"),
     (r"(?i).*track", "Diffusion as Shader (tracking)", "i2v"),
     (r"(?i)tora", "Tora (trajectories)", None),
     (r"ConsisID", "ConsisID (faces)", "i2v"),
@@ -44,7 +50,7 @@ _BY_FILE = (
      " give that folder, or use"),
     (r"mp_rank_\d+_model_states\.pt|(^|/)3d-vae\.pt|(^|/)transformer_[ti]2v/",
      "SAT weights (zai-org's own format)", "Use the diffusers version"),
-    (r"void_pass\d\w*\.safetensors", "VOID (object removal)", "Use"),
+    (r"void_pass\d\w*\.safetensors", "VOID (object removal)", "For its first pass, use"),
     (r"\.gguf$", "quantised weights in GGUF", "Use"),
     (r"^[^/]*lora[^/]*\.safetensors$", "a LoRA", "Give it with --lora, and its base model"
      " with --model, such as"),
@@ -101,20 +107,14 @@ def check_make(label: str, component: str, config: Mapping[str, Any]) -> None:
             f" {_use(make[1] if make else nearest(label))}."
         )
     if component == "transformer" and "add_noise_in_inpaint_model" in config:
-        channels = f"{config.get('in_channels')!s:.20}"
-        what, task = _FUN.get(channels, ("CogVideoX-Fun InP", "i2v"))
+        given, latent = config.get("in_channels"), config.get("out_channels", 16)
+        if task_of(given, latent) in INPAINTING:
+            return
         raise CheckpointError(
-            f"{label} seems to be {what}: transformer/config.json has add_noise_in_inpaint_model"
-            f" and in_channels {channels}. cogmagic does not run it. Use"
-            f" {_use(nearest(label, task, config))}."
+            f"{label} seems to be CogVideoX-Fun Control or Pose: transformer/config.json has"
+            f" add_noise_in_inpaint_model and in_channels {given!s:.20}. cogmagic does not run it."
+            f" Use {_use(nearest(label, 't2v', config))}."
         )
-
-
-_FUN = {
-    "32": ("CogVideoX-Fun Control or Pose", "t2v"),
-    "48": ("VOID (object removal)", "i2v"),
-}
-"""What has ``add_noise_in_inpaint_model``, by its channels, and the task that is nearest."""
 
 
 def _class_of(component: str, config: Mapping[str, Any]) -> object:
@@ -141,12 +141,11 @@ def check_channels(label: str, pipeline: str, configs: Configs) -> None:
     """
     transformer, latent = configs["transformer"], configs["vae"]["latent_channels"]
     given = transformer["in_channels"]
-    task = {latent: "t2v", 2 * latent: "i2v"}.get(given)
+    task = task_of(given, latent)
     fed = "i2v" if pipeline == PIPELINES["i2v"] else "t2v"
-    if task == fed:
+    if task == fed or task in INPAINTING:  # whatever class the index names, which is not used then
         return
-    makes = {2 * latent + 1: "CogVideoX-Fun InP", 3 * latent: "VOID (object removal)"}
-    make, like = makes.get(given, ""), "i2v" if given in makes else None
+    make, like = "", None
     surely_i2v = transformer["ofs_embed_dim"] or transformer["use_learned_positional_embeddings"]
     if task == "i2v" and not surely_i2v:
         make, like = "CogVideoX-Fun Control or Pose", "t2v"

@@ -22,7 +22,8 @@ __all__ = [
 ]
 
 
-Task = Literal["t2v", "i2v"]
+Task = Literal["t2v", "i2v", "inp", "void"]
+"""Text to video, picture to video, CogVideoX-Fun's inpainting, and object removal (VOID)."""
 Dtype = Literal["float16", "bfloat16", "float32"]
 Scheduler = Literal["ddim", "dpm"]
 
@@ -58,7 +59,8 @@ class Frames:
         """The rule as the field writes it, such as ``8N+1, 9 to 49``."""
         if self.least == self.most:
             return f"{self.most} only"
-        return f"{self.step}N+1, {self.least} to {self.most}"
+        rule = f"{self.step}N+1" if self.step > 1 else "any"
+        return f"{rule}, {self.least} to {self.most}"
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,10 @@ class Model:
     max_tokens: int = 226
     download_bytes: int = field(default=0, compare=False)
     """Approximate size of the download in bytes; 0 for models that need none."""
+    transformer_file: str = ""
+    """The one file of the transformer in the repository `source`, where that has no pipeline."""
+    base: str = ""
+    """The hub id of the pipeline that has the other components, where `source` has none."""
     also: tuple[str, ...] = ()
     """Other hub ids of the same checkpoint."""
     stored: Stored = Stored()
@@ -122,6 +128,11 @@ class Model:
     def inputs(self) -> dict[str, Input]:
         """The inputs that a request may give beside the text, by name."""
         return inputs_of(self.task)
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether the transformer sees a masked video beside the noise."""
+        return self.task in ("inp", "void")
 
     def takes(self, name: str) -> bool:
         """Whether the model takes an input of that name, such as ``image``."""

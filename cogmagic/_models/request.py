@@ -11,10 +11,10 @@ from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models import input_options, rules
 from cogmagic._models.adapters.adapter import Adapter, as_adapters
 from cogmagic._models.aliases import ALIASES, full_names
-from cogmagic._models.clips.clip import Clip
 from cogmagic._models.family import latent_frames
 from cogmagic._models.find import find_model
 from cogmagic._models.fitting import Fit
+from cogmagic._models.given_inputs import GivenInputs
 from cogmagic._models.guidance_interval import guided_steps
 from cogmagic._models.inputs import INPUTS
 from cogmagic._models.model import SCHEDULERS, Dtype, Model, Scheduler
@@ -29,7 +29,7 @@ __all__ = ["Request", "known_options"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(GivenInputs):
     """A checked request. Build one with `Request.of`, which fills in the model's defaults.
 
     Sizes are in pixels, `fps` in frames per second. `seed` is a random number when none is given,
@@ -59,6 +59,10 @@ class Request:
     """How the inputs are brought to the request's size."""
     overlap: int = 0
     """Frames that a clip to extend and the new ones share; 0 without one."""
+    invert_mask: bool = False
+    """Whether the mask's white stands for the opposite of what it would."""
+    paste_back: bool = False
+    """Whether what the model was to keep has the input's own pixels in the end."""
     truncate: bool = False
     loras: tuple[Adapter, ...] = ()
     """LoRA adapters, which are added to the transformer in this order; a preset's come first."""
@@ -97,6 +101,10 @@ class Request:
         fit: str | None = None,
         extend: Any = None,
         overlap: int | None = None,
+        last_image: Any = None,
+        mask: Any = None,
+        invert_mask: bool = False,
+        paste_back: bool = False,
         truncate: bool = False,
         lora: Any = None,
         timesteps: Any = None,
@@ -112,7 +120,9 @@ class Request:
         `strength` is the share of the steps that run (0.8 by default), and `start` the seconds of
         the video to skip. `extend` is a clip from whose end the new frames go on; the two share
         `overlap` frames (1 by default). `fit` brings a clip (``crop`` by default) or an image
-        (``stretch``) to the size.
+        (``stretch``) to the size. For models that inpaint, `mask` is the part of the `video` that
+        is made new, by the rules of `mask_of`, and `last_image` the frame that a clip with an
+        `image` ends with; `paste_back` keeps the input's own pixels in the rest.
 
         Raises:
             RequestError: with the nearest legal value, when the model cannot do it.
@@ -123,7 +133,8 @@ class Request:
         o: dict[str, Any] = {"negative_prompt": negative_prompt, "seed": seed}
         o |= {"width": width, "height": height, "num_frames": num_frames, "fps": fps}
         o |= {"image": image, "video": video, "strength": strength, "start": start, "fit": fit}
-        o |= {"extend": extend, "overlap": overlap}
+        o |= {"extend": extend, "overlap": overlap, "last_image": last_image, "mask": mask}
+        o |= {"invert_mask": invert_mask, "paste_back": paste_back}
         o |= {"guidance_scale": guidance_scale, "scheduler": scheduler, "dtype": dtype}
         o |= {"guidance_from": guidance_from, "guidance_until": guidance_until}
         o |= {"num_inference_steps": num_inference_steps, "timesteps": as_timesteps(timesteps)}
@@ -170,21 +181,6 @@ class Request:
             defaults["timesteps"] = ()
         loras = self.loras[len(self.from_preset.lora) :]
         return replace(self, loras=loras, from_preset=None, **defaults)
-
-    @property
-    def image(self) -> Any:
-        """The first frame of an image-to-video model as a ``PIL.Image.Image``, or None."""
-        return self.inputs.get("image")
-
-    @property
-    def video(self) -> Clip | None:
-        """The video to begin from, or None."""
-        return self.inputs.get("video")
-
-    @property
-    def extend(self) -> Clip | None:
-        """The clip from whose end the new frames go on, or None."""
-        return self.inputs.get("extend")
 
     @property
     def denoising_steps(self) -> int:

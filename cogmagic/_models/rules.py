@@ -12,7 +12,7 @@ from typing import Any
 from cogmagic._errors import RequestError
 from cogmagic._models.catalog import MODELS
 from cogmagic._models.choices import choice_hint
-from cogmagic._models.inputs import ANY_INPUT, INPUTS, required_inputs
+from cogmagic._models.inputs import ANY_INPUT, INPUTS, check_together, required_inputs
 from cogmagic._models.model import Model
 from cogmagic._models.other_tools import lora_in_prompt
 from cogmagic._models.real_numbers import real_number
@@ -176,11 +176,8 @@ def choice(name: str, value: str | None, choices: tuple[Any, ...]) -> Any:
 def inputs(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
     """The model's inputs by option, converted; none for a placeholder (`ANY_INPUT`)."""
     given = {name: given[name] for name in INPUTS if given.get(name) is not None}
-    if "extend" in given and (other := next((n for n in given if n != "extend"), None)):
-        raise RequestError(
-            f"--extend goes on from a clip's last frame, so --{other} has no place beside it. Leave"
-            " out one of them."
-        )
+    if "extend" in given or all(map(model.takes, given)):
+        check_together(given)
     for name in given:
         if not model.takes(name):
             raise _taken_by_others(model, name)
@@ -193,9 +190,11 @@ def inputs(model: Model, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _taken_by_others(model: Model, name: str) -> RequestError:
     """The error of an input for other models than this one, the nearest first."""
-    # No embedded model can do the work of a real one.
-    takers = [m.name for m in MODELS if m.takes(name) and m.embedded <= model.embedded]
+    # No embedded model can do the work of a real one; and those that inpaint can do most things.
+    task = INPUTS[name].tasks[0]
+    takers = [m.name for m in MODELS if m.task == task and m.embedded <= model.embedded]
     takers.sort(key=lambda taker: not taker.startswith(f"{model.name}-"))
-    what = "cannot extend a clip" if name == "extend" else f"takes no {name}"
+    noun = name.replace("_", " ")
+    what = "cannot extend a clip" if name == "extend" else f"takes no {noun}"
     purpose = INPUTS[name].purpose
     return RequestError(f"{model.name} {what}. For {purpose}: --model {' or '.join(takers)}.")

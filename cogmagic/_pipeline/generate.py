@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._models.fitting import fitted
 from cogmagic._models.request import Request
 from cogmagic._pipeline.coder_calls import after_calls, decoder_calls
 from cogmagic._pipeline.encode import OnEncoded, embeddings_of
@@ -15,8 +14,10 @@ from cogmagic._pipeline.guidance import guidance_interval
 from cogmagic._pipeline.parallel.decode import decoding_in_parallel
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.parallel.transformer import in_parallel
+from cogmagic._pipeline.paste_back import pasted
 from cogmagic._pipeline.preview import OnPreview, Preview
-from cogmagic._pipeline.video_to_video import encoding_clip, video_inputs, video_to_video
+from cogmagic._pipeline.run_inputs import run_of
+from cogmagic._pipeline.windows import in_windows
 from cogmagic._progress import Clock
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def generate_frames(
     denoising: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - stateless
     rank: Rank | None = None,
     clip: np.ndarray[Any, Any] | None = None,
+    mask: np.ndarray[Any, Any] | None = None,
 ) -> np.ndarray[Any, Any]:
     """Encode the prompts, denoise, decode: uint8 RGB, frames × height × width × 3.
 
@@ -54,6 +56,8 @@ def generate_frames(
             0 alone encodes the prompts, shows previews and returns frames; the others return none.
             From denoising on, a run that is stopped ends on all ranks after the same step.
         clip: the video to begin from, as many frames of the same size: uint8 RGB; None for noise.
+        mask: which part of it is made new, by a model that inpaints: uint8, frames × height ×
+            width, in the levels of `cogmagic._models.masks.levels`; None for everywhere.
 
     Raises:
         NonFiniteError: for NaN or infinity in the embeddings, the latents or the frames.
@@ -72,13 +76,20 @@ def generate_frames(
         with (
             in_parallel(pipe.transformer, rank) if rank else nullcontext(),
             denoising,
+            in_windows(pipe.transformer, request),
             _guided(pipe, request),
         ):
-            latents = _denoise(pipe, request, clock, finite, embeddings, on_preview, clip)
+            latents = _denoise(pipe, request, clock, finite, embeddings, on_preview, clip, mask)
         finite.settle()
+        latents = _decodable(latents)
         if rank is None:
-            return _decode(pipe, latents, clock, finite)
-        return _decode_in_parallel(pipe, latents, clock, finite, rank)
+            frames = _decode(pipe, latents, clock, finite)
+        else:
+            frames = _decode_in_parallel(pipe, latents, clock, finite, rank)
+        frames = frames[: request.num_frames]
+        if request.paste_back and len(frames) and clip is not None and mask is not None:
+            return pasted(frames, clip, mask)
+        return frames
 
 
 def _denoise(
@@ -89,6 +100,7 @@ def _denoise(
     embeddings: tuple[torch.Tensor, ...],
     on_preview: OnPreview | None,
     clip: np.ndarray[Any, Any] | None,
+    mask: np.ndarray[Any, Any] | None,
 ) -> torch.Tensor:
     """The denoised latents [1, frames, channels, height, width]."""
     import torch
@@ -98,9 +110,6 @@ def _denoise(
 
     def begin() -> None:
         clock.phase("denoise", steps, note=preview.note if preview else "")
-
-    def after_image(moments: torch.Tensor) -> None:
-        finite(moments, "For the first frame, the VAE computed")
 
     def after_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         latents = tensors["latents"]
@@ -114,15 +123,8 @@ def _denoise(
         clock.check_together()
         return tensors
 
-    if clip is None:
-        begin()
-        run, inputs = pipe, dict[str, Any](num_frames=request.num_frames)
-        if request.image is not None:
-            inputs["image"] = fitted(request.image, (request.width, request.height), request.fit)
-        encoding = after_calls(pipe.vae.encoder, after_image)
-    else:
-        run, inputs = video_to_video(pipe, embeddings[0].dtype), video_inputs(pipe, request, clip)
-        encoding = encoding_clip(run, len(inputs["video"]), request, clock, finite, begin)
+    dtype = embeddings[0].dtype
+    run, inputs, encoding = run_of(pipe, request, clip, mask, dtype, clock, finite, begin)
     with encoding:
         latents: torch.Tensor = run(
             prompt_embeds=embeddings[0],
@@ -138,9 +140,22 @@ def _denoise(
             max_sequence_length=request.model.max_tokens,
             **inputs,
         ).frames
+    if request.model.inpaints:  # which is padded at its end
+        return latents[:, : request.latent_frames]
     # CogVideoX 1.5 pads the front to whole temporal patches; with latents as output the pipeline
     # leaves the padding in.
     return latents[:, latents.shape[1] - request.latent_frames :]
+
+
+def _decodable(latents: torch.Tensor) -> torch.Tensor:
+    """The latents with the last one repeated where their number is even.
+
+    The VAE decodes an odd number n to 4n - 3 frames; of an even one it makes 4n, of which the first
+    four are made from the first latent.
+    """
+    import torch
+
+    return latents if latents.shape[1] % 2 else torch.cat([latents, latents[:, -1:]], dim=1)
 
 
 def _guided(pipe: Any, request: Request) -> AbstractContextManager[None]:

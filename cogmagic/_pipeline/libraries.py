@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._interrupts import interrupts_deferred
-from cogmagic._models.family import PIPELINES, WEIGHTED_COMPONENTS
+from cogmagic._models.family import INPAINTING, PIPELINES, WEIGHTED_COMPONENTS
 from cogmagic._models.hub.switches import offline
 from cogmagic._models.model import Dtype, Task
 from cogmagic._pipeline.bitsandbytes import import_bitsandbytes
@@ -63,7 +63,11 @@ def torch_dtype(dtype: Dtype) -> torch.dtype:
 
 
 def pipeline_class(task: Task) -> Any:
-    """Diffusers' pipeline class for `task`."""
+    """The pipeline class for `task`: diffusers', or for inpainting, for which it has none, ours."""
+    if task in INPAINTING:
+        from cogmagic._pipeline.inpaint import CogVideoXFunInpaintPipeline
+
+        return CogVideoXFunInpaintPipeline
     import diffusers
 
     return getattr(diffusers, PIPELINES[task])

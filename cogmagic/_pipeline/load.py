@@ -135,6 +135,7 @@ def scheduler_for(pipe: Any, request: Request) -> Any:
     """A fresh scheduler of the requested kind, with the checkpoint's own noise schedule.
 
     Always with trailing timesteps, as in the authors' scripts (``inference/cli_demo.py``).
+    Inpainting is sampled without a shift of the noise.
     """
     from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
 
@@ -143,7 +144,12 @@ def scheduler_for(pipe: Any, request: Request) -> Any:
     if request.timesteps:
         return ddim_at(pipe.scheduler.config, request.timesteps)
     cls = CogVideoXDPMScheduler if request.scheduler == "dpm" else CogVideoXDDIMScheduler
-    return cls.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+    changed: dict[str, Any] = {"timestep_spacing": "trailing"}
+    if request.model.inpaints and not request.model.embedded:
+        # The authors' sampler is diffusers' plain DDIM, which does not shift the noise (in 2b's
+        # configuration by 3).
+        changed["snr_shift_scale"] = 1.0
+    return cls.from_config(pipe.scheduler.config, **changed)
 
 
 class _NoProgressBar:

@@ -119,28 +119,31 @@ class ReusedSteps:
     skipped: int = 0
     """Calls in which blocks were skipped. Outside a guidance interval a call counts as `passes`."""
     total: Callable[[torch.Tensor], torch.Tensor] | None = None
-    """Where ranks share the tokens, or compute one prompt each: sums their numbers, so that all
-    skip the same blocks."""
+    """Sums the numbers of the ranks of one video, so that all skip the same blocks."""
     guided: range | None = None
     """The steps with guidance, counted from 0; None for all."""
+    windows: int = 1
+    """In how many windows the video is denoised, each with calls of its own."""
 
     @classmethod
     def of(
-        cls, cache: StepCache, passes: int, rank: Rank | None, guided: range | None = None
+        cls,
+        cache: StepCache,
+        passes: int,
+        rank: Rank | None,
+        guided: range | None = None,
+        windows: int = 1,
     ) -> ReusedSteps:
-        """The step cache of a run with no step reused yet.
-
-        `passes` are the transformer's calls in a step on one GPU: with two, each prompt decides.
-        """
+        """The step cache of a run; with two `passes` a step on one GPU, each prompt decides."""
         if rank is None:
-            return cls(cache, passes, guided=guided)
-        total = partial(rank.summed, halves=passes == 2)
-        return cls(cache, passes // rank.split.guidance or 1, total=total, guided=guided)
+            return cls(cache, passes, guided=guided, windows=windows)
+        total, own = partial(rank.summed, halves=passes == 2), passes // rank.split.guidance or 1
+        return cls(cache, own, total=total, guided=guided, windows=windows)
 
     @property
     def steps(self) -> int:
         """Reused steps. With guidance in halves, two skipped calls count as one step."""
-        return self.skipped // self.passes
+        return self.skipped // (self.passes * self.windows)
 
 
 @contextmanager
@@ -188,7 +191,7 @@ def _in_order(reused: ReusedSteps, contexts: list[_Residuals]) -> Iterator[_Resi
             for residuals in contexts:
                 residuals.drop()
             passes, skips = (reused.passes, 1) if guided else (1, reused.passes)
-            contexts[:] = [_Residuals(reused, skips) for _ in range(passes)]
+            contexts[:] = [_Residuals(reused, skips) for _ in range(passes * reused.windows)]
         yield from contexts
 
 
@@ -196,9 +199,8 @@ def _in_order(reused: ReusedSteps, contexts: list[_Residuals]) -> Iterator[_Resi
 class _Residuals:
     """What the blocks added to one prompt's hidden states in the last computed step.
 
-    Each tensor has the shape [batch, video tokens, width]. At the peak of every step, two are
-    alive: `first` and either `rest` or `head`. The text's states are not stored: after the last
-    block the transformer does not read them.
+    Each tensor is [batch, video tokens, width]; two are alive at the peak of a step. The text's
+    states are not stored: after the last block the transformer does not read them.
     """
 
     reused: ReusedSteps

@@ -80,19 +80,24 @@ def encoding_clip(
     clock: Clock,
     finite: FiniteCheck,
     then: Callable[[], None],
+    *,
+    until: str = "prepare_latents",
+    clips: int = 1,
 ) -> Iterator[None]:
     """The clock's phase ``encode video``, until the pipeline has its latents.
 
     Args:
-        run: from `video_to_video`, before it is called.
+        run: the pipeline, before it is called.
         frames: of the clip that it encodes.
         request: what to generate.
         clock: receives a step for each call of the encoder.
         finite: checks each call's output.
         then: begins the next phase.
+        until: the pipeline's method after which all is encoded.
+        clips: how many clips of that size it encodes.
     """
-    total = encoder_calls(run.vae, frames, request.height, request.width)
-    prepare, done = run.prepare_latents, 0
+    total = clips * encoder_calls(run.vae, frames, request.height, request.width)
+    prepare, done = getattr(run, until), 0
 
     def after_call(moments: torch.Tensor) -> None:
         nonlocal done
@@ -100,12 +105,15 @@ def encoding_clip(
         finite(moments, f"In call {done} of {total} of its encoder, the VAE computed")
         clock.step(done, total)
 
-    def prepare_latents(*args: Any, **options: Any) -> torch.Tensor:
+    def prepared(*args: Any, **options: Any) -> torch.Tensor:
         latents: torch.Tensor = prepare(*args, **options)
         then()
         return latents
 
-    run.prepare_latents = prepare_latents
+    setattr(run, until, prepared)
     clock.phase("encode video", total)
-    with after_calls(run.vae.encoder, after_call):
-        yield
+    try:
+        with after_calls(run.vae.encoder, after_call):
+            yield
+    finally:
+        del vars(run)[until]

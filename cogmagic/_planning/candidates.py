@@ -15,6 +15,7 @@ from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._models.model import Dtype, Model
 from cogmagic._models.request import Request
+from cogmagic._models.seen import window_lengths
 from cogmagic._pipeline.attention.registry import KERNELS, kernel_refusal
 from cogmagic._pipeline.attention_scores import scores, sliced_bytes
 from cogmagic._pipeline.parallel.split import WHOLE
@@ -103,6 +104,12 @@ def _is_possible(
     return tier.compiles or not options.compile
 
 
+def _passes(request: Request, *, halves: bool) -> int:
+    """How often a step runs the transformer: for each window, and each half of guidance."""
+    windows = len(window_lengths(request)) if request.model.inpaints else 1
+    return windows * (2 if halves and request.guided else 1)
+
+
 def _is_foreign(available: Available) -> bool:
     """Whether the architecture is outside the catalogue and must be traced."""
     return available.folder is not None and same(configs_of(available.folder)) is None
@@ -154,7 +161,7 @@ def _workload(
         stays=stays,
         embeddings=available.embeddings,
         lean_decode=savings.lean_decode,
-        passes=2 if halves and request.guided and split.guidance == 1 else 1,
+        passes=_passes(request, halves=halves and split.guidance == 1),
         speedups=speedups,
         storage=savings.storage or packed_storage(packed, "transformer"),
         text_storage=savings.text,

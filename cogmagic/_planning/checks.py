@@ -8,6 +8,7 @@ from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import nearest
 from cogmagic._models.model import Dtype, Model
 from cogmagic._models.request import Request
+from cogmagic._models.seen import encoded_clips
 from cogmagic._pipeline.attention.registry import asked_kernel
 from cogmagic._pipeline.parallel.split import split_of
 from cogmagic._pipeline.storage.quantised_forms import QUANTISED
@@ -136,11 +137,11 @@ def check_video(request: Request, options: MemoryOptions, machine: Machine) -> N
         TierError: for a tier that spreads one copy of the weights over the GPUs.
     """
     tier = named_tier(options, machine)
-    if request.video is not None and tier is not None and tier.several_gpus:
+    if encoded_clips(request) and tier is not None and tier.several_gpus:
         typed = _typed(tier, options)
         raise TierError(
-            f"A video to begin from is encoded on one GPU, but {typed} spreads the components over"
-            f" several. Leave out {typed}: --tier auto takes what fits one GPU."
+            f"A video is encoded on one GPU, but {typed} spreads the components over several. Leave"
+            f" out {typed}: --tier auto takes what fits one GPU."
         )
 
 

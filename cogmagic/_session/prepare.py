@@ -41,6 +41,7 @@ from cogmagic._session.kernels import compare_kernels, with_decoding_tried
 from cogmagic._session.pipeline_slot import PipelineSlot
 from cogmagic._video.clip_reader import with_frames_read
 from cogmagic._video.extension import Earlier, with_first_frame
+from cogmagic._video.mask_reader import masked_frames, with_mask_read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +77,10 @@ class Job:
     earlier: Earlier | None = None
     """The clip to extend, of which the request has the first frame."""
     clip: np.ndarray[Any, Any] | None = None
-    """The frames to begin from, fitted: uint8 RGB, frames × height × width × 3; None for noise."""
+    """The frames to begin from, or that an inpainting model sees, fitted: uint8 RGB, frames ×
+    height × width × 3; None for noise alone."""
+    mask: np.ndarray[Any, Any] | None = None
+    """Which part of them is made new: uint8, frames × height × width."""
     code: frozenset[Hashable] = frozenset()
     """The keys (`code_key`) of the compiled code that the workers have."""
 
@@ -84,7 +88,7 @@ class Job:
     def learned(self) -> bool:
         """Whether memory and speed may be learned from it: one GPU, from noise, steps alike."""
         request, options = self.request, self.options
-        if request.partly_guided or request.video is not None or options.cache:
+        if request.partly_guided or self.clip is not None or options.cache:
             return False
         return not (request.loras or options.parallel != 1)
 
@@ -129,7 +133,10 @@ def prepare(
     check_attention(request.model, options, machine, dtype)
     remark = check_adapters(request, folder or configs_folder(request.model))
     request, clip = with_frames_read(request, clock.check)
+    request, mask = with_mask_read(request, clock.check)
     request, earlier = with_first_frame(request)
+    if request.model.inpaints and request.image is not None:
+        clip, mask = masked_frames(request, earlier.overlap if earlier else None)
     import_libraries(request.model.task)
     compare_kernels(request, options, machine)
     free = with_decoding_tried(request, options, slot.without(checked_by_torch(machine)))
@@ -161,7 +168,8 @@ def prepare(
     cached = cached_share(folder) if machine.device == "cuda" else 0.0
     code = slot.workers.code if slot.workers else frozenset()
     job = Job(request, options, folder, texts, texts.read(), not_lean=not_lean, cached=cached)
-    return replace(job, first_run=slot.plan is None, code=code, clip=clip, earlier=earlier)
+    first_run = slot.plan is None
+    return replace(job, first_run=first_run, code=code, clip=clip, mask=mask, earlier=earlier)
 
 
 def _refuse_before_download(

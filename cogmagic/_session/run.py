@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._machine.allocator import Peaks, allocator_limited
 from cogmagic._machine.machine import Machine
 from cogmagic._models.adapters.described import described
-from cogmagic._models.fitting_remarks import cut_text
+from cogmagic._models.fitting_remarks import cut_text, mask_text
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.attention.processor import attending
 from cogmagic._pipeline.compile import compiled, compiling
@@ -25,6 +25,7 @@ from cogmagic._pipeline.measure import with_measurements
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.step_cache import ReusedSteps, caching_steps
 from cogmagic._pipeline.stop_checks import checked_between_blocks
+from cogmagic._pipeline.windows import window_count
 from cogmagic._planning.compile_time import code_keys
 from cogmagic._planning.dtype import advice_if_not_finite
 from cogmagic._planning.plan import Plan
@@ -87,20 +88,22 @@ class Run:
                 denoising=caching_steps(pipe.transformer, reused) if reused else nullcontext(),
                 rank=self.rank,
                 clip=job.clip,
+                mask=job.mask,
             )
             clock.end()
         report = with_measurements(self._report(held), job.request, clock, measured, frames)
         if reused:
-            steps = reused.steps, job.request.denoising_steps
-            report = replace(report, reused_steps=steps)
+            report = replace(report, reused_steps=(reused.steps, job.request.denoising_steps))
         return frames, report
 
     def _reused(self) -> ReusedSteps | None:
         """The run's step cache, with no step reused yet; None without one."""
-        cache, halves = self.plan.speedups.cache, self.plan.savings.guidance_halves
-        request = self.job.request
-        passes = 2 if halves and request.guided else 1
-        return ReusedSteps.of(cache, passes, self.rank, request.guided_steps) if cache else None
+        plan, request = self.plan, self.job.request
+        if not plan.speedups.cache:
+            return None
+        passes = 2 if plan.savings.guidance_halves and request.guided else 1
+        guided, windows = request.guided_steps, window_count(request)
+        return ReusedSteps.of(plan.speedups.cache, passes, self.rank, guided, windows)
 
     def encode(
         self, texts: Sequence[str], receive: Callable[[str, torch.Tensor], None], hot: Hot
@@ -116,12 +119,14 @@ class Run:
         """The pipeline placed as the plan needs it, within the memory that it may take."""
         import torch
 
+        from cogmagic._pipeline.metal_limits import limits_of
+
         job, pipe = self.job, self.loaded.pipe
         stay = job.stay or (self.plan.options.keep == "hot" and self.plan.placement.on_gpu)
         key = placement_key(job.folder, self.plan, self.machine)
         with (
             allocator_limited(self.machine, job.options.vram_limit),
-            self._limits(),
+            limits_of(self.machine.device),
             self._compiling() if self.plan.speedups.compile else nullcontext(),
             hot.placed(key, pipe, self._placed, stay=stay),
             self._saving(),
@@ -143,11 +148,6 @@ class Run:
 
         gpu, kind = self.machine.roomiest, self.machine.device
         return torch.device(kind, gpu.index) if gpu else torch.device(kind)
-
-    def _limits(self) -> AbstractContextManager[object]:
-        from cogmagic._pipeline.metal_limits import limits_of
-
-        return limits_of(self.machine.device)
 
     @contextmanager
     def _placed(self) -> Iterator[None]:
@@ -231,6 +231,7 @@ class Run:
             speedups=plan.speedups.names,
             storage=plan.savings.weights.title if plan.savings.weights else "",
             fitted=cut_text(request),
+            masked=mask_text(request),
             adapters=tuple(f"LoRA {described(a)}" for a in active(request.loras)),
             device=self.machine.device_names(set(device_map.values()) or {self._device.index}),
             dtype=plan.dtype,

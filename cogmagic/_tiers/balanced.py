@@ -17,6 +17,7 @@ from cogmagic._footprint.savings import Savings
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._models.model import Dtype
+from cogmagic._models.seen import encoded_clips
 from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._tiers.base import Assess, Phases, Placement, Tier, Variant
 from cogmagic._tiers.host_memory import HostMemory, passing_through
@@ -60,7 +61,7 @@ class Balanced(Tier):
 
         None with a video to begin from, which is encoded on one GPU and noised on another.
         """
-        if work.request.video is not None:
+        if encoded_clips(work.request):
             return None
         variants = [Variant(order=o) for n in (2, 3) for o in orders(machine, work.dtype, n)]
         fits = {variant: assess(variant) for variant in variants}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cogmagic._footprint.work import ITEM
+from cogmagic._models.seen import encoded_clips
 from cogmagic._tiers.weight_files import file_bytes, stored_as_files, stored_dtype
 from cogmagic._tiers.workload import Workload
 from cogmagic._units import GIB
@@ -38,8 +39,9 @@ def process(work: Workload) -> int:
     """
     r = work.request
     frames = r.num_frames * r.height * r.width * 3
-    video = 0 if r.video is None else frames
+    video = frames if encoded_clips(r) or (r.model.inpaints and r.inputs) else 0
     encoding = video and video + ITEM[work.dtype] * frames
+    video += video // 3 if r.model.inpaints else 0  # the mask
     if not work.first_rank:
         return PROCESS + encoding
     return PROCESS + max(2 * frames + video, encoding) + work.embeddings

@@ -114,6 +114,8 @@ def frames_at_times(
     size: tuple[int, int],
     fit: Fit,
     check: Callable[[], None] = lambda: None,
+    *,
+    by_area: bool = False,
 ) -> Iterator[np.ndarray[Any, Any]]:
     """The frames that a clip shows at some times: uint8 RGB, height × width × 3 each.
 
@@ -126,6 +128,7 @@ def frames_at_times(
         size: width and height of the result.
         fit: how frames of another aspect are fitted.
         check: called for each decoded frame; may raise to stop.
+        by_area: whether they are resized as masks are: see `fitted`.
 
     Raises:
         RequestError: for a clip that is damaged or has changed since it was checked.
@@ -138,7 +141,7 @@ def frames_at_times(
     pictures = _checked(_pictures(clip, times[0], interval), check)
     for picture in sampled(pictures, times, tolerance(interval, fps)):
         if picture is not last:  # else it is shown for longer than a frame of the result
-            frame = np.asarray(fitted(picture(), size, fit))
+            frame = np.asarray(fitted(picture(), size, fit, by_area=by_area))
         last = picture
         yield frame
 

@@ -112,7 +112,7 @@ def with_first_frame(request: Request) -> tuple[Request, Earlier | None]:
         return request, None
     earlier = Earlier.of(request, clip)
     inputs = {"extend": clip.without_frames(), "image": Image.fromarray(earlier.overlap[0])}
-    return replace(request, inputs=inputs), earlier
+    return replace(request, inputs={**request.inputs, **inputs}), earlier
 
 
 def total_frames(request: Request) -> int:

@@ -36,6 +36,8 @@ class Report:
     """LoRA adapters, each with its weight and scale."""
     fitted: str = ""
     """How much of the input was cut off to fit the size; empty for nothing."""
+    masked: str = ""
+    """What the mask's white was taken for, and how much changes; empty without a mask."""
     extends: str = ""
     """The file of the clip that the video goes on from; empty for frames in memory, too."""
     extended: tuple[int, int] | None = None

@@ -169,6 +169,7 @@ class Video:
                 *r.adapters,
                 *([plain_line(r.extension)] if r.extension else []),
                 *([r.fitted] if r.fitted else []),
+                *([r.masked] if r.masked else []),
                 f"peak VRAM {gib(r.peak_vram)}",
                 f"{r.total_seconds:.1f} s",
                 f"seed {self.seed}",

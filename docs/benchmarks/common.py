@@ -98,6 +98,8 @@ class Runs:
         self.model = model
         self.name = Path(model).name
         self.scratch = Path(tempfile.mkdtemp()) / "clip.mp4"
+        self.first: float | None = None
+        """Seconds from the last call to the end of its first step."""
 
     def measure(self, **options: Any) -> dict[str, Any]:
         """One run's settings, predictions and measurements; of a run that failed, its error."""
@@ -108,9 +110,12 @@ class Runs:
         row: dict[str, Any] = {}
         began = time.monotonic()
         starts: dict[str, float] = {}
+        self.first = None
 
         def follow(progress: cogmagic.Progress) -> None:
             starts.setdefault(progress.phase, time.monotonic() - began)
+            if progress.phase == "denoise" and progress.done == 1:
+                self.first = time.monotonic() - began
 
         try:
             video = cogmagic.generate(

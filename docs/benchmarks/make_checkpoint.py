@@ -5,7 +5,9 @@
 
 The architectures are those of the published configurations; the weights are drawn on the GPU, in
 the dtypes of the published files (transformer and text encoder 16-bit, VAE float32; the text
-encoder of 1.5 float32). The tokenizer is the embedded model's, so prompts mean nothing here.
+encoder of 1.5 float32; all of the inpainting models' 16-bit). `void` is a folder of its own here,
+though on the hub its transformer is one file. The tokenizer is the embedded model's, so prompts
+mean nothing here.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ V15 = {
     "patch_size_t": 2,
     "patch_bias": False,
 }
+V15_INP = {**V15, "sample_height": 384, "sample_width": 680, "sample_frames": 85}
 MODELS: dict[str, dict[str, Any]] = {
     "2b": {
         "num_attention_heads": 30,
@@ -50,6 +53,15 @@ MODELS: dict[str, dict[str, Any]] = {
     "5b-i2v": {**V1_5B, "in_channels": 32, "use_learned_positional_embeddings": True},
     "1.5-5b": V15,
     "1.5-5b-i2v": {**V15, "in_channels": 32, "ofs_embed_dim": 512},
+    "2b-inp": {
+        "num_attention_heads": 30,
+        "num_layers": 30,
+        "use_rotary_positional_embeddings": False,
+        "in_channels": 33,
+    },
+    "5b-inp": {**V1_5B, "in_channels": 33},
+    "1.5-5b-inp": {**V15_INP, "in_channels": 33},
+    "void": {**V15_INP, "in_channels": 48},
 }
 VAE: dict[str, Any] = {
     "down_block_types": ("CogVideoXDownBlock3D",) * 4,
@@ -110,12 +122,15 @@ def write(
     )
     from transformers import T5Config, T5EncoderModel
 
-    v15, i2v = name.startswith("1.5"), name.endswith("i2v")
+    inp = MODELS[name].get("in_channels") in (33, 48)
+    v15, i2v = name.startswith("1.5") and not inp, name.endswith("i2v")
     half = torch.float16 if name == "2b" else torch.bfloat16
     config, t5 = {**TRANSFORMER, **MODELS[name]}, dict(T5)
     if layers:
         config["num_layers"] = t5["num_layers"] = layers
     save(lambda: CogVideoXTransformer3DModel(**config), half, folder / "transformer", device)
+    if inp:
+        add_to_config(folder / "transformer" / "config.json", add_noise_in_inpaint_model=True)
     if not shared:
         t5_dtype = torch.float32 if v15 else half
         save(lambda: T5EncoderModel(T5Config(**t5)), t5_dtype, folder / "text_encoder", device)
@@ -124,7 +139,8 @@ def write(
             "scaling_factor": 1.15258426 if name == "2b" else 0.7,
             "invert_scale_latents": v15,
         }
-        save(lambda: AutoencoderKLCogVideoX(**vae), torch.float32, folder / "vae", device)
+        vae_dtype = half if inp else torch.float32
+        save(lambda: AutoencoderKLCogVideoX(**vae), vae_dtype, folder / "vae", device)
         save_tokenizer(folder / "tokenizer")
     snr = 3.0 if name == "2b" else 1.0
     CogVideoXDDIMScheduler(**SCHEDULER, snr_shift_scale=snr).save_pretrained(folder / "scheduler")
@@ -148,6 +164,11 @@ def save(build: Any, dtype: torch.dtype, folder: Path, device: torch.device) -> 
     finally:
         torch.set_default_dtype(torch.float32)
     module.to("cpu", dtype).save_pretrained(folder, max_shard_size="5GB")
+
+
+def add_to_config(file: Path, **keys: Any) -> None:
+    """Add what the authors' class writes and diffusers' does not know."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | keys, indent=2))
 
 
 def save_tokenizer(folder: Path) -> None:

@@ -23,14 +23,15 @@ from make_checkpoint import MODELS as TRANSFORMERS
 from make_checkpoint import T5, TRANSFORMER, VAE
 
 from cogmagic import Request
-from cogmagic._footprint.configs import TABLE, decisive, latent_clip, tokens_of
-from cogmagic._footprint.curves import Curve, Passes, Peak, Profile
+from cogmagic._footprint.configs import TABLE, decisive, latent_clip, pass_clip, tokens_of
+from cogmagic._footprint.curves import Curve, Passes, Peak, Profile, stored_profile
 from cogmagic._footprint.footprint import footprint
 from cogmagic._footprint.passes import profile, step
 from cogmagic._footprint.trace import traced
 from cogmagic._models.catalog import MODELS
 from cogmagic._models.embedded import embedded_folder
 from cogmagic._models.family import Configs, spatial_scale
+from cogmagic._models.inputs import placeholders
 from cogmagic._models.model import DTYPES, Model
 from cogmagic._pipeline.empty import empty_component
 
@@ -56,7 +57,10 @@ def main() -> None:
     for model in (m for m in MODELS if m.name in (args.models or models)):
         started = time.monotonic()
         configs = {part: known[part] | config for part, config in published(model).items()}
-        profiles = {dtype: asdict(thinned(trace(model, configs, dtype))) for dtype in DTYPES}
+        profiles = {
+            dtype: asdict(thinned(trace(model, configs, dtype, alike(model, configs, models))))
+            for dtype in DTYPES
+        }
         models[model.name] = {"configs": decisive(configs), "profiles": profiles}
         print(f"{model.name}: {time.monotonic() - started:.0f} s", flush=True)
     table = {"torch": torch.__version__, "defaults": known, "models": models}
@@ -85,7 +89,23 @@ def published(model: Model) -> Configs:
     return {"text_encoder": T5, "transformer": transformer, "vae": VAE}
 
 
-def trace(model: Model, configs: Configs, dtype: Any) -> Profile:
+def alike(model: Model, configs: Configs, models: dict[str, Any]) -> str:
+    """A traced model that an inpainting one differs from in its transformer alone; '' for none.
+
+    Their clips' first passes have as many frames, since their numbers of frames are alike.
+    """
+    if not model.inpaints:
+        return ""
+    paired = configs["transformer"]["patch_size_t"]
+    for other in (m for m in MODELS if m.task == "t2v" and models.get(m.name)):
+        known, own = models[other.name]["configs"], json.loads(json.dumps(decisive(configs)))
+        same = all(known[part] == own[part] for part in ("text_encoder", "vae"))
+        if same and known["transformer"]["patch_size_t"] == paired:
+            return other.name
+    return ""
+
+
+def trace(model: Model, configs: Configs, dtype: Any, like: str = "") -> Profile:
     clips = {tokens_of(configs["transformer"], c): c for c in legal_clips(model, configs)}
     scale = spatial_scale(configs["vae"])
     high, wide = (configs["vae"][f"sample_{side}"] // 2 // scale for side in ("height", "width"))
@@ -94,17 +114,21 @@ def trace(model: Model, configs: Configs, dtype: Any) -> Profile:
     pixels = [(8 * h, 8 * w) for h, w in tiles]
     images, videos = (pixels, []) if model.task == "i2v" else ([], pixels)
     points = [clips[n] for n in spread(sorted(clips), POINTS)]
-    return profile(configs, dtype, points, tiles, images, videos)
+    known = stored_profile(like, dtype) if like else None
+    return profile(configs, dtype, points, tiles, images, videos, alike=known)
 
 
 def legal_clips(model: Model, configs: Configs) -> Iterator[tuple[int, int, int]]:
     sizes, step = model.sizes, model.sizes.multiple
+    counts: dict[int, int] = {}  # of frames, by those of a pass
+    for frames in model.frames.legal():
+        counts.setdefault(pass_clip(request(model, frames=frames), configs)[0], frames)
     shorts, longs = (range(a, b + 1, step) for a, b in (sizes.short, sizes.long))
     for short in shorts:
         for long in longs:
             if long >= short:
-                for frames in model.frames.legal():
-                    yield latent_clip(request(model, long, short, frames), configs)
+                for frames in counts.values():
+                    yield pass_clip(request(model, long, short, frames), configs)
 
 
 def request(model: Model, width: int = 0, height: int = 0, frames: int = 0) -> Request:
@@ -117,6 +141,7 @@ def request(model: Model, width: int = 0, height: int = 0, frames: int = 0) -> R
         height=height or model.height,
         num_frames=frames or model.frames.default,
         image=Image.new("RGB", (8, 8)) if model.task == "i2v" else None,
+        **(placeholders(model.task, {}) if model.task == "void" else {}),
     )
 
 
@@ -174,6 +199,8 @@ CHECKS = (
     ("5b-i2v", 720, 480, 49),
     ("tiny", 96, 96, 17),
     ("tiny", 208, 176, 33),
+    ("1.5-5b-inp", 672, 384, 85),
+    ("void", 672, 384, 85),
 )
 
 

@@ -29,7 +29,7 @@ print(time.process_time() - began, "torch" in sys.modules, "diffusers" in sys.mo
     seconds, *imported = ran.stdout.split()
     assert imported == ["False", "False"]
     assert float(seconds) < 0.5
-    assert TABLE.stat().st_size < 250_000
+    assert TABLE.stat().st_size < 400_000
 
 
 # Parameters as counted from the published weight files.

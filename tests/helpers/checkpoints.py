@@ -30,6 +30,8 @@ def save_checkpoint(
     folder: Path,
     *,
     i2v: bool = False,
+    inp: bool = False,
+    void: bool = False,
     v15: bool = False,
     layers: int = 2,
     channels: int = 4,
@@ -37,7 +39,7 @@ def save_checkpoint(
 ) -> Path:
     """Write a pipeline with random float16 weights: 96×96, 17 frames, tiles of 96×120.
 
-    The transformer's `config` can be given in part.
+    Inpainting ones make 17 frames and fewer. The transformer's `config` can be given in part.
     """
     import torch
     from diffusers import (
@@ -50,14 +52,14 @@ def save_checkpoint(
     from transformers import T5Config, T5EncoderModel
 
     torch.manual_seed(0)
-    if v15:
+    if v15 or void:
         config["patch_size_t"] = 2
     config = {"use_rotary_positional_embeddings": True} | config
     transformer = CogVideoXTransformer3DModel(
         num_attention_heads=2,
         attention_head_dim=16,
         num_layers=layers,
-        in_channels=8 if i2v else 4,
+        in_channels=8 if i2v else 9 if inp else 12 if void else 4,
         out_channels=4,
         text_embed_dim=32,
         time_embed_dim=8,
@@ -93,6 +95,8 @@ def save_checkpoint(
     for module in (transformer, vae, text_encoder):
         module.to(torch.float16)
     pipe.save_pretrained(folder)
+    if inp or void:
+        edit_config(folder, "transformer", add_noise_in_inpaint_model=True)
     return folder
 
 

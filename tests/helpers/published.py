@@ -30,12 +30,23 @@ _V15 = _V1_5B | {
     "sample_width": 300,
 }
 
+_V15_INP = _V15 | {
+    "add_noise_in_inpaint_model": True,
+    "sample_frames": 85,
+    "sample_height": 384,
+    "sample_width": 680,
+}
+
 _TRANSFORMERS: dict[str, dict[str, Any]] = {
     "2b": {},
     "5b": _V1_5B,
     "5b-i2v": _V1_5B | {"in_channels": 32, "use_learned_positional_embeddings": True},
     "1.5-5b": _V15,
     "1.5-5b-i2v": _V15 | {"in_channels": 32, "ofs_embed_dim": 512},
+    "2b-inp": {"in_channels": 33},
+    "5b-inp": _V1_5B | {"in_channels": 33},
+    "1.5-5b-inp": _V15_INP | {"in_channels": 33},
+    "void": _V15_INP | {"in_channels": 48},
 }
 
 

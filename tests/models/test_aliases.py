@@ -11,7 +11,7 @@ import pytest
 from cogmagic import Request, RequestError
 from cogmagic._models.aliases import ALIASES, full_names, parse_size
 from cogmagic._models.catalog import MODELS
-from cogmagic._models.inputs import ANY_INPUT, INPUTS, Input, placeholders
+from cogmagic._models.inputs import ANY_INPUT, INPUTS, Input, placeholders, required_inputs
 from cogmagic._models.request import known_options
 
 
@@ -65,25 +65,27 @@ def test_unknown_options_name_the_nearest() -> None:
 
 
 def test_only_image_to_video_models_take_an_image() -> None:
-    assert {m.name for m in MODELS if m.takes("image")} == {"tiny-i2v", "5b-i2v", "1.5-5b-i2v"}
+    need_one = {m.name for m in MODELS if "image" in required_inputs(m.task, {})}
+    assert need_one == {"tiny-i2v", "5b-i2v", "1.5-5b-i2v"}
+    assert all(m.takes("image") == (m.task in ("i2v", "inp")) for m in MODELS)
     assert placeholders("i2v", {}) == {"image": ANY_INPUT}
     assert placeholders("i2v", {"image": "x.png"}) == placeholders("t2v", {}) == {}
     assert Request.of("a fox", "5b-i2v", image=ANY_INPUT).image is None
 
 
 def test_text_to_video_models_take_a_video_and_need_none() -> None:
-    takers = {m.name for m in MODELS if m.takes("video")}
+    takers = {m.name for m in MODELS if m.takes("video") and not m.inpaints}
     assert takers == {m.name for m in MODELS if m.task == "t2v"} == {"tiny", "2b", "5b", "1.5-5b"}
     assert Request.of("a fox", "2b").video is None
 
 
 def test_one_registry_entry_adds_an_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    mask = Input("mask", "a mask", "inpainting", "--mask PATH", str.upper)
-    monkeypatch.setitem(INPUTS, "mask", mask)
-    model = replace(MODELS[0], task="mask")  # type: ignore[arg-type]
-    assert model.takes("mask")
-    assert Request.of("a fox", model, mask="mask.png").inputs == {"mask": "MASK.PNG"}
-    with pytest.raises(RequestError, match="tiny needs a mask: "):
+    path = Input(("path",), "a path", "motion", "--path PATH", str.upper, required_by=("path",))
+    monkeypatch.setitem(INPUTS, "path", path)
+    model = replace(MODELS[0], task="path")  # type: ignore[arg-type]
+    assert model.takes("path")
+    assert Request.of("a fox", model, path="path.png").inputs == {"path": "PATH.PNG"}
+    with pytest.raises(RequestError, match="tiny needs a path: "):
         Request.of("a fox", model)
-    with pytest.raises(RequestError, match=r"5b takes no mask\. For inpainting"):
-        Request.of("a fox", "5b", mask="mask.png")
+    with pytest.raises(RequestError, match=r"5b takes no path\. For motion"):
+        Request.of("a fox", "5b", path="path.png")

@@ -9,7 +9,7 @@ import pytest
 
 from cogmagic import CheckpointError
 from cogmagic._files import cache_folder
-from cogmagic._models import embedded
+from cogmagic._models import embedded, linked
 from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.embedded import embedded_folder
 from cogmagic._models.find import find_model
@@ -87,7 +87,7 @@ def test_cache_that_cannot_be_written_is_no_error(
 ) -> None:
     cache.write_text("a file where the folder would be")
     temporary = tmp_path / "temporary"
-    monkeypatch.setattr(embedded, "_temporary", lambda: str(temporary))
+    monkeypatch.setattr(linked, "_temporary", lambda: str(temporary))
     assert embedded_folder("tiny-i2v") == temporary / "tiny-i2v"
     temporary.rename(tmp_path / "gone")
     temporary.write_text("nor here")

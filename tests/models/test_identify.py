@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cogmagic import CheckpointError
-from cogmagic._models.catalog import MODELS, nearest
+from cogmagic._models.catalog import MODELS, catalogued, nearest
 from cogmagic._models.find import find_model
 from cogmagic._models.identify import identify
 from tests.helpers.adapters import diffusers_keys, factors, write
@@ -55,18 +55,13 @@ NOISE = {"add_noise_in_inpaint_model": True}
 @pytest.mark.parametrize(
     ("name", "transformer", "message"),
     [
-        ("5b", {"in_channels": 33}, "CogVideoX-Fun InP, which .* Use --model 5b-i2v"),
-        ("2b", {"in_channels": 33}, "to 33, but its pipeline CogVideoXPipeline feeds 16"),
-        ("1.5-5b", FUN | {"in_channels": 33}, "CogVideoX-Fun InP, .* Use --model 1.5-5b-i2v "),
-        ("1.5-5b", FUN | NOISE | {"in_channels": 33}, "Fun InP: .* add_noise_in_inpaint_model"),
         ("5b", {"in_channels": 32}, "Fun Control or Pose, which .* Use --model 5b "),
         ("5b", {"in_channels": 32}, "it is an image-to-video model, name CogVideoXImageToVideo"),
         ("2b", NOISE | {"in_channels": 32}, "Fun Control or Pose: .* Use --model 2b "),
-        ("1.5-5b", NOISE | {"in_channels": 48}, r"VOID \(object removal\): "),
         ("1.5-5b", {"in_channels": 32, "ofs_embed_dim": 512}, r"channels\). Use --model 1.5-5b .*"),
         ("5b-i2v", NOISE, "Fun Control or Pose"),
-        ("1.5-5b", FUN | {"in_channels": 48}, r"VOID \(object removal\)"),
-        ("5b-i2v", {"in_channels": 33}, "CogVideoXImageToVideoPipeline feeds 32"),
+        ("1.5-5b", FUN | NOISE | {"in_channels": 34}, "in_channels 34. cogmagic does not run it"),
+        ("1.5-5b", FUN | {"in_channels": 49}, "sets in_channels to 49, but its pipeline"),
         ("5b", {"in_channels": 24}, r"feeds 16 \(the VAE has 16 channels\). Use --model 5b "),
         ("5b-i2v", {"in_channels": 16}, "feeds 32 .*text-to-video model, name CogVideoXPipeline"),
         ("5b", {"_class_name": "ConsisIDTransformer3DModel"}, "seems to be ConsisID"),
@@ -81,12 +76,33 @@ def test_other_make_is_named_by_its_transformer(
 
 
 @pytest.mark.parametrize(
+    ("name", "transformer", "like"),
+    [
+        ("2b", NOISE | {"in_channels": 33}, "2b-inp"),
+        ("5b", {"in_channels": 33}, "5b-inp"),
+        ("1.5-5b", FUN | {"in_channels": 33}, "1.5-5b-inp"),
+        ("1.5-5b-i2v", FUN | NOISE | {"in_channels": 33, "ofs_embed_dim": None}, "1.5-5b-inp"),
+        ("1.5-5b", FUN | NOISE | {"in_channels": 48}, "void"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "pipeline", [None, "CogVideoX_Fun_Pipeline", "CogVideoXFunInpaintPipeline"]
+)
+def test_inpainting_models_are_known_by_their_channels(
+    name: str, transformer: dict[str, Any], like: str, pipeline: str | None, tmp_path: Path
+) -> None:
+    index = {"_class_name": pipeline} if pipeline else {}
+    write_published(tmp_path, name, transformer=transformer, model_index=index)
+    model = identify(tmp_path, "someone/copy", has_weights=False)
+    assert (model.task, model.frames) == (catalogued(like).task, catalogued(like).frames)
+
+
+@pytest.mark.parametrize(
     ("pipeline", "message"),
     [
         ("CogVideoXFunControlPipeline", "Fun Control: its .* names CogVideoXFunControlPipeline"),
-        ("CogVideoXFunInpaintPipeline", "Fun InP: .*--model 5b-i2v"),
-        ("CogVideoX_Fun_Pipeline_Inpaint", "Fun InP: "),
-        ("CogVideoX_Fun_Pipeline", "CogVideoX-Fun: "),
+        ("CogVideoX_Fun_Pipeline_Control", "CogVideoX-Fun Control: "),
         ("ControlnetCogVideoXPipeline", "a ControlNet: "),
         ("CogVideoXImageToVideoPipelineTracking", "Diffusion as Shader"),
         ("ConsisIDPipeline", "ConsisID"),
@@ -195,7 +211,9 @@ def test_component_or_file_in_place_of_a_checkpoint_is_named(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "task", "model"),
     [
-        ("alibaba-pai/CogVideoX-Fun-V1.5-5b-InP", None, "1.5-5b-i2v"),
+        ("alibaba-pai/CogVideoX-Fun-V1.5-5b-InP", None, "1.5-5b-inp"),
+        ("someone/CogVideoX-2b-inpainting", None, "2b-inp"),
+        ("someone/void-copy", None, "void"),
         ("alibaba-pai/CogVideoX-Fun-V1.1-2b-InP", "i2v", "5b-i2v"),
         ("alibaba-pai/CogVideoX-Fun-V1.1-2b-Control", "t2v", "2b"),
         ("zai-org/CogVideoX1.5-5B-SAT", None, "1.5-5b"),

@@ -15,6 +15,7 @@ from PIL import Image
 import cogmagic
 from cogmagic import Machine, Request, RequestError
 from cogmagic._models.catalog import MODELS, catalogued
+from cogmagic._models.inputs import placeholders
 from cogmagic._spelling import as_python
 
 BY_NAME = {m.name: m for m in MODELS}
@@ -136,26 +137,26 @@ def test_catalogue_knows_the_hub_ids_of_both_organisations() -> None:
 def test_suggested_size_is_accepted(model: Any, width: int, height: int) -> None:
     """What an error offers must itself be accepted."""
     try:
-        Request.of("x", model, width=width, height=height, image=_image(model))
+        Request.of("x", model, width=width, height=height, **_inputs(model))
     except RequestError as error:
         words = str(error).partition("--size ")[2].split()
         if words:
             w, h = (int(n) for n in words[0].split("x"))
-            assert Request.of("x", model, width=w, height=h, image=_image(model)).width == w
+            assert Request.of("x", model, width=w, height=h, **_inputs(model)).width == w
 
 
 @given(st.sampled_from(MODELS), st.integers(-100, 1000))
 def test_suggested_frame_counts_are_accepted(model: Any, count: int) -> None:
     try:
-        Request.of("x", model, num_frames=count, image=_image(model))
+        Request.of("x", model, num_frames=count, **_inputs(model))
     except RequestError as error:
         offered = str(error).partition("num_frames=")[2].rstrip(".").split(" or ")
         for n in offered:
-            assert Request.of("x", model, num_frames=int(n), image=_image(model))
+            assert Request.of("x", model, num_frames=int(n), **_inputs(model))
 
 
-def _image(model: Any) -> Any:
-    return IMAGE if model.task == "i2v" else None
+def _inputs(model: Any) -> dict[str, Any]:
+    return placeholders(model.task, {})
 
 
 @pytest.mark.parametrize(

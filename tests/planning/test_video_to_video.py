@@ -59,7 +59,7 @@ def test_tier_of_several_gpus_is_refused_and_not_chosen() -> None:
     assert "balanced" in {c.tier for c in planned(machine=two).candidates}
     assert "balanced" not in {c.tier for c in planned(machine=two, video=CLIP).candidates}
     for options in ({"tier": "balanced"}, {"policy": "rule"}):
-        with pytest.raises(TierError, match="A video to begin from is encoded on one GPU"):
+        with pytest.raises(TierError, match="A video is encoded on one GPU"):
             cogmagic.plan(model="5b", machine=two, video=CLIP, **options)
 
 

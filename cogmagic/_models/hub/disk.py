@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 from cogmagic._errors import OutputError
-from cogmagic._models.hub.cache import file_size, repository_folder
+from cogmagic._models.hub.cache import file_size, main_snapshot, repository_folder
+from cogmagic._models.hub.composed import files_without_transformer
 from cogmagic._models.model import Model
 
 __all__ = ["bytes_to_download", "check_disk_space", "disk_for_downloads"]
@@ -20,6 +21,8 @@ def bytes_to_download(model: Model) -> int:
     """About how many bytes of a model's download are missing from the cache."""
     blobs = (repository_folder(repo_id) / "blobs" for repo_id in (model.source, *model.also))
     cached = max(sum(file_size(file) for file in folder.glob("*")) for folder in blobs)
+    if base := main_snapshot(model.base) if model.base else None:
+        cached += sum(map(file_size, files_without_transformer(base).values()))
     return max(model.download_bytes - cached, 0)
 
 

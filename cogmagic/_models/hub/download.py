@@ -12,10 +12,16 @@ from pathlib import Path
 
 from cogmagic._errors import CheckpointError
 from cogmagic._models.checkpoint import check_complete, check_folder, check_small_files
-from cogmagic._models.hub.cache import intact, main_snapshot, remove_partial_files
+from cogmagic._models.hub.cache import (
+    intact,
+    main_snapshot,
+    point_main_at,
+    remove_partial_files,
+)
+from cogmagic._models.hub.composed import composed_folder
 from cogmagic._models.hub.disk import check_disk_space
 from cogmagic._models.hub.errors import explained
-from cogmagic._models.hub.listing import Listing, is_small, read_listing
+from cogmagic._models.hub.listing import Listing, is_small, list_files, read_listing
 from cogmagic._models.hub.transfer import HubFile, fetch, hub_file
 from cogmagic._models.model import Model
 from cogmagic._models.plain_weights import check_plain
@@ -48,8 +54,8 @@ def fetch_configs(repo_id: str) -> tuple[Path, int]:
 
 def fetch_tokenizer(model: Model) -> Path:
     """Fetch the tokenizer and configurations (a megabyte), and return their folder."""
-    with explained(model.source):
-        return _fetch_described(read_listing(model.source))
+    with explained(model.base or model.source):
+        return _fetch_described(read_listing(model.base or model.source))
 
 
 def cached_folder(model: Model) -> Path | None:
@@ -59,6 +65,11 @@ def cached_folder(model: Model) -> Path | None:
         CheckpointError: when it has values or weights that cogmagic does not run: another download
             would bring the same.
     """
+    if model.base:
+        composed = composed_folder(model)
+        if composed is not None:
+            check_folder(composed)
+        return composed
     for repo_id in (model.source, *model.also):
         folder = main_snapshot(repo_id)
         if folder is None or not _is_complete(folder):
@@ -79,17 +90,44 @@ def download(model: Model, on_progress: OnProgress) -> Path:
         OutputError: when the disk has too little space, before any weights are fetched.
         CheckpointError: when the hub cannot be reached, has no such repository, or sent damage.
     """
-    with explained(model.source):
-        listing = read_listing(model.source)
+    pipeline = model.base or model.source
+    with explained(pipeline):
+        listing = read_listing(pipeline)
         folder = _fetch_described(listing)
         weights = listing.weights()
-        files = [hub_file(listing.repo_id, p, listing.commit) for p in listing.missing(weights)]
-        total = sum(listing.sizes[p] for p in (*listing.small, *weights))
+        if model.base:
+            weights = [p for p in weights if not p.startswith("transformer/")]
+        wanted = [(listing, weights)]
+    with explained(model.source):
+        if model.base:
+            wanted.append((_with_transformer(model), [model.transformer_file]))
+        files = [hub_file(of.repo_id, p, of.commit) for of, ps in wanted for p in of.missing(ps)]
+        total = sum(listing.sizes[p] for p in listing.small)
+        total += sum(of.sizes[p] for of, ps in wanted for p in ps)
         check_disk_space(model.source, sum(f.size - f.present() for f in files))
         fetch_weights(files, total, on_progress)
-        remove_partial_files(listing.repo_id)
+        for of, _ in wanted:
+            remove_partial_files(of.repo_id)
+    if model.base:
+        folder = composed_folder(model) or folder  # else its check says what is missing
     check_folder(folder)
     return folder
+
+
+def _with_transformer(model: Model) -> Listing:
+    """The repository that has the model's transformer as one file.
+
+    Raises:
+        CheckpointError: when the file is not there.
+    """
+    listing = list_files(model.source)
+    if model.transformer_file not in listing.sizes:
+        raise CheckpointError(
+            f"{model.source} has no {model.transformer_file} on the hub now. Check its page:"
+            f" https://huggingface.co/{model.source}"
+        )
+    point_main_at(listing.repo_id, listing.commit)
+    return listing
 
 
 def fetch_weights(files: list[HubFile], total: int, on_progress: OnProgress) -> None:

@@ -13,7 +13,7 @@ from cogmagic._footprint.adapters import check_adapters
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.gpu import gpu_names
 from cogmagic._machine.machine import Machine
-from cogmagic._models.inputs import placeholders
+from cogmagic._models.inputs import placeholders, required_inputs
 from cogmagic._models.model import Model
 from cogmagic._models.request import Request
 from cogmagic._pipeline.storage import storage_options
@@ -50,7 +50,16 @@ _WITH_PRESET = ("preset", "num_inference_steps", "guidance_scale", "scheduler")
 
 
 _WITH_CLIP = {
-    "video": ("strength", "start", "fit", "num_frames", "num_inference_steps", "fps"),
+    "video": (
+        "mask",
+        "invert_mask",
+        "strength",
+        "start",
+        "fit",
+        "num_frames",
+        "num_inference_steps",
+        "fps",
+    ),
     "extend": ("image", "overlap", "fit", "num_frames", "fps"),
 }
 """Options that are checked together with a clip; the error is shown at the clip."""
@@ -107,6 +116,8 @@ def _check_loras(build: Callable[[], Request]) -> None:
 
 
 def _image_error(model: Model, image: Any) -> str:
+    if image is None and "image" not in required_inputs(model.task, {}):
+        return ""
     if image is None:
         return f"{model.name} needs a first frame, or a clip to extend."
     return _error(partial(Request.of, "any prompt", model, image=image))

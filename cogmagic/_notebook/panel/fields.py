@@ -23,7 +23,7 @@ from cogmagic._notebook.panel.layout import field_rows
 from cogmagic._notebook.panel.models import clip_words
 from cogmagic._notebook.panel.named import Named
 from cogmagic._notebook.panel.parts import error_html, show_html
-from cogmagic._notebook.panel.thumbnail import Thumbnail
+from cogmagic._notebook.panel.thumbnail import SHOWN, Thumbnail
 
 __all__ = ["Fields"]
 
@@ -59,7 +59,7 @@ class Fields:
         """What is entered, in words, beside the fields."""
         self.given = Given(variables, self._enter_upload, changed)
         self.examples = Examples(partial(setattr, self.inputs["prompt"], "value"))
-        self.thumbnails = {name: Thumbnail(name) for name in INPUTS}
+        self.thumbnails = {name: Thumbnail(name) for name in SHOWN}
         self.rows = field_rows(self.inputs, self.errors, self._beside())
         self.inputs["model"].value = defaults.get("model", "tiny")
         self._follow_model()

@@ -27,19 +27,25 @@ FOLDER = "uploads"
 """Of the working directory; the folder of uploaded LoRAs."""
 
 
-_NAMES = {"image": "first_frame", "video": "clip", "extend": "clip"}
+_NAMES = {
+    "image": "first_frame", "last_image": "last_frame", "video": "clip", "extend": "clip",
+}  # fmt: skip
 """The variable of the first upload."""
 
 
 _ACCEPT = {
     "image": "image/*",
+    "last_image": "image/*",
     "video": "video/*,.gif,.apng,.webp",
     "extend": "video/*,.gif,.apng,.webp",
     "lora": ".safetensors",
 }
 
 
-_LIMITS = {"image": 64_000_000, "video": 512_000_000, "extend": 512_000_000, "lora": 1_000_000_000}
+_LIMITS = {
+    "image": 64_000_000, "last_image": 64_000_000, "video": 512_000_000, "extend": 512_000_000,
+    "lora": 1_000_000_000,
+}  # fmt: skip
 
 
 _MOST_SUGGESTED = 50
@@ -88,7 +94,8 @@ class Given:
         pictures = tuple(n for n in names if isinstance(self.variables.get(n), Image))
         clips = tuple(n for n in names if isinstance(self.variables.get(n), Video))
         pictures, clips = pictures[-_MOST_SUGGESTED:], clips[-_MOST_SUGGESTED:]
-        return {"image": pictures, "video": clips, "extend": clips}
+        of_pictures = {"image": pictures, "last_image": pictures}
+        return of_pictures | {"video": clips, "extend": clips}
 
     def _upload(self, field: str) -> Upload:
         kept = f"copied to the folder {FOLDER}" if field == "lora" else "kept in a variable"
@@ -123,7 +130,7 @@ def _checked(field: str, data: bytes) -> Any:
     Raises:
         RequestError: for anything else.
     """
-    if field == "image":
+    if field in ("image", "last_image"):
         return as_picture(data)
     clip_of(data)
     return data

@@ -21,8 +21,9 @@ __all__ = ["USED_WITH", "Input", "any_seed", "make_inputs", "switches"]
 
 
 USED_WITH = {
-    "strength": {"video"}, "start": {"video"}, "overlap": {"extend"},
-    "fit": {"image", "video", "extend"},
+    "strength": {"video"}, "start": {"video"}, "overlap": {"extend"}, "mask": {"video"},
+    "fit": {"image", "video", "extend"}, "last_image": {"image", "extend"},
+    "invert_mask": {"mask"}, "paste_back": {"mask", "last_image"},
 }  # fmt: skip
 """Options that concern an input, and are shown and used with one of these only."""
 
@@ -127,6 +128,8 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
         "image": path_or_variable("image"),
         "video": path_or_variable("video"),
         "extend": path_or_variable("extend"),
+        "last_image": path_or_variable("last_image"),
+        "mask": path_or_variable("mask"),
         "width": _input(w.IntText, "width", step=16),
         "height": _input(w.IntText, "height", step=16),
         "num_frames": _input(w.Dropdown, "num_frames"),
@@ -167,7 +170,8 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
         ),
     }
     for name in switches():
-        inputs[name] = Input(w.Checkbox(description=label(name), indent=False))
+        empty = False if name in USED_WITH else None
+        inputs[name] = Input(w.Checkbox(description=label(name), indent=False), empty)
     for name, field in inputs.items():
         field.widget.tooltip = options[name].help if name in options else _TOOLTIPS[name]
     return inputs

@@ -16,10 +16,10 @@ __all__ = ["button_row", "buttons", "field_rows", "form", "in_zones", "now", "pr
 _PROMPTS = ("prompt", "negative_prompt")
 
 
-_INPUTS = ("model", "image", "video", "extend")
+_INPUTS = ("model", "image", "video", "extend", "last_image", "mask")
 
 
-_OF_INPUTS = ("strength", "start", "overlap", "fit")
+_OF_INPUTS = ("strength", "start", "overlap", "fit", "invert_mask", "paste_back")
 
 
 _GRID = (
@@ -43,7 +43,7 @@ def field_rows(
 
 def form(rows: Mapping[str, Any], words: Mapping[str, Any]) -> Any:
     """The fields below the prompt; options that are rarely changed are folded away."""
-    checkboxes = switches()
+    checkboxes = [name for name in switches() if name not in _OF_INPUTS]
     named = (*_PROMPTS, *_INPUTS, *_OF_INPUTS, *_GRID, *checkboxes)
     rest = [name for name in rows if name not in named]
     more = w.VBox([_grid(rows, rest), _grid(rows, checkboxes)])

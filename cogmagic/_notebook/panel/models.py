@@ -13,7 +13,12 @@ from cogmagic._planning.plan import Plan
 __all__ = ["about", "clip_words", "model_picker", "row", "unplanned_rows"]
 
 
-_MAKES = {"t2v": "text to video", "i2v": "picture to video"}
+_MAKES = {
+    "t2v": "text to video",
+    "i2v": "picture to video",
+    "inp": "inpainting, last frames",
+    "void": "object removal",
+}
 
 
 def model_picker() -> Choices:

@@ -22,7 +22,7 @@ from cogmagic._video.clip_reader import frames_at_times
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Thumbnail"]
+__all__ = ["SHOWN", "Thumbnail"]
 
 
 _HEIGHT = 96
@@ -31,11 +31,13 @@ _HEIGHT = 96
 _FITTED = {"crop": "its edges cut off", "pad": "with bars", "stretch": "stretched"}
 
 
-_SHOWN = {
+SHOWN = {
     "image": "The first frame as it is used",
+    "last_image": "The last frame as it is used",
     "video": "The clip's first frame as it is used",
     "extend": "The frame that the clip goes on from, as it is used",
 }
+"""The inputs of which there is a picture, and what it is."""
 
 
 _OPTIONS = ("width", "height", "fit", "fps", "start", "overlap")
@@ -46,7 +48,7 @@ class Thumbnail:
     """The widget of the picture, which is made once for each value and its options.
 
     Args:
-        name: the input's, of `INPUTS`.
+        name: the input's, of `SHOWN`.
     """
 
     def __init__(self, name: str) -> None:
@@ -83,8 +85,8 @@ def _is_file(value: Any) -> bool:
 
 
 def _html(name: str, value: Any, size: tuple[int, int], options: Mapping[str, Any]) -> str:
-    fit: Fit = options["fit"] or ("stretch" if name == "image" else "crop")
-    if name == "image":
+    fit: Fit = options["fit"] or ("stretch" if name.endswith("image") else "crop")
+    if name.endswith("image"):
         picture = as_picture(value)
         before, length, used = picture.size, "", fitted(picture, size, fit)
     else:
@@ -93,7 +95,7 @@ def _html(name: str, value: Any, size: tuple[int, int], options: Mapping[str, An
         before, used = clip.size, _frame(name, clip, size, fit, options)
     how = "" if before == size else f", {_FITTED[fit]} to {size[0]}×{size[1]}"
     words = f"{before[0]}×{before[1]}{length}{how}"
-    return f'<img alt="{_SHOWN[name]}" src="{_url(used)}"><div>{words}</div>'
+    return f'<img alt="{SHOWN[name]}" src="{_url(used)}"><div>{words}</div>'
 
 
 def _frame(

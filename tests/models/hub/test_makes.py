@@ -31,7 +31,7 @@ def change(folder: Path, file: str, **changes: Any) -> None:
     ("file", "changes", "message"),
     [
         ("model_index.json", {"_class_name": "CogVideoXFunControlPipeline"}, "CogVideoX-Fun Cont"),
-        ("transformer/config.json", {"in_channels": 9}, "seems to be CogVideoX-Fun InP"),
+        ("transformer/config.json", {"in_channels": 8}, "seems to be CogVideoX-Fun Con"),
         (
             "text_encoder/config.json",
             {"quantization_config": {"quant_method": "gptq"}},

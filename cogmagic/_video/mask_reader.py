@@ -1,0 +1,102 @@
+"""What an inpainting model sees of a request's inputs: frames, and which part of them is new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cogmagic._models.clips.lengths import check_start
+from cogmagic._models.clips.times import request_times
+from cogmagic._models.fitting import fitted, inside
+from cogmagic._models.masks.against_clip import times_of
+from cogmagic._models.masks.levels import KEPT, REMOVED, in_levels
+from cogmagic._models.request import Request
+from cogmagic._video.clip_reader import frames_at_times
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["masked_frames", "with_mask_read"]
+
+
+def with_mask_read(request: Request, check: Callable[[], None]) -> tuple[Request, Array | None]:
+    """A request without the content of its mask, and the mask at the request's size and times.
+
+    The mask is uint8, frames × height × width, in the levels of `cogmagic._models.masks.levels`.
+
+    Args:
+        request: with a mask or without.
+        check: called for each decoded frame; may raise to stop.
+
+    Raises:
+        RequestError: for a picture in place of a mask, for a mask that selects nothing or all, and
+            for a damaged file.
+    """
+    import numpy as np
+
+    if request.mask is None:
+        return request, None
+    pixels = np.empty((request.num_frames, request.height, request.width), np.uint8)
+    colour, count = 0.0, 0
+    for count, frame in enumerate(_frames(request, check), 1):
+        pixels[count - 1] = frame.max(axis=2)
+        colour += float((frame.max(axis=2) - frame.min(axis=2)).mean())
+    pixels[count:] = pixels[count - 1]  # of a file that ends a frame before its clip
+    levels = in_levels(
+        pixels,
+        colour / count,
+        request.mask.shown,
+        kinds=request.model.task == "void",
+        white=request.mask.white,
+        invert=request.invert_mask,
+    )
+    if request.fit == "pad":
+        levels.pixels[:, ~inside(request.mask.size, (request.width, request.height))] = KEPT
+    inputs = {**request.inputs, "mask": request.mask.read(levels.white, levels.share)}
+    return replace(request, inputs=inputs), levels.pixels
+
+
+def _frames(request: Request, check: Callable[[], None]) -> Iterator[Array]:
+    """The mask's frames at the request's times and size: uint8 RGB, height × width × 3."""
+    import numpy as np
+    from PIL import Image
+
+    mask, clip, size = request.mask, request.video, (request.width, request.height)
+    assert mask is not None and clip is not None  # noqa: S101, PT018 - the rules have looked
+    if mask.clip is None:
+        picture = Image.fromarray(np.ascontiguousarray(mask.source))
+        frame = np.asarray(fitted(picture, size, request.fit, by_area=True))
+        yield from (frame for _ in range(request.num_frames))
+        return
+    fps, count = request.fps, request.num_frames
+    taken = times_of(mask.clip, clip, start=request.start, fps=fps, num_frames=count)
+    times = request_times(check_start(taken.start), fps, count)
+    yield from frames_at_times(
+        taken.clip, times, request.fps, size, request.fit, check, by_area=True
+    )
+
+
+def masked_frames(request: Request, first: Array | None) -> tuple[Array, Array]:
+    """The clip that begins and ends with given frames, and the mask of all between them.
+
+    Args:
+        request: with a last image or without.
+        first: the frames that it begins with, of which there are a few: uint8 RGB; None to take the
+            request's image.
+    """
+    import numpy as np
+
+    size = request.width, request.height
+    if first is None:
+        first = np.asarray(fitted(request.image, size, request.fit))[None]
+    clip = np.broadcast_to(first[:1], (request.num_frames, *first.shape[1:])).copy()
+    clip[: len(first)] = first
+    pixels = np.full(clip.shape[:3], REMOVED, np.uint8)
+    pixels[: len(first)] = KEPT
+    if request.last_image is not None:
+        clip[-1] = np.asarray(fitted(request.last_image, size, request.fit))
+        pixels[-1] = KEPT
+    return clip, pixels

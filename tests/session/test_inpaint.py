@@ -1,0 +1,131 @@
+"""Inpainting, end frames, extension and removal, in every tier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cogmagic
+from cogmagic import RequestError
+from cogmagic._session.session import Session
+from tests.helpers.clips import Made, numbered, numbers
+from tests.helpers.toy import PROMPT, QUICK
+
+SIZE = (96, 96)
+CLIP = np.stack([numbered(n, SIZE) for n in range(17)])
+MASK = np.zeros((96, 96), bool)
+MASK[30:60, 20:70] = True
+TIERS = ["none", "model", "stream", "staged", "sequential"]
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_frames_are_identical_in_every_tier(
+    toy_inp: Path, toy_void: Path, cwd: Path, session: Session, tier: str
+) -> None:
+    options: dict[str, Any] = {"video": CLIP, "mask": MASK, **QUICK}
+    for toy in (toy_inp, toy_void):
+        plain = cogmagic.generate(PROMPT, model=str(toy), tier="none", **options)
+        made = cogmagic.generate(PROMPT, model=str(toy), tier=tier, **options)
+        assert made.report.tier == tier
+        assert made.report.frames_sha256 == plain.report.frames_sha256
+
+
+def test_pasted_pixels_are_those_of_the_clip(toy_inp: Path, cwd: Path, session: Session) -> None:
+    options: dict[str, Any] = {"model": str(toy_inp), "video": CLIP, "mask": MASK, **QUICK}
+    video = cogmagic.generate(PROMPT, **options, paste_back=True, save="frames.png")
+    frames = video.frames()
+    assert (frames[:, ~MASK] == CLIP[:9, ~MASK]).all()
+    assert not (frames[:, MASK] == CLIP[:9, MASK]).all()
+    assert "mask: white is made new, 16% of the pixels change" in video.facts_line()
+
+
+def test_a_last_frame_is_pasted_too(toy_inp: Path, cwd: Path, session: Session) -> None:
+    first, last = (Image.fromarray(CLIP[n]) for n in (3, 12))
+    options: dict[str, Any] = {"image": first, "last_image": last, "paste_back": True, **QUICK}
+    video = cogmagic.generate(PROMPT, model=str(toy_inp), save="frames.png", **options)
+    frames = video.frames()
+    assert len(frames) == 9
+    assert (frames[[0, -1]] == CLIP[[3, 12]]).all()
+
+
+def test_an_extension_is_seen_in_several_frames(
+    toy_inp: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cogmagic._pipeline import run_inputs
+
+    seen: dict[str, Any] = {}
+    inputs = run_inputs.inpaint_inputs
+
+    def watched(*args: Any) -> Any:
+        seen.update(inputs(*args))
+        return inputs(*args)
+
+    monkeypatch.setattr(run_inputs, "inpaint_inputs", watched)
+    options: dict[str, Any] = {"extend": CLIP, "overlap": 4, "last_image": CLIP[0], **QUICK}
+    video = cogmagic.generate(PROMPT, model=str(toy_inp), **options)
+    assert video.num_frames == 17 + 5
+    assert numbers(np.stack(seen["video"]))[:5] == [13, 14, 15, 16, 13]
+    kept = [not mask.any() for mask in seen["mask_video"]]
+    assert [n for n, keep in enumerate(kept) if keep] == [0, 1, 2, 3, 8, 9]  # 9 mirrors the last
+    assert len(kept) == 13
+
+
+def test_text_alone_and_a_redrawn_video_work(toy_inp: Path, cwd: Path, session: Session) -> None:
+    text = cogmagic.generate(PROMPT, model=str(toy_inp), **QUICK)
+    assert "encode video" not in text.report.seconds
+    redrawn = cogmagic.generate(
+        PROMPT, model=str(toy_inp), video=CLIP, num_frames=9, num_inference_steps=10, seed=1
+    )
+    assert redrawn.report.frames_sha256 != text.report.frames_sha256
+    assert len(redrawn.frames()) == 9
+
+
+@pytest.mark.slow
+def test_rates_and_sizes_of_any_kind_are_fitted(
+    toy_void: Path, cwd: Path, session: Session
+) -> None:
+    """A clip and its mask at other rates and sizes; 30 frames of them, which VOID pads to 85."""
+    clip = Made("clip.mkv", "ffv1", rate=25, count=60, picture=lambda n: numbered(n)).at(cwd)
+    mask = Made("mask.mkv", "ffv1", "gray", 10, 24, picture=lambda _: still()).at(cwd)
+    video = cogmagic.generate(
+        PROMPT, model=str(toy_void), video=clip, mask=mask, num_frames=30, fps=15, seed=1,
+        num_inference_steps=1, size="96x64",
+    )  # fmt: skip
+    assert video.frames().shape == (30, 64, 96, 3)
+
+
+def still() -> np.ndarray[Any, Any]:
+    frame = np.zeros((48, 64, 3), np.uint8)
+    frame[10:30, 20:50] = 255
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros((96, 96), bool), "selects none of its"),
+        (np.ones((96, 96), bool), "selects all pixels"),
+        (numbered(3, SIZE)[:, :, 0] // 2 + 40, "a picture, not a mask"),
+    ],
+    ids=["empty", "full", "photo"],
+)
+def test_bad_masks_are_refused_before_anything_is_loaded(
+    toy_inp: Path, cwd: Path, session: Session, mask: Any, message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        cogmagic.generate(PROMPT, model=str(toy_inp), video=CLIP, mask=mask, **QUICK)
+    assert session.slot.loaded is None
+    assert not list(cwd.iterdir())
+
+
+def test_cell_takes_all_options(toy_inp: Path, shell: Any, session: Session) -> None:
+    shell.user_ns |= {"clip": CLIP, "part": MASK}
+    line = f"--model {toy_inp} --frames 9 --steps 2 --video clip --mask part --invert-mask"
+    shell.run_cell_magic("cogvideo", f"{line} --paste-back --out a --save a.png", PROMPT)
+    frames = shell.user_ns["a"].frames()
+    assert (frames[:, MASK] == CLIP[:9, MASK]).all()
+    assert "white is kept" in shell.user_ns["a"].report.masked
