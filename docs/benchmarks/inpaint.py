@@ -103,11 +103,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1e9, help="after which no run begins")
     parser.add_argument("--plans", metavar="GPU", help="print the plans for a described GPU")
+    parser.add_argument("--table", action="store_true", help="print the table of docs/inpaint.md")
     parser.add_argument("--out", type=Path, default=HERE / "inpaint.jsonl")
     args = parser.parse_args()
     fresh_cache()
     wanted = args.cases.split(",") if args.cases else names()
     selected = [case for case in CASES if case.name in wanted]
+    if args.table:
+        say(table())
+        return
     if args.plans:
         for case in selected:
             show_plan(case, args)
@@ -190,6 +194,39 @@ def ratios(measured_rows: list[dict[str, Any]]) -> str:
         if case.tier == "stream" and steps.get(case.name) and steps.get(resident):
             lines.append(f"{case.name}: {steps[case.name] / steps[resident]:.3f} of {resident}")
     return "\n".join(lines)
+
+
+CARDS = (6, 8, 12, 24)
+"""GiB of the cards in the table of the documentation."""
+WISHES = (
+    ("`void`, 672×384, 85 frames", "void", V85, False),
+    ("`void`, 672×384, 197 frames", "void", V197, False),
+    ("`1.5-5b-inp`, 672×384, 85 frames", "1.5-5b-inp", V85, False),
+    ("`1.5-5b-inp`, 1360×768, 81 frames, `--guidance-halves`", "1.5-5b-inp", WIDE, True),
+)
+
+
+def table() -> str:
+    """The plans for cards of several sizes, as a table in Markdown."""
+    heads = " | ".join(f"{size} GiB" for size in CARDS)
+    lines = [f"| | {heads} |", "|---" * (len(CARDS) + 1) + "|"]
+    for words, model, size, halves in WISHES:
+        cells = " | ".join(cell(model, size, card, halves=halves) for card in CARDS)
+        lines.append(f"| {words} | {cells} |")
+    return "\n".join(lines)
+
+
+def cell(model: str, size: tuple[int, int, int], card: int, *, halves: bool) -> str:
+    """The tier, the VRAM and the minutes of a plan, for a card with the speed of an RTX 3060."""
+    width, height, frames = size
+    plan = cogmagic.plan(
+        PROMPT, model=model, machine=cogmagic.Machine.of(vram=card, ram=32),
+        width=width, height=height, num_frames=frames, video=clip(84, 48, frames),
+        mask=mask(84, 48), guidance_halves=halves,
+    )  # fmt: skip
+    if not plan.fits or plan.peak_vram is None or plan.seconds is None:
+        return "does not fit"
+    return f"{plan.tier}, {plan.peak_vram / 2**30:.1f} GiB, {plan.seconds / 60:.0f} min"
 
 
 def show_plan(case: Case, args: argparse.Namespace) -> None:

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-__all__ = ["TAG", "is_tagged", "tag_text"]
+__all__ = ["TAG", "is_tagged"]
 
 
 TAG = "cogmagic_mask"
 """The key in the JSON of the file's metadata field ``comment``."""
-
-
-def tag_text(**facts: Any) -> str:
-    """The text of the metadata field ``comment``: white is what is made new.
-
-    Args:
-        facts: whatever else the file is to say of the mask, as JSON has it.
-    """
-    return json.dumps({TAG: {"white": "change"} | facts})
 
 
 def is_tagged(path: Path) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._errors import OutputError, RequestError, plain_line
 from cogmagic._files import typed_path
 from cogmagic._models.clips.clip import Clip
+from cogmagic._models.masks.tag import TAG
 from cogmagic._notebook.masks.drawing import Drawing
 from cogmagic._notebook.masks.raster import each_raster
 from cogmagic._video.formats.base import HEADER_ONLY, writable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["MASK_KEY", "MaskFile", "mask_path"]
 
 
-MASK_KEY = "cogmagic_mask"
+MASK_KEY = TAG
 """Key in the JSON of a mask's comment."""
 
 _SHORT = 2000
