@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import CogMagicError, OutputError, RequestError
 from cogmagic._files import write_atomically
+from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._models.clips.clip import clip_of
 from cogmagic._models.pictures import as_picture
 from cogmagic._notebook.panel.labels import label
@@ -49,6 +51,10 @@ _LIMITS = {
 
 
 _MOST_SUGGESTED = 50
+
+
+_MOST_LETTERS = 50
+"""Of the name of an uploaded file: file systems take 255 bytes, and a letter may have four."""
 
 
 class Given:
@@ -137,16 +143,17 @@ def _checked(field: str, data: bytes) -> Any:
 
 
 def _written(name: str, data: bytes) -> str:
-    """Write an upload to a new file in the folder, and return its path.
+    """Write a LoRA to a new file in the folder, and return its path.
 
     Raises:
         RequestError: for a file of another kind.
+        CheckpointError: for one that is damaged, or no LoRA of CogVideoX; it is not kept.
         OutputError: where it cannot be written.
     """
     stem, _, kind = Path(name).name.rpartition(".")
     if kind.lower() != "safetensors" or not stem:
         raise RequestError(f"{name} is not a .safetensors file.")
-    stem = re.sub(r"[^\w.-]+", "-", stem).strip(".-")[:100] or "lora"
+    stem = re.sub(r"[^\w.-]+", "-", stem).strip(".-")[:_MOST_LETTERS] or "lora"
     names = (stem, *(f"{stem}-{i}" for i in range(2, 1000)))
     folder = Path(FOLDER)
     try:
@@ -154,5 +161,14 @@ def _written(name: str, data: bytes) -> str:
         path = next(p for p in (folder / f"{n}.safetensors" for n in names) if not p.exists())
         write_atomically(path, data)
     except OSError as error:
-        raise OutputError(f"{folder.absolute()} cannot be written ({error.strerror}).") from None
+        raise OutputError(
+            f"The folder {FOLDER} of the working directory cannot be written ({error.strerror})."
+        ) from None
+    try:
+        Adapter.of(path)
+    except CogMagicError:
+        path.unlink()
+        with suppress(OSError):  # it has other files
+            folder.rmdir()
+        raise
     return str(path)

@@ -140,11 +140,27 @@ def test_lora_is_copied_to_the_folder_of_uploads(panel: Panel, cwd: Path) -> Non
     ]
 
 
-def test_folder_of_uploads_that_is_a_file_is_an_error(panel: Panel, cwd: Path) -> None:
+def test_damaged_lora_is_not_kept(panel: Panel, cwd: Path) -> None:
+    file = write(cwd / "red.safetensors", diffusers_keys(factors()))
+    data = file.read_bytes()
+    file.unlink()
+    for damaged, reason in ((data[:-9], "cut short or damaged"), (b"PK\x03\x04", "pickled")):
+        upload(panel, "lora", "red.safetensors", damaged)
+        assert reason in panel.fields.errors["lora"].value
+        assert panel.fields.inputs["lora"].value == ""
+        assert list(cwd.iterdir()) == []
+    upload(panel, "lora", f"{'红' * 100}.safetensors", data)
+    upload(panel, "lora", "red.safetensors", damaged)
+    assert [p.name for p in (cwd / "uploads").iterdir()] == [f"{'红' * 50}.safetensors"]
+
+
+def test_upload_without_its_folder_is_an_error(panel: Panel, cwd: Path) -> None:
     (cwd / "uploads").touch()
     upload(panel, "lora", "a.safetensors", b"data")
-    assert "cannot be written" in panel.fields.errors["lora"].value
-    shutil.rmtree(cwd / "uploads", ignore_errors=True)
+    assert "cannot be written (File exists)" in panel.fields.errors["lora"].value
+    shutil.rmtree(cwd)
+    upload(panel, "lora", "a.safetensors", b"data")
+    assert "cannot be written (No such file" in panel.fields.errors["lora"].value
 
 
 @pytest.mark.parametrize(
