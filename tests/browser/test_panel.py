@@ -142,7 +142,7 @@ def test_panel_from_the_first_reading_to_release(panel: Any) -> None:
         "() => [...document.querySelectorAll('.cogmagic-panel textarea')]"
         ".some(e => e.value.startsWith('%%cogvideo'))"
     )
-    page.wait_for_selector(".cogmagic-clip [role=status]:text-matches('Copied|has not copied it')")
+    page.wait_for_selector(".cogmagic-clip [role=status]:text-matches('Copied|did not copy it')")
     texts = [t.input_value() for t in page.locator(".cogmagic-panel textarea").all()]
     cell = next(text for text in texts if text.startswith("%%cogvideo"))
     assert f"--seed {2**60}" in cell
@@ -220,9 +220,9 @@ def test_hiding_another_page_does_not_stop_the_readings(panel: Any) -> None:
     page.evaluate(RUN_ALL)
     page.wait_for_selector(".cogmagic-words")
     hide = "from cogmagic._notebook.panel.widget import the_panel as p\n"
-    hide += "p().meter.visible = False\nprint('hid')"
+    hide += "p().watch.meter.visible = False\nprint('hid')"
     page.evaluate(ADD_CELL, hide)
-    page.evaluate(ADD_CELL, "print(f'seen {p().meter.visible}')")
+    page.evaluate(ADD_CELL, "print(f'seen {p().watch.meter.visible}')")
     page.evaluate(RUN_CELL, 2)
     page.wait_for_selector(".jp-OutputArea-output:has-text('hid')")
     page.wait_for_timeout(7000)

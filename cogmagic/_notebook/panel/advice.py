@@ -48,9 +48,9 @@ def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
         plan: `cogmagic.plan`, or one for a described machine.
     """
     _show_speeds(fields, None)
-    if invalid := fields.check():
-        return Advice(refusal=invalid)
     try:
+        if invalid := fields.check():
+            return Advice(refusal=invalid)
         options = without_run_options(fields.to_plan()[0])
         made = plan(fields.prompt() or "any prompt", **options)
         tokens = _token_count(fields)

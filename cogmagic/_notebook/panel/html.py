@@ -59,8 +59,7 @@ def run_note(plan: Plan) -> str:
     """What a person should know before a run of this plan: its time, risk and download."""
     notes = [] if plan.seconds is None else [f"A clip takes {about(plan.seconds)}."]
     if plan.chosen and not plan.fits:
-        tier = f"{plan.placement.title}, which {plan.chosen.reason}"
-        notes.append(f"Generate tries {tier}, anyway.")
+        notes.append(f"Generate tries {plan.placement.title}, although it {plan.chosen.reason}.")
     if plan.download:
         notes.append(f"Generate downloads {download_words(plan)} first.")
     for adapter in plan.request.loras:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from cogmagic._errors import Cancelled, CogMagicError
+from cogmagic._errors import Cancelled
+from cogmagic._notebook.panel.parts import error_words
 from cogmagic._notebook.panel.progress import RunDisplay
 from cogmagic._progress import Progress
 from cogmagic._session.session import session
@@ -182,10 +183,8 @@ class Runs:
                 display.show_finished(video)
         except Cancelled as stopped:
             display.show_text(str(stopped))
-        except CogMagicError as error:
-            display.show_error(str(error))
         except Exception as error:
-            display.show_error(f"{type(error).__name__}: {error}")
+            display.show_error(error_words(error))
 
     def _on_progress(self, progress: Progress) -> None:
         if self._stopping:

@@ -17,7 +17,6 @@ from cogmagic._api.plan import plan
 from cogmagic._notebook.panel.advice import advise
 from cogmagic._notebook.panel.enhancer import Enhancer
 from cogmagic._notebook.panel.fields import Fields
-from cogmagic._notebook.panel.html import bars
 from cogmagic._notebook.panel.labels import panel_words
 from cogmagic._notebook.panel.layout import (
     button_row,
@@ -28,26 +27,17 @@ from cogmagic._notebook.panel.layout import (
     prompts,
     zone,
 )
-from cogmagic._notebook.panel.meter import Meter
 from cogmagic._notebook.panel.page import Page, tooltips
-from cogmagic._notebook.panel.parts import View, close, show_html
+from cogmagic._notebook.panel.parts import View, close, error_words, show_html
 from cogmagic._notebook.panel.progress import RunDisplay
 from cogmagic._notebook.panel.queue import Queue
-from cogmagic._notebook.panel.readings import Reader, Reading, Sampler
+from cogmagic._notebook.panel.readings import Reading
 from cogmagic._notebook.panel.results import Results
 from cogmagic._notebook.panel.runs import Entered, Runs
-from cogmagic._notebook.panel.survey import Survey
+from cogmagic._notebook.panel.watch import Watch
 from cogmagic._planning.plan import Plan
 
 __all__ = ["Panel", "close_panel", "the_panel"]
-
-
-_SURVEYED = ("vram_limit", "gpus", "speed")
-"""Options that the list of models is planned with."""
-
-
-_REPLAN_BYTES = 2**27
-"""Change of free memory after which the plan is made again."""
 
 
 class Panel:
@@ -68,16 +58,14 @@ class Panel:
         plan: Callable[..., Plan] = plan,
     ) -> None:
         self._make_plan = plan
-        self._readings = 0
-        self._plan: Plan | None = None
-        self._free: tuple[int, ...] = ()
         self._refreshing = threading.RLock()
         self.fields = Fields(self.refresh, {} if variables is None else variables, defaults or {})
         self.page = Page(self._on_ctrl_enter)
-        self.meter, self.run = Meter(), RunDisplay(self.page.announce)
+        self.run = RunDisplay(self.page.announce)
         self.results = Results(self.fields, defaults or {}, self._handler, self.run.preview)
         self.enhancer = Enhancer(self.fields, defaults or {}, self.results.browser)
         self.runs = Runs(self.run, self.results.add, self._on_run)
+        self.watch = Watch(self.fields, self.runs, self.run, plan, lambda: self.refresh(), read)
         self.queue = Queue(
             {
                 "earlier": lambda number: self.runs.move(number, -1),
@@ -95,9 +83,7 @@ class Panel:
         self.page.tooltips = tooltips(self.fields.inputs, self.results.inputs, self.enhancer.inputs)
         self.view = View([self.page, in_zones(self._zones())], self.results.record)
         self.view.add_class("cogmagic-panel")
-        self.survey = Survey(self.fields.inputs["model"], plan)
-        self.sampler = Sampler(read or Reader(), self._on_reading)
-        self.meter.observe(lambda change: self._on_visible(change["new"]), "visible")
+        self.watch.meter.observe(lambda change: self._on_visible(change["new"]), "visible")
         self.refresh()
 
     def _zones(self) -> tuple[Any, ...]:
@@ -117,13 +103,12 @@ class Panel:
         return (
             zone("request", "Request", request),
             zone("results", "Results", results),
-            zone("machine", "Machine", (self.meter, self.advice)),
+            zone("machine", "Machine", (self.watch.meter, self.advice)),
         )
 
     def close(self) -> None:
         """Stop the sampler and a run, and take the widgets away."""
-        self.sampler.close()
-        self.survey.close()
+        self.watch.close()
         self.runs.close()
         self.enhancer.close()
         close(self.view)
@@ -135,7 +120,7 @@ class Panel:
 
     def _refresh(self) -> None:
         advice = advise(self.fields, self._make_plan)
-        self._plan = advice.plan
+        self.watch.plan = advice.plan
         # Without a new recommendation the last one stays, greyed, so that the form does not move.
         if advice.html:
             show_html(self.advice, advice.html)
@@ -164,7 +149,7 @@ class Panel:
             try:
                 act()
             except Exception as error:
-                self.run.show_error(f"{type(error).__name__}: {error}")
+                self.run.show_error(error_words(error))
 
         return handle
 
@@ -207,26 +192,9 @@ class Panel:
         self.refresh()
 
     def _on_visible(self, visible: bool) -> None:
-        self.sampler.activate(visible)
+        self.watch.sampler.activate(visible)
         if visible:
             self.results.open()
-
-    def _on_reading(self, reading: Reading) -> None:
-        """In the sampler's thread: draw the bars, and plan again where free memory has changed."""
-        self._readings += 1  # so that the same values again are a change
-        drawn = bars(reading, self._plan, self.run.peaks.bytes)
-        self.meter.reading = drawn | {"tick": self._readings}
-        free = (reading.ram.available or 0, *(g.available or 0 for g in reading.gpus))
-        changed = len(free) != len(self._free) or any(
-            abs(now - before) > _REPLAN_BYTES for now, before in zip(free, self._free, strict=True)
-        )
-        if self.runs.job is None and changed:
-            self._free = free
-            self.refresh()
-        if self.runs.job is None:
-            options = self.fields.entered()
-            memory = {name: options[name] for name in _SURVEYED if options[name]}
-            self.survey.update((self._free, self.runs.count, tuple(memory.items())), memory)
 
 
 _PANEL: list[Panel] = []

@@ -57,13 +57,14 @@ def test_adapters_are_a_line_of_text(cwd: Path, form: Panel) -> None:
 
 def test_adapters_count_in_the_recommendation(cwd: Path, form: Panel) -> None:
     form.fields.inputs["model"].value = "5b"
-    before = form._plan
+    before = form.watch.plan
     name = lora(cwd / "large.safetensors", "5b", rank=64).name
     form.fields.inputs["lora"].value = name
     assert before is not None
-    assert form._plan is not None
+    assert form.watch.plan is not None
     plans = [
-        {c.placement.name: c.peak_vram or 0 for c in p.candidates} for p in (before, form._plan)
+        {c.placement.name: c.peak_vram or 0 for c in p.candidates}
+        for p in (before, form.watch.plan)
     ]
     assert plans[1]["none"] - plans[0]["none"] > 130e6  # attention of 5b: 2,064,384 bytes a rank
 

@@ -14,7 +14,7 @@ from cogmagic._notebook.panel.widget import Panel
 
 def surveyed(panel: Panel, until: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
     """The rows of the list after a reading, once `until` is true of them."""
-    panel._on_reading(Reading())
+    panel.watch.take(Reading())
     end = time.monotonic() + 300
     while not until(rows := panel.fields.inputs["model"].rows):
         assert time.monotonic() < end, rows

@@ -20,13 +20,13 @@ def test_speed_field_has_the_seconds_of_all_speeds(panel_on: Callable[..., Panel
     fields.enter(PROMPT, {"model": "5b"})
     rows = fields.inputs["speed"].rows
     assert [row["value"] for row in rows] == ["exact", "fast", "faster"]
-    assert panel._plan is not None
-    assert panel._plan.options.speed == "fast"
-    assert [row["fits"] for row in rows] == list(panel._plan.speeds.texts.values())
+    assert panel.watch.plan is not None
+    assert panel.watch.plan.options.speed == "fast"
+    assert [row["fits"] for row in rows] == list(panel.watch.plan.speeds.texts.values())
     assert all(row["fits"] for row in rows)
     assert "--speed fast" in as_cell(PROMPT, fields.entered())
     fields.inputs["speed"].value = "faster"
-    assert panel._plan.savings.storage == "fp8_products"
+    assert panel.watch.plan.savings.storage == "fp8_products"
     fields.inputs["fp8"].value = True
     assert "excludes speed faster" in fields.errors["speed"].value
     assert panel.generate.disabled

@@ -55,19 +55,19 @@ def test_plan_is_made_again_when_free_memory_of_a_gpu_changes(
     gpu = Machine.of("RTX 3060").gpus[0]
 
     def free(*amounts: int) -> None:
-        panel._on_reading(Reading(tuple(replace(gpu, free=n * GIB) for n in amounts)))
+        panel.watch.take(Reading(tuple(replace(gpu, free=n * GIB) for n in amounts)))
 
     free(4, 8)
     free(4, 8)
     assert len(made) == 1
     free(8, 4)  # the same sum
     assert len(made) == 2
-    panel._on_reading(Reading(note="the driver is gone"))
+    panel.watch.take(Reading(note="the driver is gone"))
     assert len(made) == 3
-    assert panel.meter.reading["note"] == "the driver is gone"
-    before = panel.meter.reading["tick"]
-    panel._on_reading(Reading(note="the driver is gone"))
-    assert panel.meter.reading["tick"] == before + 1
+    assert panel.watch.meter.reading["note"] == "the driver is gone"
+    before = panel.watch.meter.reading["tick"]
+    panel.watch.take(Reading(note="the driver is gone"))
+    assert panel.watch.meter.reading["tick"] == before + 1
 
 
 def test_run_gives_a_result_that_can_be_repeated(panel: Panel, toy: Path, cwd: Path) -> None:
@@ -213,7 +213,7 @@ def test_kernel_has_one_panel_which_unloading_closes(shell: Any, session: Sessio
     first = cogmagic.panel()
     assert cogmagic.panel() is first
     assert repr(first) == "[cogmagic] panel"
-    the_panel().meter.visible = True
+    the_panel().watch.meter.visible = True
     the_panel().results.gallery.wait()
     assert {t.name for t in set(threading.enumerate()) - before} == {"cogmagic-sampler"}
     shell.run_line_magic("unload_ext", "cogmagic")
