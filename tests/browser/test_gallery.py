@@ -79,7 +79,7 @@ def test_prompt_is_enhanced_by_a_server(lab: Any, opened: Callable[[list[str]], 
         problems = serious(page)
         assert problems == [], problems
         page.locator("button:has-text('Copy this cell')").press("Enter")
-        page.wait_for_selector(".cogmagic-enhancer [role=status]:text-matches('Copied|has not')")
+        page.wait_for_selector(".cogmagic-enhancer [role=status]:text-matches('Copied|did not')")
         page.locator("button:has-text('Use as the prompt')").press("Enter")
         page.wait_for_function(
             "() => document.querySelector('.cogmagic-at-prompt textarea').value"

@@ -14,6 +14,9 @@ __all__ = ["Browser"]
 _STATIC = Path(__file__).parent / "static"
 
 
+_NOT_COPIED = "The browser did not copy it: copy it from the field."
+
+
 class Browser(anywidget.AnyWidget):
     """An invisible widget; the view in which a button was pressed last acts, no other one."""
 
@@ -23,12 +26,12 @@ class Browser(anywidget.AnyWidget):
     def __init__(self) -> None:
         super().__init__()
         self._pressed = ""
-        self._copied: Callable[[bool], None] = lambda _: None
+        self._say: Callable[[str], None] = lambda _: None
         self.on_msg(self._on_message)
 
-    def copy_text(self, text: str, copied: Callable[[bool], None]) -> None:
-        """Put a text on the clipboard; `copied` is called with whether the browser did."""
-        self._copied = copied
+    def copy_text(self, text: str, say: Callable[[str], None]) -> None:
+        """Put a text on the clipboard; `say` is called with a line on whether the browser did."""
+        self._say = say
         self._act({"copy": text})
 
     def download(self, name: str, mime: str, data: bytes) -> None:
@@ -48,4 +51,4 @@ class Browser(anywidget.AnyWidget):
         if isinstance(content.get("pressed"), str):
             self._pressed = content["pressed"]
         if isinstance(content.get("copied"), bool):
-            self._copied(content["copied"])
+            self._say("Copied." if content["copied"] else _NOT_COPIED)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from cogmagic._api.plan import configs_for
 from cogmagic._errors import CogMagicError
+from cogmagic._files import typed_path
 from cogmagic._footprint.adapters import check_adapters
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.gpu import gpu_names
@@ -105,8 +106,11 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
 
 def several_error(count: int, save: str | None) -> dict[str, str]:
     """The error of a file that several clips would be saved to, by option; empty without one."""
-    if count == 1 or save is None or Path(save).expanduser().is_dir():
+    if count == 1 or save is None:
         return {}
+    with suppress(RuntimeError, OSError, ValueError):  # ~nobody; a name that no file can have
+        if typed_path(save).is_dir():
+            return {}
     return {"save": f"{count} clips need a folder that exists. Enter one, or leave it empty."}
 
 
@@ -123,10 +127,10 @@ def _image_error(model: Model, image: Any) -> str:
     return _error(partial(Request.of, "any prompt", model, image=image))
 
 
-def _limit_error(nbytes: int | None) -> str:
+def _limit_error(nbytes: float | None) -> str:
     if nbytes is None:
         return ""
-    error = _error(partial(gib_bytes, nbytes / GIB, "VRAM limit ="))
+    error = _error(partial(gib_bytes, nbytes / GIB, "VRAM limit"))
     return error and f"{error} 0 is no limit."
 
 

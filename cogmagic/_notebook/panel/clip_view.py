@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import ipywidgets as w
 
-from cogmagic._errors import CogMagicError, OutputError, first_line, plain_line
+from cogmagic._errors import OutputError, first_line, plain_line
 from cogmagic._html import lines_html
 from cogmagic._notebook.panel.browser import Browser
-from cogmagic._notebook.panel.parts import PLAYER_LIMIT, error_html, player, show_html
+from cogmagic._notebook.panel.parts import PLAYER_LIMIT, error_html, error_words, player, show_html
 from cogmagic._video.formats.registry import FORMATS
 from cogmagic._video.library import StoredClip, delete_clip
 from cogmagic._video.video import Video
@@ -49,6 +49,8 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
     ) -> None:
         self._uses, self._browser, self._deleted = uses, browser, deleted
         self.clip: StoredClip | None = None
+        self._asked: StoredClip | None = None
+        """The clip of the question whether to delete it; a run may show another meanwhile."""
         self.player, self.facts, self.note = w.HTML(), w.HTML(), w.HTML()
         self.cell = w.Textarea(
             description="Cell", rows=3, layout=w.Layout(display="none", width="auto")
@@ -69,7 +71,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
             name: self._button(name, act, tooltip) for name, (tooltip, act) in actions.items()
         }
         self.row = w.Box(list(self.buttons.values()), layout=_hidden())
-        sure = self._button("Delete it", self._delete, "there is no way back")
+        sure = self._button("Delete it", self._delete, "this cannot be undone")
         sure.button_style = "danger"
         back = self._button("Keep it", self._keep, "delete nothing")
         back.add_class("cogmagic-keep")
@@ -106,7 +108,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         show_html(self.note, f'<span role="status">{escape(text)}</span>' if text else "")
 
     def _clear(self) -> None:
-        self.clip = None
+        self.clip = self._asked = None
         self.player.value = self.facts.value = self.note.value = self.cell.value = ""
         self.cell.layout.display = self.row.layout.display = "none"
         self.confirmation.layout.display = "none"
@@ -123,10 +125,8 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         def click(_: Any) -> None:
             try:
                 act()
-            except CogMagicError as error:
-                self.note.value = error_html(str(error))
             except Exception as error:
-                self.note.value = error_html(f"{type(error).__name__}: {error}")
+                self.note.value = error_html(error_words(error))
 
         layout = w.Layout(width="auto")
         button = w.Button(description=description, tooltip=tooltip, layout=layout)
@@ -148,10 +148,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
     def _show_cell(self, text: str) -> None:
         self.cell.value, self.cell.layout.display = text, ""
         self.say("The cell is below.")
-        self._browser.copy_text(text, self._say_copied)
-
-    def _say_copied(self, copied: bool) -> None:
-        self.say("Copied." if copied else "The browser has not copied it: take it from the field.")
+        self._browser.copy_text(text, self.say)
 
     def _download(self) -> None:
         path, mime = self._shown.path, FORMATS.get(self._shown.path.suffix.lower())
@@ -165,7 +162,8 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
             raise OutputError(f"{path} cannot be read ({error.strerror}).") from None
 
     def _ask(self) -> None:
-        name = escape(plain_line(self._shown.path.name))
+        self._asked = self._shown
+        name = escape(plain_line(self._asked.path.name))
         self.question.value = f'<span role="alert">Delete {name} for good?</span>'
         self.row.layout.display, self.confirmation.layout.display = "none", ""
         self._browser.focus(".cogmagic-keep")
@@ -175,7 +173,9 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         self._browser.focus(".cogmagic-delete")
 
     def _delete(self) -> None:
-        clip = self._shown
+        clip = self._asked
+        if clip is None:
+            raise OutputError("Another clip is shown now. Press Delete again.")
         self._keep()
         delete_clip(clip)
         self._clear()
@@ -184,7 +184,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
 
     def _show_actions(self) -> None:
         self.row.layout.display, self.confirmation.layout.display = "", "none"
-        self.question.value = ""
+        self.question.value, self._asked = "", None
 
 
 def _hidden() -> w.Layout:

@@ -11,12 +11,12 @@ from typing import Any
 import ipywidgets as w
 
 from cogmagic._api.enhance import Enhanced, Enhancement
-from cogmagic._errors import CogMagicError, RequestError, plain_line
+from cogmagic._errors import RequestError, plain_line
 from cogmagic._notebook.cell_text import as_cell, changed_options
 from cogmagic._notebook.panel.browser import Browser
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.page import in_row
-from cogmagic._notebook.panel.parts import error_html, show_html
+from cogmagic._notebook.panel.parts import error_html, error_words, show_html
 from cogmagic._spelling import typed_in_cell
 
 __all__ = ["Enhancer"]
@@ -54,7 +54,7 @@ class Enhancer:
         self.use = _button("Use as the prompt", "replace the prompt in the form")
         self.use.on_click(lambda _: self._use())
         self.copy = _button("Copy this cell", "put it on the clipboard")
-        self.copy.on_click(lambda _: browser.copy_text(self.cell.value, self._say_copied))
+        self.copy.on_click(lambda _: browser.copy_text(self.cell.value, self._say))
         self.cell.tooltip = "the form's cell with the longer prompt"
         for name, field in self.inputs.items():
             field.add_class(in_row(name))
@@ -115,10 +115,8 @@ class Enhancer:
                 show_html(self.exchange, _sent_html(enhancement))
                 self._say(f"Waiting for {enhancement.endpoint.url} …")
             enhanced = enhancement.run(_SECONDS)
-        except CogMagicError as error:
-            text = str(error)
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
+            text = error_words(error)
         else:
             if asked == self._asked:
                 self._show(enhanced, names)
@@ -139,11 +137,10 @@ class Enhancer:
         self.result.layout.display = ""
 
     def _use(self) -> None:
-        self._fields.inputs["prompt"].value = self.cell.value.partition("\n")[2]
+        magic, _, prompt = self.cell.value.partition("\n")
+        whole = not magic.startswith("%%")  # its first line was edited away
+        self._fields.inputs["prompt"].value = self.cell.value if whole else prompt
         self._say("The prompt is entered.")
-
-    def _say_copied(self, copied: bool) -> None:
-        self._say("Copied." if copied else "The browser has not copied it: take it from the field.")
 
     def _say(self, text: str) -> None:
         show_html(self.note, f'<span role="status">{escape(text)}</span>')

@@ -19,6 +19,7 @@ from cogmagic._notebook.panel.examples import Examples
 from cogmagic._notebook.panel.following import enter_defaults, enter_preset, show_lengths, unused
 from cogmagic._notebook.panel.given import Given
 from cogmagic._notebook.panel.inputs import USED_WITH, any_seed, make_inputs
+from cogmagic._notebook.panel.labels import panel_words
 from cogmagic._notebook.panel.layout import field_rows
 from cogmagic._notebook.panel.models import clip_words
 from cogmagic._notebook.panel.named import Named
@@ -144,7 +145,10 @@ class Fields:
         """Show these errors, and no others; return the first one with its label, or nothing."""
         for name, place in self.errors.items():
             show_html(place, error_html(errors[name]) if name in errors else "")
-        return next((f"{self.inputs[n].description}: {text}" for n, text in errors.items()), "")
+        for name, text in errors.items():
+            title, words = self.inputs[name].description, panel_words(text)
+            return words if words.startswith(title) else f"{title}: {words}"
+        return ""
 
     def _show_words(self, options: Mapping[str, Any]) -> None:
         """Show what the inputs, the adapters and the size are, and offer variables."""

@@ -16,7 +16,7 @@ from cogmagic._errors import OutputError
 from cogmagic._files import typed_path
 from cogmagic._notebook.panel.browser import Browser
 from cogmagic._notebook.panel.clip_pages import PAGE, ClipPages, Posters
-from cogmagic._notebook.panel.parts import error_html, show_html
+from cogmagic._notebook.panel.parts import error_html, error_words, show_html
 from cogmagic._notebook.panel.tile import Tile
 from cogmagic._video.formats.registry import names_file
 from cogmagic._video.library import StoredClip
@@ -49,7 +49,7 @@ class Gallery(w.VBox):  # type: ignore[misc]  # it has no types
         self._thread: threading.Thread | None = None
         self.folder = w.Text(value=folder, description="Folder", continuous_update=False)
         self.folder.placeholder = "the working directory"
-        self.folder.tooltip = "whose clips are listed; empty for the working directory"
+        self.folder.tooltip = "the folder whose clips are listed; empty for the working directory"
         self.folder.observe(lambda _: self.refresh(), "value")
         self.search = w.Text(description="Search", placeholder="prompt, file, model, seed or date")
         self.search.tooltip = "list the clips that have all of these words"
@@ -144,10 +144,8 @@ class Gallery(w.VBox):  # type: ignore[misc]  # it has no types
                     pass
                 if asked == self._asked:
                     self._show_place(pages)
-            except OutputError as error:
-                self._show_none(error_html(str(error)))
             except Exception as error:
-                self._show_none(error_html(f"{type(error).__name__}: {error}"))
+                self._show_none(error_html(error_words(error)))
 
     def _fill(self) -> ClipPages:
         pages = self._pages = self._pages or ClipPages(_path(self.folder.value))
@@ -175,8 +173,9 @@ class Gallery(w.VBox):  # type: ignore[misc]  # it has no types
         if pages.is_complete:
             text = f"of {pages.pages}: clips {first} to {last} of {count}"
         if not count:
+            search = self.search.value.strip()
             none = "No clips made by cogmagic in this folder yet."
-            text = f"No clip has {self.search.value.strip()!r}." if self.search.value else none
+            text = f"No clip has {search!r}." if search else none
         show_html(self.note, f'<span role="status">{escape(text)}</span>')
 
     def _focus(self, place: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -160,7 +161,7 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
         "vram_limit": Input(
             _widget(w.FloatText, "vram_limit", step=0.5),
             empty=0.0,
-            parse=lambda gib: round(gib * GIB),
+            parse=_limit,
             show=lambda nbytes: nbytes / GIB,
         ),
         "gpus": _input(w.Text, "gpus", empty="", placeholder="all, or index or UUID, as in 0,2"),
@@ -197,6 +198,12 @@ def _seed(text: str) -> int | str:
     """The number; anything else as it was typed, for the request to refuse."""
     text = text.strip()
     return int(text) if text.isdecimal() else text
+
+
+def _limit(gib: float) -> float:
+    """Bytes; an amount that no integer has stays, for the check to refuse."""
+    nbytes = gib * GIB
+    return round(nbytes) if math.isfinite(nbytes) else nbytes
 
 
 def _listed(loras: str | list[str]) -> str:

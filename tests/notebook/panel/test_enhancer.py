@@ -46,6 +46,9 @@ def test_prompt_changes_only_when_it_is_used(panel: Panel, chat: Chat) -> None:
     assert panel.fields.prompt() == "a <b>red</b> circle"
     enhancer.use.click()
     assert panel.fields.prompt() == LONG
+    enhancer.cell.value = "without its\nmagic"
+    enhancer.use.click()
+    assert panel.fields.prompt() == "without its\nmagic"
 
 
 def test_key_is_sent_and_in_no_widget(panel: Panel, chat: Chat) -> None:
@@ -67,7 +70,7 @@ def test_cell_is_copied_by_the_page(
     sent(panel).copy.click()
     assert messages[0][0]["copy"] == panel.enhancer.cell.value
     panel.results.browser._on_message(None, {"copied": False}, None)
-    assert "has not copied it" in panel.enhancer.note.value
+    assert "did not copy it" in panel.enhancer.note.value
 
 
 @pytest.mark.parametrize(

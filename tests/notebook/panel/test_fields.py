@@ -21,7 +21,7 @@ def test_missing_gpu_is_an_error_beside_its_field(panel: Panel) -> None:
     ):
         panel.fields.inputs["gpus"].value = typed
         assert message in panel.fields.errors["gpus"].value
-        assert panel.hint.value.startswith('<span class="cogmagic-error">GPUs: ')
+        assert panel.hint.value.startswith('<span class="cogmagic-error">GPUs')
         assert panel.generate.disabled
     panel.fields.inputs["gpus"].value = ""
     assert not panel.generate.disabled
@@ -87,16 +87,19 @@ def test_numbers_are_never_changed_and_errors_are_beside_them(panel: Panel) -> N
     inputs = panel.fields.inputs
     inputs["prompt"].value = PROMPT
     for name, legal, illegal, message in (
-        ("seed", str(2**64 - 1), str(2**64), "2^64 - 1"), ("seed", "7", "x", "whole number"),
+        ("seed", str(2**64 - 1), str(2**64), "Seed is 18446744073709551616"),
+        ("seed", "7", "x", "Seed &#x27;x&#x27; is not a whole number"),
+        ("num_inference_steps", 9, 0, "Steps is 0, but must be 1 to 1000"),
         ("fps", 100, 121, "1 to 120"), ("num_inference_steps", 1000, 0, "1 to 1000"),
         ("guidance_scale", 20.0, 20.5, "1 (no guidance) to 20"),
-        ("vram_limit", 0.5, 0.4, "0.5 to 4096"), ("vram_limit", 0.0, -1.0, "0.5 to 4096"),
+        ("vram_limit", 0.5, 1e300, "VRAM limit inf"), ("vram_limit", 0.0, -1.0, "0.5 to 4096"),
     ):  # fmt: skip
         inputs[name].value = legal
         assert not panel.generate.disabled, panel.fields.check()
         inputs[name].value = illegal
         assert inputs[name].value == illegal
         assert message in panel.fields.errors[name].value
+        assert inputs[name].description in panel.hint.value
         assert panel.generate.disabled
         inputs[name].value = legal
     assert panel.fields.options()["seed"] == 7
@@ -164,7 +167,23 @@ def test_several_clips_need_a_folder(panel: Panel, cwd: Path) -> None:
     fields.inputs["num_videos"].value = 3
     assert "3 clips need a folder" in fields.errors["save"].value
     assert panel.generate.disabled
+    fields.inputs["save"].value = "~nobody-has-this-name/clips"
+    assert "3 clips need a folder" in fields.errors["save"].value
     fields.inputs["save"].value = str(cwd)
+    assert not panel.generate.disabled
+
+
+def test_variable_that_fails_when_it_is_read_switches_generate_off(panel: Panel) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> None:
+            raise RuntimeError("no <b>")
+
+    fields = panel.fields
+    fields.given.variables["broken"] = Broken()
+    fields.enter(PROMPT, {"model": "tiny", "video": "broken"})
+    assert panel.generate.disabled
+    assert "no &lt;b&gt;" in panel.advice.value
+    fields.inputs["video"].value = ""
     assert not panel.generate.disabled
 
 

@@ -34,7 +34,7 @@ def gallery(panel: Panel, made: Video, cwd: Path) -> Any:
         shutil.copy(made.path, path)
         os.utime(path, (1e9 - age,) * 2)
     (cwd / "broken.mp4").touch()
-    panel.meter.visible = True
+    panel.watch.meter.visible = True
     panel.results.gallery.wait()
     return panel.results.gallery
 
@@ -67,7 +67,7 @@ def test_gallery_has_pages_with_posters(gallery: Any) -> None:
     assert "none cannot be read (No such file" in gallery.note.value
 
 
-def test_clips_are_searched_by_all_that_the_file_says(gallery: Any) -> None:
+def test_clips_are_searched_by_all_that_the_file_says(gallery: Any, cwd: Path) -> None:
     gallery.older.click()
     for text, names in (
         ("CIRCLE clip-0", [f"clip-{n:02}.mp4" for n in range(10)]),
@@ -81,6 +81,11 @@ def test_clips_are_searched_by_all_that_the_file_says(gallery: Any) -> None:
     gallery.search.value = ""
     gallery.wait()
     assert len(shown(gallery)) == 12
+    (cwd / "empty").mkdir()
+    gallery.search.value = " "
+    gallery.folder.value = "empty"
+    gallery.wait()
+    assert "No clips made by cogmagic in this folder yet." in gallery.note.value
 
 
 def test_new_clip_comes_first_without_reading_the_others_again(
@@ -159,10 +164,23 @@ def test_deleting_asks_first(gallery: Any, panel: Panel, cwd: Path) -> None:
     for _ in range(2):
         gallery.wait()
         gallery.tiles[0].button.click()
-        clip.confirmation.children[1].click()
+        clip.buttons["Delete"].click()
+        delete.click()
     gallery.wait()
     assert gallery.number.value == 1, "the last page is empty"
     assert len(shown(gallery)) == 12
+
+
+def test_clip_of_a_run_that_ends_before_the_answer_is_not_deleted(
+    gallery: Any, panel: Panel, made: Video, cwd: Path
+) -> None:
+    gallery.tiles[1].button.click()
+    clip = panel.results.clip
+    clip.buttons["Delete"].click()
+    panel.results.add(replace(made, path=cwd / "clip-05.mp4"), {})
+    clip.confirmation.children[1].click()
+    assert "Another clip is shown now." in clip.note.value
+    assert len(list(cwd.iterdir())) == 15
 
 
 def test_errors_of_a_clip_appear_below_its_actions(gallery: Any, panel: Panel, cwd: Path) -> None:
