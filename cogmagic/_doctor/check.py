@@ -75,4 +75,5 @@ class Result:
     @classmethod
     def from_finding(cls, name: str, found: Finding) -> Result:
         """The result of the check of that name."""
-        return cls(name, found.status, plain_line(found.text), plain_line(found.fix), found.private)
+        shown = (found.text, found.fix, found.private)  # may have names of files and programs
+        return cls(name, found.status, *map(plain_line, shown))

@@ -17,9 +17,9 @@ def check_proxies(here: Surroundings) -> Finding:
     for proxy in proxies:
         if proxy.flaw:
             return failure(
-                f"{proxy.name} is not valid: {proxy.flaw}",
+                f"{proxy.name} is not valid",
                 f"export {proxy.name}=http://HOST:PORT, or unset it",
-                private=str(proxy),
+                private=f"{proxy.flaw}: {proxy}",  # which may quote a misplaced password
             )
         if proxy.lacks_package:
             return failure(

@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Iterator
 
-from cogmagic._doctor.check import Finding, failure, ok
+from cogmagic._doctor.check import Finding, failure, ok, warning
 from cogmagic._doctor.surroundings import Surroundings
 
 __all__ = ["check_packages", "check_python", "lacking"]
@@ -34,6 +34,11 @@ def check_python(here: Surroundings) -> Finding:
 
 def check_packages(here: Surroundings) -> Finding:
     """The packages that cogmagic depends on: installed, and new enough."""
+    if not here.requirements:
+        return warning(
+            "cogmagic itself is not installed, so its requirements are unknown",
+            "pip install -e FOLDER with the folder of its clone",
+        )
     wrong = list(lacking(here))
     if not wrong:
         libraries = ("diffusers", "transformers", "accelerate", "huggingface-hub")

@@ -13,7 +13,9 @@ from pathlib import Path
 __all__ = ["redacted"]
 
 
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|_KEY$|AUTH", re.I)
+_SECRET_NAME = re.compile(
+    r"TOKEN(?!IZERS)|SECRET|PASS|CREDENTIAL|API_?KEY|_KEY(_ID)?$|AUTH|COOKIE", re.I
+)
 """Names of environment variables whose values are secrets."""
 
 
@@ -21,15 +23,23 @@ _SHORTEST = 3
 """Names and values of fewer characters are left: they are parts of too many words."""
 
 
+_WORD = r"[^\s/:;,()\"]+"
+"""A word of a folder's name, which may have up to three."""
+
+
 _PATTERNS = (
-    (r"\b(hf|api|sk|ghp|gho|glpat)[-_][A-Za-z0-9_-]{8,}", "***"),
-    (r"(?<=://)(?:[^/\s@]*@)?[\w.-]+(?::\d+)?", "HOST"),
+    (r"\b(hf|api|sk|r8|gh[a-z]|github_pat|glpat)[-_][A-Za-z0-9_-]{8,}", "***"),
+    (r"(?<=://)(?:\S*@)?[\w.-]+(?::\d+)?", "HOST"),  # a password may have / and @
+    (r"(?<=host=')[^']+", "HOST"),
+    (r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", "ADDRESS"),
     (r"\b(GPU|MIG)-[0-9a-f]{4,}[0-9a-f-]*", r"\1-***"),
     (r"\b\d{1,3}(?:\.\d{1,3}){3}(?=[:/\s,;)]|$)", "ADDRESS"),
-    (r"(?<![\w.…~])(?:/[\w.@+-]+){2,}/([\w.@+-]+)", r"…/\1"),
-    (r"\b[A-Za-z]:\\(?:[^\\\s]+\\)+([^\\\s]+)", r"…\\\1"),
+    (r"(?<![\w:])(?=[0-9a-f:]*::|(?:[0-9a-f]+:){7})[0-9a-f:]+(?![\w:])", "ADDRESS"),
+    (rf"(?<![\w.…~])(?:/{_WORD}(?: {_WORD}){{0,2}}){{2,}}/({_WORD})", r"…/\1"),
+    (r"(?<![\w.…~])/(home|Users)/[^/\s]+", r"/\1/USER"),
+    (r"(?:\b[A-Za-z]:|\\\\\w)(?:[^\\\n:;]+\\|\\)+([^\\\s]+)", r"…\\\1"),
 )
-"""Tokens, credentials and hosts in URLs, identifiers of GPUs, addresses; of absolute paths with
+"""Tokens, credentials and hosts in URLs, addresses, identifiers of GPUs; of absolute paths with
 more than two parts the last one stays."""
 
 

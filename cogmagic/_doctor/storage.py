@@ -75,7 +75,8 @@ def check_folders(here: Surroundings) -> Finding:
 
 def _writable(folder: Path) -> bool:
     """Whether a folder that may not exist yet can be written, or made."""
-    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    # Not Path.exists, which raises in a folder that may not be entered.
+    existing = next(p for p in (folder, *folder.parents) if os.access(p, os.F_OK))
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 

@@ -40,6 +40,7 @@ def trial_results(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        errors="replace",
     )
     errors = list[str]()
     reader = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)

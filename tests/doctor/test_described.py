@@ -32,6 +32,7 @@ CASES: list[tuple[str, str, dict[str, Any], str, str]] = [
         "diffusers>=0.42.1 (here: 0.30.0)",
         'pip install "diffusers>=0.42.1"',
     ),
+    ("packages", "warn", {"requirements": ()}, "is not installed", "pip install -e FOLDER"),
     (
         "packages",
         "fail",

@@ -114,6 +114,34 @@ def test_report_has_nothing_private(cwd: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("http://u:p@ss@host.corp.example:80/x", "http://HOST/x"),
+        ("http://u:p/ss@host.corp.example", "http://HOST"),
+        ("HTTPSConnectionPool(host='hub.corp', port=443)", "HTTPSConnectionPool(host='HOST',"),
+        ("fe80::1ff:fe23:4567:890a at 12:30:45", "ADDRESS at 12:30:45"),
+        ("[2001:db8::1]:80", "[ADDRESS]:80"),
+        ("ask jane.doe@corp.example", "ask ADDRESS"),
+        ("/mnt/c/Users/Jane Doe/.cache/hf is slow", "…/hf is slow"),
+        ("/home/jane and /Users/jane", "/home/USER and /Users/USER"),
+        (r"C:\Users\Jane Doe\models\5b is gone", r"…\5b is gone"),
+        (r"\\server\team\models\5b", r"…\5b"),
+        ("r8_abcdefghijkl github_pat_11AAAAAAA0abc", "*** ***"),
+        ("c10::Error in at::cuda", "c10::Error in at::cuda"),
+    ],
+)
+def test_what_is_private_goes(text: str, public: str) -> None:
+    assert redacted(text).startswith(public)
+
+
+def test_variables_with_secrets_are_told_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_PASSPHRASE", "xyzzy")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIO")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    assert redacted("xyzzy AKIAIO false") == "*** *** false"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "torch 2.13.0, built for CUDA 13.0; driver 580.95.05 (CUDA 13.0)",
