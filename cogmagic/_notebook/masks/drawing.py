@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -158,11 +157,9 @@ class Drawing:
         Raises:
             LookupError, ValueError, TypeError: for what is no drawing.
         """
-        drawing = cls()
-        for frame, scale, dx, dy in facts["keyframes"]:
-            drawing = drawing.keyed(int(_checked(frame)), move_of(scale, dx, dy))
-        shapes = tuple(map(Shape.of_json, facts["shapes"]))
-        return replace(drawing, shapes=shapes)
+        moves = {int(_checked(frame)): move_of(*move) for frame, *move in facts["keyframes"]}
+        keyframes = tuple(Keyframe(frame, moves[frame]) for frame in sorted(moves))
+        return cls(tuple(map(Shape.of_json, facts["shapes"])), keyframes)
 
 
 def move_of(scale: Any, dx: Any, dy: Any) -> Move:
@@ -179,6 +176,6 @@ def move_of(scale: Any, dx: Any, dy: Any) -> Move:
 def _checked(number: Any) -> float:
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise TypeError(number)
-    if not math.isfinite(number) or abs(number) > _FARTHEST:
+    if not abs(number) <= _FARTHEST:  # nor NaN
         raise ValueError(number)
     return float(number)

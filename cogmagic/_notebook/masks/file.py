@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._api.words import quoted
 from cogmagic._errors import OutputError, RequestError, plain_line
 from cogmagic._files import typed_path
 from cogmagic._models.clips.clip import Clip
@@ -69,7 +71,7 @@ class MaskFile:
         except (LookupError, TypeError, ValueError):
             raise RequestError(
                 f"{self._name} was not drawn here, so it is not replaced. Use it as it is, --mask"
-                f" {self._name}, or name another file: --save NAME.mp4."
+                f" {quoted(self._name)}, or name another file: --save NAME.mp4."
             ) from None
         own = (*self.clip.size, self.frames)
         if about != own:
@@ -149,11 +151,12 @@ def mask_path(clip: Clip, save: str | Path | None) -> Path:
     Raises:
         OutputError: for a path that cannot be used.
     """
-    files = clip.files or (Path("clip.mp4"),)
-    file = files[0] if len(files) == 1 else files[0].parent
+    first, *others = clip.files or (Path("clip.mp4"),)
+    file = Path(os.path.abspath(first))  # noqa: PTH100 - "." and ".." are no names
+    file = file.parent if others else file
     name = f"{file.stem}-mask.mp4"
     if save is None or not str(save):
-        return file.absolute().with_name(name)
+        return file.with_name(name)
     try:
         path = typed_path(save)
         path = path / name if path.is_dir() else path
@@ -161,7 +164,7 @@ def mask_path(clip: Clip, save: str | Path | None) -> Path:
         raise OutputError(f"--save {str(save)[:100]!r} is not a usable path ({error}).") from None
     if path.suffix.lower() != ".mp4":
         raise OutputError(
-            f"--save {path}: a mask is an MP4. Type --save {path.with_suffix('.mp4')}"
+            f"--save {path}: a mask is an MP4. Type --save {quoted(str(path.with_suffix('.mp4')))}"
         )
     return path.absolute()
 

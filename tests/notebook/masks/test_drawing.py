@@ -81,6 +81,7 @@ def test_json_gives_the_same_drawing_to_the_last_bit() -> None:
         [255, 3, True, 2],
         [255, 3, 1e7, 2],
         [255, math.nan, 1, 1],
+        [255, 3, 10**400, 1],
         [255, 3, *[1] * 50_000],
     ],
 )

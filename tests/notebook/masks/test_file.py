@@ -94,13 +94,18 @@ def test_paths(cwd: Path, save: str | None, path: str) -> None:
     assert mask_path(clip, save) == cwd / path
 
 
-def test_the_path_of_a_folder_of_pictures_is_beside_it(cwd: Path) -> None:
+def test_the_path_of_a_folder_of_pictures_is_beside_it(
+    cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from PIL import Image
 
     (cwd / "shots").mkdir()
     for n in range(3):
         Image.new("RGB", (16, 16)).save(cwd / "shots" / f"{n}.png")
     assert mask_path(clip_of("shots"), None) == cwd / "shots-mask.mp4"
+    monkeypatch.chdir(cwd / "shots")
+    for shots in (".", "../shots", ["0.png", "1.png"]):
+        assert mask_path(clip_of(shots), None) == cwd / "shots-mask.mp4"
 
 
 def another_size(cwd: Path, _: Path) -> None:
