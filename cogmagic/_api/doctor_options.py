@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from cogmagic._api.option import Option
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["DOCTOR_OPTIONS"]
+from cogmagic._api.option import Option
+from cogmagic._errors import RequestError
+
+__all__ = ["DOCTOR_OPTIONS", "check_one_form"]
 
 
 _CHECKS = "Checks"
@@ -19,3 +23,13 @@ DOCTOR_OPTIONS: tuple[Option, ...] = (
     ),
     Option("json", "print the results as JSON, an object a line", _CHECKS),
 )
+
+
+def check_one_form(options: Mapping[str, Any]) -> None:
+    """Check that one form of output is asked for.
+
+    Raises:
+        RequestError: for two.
+    """
+    if options.get("json") and options.get("report"):
+        raise RequestError("--json and --report are two forms of the results. Leave out one.")

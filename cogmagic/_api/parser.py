@@ -103,6 +103,9 @@ def _reworded(message: str) -> str:
     if value:
         kind = "a whole number" if value[2] == "int" else "a number"
         return f"{value[1]} takes {kind}, not {value[3]}"
+    switch = re.fullmatch(r"argument ([\w-]+)\S*: ignored explicit argument .*", message)
+    if switch:
+        return f"{switch[1]} takes no value"
     lacking = re.fullmatch(r"argument ([\w-]+)\S*: expected one argument", message)
     return f"{lacking[1]} needs a value" if lacking else f"{message[:1].upper()}{message[1:]}"
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._api.doctor_options import DOCTOR_OPTIONS
+from cogmagic._api.doctor_options import DOCTOR_OPTIONS, check_one_form
 from cogmagic._api.option import Option
 from cogmagic._api.options import cell_options
 from cogmagic._api.plan_options import PLAN_OPTIONS
@@ -42,7 +42,7 @@ class Command:
 
 _COMMAND = "Command line"
 _HELP = Option("help", "print this help", _COMMAND, aliases=("-h",))
-_JSON = Option("json", "print JSON, an object a line, in place of text", _COMMAND)
+_JSON = Option("json", "print JSON in place of text", _COMMAND)
 _QUIET = Option("quiet", "show no progress", _COMMAND, aliases=("-q",))
 _NOT_HERE = frozenset(("help", "out"))
 """Options of a cell that a command cannot have: a variable."""
@@ -63,7 +63,7 @@ def _without_variables(option: Option) -> Option:
 def _generate(options: dict[str, Any]) -> int:
     as_json, progress = options.pop("json", False), not options.pop("quiet", False)
     if options.get("prompt") == "-":
-        options["prompt"] = sys.stdin.read()
+        options["prompt"] = _standard_input()
     if options.pop("dry_run", False):
         from cogmagic._api.options import without_run_options
 
@@ -80,6 +80,16 @@ def _generate(options: dict[str, Any]) -> int:
 
     _print_video(generate(options.pop("prompt"), progress=progress, **options), as_json=as_json)
     return 0
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except (AttributeError, OSError, UnicodeDecodeError) as error:  # None where it is closed
+        raise RequestError(
+            f"- reads the prompt from standard input, which has no text ({error}). Type the prompt"
+            " in quotes instead."
+        ) from None
 
 
 def _several(options: dict[str, Any], *, as_json: bool, progress: bool) -> int:
@@ -134,11 +144,14 @@ def _history(options: dict[str, Any]) -> int:
     from cogmagic._api.kernel import history
     from cogmagic._machine.history import History
 
-    if options.get("json") and not options.get("clear"):
+    as_json, clear = options.get("json"), bool(options.get("clear"))
+    if as_json and clear:
+        raise RequestError("--clear deletes the runs and lists none. Leave out --json.")
+    if as_json:
         for run in History().read():
             print(json.dumps(asdict(run)))
     else:
-        print(history(clear=bool(options.get("clear"))))
+        print(history(clear=clear))
     return 0
 
 
@@ -146,15 +159,16 @@ def _doctor(options: dict[str, Any]) -> int:
     from cogmagic._doctor.diagnosis import Diagnosis, line, results
     from cogmagic._doctor.surroundings import Surroundings
 
+    check_one_form(options)
     here, found = Surroundings.read(), []
     as_text = not (options.get("json") or options.get("report"))
     for result in results(here, quick=bool(options.get("quick"))):
-        found.append(result)
+        found.append(replace(result, text=as_command(result.text), fix=as_command(result.fix)))
         if as_text:  # the last ones take seconds
-            print(as_command(line(result)), flush=True)
+            print(line(found[-1]), flush=True)
     made = Diagnosis.of(here, tuple(found))
     if options.get("report"):
-        print(as_command(made.report()))
+        print(made.report())
     else:
         print(made.as_json() if options.get("json") else made.summary)
     return 1 if made.status == "fail" else 0

@@ -47,25 +47,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with typed_in_cell():
             code = _run(words)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `cogmagic models | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
-        return _FAILED
+        print(end="", flush=True)  # sys.stdout is None where the shell has closed it
     except (CogMagicError, Cancelled) as error:
         _print_error(error)
         return _code(error)
     except KeyboardInterrupt:
         print("Cancelled: Stopped.", file=sys.stderr)
         return _INTERRUPTED
-    except Exception:
-        traceback.print_exc()
-        print(
-            "This is a defect of cogmagic. Please report it with the output of:"
-            " cogmagic doctor --report",
-            file=sys.stderr,
-        )
+    except OSError as error:
+        if _can_print():
+            return _defect()
+        if not isinstance(error, BrokenPipeError):  # which is `cogmagic models | head -1`
+            print(f"OutputError: Standard output: {error.strerror}.", file=sys.stderr)
         return _FAILED
+    except Exception:
+        return _defect()
     return code
+
+
+def _defect() -> int:
+    """Print the traceback of an error that no command expects."""
+    traceback.print_exc()
+    print(
+        "This is a defect of cogmagic. Please report it with the output of:"
+        " cogmagic doctor --report",
+        file=sys.stderr,
+    )
+    return _FAILED
+
+
+def _can_print() -> bool:
+    """Whether standard output takes a line end; if not, what is left for it is dropped."""
+    try:
+        print(flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end
+        return False
+    return True
 
 
 def _print_what_can_be_encoded() -> None:

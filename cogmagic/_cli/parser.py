@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import PurePath
@@ -24,6 +25,10 @@ _HELP = frozenset(("-h", "--help"))
 
 
 _TOP = "cogmagic"
+
+
+_SPECIAL = frozenset("$`\\!*?[]{}()<>|&;#~")
+"""Characters that shells replace or obey, some of them in double quotes, too."""
 
 
 class _CommandParser(Parser):
@@ -47,15 +52,14 @@ class _CommandParser(Parser):
         self._words: Sequence[str] = ()
 
     def error(self, message: str) -> NoReturn:
-        """Raise in one line; an option of notebooks alone is refused by name."""
+        """Raise in one line; an option of cells or of other commands is refused by its name."""
         for word in message.removeprefix("unrecognized arguments: ").split():
             name = word.partition("=")[0]
             if name in flags_of() and flags_of()[name].dest == self._dest:
                 raise RequestError(f"{name} is the {self._argument} here. Type {self.prog} FILE")
             if name in flags_of() and name not in flags_of(tuple(self._by_name.values())):
                 raise RequestError(
-                    f"{name} is for notebooks, and {self.prog} does not take it. Leave it out."
-                    f" All options: {self._see}"
+                    f"{self.prog} does not take {name}. Leave it out. All options: {self._see}"
                 )
         super().error(message)
 
@@ -67,7 +71,7 @@ class _CommandParser(Parser):
         argument = list(takewhile(lambda word: not word.startswith("-"), self._words))
         if words[0] not in argument:
             return f"{words[0]!r} is one word too many. Put the {self._argument} in quotes."
-        typed = " ".join(map(quoted, (" ".join(argument), *self._words[len(argument) :])))
+        typed = _typed(" ".join(argument), *self._words[len(argument) :])
         return f"Put the {self._argument} in quotes. Type {self.prog} {typed}."
 
     def values(self, words: Sequence[str]) -> dict[str, Any]:
@@ -79,11 +83,16 @@ class _CommandParser(Parser):
         self._words, self._line = words, " ".join(map(quoted, words))
         given = vars(self.parse_args(words))
         argument = {self._dest: given[self._dest]} if given.get(self._dest) is not None else {}
-        for name, option in self._by_name.items():  # here, so that it is not a matter of memory
+        for name, option in self._by_name.items():  # later, a tier would be a TierError, of code 3
             if option.choices and given[name] not in (None, *option.choices):
                 hint = choice_hint(name, given[name], option.choices)
                 raise RequestError(f"Unknown {name} {given[name]!r:.80}.{hint}")
         return argument | values_of(given, tuple(self._by_name.values()))
+
+
+def _typed(*words: str) -> str:
+    """The words as one types them in a shell."""
+    return " ".join(shlex.quote(w) if set(w) & _SPECIAL else quoted(w) for w in words)
 
 
 def _completer(option: Option) -> Callable[..., tuple[str, ...]]:
@@ -124,24 +133,26 @@ def command_of(words: Sequence[str]) -> tuple[Command | None, dict[str, Any]]:
         RequestError: for an unknown command or option, with what to type instead.
     """
     top, parsers = _parser()
-    first = words[0] if words else "--help"
-    if first in _HELP or first in ("help", "-V", "--version"):
-        if "ersion" in first or first == "-V":
-            print(f"cogmagic {__version__}")
-        else:
-            top.print_help()
+    if not words or words[0] == "help":
+        words = [*words[1:], "--help"]
+    first = words[0]
+    if first in ("-V", "--version"):
+        print(f"{_TOP} {__version__}")
+        return None, {}
+    if first in _HELP:
+        top.print_help()
         return None, {}
     command = COMMANDS.get(first)
     if command is None:
         raise _unknown_command(words)
-    if _HELP & set(words):
+    if _HELP & set(takewhile(lambda word: word != "--", words)):
         parsers[first].print_help()
         return None, {}
     return command, parsers[first].values(words[1:])
 
 
 def _unknown_command(words: Sequence[str]) -> RequestError:
-    first, rest = words[0], " ".join(map(quoted, words))
+    first, rest = words[0], _typed(*words)
     if " " in first or first.partition("=")[0] in flags_of():
         return RequestError(f"The command is missing. Type {_TOP} generate {rest}")
     if PurePath(first).suffix in (".csv", ".jsonl", ".txt"):

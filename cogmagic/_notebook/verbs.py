@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cogmagic._api.doctor_options import DOCTOR_OPTIONS
+from cogmagic._api.doctor_options import DOCTOR_OPTIONS, check_one_form
 from cogmagic._api.enhance_options import enhance_options
 from cogmagic._api.option import Option
 from cogmagic._api.options import cell_options
@@ -125,6 +125,7 @@ def _doctor(_: Kernel, line: str) -> Any:
     from cogmagic._api.doctor import doctor
 
     options = parse_line(line, "%cogvideo doctor", DOCTOR_OPTIONS)
+    check_one_form(options)
     made = doctor(quick="quick" in options)
     if "report" in options:
         return made.report()

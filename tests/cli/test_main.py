@@ -25,7 +25,7 @@ BAD = [
     ("generate", 'The prompt is missing. Type cogmagic generate "a red circle moves'),
     ("generate a fox --seed 3", 'quotes. Type cogmagic generate "a fox" --seed 3. See cogmagic'),
     ("generate a --seed 3 fox", "'fox' is one word too many. Put the PROMPT in quotes."),
-    ("generate fox --out fox", "--out is for notebooks, and cogmagic generate does not take it."),
+    ("generate fox --out fox", "cogmagic generate does not take --out. Leave it out."),
     ("generate fox --num-frame 3", "Unknown option --num-frame. Did you mean '--num-frames'?"),
     ("generate fox --cfg 3", "Unknown option --cfg. Use --guidance-scale."),
     ("generate fox --seed x", "--seed takes a whole number, not 'x'. See cogmagic generate --help"),
@@ -38,6 +38,12 @@ BAD = [
     ("batch /dev/null", "is not a file that ends in .csv, .jsonl or .txt. Give a file (.csv,"),
     ("generate fox --tier steam", "Unknown tier 'steam'. Did you mean 'stream'?"),
     ("batch none.csv", "--prompts none.csv: no such file."),
+    ("generate what? --seed 3 now?", "'now?' is one word too many."),
+    ("generate $5 <b> --seed 3", "cogmagic generate '$5 <b>' --seed 3"),
+    ("doctor --seed 3", "cogmagic doctor does not take --seed. Leave it out."),
+    ("doctor --json --report", "--json and --report are two forms of the results."),
+    ("doctor --quick=3", "--quick takes no value. See cogmagic doctor --help"),
+    ("history --clear --json", "--clear deletes the runs and lists none. Leave out --json."),
     ("models x", "cogmagic models takes options only, but got 'x'."),
     ("plan --gpu H", "Unknown card"),
 ]
@@ -188,6 +194,31 @@ def test_traceback_of_an_error_on_demand(
     monkeypatch.setenv("COGMAGIC_TRACEBACK", "1")
     assert main(["generate"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["help generate", "generate --help", "generate fox -h"])
+def test_help_of_a_command(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 0
+    assert capsys.readouterr().out.startswith("usage: cogmagic generate PROMPT [options]")
+
+
+def test_words_after_two_hyphens_are_no_options(cwd: Path) -> None:
+    assert main(["plan", "--", "-h"]) == 2
+
+
+STREAMS = [
+    ("models >/dev/full", "OutputError: Standard output: No space left on device.\n1\n"),
+    ("models >&-", "0\n"),
+    ("generate - <&- >&2", "RequestError: - reads the prompt from standard input, which has no"),
+]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+@pytest.mark.parametrize(("words", "shown"), STREAMS)
+def test_streams_that_are_closed_or_full(words: str, shown: str) -> None:
+    command = f"{sys.executable} -m cogmagic {words}; echo $? >&2"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr.startswith(shown)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pipe of POSIX")
