@@ -134,7 +134,7 @@ def test_what_is_private_goes(text: str, public: str) -> None:
     assert redacted(text).startswith(public)
 
 
-def test_variables_with_secrets_are_told_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_known_by_the_names_of_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_PASSPHRASE", "xyzzy")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIO")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
