@@ -49,7 +49,7 @@ def test_folders_that_cannot_be_written(
         found = storage.check_disk(HEALTHY)
         assert found.status == "warn"
         assert "0.0 GB free for downloads" in found.text
-        assert "but 2b, the smallest download, needs 1" in found.text
+        assert ", the smallest download, needs 1" in found.text
         monkeypatch.setenv("COGMAGIC_CACHE", str(disk / "own"))
         monkeypatch.chdir(disk)
         found = storage.check_folders(HEALTHY)
