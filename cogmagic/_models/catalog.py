@@ -57,6 +57,13 @@ MODELS: tuple[Model, ...] = (
         max_tokens=64, architecture=Architecture(32, 8, 6, 32),
     ),
     Model(
+        name="tiny-inp", source="embedded-inp", task="inp", width=96, height=96,
+        sizes=Sizes(short=(64, 256), long=(64, 256)),
+        frames=Frames(default=17, step=8, least=9, most=33), fps=8, dtype="float32",
+        scheduler="ddim", dynamic_guidance=False, num_inference_steps=20, guidance_scale=2.5,
+        max_tokens=64, architecture=Architecture(33, 8, 6, 32),
+    ),
+    Model(
         name="2b", source="zai-org/CogVideoX-2b", also=("THUDM/CogVideoX-2b",), task="t2v",
         width=720, height=480, sizes=_FREE_SIZES, frames=_V1_FRAMES, fps=8, dtype="float16",
         scheduler="ddim", dynamic_guidance=False, download_bytes=13_770_000_000,

@@ -94,7 +94,7 @@ class Model:
 
     name: str
     source: str
-    """The origin of the weights: a hub id, a folder, or ``embedded`` and ``embedded-i2v``."""
+    """The origin of the weights: a hub id, a folder, or ``embedded``, ``embedded-i2v``, …."""
     task: Task
     width: int
     height: int
