@@ -115,7 +115,7 @@ def test_no_float64_reaches_the_device(
 
 
 def test_every_model_is_tried() -> None:
-    assert {*SCHEDULERS, "tiny", "tiny-i2v"} == {m.name for m in MODELS}
+    assert {*SCHEDULERS, "tiny", "tiny-i2v", "tiny-inp"} == {m.name for m in MODELS}
 
 
 @pytest.mark.slow
