@@ -101,6 +101,7 @@ _IN_SHELL = (
     (r" \(os\.chdir in Python\)", ""),
     (r"is neither a variable nor a file", "is not a file"),
     (r", a list of prompts or dicts, or a DataFrame", ""),
+    (r"%cogvideo release, or ", ""),
     (r"%(pip|cd)\b", r"\1"),
     (r"(?<=[Rr]e)start the kernel", "start cogmagic"),
     (r"\bthis kernel\b", "this process"),

@@ -107,6 +107,7 @@ def test_errors_of_a_batch_are_spelled_for_python(kind: type[BaseException]) -> 
         ("Type %pip install av, restart the kernel", "Type pip install av, restart cogmagic"),
         ('presets.toml:NAME, or %config CogMagic.presets = "presets.toml".', "presets.toml:NAME."),
         ("Type %cd FOLDER with a folder (os.chdir in Python).", "Type cd FOLDER with a folder."),
+        ("Type: %cogvideo release, or end other processes", "Type: end other processes"),
         ("GiB that this kernel may take", "GiB that this process may take"),
         ("the kernel FlashAttention-3 is missing", "the kernel FlashAttention-3 is missing"),
     ],
