@@ -20,7 +20,7 @@ from cogmagic._notebook.masks.raster import each_raster
 from cogmagic._video.formats.base import HEADER_ONLY, writable
 from cogmagic._video.formats.bt709 import first_encoder
 from cogmagic._video.output_file import OutputFile
-from cogmagic._video.output_path import path_exists
+from cogmagic._video.output_path import check_working_directory, path_exists
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,8 +149,9 @@ def mask_path(clip: Clip, save: str | Path | None) -> Path:
         save: a file or an existing folder; None for the default.
 
     Raises:
-        OutputError: for a path that cannot be used.
+        OutputError: for a path that cannot be used, and in a working directory that was removed.
     """
+    check_working_directory()
     first, *others = clip.files or (Path("clip.mp4"),)
     file = Path(os.path.abspath(first))  # noqa: PTH100 - "." and ".." are no names
     file = file.parent if others else file

@@ -108,6 +108,16 @@ def test_the_path_of_a_folder_of_pictures_is_beside_it(
         assert mask_path(clip_of(shots), None) == cwd / "shots-mask.mp4"
 
 
+def test_a_working_directory_that_was_removed(cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = clip_of(np.zeros((3, 16, 16, 3), np.uint8))
+    gone = cwd / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(OutputError, match="working directory no longer exists"):
+        mask_path(clip, None)
+
+
 def another_size(cwd: Path, _: Path) -> None:
     clip = clip_of(np.zeros((7, 32, 32, 3), np.uint8))
     mask_of(clip, 7, "clip-mask.mp4").write(DRAWING)
