@@ -85,23 +85,23 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         """Show a clip; of a file that cannot be read, the reason."""
         self._clear()
         self.clip = clip
-        name = escape(plain_line(clip.path.name))
         if clip.error:
             self.facts.value = error_html(f"{plain_line(clip.path.name)}: {clip.error}.")
         else:
             try:
-                facts = f"<b>{name}</b>: {escape(clip.prompt[:2000])}<br>"
-                self.show_video(clip.video(), facts)
+                self.show_video(clip.video())
             except Exception as error:  # its frames are damaged, or its facts are no run's
                 self.facts.value = error_html(first_line(error))
         for action, button in self.buttons.items():
             button.disabled = bool(clip.error) and action not in ("Delete", "Download")
         self._show_actions()
 
-    def show_video(self, video: Video, facts: str = "") -> None:
-        """Show a video's player and its facts."""
+    def show_video(self, video: Video) -> None:
+        """Show a video's player, its prompt and its facts, of which the last is the file."""
         self.player.value = player(video)
-        self.facts.value = facts + lines_html(video.facts_line(), video.report.warning)
+        facts = lines_html(video.facts_line(), video.report.warning)
+        prompt = escape(video.prompt[:2000])
+        self.facts.value = f'<div>{prompt}</div><div class="cogmagic-note">{facts}</div>'
 
     def say(self, text: str) -> None:
         """Show a line below the actions, announced by screen readers."""

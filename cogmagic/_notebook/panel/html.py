@@ -105,7 +105,7 @@ def _gpu_bar(
     weights = min(reading.weights.get(gpu.index, 0), mine)
     parts: list[list[Any]] = [
         ["weights", weights, "this kernel's weights"],
-        ["mine", mine - weights, "this kernel's rest" if weights else "this kernel"],
+        ["mine", mine - weights, "this kernel's other memory" if weights else "this kernel"],
         ["others", gpu.others, "others about"],
         ["free", gpu.free, "free"],
     ]

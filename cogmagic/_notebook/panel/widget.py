@@ -81,7 +81,8 @@ class Panel:
         self.cancel.on_click(self._handler(self.runs.cancel))
         self.release.on_click(self._handler(self._release))
         self.page.tooltips = tooltips(self.fields.inputs, self.results.inputs, self.enhancer.inputs)
-        self.view = View([self.page, in_zones(self._zones())], self.results.record)
+        unseen = self.page, self.results.browser
+        self.view = View([*unseen, in_zones(self._zones())], self.results.record)
         self.view.add_class("cogmagic-panel")
         self.watch.meter.observe(lambda change: self._on_visible(change["new"]), "visible")
         self.refresh()
@@ -96,10 +97,7 @@ class Panel:
             now(self.run.bar, self.run.status, self.hint, self.run.errors),
             form(self.fields.rows, self.fields.words),
         )
-        results = (
-            self.results.browser,
-            *(self.results.stage, self.results.clip, self.queue, self.results.gallery),
-        )
+        results = self.results.stage, self.results.clip, self.queue, self.results.gallery
         return (
             zone("request", "Request", request),
             zone("results", "Results", results),

@@ -21,7 +21,7 @@ def test_gpu_bar_divides_its_vram() -> None:
     first, ram = bars(reading, plan, {0: 6 * GIB})["bars"]
     parts = {words: nbytes / GIB for _, nbytes, words in first["parts"]}
     assert parts == {
-        "this kernel's weights": 2, "this kernel's rest": 2, "others about": 3, "free": 5,
+        "this kernel's weights": 2, "this kernel's other memory": 2, "others about": 3, "free": 5,
     }  # fmt: skip
     assert sum(parts.values()) == 12
     assert (first["peak"], first["need"]) == (6 * GIB, plan.peak_vram)
