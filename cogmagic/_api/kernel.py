@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cogmagic._api.status import Models, Status
+from cogmagic._cluster.cluster import current
 from cogmagic._errors import CogMagicError, OutputError
 from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import MODELS
@@ -51,11 +52,14 @@ def status() -> Status:
         workers=len(workers.pids) if workers else 0,
         workers_ram=workers.ram if workers else 0,
         workers_vram=workers.vram if workers else {},
+        cluster=str(connected.lines()) if (connected := current()) else "",
     )
 
 
 def release(*, prompts: bool = False) -> str:
     """Release the loaded pipeline and end the workers; returns what was freed, and what uses VRAM.
+
+    The workers of a cluster release their weights, too; `Connection.off` ends them.
 
     Args:
         prompts: also delete the cached prompt embeddings.
@@ -70,10 +74,12 @@ def release(*, prompts: bool = False) -> str:
         empty_cache()
     amounts = " and ".join(f"{gib(n)} of {kind}" for kind, n in freed.items() if n)
     outcome = f"Freed {amounts}." if amounts else "Nothing was loaded."
+    if connected := current():
+        outcome += f" The cluster's workers freed {gib(connected.release())}."
     if prompts:
         from cogmagic._pipeline.prompt_cache import PromptCache
 
-        outcome = f"{outcome[:-1]}; deleted {PromptCache.clear()} cached prompts."
+        outcome += f" Deleted {PromptCache.clear()} cached prompts."
     return " ".join(filter(None, (outcome, vram_users_line(vram_users(Machine.detect().gpus)))))
 
 

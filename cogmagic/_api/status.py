@@ -36,6 +36,8 @@ class Status:
     """Bytes of their private host memory; mapped weight files do not count."""
     workers_vram: Mapping[int, int] = field(default_factory=dict)
     """Bytes that they use of each GPU, their CUDA contexts included."""
+    cluster: str = ""
+    """The connected cluster and its workers, one a line."""
 
     def rows(self) -> list[tuple[str, str]]:
         """The label and the text of each line."""
@@ -58,6 +60,8 @@ class Status:
             on_gpus = f" and {gib(vram)} of VRAM" if vram else ""
             text = f"{self.workers} processes use {gib(self.workers_ram)} of RAM{on_gpus}"
             rows.append(("workers", f"{text}; %cogvideo release ends them"))
+        for line in self.cluster.removeprefix("cluster ").splitlines():
+            rows.append(("" if line.startswith(" ") else "cluster", line.strip()))
         if self.machine.note:
             rows.append(("note", self.machine.note))
         return rows

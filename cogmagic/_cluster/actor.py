@@ -6,6 +6,7 @@ import gc
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -150,9 +151,22 @@ class Maker:
 
         return self._answer(batch, row.number, run)
 
-    def settle(self) -> None:
-        """Leave the weights where `keep` says."""
+    def settle(self) -> int:
+        """Leave the weights where `keep` says; returns the bytes that stay, in RAM and VRAM."""
         self._finish()
+        slot = self._session.slot
+        in_ram = slot.loaded.nbytes if slot.loaded else 0
+        return in_ram + sum(slot.weights_on_gpus().values())
+
+    def release(self) -> int:
+        """Release the weights; returns the bytes that stay."""
+        from cogmagic._machine.allocator import empty_cache
+
+        self._finish()
+        self._session.release()
+        with suppress(RuntimeError):  # a lost GPU raises on every call
+            empty_cache()
+        return 0
 
     def news(self, previews: int) -> News:
         """What it is doing now.

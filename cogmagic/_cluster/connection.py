@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import secrets
 import shutil
 import tempfile
 import time
@@ -17,7 +16,8 @@ from threading import Thread
 from cogmagic._cluster.address import Address
 from cogmagic._cluster.cluster_runs import ClusterRuns
 from cogmagic._cluster.leftovers import remove_folder
-from cogmagic._cluster.messages import Actor, Begin, Connected, Lost, Refused, Start, State
+from cogmagic._cluster.messages import Actor, Begin, Connected, Free, Lost, Refused, Start, State
+from cogmagic._cluster.ray_settings import ray_environ, short_temporary
 from cogmagic._errors import ClusterError, RequestError, first_line
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._models.batch_row import Row
@@ -25,6 +25,7 @@ from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._session.parallel.child_process import ChildProcess
 from cogmagic._session.session import session
+from cogmagic._units import gib
 
 __all__ = ["Cluster"]
 
@@ -35,6 +36,9 @@ _CONNECT_SECONDS = 900.0
 
 _END_SECONDS = 8.0
 """How long the driver may take to end before it is killed."""
+
+_RELEASE_SECONDS = 10.0
+"""How long workers may take to release their weights before the kernel goes on."""
 
 _MESSAGE_SECONDS = 0.05
 
@@ -59,11 +63,11 @@ class Cluster:
         self._lost = ""
         """Why it can be used no more, a clause; empty if it can."""
         self._inbox: SimpleQueue[object] = SimpleQueue()
-        self._folder = Path(tempfile.mkdtemp(prefix="cogmagic-ray-", dir=_short_temporary()))
+        self._folder = Path(tempfile.mkdtemp(prefix="cogmagic-ray-", dir=short_temporary()))
         atexit.register(self.end)
         try:
             start = Start(os.getpid(), address, str(self._folder))
-            self._driver = ChildProcess("the driver", _DRIVER, start, _environ(address))
+            self._driver = ChildProcess("the driver", _DRIVER, start, ray_environ(address))
             Thread(target=self._read, daemon=True).start()
             self._await_connection()
         except BaseException:
@@ -135,6 +139,24 @@ class Cluster:
         except Empty:
             self._check_alive()
             return None
+
+    def release(self) -> int:
+        """Have the workers release their weights between batches; returns the bytes they held.
+
+        Raises:
+            ClusterError: when the cluster is lost.
+        """
+        self._check_alive()
+        held, until = self.held, time.monotonic() + _RELEASE_SECONDS
+        self.tell(Free())
+        while self.held and time.monotonic() < until:
+            time.sleep(_MESSAGE_SECONDS)
+        return held - self.held
+
+    @property
+    def held(self) -> int:
+        """Bytes of weights that its workers hold, in RAM and VRAM."""
+        return sum(actor.held for actor in self.actors)
 
     def end(self) -> None:
         """End the driver, and all processes of a local cluster."""
@@ -209,29 +231,5 @@ def _line(actor: Actor) -> str:
     if actor.out:
         doing = f"left out: {actor.out}"
     tier = f" · tier {actor.tier}" if actor.tier else ""
-    return f"  {actor.node} · {actor.device or 'starts'}{tier} · {doing}"
-
-
-def _short_temporary() -> str | None:
-    """The folder of temporary files; /tmp where its path is too long for Ray's sockets."""
-    folder = tempfile.gettempdir()
-    return folder if len(folder) <= 20 or not Path("/tmp").is_dir() else "/tmp"  # noqa: S108
-
-
-def _environ(address: Address) -> dict[str, str]:
-    """Ray's settings: it reports nothing, and writes nothing but its temporary folder.
-
-    Without a token of its own, a local cluster would make ``~/.ray/auth_token``.
-    """
-    environ = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL": "minor",
-        "RAY_worker_niceness": "0",  # Ray's 15 would have a GPU wait for its host
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "RAY_agent_register_timeout_ms": "150000",  # its raylet waits 15 s for it else
-        "PYTHONWARNINGS": "ignore",
-    }
-    if address.local:
-        environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        environ |= {"RAY_ADDRESS": "", "RAY_prestart_worker_first_driver": "0"}
-    return environ
+    held = f" · holds {gib(actor.held)}" if actor.held else ""
+    return f"  {actor.node} · {actor.device or 'starts'}{tier} · {doing}{held}"

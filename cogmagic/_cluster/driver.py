@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-import socket
 import sys
 import time
 from contextlib import suppress
@@ -22,7 +21,18 @@ import ray
 from ray.exceptions import RayTaskError
 
 from cogmagic._cluster.batch_run import BatchRun
-from cogmagic._cluster.messages import Begin, Connected, End, Lost, Refused, Start, State, Want
+from cogmagic._cluster.head import await_loss
+from cogmagic._cluster.messages import (
+    Begin,
+    Connected,
+    End,
+    Free,
+    Lost,
+    Refused,
+    Start,
+    State,
+    Want,
+)
 from cogmagic._cluster.nodes import alive, places
 from cogmagic._cluster.ray_start import connected, leave
 from cogmagic._cluster.worker import Worker, ending_of
@@ -32,12 +42,6 @@ from cogmagic._session.parallel.link import Link
 __all__ = ["main"]
 
 _POLL_SECONDS = 0.05
-
-_HEAD_SECONDS = 10.0
-"""How long the head may take to accept a connection before it counts as missing."""
-
-_MISSES = 3
-"""Connections in a row that the head may miss before it counts as lost."""
 
 _START_SECONDS = 600.0
 """How long all actors may take to start: importing torch from a slow disk takes minutes."""
@@ -94,14 +98,7 @@ class Driver:
 
     def watch_head(self, host: str, port: int) -> None:
         """End soon after the head of the cluster is lost."""
-        misses = 0
-        while misses < _MISSES:
-            try:
-                socket.create_connection((host, port), _HEAD_SECONDS).close()
-                misses = 0
-            except OSError:
-                misses += 1
-            time.sleep(0.5)
+        await_loss(host, port)
         self.send(Lost(f"its head does not answer at {host}:{port}"))
         self.end()
 
@@ -176,6 +173,9 @@ class Driver:
                 self._batch.want(message.row)
             case End() if self._batch and self._batch.number == message.number:
                 self._end_batch()
+            case Free() if self._batch is None:
+                for worker in self._workers:
+                    worker.release()
 
     def _end_batch(self) -> None:
         """Stop what is under way, and leave the weights where `keep` says."""
@@ -223,6 +223,8 @@ class Driver:
         elif task in ("begin", "make"):
             worker.batch = 0
             worker.ask("settle")
+        else:
+            worker.settled(answer)
 
     def _replace_stuck(self) -> None:
         """Replace actors that have not stopped in time."""

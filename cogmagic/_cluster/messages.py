@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
-    "Actor", "BatchFailed", "Began", "Begin", "Connected", "End", "Failed", "Finished", "Lost",
-    "Made", "News", "Prepared", "Progressed", "Refused", "RowFailed", "Start", "Started", "State",
-    "Stopped", "Want",
+    "Actor", "BatchFailed", "Began", "Begin", "Connected", "End", "Failed", "Finished", "Free",
+    "Lost", "Made", "News", "Prepared", "Progressed", "Refused", "RowFailed", "Start", "Started",
+    "State", "Stopped", "Want",
 ]  # fmt: skip
 
 
@@ -38,6 +38,8 @@ class Actor:
     """Why it makes no videos, a clause; empty if it does."""
     pid: int = 0
     """Its process on that host; 0 until it has started."""
+    held: int = 0
+    """Bytes of weights that it holds between batches, in RAM and VRAM."""
 
 
 # From the kernel to the driver.
@@ -87,6 +89,11 @@ class End:
 
 
 # From the driver to the kernel.
+
+
+@dataclass(frozen=True)
+class Free:
+    """Release the weights that idle workers hold."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Worker:
         self.call: Any = None
         """Ray's reference to the answer that is awaited; None while idle."""
         self.task = ""
-        """The method that was called: ``start``, ``begin``, ``make`` or ``settle``."""
+        """The method that was called: ``start``, ``begin``, ``make``, ``settle`` or ``release``."""
         self.batch = 0
         """The batch that it has begun."""
         self.row = 0
@@ -42,8 +42,10 @@ class Worker:
         """Why it makes nothing any more."""
         self.out_of_batch: tuple[int, str] = 0, ""
         """A batch whose rows it cannot make, and why."""
+        self.to_release = False
+        """Whether it is to release its weights once it is idle."""
         self.device = self.tier = ""
-        self.pid = 0
+        self.pid = self.held = 0
         self._actor: Any = None
         self.start()
 
@@ -62,13 +64,30 @@ class Worker:
             concurrency_groups={"control": 2},
             scheduling_strategy=on_node(self.place.node_id),
         )(Maker)
-        self.batch = self.row = self.pid = 0
+        self.batch = self.row = self.pid = self.held = 0
         self._actor = maker.remote(self.place)
         self.ask("start")
 
     def ask(self, task: str, *arguments: Any) -> None:
         """Call a method of the actor, whose answer `call` will have."""
         self.task, self.call = task, getattr(self._actor, task).remote(*arguments)
+
+    def release(self) -> None:
+        """Have it release the weights that it holds, now or once it is idle."""
+        idle = self.call is None
+        self.to_release = not (idle or self.out)
+        if idle and not self.out and self.held:
+            self.ask("release")
+
+    def settled(self, held: int) -> None:
+        """It has left its weights where they stay, or released them.
+
+        Args:
+            held: the bytes that it holds.
+        """
+        self.held = held
+        if self.to_release:
+            self.release()
 
     def control(self, method: str, *arguments: Any) -> Any:
         """Call a method beside the one that is running; Ray's reference to its answer."""
@@ -120,6 +139,7 @@ class Worker:
             tier=self.tier,
             out=self.reason_out(batch),
             pid=self.pid,
+            held=self.held,
         )
 
 

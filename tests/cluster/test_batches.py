@@ -194,6 +194,12 @@ def test_cell_says_which_workers_made_its_rows(
     assert str(status) == str(cogmagic.cluster()) == cluster.lines()
     assert repr(status) == "<cluster local, 2 actors>"
     assert status.actors == cluster.actors
+    until(lambda: cluster.held > 0)  # its workers have settled, with warm weights
+    assert "holds 0.0" in str(cogmagic.status())
+    shell.run("%cogvideo release")
+    assert "The cluster's workers freed 0.0" in capfd.readouterr().out
+    assert cluster.held == 0
+    assert "holds" not in cluster.lines()
     with pytest.raises(RequestError, match=r"^--parallel 2 is for this kernel's GPUs"):
         shell.run(cell(toy, "--seeds 1,2 --parallel 2"))
 
