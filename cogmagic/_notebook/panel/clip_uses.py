@@ -13,9 +13,10 @@ from traitlets import TraitError
 from cogmagic._api.options import without_run_options
 from cogmagic._errors import OutputError
 from cogmagic._models.catalog import catalogued
+from cogmagic._models.inputs import INPUTS
 from cogmagic._notebook.cell_text import as_cell, changed_options
 from cogmagic._notebook.panel.fields import Fields
-from cogmagic._notebook.panel.inputs import switches
+from cogmagic._notebook.panel.inputs import USED_WITH, switches
 from cogmagic._video.clip_settings import ClipSettings, clip_settings
 from cogmagic._video.formats.base import readable
 from cogmagic._video.formats.registry import FORMATS
@@ -27,11 +28,11 @@ __all__ = ["FormUses"]
 
 _EMPTY = {
     "tier": "auto", "speed": "exact", "negative_prompt": "", "cache": "", "attention": None,
-    "dtype": None, "preset": None, "lora": None, "image": None,
+    "dtype": None, "lora": None,
 }  # fmt: skip
 """What the form shows where a clip's settings have nothing."""
 
-_OF_ONE_CLIP = ("seed", "image", "extend", "overlap", "save", "overwrite")
+_OF_ONE_CLIP = {"seed", "save", "overwrite", *INPUTS, *USED_WITH}
 """Options of a clip that do not apply to the one that extends it."""
 
 _MOST_ENTERED = 200
@@ -94,7 +95,8 @@ class FormUses:
             name = _image_model(clip)
             fields.inputs["model"].value = name
             switched = f" The model is now {name}, which takes one."
-        fields.inputs["extend"].value = ""  # which stands in for a first frame
+        for other in ("extend", "video"):  # which exclude a first frame
+            fields.inputs[other].value = ""
         name = fields.given.add("image", Image.fromarray(last))
         return f"The clip's last frame is the first frame, {name}.{switched}"
 

@@ -112,20 +112,29 @@ class Fields:
         }
 
     def enter(self, prompt: str, options: Mapping[str, Any], count: int = 1) -> None:
-        """Enter these values, such as those of an earlier run."""
-        with self._without_events():
-            self.inputs["model"].value = options["model"]
-            self._inputs["preset"].enter(None)
-            self._follow_model()
-            self.inputs["prompt"].value = prompt
-            self.inputs["num_videos"].value = count
-            self.lock.value = options.get("seed") is not None  # the same clip again
-            for name in (*INPUTS, *USED_WITH):
-                self._inputs[name].enter(None)
-            for name in options.keys() & self._inputs.keys() - {"model"}:
-                self._inputs[name].enter(options[name])
-        self._show_rows()
-        self._changed()
+        """Enter these values, such as those of an earlier run.
+
+        Raises:
+            TraitError: for a value that its field does not offer; some others are entered.
+        """
+        try:
+            with self._without_events():
+                self._enter_all(prompt, options, count)
+        finally:
+            self._show_rows()
+            self._changed()
+
+    def _enter_all(self, prompt: str, options: Mapping[str, Any], count: int) -> None:
+        self.inputs["model"].value = options["model"]
+        self._inputs["preset"].enter(None)
+        self._follow_model()
+        self.inputs["prompt"].value = prompt
+        self.inputs["num_videos"].value = count
+        self.lock.value = options.get("seed") is not None  # the same clip again
+        for name in (*INPUTS, *USED_WITH):
+            self._inputs[name].enter(None)
+        for name in options.keys() & self._inputs.keys() - {"model"}:
+            self._inputs[name].enter(options[name])
 
     def check(self) -> str:
         """Show each field's error beside it; return the first one with its label, or nothing."""

@@ -50,11 +50,6 @@ class Results:
         self.stage.add_class("cogmagic-stage")
 
     @property
-    def player(self) -> w.HTML:
-        """The player of the clip that is shown."""
-        return self.clip.player
-
-    @property
     def inputs(self) -> dict[str, Any]:
         """The fields of the results, by name."""
         return {**self.gallery.inputs, "cell": self.clip.cell}

@@ -37,7 +37,7 @@ class Survey:
     def __init__(self, picker: Choices, plan: Callable[..., Plan]) -> None:
         self._picker, self._plan = picker, plan
         self._done: object = None
-        self._next: tuple[object, Mapping[str, Any]] | None = None
+        self._next: Mapping[str, Any] | None = None
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -51,7 +51,7 @@ class Survey:
         with self._lock:
             if self._closed.is_set() or key == self._done:
                 return
-            self._done, self._next = key, (key, options)
+            self._done, self._next = key, options
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="cogmagic-models", daemon=True
@@ -71,7 +71,7 @@ class Survey:
                 if self._next is None or self._closed.is_set():
                     self._thread = None
                     return
-                (_, options), self._next = self._next, None
+                options, self._next = self._next, None
             for i, model in enumerate(MODELS):
                 if self._closed.is_set():
                     break

@@ -131,6 +131,34 @@ def test_clip_of_another_session_is_used_again(gallery: Any, panel: Panel, cwd: 
     assert "The model is now tiny-i2v" in clip.note.value
 
 
+def test_clip_that_extends_another_takes_no_input_of_it(gallery: Any, panel: Panel) -> None:
+    clip, uses = gallery.tiles[1].clip, panel.results.uses
+    inputs = {"video": "in.mp4", "mask": "mask.png", "strength": 0.5, "paste_back": True}
+    settings = {"model": "tiny-inp", "seed": 3, "num_inference_steps": 7, **inputs}
+    uses.remember(clip.video(), settings)
+    uses.extend(replace(clip, facts={**clip.facts, "model": "tiny-inp"}))
+    entered = panel.fields.entered()
+    assert (entered["model"], entered["extend"]) == ("tiny-inp", "clip-00.mp4")
+    assert entered["num_inference_steps"] == 7
+    assert [entered[name] for name in inputs] == [None] * 4
+    assert panel.fields.check() == ""
+    panel.fields.enter("", {"model": "tiny-inp", "video": "clip-00.mp4"})
+    uses.as_first_frame(clip)
+    assert [panel.fields.entered()[name] for name in ("image", "video")] == ["first_frame", None]
+
+
+def test_settings_that_the_form_does_not_offer_are_an_error_and_the_plan_follows(
+    gallery: Any, panel: Panel
+) -> None:
+    clip = gallery.tiles[1].clip
+    panel.results.uses.remember(clip.video(), {"model": "5b", "seed": 3, "num_frames": 50})
+    with pytest.raises(cogmagic.OutputError, match="Not all settings could be entered"):
+        panel.results.uses.enter(clip)
+    assert panel.fields.inputs["model"].value == "5b"
+    assert panel.watch.plan is not None
+    assert panel.watch.plan.request.model.name == "5b"
+
+
 def test_clip_is_downloaded_by_the_page(
     gallery: Any, panel: Panel, made: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:

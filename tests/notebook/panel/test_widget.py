@@ -74,7 +74,7 @@ def test_run_gives_a_result_that_can_be_repeated(panel: Panel, toy: Path, cwd: P
     start(panel, toy, seed="7", num_frames=9)
     wait(panel)
     assert panel.run.status.value == ""
-    assert "<video" in panel.results.player.value
+    assert "<video" in panel.results.clip.player.value
     assert "seed 7" in panel.results.clip.facts.value
     assert panel.tokens.value.endswith(f" of {panel.fields.model().max_tokens} tokens</div>")  # type: ignore[union-attr]
     panel.fields.inputs["seed"].value = "8"
