@@ -186,7 +186,9 @@ def check_adapters(request: Request, folder: Path | None = None) -> str:
     model, unsure = request.model, dict[tuple[str, ...], list[str]]()
     shapes = module_shapes(_transformer_config(request, folder))
     for adapter in request.loras:
-        others = [m.name for m in MODELS if m.name != model.name and _fits_model(adapter, m.name)]
+        # Adapters of the base models fit those that inpaint as well, but few are made for these.
+        like = [m.name for m in MODELS if m.inpaints <= model.inpaints and m.name != model.name]
+        others = [name for name in like if _fits_model(adapter, name)]
         if problem := _misfit(adapter, shapes):
             fits = (
                 f"It fits {_listed(others)}: use --model {others[0]}."
