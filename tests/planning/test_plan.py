@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 import cogmagic
 from cogmagic import Machine, Request
 from cogmagic._machine.ram import Ram
-from cogmagic._models.catalog import MODELS
+from cogmagic._models.catalog import MODELS, catalogued
 from cogmagic._models.find import find_model
+from cogmagic._models.inputs import placeholders
 from cogmagic._planning.plan_json import as_json
 from tests.helpers.past_runs import RUN
 from tests.helpers.plans import five, plan
@@ -175,9 +175,9 @@ def test_unknown_architecture_has_no_candidates_on_a_cpu(toy: Path) -> None:
 @pytest.mark.parametrize("model", [m.name for m in MODELS])
 def test_bytes_of_a_plan_are_whole_numbers(model: str) -> None:
     machine = Machine.of("2x RTX 3090", ram=12)
-    request = Request.of(
-        "a fox", model, image=Image.new("RGB", (64, 48)) if "i2v" in model else None
-    )
+    known = catalogued(model)
+    assert known is not None
+    request = Request.of("a fox", known, **placeholders(known.task, {}))
     amounts = ("peak_vram", "peak_allocated", "peak_ram", "missing_vram", "missing_ram")
     for candidate in plan(request, machine).candidates:
         assert {type(getattr(candidate, name)) for name in amounts} == {int}
