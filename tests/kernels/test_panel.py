@@ -48,7 +48,7 @@ def test_panel_generates_while_other_cells_run(one: Kernel, toy: Path, there: Pa
     until("the_panel().run.status.value.startswith('Stopped')")
     one.run("the_panel().fields.inputs['num_inference_steps'].value = 1")
     click("generate")
-    until("'<video' in the_panel().results.player.value")
+    until("'<video' in the_panel().results.clip.player.value")
     click("release")
     until("the_panel().run.status.value.startswith('Freed')")
     assert (
