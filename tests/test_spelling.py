@@ -48,6 +48,9 @@ def test_options_become_keyword_arguments(text: str, python: str | None) -> None
         ("Leave out --num-inference-steps or --preset.", "Leave out steps or preset."),
         ("Use --lean-decode --fp8, as --vram-limit 8.",
          "Use decode with less memory and fp8 weights, as VRAM limit 8."),
+        ("num_inference_steps is -1, but must be 1", "Steps is -1, but must be 1"),
+        ("seed='x' is not a whole number.", "Seed 'x' is not a whole number."),
+        ("overlap is free of charge", "overlap is free of charge"),
         ("Type %cogvideo plan --gpu T4", "Type %cogvideo plan --gpu T4"),
     ],
 )  # fmt: skip
