@@ -6,13 +6,15 @@ from types import ModuleType
 from typing import Any
 
 from cogmagic import Request
-from cogmagic._footprint.configs import grid_of, latent_clip
+from cogmagic._footprint.configs import grid_of, pass_clip
 from cogmagic._footprint.curves import Peak
 from cogmagic._footprint.footprint import Footprint, footprint_from
 from cogmagic._footprint.foreign import sampled_tiles
 from cogmagic._footprint.work import Work
 from cogmagic._models.catalog import catalogued
+from cogmagic._models.inputs import placeholders
 from cogmagic._models.model import Dtype, Model
+from cogmagic._models.seen import encoded_clips
 
 
 def model_named(name: str) -> Model:
@@ -27,6 +29,7 @@ def request_for(name: str, width: int, height: int, frames: int, **more: Any) ->
     model = model_named(name)
     if model.task == "i2v":
         more["image"] = Image.new("RGB", (8, 8))
+    more = placeholders(model.task, more) | more
     return Request.of("a", model, width=width, height=height, num_frames=frames, **more)
 
 
@@ -42,10 +45,14 @@ def fresh_footprint(
 
     configs = configs_for(script, request.model)
     tiles = sampled_tiles(grid_of(request, configs).tiles)
-    images = [(8 * h, 8 * w) for h, w in tiles] if request.model.task == "i2v" else []
+    pixels = [(8 * h, 8 * w) for h, w in tiles]
+    images = pixels if request.model.task == "i2v" else []
+    videos = pixels if encoded_clips(request) else []
     batches = (1 if request.guidance_scale == 1 else 2,)
-    clips = [latent_clip(request, configs)]
-    traced = profile(configs, dtype, clips, tiles, images, batches=batches)
+    clips = [pass_clip(request, configs)]
+    if request.model.task == "void":  # whose last window is shorter
+        clips = [(frames, *clips[0][1:]) for frames in (2, 12, clips[0][0])]
+    traced = profile(configs, dtype, clips, tiles, images, videos, batches=batches)
     return footprint_from(traced, configs, request, dtype, halves=False, lean=lean)
 
 
