@@ -175,7 +175,10 @@ def _is_printable(c: str) -> bool:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` for the nearest of `choices`, or an empty string."""
-    by_lower = {choice.lower(): choice for choice in choices}
+    """``" Did you mean 'x'?"`` for the nearest of `choices`, or an empty string.
+
+    Choices of half the word's length or less share its letters by chance.
+    """
+    by_lower = {choice.lower(): choice for choice in choices if 2 * len(choice) > len(word)}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean {by_lower[near[0]]!r}?" if near else ""

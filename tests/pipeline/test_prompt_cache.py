@@ -36,7 +36,7 @@ def test_repeated_prompt_needs_no_text_encoder(
     assert session.loaded.pipe.text_encoder is encoder
     cogmagic.generate("a blue square", tier=tier, **options)
     assert called
-    assert cogmagic.release(prompts=True).endswith("deleted 3 cached prompts.")
+    assert cogmagic.release(prompts=True).endswith("Deleted 3 cached prompts.")
 
 
 def test_damaged_embeddings_are_encoded_again(

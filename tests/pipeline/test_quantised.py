@@ -89,7 +89,7 @@ def test_what_a_machine_cannot_quantise_is_refused_before_anything_is_loaded() -
         )
 
 
-def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.metadata import PackageNotFoundError
 
     from cogmagic._pipeline.storage import quantised
@@ -98,7 +98,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr(quantised, "version", missing)
-    with pytest.raises(RequestError, match=r"needs the package torchao, .*cogmagic\[quantize\]"):
+    with pytest.raises(RequestError, match=r"needs the package torchao, .*%pip install -U torchao"):
         cogmagic.generate("a red circle moves", quantize="int8:text_encoder", progress=False)
     monkeypatch.setattr(quantised, "version", lambda _: "0.9.1")
     assert QUANTISED["nf4"].missing("It").startswith("It needs bitsandbytes 0.46 or newer, not 0.9")
