@@ -77,7 +77,7 @@ def test_working_directory_that_was_removed(
 
 
 def test_checkpoints(toy: Path, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert storage.check_checkpoints(HEALTHY).text == "whole: tiny, tiny-i2v"
+    assert storage.check_checkpoints(HEALTHY).text == "whole: tiny, tiny-i2v, tiny-inp"
     model = catalogued("2b")
     assert model is not None
     repository = hub_cache / f"models--{model.source.replace('/', '--')}"
@@ -86,7 +86,7 @@ def test_checkpoints(toy: Path, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
     snapshot = repository / "snapshots/1234"
     snapshot.parent.mkdir()
     subprocess.run(["cp", "-r", str(toy), str(snapshot)], check=True)
-    assert storage.check_checkpoints(HEALTHY).text == "whole: tiny, tiny-i2v, 2b"
+    assert storage.check_checkpoints(HEALTHY).text == "whole: tiny, tiny-i2v, tiny-inp, 2b"
     weights = snapshot / "vae/diffusion_pytorch_model.safetensors"
     os.truncate(weights, weights.stat().st_size - 1)
     found = storage.check_checkpoints(HEALTHY)

@@ -26,7 +26,7 @@ from tests.helpers.cells import PROMPT
         ),
         ("%%cogvideo --tier mo", {"model"}),
         ("%%cogvideo --seed 3 --tier s", {"sequential", "stream", "staged"}),
-        ("%%cogvideo --model 1", {"1.5-5b", "1.5-5b-i2v"}),
+        ("%%cogvideo --model 1", {"1.5-5b", "1.5-5b-i2v", "1.5-5b-inp"}),
         ("%%cogvideo --scheduler d", {"ddim", "dpm"}),
         ("%cogvideo st", {"status"}),
         ("%cogvideo ", set(VERBS)),
