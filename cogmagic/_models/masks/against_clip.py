@@ -43,8 +43,8 @@ def check_mask(mask: Mask, clip: Clip, *, start: float, fps: int, num_frames: in
     if abs(width * clip_height / (height * clip_width) - 1) > _ASPECT:
         near = round(width * clip_height / clip_width)
         raise RequestError(
-            f"{mask.shown} is {width}x{height}, but {clip.shown} is {clip_width}x{clip_height}: a"
-            f" mask has its clip's proportions. Nearest: {width}x{near}."
+            f"{mask.shown} is {width}x{height}, but {_inside(clip)} is {clip_width}x{clip_height}:"
+            f" a mask has its clip's proportions. Nearest: {width}x{near}."
         )
     if mask.clip is not None:
         times_of(mask.clip, clip, start=start, fps=fps, num_frames=num_frames)
@@ -69,7 +69,7 @@ def times_of(own: Clip, clip: Clip, *, start: float, fps: int, num_frames: int) 
     lengths = own.seconds, clip.seconds
     if all(lengths) and abs(lengths[0] - lengths[1]) > tolerance:  # type: ignore[operator]
         raise RequestError(
-            f"{own.shown} lasts {lengths[0]:.2f} s, but {clip.shown} lasts {lengths[1]:.2f} s: a"
+            f"{own.shown} lasts {lengths[0]:.2f} s, but {_inside(clip)} lasts {lengths[1]:.2f} s: a"
             " mask has a frame for each of its clip's. Give one of the same length, or one picture"
             " for all frames."
         )
@@ -77,7 +77,7 @@ def times_of(own: Clip, clip: Clip, *, start: float, fps: int, num_frames: int) 
     if has < num_frames - 1:  # a file that ends a frame early is no other clip
         raise RequestError(
             f"{own.shown} has only {has} of the {num_frames} frames that are used of"
-            f" {clip.shown}. Give one of the same length, or --num-frames {has}."
+            f" {_inside(clip)}. Give one of the same length, or --num-frames {has}."
         )
     return MaskTimes(own, start)
 
@@ -94,6 +94,11 @@ def _counted(own: Clip, clip: Clip, *, start: float, fps: int, num_frames: int) 
         return MaskTimes(own, 0.0)
     of_clip = f"{has} frames" if has is not None else "frames of its own rate"
     raise RequestError(
-        f"{own.shown} has {count} frames, but {clip.shown} has {of_clip}, of which {num_frames} are"
-        f" used at {fps} fps. Give a mask of 1 frame for all, or of {has or num_frames} frames."
+        f"{own.shown} has {count} frames, but {_inside(clip)} has {of_clip}, of which {num_frames}"
+        f" are used at {fps} fps. Give a mask of 1 frame for all, or of {has or num_frames} frames."
     )
+
+
+def _inside(clip: Clip) -> str:
+    """The clip's name within a sentence: frames without a path are `The clip` at its beginning."""
+    return clip.shown[0].lower() + clip.shown[1:] if clip.shown.startswith("The ") else clip.shown

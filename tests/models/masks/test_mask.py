@@ -103,7 +103,7 @@ def test_damaged_array_is_refused(tmp_path: Path) -> None:
 
 def test_mask_of_other_proportions_names_the_nearest_size() -> None:
     message = error_of(np.repeat(STILL[None, :, :32], 9, 0))
-    assert "The mask is 32x48, but The clip is 64x48" in message
+    assert "The mask is 32x48, but the clip is 64x48" in message
     assert "Nearest: 32x24" in message
     Request.of("a fox", "1.5-5b-inp", video=CLIP, mask=STILL[::2, ::2])  # of the same proportions
 
@@ -117,7 +117,7 @@ def test_frames_count_as_those_of_the_clip_or_of_the_request(count: int) -> None
 
 def test_mask_of_another_length_is_refused() -> None:
     message = error_of(np.repeat(STILL[None], 7, 0))
-    assert "has 7 frames, but The clip has 9 frames" in message
+    assert "has 7 frames, but the clip has 9 frames" in message
     assert "1 frame for all, or of 9 frames" in message
 
 
