@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from diffusers import CogVideoXPipeline
+from diffusers import CogVideoXPipeline, DiffusionPipeline
 
 from captions import describe
 from clips import SIZE, place, render, sample_attributes, training_combinations
@@ -87,3 +89,67 @@ class Batches:
         latents = clips.latents[index]
         noise = torch.randn(latents.shape, generator=generator, device=device)
         return latents, noise, ids, draw_times(batch, self.steps, generator)
+
+
+class ConditionedBatches:
+    """Draws captions for batches of clips with a condition; a subclass draws the rest.
+
+    Args:
+        pipe: encodes the clips.
+        make: makes the clips of one size, of pipeline, count, height, width and seed.
+        clips: of the native size; one in `rare` of that of the others.
+        rare: see `clips`.
+        batch: at the native size; a third of it at others.
+        device: of all tensors.
+        seed: of all random numbers.
+        kinds: height, width and text length of the batches that will be drawn.
+    """
+
+    def __init__(
+        self,
+        pipe: DiffusionPipeline,
+        make: Callable[..., Any],
+        clips: int,
+        rare: int,
+        batch: int,
+        device: torch.device,
+        seed: int,
+        kinds: tuple[tuple[int, int, int], ...],
+    ) -> None:
+        self.device, self.batch = device, batch
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.steps = pipe.scheduler.config.num_train_timesteps
+        self.empty = tokenize(pipe.tokenizer, [""]).to(device)
+        counts = (max(clips // rare, 1), clips)
+        self.clips = {
+            size: make(pipe, counts[size == NATIVE[:2]], *size, seed + i)
+            for i, size in enumerate(sorted({kind[:2] for kind in kinds}))
+        }
+
+    def some(self, kind: tuple[int, int, int], most: int) -> torch.Tensor:
+        """As many numbers below `most` as a batch of this kind has clips."""
+        batch = self.batch if kind == NATIVE else max(self.batch // 3, 1)
+        return torch.randint(most, (batch,), generator=self.generator, device=self.device)
+
+    def captioned(
+        self, kind: tuple[int, int, int], dropout: float
+    ) -> tuple[Any, torch.Tensor, torch.Tensor]:
+        """The clips of a kind, the numbers of those in a batch, and their token ids.
+
+        Args:
+            kind: height, width and text length.
+            dropout: the share of captions that are empty.
+        """
+        clips = self.clips[kind[:2]]
+        index = self.some(kind, len(clips.latents))
+        ids = clips.captions[self.some(kind, CAPTIONS_PER_CLIP), index]
+        ids = torch.where(self.dropped(len(ids), dropout)[:, None], self.empty, ids)
+        return clips, index, torch.nn.functional.pad(ids, (0, kind[2] - MAX_LENGTH))
+
+    def dropped(self, count: int, share: float) -> torch.Tensor:
+        """Which of `count` clips are drawn to go without something."""
+        return torch.rand(count, generator=self.generator, device=self.device) < share
+
+    def noise(self, latents: torch.Tensor) -> torch.Tensor:
+        """Noise of the latents' shape."""
+        return torch.randn(latents.shape, generator=self.generator, device=self.device)

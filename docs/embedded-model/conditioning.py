@@ -21,7 +21,7 @@ def condition(
     Args:
         vae: the autoencoder.
         video: clips [B, 3, frames, height, width] in -1..1.
-        mask: [B, 1, frames, height, width], 1 where the clip is made anew and 0 where it is kept.
+        mask: [B, 1, frames, height, width], 1 where the clip is made new and 0 where it is kept.
         sigma: standard deviation of the noise on kept pixels, one for all or [B].
         generator: of the noise.
     """

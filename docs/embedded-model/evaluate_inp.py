@@ -129,7 +129,7 @@ def wanted(cases: Cases) -> list[Reading]:
 
 
 def made(cases: Cases) -> np.ndarray:
-    """The pixels that are made anew, [N, F, H, W]."""
+    """The pixels that are made new, [N, F, H, W]."""
     return cases.mask[:, 0].cpu().numpy()
 
 

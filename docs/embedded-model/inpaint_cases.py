@@ -1,4 +1,4 @@
-"""Held-out cases of the inpainting model: clips, the regions to make anew, and prompts.
+"""Held-out cases of the inpainting model: clips, the regions to make new, and prompts.
 
     python docs/embedded-model/inpaint_cases.py heldout_inp.json
 
@@ -40,7 +40,7 @@ class Cases:
 
     entries: list[dict]
     given: torch.Tensor  # [N, 3, F, H, W] in -1..1: the clip that the model gets
-    mask: torch.Tensor  # [N, 1, F, H, W]: 1 where it is made anew
+    mask: torch.Tensor  # [N, 1, F, H, W]: 1 where it is made new
     truth: torch.Tensor  # [N, 3, F, H, W]: the clip without the shape that is to go
 
 

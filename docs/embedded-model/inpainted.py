@@ -1,4 +1,4 @@
-"""Data of the inpainting model: clips of up to two shapes, regions to make anew, captions.
+"""Data of the inpainting model: clips of up to two shapes, regions to make new, captions.
 
 A caption describes the finished clip: the shape that the region covers, or else one that is
 visible, or only the background. So a region that covers nothing is filled with the background
@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 import torch
 from diffusers import CogVideoXPipeline
 
-from batches import NATIVE, OTHERS, draw_times
+from batches import NATIVE, OTHERS, ConditionedBatches, draw_times
 from captions import BACKGROUND_WORDS, GROUND_NOUNS, OPENINGS, describe
 from clips import (
     SIZE,
@@ -35,7 +35,7 @@ from pictures import (
     recolour,
 )
 from regions import Regions, areas, cover, draw_ends, following, frames_kept
-from tokenizer import MAX_LENGTH, tokenize
+from tokenizer import tokenize
 
 # Each way to choose the region: its share of the clips, and of those, the shares with 0, 1 and 2
 # shapes.
@@ -201,7 +201,7 @@ def _sigmas(count: int, generator: torch.Generator) -> torch.Tensor:
     return torch.exp(mean + deviation * draw) * noisy
 
 
-class InpaintedBatches:
+class InpaintedBatches(ConditionedBatches):
     """Draws training batches: latents, noise, token ids, time steps and the conditioning."""
 
     def __init__(
@@ -213,30 +213,12 @@ class InpaintedBatches:
         seed: int,
         kinds: tuple[tuple[int, int, int], ...] = (NATIVE, *OTHERS),
     ) -> None:
-        self.device, self.batch = device, batch
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.steps = pipe.scheduler.config.num_train_timesteps
-        self.empty = tokenize(pipe.tokenizer, [""]).to(device)
-        counts = (max(clips // 20, 1), clips)
-        self.clips = {
-            size: InpaintedClips(pipe, counts[size == NATIVE[:2]], *size, seed + i)
-            for i, size in enumerate(sorted({kind[:2] for kind in kinds}))
-        }
+        super().__init__(pipe, InpaintedClips, clips, 20, batch, device, seed, kinds)
 
     def draw(self, kind: tuple[int, int, int]) -> tuple[torch.Tensor, ...]:
         """A batch of this kind (height, width, text length)."""
-        clips, device, generator = self.clips[kind[:2]], self.device, self.generator
-        batch = self.batch if kind == NATIVE else max(self.batch // 3, 1)
-
-        def some(most: int) -> torch.Tensor:
-            return torch.randint(most, (batch,), generator=generator, device=device)
-
-        index = some(len(clips.latents))
-        ids = clips.captions[some(CAPTIONS_PER_CLIP), index]
-        dropped = torch.rand(batch, 1, generator=generator, device=device) < CAPTION_DROPOUT
-        ids = torch.where(dropped, self.empty, ids)
-        ids = torch.nn.functional.pad(ids, (0, kind[2] - MAX_LENGTH))
+        clips, index, ids = self.captioned(kind, CAPTION_DROPOUT)
         latents = clips.latents[index]
-        noise = torch.randn(latents.shape, generator=generator, device=device)
-        times = draw_times(batch, self.steps, generator)
+        noise = self.noise(latents)
+        times = draw_times(len(ids), self.steps, self.generator)
         return latents, noise, ids, times, clips.kept[index]

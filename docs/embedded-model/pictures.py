@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from diffusers import CogVideoXImageToVideoPipeline
 
-from batches import NATIVE, OTHERS, draw_times
+from batches import NATIVE, OTHERS, ConditionedBatches, draw_times
 from captions import describe, fragment
 from clips import (
     COLOURS,
@@ -31,7 +31,7 @@ from clips import (
     sample_attributes,
     training_combinations,
 )
-from tokenizer import MAX_LENGTH, tokenize
+from tokenizer import tokenize
 
 CAPTIONS_PER_CLIP = 2
 # Share of captions that name one or two attributes only, the direction among them, and of those
@@ -151,7 +151,7 @@ def encode_pictures(
     return latents.permute(0, 2, 1, 3, 4).float() * scale
 
 
-class PicturedBatches:
+class PicturedBatches(ConditionedBatches):
     """Draws training batches: latents, noise, token ids, time steps and the pictures' latents."""
 
     def __init__(
@@ -163,36 +163,16 @@ class PicturedBatches:
         seed: int,
         kinds: tuple[tuple[int, int, int], ...] = (NATIVE, *OTHERS),
     ) -> None:
-        self.device, self.batch = device, batch
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.steps = pipe.scheduler.config.num_train_timesteps
-        self.empty = tokenize(pipe.tokenizer, [""]).to(device)
-        counts = (max(clips // 12, 1), clips)
-        self.clips = {
-            size: PicturedClips(pipe, counts[size == NATIVE[:2]], *size, seed + i)
-            for i, size in enumerate(sorted({kind[:2] for kind in kinds}))
-        }
+        super().__init__(pipe, PicturedClips, clips, 12, batch, device, seed, kinds)
 
     def draw(self, kind: tuple[int, int, int]) -> tuple[torch.Tensor, ...]:
         """A batch of this kind (height, width, text length)."""
-        clips, device, generator = self.clips[kind[:2]], self.device, self.generator
-        batch = self.batch if kind == NATIVE else max(self.batch // 3, 1)
-
-        def some(most: int) -> torch.Tensor:
-            return torch.randint(most, (batch,), generator=generator, device=device)
-
-        def dropped(share: float) -> torch.Tensor:
-            return torch.rand(batch, generator=generator, device=device) < share
-
-        index = some(len(clips.latents))
-        ids = clips.captions[some(CAPTIONS_PER_CLIP), index]
-        ids = torch.where(dropped(CAPTION_DROPOUT)[:, None], self.empty, ids)
-        ids = torch.nn.functional.pad(ids, (0, kind[2] - MAX_LENGTH))
-        pictures = clips.pictures[some(2), index]
-        pictures = pictures * ~dropped(PICTURE_DROPOUT)[:, None, None, None, None]
+        clips, index, ids = self.captioned(kind, CAPTION_DROPOUT)
+        pictures = clips.pictures[self.some(kind, 2), index]
+        pictures = pictures * ~self.dropped(len(ids), PICTURE_DROPOUT)[:, None, None, None, None]
         latents = clips.latents[index]
-        noise = torch.randn(latents.shape, generator=generator, device=device)
-        return latents, noise, ids, draw_times(batch, self.steps, generator), pictures
+        noise = self.noise(latents)
+        return latents, noise, ids, draw_times(len(ids), self.steps, self.generator), pictures
 
 
 def plain_numbers(batch: object) -> list[dict[str, list[float]]]:

@@ -1,4 +1,4 @@
-"""Regions of a clip that an inpainting model makes anew: moving boxes and ellipses, whole frames.
+"""Regions of a clip that an inpainting model makes new: moving boxes and ellipses, whole frames.
 
 Lengths are in pixels, times in frames. Everything is vectorised over a batch and runs on any torch
 device, like the scenes of `clips.py`.
@@ -38,7 +38,7 @@ class Regions:
 def cover(
     regions: Regions, height: int = SIZE, width: int = SIZE, frames: int = FRAMES
 ) -> torch.Tensor:
-    """The masks [B, 1, frames, height, width]: 1 where the clip is made anew, 0 where kept."""
+    """The masks [B, 1, frames, height, width]: 1 where the clip is made new, 0 where kept."""
     device = regions.start.device
     time = torch.arange(frames, device=device).float()
     centre = regions.start[:, None] + regions.velocity[:, None] * time[None, :, None]

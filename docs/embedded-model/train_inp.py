@@ -3,7 +3,7 @@
     python docs/embedded-model/train_inp.py --out build/tiny-inp
 
 Beside the noise, it sees how much of each latent is kept and the latents of the clip with black
-where it is to be made anew, as CogVideoX-Fun's inpainting models do. `finetune.py` has the
+where it is to be made new, as CogVideoX-Fun's inpainting models do. `finetune.py` has the
 training.
 """
 

@@ -129,3 +129,26 @@ def test_cell_takes_all_options(toy_inp: Path, shell: Any, session: Session) -> 
     frames = shell.user_ns["a"].frames()
     assert (frames[:, MASK] == CLIP[:9, MASK]).all()
     assert "white is kept" in shell.user_ns["a"].report.masked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        ({"speed": "fast"}, 2),
+        ({"guidance_halves": True}, 2),
+        ({"parallel": 2}, 2),
+        ({"cache": "first-block:0.000001"}, 0),  # skips nothing: each window compares its own steps
+    ],
+    ids=["fast", "halves", "parallel", "cache"],
+)
+def test_settings_leave_the_windows_as_they_are(
+    toy_void: Path, cwd: Path, session: Session, options: dict[str, Any], most: int
+) -> None:
+    """24 latent frames are two windows."""
+    clip = np.stack([numbered(n % 17, (48, 32)) for n in range(93)])
+    run: dict[str, Any] = {"video": clip, "mask": MASK[30:62, 10:58], "model": str(toy_void)}
+    run |= {"width": 48, "height": 32, "num_frames": 93, "num_inference_steps": 2, "seed": 1}
+    plain = cogmagic.generate(PROMPT, **run, save="plain.png").frames().astype(int)
+    other = cogmagic.generate(PROMPT, **run, **options, save="other.png").frames()
+    assert abs(other - plain).max() <= most

@@ -62,7 +62,7 @@ function pen(canvas, zoom, colours) {
     }
     outline();
   };
-  // Begin anew, with the mask's pixels where `move` has put them.
+  // Begin again with the mask's pixels where `move` has put them.
   const begin = (overlay, move) => {
     ink.clearRect(0, 0, width, height);
     if (!overlay) return;
