@@ -18,7 +18,9 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import numpy as np
@@ -188,26 +190,43 @@ def described(args: argparse.Namespace, pipe: CogVideoXImageToVideoPipeline) -> 
     }
 
 
-def main() -> None:
-    """Parse the command line, evaluate, print and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(doc: str, model: str, cases: str, shown: str) -> argparse.Namespace:
+    """The command line of an evaluation.
+
+    Args:
+        doc: the script's docstring.
+        model: the embedded model that it evaluates by default.
+        cases: what it evaluates, such as ``pairs``.
+        shown: what the contact sheet has.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument(
-        "--model", default="cogmagic/models/tiny-i2v", help="folder of transformer/"
+        "--model", default=f"cogmagic/models/{model}", help="folder of transformer/"
     )
     parser.add_argument("--base", default=str(TINY), help="pipeline of the other parts")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--limit", type=int, help="evaluate about N pairs of each group")
+    parser.add_argument("--limit", type=int, help=f"evaluate about N {cases} of each group")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--guidance", type=float, default=GUIDANCE)
-    parser.add_argument("--batch", type=int, default=1, help="pairs generated at once")
+    parser.add_argument("--batch", type=int, default=1, help=f"{cases} generated at once")
     parser.add_argument("--out", help="results file (JSON)")
-    parser.add_argument("--sheet", help="contact sheet of some clips of both groups (PNG)")
-    args = parser.parse_args()
+    parser.add_argument("--sheet", help=f"contact sheet of some {shown} (PNG)")
+    return parser.parse_args()
 
+
+def evaluated(args: argparse.Namespace, load: Callable[..., Any]) -> Any:
+    """The pipeline with the transformer to evaluate, as `load` makes it."""
     transformer = CogVideoXTransformer3DModel.from_pretrained(args.model, subfolder="transformer")
     pipe = load(args.base, transformer.float()).to(args.device)
     pipe.vae.enable_tiling()
     pipe.vae.enable_slicing()
+    return pipe
+
+
+def main() -> None:
+    """Parse the command line, evaluate, print and save."""
+    args = arguments(__doc__, "tiny-i2v", "pairs", "clips of both groups")
+    pipe = evaluated(args, load)
     results = described(args, pipe)
     table = json.loads((HERE / "heldout_i2v.json").read_text())
     sheet = []

@@ -16,7 +16,6 @@ rendered, after a round trip through the autoencoder, and of the clips that the 
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ from diffusers import CogVideoXPipeline, CogVideoXTransformer3DModel
 from clips import FRAMES
 from conditioning import condition
 from evaluate import chance, contact_sheet, to_uint8
-from evaluate_i2v import described
+from evaluate_i2v import arguments, described, evaluated
 from inpaint_cases import Cases, rendered
 from measure import MIN_CONTRAST, NOTHING, Reading, read_clip, score
 from tokenizer import MAX_LENGTH
@@ -231,24 +230,8 @@ def scores_of(
 
 def main() -> None:
     """Parse the command line, evaluate, print and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--model", default="cogmagic/models/tiny-inp", help="folder of transformer/"
-    )
-    parser.add_argument("--base", default=str(TINY), help="pipeline of the other parts")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--limit", type=int, help="evaluate about N cases of each group")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--guidance", type=float, default=GUIDANCE)
-    parser.add_argument("--batch", type=int, default=1, help="cases generated at once")
-    parser.add_argument("--out", help="results file (JSON)")
-    parser.add_argument("--sheet", help="contact sheet of some clips of each group (PNG)")
-    args = parser.parse_args()
-
-    transformer = CogVideoXTransformer3DModel.from_pretrained(args.model, subfolder="transformer")
-    pipe = load(args.base, transformer.float()).to(args.device)
-    pipe.vae.enable_tiling()
-    pipe.vae.enable_slicing()
+    args = arguments(__doc__, "tiny-inp", "cases", "clips of each group")
+    pipe = evaluated(args, load)
     results = described(args, pipe)
     sheet = []
     # On a CPU the process's time, which other processes don't lengthen.

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "docs" / "embedded-model"
-TINY = Path(__file__).parents[2] / "cogmagic" / "models" / "tiny"
+from tests.helpers.embedded_scripts import SCRIPTS, TINY, embedded_script
+
 CASES: dict[str, list[dict[str, Any]]] = json.loads((SCRIPTS / "heldout_inp.json").read_text())
 HELD = json.loads((SCRIPTS / "heldout.json").read_text())["combinations"]
 
 
 @pytest.fixture(scope="module")
 def inpainted() -> Iterator[ModuleType]:
-    """The data's module; the modules beside it have common names and are forgotten afterwards."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(SCRIPTS))
-    yield import_module("inpainted")
-    sys.path.remove(str(SCRIPTS))
-    for name, module in list(sys.modules.items()):
-        if name not in before and Path(getattr(module, "__file__", "") or "").parent == SCRIPTS:
-            del sys.modules[name]
+    with embedded_script("inpainted") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "docs" / "embedded-model"
-TINY = Path(__file__).parents[2] / "cogmagic" / "models" / "tiny"
+from tests.helpers.embedded_scripts import SCRIPTS, TINY, embedded_script
 
 
 @pytest.fixture(scope="module")
 def train() -> Iterator[ModuleType]:
-    """The script; the modules beside it have common names and are forgotten afterwards."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(SCRIPTS))
-    yield import_module("train_i2v")
-    sys.path.remove(str(SCRIPTS))
-    for name, module in list(sys.modules.items()):
-        if name not in before and Path(getattr(module, "__file__", "") or "").parent == SCRIPTS:
-            del sys.modules[name]
+    with embedded_script("train_i2v") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")
