@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from cogmagic._notebook.masks.drawing import AFFECTED, KEEP, REMOVE
+from cogmagic._models.masks.levels import AFFECTED, KEPT, REMOVED
 from tests.browser.test_panel import RUN_CELL
 from tests.helpers.clips import Made
 from tests.helpers.lab import KERNEL_IS_IDLE
@@ -107,10 +107,10 @@ def test_mask_is_drawn_moved_saved_used_and_loaded(canvas: Any, folder: Path) ->
     with av.open(str(folder / "walk-mask.mp4")) as file:
         values = np.array([f.to_ndarray(format="gray") for f in file.decode(video=0)])
     assert values.shape == (FRAMES, SIZE[1], SIZE[0])
-    assert set(np.unique(values)) == {KEEP, AFFECTED, REMOVE}
+    assert set(np.unique(values)) == {KEPT, AFFECTED, REMOVED}
     for number, frame in enumerate(values):  # 20 pixels to the right in each
         assert (frame[:, 20 * number :] == values[0][:, : SIZE[0] - 20 * number]).all()
-    points = {(160, 72): REMOVE, (125, 90): REMOVE, (215, 60): AFFECTED, (215, 90): KEEP}
+    points = {(160, 72): REMOVED, (125, 90): REMOVED, (215, 60): AFFECTED, (215, 90): KEPT}
     assert {at: values[0][at] for at in points} == points
     # The page shows the pixels of the file.
     page.get_by_text("Brush", exact=True).click()

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["AFFECTED", "KEEP", "REMOVE", "Drawing", "Keyframe", "Move", "Shape", "move_of"]
+from cogmagic._models.masks.levels import AFFECTED, KEPT, REMOVED
 
+__all__ = ["Drawing", "Keyframe", "Move", "Shape", "move_of"]
 
-KEEP, AFFECTED, REMOVE = 0, 128, 255
-"""Values of a mask: white is changed. VOID's authors write 255 minus these, and so 127 and 0."""
 
 _FARTHEST = 1e6
 """Most pixels of a coordinate, and most frames."""
@@ -54,7 +53,7 @@ class Shape:
     """A brush stroke, or a filled polygon, of one value."""
 
     level: int
-    """The value that it paints; `KEEP` erases what was drawn before."""
+    """The value that it paints; `KEPT` erases what was drawn before."""
     points: tuple[tuple[float, float], ...]
     """Of a stroke the way of the brush; of a polygon its corners. (0, 0) is the frame's upper left
     corner, and (0.5, 0.5) the middle of its first pixel."""
@@ -78,7 +77,7 @@ class Shape:
             ValueError, TypeError: for what is no shape.
         """
         level, radius, *flat = numbers
-        if level not in (KEEP, AFFECTED, REMOVE) or not 0 <= radius <= _FARTHEST:
+        if level not in (KEPT, AFFECTED, REMOVED) or not 0 <= radius <= _FARTHEST:
             raise ValueError(numbers[:2])
         if len(flat) % 2 or not 2 <= len(flat) <= 2 * _MOST_POINTS:
             raise ValueError(len(flat))
@@ -138,7 +137,7 @@ class Drawing:
 
     def box_at(self, frame: int) -> tuple[float, float, float, float] | None:
         """Left, top, right and bottom of what is painted in a frame; None for nothing."""
-        painted = [s.moved(self.move_at(frame)) for s in self.shapes if s.level != KEEP]
+        painted = [s.moved(self.move_at(frame)) for s in self.shapes if s.level != KEPT]
         if not painted:
             return None
         xs = [x + side * s.radius for s in painted for x, _ in s.points for side in (-1, 1)]

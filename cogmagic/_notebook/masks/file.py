@@ -26,11 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from av import VideoFrame
 
-__all__ = ["MASK_KEY", "MaskFile", "mask_path"]
+__all__ = ["MaskFile", "mask_path"]
 
-
-MASK_KEY = TAG
-"""Key in the JSON of a mask's comment."""
 
 _SHORT = 2000
 """Frames up to which the file has every one; of more, those that repeat the one before are left
@@ -108,7 +105,7 @@ class MaskFile:
 
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as file:
             file.metadata["title"] = plain_line(f"Mask of {self.clip.shown}")
-            file.metadata["comment"] = json.dumps({MASK_KEY: self._about(drawing)})
+            file.metadata["comment"] = json.dumps({TAG: self._about(drawing)})
             stream = file.add_stream("libx264", rate=1 / self.interval)
             stream.width, stream.height = self.clip.size
             stream.pix_fmt = "gray"
@@ -176,7 +173,7 @@ def _facts(path: Path) -> Mapping[str, Any]:
 
     try:
         with av.open(str(path), format="mp4", options=HEADER_ONLY) as file:
-            facts = json.loads(file.metadata["comment"])[MASK_KEY]
+            facts = json.loads(file.metadata["comment"])[TAG]
     except Exception:  # of many types
         return {}
     return facts if isinstance(facts, dict) else {}

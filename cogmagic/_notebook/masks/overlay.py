@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._notebook.masks.drawing import AFFECTED, REMOVE, Drawing
+from cogmagic._models.masks.levels import AFFECTED, REMOVED
+from cogmagic._notebook.masks.drawing import Drawing
 from cogmagic._notebook.masks.frames import ClipFrames
 from cogmagic._notebook.masks.raster import raster
 from cogmagic._video.formats.base import Streamed
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["COLOURS", "film", "film_frames", "overlay"]
 
 
-COLOURS = {REMOVE: (255, 0, 190), AFFECTED: (0, 150, 255)}
+COLOURS = {REMOVED: (255, 0, 190), AFFECTED: (0, 150, 255)}
 """Magenta and blue, which the usual kinds of colour blindness do not mix up."""
 
 _ALPHA = 140

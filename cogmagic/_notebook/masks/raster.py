@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._notebook.masks.drawing import KEEP, Drawing, Move, Shape
+from cogmagic._models.masks.levels import KEPT
+from cogmagic._notebook.masks.drawing import Drawing, Move, Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ def raster(drawing: Drawing, frame: int, size: tuple[int, int], zoom: float = 1.
     """The mask of a frame: uint8, height × width, of the values of `Shape.level`.
 
     Where shapes overlap, the larger value remains, so that what is affected never hides what is
-    removed; `KEEP` erases both.
+    removed; `KEPT` erases both.
 
     Args:
         drawing: what is drawn.
@@ -41,8 +42,8 @@ def raster(drawing: Drawing, frame: int, size: tuple[int, int], zoom: float = 1.
         moved = shape.moved(move)
         rows, columns, inside = (_stroke if moved.radius else _polygon)(moved, size)
         part = result[rows, columns]
-        if shape.level == KEEP:
-            part[inside] = KEEP
+        if shape.level == KEPT:
+            part[inside] = KEPT
         else:
             np.maximum(part, np.uint8(shape.level), out=part, where=inside)
     return result

@@ -14,7 +14,7 @@ from cogmagic._api.words import quoted
 from cogmagic._errors import CogMagicError, RequestError, plain_line
 from cogmagic._html import MARK
 from cogmagic._models.clips.clip import Clip
-from cogmagic._notebook.masks.drawing import AFFECTED, KEEP, REMOVE
+from cogmagic._models.masks.levels import AFFECTED, KEPT, REMOVED
 from cogmagic._notebook.masks.editor import Editor
 from cogmagic._notebook.masks.file import MaskFile
 from cogmagic._notebook.masks.frames import ClipFrames
@@ -70,7 +70,7 @@ class MaskCanvas(anywidget.AnyWidget):
             "shown": frames.shown_size,
             "frames": frames.count,
             "interval": float(frames.interval),
-            "levels": {"remove": REMOVE, "affected": AFFECTED, "erase": KEEP},
+            "levels": {"remove": REMOVED, "affected": AFFECTED, "erase": KEPT},
             "colours": {level: f"rgb{colour}" for level, colour in COLOURS.items()},
         }
         super().__init__(about=about, picture=frames.jpeg(0))

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from cogmagic._notebook.masks.drawing import AFFECTED, KEEP, REMOVE, Drawing, Move, Shape
+from cogmagic._models.masks.levels import AFFECTED, KEPT, REMOVED
+from cogmagic._notebook.masks.drawing import Drawing, Move, Shape
 
-SQUARE = Shape(REMOVE, ((10, 10), (30, 10), (30, 30), (10, 30)))
+SQUARE = Shape(REMOVED, ((10, 10), (30, 10), (30, 30), (10, 30)))
 DAB = Shape(AFFECTED, ((20.0, 20.0),), radius=5)
 
 
@@ -56,7 +57,7 @@ def test_a_move_is_undone() -> None:
 
 def test_the_box_has_what_is_painted_and_nothing_erased() -> None:
     assert Drawing().box_at(0) is None
-    eraser = Shape(KEEP, ((90.0, 90.0),), radius=9)
+    eraser = Shape(KEPT, ((90.0, 90.0),), radius=9)
     drawing = Drawing().drawn(SQUARE, 0).drawn(DAB, 0).drawn(eraser, 0).moved(5, Move(1, 100, 0))
     assert drawing.box_at(0) == (10, 10, 30, 30)
     assert drawing.box_at(5) == (110, 10, 130, 30)

@@ -13,8 +13,9 @@ import pytest
 
 from cogmagic import OutputError, RequestError
 from cogmagic._models.clips.clip import Clip, clip_of
+from cogmagic._models.masks.levels import AFFECTED, REMOVED
 from cogmagic._notebook.masks import file
-from cogmagic._notebook.masks.drawing import AFFECTED, REMOVE, Drawing, Move, Shape
+from cogmagic._notebook.masks.drawing import Drawing, Move, Shape
 from cogmagic._notebook.masks.file import MaskFile, mask_path
 from cogmagic._notebook.masks.raster import raster
 from cogmagic._video.clip_reader import read_frames
@@ -22,7 +23,7 @@ from tests.helpers.clips import Made
 
 DRAWING = (
     Drawing()
-    .drawn(Shape(REMOVE, ((12.0, 10.0), (30.0, 20.0)), radius=5), 0)
+    .drawn(Shape(REMOVED, ((12.0, 10.0), (30.0, 20.0)), radius=5), 0)
     .drawn(Shape(AFFECTED, ((10, 24), (50, 24), (44, 40))), 0)
     .moved(9, Move(1.3, 6, -3))
 )

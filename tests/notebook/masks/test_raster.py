@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cogmagic._notebook.masks.drawing import AFFECTED, KEEP, REMOVE, Drawing, Move, Shape
+from cogmagic._models.masks.levels import AFFECTED, KEPT, REMOVED
+from cogmagic._notebook.masks.drawing import Drawing, Move, Shape
 from cogmagic._notebook.masks.raster import each_raster, raster
 
 SIZE = 41, 29
@@ -41,19 +42,19 @@ def expected(shapes: list[Shape]) -> np.ndarray[Any, Any]:
     for row, column in np.ndindex(result.shape):
         for shape in shapes:
             if within(shape, column + 0.5, row + 0.5):
-                value = max(result[row, column], shape.level) if shape.level else KEEP
+                value = max(result[row, column], shape.level) if shape.level else KEPT
                 result[row, column] = value
     return result
 
 
 SHAPES = {
-    "a stroke": Shape(REMOVE, ((5.25, 6.5), (20.1, 9.7), (18.4, 22.3)), radius=3.3),
-    "a dab": Shape(REMOVE, ((12.0, 12.0),), radius=6),
+    "a stroke": Shape(REMOVED, ((5.25, 6.5), (20.1, 9.7), (18.4, 22.3)), radius=3.3),
+    "a dab": Shape(REMOVED, ((12.0, 12.0),), radius=6),
     "a stroke over the edge": Shape(AFFECTED, ((-8.0, 4.0), (60.0, 35.0)), radius=5.5),
     "a rectangle": Shape(AFFECTED, ((3.2, 4.9), (30.6, 4.9), (30.6, 17.4), (3.2, 17.4))),
-    "a star": Shape(REMOVE, ((20.3, 1.1), (30.2, 27.6), (3.4, 10.3), (38.1, 9.8), (9.9, 27.1))),
-    "a polygon over the edge": Shape(REMOVE, ((-30.0, -20.0), (70.0, 10.3), (15.2, 60.0))),
-    "outside": Shape(REMOVE, ((100.0, 100.0), (130.0, 100.0), (120.0, 150.0))),
+    "a star": Shape(REMOVED, ((20.3, 1.1), (30.2, 27.6), (3.4, 10.3), (38.1, 9.8), (9.9, 27.1))),
+    "a polygon over the edge": Shape(REMOVED, ((-30.0, -20.0), (70.0, 10.3), (15.2, 60.0))),
+    "outside": Shape(REMOVED, ((100.0, 100.0), (130.0, 100.0), (120.0, 150.0))),
 }
 
 
@@ -66,14 +67,14 @@ def test_pixels_whose_middle_is_inside(name: str) -> None:
 
 
 def test_the_larger_value_stays_and_the_eraser_takes_both() -> None:
-    shapes = [*SHAPES.values(), Shape(KEEP, ((4.0, 14.0), (36.0, 14.0)), radius=4)]
+    shapes = [*SHAPES.values(), Shape(KEPT, ((4.0, 14.0), (36.0, 14.0)), radius=4)]
     shapes.append(Shape(AFFECTED, ((20.0, 14.0),), radius=2))
     drawing = Drawing()
     for shape in shapes:
         drawing = drawing.drawn(shape, 0)
     got = raster(drawing, 0, SIZE)
     assert (got == expected(shapes)).all()
-    assert set(np.unique(got)) == {KEEP, AFFECTED, REMOVE}
+    assert set(np.unique(got)) == {KEPT, AFFECTED, REMOVED}
 
 
 def test_keyframes_move_and_enlarge_the_pixels() -> None:
@@ -100,7 +101,7 @@ def test_a_mask_at_rest_is_computed_once() -> None:
 
 def test_the_thinnest_brush_paints_a_pixel() -> None:
     for at in (7.0, 7.25, 7.5, 7.99):
-        assert raster(Drawing().drawn(Shape(REMOVE, ((at, at),), 0.01), 0), 0, SIZE).any()
+        assert raster(Drawing().drawn(Shape(REMOVED, ((at, at),), 0.01), 0), 0, SIZE).any()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -109,5 +110,5 @@ def test_strokes_of_any_direction(seed: int) -> None:
     random = np.random.default_rng(seed)
     points = random.uniform((-5, -5), (45, 33), (6, 2)).round(2)
     points[1, 0], points[2, 1], points[4] = points[0, 0], points[1, 1], points[3]
-    shape = Shape(REMOVE, tuple(map(tuple, points.tolist())), random.uniform(0.8, 9))
+    shape = Shape(REMOVED, tuple(map(tuple, points.tolist())), random.uniform(0.8, 9))
     assert (raster(Drawing().drawn(shape, 0), 0, SIZE) == expected([shape])).all()

@@ -17,12 +17,12 @@ from PIL import Image
 import cogmagic
 from cogmagic import OutputError, RequestError
 from cogmagic._models.clips.clip import clip_of
-from cogmagic._notebook.masks.drawing import REMOVE
+from cogmagic._models.masks.levels import REMOVED
 from cogmagic._notebook.masks.widget import MaskCanvas
 from tests.helpers.cells import displayed
 from tests.helpers.clips import Made, numbers
 
-STROKE = [REMOVE, 4.0, 10, 10, 30, 20]
+STROKE = [REMOVED, 4.0, 10, 10, 30, 20]
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def overlay_of_first(canvas: MaskCanvas, do: Callable[..., Any]) -> bytes:
 
 
 def test_the_preview_is_the_clip_under_the_mask(canvas: MaskCanvas, do: Callable[..., Any]) -> None:
-    do("draw", frame=0, shape=[REMOVE, 0, 0, 0, 64, 0, 64, 24, 0, 24])
+    do("draw", frame=0, shape=[REMOVED, 0, 0, 0, 64, 0, 64, 24, 0, 24])
     assert do("film")["note"] == "Preview of frames 1 to 20."
     with av.open(BytesIO(canvas.film)) as video:
         frames = np.array([f.to_ndarray(format="rgb24") for f in video.decode(video=0)])
