@@ -152,3 +152,22 @@ def test_settings_leave_the_windows_as_they_are(
     plain = cogmagic.generate(PROMPT, **run, save="plain.png").frames().astype(int)
     other = cogmagic.generate(PROMPT, **run, **options, save="other.png").frames()
     assert abs(other - plain).max() <= most
+
+
+@pytest.mark.slow
+def test_an_adapter_changes_the_frames_alike_in_two_tiers(
+    toy_inp: Path, cwd: Path, session: Session
+) -> None:
+    from diffusers import CogVideoXTransformer3DModel
+
+    from tests.helpers.lora_files import write_lora
+
+    transformer = CogVideoXTransformer3DModel.from_pretrained(toy_inp, subfolder="transformer")
+    lora = write_lora(cwd / "style.safetensors", transformer, strength=0.5)
+    options: dict[str, Any] = {"model": str(toy_inp), "video": CLIP, "mask": MASK, **QUICK}
+    plain = cogmagic.generate(PROMPT, **options).report.frames_sha256
+    none, stream = (
+        cogmagic.generate(PROMPT, **options, lora=lora, tier=tier).report.frames_sha256
+        for tier in ("none", "stream")
+    )
+    assert none == stream != plain
