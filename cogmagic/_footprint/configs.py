@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cogmagic._models.catalog import MODELS
 from cogmagic._models.family import (
     FIXED_CONFIG,
     POSITION_SIZES,
@@ -15,6 +16,7 @@ from cogmagic._models.family import (
     video_tokens,
 )
 from cogmagic._models.json_files import read_json
+from cogmagic._models.model import Model
 from cogmagic._models.request import Request
 from cogmagic._models.seen import seen_latents, window_lengths
 from cogmagic._models.tiling import TileGrid
@@ -27,6 +29,7 @@ __all__ = [
     "latent_clip",
     "pass_clip",
     "same",
+    "stored_name",
     "table",
     "tokens_of",
 ]
@@ -65,6 +68,12 @@ def same(configs: Configs) -> str | None:
         if model["configs"] == key:
             return str(name)
     return None
+
+
+def stored_name(model: Model) -> str | None:
+    """The catalogue's model of that architecture, by the rule that identifies folders."""
+    key = model.architecture, model.max_tokens
+    return next((m.name for m in MODELS if (m.architecture, m.max_tokens) == key), None)
 
 
 def grid_of(request: Request, configs: Configs) -> TileGrid:

@@ -152,7 +152,10 @@ class Profile:
     vae: Part
     buffers: int
     """Bytes of buffers, which sequential offload leaves on the device throughout."""
+    lookup: Peak
+    """Of one prompt's tokens in the text encoder's table, which precedes all matrix products."""
     encode: Peak
+    """Of one prompt through the text encoder's blocks; `Peak.ahead_peak` with the lookup."""
     encode_operations: float
     denoise: Mapping[int, Curve]
     """By batch size, over tokens per batch item."""
@@ -195,6 +198,7 @@ def read(profile: dict[str, Any]) -> Profile:
     return Profile(
         **{name: Part(**profile[name]) for name in WEIGHTED_COMPONENTS},
         buffers=profile["buffers"],
+        lookup=Peak(**profile["lookup"]),
         encode=Peak(**profile["encode"]),
         encode_operations=profile["encode_operations"],
         denoise={int(batch): _curve(c) for batch, c in profile["denoise"].items()},

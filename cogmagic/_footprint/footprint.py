@@ -20,6 +20,7 @@ from cogmagic._footprint.configs import (
     latent_clip,
     pass_clip,
     same,
+    stored_name,
     table,
     tokens_of,
 )
@@ -34,10 +35,9 @@ from cogmagic._footprint.exchange import (
 from cogmagic._footprint.foreign import foreign_profile, foreign_text_encoder_bytes
 from cogmagic._footprint.text_layers import NO_LAYERS, TextLayers, text_layers
 from cogmagic._footprint.vae import Decoding, clip_bytes, encode_image, encode_video
-from cogmagic._footprint.work import ITEM, Work, cache_bytes, higher, work_of
-from cogmagic._models.catalog import MODELS
+from cogmagic._footprint.work import ITEM, Work, cache_bytes, encoding, higher, work_of
 from cogmagic._models.family import Configs
-from cogmagic._models.model import Dtype, Model
+from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._models.seen import encoded_clips, window_lengths
 from cogmagic._pipeline.parallel.split import WHOLE, Split
@@ -55,6 +55,9 @@ class Footprint:
     vae: Part
     encode: Work
     """One prompt through the text encoder; with guidance two run, one after the other."""
+    lookup: Work
+    """What precedes the first matrix product, so that cuBLAS has no workspace yet: with one prompt,
+    its lookup in the text encoder's table. With two, the second one's is part of `encode`."""
     encode_image: Work | None
     """The first frame of image-to-video through the VAE's encoder."""
     encode_video: Work | None
@@ -107,7 +110,7 @@ def footprint(
         CheckpointError: when no model can be built from the folder's configurations.
     """
     configs = configs_of(folder) if folder else {}
-    name = same(configs) if folder else _stored_name(request.model)
+    name = same(configs) if folder else stored_name(request.model)
     if name is not None:
         profile, configs = stored_profile(name, dtype), table()["models"][name]["configs"]
     elif configs:
@@ -135,12 +138,6 @@ def text_encoder_bytes(request: Request, dtype: Dtype, folder: Path | None = Non
     return foreign_text_encoder_bytes(request, dtype, configs)
 
 
-def _stored_name(model: Model) -> str | None:
-    """The catalogue's model of that architecture, by the rule that identifies folders."""
-    key = model.architecture, model.max_tokens
-    return next((m.name for m in MODELS if (m.architecture, m.max_tokens) == key), None)
-
-
 def footprint_from(
     profile: Profile,
     configs: Configs,
@@ -164,11 +161,14 @@ def footprint_from(
     denoise = with_products(denoise, request, dtype, profile, run)
     decoding = Decoding(request, dtype, profile, configs, lean=lean, fast=fast)
     predicted = prod(latent_clip(request, configs)) * configs["vae"]["latent_channels"]
+    prompts, embedded = prompts_of(request), config["text_embed_dim"] * ITEM[dtype]
+    lookup, encode = encoding(profile, len(prompts), config["max_text_seq_length"] * embedded)
     return Footprint(
         text_encoder=profile.text_encoder,
         transformer=with_weights(profile.transformer, request, dtype),
         vae=profile.vae,
-        encode=work_of(profile.encode, profile.encode_operations, profile),
+        encode=encode,
+        lookup=lookup,
         encode_image=encode_image(request, dtype, image, profile, configs) if image else None,
         encode_video=encode_video(request, dtype, video, profile, configs) if video else None,
         denoise=denoise,

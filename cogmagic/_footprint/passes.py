@@ -76,7 +76,7 @@ def profile(
     denoising = denoising_curves(steps)
     if alike is not None:
         return replace(alike, transformer=part, buffers=buffers, **denoising)
-    encode, encode_operations = _encode(text, layers, configs, kind)
+    lookup, encode, encode_operations = _encode(text, layers, configs)
     with lean_decoding(vae, warn=False):
         lean = _passes(vae, vae.decoder, (latents, _DECODED), tiles, kind)
     with fast_decoding(vae, warn=False):
@@ -87,6 +87,7 @@ def profile(
         transformer=part,
         vae=part_of(vae, unused=vae.encoder),
         buffers=buffers,
+        lookup=lookup,
         encode=encode,
         encode_operations=float(encode_operations),
         **denoising,
@@ -116,16 +117,18 @@ def _shortened(name: str, config: dict[str, Any], dtype: Dtype) -> Any:
     return empty_component(name, config, dtype)
 
 
-def _encode(module: Any, count: int, configs: Configs, kind: torch.dtype) -> tuple[Peak, int]:
-    """Peaks and operations of encoding one prompt, beside the other prompt's embeddings."""
-    tokens, width = (configs["transformer"][k] for k in ("max_text_seq_length", "text_embed_dim"))
+def _encode(module: Any, count: int, configs: Configs) -> tuple[Peak, Peak, int]:
+    """Peaks of encoding one prompt, before the first block and from there on, and operations."""
+    tokens, lookups = configs["transformer"]["max_text_seq_length"], []
     with traced(module) as trace, block_marks(trace, module.encoder.block[-1]) as marks:
-        other = _empty(1, tokens, width, dtype=kind)
+        first = module.encoder.block[0]
+        hook = first.register_forward_pre_hook(lambda *_: lookups.append(trace.cut()))
         embeds = module(_empty(1, tokens, dtype=torch.int64))[0].to(module.dtype).repeat(1, 1, 1)
-        del other, embeds
+        hook.remove()
+        del embeds
     missing = count - len(module.encoder.block)
     peak, operations = _whole(trace, marks, missing)
-    return replace(peak, ahead_peak=trace.ahead_peak), operations
+    return lookups[0], replace(peak, ahead_peak=trace.ahead_peak), operations
 
 
 def step(

@@ -64,6 +64,12 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The peaks so far, less `without` bytes that were alive for other reasons."""
         return Peak(self._peak - without, self._leaf_peak - without, self.mapped)
 
+    def cut(self) -> Peak:
+        """The peaks so far; those of what follows are counted anew."""
+        before = self.peak()
+        self._peak, self._leaf_peak = self.live, self.live + self._leaf
+        return before
+
     @property
     def ahead_peak(self) -> int:
         """The most bytes alive with the weights of the running leaf and of the next one."""

@@ -35,7 +35,7 @@ class SequentialOffload(Tier):
         return (
             {
                 "load": 0,
-                "encode": f.encode.leaf_peak + overhead,
+                "encode": max(f.encode.leaf_peak + overhead, f.lookup.leaf_peak),
                 "denoise": max(f.denoise.leaf_peak, image) + overhead,
                 "decode": f.decode.leaf_peak + overhead,
             }

@@ -77,7 +77,7 @@ class Stream(Tier):
         return (
             {
                 "load": 0,
-                "encode": f.encode.ahead_peak + overhead,
+                "encode": max(f.encode.ahead_peak + overhead, f.lookup.ahead_peak),
                 "denoise": max(denoise, image) + overhead,
                 "before decode": outside + resident * transformer.block + overhead,
                 "decode": vae + f.decode.peak + overhead,

@@ -7,7 +7,7 @@ from math import inf
 
 from cogmagic._footprint.curves import Part
 from cogmagic._footprint.footprint import Footprint
-from cogmagic._footprint.work import Work
+from cogmagic._footprint.work import NO_WORK
 from cogmagic._machine.rates import Rates
 from cogmagic._models.model import Dtype
 from cogmagic._models.packed import Packed
@@ -102,4 +102,4 @@ class Workload:
 def without_text(f: Footprint) -> Footprint:
     """The footprint of a run that does not need the text encoder."""
     nothing = Part(weights=0, largest_leaf=0, block=0, blocks=0)
-    return replace(f, text_encoder=nothing, encode=Work(0, 0, 0.0))
+    return replace(f, text_encoder=nothing, encode=NO_WORK, lookup=NO_WORK)

@@ -54,6 +54,22 @@ class TestTrace:
         assert trace.peak() == Peak(everything, everything + weights, everything)
         assert trace.operations == 2 * 2 * 128 * 256
 
+    def test_peaks_are_counted_anew_after_a_cut(self) -> None:
+        import torch
+        from torch import nn
+
+        from cogmagic._footprint.trace import traced
+
+        with torch.device("meta"):
+            net = nn.Sequential(nn.Embedding(64, 256), nn.Linear(256, 128, bias=False))
+        cuts: list[Peak] = []
+        net[1].register_forward_pre_hook(lambda *_: cuts.append(trace.cut()))
+        with traced(net) as trace:
+            net(torch.empty(1, dtype=torch.int64, device="meta"))
+        weights = 64 * 256 * 4, 256 * 128 * 4
+        assert cuts[0].leaf_peak == 512 + 1024 + weights[0]
+        assert trace.peak().leaf_peak == 512 + 1024 + 512 + weights[1]
+
     def test_memory_freed_before_a_leaf_is_mapped_again(self) -> None:
         import torch
         from torch import nn

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cogmagic._footprint.footprint import footprint
-from cogmagic._footprint.work import Work
+from cogmagic._footprint.work import NO_WORK
 from cogmagic._tiers.base import Variant
 from cogmagic._tiers.registry import TIERS
 from tests.helpers.benchmarks import BENCHMARKS
@@ -33,7 +33,7 @@ def test_predicted_peak_of_each_phase_matches_measured_runs(row: dict[str, Any])
     text, transformer, vae = (
         part.weights for part in (ours.text_encoder, ours.transformer, ours.vae)
     )
-    image = ours.encode_image or Work(0, 0, 0.0)
+    image = ours.encode_image or NO_WORK
     if row["tier"] == "sequential":
         expected = {
             "encode": ours.encode.leaf_peak,
