@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL import Image
 
-__all__ = ["FITS", "Fit", "cut_off", "fitted", "inside"]
+__all__ = ["FITS", "Fit", "Part", "cut_off", "fitted", "padded_part"]
 
 
 Fit = Literal["crop", "pad", "stretch"]
@@ -41,22 +40,44 @@ def fitted(picture: Image.Image, size: _Size, fit: Fit, *, by_area: bool = False
         return picture.resize(size, how)
     if fit == "crop":
         return picture.resize(size, how, box=_crop_box(picture.size, size))
-    inner = _inner_size(picture.size, size)
+    part = padded_part(picture.size, size)
     padded = Image.new(picture.mode, size)
-    left, top = ((whole - part) // 2 for whole, part in zip(size, inner, strict=True))
-    padded.paste(picture.resize(inner, how), (left, top))
+    padded.paste(picture.resize((part.width, part.height), how), (part.left, part.top))
     return padded
 
 
-def inside(source_size: _Size, size: _Size) -> np.ndarray[Any, Any]:
-    """Where ``pad`` shows the source: bools, height × width."""
-    import numpy as np
+class Part(NamedTuple):
+    """A part of a frame, in pixels."""
 
-    width, height = inner = _inner_size(source_size, size)
-    left, top = ((whole - part) // 2 for whole, part in zip(size, inner, strict=True))
-    shown = np.zeros((size[1], size[0]), bool)
-    shown[top : top + height, left : left + width] = True
-    return shown
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def rows(self) -> slice:
+        """Its rows."""
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        """Its columns."""
+        return slice(self.left, self.left + self.width)
+
+    def even(self, size: _Size) -> Part:
+        """An even number of its rows and columns, as video formats need; at least two.
+
+        Args:
+            size: width and height of the frame.
+        """
+        width, height = (max(side // 2 * 2, 2) for side in (self.width, self.height))
+        return Part(min(self.left, size[0] - width), min(self.top, size[1] - height), width, height)
+
+
+def padded_part(source_size: _Size, size: _Size) -> Part:
+    """Where ``pad`` shows the source in a frame of `size`."""
+    width, height = _inner_size(source_size, size)
+    return Part((size[0] - width) // 2, (size[1] - height) // 2, width, height)
 
 
 def cut_off(source_size: _Size, size: _Size) -> str:

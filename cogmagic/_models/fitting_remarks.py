@@ -1,15 +1,29 @@
-"""Remarks on an input that was fitted to a request's size."""
+"""An input that was fitted to a request's size: what is left of it, and remarks."""
 
 from __future__ import annotations
 
-from cogmagic._models.fitting import cut_off
+from cogmagic._models.fitting import Part, cut_off, padded_part
 from cogmagic._models.request import Request
 
-__all__ = ["cut_text", "mask_text", "stretch_warning"]
+__all__ = ["cut_text", "mask_text", "part_without_bars", "stretch_warning"]
+
+
+def part_without_bars(request: Request) -> Part | None:
+    """The part of the frames that the video has in the end; None for all of it.
+
+    A masked video that ``pad`` has given bars loses them again.
+    """
+    if request.fit != "pad" or request.mask is None or request.video is None:
+        return None
+    size = request.width, request.height
+    part = padded_part(request.video.size, size).even(size)
+    return None if part == (0, 0, *size) else part
 
 
 def cut_text(request: Request) -> str:
-    """What ``crop`` cuts off the input, for the facts line; empty for nothing."""
+    """What is cut off the input, or of its bars, for the facts line; empty for nothing."""
+    if part_without_bars(request):
+        return "pad: bars cut off"
     if request.fit != "crop":
         return ""
     cut = _cut(request)

@@ -14,7 +14,7 @@ from cogmagic._pipeline.guidance import guidance_interval
 from cogmagic._pipeline.parallel.decode import decoding_in_parallel
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.parallel.transformer import in_parallel
-from cogmagic._pipeline.paste_back import pasted
+from cogmagic._pipeline.paste_back import pasted, without_bars
 from cogmagic._pipeline.preview import OnPreview, Preview
 from cogmagic._pipeline.run_inputs import run_of
 from cogmagic._pipeline.windows import in_windows
@@ -88,8 +88,8 @@ def generate_frames(
             frames = _decode_in_parallel(pipe, latents, clock, finite, rank)
         frames = frames[: request.num_frames]
         if request.paste_back and len(frames) and clip is not None and mask is not None:
-            return pasted(frames, clip, mask)
-        return frames
+            frames = pasted(frames, clip, mask)
+        return without_bars(frames, request)
 
 
 def _denoise(

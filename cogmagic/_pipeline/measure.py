@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._machine.allocator import Peaks
+from cogmagic._models.fitting_remarks import part_without_bars
 from cogmagic._models.request import Request
 from cogmagic._progress import Clock
 from cogmagic._video.extension import Earlier, Extended
@@ -27,6 +28,7 @@ def with_measurements(
 
     The clock goes on adding to `seconds`: saving is a phase, too.
     """
+    part = part_without_bars(request)
     partly, guided = request.partly_guided, len(request.guided_steps)
     return replace(
         report,
@@ -37,6 +39,7 @@ def with_measurements(
         peak_ram=peaks.ram,
         step_seconds=clock.step_seconds("denoise", mean=partly),
         seconds=clock.seconds,
+        cropped=(part.width, part.height) if part else None,
         frames_sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
     )
 
@@ -53,12 +56,13 @@ def as_extended(report: Report, earlier: Earlier, video: Extended) -> Report:
 
 def video_of(path: Path, request: Request, report: Report, num_frames: int) -> Video:
     """The video of a request, written to `path` or about to be."""
+    width, height = report.cropped or (request.width, request.height)
     return Video(
         path=path,
         prompt=request.prompt,
         model=request.model.name,
-        width=request.width,
-        height=request.height,
+        width=width,
+        height=height,
         num_frames=num_frames,
         fps=request.fps,
         seed=request.seed,

@@ -130,11 +130,11 @@ class BatchFolder:
         entry = self._entries.get(row.number)
         if entry is None:
             return None
-        r = row.request
+        r, report = row.request, Report.of_facts(entry.get("report", {}))
+        width, height = report.cropped or (r.width, r.height)
         return Video(
-            path=self.file(row), prompt=r.prompt, model=r.model.name, width=r.width,
-            height=r.height, num_frames=row.num_frames, fps=r.fps, seed=r.seed,
-            report=Report.of_facts(entry.get("report", {})),
+            path=self.file(row), prompt=r.prompt, model=r.model.name, width=width, height=height,
+            num_frames=row.num_frames, fps=r.fps, seed=r.seed, report=report,
         )  # fmt: skip
 
     def add(self, row: Row, video: Video) -> None:

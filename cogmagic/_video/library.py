@@ -144,16 +144,18 @@ def _video(path: Path, facts: Mapping[str, Any]) -> Video:
         LookupError, TypeError: for facts that are not cogmagic's.
     """
     numbers = {name: facts[name] for name in ("width", "height", "num_frames", "fps", "seed")}
-    if not all(type(n) is int for n in numbers.values()) or min(numbers.values()) < 0:
-        raise TypeError(numbers)
     prompt, model = facts["prompt"], facts["model"]
     if not (isinstance(prompt, str) and isinstance(model, str)):
         raise TypeError(prompt, model)
     try:
         report = Report.of_facts(facts)
+        if report.cropped:
+            numbers["width"], numbers["height"] = report.cropped
         if report.extended:
             numbers["num_frames"] = sum(report.extended)
     except (AttributeError, ValueError) as error:
         raise TypeError(facts) from error
+    if not all(type(n) is int for n in numbers.values()) or min(numbers.values()) < 0:
+        raise TypeError(numbers)
     suffix = PNG.suffix if path.is_dir() else path.suffix.lower()
     return Video(path=path, prompt=prompt, model=model, report=report, format=suffix[1:], **numbers)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.clips.lengths import check_start
 from cogmagic._models.clips.times import request_times
-from cogmagic._models.fitting import fitted, inside
+from cogmagic._models.fitting import Fit, Part, fitted, padded_part
 from cogmagic._models.masks.against_clip import times_of
 from cogmagic._models.masks.levels import KEPT, REMOVED, in_levels
 from cogmagic._models.request import Request
@@ -39,9 +39,10 @@ def with_mask_read(request: Request, check: Callable[[], None]) -> tuple[Request
 
     if request.mask is None:
         return request, None
-    pixels = np.empty((request.num_frames, request.height, request.width), np.uint8)
+    part, fit = _part(request)
+    pixels = np.empty((request.num_frames, part.height, part.width), np.uint8)
     colour, count = 0.0, 0
-    for count, frame in enumerate(_frames(request, check), 1):
+    for count, frame in enumerate(_frames(request, (part.width, part.height), fit, check), 1):
         pixels[count - 1] = frame.max(axis=2)
         colour += float((frame.max(axis=2) - frame.min(axis=2)).mean())
     pixels[count:] = pixels[count - 1]  # of a file that ends a frame before its clip
@@ -53,30 +54,44 @@ def with_mask_read(request: Request, check: Callable[[], None]) -> tuple[Request
         white=request.mask.white,
         invert=request.invert_mask,
     )
-    if request.fit == "pad":
-        levels.pixels[:, ~inside(request.mask.size, (request.width, request.height))] = KEPT
     inputs = {**request.inputs, "mask": request.mask.read(levels.white, levels.share)}
-    return replace(request, inputs=inputs), levels.pixels
+    request, inner = replace(request, inputs=inputs), levels.pixels
+    if request.fit != "pad":
+        return request, inner
+    whole = np.full((request.num_frames, request.height, request.width), KEPT, np.uint8)
+    whole[:, part.rows, part.columns] = inner
+    return request, whole
 
 
-def _frames(request: Request, check: Callable[[], None]) -> Iterator[Array]:
-    """The mask's frames at the request's times and size: uint8 RGB, height × width × 3."""
+def _part(request: Request) -> tuple[Part, Fit]:
+    """The part of each frame that has a mask, and how the mask is fitted to it.
+
+    Bars have none: they are neither black nor white.
+    """
+    size = request.width, request.height
+    if request.fit != "pad" or request.video is None:
+        return Part(0, 0, *size), request.fit
+    return padded_part(request.video.size, size), "stretch"
+
+
+def _frames(
+    request: Request, size: tuple[int, int], fit: Fit, check: Callable[[], None]
+) -> Iterator[Array]:
+    """The mask's frames at the request's times, of `size`: uint8 RGB, height × width × 3."""
     import numpy as np
     from PIL import Image
 
-    mask, clip, size = request.mask, request.video, (request.width, request.height)
+    mask, clip = request.mask, request.video
     assert mask is not None and clip is not None  # noqa: S101, PT018 - the rules have looked
     if mask.clip is None:
         picture = Image.fromarray(np.ascontiguousarray(mask.source))
-        frame = np.asarray(fitted(picture, size, request.fit, by_area=True))
+        frame = np.asarray(fitted(picture, size, fit, by_area=True))
         yield from (frame for _ in range(request.num_frames))
         return
     fps, count = request.fps, request.num_frames
     taken = times_of(mask.clip, clip, start=request.start, fps=fps, num_frames=count)
     times = request_times(check_start(taken.start), fps, count)
-    yield from frames_at_times(
-        taken.clip, times, request.fps, size, request.fit, check, by_area=True
-    )
+    yield from frames_at_times(taken.clip, times, request.fps, size, fit, check, by_area=True)
 
 
 def masked_frames(request: Request, first: Array | None) -> tuple[Array, Array]:

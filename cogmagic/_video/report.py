@@ -36,6 +36,9 @@ class Report:
     """LoRA adapters, each with its weight and scale."""
     fitted: str = ""
     """How much of the input was cut off to fit the size; empty for nothing."""
+    cropped: tuple[int, int] | None = None
+    """Width and height of a masked video whose bars (``--fit pad``) are cut off; None for the
+    request's."""
     masked: str = ""
     """What the mask's white was taken for, and how much changes; empty without a mask."""
     extends: str = ""

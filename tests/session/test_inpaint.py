@@ -12,6 +12,7 @@ from PIL import Image
 import cogmagic
 from cogmagic import RequestError
 from cogmagic._session.session import Session
+from cogmagic._video.library import clips_in
 from tests.helpers.clips import Made, numbered, numbers
 from tests.helpers.toy import PROMPT, QUICK
 
@@ -41,6 +42,20 @@ def test_pasted_pixels_are_those_of_the_clip(toy_inp: Path, cwd: Path, session: 
     assert (frames[:, ~MASK] == CLIP[:9, ~MASK]).all()
     assert not (frames[:, MASK] == CLIP[:9, MASK]).all()
     assert "mask: white is made new, 16% of the pixels change" in video.facts_line()
+
+
+def test_bars_are_cut_off_again(toy_inp: Path, cwd: Path, session: Session) -> None:
+    wide, part = CLIP[:, 20:71], MASK[20:71]
+    options: dict[str, Any] = {"model": str(toy_inp), "video": wide, "mask": part, **QUICK}
+    options |= {"fit": "pad", "size": "96x96", "paste_back": True}
+    video = cogmagic.generate(PROMPT, **options, save="frames.png")
+    frames = video.frames()
+    assert (video.height, video.width) == frames.shape[1:3] == (50, 96)  # an even number of rows
+    assert (frames[:, ~part[:50]] == wide[:9, :50][:, ~part[:50]]).all()
+    assert not (frames[:, part[:50]] == wide[:9, :50][:, part[:50]]).all()
+    assert "pad: bars cut off · mask: white is made new, 31% of the pixels" in video.facts_line()
+    (found,) = clips_in(cwd)
+    assert (found.video().width, found.video().height) == (96, 50)
 
 
 def test_a_last_frame_is_pasted_too(toy_inp: Path, cwd: Path, session: Session) -> None:
@@ -105,19 +120,22 @@ def still() -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize(
-    ("mask", "message"),
+    ("mask", "more", "message"),
     [
-        (np.zeros((96, 96), bool), "selects none of its"),
-        (np.ones((96, 96), bool), "selects all pixels"),
-        (numbered(3, SIZE)[:, :, 0] // 2 + 40, "a picture, not a mask"),
+        (np.zeros((96, 96), bool), {}, "selects none of its"),
+        (np.ones((96, 96), bool), {}, "selects all pixels"),
+        (np.ones((96, 96), bool), {"fit": "pad", "size": "160x96"}, "selects all pixels"),
+        (np.ones((96, 96), bool), {"fit": "pad", "size": "160x96", "invert_mask": True}, "none of"),
+        (numbered(3, SIZE)[:, :, 0] // 2 + 40, {}, "a picture, not a mask"),
     ],
-    ids=["empty", "full", "photo"],
+    ids=["empty", "full", "full-pad", "empty-pad", "photo"],
 )
 def test_bad_masks_are_refused_before_anything_is_loaded(
-    toy_inp: Path, cwd: Path, session: Session, mask: Any, message: str
+    toy_inp: Path, cwd: Path, session: Session, mask: Any, more: dict[str, Any], message: str
 ) -> None:
+    options: dict[str, Any] = {"video": CLIP, "mask": mask, **QUICK, **more}
     with pytest.raises(RequestError, match=message):
-        cogmagic.generate(PROMPT, model=str(toy_inp), video=CLIP, mask=mask, **QUICK)
+        cogmagic.generate(PROMPT, model=str(toy_inp), **options)
     assert session.slot.loaded is None
     assert not list(cwd.iterdir())
 
