@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["MARK", "VOLATILE", "lines_html", "volatile_bundle", "volatile_text"]
+__all__ = ["MARK", "VOLATILE", "lines_html", "volatile_bundle", "volatile_table", "volatile_text"]
 
 
 # Notebook tests strip both with one expression.
@@ -38,6 +39,27 @@ def volatile_bundle(text: str, warning: str = "", *, failed: bool = False) -> di
         "text/html": f'<div class="{VOLATILE}"{color}>{lines_html(text, warning)}</div>',
         "text/plain": f"{MARK}{text}{below}",
     }
+
+
+def volatile_table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], text: str
+) -> dict[str, str]:
+    """A volatile table as a MIME bundle; in a narrow page it scrolls, and no line wraps.
+
+    Args:
+        head: the titles of the columns.
+        rows: the cells of each row.
+        text: the same as plain text.
+    """
+    lines = [_row("th", head), *(_row("td", row) for row in rows)]
+    table = f'<table style="margin:0"><tbody>{"".join(lines)}</tbody></table>'
+    html = f'<div class="{VOLATILE}" style="overflow-x:auto">{table}</div>'
+    return volatile_text(text) | {"text/html": html}
+
+
+def _row(tag: str, cells: Sequence[str]) -> str:
+    style = ' style="text-align:left;white-space:nowrap"'
+    return f"<tr>{''.join(f'<{tag}{style}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 def volatile_text(text: str) -> dict[str, str]:

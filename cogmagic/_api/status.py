@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cogmagic._html import volatile_text
+from cogmagic._html import volatile_table, volatile_text
 from cogmagic._machine.allocator import allocator_option
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
@@ -113,6 +113,9 @@ class LocalModel:
     """The checkpoint, as ``from_pretrained`` takes it; None where it is not downloaded."""
 
 
+_HEAD = "model", "task", "download", "size", "frames", "fps", "dtype"
+
+
 @dataclass(frozen=True)
 class Models:
     """The models as a table, with which of them are downloaded.
@@ -135,12 +138,14 @@ class Models:
         return LocalModel(model.name, self.folders.get(model.name))
 
     def __str__(self) -> str:
-        head = ("model", "task", "size", "frames", "fps", "dtype", "local", "download", "hub id")
-        rows = [head, *(self._row(m) for m in MODELS)]
-        widths = [max(len(r[i]) for r in rows) for i in range(len(head))]
-        return "\n".join(
-            "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
-        )
+        widths = [max(map(len, column)) for column in zip(_HEAD, *self._rows(), strict=True)]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+            for row in (_HEAD, *self._rows())
+        ]
+        # In a column of their own, the hub ids would make lines of more than 80 characters.
+        ids = [f"{m.name:<{widths[0]}}  {m.source}" for m in MODELS if not m.embedded]
+        return "\n".join([*lines, "", "Hub ids:", *ids])
 
     def as_json(self) -> str:
         """The models as JSON, an object a line."""
@@ -161,12 +166,18 @@ class Models:
             "folder": None if folder is None else str(folder),
         }
 
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [self._row(m) for m in MODELS]
+
     def _row(self, m: Model) -> tuple[str, ...]:
         size = f"{m.width}x{m.height}"
-        weight = f"{m.download_bytes / 1e9:.1f} GB" if m.download_bytes else "none"
-        local = "yes" if self.folders.get(m.name) else "no"
-        return (m.name, m.task, size, m.frames.rule(), str(m.fps), m.dtype, local, weight, m.source)
+        download = f"{m.download_bytes / 1e9:.1f} GB" if m.download_bytes else "none"
+        if m.download_bytes and self.folders.get(m.name):
+            download = "done"
+        return m.name, m.task, download, size, m.frames.rule(), str(m.fps), m.dtype
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         del include, exclude
-        return volatile_text(str(self))
+        sources = ("embedded" if m.embedded else m.source for m in MODELS)
+        rows = [(*row, source) for row, source in zip(self._rows(), sources, strict=True)]
+        return volatile_table((*_HEAD, "hub id"), rows, str(self))

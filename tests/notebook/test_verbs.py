@@ -95,8 +95,10 @@ def test_semicolon_after_a_verb_changes_nothing(shell: Any) -> None:
 def test_status_and_models_are_marked_as_volatile(shell: Any) -> None:
     for verb in ("status", "models"):
         bundle = shell.run(f"%cogvideo {verb}")._repr_mimebundle_()
-        assert bundle["text/html"].startswith(f'<div class="{VOLATILE}">')
+        assert bundle["text/html"].startswith(f'<div class="{VOLATILE}"')
         assert all(line.startswith(MARK) for line in bundle["text/plain"].splitlines())
+        assert all(len(line) <= 80 for line in bundle["text/plain"].splitlines())
+    assert "alibaba-pai/CogVideoX-Fun-V1.1-5b-InP</td>" in bundle["text/html"]
 
 
 def test_plan_needs_no_download(shell: Any) -> None:
