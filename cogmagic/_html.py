@@ -41,9 +41,7 @@ def volatile_bundle(text: str, warning: str = "", *, failed: bool = False) -> di
     }
 
 
-def volatile_table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], text: str
-) -> dict[str, str]:
+def volatile_table(head: Sequence[str], rows: Iterable[Sequence[str]], text: str) -> dict[str, str]:
     """A volatile table as a MIME bundle; in a narrow page it scrolls, and no line wraps.
 
     Args:

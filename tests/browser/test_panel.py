@@ -28,11 +28,11 @@ WORDS = "() => [...document.querySelectorAll('.cogmagic-words')].map(e => e.text
 
 GALLERY_TOP = """() => document.querySelector('.cogmagic-gallery').getBoundingClientRect().top
     - document.querySelector('.cogmagic-panel').getBoundingClientRect().top"""
-DROP = """data => {
+DROP = """([data, field]) => {
     const files = new DataTransfer();
     files.items.add(new File([Uint8Array.from(atob(data), c => c.charCodeAt(0))], 'a.png'));
     const drop = new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true });
-    document.querySelector('.cogmagic-at-image input').dispatchEvent(drop);
+    document.querySelector(`.cogmagic-at-${field} input`).dispatchEvent(drop);
 }"""
 
 CONTROLS = ".cogmagic-panel :is(input, select, textarea, button)"
@@ -159,16 +159,24 @@ def test_panel_from_the_first_reading_to_release(panel: Any) -> None:
     page.wait_for_function(KERNEL_IS_IDLE)
 
     assert page.evaluate(GALLERY_TOP) == top, "the gallery has moved"
-    problems = serious(page)
-    assert problems == [], problems
     page.locator(".cogmagic-choice input[value='tiny']").press("ArrowDown")
     assert page.locator(".cogmagic-choice input[value='tiny-i2v']").is_checked()
     field(page, "How many clips", "select").press("3")  # in a cell, a command that makes a heading
     assert field(page, "How many clips", "select").input_value() == "3"
     page.locator(".cogmagic-at-image").wait_for(state="visible")
-    page.evaluate(DROP, picture())
+    page.evaluate(DROP, [picture(), "image"])
     page.wait_for_selector(".cogmagic-at-image img")
     assert field(page, "First frame").input_value() == "first_frame"
+    choose(page, "tiny-inp")
+    enter(page, "First frame", "")
+    enter(page, "Clip to begin from", download.value.suggested_filename)
+    page.wait_for_selector(".cogmagic-at-video img")
+    page.evaluate(DROP, [mask(), "mask"])
+    page.wait_for_selector(".cogmagic-at-mask img")
+    page.wait_for_selector(".cogmagic-at-mask:has-text('96×96, white is made new')")
+    assert field(page, "Mask").input_value() == "uploads/a.png"
+    problems = serious(page)
+    assert problems == [], problems
     press(page, "Release")
     status(page, "Freed ")
     assert errors == []
@@ -233,8 +241,20 @@ def test_hiding_another_page_does_not_stop_the_readings(panel: Any) -> None:
 
 def picture() -> str:
     """A PNG of 6 MB, which is uploaded in two parts."""
+    return png(Image.frombytes("RGB", (1400, 1400), token_bytes(3 * 1400**2)))
+
+
+def mask() -> str:
+    """A PNG whose left half is white."""
+    half = Image.new("L", (96, 96))
+    half.paste(255, (0, 0, 48, 96))
+    return png(half)
+
+
+def png(image: Image.Image) -> str:
+    """A picture as a PNG, in base64."""
     out = BytesIO()
-    Image.frombytes("RGB", (1400, 1400), token_bytes(3 * 1400**2)).save(out, "PNG")
+    image.save(out, "PNG")
     return b64encode(out.getvalue()).decode()
 
 

@@ -51,19 +51,11 @@ _WITH_PRESET = ("preset", "num_inference_steps", "guidance_scale", "scheduler")
 
 
 _WITH_CLIP = {
-    "video": (
-        "mask",
-        "invert_mask",
-        "strength",
-        "start",
-        "fit",
-        "num_frames",
-        "num_inference_steps",
-        "fps",
-    ),
+    "video": ("strength", "start", "fit", "num_frames", "num_inference_steps", "fps"),
+    "mask": ("video", "invert_mask", "start", "fit", "num_frames", "fps"),
     "extend": ("image", "overlap", "fit", "num_frames", "fps"),
 }
-"""Options that are checked together with a clip; the error is shown at the clip."""
+"""Options that are checked together with a clip or its mask; the error is shown at that one."""
 
 
 def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[str, str]:
@@ -95,9 +87,12 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
     if model.takes("image") and options["extend"] is None:
         errors["image"] = _image_error(model, options["image"])
     for name, beside in _WITH_CLIP.items():
-        if options[name] is not None:
+        if options[name] is not None and not (name == "mask" and errors.get("video")):
             given = {one: options[one] for one in (name, *beside) if options[one] is not None}
+            given = placeholders(model.task, given) | given
             errors[name] = _error(partial(Request.of, "any prompt", model, **given))
+    if options["video"] is not None and "mask" in required_inputs(model.task, options):
+        errors["mask"] = f"{model.name} needs a mask of what is removed."
     errors = {name: error for name, error in errors.items() if error}
     if not errors and prompt.strip() and (error := _error(partial(request, prompt))):
         return {"prompt": error}

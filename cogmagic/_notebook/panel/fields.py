@@ -161,8 +161,9 @@ class Fields:
 
     def _show_words(self, options: Mapping[str, Any]) -> None:
         """Show what the inputs, the adapters and the size are, and offer variables."""
+        used: dict[str, Any] = {**options, "model": self.model()}
         for name, thumbnail in self.thumbnails.items():
-            thumbnail.show(options[name], options)
+            thumbnail.show(options[name], used)
         adapters = "; ".join(planned(adapter) for adapter in options["lora"] or ())
         show_html(self.words["lora"], escape(adapters))
         if options["fps"] > 0:

@@ -1,7 +1,8 @@
 """Inputs of the form: uploads, which become variables or files that a cell can name.
 
-A picture or a clip becomes a variable, so nothing of it is written. A LoRA must be a file: it is
-written to the folder ``uploads`` of the working directory.
+A picture or a clip becomes a variable, so nothing of it is written. A LoRA must be a file, and a
+mask, too, because its name and its kind tell how it is read: they are written to the folder
+``uploads`` of the working directory.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from cogmagic._errors import CogMagicError, OutputError, RequestError
 from cogmagic._files import write_atomically
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._models.clips.clip import clip_of
+from cogmagic._models.masks.mask import mask_of
 from cogmagic._models.pictures import as_picture
+from cogmagic._notebook.masks.widget import MaskCanvas
 from cogmagic._notebook.panel.labels import label
 from cogmagic._notebook.panel.upload import Upload
 from cogmagic._video.video import Video
@@ -26,7 +29,7 @@ __all__ = ["FOLDER", "Given"]
 
 
 FOLDER = "uploads"
-"""Of the working directory; the folder of uploaded LoRAs."""
+"""Of the working directory; the folder of uploaded LoRAs and masks."""
 
 
 _NAMES = {
@@ -41,13 +44,18 @@ _ACCEPT = {
     "video": "video/*,.gif,.apng,.webp",
     "extend": "video/*,.gif,.apng,.webp",
     "lora": ".safetensors",
+    "mask": "video/*,image/*,.npy",
 }
 
 
 _LIMITS = {
     "image": 64_000_000, "last_image": 64_000_000, "video": 512_000_000, "extend": 512_000_000,
-    "lora": 1_000_000_000,
+    "lora": 1_000_000_000, "mask": 512_000_000,
 }  # fmt: skip
+
+
+_CHECKS: Mapping[str, Callable[[Path], object]] = {"lora": Adapter.of, "mask": mask_of}
+"""What reads the files of the fields whose uploads are files, and refuses others."""
 
 
 _MOST_SUGGESTED = 50
@@ -99,12 +107,12 @@ class Given:
         names = [n for n in tuple(self.variables) if not n.startswith("_")]
         pictures = tuple(n for n in names if isinstance(self.variables.get(n), Image))
         clips = tuple(n for n in names if isinstance(self.variables.get(n), Video))
-        pictures, clips = pictures[-_MOST_SUGGESTED:], clips[-_MOST_SUGGESTED:]
-        of_pictures = {"image": pictures, "last_image": pictures}
-        return of_pictures | {"video": clips, "extend": clips}
+        masks = tuple(n for n in names if isinstance(self.variables.get(n), MaskCanvas))
+        of_fields = {"image": pictures, "last_image": pictures, "video": clips, "extend": clips}
+        return {n: few[-_MOST_SUGGESTED:] for n, few in {**of_fields, "mask": masks}.items()}
 
     def _upload(self, field: str) -> Upload:
-        kept = f"copied to the folder {FOLDER}" if field == "lora" else "kept in a variable"
+        kept = f"copied to the folder {FOLDER}" if field in _CHECKS else "kept in a variable"
         return Upload(
             partial(self._received, field),
             partial(self._refused, field),
@@ -116,8 +124,8 @@ class Given:
 
     def _received(self, field: str, name: str, data: bytes) -> None:
         try:
-            if field == "lora":
-                path = _written(name, data)
+            if field in _CHECKS:
+                path = _written(field, name, data)
                 self.errors.pop(field, None)
                 self._enter(field, path)
             else:
@@ -142,30 +150,31 @@ def _checked(field: str, data: bytes) -> Any:
     return data
 
 
-def _written(name: str, data: bytes) -> str:
-    """Write a LoRA to a new file in the folder, and return its path.
+def _written(field: str, name: str, data: bytes) -> str:
+    """Write a LoRA or a mask to a new file in the folder, and return its path.
 
     Raises:
-        RequestError: for a file of another kind.
-        CheckpointError: for one that is damaged, or no LoRA of CogVideoX; it is not kept.
+        RequestError: for a file of another kind, and for no mask; that is not kept.
+        CheckpointError: for a LoRA that is damaged, or not of CogVideoX; it is not kept.
         OutputError: where it cannot be written.
     """
-    stem, _, kind = Path(name).name.rpartition(".")
-    if kind.lower() != "safetensors" or not stem:
+    stem, dot, kind = Path(name).name.rpartition(".")
+    if field == "lora" and (kind.lower() != "safetensors" or not stem):
         raise RequestError(f"{name} is not a .safetensors file.")
-    stem = re.sub(r"[^\w.-]+", "-", stem).strip(".-")[:_MOST_LETTERS] or "lora"
+    stem = re.sub(r"[^\w.-]+", "-", stem).strip(".-")[:_MOST_LETTERS] or field
+    kind = re.sub(r"\W+", "", kind)[:12].lower()
     names = (stem, *(f"{stem}-{i}" for i in range(2, 1000)))
     folder = Path(FOLDER)
     try:
         folder.mkdir(exist_ok=True)
-        path = next(p for p in (folder / f"{n}.safetensors" for n in names) if not p.exists())
+        path = next(p for p in (folder / f"{n}{dot}{kind}" for n in names) if not p.exists())
         write_atomically(path, data)
     except OSError as error:
         raise OutputError(
             f"The folder {FOLDER} of the working directory cannot be written ({error.strerror})."
         ) from None
     try:
-        Adapter.of(path)
+        _CHECKS[field](path)
     except CogMagicError:
         path.unlink()
         with suppress(OSError):  # it has other files

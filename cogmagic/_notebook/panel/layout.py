@@ -16,7 +16,7 @@ __all__ = ["button_row", "buttons", "field_rows", "form", "in_zones", "now", "pr
 _PROMPTS = ("prompt", "negative_prompt")
 
 
-_INPUTS = ("model", "image", "video", "extend", "last_image", "mask")
+_INPUTS = ("model", "image", "video", "mask", "extend", "last_image")
 
 
 _OF_INPUTS = ("strength", "start", "overlap", "fit", "invert_mask", "paste_back")

@@ -117,6 +117,59 @@ def test_clip_is_shown_as_it_is_used(panel: Panel, cwd: Path) -> None:
     assert fields.inputs["extend"].value == "clip"
 
 
+def test_mask_is_copied_and_shown_as_it_is_used(panel: Panel, cwd: Path) -> None:
+    fields = panel.fields
+    fields.inputs["prompt"].value = PROMPT
+    fields.inputs["model"].value = "tiny-inp"
+    clip(cwd / "a.mp4")
+    fields.inputs["num_frames"].value = 9
+    fields.inputs["video"].value = "a.mp4"
+    assert not panel.generate.disabled
+    fields.inputs["mask"].value = "none.png"
+    assert "No mask at none.png" in fields.errors["mask"].value
+    assert fields.errors["video"].value == ""
+    left = Image.new("L", (96, 64))
+    left.paste(255, (0, 0, 60, 64))
+    left.save(cwd / "left.png")
+    data = (cwd / "left.png").read_bytes()
+    upload(panel, "mask", "../Left side.png", data)
+    assert fields.inputs["mask"].value == "uploads/Left-side.png"
+    assert Path("uploads/Left-side.png").read_bytes() == data
+    assert not panel.generate.disabled
+    assert "--mask uploads/Left-side.png" in as_cell(PROMPT, fields.entered())
+    shown = fields.thumbnails["mask"].view
+    assert "<div>96×64, its edges cut off to 96×96, white is made new</div>" in shown.value
+    assert grey(shown.value) > 240
+    fields.inputs["invert_mask"].value = True
+    assert "white is kept</div>" in shown.value
+    upload(panel, "mask", "notes.txt", b"no mask")
+    assert "Upload another." in fields.errors["mask"].value
+    moving = clip(cwd / "m.mp4", 0, 255)
+    upload(panel, "mask", "quadmask_0.mp4", moving)
+    fields.inputs["start"].value = 0.5
+    assert "<div>96×64, 1.1 s, its edges cut off to 96×96, white is made new</div>" in shown.value
+    assert 90 < grey(shown.value) < 160
+    assert {p.name for p in Path("uploads").iterdir()} == {"Left-side.png", "quadmask_0.mp4"}
+
+
+def test_void_asks_for_a_mask(panel_on: Callable[..., Panel], cwd: Path) -> None:
+    panel = panel_on({"now": Machine.of("RTX 3090", ram=64)})
+    fields = panel.fields
+    fields.inputs["prompt"].value = PROMPT
+    fields.inputs["model"].value = "void"
+    clip(cwd / "a.mp4")
+    fields.inputs["num_frames"].value = 9
+    fields.inputs["video"].value = "a.mp4"
+    assert "void needs a mask of what is removed" in fields.errors["mask"].value
+    assert panel.generate.disabled
+    Image.new("L", (96, 64), 255).save(cwd / "all.png")
+    fields.inputs["mask"].value = "all.png"
+    assert not panel.generate.disabled
+    assert fields.thumbnails["mask"].view.value.endswith(
+        "<div>96×64, its edges cut off to 672×384</div>"
+    )
+
+
 def test_lora_is_copied_to_the_folder_of_uploads(panel: Panel, cwd: Path) -> None:
     fields = panel.fields
     fields.inputs["prompt"].value = PROMPT
