@@ -1,4 +1,4 @@
-"""Calls of the VAE's encoder and decoder: how many, and what comes after each."""
+"""Calls of the VAE's encoder and decoder: how many, what comes after each, and what they take."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["after_calls", "decoder_calls", "encoder_calls"]
+__all__ = ["after_calls", "decoder_calls", "encoder_calls", "odd_count"]
 
 
 @contextmanager
@@ -38,3 +38,15 @@ def encoder_calls(vae: Any, frames: int, height: int, width: int) -> int:
     scale = spatial_scale(vae.config)
     tiles = len(TileGrid.of_vae(height // scale, width // scale, vae).tiles)
     return tiles * len(frame_batches(frames, vae.num_sample_frames_batch_size))
+
+
+def odd_count(latents: torch.Tensor) -> torch.Tensor:
+    """Latents [batch, frames, …] with the last one repeated where their number is even.
+
+    The VAE decodes an odd number n to 4n - 3 frames, the first of them from the first latent alone;
+    of an even number it makes 4n, the first four from the first one. The frames of the repeated
+    latent are to be left out.
+    """
+    import torch
+
+    return latents if latents.shape[1] % 2 else torch.cat([latents, latents[:, -1:]], dim=1)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.request import Request
-from cogmagic._pipeline.coder_calls import after_calls, decoder_calls
+from cogmagic._pipeline.coder_calls import after_calls, decoder_calls, odd_count
 from cogmagic._pipeline.encode import OnEncoded, embeddings_of
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.guidance import guidance_interval
@@ -81,7 +81,7 @@ def generate_frames(
         ):
             latents = _denoise(pipe, request, clock, finite, embeddings, on_preview, clip, mask)
         finite.settle()
-        latents = _decodable(latents)
+        latents = odd_count(latents)
         if rank is None:
             frames = _decode(pipe, latents, clock, finite)
         else:
@@ -145,17 +145,6 @@ def _denoise(
     # CogVideoX 1.5 pads the front to whole temporal patches; with latents as output the pipeline
     # leaves the padding in.
     return latents[:, latents.shape[1] - request.latent_frames :]
-
-
-def _decodable(latents: torch.Tensor) -> torch.Tensor:
-    """The latents with the last one repeated where their number is even.
-
-    The VAE decodes an odd number n to 4n - 3 frames; of an even one it makes 4n, of which the first
-    four are made from the first latent.
-    """
-    import torch
-
-    return latents if latents.shape[1] % 2 else torch.cat([latents, latents[:, -1:]], dim=1)
 
 
 def _guided(pipe: Any, request: Request) -> AbstractContextManager[None]:

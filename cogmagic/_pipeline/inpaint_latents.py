@@ -14,6 +14,7 @@ from diffusers import CogVideoXImageToVideoPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
+from cogmagic._pipeline.coder_calls import odd_count
 from cogmagic._pipeline.inpaint_conditioning import (
     blanked,
     kept_latents,
@@ -21,7 +22,7 @@ from cogmagic._pipeline.inpaint_conditioning import (
     with_noise,
 )
 
-__all__ = ["Frames", "InpaintLatents", "odd_count"]
+__all__ = ["Frames", "InpaintLatents"]
 
 
 Frames = Sequence[Any]
@@ -29,15 +30,6 @@ Frames = Sequence[Any]
 
 _NEW = 128
 """The level of a mask from which a pixel is made new: the authors' threshold of 0.5."""
-
-
-def odd_count(latents: torch.Tensor) -> torch.Tensor:
-    """Latents [batch, frames, …] with the last one repeated where their number is even.
-
-    The VAE decodes an odd number n to 4n - 3 frames, the first of them from the first latent alone;
-    of an even number it makes 4n. The frames of the repeated latent are to be left out.
-    """
-    return latents if latents.shape[1] % 2 else torch.cat([latents, latents[:, -1:]], dim=1)
 
 
 class InpaintLatents(CogVideoXImageToVideoPipeline):  # type: ignore[misc]  # diffusers is untyped
