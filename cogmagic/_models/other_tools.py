@@ -37,6 +37,8 @@ _OPTIONS = {
     "{fit}": "resize-mode crop-mode fit-mode resize-method",
     "{image}": "image-path image-or-video-path init-image init-img input-image start-image"
     " first-frame start-frame img image-url image-file",
+    "{last-image}": "end-image last-frame end-frame tail-image validation-image-end",
+    "{mask}": "mask-video mask-path mask-image video-mask inpaint-mask validation-video-mask",
     "{model}": "checkpoint ckpt ckpt-name model-path model-name model-id repo pretrained-model"
     " pretrained-model-name-or-path model-id-or-path base-model unet-name sd-model-checkpoint m",
     "{dtype}": "precision torch-dtype weight-dtype",

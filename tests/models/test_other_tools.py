@@ -60,6 +60,8 @@ def test_every_word_is_answered_in_one_line_that_names_options_of_cells() -> Non
         ("--cfg_scale=7", "Use --guidance-scale."),
         ("--CFG 7", "Use --guidance-scale."),
         ("--sampler euler", "Use --scheduler."),
+        ("--end_image last.png", "Use --last-image."),
+        ("--mask_video mask.mp4", "Use --mask."),
         ("--duration 6", "for 6 s at 8 fps, --frames 49"),
         ("--vram 8", "Use --vram-limit."),
         ("--lora-path style.safetensors", "Use --lora."),
