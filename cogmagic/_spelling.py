@@ -45,7 +45,10 @@ _NAMES = {"gpu": "gpus"}
 """Options whose name in Python is another."""
 
 
-_SWITCHES = frozenset(("compile", "fp8", "guidance-halves", "lean-decode", "overwrite", "truncate"))
+_SWITCHES = frozenset(
+    ("compile", "fp8", "guidance-halves", "invert-mask", "lean-decode", "overwrite", "paste-back",
+     "truncate")
+)  # fmt: skip
 
 
 _PLAIN = "attention", "cache", "dtype", "keep", "model", "parallel", "policy"

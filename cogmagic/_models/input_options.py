@@ -18,7 +18,7 @@ from cogmagic._models.clips.lengths import (
 )
 from cogmagic._models.fitting import FITS
 from cogmagic._models.inputs import required_inputs
-from cogmagic._models.masks.against_clip import check_mask
+from cogmagic._models.masks.against_clip import Excerpt, check_mask
 from cogmagic._models.model import Model
 from cogmagic._models.real_numbers import real_number
 
@@ -69,12 +69,14 @@ def checked(
         else _frames_of(clip, model, num_frames, start, fps)
     )
     if clip is not None and (mask := inputs.get("mask")) is not None:
-        check_mask(mask, clip, start=start, fps=fps, num_frames=count)
+        check_mask(mask, Excerpt(clip, start, fps, count, model.frames.legal()))
     return {
         "num_frames": count,
         "invert_mask": _switch("invert_mask", options, "mask" in {*inputs, *required}, _MASKED),
-        "paste_back": _switch("paste_back", options, bool(takes_one) and model.inpaints, _KEPT),
-        "overlap": _overlap(options["overlap"], extended, count, fps),
+        "paste_back": _switch(
+            "paste_back", options, bool(takes_one) and _keeps(model, inputs), _KEPT
+        ),
+        "overlap": _overlap(options["overlap"], inputs, count, fps),
         "fps": fps,
         "strength": strength,
         "start": start,
@@ -95,8 +97,9 @@ def _frames_of(clip: Clip, model: Model, num_frames: int | None, start: float, f
     raise too_short(clip, has, start=start, fps=fps, num_frames=min(legal), legal=legal)
 
 
-def _overlap(value: object, clip: Clip | None, num_frames: int, fps: int) -> int:
+def _overlap(value: object, inputs: Mapping[str, Any], num_frames: int, fps: int) -> int:
     """The frames that the clip to extend and the new ones share, from 1; 0 without such a clip."""
+    clip: Clip | None = inputs.get("extend")
     if clip is None:
         if value in (None, 0):
             return 0
@@ -107,13 +110,14 @@ def _overlap(value: object, clip: Clip | None, num_frames: int, fps: int) -> int
         return 1
     if isinstance(value, bool) or not isinstance(value, int):
         raise RequestError(f"overlap={value!r:.80} is not a whole number.")
-    has = len(times_to_end(clip, fps))
-    most = min(num_frames - 1, has)
+    has, given = len(times_to_end(clip, fps)), "last_image" in inputs
+    most = min(num_frames - 1 - given, has)
     if 1 <= value <= most:
         return value
+    last = ", of which the last one is given" if given else ""
     raise RequestError(
         f"overlap is {value}, but must be 1 to {most}: {clip.shown} has {has} frames at {fps} fps,"
-        f" and {num_frames} are made. Nearest: --overlap {min(max(value, 1), most)}."
+        f" and {num_frames} are made{last}. Nearest: --overlap {min(max(value, 1), most)}."
     )
 
 
@@ -138,6 +142,11 @@ def _switch(name: str, options: Mapping[str, Any], has: bool, of: str) -> bool:
     if value and not has:
         raise RequestError(f"--{name.replace('_', '-')} is for {of}. Leave it out.")
     return value
+
+
+def _keeps(model: Model, inputs: Mapping[str, Any]) -> bool:
+    """Whether a model leaves a part of its inputs as it is: not of a video without a mask."""
+    return model.inpaints and ("video" not in inputs or "mask" in inputs)
 
 
 def _usual_strength(model: Model, inputs: Mapping[str, Any]) -> float:

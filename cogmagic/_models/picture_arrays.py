@@ -98,8 +98,7 @@ def as_numpy(value: Any, shown: str) -> tuple[Array, bool]:
         return np.asarray(value), False
     except Exception as error:  # of many types: ragged lists, sparse tensors, arrays on a GPU
         raise RequestError(
-            f"{shown} cannot be converted to NumPy ({first_line(error)}). Pass a uint8 array of"
-            " height × width × 3."
+            f"{shown} cannot be converted to NumPy ({first_line(error)}). Pass an array of numbers."
         ) from None
 
 

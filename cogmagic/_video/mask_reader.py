@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._models.clips.lengths import check_start
-from cogmagic._models.clips.times import request_times
+from cogmagic._errors import RequestError
+from cogmagic._models.clips.container import CONVERT
 from cogmagic._models.fitting import Fit, Part, fitted, padded_part
-from cogmagic._models.masks.against_clip import times_of
+from cogmagic._models.masks.against_clip import Excerpt, times_of
 from cogmagic._models.masks.levels import KEPT, REMOVED, in_levels
 from cogmagic._models.request import Request
 from cogmagic._video.clip_reader import frames_at_times
@@ -45,6 +45,11 @@ def with_mask_read(request: Request, check: Callable[[], None]) -> tuple[Request
     for count, frame in enumerate(_frames(request, (part.width, part.height), fit, check), 1):
         pixels[count - 1] = frame.max(axis=2)
         colour += float((frame.max(axis=2) - frame.min(axis=2)).mean())
+    if count < request.num_frames - 1:
+        raise RequestError(
+            f"{request.mask.shown}: only {count} of the {request.num_frames} frames that are used"
+            f" can be decoded. {CONVERT}"
+        )
     pixels[count:] = pixels[count - 1]  # of a file that ends a frame before its clip
     levels = in_levels(
         pixels,
@@ -88,10 +93,8 @@ def _frames(
         frame = np.asarray(fitted(picture, size, fit, by_area=True))
         yield from (frame for _ in range(request.num_frames))
         return
-    fps, count = request.fps, request.num_frames
-    taken = times_of(mask.clip, clip, start=request.start, fps=fps, num_frames=count)
-    times = request_times(check_start(taken.start), fps, count)
-    yield from frames_at_times(taken.clip, times, request.fps, size, fit, check, by_area=True)
+    taken = times_of(mask.clip, Excerpt(clip, request.start, request.fps, request.num_frames))
+    yield from frames_at_times(taken.clip, taken.times, taken.fps, size, fit, check, by_area=True)
 
 
 def masked_frames(request: Request, first: Array | None) -> tuple[Array, Array]:

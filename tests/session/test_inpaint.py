@@ -122,7 +122,7 @@ def still() -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize(
     ("mask", "more", "message"),
     [
-        (np.zeros((96, 96), bool), {}, "selects none of its"),
+        (np.zeros((96, 96), bool), {}, "selects none of the pixels of the 9 frames of 96x96"),
         (np.ones((96, 96), bool), {}, "selects all pixels"),
         (np.ones((96, 96), bool), {"fit": "pad", "size": "160x96"}, "selects all pixels"),
         (np.ones((96, 96), bool), {"fit": "pad", "size": "160x96", "invert_mask": True}, "none of"),

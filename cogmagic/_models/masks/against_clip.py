@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from cogmagic._errors import RequestError
 from cogmagic._models.clips.clip import Clip
-from cogmagic._models.clips.lengths import frames_at, interval_at
+from cogmagic._models.clips.lengths import check_start, frame_count, frames_at, interval_at
+from cogmagic._models.clips.times import request_times
 from cogmagic._models.masks.mask import Mask
 
-__all__ = ["MaskTimes", "check_mask", "times_of"]
+__all__ = ["Excerpt", "MaskTimes", "check_mask", "times_of"]
 
 
 _ASPECT = 0.02
 """By how much the proportions of a mask and its clip may differ: a side rounded to even pixels."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The frames of a clip that a request takes."""
+
+    clip: Clip
+    start: float
+    """The second of the clip at which they start."""
+    fps: int
+    num_frames: int
+    legal: Sequence[int] = ()
+    """The numbers of frames that the request's model can make."""
 
 
 @dataclass(frozen=True)
@@ -22,23 +38,23 @@ class MaskTimes:
 
     clip: Clip
     """The mask's frames, at the rate at which they count."""
-    start: float
-    """The second of the mask at which its first frame is taken."""
+    times: list[Fraction]
+    """In seconds of the mask, one for each frame of the request."""
+    fps: int
+    """How many of them are in a second, rounded."""
 
 
-def check_mask(mask: Mask, clip: Clip, *, start: float, fps: int, num_frames: int) -> None:
+def check_mask(mask: Mask, excerpt: Excerpt) -> None:
     """Refuse a mask of other proportions, or of another length, than its clip.
 
     Args:
         mask: the mask.
-        clip: the video that it is for.
-        start: the second of the clip at which the request starts.
-        fps: frames per second of the request.
-        num_frames: frames of the request.
+        excerpt: what the request takes of the clip.
 
     Raises:
         RequestError: with the numbers of both.
     """
+    clip = excerpt.clip
     (width, height), (clip_width, clip_height) = mask.size, clip.size
     if abs(width * clip_height / (height * clip_width) - 1) > _ASPECT:
         near = round(width * clip_height / clip_width)
@@ -47,24 +63,22 @@ def check_mask(mask: Mask, clip: Clip, *, start: float, fps: int, num_frames: in
             f" a mask has its clip's proportions. Nearest: {width}x{near}."
         )
     if mask.clip is not None:
-        times_of(mask.clip, clip, start=start, fps=fps, num_frames=num_frames)
+        times_of(mask.clip, excerpt)
 
 
-def times_of(own: Clip, clip: Clip, *, start: float, fps: int, num_frames: int) -> MaskTimes:
+def times_of(own: Clip, excerpt: Excerpt) -> MaskTimes:
     """When the frames of a moving mask are taken: see `check_mask`.
 
     Args:
         own: the mask's frames.
-        clip: the video that it is for.
-        start: the second of the clip at which the request starts.
-        fps: frames per second of the request.
-        num_frames: frames of the request.
+        excerpt: what the request takes of the clip.
 
     Raises:
         RequestError: for another length.
     """
-    if own.fps is None:
-        return _counted(own, clip, start=start, fps=fps, num_frames=num_frames)
+    clip, fps, count = excerpt.clip, excerpt.fps, excerpt.num_frames
+    if own.fps is None or clip.fps is None:
+        return _one_for_one(own, excerpt)
     tolerance = 1.5 * max(float(interval_at(own, fps)), float(interval_at(clip, fps)), 1 / fps)
     lengths = own.seconds, clip.seconds
     if all(lengths) and abs(lengths[0] - lengths[1]) > tolerance:  # type: ignore[operator]
@@ -73,30 +87,42 @@ def times_of(own: Clip, clip: Clip, *, start: float, fps: int, num_frames: int) 
             " mask has a frame for each of its clip's. Give one of the same length, or one picture"
             " for all frames."
         )
-    has = frames_at(own, start=start, fps=fps, most=num_frames)
-    if has < num_frames - 1:  # a file that ends a frame early is no other clip
+    has = frames_at(own, start=excerpt.start, fps=fps, most=count)
+    if has < count - 1:  # a file that ends a frame early is no other clip
+        fewer = max((n for n in excerpt.legal if n <= has + 1), default=None)
         raise RequestError(
-            f"{own.shown} has only {has} of the {num_frames} frames that are used of"
-            f" {_inside(clip)}. Give one of the same length, or --num-frames {has}."
+            f"{own.shown} has only {has} of the {count} frames that are used of {_inside(clip)}."
+            " Give one of the same length" + (f", or --num-frames {fewer}." if fewer else ".")
         )
-    return MaskTimes(own, start)
+    return MaskTimes(own, request_times(check_start(excerpt.start), fps, count), fps)
 
 
-def _counted(own: Clip, clip: Clip, *, start: float, fps: int, num_frames: int) -> MaskTimes:
-    """The times of frames without a rate: those of the clip, or of the request, by their number."""
-    count, has = own.frames or 0, clip.frames
+def _one_for_one(own: Clip, excerpt: Excerpt) -> MaskTimes:
+    """The times where mask or clip has no rate: frames of the same number belong together.
+
+    The mask has as many frames as the clip, or as the request.
+    """
+    clip, fps, has = excerpt.clip, excerpt.fps, excerpt.clip.frames
     if has is None and clip.fps and clip.seconds:
         has = round(clip.fps * clip.seconds)
+    count, first = frame_count(own), check_start(excerpt.start)
     if has is not None and abs(count - has) <= (clip.frames is None):
-        seconds = count / clip.fps if clip.fps else None
-        return MaskTimes(replace(own, fps=clip.fps, seconds=seconds), start)
-    if count == num_frames:
-        return MaskTimes(own, 0.0)
-    of_clip = f"{has} frames" if has is not None else "frames of its own rate"
-    raise RequestError(
-        f"{own.shown} has {count} frames, but {_inside(clip)} has {of_clip}, of which {num_frames}"
-        f" are used at {fps} fps. Give a mask of 1 frame for all, or of {has or num_frames} frames."
-    )
+        if clip.fps:
+            own = replace(own, fps=clip.fps, seconds=count / clip.fps)
+            return MaskTimes(own, request_times(first, fps, excerpt.num_frames), fps)
+        first *= fps  # frames of the clip, which are used one for one
+    elif count == excerpt.num_frames:
+        first = Fraction(0)
+    else:
+        of_clip = f"{has} frames" if has is not None else "frames of its own rate"
+        raise RequestError(
+            f"{own.shown} has {count} frames, but {_inside(clip)} has {of_clip}, of which"
+            f" {excerpt.num_frames} are used at {fps} fps. Give a mask of 1 frame for all, or of"
+            f" {has or excerpt.num_frames} frames."
+        )
+    interval = interval_at(own, fps)
+    times = [(first + n) * interval for n in range(excerpt.num_frames)]
+    return MaskTimes(own, times, max(round(1 / interval), 1))
 
 
 def _inside(clip: Clip) -> str:

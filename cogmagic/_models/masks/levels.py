@@ -37,9 +37,9 @@ _NEAR = 10
 _MOST_BETWEEN = 0.25
 """The largest share of pixels between the levels: soft edges have some, a photo almost all."""
 
-_FLAT, _FILLED = 3, 0.0005
-"""How alike neighbours are in an area, and the share of the pixels from which areas at VOID's
-middle levels make a mask a quad mask."""
+_FLAT, _FLAT_FOR, _FILLED = 3, 4, 0.0005
+"""How alike pixels are in an area, over how many pixels, and the share of them from which areas at
+VOID's middle levels make a mask a quad mask. Edges that are softer than that are no areas."""
 
 _MOST_COLOUR = 24
 """The largest mean difference between a pixel's channels."""
@@ -66,7 +66,7 @@ def in_levels(
     """A mask's pixels in cogmagic's own levels.
 
     Args:
-        pixels: uint8, frames × height × width, as given; changed in place.
+        pixels: uint8, frames × height × width, as given.
         colour: the mean difference between the largest and the smallest channel of its pixels.
         shown: what messages call the mask.
         kinds: whether the model knows four kinds of pixels (VOID); else a pixel is new or kept.
@@ -77,15 +77,16 @@ def in_levels(
         RequestError: for a photo, and for a mask that selects nothing, or all.
     """
     _check_is_mask(pixels, colour, shown)
+    brightest = int(pixels.max())
     if white is None:
-        white = "kept" if kinds and _has_middle_levels(pixels) else "changed"
+        white = "kept" if kinds and _is_quad(pixels) else "changed"
     if invert:
         white = "kept" if white == "changed" else "changed"
     if white == "changed":
         pixels = 255 - pixels
     pixels = 255 - snapped(pixels) if kinds else (pixels < 128) * pixels.dtype.type(REMOVED)
     result = Levels(pixels, white)
-    _check_selects(result, shown)
+    _check_selects(result, shown, dim=brightest == 1)
     return result
 
 
@@ -122,31 +123,43 @@ def _check_is_mask(pixels: Array, colour: float, shown: str) -> None:
     )
 
 
-def _has_middle_levels(pixels: Array) -> bool:
-    """Whether VOID's middle levels fill some area; soft edges pass through them, too."""
+def _is_quad(pixels: Array) -> bool:
+    """Whether VOID's middle levels fill some area of a mask that is mostly white.
+
+    Soft edges pass through these levels, too; and a mask in which the middle levels are on black
+    follows the convention that white is changed.
+    """
     import numpy as np
 
     filled = 0
     for frame in pixels:
         signed = frame.astype(np.int16)
-        here = signed[:-1, :-1]
-        flat = (abs(signed[1:, :-1] - here) <= _FLAT) & (abs(signed[:-1, 1:] - here) <= _FLAT)
-        for level in (63, 127, 192):
+        here = signed[:-_FLAT_FOR, :-_FLAT_FOR]
+        below, right = signed[_FLAT_FOR:, :-_FLAT_FOR], signed[:-_FLAT_FOR, _FLAT_FOR:]
+        flat = (abs(below - here) <= _FLAT) & (abs(right - here) <= _FLAT)
+        for level in (63, 127):
             filled += int(np.count_nonzero(flat & (abs(here - level) <= _NEAR)))
-    return bool(filled > _FILLED * pixels.size)
+    return filled > _FILLED * pixels.size and bool((pixels > 191).mean() > (pixels < 32).mean())
 
 
-def _check_selects(levels: Levels, shown: str) -> None:
+def _check_selects(levels: Levels, shown: str, *, dim: bool) -> None:
     share = levels.share
     if 0 < share < 1:
         return
     white = "made new" if levels.white == "changed" else "kept"
+    frames, height, width = levels.pixels.shape
+    pixels = f"pixels of the {frames} frames of {width}x{height} that are used (white is {white})"
+    if dim:
+        raise RequestError(
+            f"The largest value of {shown} is 1, and white is 255. If 1 is white, pass an array of"
+            " bools, such as np.asarray(mask) > 0."
+        )
     if share:
         raise RequestError(
-            f"{shown} selects all pixels of all frames (white is {white}), so that nothing of the"
-            " video would be kept. Give a mask of a part, or leave out --mask and --video."
+            f"{shown} selects all {pixels}, so that nothing of the video would be kept. Give a mask"
+            " of a part, or leave out --mask and --video."
         )
     raise RequestError(
-        f"{shown} selects none of its {levels.pixels.size:,} pixels (white is {white}). Paint the"
-        " part that is to change, or add --invert-mask if white stands for the opposite."
+        f"{shown} selects none of the {pixels}. Paint the part that is to change, or add"
+        " --invert-mask if white stands for the opposite."
     )

@@ -15,6 +15,7 @@ from cogmagic._errors import RequestError, first_line
 from cogmagic._models.clips.clip import Clip, clip_of
 from cogmagic._models.clips.header import VideoFile
 from cogmagic._models.clips.memory import are_frames
+from cogmagic._models.clips.picture_files import pictures_in
 from cogmagic._models.input_files import check_file, existing_path
 from cogmagic._models.masks.tag import is_tagged
 from cogmagic._models.picture_arrays import as_numpy, levels
@@ -93,14 +94,23 @@ def mask_of(value: Any) -> Mask:
     pictures = isinstance(value, list | tuple) and any(
         isinstance(one, Image.Image | str | os.PathLike) for one in value
     )
+    if pictures and len(value) == 1:
+        return _still(value[0], "The mask")
     if are_frames(value) and not pictures:
         return _of_array(value, "The mask")
-    return _moving(clip_of(value), "The mask")
+    has_frames = isinstance(value, bytes | bytearray) or hasattr(value, "read")
+    if pictures or has_frames or hasattr(value, "frames"):
+        return _moving(clip_of(value), "The mask")
+    raise RequestError(
+        f"The mask must be a path, a picture, an array or a Video, not {type(value).__name__}. Type"
+        " --mask PATH, or a variable."
+    )
 
 
 def _of_path(path: Path, shown: str) -> Mask:
     if path.is_dir():
-        return _moving(clip_of(path), shown)
+        pictures = pictures_in(path, shown)
+        return _still(pictures[0], shown) if len(pictures) == 1 else _moving(clip_of(path), shown)
     check_file(path, shown, "a mask")
     if path.suffix.lower() == ".npy":
         return _of_array(_loaded(path, shown), shown)
@@ -175,8 +185,8 @@ def _frames_of(array: Array, shown: str) -> Array:
     shape = array.shape
     if 0 in shape:
         raise RequestError(f"{shown} has no frames or no pixels: its shape is {shape}.")
-    if array.ndim == 4 and 1 in (shape[1], shape[-1]):
-        array = array[..., 0] if shape[-1] == 1 else array[:, 0]
+    if array.ndim > 2:  # a batch of one, one channel, one frame
+        array = array.squeeze()
     if array.ndim == 2:
         array = array[None]
     if array.ndim == 3 and array.shape[-1] > 4:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from cogmagic import Request, RequestError
 from cogmagic._models.clips.clip import clip_of
-from cogmagic._models.masks.against_clip import check_mask
+from cogmagic._models.masks.against_clip import Excerpt, check_mask, times_of
 from cogmagic._models.masks.levels import AFFECTED, KEPT, OVERLAP, REMOVED, in_levels
 from cogmagic._models.masks.mask import mask_of
 from tests.helpers.clips import Made
@@ -40,7 +41,9 @@ def error_of(mask: Any, model: str = "1.5-5b-inp", **options: Any) -> str:
         torch.from_numpy(STILL).to(torch.bfloat16),
         STILL[None],
         STILL[..., None][None],
+        STILL[None, None],
         Image.fromarray(STILL),
+        [Image.fromarray(STILL)],
     ],
     ids=lambda m: type(m).__name__,
 )
@@ -51,9 +54,16 @@ def test_one_frame_is_for_all(mask: Any) -> None:
     assert (np.asarray(made.source)[..., 0] > 127).tolist() == STILL.tolist()
 
 
-@pytest.mark.parametrize("kind", [bool, np.uint8, np.float64])
-def test_frames_are_a_clip_in_grey(kind: Any) -> None:
-    made = mask_of(np.repeat(STILL[None], 9, 0).astype(kind))
+MOVING = np.repeat(STILL[None], 9, 0)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [MOVING, MOVING.astype(np.uint8), MOVING * 1.0, MOVING[:, None], MOVING[None, None]],
+    ids=["bool", "uint8", "float", "channel", "batch"],
+)
+def test_frames_are_a_clip_in_grey(frames: Any) -> None:
+    made = mask_of(frames)
     assert made.clip is not None
     assert made.clip.frames == 9
     assert made.white == "changed"
@@ -63,6 +73,7 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
     Image.fromarray(STILL).save(tmp_path / "still.png")
     np.save(tmp_path / "moving.npy", np.repeat(STILL[None], 9, 0))
     assert mask_of(tmp_path / "still.png").clip is None
+    assert mask_of(tmp_path).clip is None  # a folder of one picture
     moving = mask_of(str(tmp_path / "moving.npy"))
     assert moving.clip is not None
     assert moving.clip.frames == 9
@@ -83,7 +94,8 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
         (np.full((48, 64), 2.0), "floats from 2 to 2"),
         (np.full((48, 64), np.nan), "NaN"),
         (np.array(["a"]), "is not bool, integer or float"),
-        (3, "must be a path, a Video or frames"),
+        (3, "must be a path, a picture, an array or a Video, not int"),
+        ([STILL, STILL[1:]], "cannot be converted to NumPy .* Pass an array of numbers"),
         ("", "The mask's path is empty"),
         ("nowhere.png", "No mask at nowhere.png"),
     ],
@@ -123,11 +135,28 @@ def test_mask_of_another_length_is_refused() -> None:
 
 def test_files_of_other_lengths_are_refused(tmp_path: Path) -> None:
     clip = clip_of(Made("clip.mkv", "ffv1", rate=24, count=48).at(tmp_path))
-    mask = mask_of(Made("mask.mkv", "ffv1", "gray", 12, 60).at(tmp_path))
+    part = Excerpt(clip, 0, 8, 13, legal=(5, 9, 13))
+
+    def mask(rate: int, count: int) -> Any:
+        return mask_of(Made("mask.mkv", "ffv1", "gray", rate, count).at(tmp_path))
+
     with pytest.raises(RequestError, match=r"lasts 5\.00 s, but .* lasts 2\.00 s"):
-        check_mask(mask, clip, start=0, fps=8, num_frames=13)
-    same = mask_of(Made("same.mkv", "ffv1", "gray", 12, 24).at(tmp_path))
-    check_mask(same, clip, start=0, fps=8, num_frames=13)
+        check_mask(mask(12, 60), part)
+    check_mask(mask(12, 24), part)
+    longer = Excerpt(replace(clip, seconds=None), 0, 8, 13, legal=(5, 9, 13))
+    with pytest.raises(RequestError, match=r"only 8 of the 13 frames .* or --num-frames 9\."):
+        check_mask(mask(12, 12), longer)
+
+
+@pytest.mark.parametrize(("count", "start", "first"), [(17, 0.0, 0), (17, 0.5, 6), (9, 0.5, 0)])
+def test_a_file_goes_one_for_one_with_frames_that_have_no_rate(
+    tmp_path: Path, count: int, start: float, first: int
+) -> None:
+    """As a canvas saves the mask of an array, at 8 frames per second."""
+    own = clip_of(Made("mask.mkv", "ffv1", "gray", 8, count).at(tmp_path))
+    clip = clip_of(np.zeros((17, 48, 64, 3), np.uint8))
+    found = times_of(own, Excerpt(clip, start, 12, 9))
+    assert [time * 8 for time in found.times] == list(range(first, first + 9))
 
 
 def test_a_mask_needs_a_video_and_a_model_that_takes_one() -> None:
@@ -137,6 +166,8 @@ def test_a_mask_needs_a_video_and_a_model_that_takes_one() -> None:
         Request.of("a fox", "5b", video=CLIP, mask=STILL)
     with pytest.raises(RequestError, match="void needs a mask"):
         Request.of("a fox", "void", video=CLIP)
+    with pytest.raises(RequestError, match=r"paste_back=True is for the part .* Leave it out"):
+        Request.of("a fox", "1.5-5b-inp", video=CLIP, paste_back=True)
 
 
 def levels(pixels: np.ndarray[Any, Any], **options: Any) -> Any:
@@ -175,21 +206,34 @@ def test_quad_masks_are_read_in_the_authors_values() -> None:
     assert (same.pixels == found.pixels).all()
 
 
-def test_soft_edges_make_no_quad_mask() -> None:
-    soft = np.asarray(Image.fromarray(GREY[0]).resize((256, 192), Image.Resampling.BILINEAR))
-    assert levels(soft[None], kinds=True).white == "changed"
+@pytest.mark.parametrize("white", [255, 200])
+@pytest.mark.parametrize("radius", [2, 24])
+def test_soft_and_grey_masks_are_no_quad_masks(white: int, radius: int) -> None:
+    large = Image.fromarray(GREY[0] // 255 * np.uint8(white)).resize((512, 384))
+    soft = np.asarray(large.filter(ImageFilter.GaussianBlur(radius)))
+    found = levels(soft[None], kinds=True)
+    assert found.white == "changed"
+    assert found.pixels[0, 160, 240] != KEPT
+    assert found.pixels[0, 0, 0] == KEPT
+    affected = np.where(GREY, np.uint8(AFFECTED), np.uint8(KEPT))
+    assert (levels(affected, kinds=True).pixels == affected).all()
 
 
 @pytest.mark.parametrize(
     ("pixels", "options", "message"),
     [
-        (np.zeros_like(GREY), {}, "selects none of its 9,216 pixels .*--invert-mask"),
-        (np.full_like(GREY, 255), {}, "selects all pixels of all frames"),
+        (
+            np.zeros_like(GREY),
+            {},
+            "selects none of the pixels of the 3 frames of 64x48 .*--invert-mask",
+        ),
+        (np.full_like(GREY, 255), {}, "selects all pixels of the 3 frames of 64x48"),
+        (GREY // 255, {}, r"largest value of m\.png is 1, and white is 255"),
         (np.full_like(GREY, 255), {"kinds": True, "white": "kept"}, "selects none"),
         (np.random.default_rng(0).integers(0, 256, GREY.shape, np.uint8), {}, "not a mask: 6"),
         (GREY, {"colour": 60.0}, "a picture, not a mask: its pixels have colours"),
     ],
-    ids=["empty", "full", "empty quad", "photo", "colours"],
+    ids=["empty", "full", "ones", "empty quad", "photo", "colours"],
 )
 def test_masks_without_a_meaning_are_refused(
     pixels: np.ndarray[Any, Any], options: dict[str, Any], message: str
