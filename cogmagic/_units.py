@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GIB", "MIB", "gib", "seconds"]
+__all__ = ["GIB", "MIB", "duration", "gib", "hours", "seconds"]
 
 
 GIB = 2**30
@@ -28,3 +28,22 @@ def seconds(value: float | None, least: float | None = None) -> str:
     if value < 10:
         return f"{value:.2f} s"
     return f"{value:.0f} s" if (least or value) < 600 else f"{value / 60:.0f} min"
+
+
+def hours(value: float) -> str:
+    """Seconds of a batch as `seconds` shows them, and from two hours on as ``6.2 h``."""
+    return seconds(value) if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def duration(value: float, decimals: int = 0) -> str:
+    """Seconds of a run, which pass while they are shown: ``94 s``, ``12 min 5 s``, ``1 h 2 min``.
+
+    Args:
+        value: the seconds.
+        decimals: of amounts under two minutes.
+    """
+    if value < 120:
+        return f"{value:.{decimals}f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

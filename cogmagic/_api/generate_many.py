@@ -21,6 +21,7 @@ from cogmagic._progress import OnProgress, silent
 from cogmagic._session.batch import Batch
 from cogmagic._session.session import Output, session
 from cogmagic._spelling import errors_for_python
+from cogmagic._units import duration
 from cogmagic._video.batch_folder import BatchFolder
 from cogmagic._video.formats.registry import names_file
 from cogmagic._video.output_path import check_working_directory
@@ -136,7 +137,7 @@ class Started:
                         by = f" by {used}"
                     yield video
             where = f" · {plain_line(str(self.folder.path))}" if self.folder else ""
-            took = f"{time.monotonic() - began:.1f} s"
+            took = duration(time.monotonic() - began, decimals=1)
             line.finish(f"{count} of {len(self.rows)} videos in {took}{by}{where}")
 
     def _videos(self, output: Output) -> Generator[Video]:

@@ -15,8 +15,7 @@ from contextvars import copy_context
 from cogmagic._api.displays import Display
 from cogmagic._interrupts import interrupts_deferred, interrupts_ignored
 from cogmagic._progress import Progress
-from cogmagic._units import gib
-from cogmagic._units import seconds as amount_of_time
+from cogmagic._units import duration, gib
 
 __all__ = ["LiveLine", "describe"]
 
@@ -97,7 +96,7 @@ class LiveLine:
     def _text(self) -> str:
         now = time.monotonic()
         if self._progress is None:
-            return f"starting… {now - self._began:.0f} s"
+            return f"starting… {duration(now - self._began)}"
         return describe(self._progress, now - self._phase_began, self._tail and self._tail())
 
     def _show(self) -> None:
@@ -121,11 +120,11 @@ def describe(progress: Progress, seconds: float, tail: str | None = None) -> str
         parts.append(f"{p.done / 1e9:.2f} of {p.total / 1e9:.2f} GB, {rate / 1e6:.0f} MB/s")
     elif p.total:
         parts.append(f"{p.done}/{p.total}")
-    parts.append(f"{seconds:.0f} s")
+    parts.append(duration(seconds))
     if p.batch_seconds_left is not None:
-        parts.append(f"{amount_of_time(p.batch_seconds_left)} left for all rows")
+        parts.append(f"{duration(p.batch_seconds_left)} left for all rows")
     elif p.seconds_left is not None:
-        parts.append(f"{p.seconds_left:.0f} s left" + " in this row" * bool(p.rows))
+        parts.append(f"{duration(p.seconds_left)} left" + " in this row" * bool(p.rows))
     return " · ".join(filter(None, (*parts, _vram() if tail is None else tail)))
 
 

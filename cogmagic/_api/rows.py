@@ -131,7 +131,7 @@ def _multiplied(source: BatchSource, records: int) -> tuple[tuple[int, ...], int
     if count is None:
         count = 1
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise RequestError(f"num_videos={count!r:.40} is not a whole number from 1.")
+        raise RequestError(f"--num-videos {count!r:.40} is not a whole number from 1.")
     if records * count > MOST_ROWS:
         number = f"{records * count:,}" if records <= MOST_ROWS else "more"
         raise RequestError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cogmagic._units import seconds
+from cogmagic._units import hours, seconds
 
 __all__ = ["Way", "Ways"]
 
@@ -35,7 +35,7 @@ class Way:
     def __str__(self) -> str:
         each = f"{self.gpus} GPUs for each video"
         how = each if self.at_once == 1 else f"{self.at_once} videos at once, one a GPU"
-        times = f"{_long(self.batch_seconds)}, {self.gpu_hours:.1f} GPU-hours"
+        times = f"{hours(self.batch_seconds)}, {self.gpu_hours:.1f} GPU-hours"
         note = f"; {self.note}" if self.note else ""
         return f"{how}: {times}, {seconds(self.video_seconds)} a video ({self.option}){note}"
 
@@ -68,8 +68,3 @@ class Ways:
         """Both ways; null for one that is not possible."""
         both = {"throughput": self.throughput, "latency": self.latency}
         return {name: way and way.as_json() for name, way in both.items()}
-
-
-def _long(value: float) -> str:
-    """Seconds, or hours from two hours on."""
-    return seconds(value) if value < 7200 else f"{value / 3600:.1f} h"

@@ -76,5 +76,5 @@ def _share(name: str, value: Any, default: float, steps: int) -> float:
     else:
         nearest = f"Leave out {flag}"
     raise RequestError(
-        f"{name} is {share:.10g}, but must be a share of the steps, 0 to 1. {nearest}."
+        f"{flag} is {share:.10g}, but must be a share of the steps, 0 to 1. {nearest}."
     )

@@ -116,8 +116,8 @@ def _overlap(value: object, inputs: Mapping[str, Any], num_frames: int, fps: int
         return value
     last = ", of which the last one is given" if given else ""
     raise RequestError(
-        f"overlap is {value}, but must be 1 to {most}: {clip.shown} has {has} frames at {fps} fps,"
-        f" and {num_frames} are made{last}. Nearest: --overlap {min(max(value, 1), most)}."
+        f"--overlap is {value}, but must be 1 to {most}: {clip.shown} has {has} frames at {fps}"
+        f" fps, and {num_frames} are made{last}. Nearest: --overlap {min(max(value, 1), most)}."
     )
 
 
@@ -159,13 +159,14 @@ def _strength(value: object, steps: int, usual: float = _STRENGTH) -> float:
     strength = usual if value is None else real_number("strength", value)
     if not 0 < strength <= 1:  # nor NaN
         raise RequestError(
-            f"strength is {strength:.10g}, but must be above 0 (the video as it is) and at most 1"
+            f"--strength is {strength:.10g}, but must be above 0 (the video as it is) and at most 1"
             " (nothing of it)."
         )
     if not steps_at(steps, strength):
         raise RequestError(
-            f"strength {strength:.10g} of {steps} {'step' if steps == 1 else 'steps'} leaves none"
-            f" to denoise. Nearest: --strength {_least(steps):g}."
+            f"A strength of {strength:.10g} leaves none of {steps}"
+            f" {'step' if steps == 1 else 'steps'} to denoise."
+            f" Nearest: --strength {_least(steps):g}."
         )
     return strength
 

@@ -125,8 +125,8 @@ def check_together(given: Mapping[str, Any]) -> None:
         if "extend" in (one, other):
             (beside,) = {one, other} - {"extend"}
             raise RequestError(
-                f"--extend goes on from a clip's last frame, so {_option(beside)} has no place"
-                " beside it. Leave out one of them."
+                f"--extend continues from a clip's last frame, so {_option(beside)} cannot be"
+                " combined with it. Leave out one of them."
             )
         raise RequestError(
             f"{_option(one)} and {_option(other)} are for different runs. Leave out one of them."

@@ -233,7 +233,9 @@ def lora_in_prompt(text: str) -> str:
     if not tags:
         return ""
     typed = " ".join(lora_option(tag[1], tag[2]) for tag in tags)
-    return f"{tags[0][0]} is the LoRA of another tool. Delete it from the prompt, and type {typed}"
+    return (
+        f"{tags[0][0]} is how other tools name a LoRA. Delete it from the prompt, and type {typed}"
+    )
 
 
 def lora_option(source: str, weight: object = None) -> str:

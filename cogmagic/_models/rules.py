@@ -72,8 +72,8 @@ def size(model: Model, width: int | None, height: int | None) -> tuple[int, int]
     nearest = _nearest_size(model, width, height)
     if (width, height) != nearest:
         raise RequestError(
-            f"{model.name} cannot make {asked}: both sides are multiples of {rule.multiple}, the"
-            f" shorter {_span(rule.short)}, the longer {_span(rule.long)}. Nearest:"
+            f"{model.name} cannot make {asked}: both sides must be multiples of {rule.multiple},"
+            f" the shorter {_span(rule.short)}, the longer {_span(rule.long)}. Nearest:"
             f" --size {nearest[0]}x{nearest[1]} (native: {native})."
         )
     return width, height
@@ -130,7 +130,10 @@ def _within(name: str, value: int, least: int, most: int) -> int:
     if least <= value <= most:
         return value
     nearest = min(max(value, least), most)
-    raise RequestError(f"{name} is {value}, but must be {least} to {most}. Nearest: {nearest}.")
+    flag = f"--{name.replace('_', '-')}"
+    raise RequestError(
+        f"{flag} is {value}, but must be {least} to {most}. Nearest: {flag} {nearest}."
+    )
 
 
 def _whole(name: str, value: object) -> None:
@@ -145,7 +148,7 @@ def guidance(model: Model, scale: float | None) -> float:
     number = real_number("guidance_scale", scale)
     if not 1.0 <= number <= 20.0:  # nor NaN
         raise RequestError(
-            f"guidance_scale is {number:.10g}, but must be 1 (no guidance) to 20;"
+            f"--guidance-scale is {number:.10g}, but must be 1 (no guidance) to 20;"
             f" the default of {model.name} is {model.guidance_scale:g}."
         )
     return scale
@@ -157,8 +160,8 @@ def seed_or_random(seed: int | None) -> int:
         return secrets.randbelow(2**31)
     _whole("seed", seed)
     if not 0 <= seed <= _MAX_SEED:
-        hint = "For a random one, leave it out" if seed < 0 else f"Nearest: {_MAX_SEED}"
-        raise RequestError(f"seed is {seed}, but must be 0 to 2^64 - 1. {hint}.")
+        hint = "For a random one, leave it out" if seed < 0 else f"Nearest: --seed {_MAX_SEED}"
+        raise RequestError(f"--seed is {seed}, but must be 0 to 2^64 - 1. {hint}.")
     return seed
 
 
@@ -197,4 +200,5 @@ def _taken_by_others(model: Model, name: str) -> RequestError:
     noun = name.replace("_", " ")
     what = "cannot extend a clip" if name == "extend" else f"takes no {noun}"
     purpose = INPUTS[name].purpose
-    return RequestError(f"{model.name} {what}. For {purpose}: --model {' or '.join(takers)}.")
+    named = " or ".join(filter(None, (", ".join(takers[:-1]), *takers[-1:])))
+    return RequestError(f"{model.name} {what}. For {purpose}: --model {named}.")

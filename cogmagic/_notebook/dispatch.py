@@ -43,7 +43,7 @@ def run_verb(line: str, kernel: Kernel) -> Any:
     if rest.startswith(("%", "#")):
         raise RequestError(f"Move to a line of its own: {rest}")
     if not verb.argument and rest not in ("", verb.switch):
-        accepted = f"takes no option but {verb.switch}" if verb.switch else "takes no options"
+        accepted = f"takes only {verb.switch}" if verb.switch else "takes no options"
         raise RequestError(f"%cogvideo {name} {accepted}, but got {rest!r}.")
     return verb.run(kernel, rest)
 

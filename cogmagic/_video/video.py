@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cogmagic._errors import OutputError, plain_line
 from cogmagic._html import MARK, volatile_bundle
-from cogmagic._units import gib
+from cogmagic._units import duration, gib
 from cogmagic._video.formats.base import Format, readable
 from cogmagic._video.formats.gif import GIF
 from cogmagic._video.formats.png import PNG
@@ -171,7 +171,7 @@ class Video:
                 *([r.fitted] if r.fitted else []),
                 *([r.masked] if r.masked else []),
                 f"peak VRAM {gib(r.peak_vram)}",
-                f"{r.total_seconds:.1f} s",
+                duration(r.total_seconds, decimals=1),
                 f"seed {self.seed}",
                 "not saved" if self.unsaved else plain_line(str(_relative(self.path))),
                 *([r.kept] if r.kept else []),

@@ -79,7 +79,7 @@ def test_plan_prints_json_and_lists_the_cards_that_fit(shell: Any, capsys: Any) 
             'plan --model 5b --gpu "T4 + 3090" --policy rule',
             "but 1 that can compute in bfloat16 may be used",
         ),
-        ("history --forget", "takes no option but --clear"),
+        ("history --forget", "takes only --clear"),
     ],
 )
 def test_bad_input_is_one_line(shell: Any, line: str, says: str) -> None:

@@ -41,8 +41,8 @@ def test_clip_takes_the_place_of_the_first_frame() -> None:
     [
         ("5b", {}, "5b cannot extend a clip. For image-to-video: model=.5b-i2v"),
         ("1.5-5b", {}, "1.5-5b cannot extend .* model=.1.5-5b-i2v. or 5b-i2v"),
-        ("5b-i2v", {"image": PICTURE}, "so image has no place beside it"),
-        ("5b-i2v", {"video": CLIP}, "so video has no place beside it"),
+        ("5b-i2v", {"image": PICTURE}, "so image cannot be combined with it"),
+        ("5b-i2v", {"video": CLIP}, "so video cannot be combined with it"),
         ("5b-i2v", {"strength": 0.5}, "to begin from. Leave out strength"),
         ("5b-i2v", {"start": 1}, "to begin from. Leave out start"),
         ("5b-i2v", {"overlap": 0}, r"overlap is 0, but must be 1 to 5: .*Nearest: overlap=1\."),

@@ -81,7 +81,7 @@ def test_variable_is_set_though_a_row_failed(
         ("--seeds 1,2 --seed 3", "a fox", "Leave out --seed."),
         ("--seeds 1,x", "a fox", "'x' is not a whole number"),
         ("--num-videos two", "a fox", "--num-videos takes a whole number, not 'two'"),
-        ("--num-videos 0", "a fox", "num_videos=0 is not a whole number from 1"),
+        ("--num-videos 0", "a fox", "--num-videos 0 is not a whole number from 1"),
         ("--prompts gone.csv", " ", "--prompts gone.csv: no such file"),
         ("--prompts nothing", " ", "--prompts nothing is neither a variable nor a file"),
         ("--prompts nobody", "a fox", "--prompts nobody: the variable nobody is None"),

@@ -139,7 +139,7 @@ def test_dry_run_prints_the_plan_and_runs_nothing(shell: Any, toy: Path, cwd: Pa
         ("--which-gpu", "Type %cogvideo plan --which-gpu"),
         ("Status", "Type %cogvideo status, not Status."),
         ("--status", "Type %cogvideo status, not --status."),
-        ("history all", "%cogvideo history takes no option but --clear, but got 'all'."),
+        ("history all", "%cogvideo history takes only --clear, but got 'all'."),
         (
             "cluster",
             "or off, but got nothing. Type %cogvideo cluster local for this machine's GPUs",

@@ -129,7 +129,7 @@ def test_variable_of_a_cell(toy_i2v: Path, shell: Any, session: Session) -> None
         ("--extend nobody", "No clip at nobody. Check the path, or the variable's name."),
         ("--extend a --overlap 40", "Nearest: --overlap 8."),
         ("--extend a --start 1", "Leave out --start"),
-        ("--extend a --image a", "so --image has no place beside it"),
+        ("--extend a --image a", "so --image cannot be combined with it"),
     ):
         with pytest.raises(RequestError, match=message):
             shell.run_cell_magic("cogvideo", f"--model {toy_i2v} --frames 9 {wrong}", PROMPT)

@@ -38,7 +38,7 @@ def check_start(start: object) -> Fraction:
     seconds = real_number("start", start)
     if not 0 <= seconds < _FOREVER:  # nor NaN
         raise RequestError(
-            f"start is {seconds:.12g}, but must be seconds from 0 to 10^8. For the beginning:"
+            f"--start is {seconds:.12g}, but must be seconds from 0 to 10^8. For the beginning:"
             " --start 0."
         )
     return as_time(seconds)

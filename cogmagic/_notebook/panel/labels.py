@@ -54,14 +54,14 @@ def label(name: str) -> str:
     return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
-_NUMBER = re.compile(r"([a-z]+(?:_[a-z]+)*)(?:( is )(?=[-\d]|nan|inf)|=)")
-"""What errors of numbers begin with: ``num_frames is 3``, ``seed='x'``."""
+_NUMBER = re.compile(r"(?:--)?([a-z]+(?:[_-][a-z]+)*)(?:( is )(?=[-\d]|nan|inf)|=)")
+"""What errors of numbers begin with: ``--num-frames is 3``, ``seed='x'``."""
 
 
 def panel_words(text: str) -> str:
     """A message with fields in place of options: ``frames 33`` for ``--num-frames 33``."""
     if begins := _NUMBER.match(text):
-        text = label(begins[1]) + (begins[2] or " ") + text[begins.end() :]
+        text = label(begins[1].replace("-", "_")) + (begins[2] or " ") + text[begins.end() :]
     return as_fields(text, _in_sentence)
 
 
