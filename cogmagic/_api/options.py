@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from cogmagic._api.generation_options import GENERATION_OPTIONS
 from cogmagic._api.option import Option
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._machine.gpu import gpu_count
-from cogmagic._models.aliases import parse_size
-from cogmagic._models.catalog import MODELS
-from cogmagic._models.fitting import FITS
-from cogmagic._models.model import DTYPES, SCHEDULERS
-from cogmagic._models.presets import PRESETS
-from cogmagic._models.timesteps import as_timesteps
+from cogmagic._models.model import DTYPES
 from cogmagic._pipeline.attention.registry import KERNELS
 from cogmagic._pipeline.step_cache import complete_step_cache
 from cogmagic._pipeline.storage import storage_options
@@ -24,118 +20,11 @@ from cogmagic._video.formats.registry import complete_suffix
 __all__ = ["cell_options", "without_run_options"]
 
 
-_MODEL, _OUTPUT, _MEMORY, _MANY = "Generation", "Output", "Memory", "Several videos"
+_OUTPUT, _MEMORY, _MANY = "Output", "Memory", "Several videos"
 
 
 _OPTIONS: tuple[Option, ...] = (
-    Option(
-        "model",
-        "short name, hub id or folder",
-        _MODEL,
-        "NAME",
-        suggestions=tuple(m.name for m in MODELS),
-    ),
-    Option(
-        "size",
-        "width and height in pixels, such as 720x480",
-        _MODEL,
-        "WxH",
-        convert=parse_size,
-    ),
-    Option(
-        "num-frames",
-        "number of frames; each model has its own rule",
-        _MODEL,
-        "N",
-        int,
-        aliases=("--frames",),
-    ),
-    Option("num-inference-steps", "denoising steps", _MODEL, "N", int, aliases=("--steps",)),
-    Option(
-        "guidance-scale",
-        "how closely the video follows the prompt; 1 is no guidance",
-        _MODEL,
-        "G",
-        float,
-    ),
-    Option(
-        "guidance-from",
-        "share of the steps after which guidance begins, 0 to 1; others take half the time",
-        _MODEL,
-        "SHARE",
-        float,
-    ),
-    Option(
-        "guidance-until",
-        "share of the steps after which guidance ends, 0 to 1; others take half the time",
-        _MODEL,
-        "SHARE",
-        float,
-    ),
-    Option("negative-prompt", "what the video should not show", _MODEL, "TEXT", spaces=True),
-    Option("seed", "seed of the random numbers; a random one by default", _MODEL, "N", int),
-    Option("scheduler", "denoising scheduler", _MODEL, "NAME", choices=SCHEDULERS),
-    Option(
-        "timesteps",
-        "the steps' timesteps, descending from 999, such as 999,749,499,249; with ddim only",
-        _MODEL,
-        "LIST",
-        convert=as_timesteps,
-        spaces=True,
-    ),
-    Option(
-        "preset",
-        "few-step preset: adapter, scheduler, timesteps, steps and guidance in one",
-        _MODEL,
-        "NAME",
-        suggestions=tuple(PRESETS),
-        spaces=True,
-    ),
-    Option(
-        "image",
-        "first frame, for image-to-video: a path or a variable",
-        _MODEL,
-        "NAME-or-PATH",
-        spaces=True,
-    ),
-    Option(
-        "video",
-        "video to begin from, for video-to-video: a path or a variable",
-        _MODEL,
-        "NAME-or-PATH",
-        spaces=True,
-    ),
-    Option("strength", "share of the steps that change the video (0.8)", _MODEL, "S", float),
-    Option("start", "seconds of the video to skip", _MODEL, "SECONDS", float),
-    Option("fit", "how a video or first frame is fitted to the size", _MODEL, "NAME", choices=FITS),
-    Option(
-        "last-image",
-        "last frame, for models that inpaint, beside --image or --extend",
-        _MODEL,
-        "NAME-or-PATH",
-        spaces=True,
-    ),
-    Option(
-        "mask",
-        "part of --video that is made new (white): a video, a picture, or a variable",
-        _MODEL,
-        "NAME-or-PATH",
-        spaces=True,
-    ),
-    Option("invert-mask", "take white for what is kept, or the reverse", _MODEL),
-    Option("paste-back", "keep the input's own pixels in what the mask keeps", _MODEL),
-    Option("extend", "clip to go on from: path or variable", _MODEL, "NAME-or-PATH", spaces=True),
-    Option("overlap", "frames that the clip and the new ones share (1)", _MODEL, "K", int),
-    Option(
-        "lora",
-        "LoRA adapter: a .safetensors file, its folder, or owner/name on the hub, with its weight"
-        " after @; may be repeated",
-        _MODEL,
-        "PATH-or-REPO[@WEIGHT]",
-        multiple=True,
-        spaces=True,
-    ),
-    Option("truncate", "cut a prompt that is longer than the model reads", _MODEL),
+    *GENERATION_OPTIONS,
     Option(
         "prompts",
         "table of prompts and options, a video a row: .csv, .jsonl, .txt, or a variable",
@@ -143,37 +32,57 @@ _OPTIONS: tuple[Option, ...] = (
         "FILE-or-NAME",
         spaces=True,
     ),
-    Option("seeds", "seeds of each prompt, a video each, such as 1,2,3", _MANY, "LIST"),
+    Option(
+        "seeds", "seeds, such as 1,2,3: a video of each prompt with each of them", _MANY, "LIST"
+    ),
     Option(
         "num-videos",
-        "videos of each prompt, their seeds counted up from the first",
+        "videos of each prompt; their seeds count up from the first",
         _MANY,
         "N",
         int,
     ),
-    Option("dtype", "precision of the weights", _MEMORY, "NAME", choices=DTYPES),
+    Option(
+        "dtype",
+        "precision of the weights; by default the model's own",
+        _MEMORY,
+        "NAME",
+        choices=DTYPES,
+    ),
     Option(
         "policy",
-        "how auto chooses: by prediction, or by the published rule of thumb",
+        "how the tier is chosen: by prediction (auto), or by the published rule of thumb",
         _MEMORY,
         "NAME",
         choices=POLICIES,
     ),
-    Option("gpus", "GPUs to use, by index or UUID, such as 0,2", _MEMORY, "LIST"),
+    Option(
+        "gpus",
+        "GPUs that may be used, by index or UUID, such as 0,2; a run on one GPU takes the one of"
+        " them with the most free VRAM",
+        _MEMORY,
+        "LIST",
+    ),
     Option(
         "parallel",
-        "GPUs that make one video together: a number, or all for as many as help",
+        "GPUs that make one video together (by default one): a number, or all for as many as"
+        " make it faster",
         _MEMORY,
         "N",
         convert=gpu_count,
         suggestions=("all", "2", "4", "8"),
     ),
     Option(
-        "vram-limit", "GiB of VRAM that this kernel may take", _MEMORY, "GIB", convert=gib_bytes
+        "vram-limit",
+        "GiB of VRAM that this kernel may take, 0.5 to 4096, its other tensors included",
+        _MEMORY,
+        "GIB",
+        convert=gib_bytes,
     ),
     Option(
         "speed",
-        "exact: as diffusers; fast: equal within rounding; faster: fp8 products, another picture",
+        "exact: as diffusers, bit for bit; fast: equal within rounding; faster: with fp8"
+        " products, another picture",
         _MEMORY,
         "NAME",
         choices=tuple(SPEEDS),
@@ -181,40 +90,60 @@ _OPTIONS: tuple[Option, ...] = (
     Option("compile", "compile the transformer: slower once, then faster steps", _MEMORY),
     Option(
         "cache",
-        "step cache, such as first-block:0.08: skip blocks that hardly change from step to step;"
-        " another picture",
+        "step cache, such as first-block:0.08: skips most of the work of steps that change"
+        " little; another picture",
         _MEMORY,
         "NAME[:THRESHOLD]",
         complete=complete_step_cache,
     ),
     Option(
         "quantize",
-        "text encoder, transformer or both in 8 or 4 bits: less memory; another picture",
+        "store the text encoder, the transformer or both in 8 or 4 bits: less memory; another"
+        " picture",
         _MEMORY,
         "FORM[:COMPONENT]",
         suggestions=QUANTIZED_VALUES,
     ),
     Option("lean-decode", "decode with less memory; the same frames", _MEMORY),
-    Option("guidance-halves", "denoise with and without the prompt in turn: less memory", _MEMORY),
+    Option(
+        "guidance-halves",
+        "denoise with the prompt and without it one after the other: less memory",
+        _MEMORY,
+    ),
     Option(
         "keep",
-        "where weights stay after the run: on the GPU, in RAM, or nowhere",
+        "where the weights stay after the run: on the GPU (hot), in RAM (warm, the default) or"
+        " nowhere (cold)",
         _MEMORY,
         "NAME",
         choices=KEEPS,
     ),
-    Option("fps", "frames per second of the file", _OUTPUT, "N", int),
-    Option("out", "variable for the Video", _OUTPUT, "NAME", aliases=("-o",), plans=False),
+    Option(
+        "fps",
+        "frames per second of the file (of a GIF at most 50); by default the model's own",
+        _OUTPUT,
+        "N",
+        int,
+    ),
+    Option(
+        "out", "variable that receives the Video", _OUTPUT, "NAME", aliases=("-o",), plans=False
+    ),
     Option(
         "save",
-        "file (.mp4, .gif, .webm; .png for a folder of frames) or folder to write to",
+        "file (.mp4, .gif, .webm; .png for a folder of frames) or existing folder; by default"
+        " cogvideo-<time>-<seed>.mp4 in the working directory",
         _OUTPUT,
         "PATH",
         complete=complete_suffix,
         spaces=True,
         plans=False,
     ),
-    Option("overwrite", "replace the file that --save names", _OUTPUT, plans=False),
+    Option(
+        "overwrite",
+        "replace the file that --save names; a folder only if it holds nothing but frames",
+        _OUTPUT,
+        plans=False,
+    ),
     Option("dry-run", "print the plan and run nothing", _OUTPUT, plans=False),
     Option("help", "print this manual", _OUTPUT, aliases=("-h",), plans=False),
 )
@@ -224,7 +153,7 @@ def cell_options() -> tuple[Option, ...]:
     """Every option of a cell; tiers, weight storages and kernels are read from their registries."""
     tier = Option(
         "tier",
-        "where the components are; auto takes the fastest tier that fits",
+        "where the components are during the run; auto takes the fastest tier that fits",
         _MEMORY,
         "NAME",
         choices=tier_names(),
@@ -232,7 +161,7 @@ def cell_options() -> tuple[Option, ...]:
     storages = (Option(s.flag[2:], s.help, _MEMORY) for s in storage_options().values())
     attention = Option(
         "attention",
-        "attention kernel in place of torch's, whatever the speed",
+        "attention kernel in place of torch's, at every speed",
         _MEMORY,
         "NAME",
         choices=tuple(KERNELS),

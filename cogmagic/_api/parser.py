@@ -111,7 +111,7 @@ def _reworded(message: str) -> str:
 
 
 def _with_choices(option: Option) -> str:
-    return f"{option.help}: {', '.join(option.choices)}" if option.choices else option.help
+    return f"{option.help}; one of {', '.join(option.choices)}" if option.choices else option.help
 
 
 class _Once(argparse.Action):

@@ -1,8 +1,6 @@
-"""The reference has every option, choice, verb, error and public name of the code."""
+"""The reference has every option, verb, error and public name of the code."""
 
 from __future__ import annotations
-
-import re
 
 import cogmagic
 from cogmagic._api.options import cell_options
@@ -13,26 +11,16 @@ from tests.helpers.benchmarks import ROOT
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
 
-def rows() -> dict[str, str]:
-    """The first table of the reference: the typed options of each row, and the row."""
-    table = REFERENCE.split("| option | meaning |")[1].split("\n\n")[0]
-    lines = [line for line in table.splitlines() if line.startswith("| `--")]
-    return {re.split(r"(?<!\\) \| ", line)[0]: line for line in lines}
-
-
 def test_the_table_of_options_is_that_of_the_code() -> None:
-    typed = {flag for head in rows() for flag in re.findall(r"--[a-z][\w-]*", head)}
-    flags = {f for option in cell_options() for f in option.flags if f.startswith("--")}
-    assert typed == flags - {"--help"}
-
-
-def test_every_choice_is_in_the_row_of_its_option() -> None:
-    by_flag = {flag: row for head, row in rows().items() for flag in re.findall(r"--[\w-]+", head)}
-    elsewhere = {"tier"}  # whose values are those of the page that the row links to
+    module = site_module("options_page")
+    stored = REFERENCE.partition(module.BEGIN)[2].partition(module.END)[0].strip()
+    assert stored == module.options_table().strip(), "run python docs/site/options_page.py"
     for option in cell_options():
-        if option.choices and option.name not in elsewhere:
-            row = by_flag[f"--{option.name}"]
-            assert [c for c in option.choices if c not in row] == [], option.name
+        assert f"`--{option.name}" in stored or option.name == "help"
+
+
+def test_pages_that_explain_an_option_are_of_options() -> None:
+    assert site_module("options_page").EXPLAINED.keys() <= {o.name for o in cell_options()}
 
 
 def test_every_verb_and_error_is_explained() -> None:

@@ -32,7 +32,7 @@ class Fp8(Storage):
     """Linear weights as e4m3 numbers with a scale per row."""
 
     name = "fp8"
-    help = "transformer in 8 bits: less memory, on Ada and Hopper faster; another picture"
+    help = "transformer in 8 bits: less memory; faster on Ada and Hopper; another picture"
 
     def refusal(self, device: str) -> str | None:
         """MPS has no such numbers."""
