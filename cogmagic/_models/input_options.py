@@ -22,7 +22,7 @@ from cogmagic._models.masks.against_clip import Excerpt, check_mask
 from cogmagic._models.model import Model
 from cogmagic._models.real_numbers import real_number
 
-__all__ = ["checked", "steps_at"]
+__all__ = ["checked", "steps_at", "usual_strength"]
 
 
 _STRENGTH, _REDRAWN = 0.8, 0.7
@@ -53,7 +53,9 @@ def checked(
                 give = "Leave out" if extended else "Give one, --video PATH, or leave out"
                 raise RequestError(f"--{name} is for a video to begin from. {give} --{name}.")
     else:
-        strength = _strength(options["strength"], steps, _usual_strength(model, inputs))
+        strength = _strength(
+            options["strength"], steps, usual_strength(model, masked="mask" in inputs)
+        )
     required = required_inputs(model.task, {})  # of which a plan may have placeholders
     takes_one = inputs or required
     if not takes_one and fit not in (None, "stretch"):
@@ -149,13 +151,14 @@ def _keeps(model: Model, inputs: Mapping[str, Any]) -> bool:
     return model.inpaints and ("video" not in inputs or "mask" in inputs)
 
 
-def _usual_strength(model: Model, inputs: Mapping[str, Any]) -> float:
+def usual_strength(model: Model, *, masked: bool) -> float:
+    """The strength of a request that gives none; with a mask, all begins as noise."""
     if not model.inpaints:
         return _STRENGTH
-    return _REDRAWN if model.task == "inp" and "mask" not in inputs else 1.0
+    return _REDRAWN if model.task == "inp" and not masked else 1.0
 
 
-def _strength(value: object, steps: int, usual: float = _STRENGTH) -> float:
+def _strength(value: object, steps: int, usual: float) -> float:
     strength = usual if value is None else real_number("strength", value)
     if not 0 < strength <= 1:  # nor NaN
         raise RequestError(

@@ -61,9 +61,8 @@ def changed_options(
     presets: Mapping[str, Any] = {}
     with suppress(RequestError):  # of a file that is gone
         presets = find_preset(options["preset"]).settings if options.get("preset") else {}
-    model = str(options.get("model", ""))
     fit = {"fit": "crop" if options.get("video") or options.get("extend") else "stretch"}
-    defaults = {**_BUILT_IN, **fit, **model_defaults(model), **presets, **(configured or {})}
+    defaults = {**_BUILT_IN, **fit, **model_defaults(options), **presets, **(configured or {})}
     changed = {n: v for n, v in options.items() if n == "model" or v != defaults.get(n)}
     if {"width", "height"} & changed.keys():  # which a cell has as one option
         changed |= {n: options[n] for n in ("width", "height") if n in options}

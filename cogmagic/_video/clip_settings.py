@@ -11,6 +11,7 @@ from typing import Any
 from cogmagic._errors import CogMagicError
 from cogmagic._models.catalog import catalogued
 from cogmagic._models.find import find_model
+from cogmagic._models.input_options import usual_strength
 from cogmagic._models.presets import PRESETS
 
 __all__ = ["ClipSettings", "clip_settings", "model_defaults"]
@@ -23,7 +24,9 @@ _SAME_NAME = (
 """Facts that are options of the same name."""
 
 
-_ASKED = ("dtype", "truncate", "video", "tier", "parallel")
+_ASKED = (
+    "dtype", "truncate", "video", "mask", "invert_mask", "paste_back", "tier", "parallel",
+)  # fmt: skip
 """Options that are recorded under ``asked``: the report has what became of them."""
 
 
@@ -67,8 +70,13 @@ def clip_settings(facts: Mapping[str, Any]) -> ClipSettings:
     return ClipSettings(str(facts.get("prompt", "")), options, tuple(missing))
 
 
-def model_defaults(name: str) -> dict[str, Any]:
-    """The values of a model where a request gives none; nothing for one that is not here."""
+def model_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a model where a request gives none; nothing for one that is not here.
+
+    Args:
+        options: the request's, by Python name.
+    """
+    name = str(options.get("model", ""))
     model = catalogued(name)
     if model is None and os.path.isdir(name):  # noqa: PTH112 - no error; the hub is not asked
         with suppress(CogMagicError):
@@ -76,7 +84,9 @@ def model_defaults(name: str) -> dict[str, Any]:
     if model is None:
         return {}
     names = ("width", "height", "num_inference_steps", "guidance_scale", "scheduler", "fps")
-    return {n: getattr(model, n) for n in names} | {"num_frames": model.frames.default}
+    strength = usual_strength(model, masked=bool(options.get("mask")))
+    others = {"num_frames": model.frames.default, "strength": strength}
+    return {n: getattr(model, n) for n in names} | others
 
 
 def _model_name(facts: Mapping[str, Any]) -> str | None:
@@ -96,7 +106,19 @@ def _given_options(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _inputs(
     facts: Mapping[str, Any], options: Mapping[str, Any], missing: list[str]
 ) -> dict[str, Any]:
-    """The clips of a request, by their paths; what has no path is added to `missing`."""
+    """The inputs of a request, by their paths; what has no path is added to `missing`."""
+    known = _first_inputs(facts, options, missing)
+    if facts.get("masked") and "mask" not in options:
+        missing.append("its mask")
+    if (facts.get("asked") or {}).get("last_image"):
+        missing.append("its last frame")
+    return known
+
+
+def _first_inputs(
+    facts: Mapping[str, Any], options: Mapping[str, Any], missing: list[str]
+) -> dict[str, Any]:
+    """What it begins with: a clip to extend, a video or a first frame."""
     if facts.get("extended"):
         if not facts.get("extends"):
             missing.append("the clip that it extends")

@@ -148,8 +148,11 @@ def metadata(
         report: how it was made.
         asked: options about memory that the report has in other words: tier, parallel.
     """
-    inputs = {"video": request.video.shown} if request.video and request.video.files else {}
-    options = {"dtype": request.dtype, "truncate": request.truncate, **inputs, **(asked or {})}
+    inputs: dict[str, Any] = {"last_image": request.last_image is not None}
+    inputs |= {"video": request.video.shown} if request.video and request.video.files else {}
+    inputs |= {"mask": request.mask.path} if request.mask else {}
+    switches = {name: getattr(request, name) for name in ("truncate", "invert_mask", "paste_back")}
+    options = {"dtype": request.dtype, **switches, **inputs, **(asked or {})}
     given = {name: value for name, value in options.items() if value}
     return {**request_facts(request), **report.facts(), "asked": given}
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import numpy as np
 import pytest
 
 import cogmagic
-from cogmagic import OutputError, Video
+from cogmagic import OutputError, Request, Video
 from cogmagic._api.parser import parse_line
 from cogmagic._notebook.cell_text import as_cell, changed_options
 from cogmagic._video.clip_settings import clip_settings
 from cogmagic._video.formats.registry import FORMATS, read_metadata
 from cogmagic._video.library import clips_in, delete_clip, stored_clip
+from cogmagic._video.report import Report, metadata
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +148,25 @@ def test_settings_name_the_clips_of_a_request(facts: dict[str, Any]) -> None:
     asked = {"strength": 0.6, "start": 1.0, "fit": "pad", "asked": {"video": "b.mp4"}}
     options = clip_settings(facts | asked).options
     assert [options[n] for n in ("video", "strength", "start", "fit")] == ["b.mp4", 0.6, 1.0, "pad"]
-    unnamed = clip_settings(facts | {"extended": [9, 8], "extends": ""})
-    assert unnamed.missing == ("the clip that it extends",)
+    unnamed = clip_settings(facts | {"extended": [9, 8], "extends": "", "asked": {"last_image": 1}})
+    assert unnamed.missing == ("the clip that it extends", "its last frame")
+
+
+def test_settings_name_the_mask_of_a_request() -> None:
+    clip, mask = np.zeros((9, 96, 96, 3), np.uint8), np.eye(96, dtype=bool)
+    request = Request.of("a fox", "tiny-inp", video=clip, mask=mask, paste_back=True)
+    report = Report(tier="none", reason="", device="cpu", dtype="float32", masked="mask: white …")
+    unnamed = clip_settings(metadata(request, report))
+    assert unnamed.missing == ("the video that it began from", "its mask")
+    assert request.mask is not None
+    named = replace(request, inputs={**request.inputs, "mask": replace(request.mask, path="m.png")})
+    options = clip_settings(metadata(named, report)).options
+    assert (options["mask"], options["paste_back"], options["strength"]) == ("m.png", True, 1.0)
+    assert "invert_mask" not in options
+    cell = as_cell("a fox", changed_options(options | {"video": "v.mp4"}))
+    assert "--video v.mp4 --mask m.png --paste-back" in cell
+    assert "--strength" not in cell
+    assert "--strength 0.8" in as_cell("a fox", changed_options(options | {"strength": 0.8}))
 
 
 def test_preset_of_the_package_stands_for_its_values(facts: dict[str, Any]) -> None:

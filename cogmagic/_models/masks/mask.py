@@ -50,6 +50,8 @@ class Mask:
     """What white stands for; None where the levels decide (`cogmagic._models.masks.levels`)."""
     share: float | None = None
     """The share of the pixels that change; None before the frames have been read."""
+    path: str = ""
+    """As it was given; empty for a mask in memory."""
 
     @property
     def clip(self) -> Clip | None:
@@ -88,7 +90,7 @@ def mask_of(value: Any) -> Mask:
         if not os.fspath(value):
             raise RequestError("The mask's path is empty. Name a video or a picture.")
         path, shown = existing_path(value, "mask")
-        return _of_path(path, shown)
+        return replace(_of_path(path, shown), path=os.fsdecode(value))
     if isinstance(value, Image.Image):
         return _still(value, "The mask")
     pictures = isinstance(value, list | tuple) and any(
