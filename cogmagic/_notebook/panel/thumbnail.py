@@ -16,7 +16,7 @@ from cogmagic._errors import CogMagicError
 from cogmagic._models.clips.clip import Clip, clip_of
 from cogmagic._models.clips.lengths import check_start, times_to_end
 from cogmagic._models.fitting import Fit, fitted
-from cogmagic._models.masks.against_clip import times_of
+from cogmagic._models.masks.against_clip import Excerpt, times_of
 from cogmagic._models.masks.mask import Mask, mask_of
 from cogmagic._models.pictures import as_picture
 from cogmagic._notebook.panel.parts import show_html
@@ -138,10 +138,10 @@ def _mask(mask: Mask, size: tuple[int, int], fit: Fit, options: Mapping[str, Any
         still = Image.fromarray(np.ascontiguousarray(mask.source))
         return fitted(still, size, fit, by_area=True)
     fps, start, of_clip = options["fps"], options["start"] or 0.0, clip_of(options["video"])
-    count = options["num_frames"] if mask.clip.fps is None else 1
-    taken = times_of(mask.clip, of_clip, start=start, fps=fps, num_frames=count)
-    times = (check_start(taken.start),)
-    return Image.fromarray(next(frames_at_times(taken.clip, times, fps, size, fit, by_area=True)))
+    count = 1 if mask.clip.fps and of_clip.fps else options["num_frames"]
+    taken = times_of(mask.clip, Excerpt(of_clip, start, fps, count))
+    frames = frames_at_times(taken.clip, taken.times[:1], taken.fps, size, fit, by_area=True)
+    return Image.fromarray(next(frames))
 
 
 def _frame(
