@@ -16,7 +16,13 @@ from cogmagic._models.inputs import INPUTS
 from cogmagic._models.model import Model
 from cogmagic._notebook.panel.checks import field_errors, several_error
 from cogmagic._notebook.panel.examples import Examples
-from cogmagic._notebook.panel.following import enter_defaults, enter_preset, show_lengths, unused
+from cogmagic._notebook.panel.following import (
+    enter_defaults,
+    enter_preset,
+    show_lengths,
+    show_strength,
+    unused,
+)
 from cogmagic._notebook.panel.given import Given
 from cogmagic._notebook.panel.inputs import USED_WITH, any_seed, make_inputs
 from cogmagic._notebook.panel.labels import panel_words
@@ -222,6 +228,8 @@ class Fields:
         enter_preset(self._inputs, self.model())
 
     def _show_rows(self) -> None:
-        idle = unused(self._inputs, self.model())
+        model = self.model()
+        idle = unused(self._inputs, model)
+        show_strength(self._inputs, model)
         for name in (*INPUTS, *USED_WITH):
             self.rows[name].layout.display = "none" if name in idle else ""

@@ -7,12 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 from cogmagic._errors import RequestError
+from cogmagic._models.input_options import usual_strength
 from cogmagic._models.inputs import INPUTS
 from cogmagic._models.model import Model
 from cogmagic._models.presets_file import find_preset
 from cogmagic._notebook.panel.inputs import USED_WITH, Input
 
-__all__ = ["enter_defaults", "enter_preset", "show_lengths", "unused"]
+__all__ = ["enter_defaults", "enter_preset", "show_lengths", "show_strength", "unused"]
 
 
 _FROM_MODEL = ("width", "height", "num_inference_steps", "guidance_scale", "scheduler", "fps")
@@ -42,6 +43,13 @@ def show_lengths(inputs: Mapping[str, Input], model: Model, num_frames: int | No
     before = frames.value if num_frames is None else num_frames
     frames.options = [(f"{n} ({n / fps:.2g} s)", n) for n in model.frames.legal()]
     frames.value = before
+
+
+def show_strength(inputs: Mapping[str, Input], model: Model | None) -> None:
+    """Show the strength of a request that gives none, which depends on the mask."""
+    if model is not None:
+        masked = inputs["mask"].read() is not None
+        inputs["strength"].widget.placeholder = f"{usual_strength(model, masked=masked):g}"
 
 
 def enter_preset(inputs: Mapping[str, Input], model: Model | None) -> None:

@@ -147,7 +147,7 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
             parse=split_list,
             show=_listed,
         ),
-        "strength": number("strength", 0.8, 0.05),
+        "strength": Input(_widget(w.Text, "strength"), empty="", parse=_number, show=_shortest),
         "start": number("start", 0.0, 0.5),
         "overlap": number("overlap", 1, 1),
         "fit": choice("fit", empty=_FIT),
@@ -198,6 +198,18 @@ def _seed(text: str) -> int | str:
     """The number; anything else as it was typed, for the request to refuse."""
     text = text.strip()
     return int(text) if text.isdecimal() else text
+
+
+def _number(text: str) -> float | str:
+    """The number; anything else as it was typed, for the request to refuse."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _shortest(number: float) -> str:
+    return f"{number:g}"
 
 
 def _limit(gib: float) -> float:

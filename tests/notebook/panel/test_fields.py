@@ -143,9 +143,17 @@ def test_fields_of_inputs_are_those_of_the_model(panel: Panel, cwd: Path) -> Non
     assert shown() == {"video", "strength", "start", "fit"}
     assert "missing.mp4" in fields.errors["video"].value
     assert panel.generate.disabled
-    fields.inputs["strength"].value = 0.5
+    assert fields.inputs["strength"].placeholder == "0.8"
+    fields.inputs["strength"].value = "much"
+    assert fields.options()["strength"] == "much"  # for the request to refuse
+    fields.inputs["strength"].value = "0.5"
     options = fields.options()
     assert (options["video"], options["strength"]) == ("missing.mp4", 0.5)
+    fields.enter(PROMPT, {"model": "tiny-inp", "video": "missing.mp4", "strength": 0.8})
+    assert fields.options()["strength"] == 0.8
+    assert fields.inputs["strength"].placeholder == "0.7"
+    fields.inputs["mask"].value = "missing.png"
+    assert fields.inputs["strength"].placeholder == "1"
     fields.inputs["model"].value = "tiny-i2v"
     assert shown() == {"image", "extend"}
     options = fields.options()
@@ -156,7 +164,7 @@ def test_fields_of_inputs_are_those_of_the_model(panel: Panel, cwd: Path) -> Non
     assert "missing.mp4" in fields.errors["extend"].value
     fields.enter(PROMPT, {"model": "tiny"})
     assert fields.options()["video"] is None
-    assert fields.inputs["strength"].value == 0.8
+    assert fields.inputs["strength"].value == ""
     assert not panel.generate.disabled
 
 
