@@ -103,6 +103,7 @@ _IN_SHELL = (
     (r", or %config CogMagic\.[^.]*\.\w+\"", ""),
     (r" \(os\.chdir in Python\)", ""),
     (r"is neither a variable nor a file", "is not a file"),
+    (r", or (a|the) variable('s name)?(?=\.)", ""),
     (r", a list of prompts or dicts, or a DataFrame", ""),
     (r"%cogvideo release, or ", ""),
     (r"%(pip|cd)\b", r"\1"),

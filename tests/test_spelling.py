@@ -111,6 +111,8 @@ def test_errors_of_a_batch_are_spelled_for_python(kind: type[BaseException]) -> 
         ('presets.toml:NAME, or %config CogMagic.presets = "presets.toml".', "presets.toml:NAME."),
         ("Type %cd FOLDER with a folder (os.chdir in Python).", "Type cd FOLDER with a folder."),
         ("Type: %cogvideo release, or end other processes", "Type: end other processes"),
+        ("Check the path, or the variable's name.", "Check the path."),
+        ("void needs a mask: --mask PATH, or a variable.", "void needs a mask: --mask PATH."),
         ("GiB that this kernel may take", "GiB that this process may take"),
         ("the kernel FlashAttention-3 is missing", "the kernel FlashAttention-3 is missing"),
     ],

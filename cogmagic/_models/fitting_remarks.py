@@ -36,21 +36,25 @@ def mask_text(request: Request) -> str:
     if mask is None or mask.share is None:
         return ""
     white = "made new" if mask.white == "changed" else "kept"
-    return f"mask: white is {white}, {mask.share:.0%} of the pixels change"
+    percent = min(max(round(100 * mask.share), 1), 99)
+    return f"mask: white is {white}, {percent}% of the pixels change"
 
 
 def stretch_warning(request: Request) -> str:
-    """The remark on a first frame whose proportions ``stretch`` changes; empty for none.
+    """The remark on a first or last frame whose proportions ``stretch`` changes; empty for none.
 
     A clip is stretched only where the person says so.
     """
-    if request.fit != "stretch" or request.video or request.extend or not _cut(request):
+    if request.fit != "stretch" or request.video or request.extend:
         return ""
-    width, height = _source_size(request) or (0, 0)
-    return (
-        f"the first frame is {width}x{height} and was stretched to {request.size}; --fit crop keeps"
-        " its proportions"
-    )
+    for noun, picture in (("first", request.image), ("last", request.last_image)):
+        size: tuple[int, int] | None = getattr(picture, "size", None)
+        if size and cut_off(size, (request.width, request.height)):
+            return (
+                f"the {noun} frame is {size[0]}x{size[1]} and was stretched to {request.size};"
+                " --fit crop keeps its proportions"
+            )
+    return ""
 
 
 def _cut(request: Request) -> str:

@@ -129,7 +129,7 @@ def steps_at(steps: int, strength: float) -> int:
 
 
 _MASKED = "a mask, --mask PATH"
-_KEPT = "the part that a model for inpainting keeps, of a video or of frames"
+_KEPT = "what a model for inpainting keeps: of a --video with a --mask, or of an --image"
 """What the two switches are for, in their errors."""
 
 
@@ -142,7 +142,8 @@ def _switch(name: str, options: Mapping[str, Any], has: bool, of: str) -> bool:
     if not isinstance(value, bool):
         raise RequestError(f"{name}={value!r:.80} is neither True nor False.")
     if value and not has:
-        raise RequestError(f"--{name.replace('_', '-')} is for {of}. Leave it out.")
+        option = f"--{name.replace('_', '-')}"
+        raise RequestError(f"{option} is for {of}. Give one, or leave out {option}.")
     return value
 
 

@@ -17,7 +17,7 @@ def steps_text(request: Request) -> str:
     chosen = ", ".join(map(str, request.timesteps[:_SHOWN]))
     more = ", …" * (len(request.timesteps) > _SHOWN)
     at = f" at {chosen}{more}" if chosen else ""
-    run = f"{request.denoising_steps} of " if request.video is not None else ""
+    run = f"{request.denoising_steps} of " if request.strength < 1 else ""
     steps = f"{run}{request.num_inference_steps} steps of {request.scheduler}{at}"
     return f"{steps}, guidance {request.guidance_scale:g}{_interval(request)}"
 

@@ -149,5 +149,7 @@ def test_what_fitting_does_is_said() -> None:
     )
     same = of("5b-i2v", image=Image.new("RGB", (1440, 960)))
     assert stretch_warning(same) == ""
+    ends = of("tiny-inp", image=square, last_image=Image.new("RGB", (320, 96)))
+    assert stretch_warning(ends).startswith("the last frame is 320x96 and was stretched to 96x96")
     assert cut_text(of("5b-i2v", image=square, fit="crop")) == "crop: 33 % of the height cut off"
     assert cut_text(of()) == stretch_warning(of()) == ""

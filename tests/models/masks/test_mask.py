@@ -166,7 +166,7 @@ def test_a_mask_needs_a_video_and_a_model_that_takes_one() -> None:
         Request.of("a fox", "5b", video=CLIP, mask=STILL)
     with pytest.raises(RequestError, match="void needs a mask"):
         Request.of("a fox", "void", video=CLIP)
-    with pytest.raises(RequestError, match=r"paste_back=True is for the part .* Leave it out"):
+    with pytest.raises(RequestError, match=r"of an image. Give one, or leave out paste_back"):
         Request.of("a fox", "1.5-5b-inp", video=CLIP, paste_back=True)
 
 
