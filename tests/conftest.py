@@ -118,6 +118,12 @@ def toy_void(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def toy_of(toy: Path, toy_inp: Path, toy_void: Path) -> dict[str, Path]:
+    """The toys that make a video of a text alone, or with `inputs_for`, by their names."""
+    return {one.name: one for one in (toy, toy_inp, toy_void)}
+
+
+@pytest.fixture
 def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)

@@ -15,9 +15,13 @@ __all__ = ["column_name", "plain_value", "seed_list", "text_value"]
 
 
 _WHOLE = ("width", "height", "num_frames", "frames", "num_inference_steps", "steps", "seed", "fps")
-_TEXTS = ("prompt", "negative_prompt", "size", "scheduler", "timesteps", "image", "fit")
-_NUMBERS = ("guidance_scale", "guidance_from", "guidance_until")
-_COLUMNS = (*_TEXTS, *_WHOLE, *_NUMBERS, "truncate")
+_TEXTS = (
+    *("prompt", "negative_prompt", "size", "scheduler", "timesteps", "fit"),
+    *("image", "last_image", "video", "mask"),
+)
+_NUMBERS = ("guidance_scale", "guidance_from", "guidance_until", "strength", "start")
+_SWITCHES = ("truncate", "invert_mask", "paste_back")
+_COLUMNS = (*_TEXTS, *_WHOLE, *_NUMBERS, *_SWITCHES)
 """The options that may differ from row to row; all others hold for the batch."""
 
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -39,11 +43,6 @@ def column_name(column: object, *, in_csv: bool = False) -> str:
     if not name or name.startswith("unnamed:"):
         raise RequestError(
             "A column has no name. If it is the index of a DataFrame, save it with index=False."
-        )
-    if name in ("video", "strength", "start"):
-        raise RequestError(
-            f"{name!r} cannot be a column. For a video to begin from, make one video at a time:"
-            " cogmagic.generate(prompt, video=...)."
         )
     option = next((o for o in cell_options() if o.dest == name), None)
     if option is not None:
@@ -70,9 +69,9 @@ def plain_value(value: Any, name: str = "seed") -> Any:
         value = value.item()  # numpy's
     if isinstance(value, float) and value != value:
         return None
-    if name == "truncate" and value is not None:
+    if name in _SWITCHES and value is not None:
         if not isinstance(value, int | float) or value not in (0, 1):
-            raise RequestError(f"truncate={value!r:.40} is neither true nor false.")
+            raise RequestError(f"{name}={value!r:.40} is neither true nor false.")
         return bool(value)
     if isinstance(value, float):
         return int(value) if name in _WHOLE and value.is_integer() else value
@@ -86,9 +85,9 @@ def text_value(name: str, text: str) -> Any:
     if name in _TEXTS:
         return text
     word = text.strip()
-    if name == "truncate":
+    if name in _SWITCHES:
         if word.lower() not in _SWITCH:
-            raise RequestError(f"truncate is {word[:40]!r}, but must be true or false.")
+            raise RequestError(f"{name} is {word[:40]!r}, but must be true or false.")
         return _SWITCH[word.lower()]
     if name in _NUMBERS:
         try:

@@ -94,7 +94,7 @@ def plan_rows(
     kinds: dict[object, list[Row]] = {}
     for row in rows:
         r = row.request
-        kind = r.width, r.height, r.num_frames, r.num_inference_steps, r.guided_steps
+        kind = r.width, r.height, r.num_frames, r.denoising_steps, r.guided_steps, *r.inputs
         kinds.setdefault(kind, []).append(row)
     requests = [row.request for row in rows]
     nbytes = _embeddings(requests, memory, machine or Machine.detect(gpus=memory.gpus))

@@ -23,9 +23,8 @@ from cogmagic._planning.memory_options import MemoryOptions, memory_options
 
 __all__ = ["BATCH_OPTIONS", "BatchSource", "rows_of", "source_of"]
 
-_ONE_BY_ONE = (
-    "For a video to begin from, make one video at a time: cogmagic.generate(prompt, video=...)."
-)
+_RULED_BY = ("extend", "video", "mask")
+"""The inputs on which rules of other options depend, such as the number of frames."""
 
 BATCH_OPTIONS = ("prompts", "seeds", "num_videos")
 """The options that make a batch."""
@@ -52,8 +51,6 @@ class BatchSource:
 def source_of(options: Mapping[str, Any]) -> tuple[BatchSource, MemoryOptions]:
     """The source of a batch and its memory options, from all options by their Python names."""
     rest = dict(options)
-    if name := next((n for n in ("video", "strength", "start") if rest.get(n) is not None), None):
-        raise RequestError(f"A batch takes no --{name}. {_ONE_BY_ONE}")
     memory = MemoryOptions.of(**memory_options(rest))
     fields = {name: rest.pop(name, None) for name in (*BATCH_OPTIONS, "model")}
     return BatchSource(**fields, prompt=rest.pop("prompt", ""), options=rest), memory
@@ -194,8 +191,6 @@ class _Builder:
             raise RequestError(
                 f"The Request has its own {next(iter(self.options))}. Pass no options beside it."
             )
-        if request.video is not None:
-            raise RequestError(f"The Request has a video. {_ONE_BY_ONE}")
         if request.extend is not None:
             raise RequestError(
                 "The Request has a clip to extend. In a batch, it is one for all rows:"
@@ -208,7 +203,7 @@ class _Builder:
             )
         checked = request.checked()
         inputs = {name: self._input(name, one) for name, one in checked.inputs.items()}
-        return self._row(replace(checked, inputs={}), inputs, drawn=False)
+        return self._row(checked, inputs, drawn=False)
 
     def _of_dict(self, record: Mapping[str, Any]) -> Row:
         values = {}
@@ -226,9 +221,9 @@ class _Builder:
         given = {name: options[name] for name in INPUTS if options.get(name) is not None}
         given = {name: one for name, one in given.items() if one is not ANY_INPUT}
         options |= dict.fromkeys(given, ANY_INPUT)
-        if "extend" in given:  # on which the rules of the overlap depend
-            options["extend"] = self._input("extend", given["extend"]).value
-        request = replace(Request.of(prompt, self.model, **options), inputs={})
+        ruling = {name: one for name, one in given.items() if name in _RULED_BY}
+        options |= {name: self._input(name, one).value for name, one in ruling.items()}
+        request = Request.of(prompt, self.model, **options)
         inputs = {name: self._input(name, one) for name, one in given.items()}
         return self._row(request, inputs, drawn=options.get("seed") is None)
 
@@ -241,6 +236,7 @@ class _Builder:
                 "dtype, lora and preset hold for the whole batch, but differ from the first row's."
                 " Make one batch for each."
             )
+        request = replace(request, inputs=dict.fromkeys(inputs, ANY_INPUT))
         return Row(1, request, drawn, inputs)
 
     def _input(self, name: str, given: Any) -> StoredInput:

@@ -58,7 +58,8 @@ class BatchRun:
         self._news: Any = None
         self._asked, self._previews = 0.0, (-1, 0)
         try:
-            files = lora_files(batch.rows, None if start.address.local else ray.put)
+            self._same_host = start.address.local
+            files = lora_files(batch.rows, None if self._same_host else ray.put)
         except CogMagicError as error:
             self._fail(error)
             return
@@ -156,7 +157,7 @@ class BatchRun:
     def _give_row(self, worker: Worker, live: set[int]) -> None:
         while (row := self._schedule.next(worker.index, live)) is not None:
             try:
-                whole = portable(row)
+                whole = portable(row, same_host=self._same_host)
             except CogMagicError as error:
                 self._send(RowFailed(self.number, row.number, error))
                 continue

@@ -1,4 +1,4 @@
-"""What the rows of a batch need beside the checkpoint, sent to other hosts: pictures and LoRAs."""
+"""What the rows of a batch need beside the checkpoint, sent to other hosts: inputs and LoRAs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from cogmagic._errors import CheckpointError, first_line
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._models.adapters.local import file_stamp
 from cogmagic._models.batch_row import Row
+from cogmagic._models.clips.clip import Clip
 from cogmagic._models.inputs import INPUTS
+from cogmagic._models.masks.mask import Mask
 
 __all__ = ["SentFile", "local_files", "lora_files", "portable", "with_files", "without_inputs"]
 
@@ -27,16 +29,23 @@ class SentFile:
     """Ray's reference to its bytes; None where every actor is on the kernel's host."""
 
 
-def portable(row: Row) -> Row:
+def portable(row: Row, *, same_host: bool = False) -> Row:
     """A row with its inputs in memory, whose files are read now.
+
+    Args:
+        row: with the kernel's files.
+        same_host: whether clips stay in their files, which the actors can read.
 
     Raises:
         RequestError: for a file that can no longer be read.
     """
-    inputs = {
-        name: replace(one, value=INPUTS[name].convert(one.value))
-        for name, one in row.inputs.items()
-    }
+
+    def sent(name: str, given: Any) -> Any:
+        value = INPUTS[name].convert(given)
+        clip = isinstance(value, Clip | Mask) and not same_host
+        return value.in_memory() if clip else value
+
+    inputs = {name: replace(one, value=sent(name, one.value)) for name, one in row.inputs.items()}
     return replace(row, inputs=inputs)
 
 

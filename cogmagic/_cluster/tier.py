@@ -24,7 +24,7 @@ def tier_for(rows: Sequence[Row], options: MemoryOptions, machine: Machine) -> s
     kinds: dict[object, Row] = {}
     for row in rows:
         r = row.request
-        kinds.setdefault((r.width, r.height, r.num_frames, r.guided), row)
+        kinds.setdefault((r.width, r.height, r.num_frames, r.guided, *r.inputs), row)
     refusal = ""
     for row in kinds.values():
         model = row.request.model

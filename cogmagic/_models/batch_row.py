@@ -12,6 +12,7 @@ from typing import Any
 from cogmagic._models.clips.clip import Clip, clip_of
 from cogmagic._models.clips.digest import digest_of
 from cogmagic._models.inputs import INPUTS
+from cogmagic._models.masks.mask import Mask
 from cogmagic._models.request import Request
 
 __all__ = ["Row", "StoredInput"]
@@ -38,6 +39,9 @@ class StoredInput:
         converted = INPUTS[name].convert(given)
         if isinstance(converted, Clip):
             return cls(converted, digest_of(converted))
+        if isinstance(converted, Mask):
+            named = converted.clip is None and isinstance(given, str | os.PathLike)
+            return cls(os.fsdecode(given) if named else converted, converted.digest())
         digest = sha256(f"{converted.size}".encode() + converted.tobytes()).hexdigest()
         if isinstance(given, str | os.PathLike):  # of a class that other processes may lack
             return cls(os.fsdecode(given), digest)
@@ -51,7 +55,7 @@ class Row:
     number: int
     """Its place in the batch, from 1."""
     request: Request
-    """The checked request, without inputs."""
+    """The checked request, with `ANY_INPUT` in place of each input."""
     drawn: bool = False
     """Whether its seed was drawn at random."""
     inputs: Mapping[str, StoredInput] = field(default_factory=dict)

@@ -39,9 +39,8 @@ from cogmagic._planning.speeds import SPEEDS
 from cogmagic._progress import Clock
 from cogmagic._session.kernels import compare_kernels, with_decoding_tried
 from cogmagic._session.pipeline_slot import PipelineSlot
-from cogmagic._video.clip_reader import with_frames_read
-from cogmagic._video.extension import Earlier, with_first_frame
-from cogmagic._video.mask_reader import masked_frames, with_mask_read
+from cogmagic._video.extension import Earlier
+from cogmagic._video.request_inputs import inputs_read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,6 +102,8 @@ def prepare(
     clock: Clock,
     slot: PipelineSlot,
     check_texts: CheckPrompts | None = None,
+    *,
+    reads: bool = True,
 ) -> Job:
     """Check the request, download its checkpoint if it is planned to fit, and import the libraries.
 
@@ -113,6 +114,8 @@ def prepare(
         slot: the pipeline that this kernel holds, whose memory a run may use.
         check_texts: checks the prompts before the checkpoint is downloaded; by default, those of
             the request.
+        reads: whether its inputs are read; else `ANY_INPUT` may stand for them, as in a batch,
+            which reads those of each row when that runs.
 
     Raises:
         CogMagicError: one line, with numbers and what to type next.
@@ -132,11 +135,9 @@ def prepare(
     check_parallel(request, machine, dtype, options)
     check_attention(request.model, options, machine, dtype)
     remark = check_adapters(request, folder or configs_folder(request.model))
-    request, clip = with_frames_read(request, clock.check)
-    request, mask = with_mask_read(request, clock.check)
-    request, earlier = with_first_frame(request)
-    if request.model.inpaints and request.image is not None:
-        clip, mask = masked_frames(request, earlier.overlap if earlier else None)
+    clip = mask = earlier = None
+    if reads:
+        request, clip, mask, earlier = inputs_read(request, clock.check)
     import_libraries(request.model.task)
     compare_kernels(request, options, machine)
     free = with_decoding_tried(request, options, slot.without(checked_by_torch(machine)))

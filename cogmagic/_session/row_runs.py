@@ -32,6 +32,7 @@ from cogmagic._video.extension import with_first_frame
 from cogmagic._video.formats.mp4 import MP4
 from cogmagic._video.output_file import OutputFile, check_disk_space
 from cogmagic._video.output_path import check_working_directory
+from cogmagic._video.request_inputs import inputs_read
 from cogmagic._video.video import Video
 
 __all__ = ["FATAL", "RowRuns", "Runs", "reason_of"]
@@ -133,7 +134,8 @@ class RowRuns:
             for fps in sorted({row.request.fps for row in self._rows}):
                 MP4.check(fps)
         with_first_frame(row.complete())  # whose end may be damaged
-        job = prepare(row.request, self._options, clock, self._session.slot, self._check_texts)
+        slot = self._session.slot
+        job = prepare(row.request, self._options, clock, slot, self._check_texts, reads=False)
         self._remark = clock.warning
         self._job = replace(job, show=self._on_preview, stay=True)
         clock.end()
@@ -156,13 +158,13 @@ class RowRuns:
     def _run(self, row: Row, path: Path, clock: Clock) -> Video:
         job = self._prepared()
         request = replace(row.complete(), loras=job.request.loras)  # downloaded by now
-        request, earlier = with_first_frame(request)
+        request, clip, mask, earlier = inputs_read(request, clock.check)
         words, self._remark, remark = unknown_words(request, job.folder), "", self._remark
         clock.warning = "; ".join(filter(None, (words, remark)))
         file = OutputFile.claim(path, request.seed, overwrite=True)
         try:
             check_disk_space(file, request, row.num_frames)
-            job = self._texts.job_of(replace(job, request=request, earlier=earlier))
-            return self._session.make(job, file, clock)
+            job = replace(job, request=request, clip=clip, mask=mask, earlier=earlier)
+            return self._session.make(self._texts.job_of(job), file, clock)
         finally:
             file.drop()

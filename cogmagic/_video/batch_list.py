@@ -97,11 +97,16 @@ def check_same(
 
 def _facts(row: Row) -> dict[str, Any]:
     """All that determines a row's frames, as plain values."""
-    facts = {"row": row.number, **request_facts(row.request), "drawn": row.drawn}
+    alone = replace(row.request, inputs={})
+    facts = {"row": row.number, **request_facts(alone), "drawn": row.drawn}
     facts |= {"dtype": row.request.dtype, "truncate": row.request.truncate}
     facts |= {name: one.digest for name, one in row.inputs.items()}
     if row.inputs and row.request.fit != _UNRECORDED["fit"]:
         facts["fit"] = row.request.fit
+    if "video" in row.inputs:
+        facts |= {"strength": row.request.strength, "start": row.request.start}
+    for name in ("invert_mask", "paste_back"):
+        facts |= {name: True} if getattr(row.request, name) else {}
     if row.earlier:
         facts |= {"overlap": row.request.overlap, "after": row.after}
     return facts

@@ -29,12 +29,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 from lora import ATTENTION, LINEARS, written
 
 import cogmagic
 from cogmagic._machine.nvml import gpu_processes
-from cogmagic._models.find import embedded_folder
+from cogmagic._models.find import embedded_folder, find_model
 from cogmagic._pipeline import adapters as _adapters
 from cogmagic._tiers import host_copy as _host_copy
 from cogmagic._tiers import pinned_weights as _host
@@ -48,7 +49,7 @@ from cogmagic._tiers.stream import Stream
 
 MIB = 2**20
 TIERS = ("none", "model", "stream", "staged", "sequential")
-PHASES = ("load", "encode", "denoise", "decode", "save")
+PHASES = ("load", "encode", "encode video", "denoise", "decode", "save")
 _COPY, _RESIDENCY = _host_copy.HostCopy, _residency.Residency
 PLACES: dict[str, list[tuple[Any, str]]] = {
     "none": [(_COPY, "onload"), (_COPY, "restore")],
@@ -175,6 +176,7 @@ class Soak:
             "a red circle moves", model=model, tier=tier, width=width, height=height,
             num_frames=frames, num_inference_steps=self.args.steps, seed=1, save=self.folder,
             on_progress=tell or (lambda _: None), lora=loras, speed=speed,
+            **inputs_for(model, size),
         )  # fmt: skip
 
     def end(self) -> None:
@@ -194,6 +196,17 @@ class Soak:
         if self.args.out:
             with self.args.out.open("a") as file:
                 file.write(line + "\n")
+
+
+def inputs_for(model: str, size: tuple[int, int, int]) -> dict[str, Any]:
+    """A clip and the mask of its middle, where the model inpaints; else nothing."""
+    if not find_model(model).inpaints:
+        return {}
+    width, height, frames = size
+    clip, mask = np.zeros((frames, height, width, 3), np.uint8), np.zeros((height, width), bool)
+    clip[..., : width // 2, :] = 255
+    mask[height // 4 : height // 2, width // 4 : width // 2] = True
+    return {"video": clip, "mask": mask}
 
 
 def adapters_for(model: str) -> tuple[list[Path], ...]:

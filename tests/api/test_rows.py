@@ -18,6 +18,7 @@ from cogmagic import OutputError, Request, RequestError
 from cogmagic._api.generate_many import start
 from cogmagic._api.rows import BatchSource, rows_of, source_of
 from cogmagic._models.batch_row import Row
+from cogmagic._models.inputs import ANY_INPUT
 
 PROMPTS = ["a red circle", 'a "quoted", blue square\nover two lines', "größer; ein Kreis 😀"]
 
@@ -113,7 +114,7 @@ def test_pictures_are_read_when_their_row_runs(cwd: Path) -> None:
     Path("a.csv").write_text("prompt,image\na,red.png\nb,blue.png\nc,red.png\n")
     made = rows("a.csv", model="5b-i2v")
     assert made[0].inputs == made[2].inputs != made[1].inputs
-    assert [row.request.image for row in made] == [None] * 3
+    assert [row.request.image for row in made] == [ANY_INPUT] * 3
     assert made[1].complete().image.getpixel((0, 0)) == (0, 0, 255)
     in_memory = rows([{"prompt": "a", "image": Image.open("red.png")}], model="5b-i2v")
     assert in_memory[0].inputs["image"].digest == made[0].inputs["image"].digest

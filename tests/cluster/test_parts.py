@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from cogmagic import ClusterError, DeviceError, Machine, OutputError, Request, TierError
 from cogmagic._cluster.address import Address
@@ -21,9 +25,12 @@ from cogmagic._cluster.tier import tier_for
 from cogmagic._machine import ram
 from cogmagic._machine.amounts import gib_bytes
 from cogmagic._models.batch_row import Row, StoredInput
+from cogmagic._models.inputs import ANY_INPUT
 from cogmagic._pipeline.load import load
 from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._planning.memory_options import DEFAULTS
+from cogmagic._video.request_inputs import inputs_read
+from tests.helpers.clips import Made
 from tests.helpers.lora_files import write_lora
 
 ROWS = [Row(n, Request.of("a red circle", "5b", seed=n)) for n in (1, 2)]
@@ -116,8 +123,6 @@ def test_importing_the_cluster_imports_no_ray() -> None:
 
 
 def test_pictures_are_sent_with_their_rows(tmp_path: Path, toy_i2v: Path) -> None:
-    from PIL import Image
-
     file = tmp_path / "red.png"
     Image.new("RGB", (48, 32), "red").save(file)
     row = Row(1, Request.of("a", str(toy_i2v), image=str(file), seed=1))
@@ -126,6 +131,25 @@ def test_pictures_are_sent_with_their_rows(tmp_path: Path, toy_i2v: Path) -> Non
     sent = portable(row)
     file.unlink()
     assert sent.complete().image.getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_clips_and_masks_are_sent_with_their_rows(tmp_path: Path, toy_inp: Path) -> None:
+    clip = Made("clip.mkv", "ffv1", rate=8, count=9).at(tmp_path)
+    folder = tmp_path / "mask"
+    folder.mkdir()
+    for n in range(9):
+        Image.new("L", (64, 48), 255 * (n > 4)).save(folder / f"{n}.png")
+    given = {"video": clip, "mask": folder}
+    request = Request.of("a", str(toy_inp), num_frames=9, fps=8, **given)
+    inputs = {name: StoredInput.of(name, value) for name, value in given.items()}
+    row = Row(1, replace(request, inputs=dict.fromkeys(given, ANY_INPUT)), inputs=inputs)
+    here, sent = row.complete(), pickle.loads(pickle.dumps(portable(row)))  # noqa: S301
+    here, *read = inputs_read(here, lambda: None)
+    clip.unlink()
+    shutil.rmtree(folder)
+    there, *same = inputs_read(sent.complete(), lambda: None)
+    assert all((a == b).all() for a, b in zip(read[:2], same[:2], strict=True))
+    assert there.mask.share == here.mask.share == 4 / 9
 
 
 def test_a_lora_is_written_on_hosts_that_lack_it(tmp_path: Path, toy: Path) -> None:

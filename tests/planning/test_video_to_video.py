@@ -10,6 +10,8 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, RequestError, TierError
+from cogmagic._api.plan_many import plan_rows
+from cogmagic._api.rows import rows_of, source_of
 from cogmagic._footprint.footprint import footprint
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.plan_json import as_json
@@ -63,17 +65,16 @@ def test_tier_of_several_gpus_is_refused_and_not_chosen() -> None:
             cogmagic.plan(model="5b", machine=two, video=CLIP, **options)
 
 
-def test_training_and_batches_take_no_video() -> None:
+def test_training_takes_no_video() -> None:
     with pytest.raises(RequestError, match="begins from noise"):
         cogmagic.plan(model="5b", machine=CARD, video=CLIP, context="training")
     with pytest.raises(RequestError, match="A validation extends no clip"):
         cogmagic.plan(model="5b-i2v", machine=CARD, extend=CLIP, context="training")
-    for options in ({"video": CLIP}, {"strength": 0.5}, {"start": 1.0}):
-        with pytest.raises(RequestError, match="make one video at a time"):
-            list(cogmagic.generate_many(["a fox"], num_videos=2, **options))
-    for column in ("video", "strength", "start"):
-        with pytest.raises(RequestError, match=f"'{column}' cannot be a column"):
-            list(cogmagic.generate_many([{"prompt": "a fox", column: "x.mp4"}]))
-    request = cogmagic.Request.of("a fox", "2b", video=CLIP)
-    with pytest.raises(RequestError, match="make one video at a time"):
-        list(cogmagic.generate_many([request], model="2b"))
+
+
+def test_rows_of_a_batch_have_the_phase_of_their_videos() -> None:
+    rows: list[dict[str, Any]] = [{"prompt": "a fox"}, {"prompt": "a fox", "video": CLIP}]
+    source, memory = source_of({"prompts": rows, "model": "5b", "frames": 9, "seed": 1})
+    plans = [share.plan for share in plan_rows(rows_of(source), memory, CARD).shares]
+    phases = [plan.chosen.needs.gpus[0] for plan in plans if plan.chosen]
+    assert ["encode video" in p for p in phases] == [False, True]

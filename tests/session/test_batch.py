@@ -17,6 +17,7 @@ from cogmagic._pipeline import encode as encode_module
 from cogmagic._session import run as run_module
 from cogmagic._session.batch_times import BatchTimes
 from cogmagic._session.session import Session
+from tests.helpers.toy import inputs_for
 
 SMALL: dict[str, Any] = {"size": "48x32", "frames": 9, "steps": 1}
 ROWS = [
@@ -56,7 +57,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def many(toy: Path, rows: Any = ROWS, **options: Any) -> Iterator[Video]:
     return cogmagic.generate_many(
-        rows, model=str(toy), **{"save": "out", "progress": False} | SMALL | options
+        rows,
+        model=str(toy),
+        **{"save": "out", "progress": False} | SMALL | inputs_for(toy) | options,
     )
 
 
@@ -70,17 +73,25 @@ def finished(folder: Path) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tier", ["none", "model", "stream", "staged", "sequential"])
+@pytest.mark.parametrize(
+    ("kind", "tier"),
+    [
+        *(("t2v", tier) for tier in ("none", "model", "stream", "staged", "sequential")),
+        ("inp", "stream"),
+    ],
+)
 def test_rows_equal_single_runs_and_are_placed_once(
-    toy: Path, cwd: Path, session: Session, watched: list[str], tier: str
+    toy_of: dict[str, Path], cwd: Path, session: Session, watched: list[str], kind: str, tier: str
 ) -> None:
+    toy = toy_of[kind]
     made = digests(many(toy, tier=tier))
     assert watched == [
         f"{tier} with text", "encode 'a red circle'", "encode ''", "encode 'a blue square'",
         "encode 'red'", "off", tier, "off",
     ]  # fmt: skip
     assert session.slot.hot.key is None
-    alone = [cogmagic.generate(model=str(toy), tier=tier, **SMALL | row) for row in ROWS]
+    options = {"model": str(toy), "tier": tier, **SMALL, **inputs_for(toy)}
+    alone = [cogmagic.generate(**options | row) for row in ROWS]
     assert made == digests(alone)
     names = [f"000{n}-{n}.mp4" for n in (1, 2, 3)]
     others = ["batch.json", "contact-sheet.png", "finished.jsonl"]
@@ -176,12 +187,21 @@ def test_failed_row_does_not_stop_the_rest(toy: Path, cwd: Path, session: Sessio
     assert finished(Path("out")) == [1, 3, 2]
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, "cancel"])
+@pytest.mark.parametrize(
+    ("kind", "stop", "phase"),
+    [
+        ("t2v", KeyboardInterrupt, "denoise"),
+        ("inp", KeyboardInterrupt, "encode video"),
+        ("void", "cancel", "encode video"),
+    ],
+)
 def test_interrupt_ends_the_batch_and_the_same_command_resumes(
-    toy: Path, cwd: Path, session: Session, stop: Any
+    toy_of: dict[str, Path], cwd: Path, session: Session, kind: str, stop: Any, phase: str
 ) -> None:
+    toy = toy_of[kind]
+
     def fail(progress: Progress) -> None:
-        if progress.row == 2 and progress.phase == "denoise":
+        if progress.row == 2 and progress.phase == phase:
             if stop == "cancel":
                 assert cogmagic.cancel().startswith("Stopping")
             else:

@@ -21,7 +21,7 @@ from cogmagic._session.prepare import Job
 from cogmagic._session.session import Session
 from cogmagic._units import GIB
 from tests.helpers.plans import DEFAULTS, five, job, plan
-from tests.helpers.toy import PROMPT, QUICK
+from tests.helpers.toy import PROMPT, QUICK, inputs_for
 
 VRAM = Shortage("device", "VRAM ran out")
 
@@ -89,22 +89,28 @@ def test_out_of_memory_error_names_every_attempt() -> None:
     assert "It would need less with " in text
 
 
-def test_fallback_makes_the_same_video(toy: Path, cwd: Path, session: Session) -> None:
-    plain = cogmagic.generate(PROMPT, model=str(toy), **QUICK)
+@pytest.mark.parametrize(
+    ("kind", "phase"), [("t2v", "denoise"), ("inp", "encode video"), ("void", "denoise")]
+)
+def test_fallback_makes_the_same_video(
+    toy_of: dict[str, Path], cwd: Path, session: Session, kind: str, phase: str
+) -> None:
+    options = {"model": str(toy_of[kind]), **QUICK, "size": "48x32", **inputs_for(toy_of[kind])}
+    plain = cogmagic.generate(PROMPT, **options)
     notes: list[str] = []
     failed: list[str] = []
 
     def fail_once(progress: Progress) -> None:
         notes.append(progress.note)
-        if progress.phase == "denoise" and progress.done == 1 and not failed:
-            failed.append("denoise")
+        if progress.phase == phase and progress.done == 1 and not failed:
+            failed.append(phase)
             raise MemoryError
 
-    video = cogmagic.generate(PROMPT, model=str(toy), on_progress=fail_once, **QUICK)
+    video = cogmagic.generate(PROMPT, on_progress=fail_once, **options)
     assert video.report.tier == "staged"
     assert video.report.frames_sha256 == plain.report.frames_sha256
     assert "with no offload host memory ran out" in video.facts_line()
-    assert "t2v, staged loading after no offload ran out of memory" in notes
+    assert f"{kind}, staged loading after no offload ran out of memory" in notes
     assert video.report.seconds["failed"] > 0
 
 

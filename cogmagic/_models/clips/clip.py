@@ -67,6 +67,21 @@ class Clip:
         """The same clip without its content, once its frames have been read."""
         return replace(self, source=(), original=None)
 
+    def in_memory(self) -> Clip:
+        """The same clip with the content of its files, for another host.
+
+        Raises:
+            RequestError: for a file that can no longer be read, or has changed.
+        """
+        if self.files is None:
+            return self
+        check_unchanged(self)
+        if isinstance(self.source, VideoFile):
+            source: Any = replace(self.source, content=self.files[0].read_bytes())
+        else:
+            source = stacked([as_picture(path) for path in self.files], self.shown)
+        return replace(self, source=source, stamp="", original=None)
+
     @property
     def files(self) -> tuple[Path, ...] | None:
         """The video's file, or those of the pictures; None for data in memory."""

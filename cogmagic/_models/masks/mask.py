@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cogmagic._errors import RequestError, first_line
 from cogmagic._models.clips.clip import Clip, clip_of
+from cogmagic._models.clips.digest import digest_of
 from cogmagic._models.clips.header import VideoFile
 from cogmagic._models.clips.memory import are_frames
 from cogmagic._models.clips.picture_files import pictures_in
@@ -65,6 +67,21 @@ class Mask:
             return self.source.size
         height, width = self.source.shape[:2]
         return width, height
+
+    def digest(self) -> str:
+        """SHA-256 of its content, by which a resumed batch compares it.
+
+        Raises:
+            RequestError: for a file that can no longer be read.
+        """
+        if isinstance(self.source, Clip):
+            return digest_of(self.source)
+        return sha256(repr(self.source.shape).encode() + self.source.tobytes()).hexdigest()
+
+    def in_memory(self) -> Mask:
+        """The same mask with the content of its files: see `Clip.in_memory`."""
+        clip = self.clip
+        return replace(self, source=clip.in_memory()) if clip else self
 
     def read(self, white: White, share: float) -> Mask:
         """The same mask without its content, once its frames have been read."""

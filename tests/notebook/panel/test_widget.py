@@ -16,7 +16,7 @@ from cogmagic._notebook.panel.readings import Reading
 from cogmagic._notebook.panel.widget import Panel, close_panel, the_panel
 from cogmagic._session.session import Session
 from cogmagic._units import GIB
-from tests.helpers.toy import PROMPT
+from tests.helpers.toy import PROMPT, inputs_for
 
 
 def wait(panel: Panel) -> None:
@@ -70,9 +70,18 @@ def test_plan_is_made_again_when_free_memory_of_a_gpu_changes(
     assert panel.watch.meter.reading["tick"] == before + 1
 
 
-def test_run_gives_a_result_that_can_be_repeated(panel: Panel, toy: Path, cwd: Path) -> None:
-    start(panel, toy, seed="7", num_frames=9)
+@pytest.mark.parametrize("kind", ["t2v", "inp"])
+def test_run_gives_a_result_that_can_be_repeated(
+    panel: Panel, toy_of: dict[str, Path], cwd: Path, kind: str
+) -> None:
+    toy, given, texts = toy_of[kind], dict[str, Any](), list[str]()
+    if inputs := inputs_for(toy):
+        panel.fields.given.variables.update(clip=inputs["video"], part=inputs["mask"])
+        given = {"video": "clip", "mask": "part"}
+    panel.run.status.observe(lambda change: texts.append(change["new"]), "value")
+    start(panel, toy, seed="7", num_frames=9, width=48, height=32, **given)
     wait(panel)
+    assert any("encode video" in text for text in texts) == bool(given)
     assert panel.run.status.value == ""
     assert "<video" in panel.results.clip.player.value
     assert "seed 7" in panel.results.clip.facts.value
@@ -87,7 +96,8 @@ def test_run_gives_a_result_that_can_be_repeated(panel: Panel, toy: Path, cwd: P
     assert panel.fields.inputs["model"].value == str(toy)
     assert panel.fields.inputs["num_frames"].value == 9
     clip.buttons["Copy as a cell"].click()
-    expected = f"%%cogvideo --model {toy} --num-frames 9 --num-inference-steps 2 --seed 7"
+    expected = f"%%cogvideo --model {toy} --size 48x32 --num-frames 9 --num-inference-steps 2"
+    expected += " --seed 7" + " --video clip --mask part" * bool(given)
     assert clip.cell.value.splitlines()[0].startswith(expected)
     assert clip.cell.value.endswith(f"\n{PROMPT}")
     panel.results.gallery.wait()
