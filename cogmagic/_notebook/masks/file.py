@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["MaskFile", "mask_path"]
 
 
+_EMPTY = "The mask is empty. Draw on the canvas what is to be removed."
+
 _SHORT = 2000
 """Frames up to which the file has every one; of more, those that repeat the one before are left
 out, but for one a second, as players show a frame until the next."""
@@ -82,8 +84,11 @@ class MaskFile:
         """Write the mask, and replace the file that is there; on an error, that one remains.
 
         Raises:
+            RequestError: while nothing is painted in any frame.
             OutputError: when the disk is full or the file cannot be written.
         """
+        if drawing.box_at(0) is None:
+            raise RequestError(_EMPTY)
         target = self._claim()
         try:
             with writable(target.part):
@@ -111,9 +116,13 @@ class MaskFile:
             stream.pix_fmt = "gray"
             stream.options = {"qp": "0", "preset": "ultrafast"}  # lossless
             stream.codec_context.color_range = ColorRange.JPEG
+            painted = False
             for number, values in self._kept(drawing):
+                painted = painted or bool(values.any())
                 file.mux(stream.encode(_grey(values, number, self.interval)))
             file.mux(stream.encode())
+        if not painted:  # erased, or outside the frame
+            raise RequestError(_EMPTY)
 
     def _kept(self, drawing: Drawing) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
         """The frames of the file, by number."""

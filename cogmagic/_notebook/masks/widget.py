@@ -11,7 +11,7 @@ import anywidget
 import traitlets as t
 
 from cogmagic._api.words import quoted
-from cogmagic._errors import CogMagicError, RequestError, plain_line
+from cogmagic._errors import CogMagicError, plain_line
 from cogmagic._html import MARK
 from cogmagic._models.clips.clip import Clip
 from cogmagic._models.masks.levels import AFFECTED, KEPT, REMOVED
@@ -100,8 +100,6 @@ class MaskCanvas(anywidget.AnyWidget):
             OutputError: when the disk is full or the file cannot be written.
         """
         drawing = self._editor.drawing
-        if not any(shape.level for shape in drawing.shapes):
-            raise RequestError("The mask is empty. Draw on the canvas what is to be removed.")
         self._file.write(drawing)
         self._stored = drawing
         self._note = f"Saved as {self._name}. Use it: {self._use}"

@@ -112,6 +112,10 @@ def test_saved_used_as_a_path_and_loaded_again(
     assert not canvas.saved
     do("redo")
     assert canvas.saved
+    do("draw", frame=0, shape=[KEPT, 0, -99, -99, 199, -99, 199, 199, -99, 199])  # erases all
+    written = canvas._file.path.read_bytes()
+    assert "mask is empty" in do("save")["error"]
+    assert canvas._file.path.read_bytes() == written
 
 
 def overlay_of_first(canvas: MaskCanvas, do: Callable[..., Any]) -> bytes:
