@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 __all__ = ["interrupts_deferred", "interrupts_ignored", "interrupts_once"]
 
+_Handler = Callable[[int, FrameType | None], object]
 
 _SWALLOWING = ("__del__", "_clean_thread_parent_frames")
 """Functions in which an error is printed and dropped: destructors, and a callback that ipykernel
@@ -20,10 +21,16 @@ _SWALLOWING = ("__del__", "_clean_thread_parent_frames")
 _REPEAT_AFTER = 5.0
 """Seconds after which a press counts again: the first may have been lost in a destructor."""
 
+_DOUBLE_PRESS = 2.0
+"""Seconds after an interrupted block in which a press is taken for the second of two. ipykernel
+loses the cell's reply, and the front end waits for ever, if it is interrupted while it sends it."""
+
 
 @contextmanager
 def interrupts_once(stop: threading.Event, repeat_after: float = _REPEAT_AFTER) -> Iterator[None]:
-    """Interrupt the block at the first SIGINT; a second one must not interrupt its clean-up.
+    """Interrupt the block at the first SIGINT, and ignore a second one during its clean-up.
+
+    A press within `_DOUBLE_PRESS` seconds of the end of an interrupted block is ignored as well.
 
     Args:
         stop: set as well, so that the run ends at its next block even if the error is lost.
@@ -50,7 +57,20 @@ def interrupts_once(stop: threading.Event, repeat_after: float = _REPEAT_AFTER) 
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        after = _after_double_press(handler) if pressed > 0 else handler
+        signal.signal(signal.SIGINT, after)
+
+
+def _after_double_press(handler: _Handler) -> _Handler:
+    """A handler that ignores presses for `_DOUBLE_PRESS` seconds, then reinstates `handler`."""
+    until = time.monotonic() + _DOUBLE_PRESS
+
+    def press(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() >= until:
+            signal.signal(signal.SIGINT, handler)
+            handler(number, frame)
+
+    return press
 
 
 def _is_lost(frame: FrameType | None) -> bool:

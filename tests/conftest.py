@@ -180,6 +180,14 @@ def libraries_frozen() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def own_interrupt_handler() -> Iterator[None]:
+    """No test's interrupt is taken for the second press of the test before."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test learns from another's runs, or finds its prompts encoded."""
     folder = CACHES / str(next(_numbers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +17,12 @@ from cogmagic._machine.failures import run_releasing_tensors
 
 def press() -> None:
     signal.raise_signal(signal.SIGINT)
+
+
+def pass_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the clock forward, and stop it."""
+    later = time.monotonic() + 60
+    monkeypatch.setattr("time.monotonic", lambda: later)
 
 
 def test_deferred_interrupt_is_raised_after_the_block() -> None:
@@ -50,7 +57,7 @@ def test_ignored_interrupt_has_no_effect() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_second_interrupt_does_not_disturb_the_clean_up() -> None:
+def test_second_interrupt_does_not_disturb_the_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
     before, stop, tidied = signal.getsignal(signal.SIGINT), threading.Event(), []
 
     def run() -> None:
@@ -63,8 +70,13 @@ def test_second_interrupt_does_not_disturb_the_clean_up() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run()
+    press()  # a moment after the end, while ipykernel sends the cell's reply
     assert tidied
     assert stop.is_set()
+
+    pass_a_minute(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        press()
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -102,15 +114,18 @@ def test_disabled_interrupts_stay_disabled(handler: Any) -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_foreign_signal_handler_is_restored() -> None:
+def test_foreign_signal_handler_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as that of a cell that awaits, which would let the run go on to its end."""
 
     def other(*_: object) -> None:
-        raise AssertionError
+        raise ZeroDivisionError
 
     before = signal.signal(signal.SIGINT, other)
     try:
         with pytest.raises(KeyboardInterrupt), interrupts_once(threading.Event()):
+            press()
+        pass_a_minute(monkeypatch)
+        with pytest.raises(ZeroDivisionError):
             press()
         assert signal.getsignal(signal.SIGINT) is other
     finally:
