@@ -181,6 +181,6 @@ def test_a_failed_save_keeps_the_old_file(cwd: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(file, "_grey", full)
     with pytest.raises(OutputError, match="No space left"):
-        mask.write(Drawing())
+        mask.write(DRAWING.moved(3, Move(1, 1, 0)))
     assert mask.path.read_bytes() == before
     assert len(list(cwd.iterdir())) == 1

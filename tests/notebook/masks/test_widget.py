@@ -17,7 +17,7 @@ from PIL import Image
 import cogmagic
 from cogmagic import OutputError, RequestError
 from cogmagic._models.clips.clip import clip_of
-from cogmagic._models.masks.levels import REMOVED
+from cogmagic._models.masks.levels import KEPT, REMOVED
 from cogmagic._notebook.masks.widget import MaskCanvas
 from tests.helpers.cells import displayed
 from tests.helpers.clips import Made, numbers
