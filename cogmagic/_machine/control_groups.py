@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 __all__ = ["GroupMemory", "group_memory"]
@@ -47,6 +48,13 @@ not in use, and caches of its own. Dirty pages are among them, because they are 
 as in the kernel's ``MemAvailable``. Pages of tmpfs and locked pages are in neither list."""
 
 
+_OF_ANCESTORS = "hierarchical_memory_limit"
+
+
+_USED = {_OF_ANCESTORS, *_RECLAIMABLE, *(f"total_{name}" for name in _RECLAIMABLE)}
+"""The entries of ``memory.stat`` that are used, of forty or so."""
+
+
 def group_memory(root: Path = Path("/"), *, own: int = 0) -> GroupMemory:
     """The limits of all groups of this process together.
 
@@ -63,31 +71,36 @@ def group_memory(root: Path = Path("/"), *, own: int = 0) -> GroupMemory:
     )
 
 
-def _version_2(folder: Path, own: int) -> GroupMemory:
+def _version_2(folder: str, own: int) -> GroupMemory:
     """The limits of one group.
 
     ``memory.high`` counts as a limit, although no process is killed for exceeding it: above it,
     processes are throttled so much that a run would barely progress.
     """
-    limit = _least(_number(folder / name) for name in ("memory.max", "memory.high"))
-    usage = _number(folder / "memory.current")
-    used = own if usage is None else usage - _reclaimable(_stat(folder))
-    swapped = _number(folder / "memory.swap.current") or 0
-    swap = _least(_number(folder / name) for name in ("memory.swap.max", "memory.swap.high"))
-    return GroupMemory(limit, _left(limit, used), _left(swap, swapped))
+    limit = _least(_number(folder, name) for name in ("memory.max", "memory.high"))
+    swap = _least(_number(folder, name) for name in ("memory.swap.max", "memory.swap.high"))
+    left = None
+    if limit is not None:
+        usage = _number(folder, "memory.current")
+        left = _left(limit, own if usage is None else usage - _reclaimable(_stat(folder)))
+    if swap is not None:
+        swap = _left(swap, _number(folder, "memory.swap.current") or 0)
+    return GroupMemory(limit, left, swap)
 
 
-def _version_1(folder: Path, own: int) -> GroupMemory:
+def _version_1(folder: str, own: int) -> GroupMemory:
     """The limits of one group, and of the ancestors that a container does not see.
 
     ``memory.memsw`` limits memory and swap together.
     """
-    stat, of_ancestors = _stat(folder), "hierarchical_memory_limit"
-    limit = _least((_number(folder / "memory.limit_in_bytes"), _limit(stat.get(of_ancestors))))
-    usage, cache = _number(folder / "memory.usage_in_bytes"), _reclaimable(stat)
+    stat = _stat(folder)
+    limit = _least((_number(folder, "memory.limit_in_bytes"), _limit(stat.get(_OF_ANCESTORS))))
+    if limit is None:
+        return GroupMemory()
+    usage, cache = _number(folder, "memory.usage_in_bytes"), _reclaimable(stat)
     left = _left(limit, own if usage is None else usage - cache)
-    both = _number(folder / "memory.memsw.limit_in_bytes")
-    both_used = _number(folder / "memory.memsw.usage_in_bytes")
+    both = _number(folder, "memory.memsw.limit_in_bytes")
+    both_used = _number(folder, "memory.memsw.usage_in_bytes")
     if both is None or both_used is None or left is None:
         return GroupMemory(limit, left)
     both_left = max(both - max(both_used - cache, 0), 0)
@@ -107,10 +120,19 @@ def _reclaimable(stat: dict[str, int]) -> int:
     return sum(stat.get(f"total_{name}", stat.get(name, 0)) for name in _RECLAIMABLE)
 
 
-def _groups(root: Path) -> Iterator[tuple[int, Path]]:
+def _groups(root: Path) -> tuple[tuple[int, str], ...]:
     """The version and the folder of each visible group that this process is in."""
-    mounts = _mounts(root)
-    for line in _lines(root / "proc/self/cgroup"):
+    return _groups_of(root, tuple(_lines(f"{root}/proc/self/cgroup")))
+
+
+@lru_cache(maxsize=4)
+def _groups_of(root: Path, memberships: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
+    """The same, once for each membership: hierarchies stay where they were mounted."""
+    return tuple((version, str(folder)) for version, folder in _folders(_mounts(root), memberships))
+
+
+def _folders(mounts: list[_Mount], memberships: Iterable[str]) -> Iterator[tuple[int, Path]]:
+    for line in memberships:
         fields = line.split(":", 2)
         if len(fields) < 3:
             continue
@@ -141,7 +163,7 @@ def _visible(path: str, mounts: list[_Mount]) -> Iterator[tuple[Path, tuple[str,
 def _mounts(root: Path) -> list[_Mount]:
     """The mounted hierarchies that can limit memory; the usual mount points if none is listed."""
     mounts = []
-    for line in _lines(root / "proc/self/mountinfo"):
+    for line in _lines(f"{root}/proc/self/mountinfo"):
         mount, _, file_system = line.partition(" - ")
         fields, kind = mount.split(" "), file_system.split(" ")
         if len(fields) < 5:
@@ -159,15 +181,15 @@ def _unescaped(name: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), name)
 
 
-def _stat(folder: Path) -> dict[str, int]:
-    """The entries of ``memory.stat``."""
-    pairs = (line.split() for line in _lines(folder / "memory.stat"))
-    return {p[0]: int(p[1]) for p in pairs if len(p) == 2 and p[1].isdecimal()}
+def _stat(folder: str) -> dict[str, int]:
+    """The entries of ``memory.stat`` that are used."""
+    pairs = (line.partition(" ")[::2] for line in _lines(f"{folder}/memory.stat"))
+    return {name: int(n) for name, n in pairs if name in _USED and n.strip().isdecimal()}
 
 
-def _number(path: Path) -> int | None:
+def _number(folder: str, name: str) -> int | None:
     """The amount in a file; None for no number, such as ``max``."""
-    text = "".join(_lines(path)).strip()
+    text = "".join(_lines(f"{folder}/{name}")).strip()
     return _limit(int(text)) if text.isdecimal() and len(text) < 30 else None
 
 
@@ -176,8 +198,9 @@ def _limit(nbytes: int | None) -> int | None:
     return nbytes if nbytes is not None and nbytes < _UNLIMITED else None
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: str) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+        with open(path, "rb") as file:  # noqa: PTH123 - a `Path` takes as long as the reading
+            return file.read().decode("utf-8", "surrogateescape").split("\n")
     except (OSError, ValueError):  # absent, unreadable, or not a file name
         return []

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-__all__ = ["DriverDevice", "ask_driver", "torch_devices"]
+__all__ = ["DriverDevice", "ask_driver", "driver_devices", "torch_devices"]
 
 
 # Prints a line for each device that the CUDA driver makes visible (MIG instances included): UUID,
@@ -70,8 +72,35 @@ def ask_driver() -> tuple[DriverDevice, ...]:
     )
 
 
+_none_at: dict[object, float] = {}
+"""By environment, when the driver was asked and had no device: seconds of the monotonic clock."""
+
+
+_PAUSE_SECONDS = 10.0
+"""Seconds from one such question to the next: each starts a process."""
+
+
+def driver_devices(environment: object) -> tuple[DriverDevice, ...]:
+    """`ask_driver`, which is not asked again for some seconds while it has no device.
+
+    Args:
+        environment: the variables of the environment on which the answer depends.
+    """
+    now = time.monotonic()
+    if now - _none_at.get(environment, -_PAUSE_SECONDS) < _PAUSE_SECONDS:
+        return ()
+    devices = ask_driver()
+    if not devices:
+        _none_at[environment] = now
+    return devices
+
+
+@lru_cache(maxsize=1)
 def torch_devices(torch: Any) -> tuple[DriverDevice, ...]:
-    """The visible devices as torch reports them, once it has initialised CUDA in this process."""
+    """The visible devices as torch reports them, once it has initialised CUDA in this process.
+
+    From then on they do not change, so they are asked once.
+    """
     devices = (torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count()))
     return tuple(
         DriverDevice(

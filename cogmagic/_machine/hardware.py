@@ -82,11 +82,16 @@ def _with_counters(gpu: Gpu, torch: Any) -> Gpu:
     free = gpu.free
     if free is None and not gpu.unified:
         free = int(torch.cuda.mem_get_info(gpu.index)[0])
-    reserved = int(torch.cuda.memory_reserved(gpu.index))
+    # Of `memory_reserved` and `memory_allocated`, each would sort some hundred counters.
+    counters = torch.cuda.memory_stats_as_nested_dict(gpu.index)
+    reserved, allocated = (
+        int(counters.get(kind, {}).get("all", {}).get("current", 0))
+        for kind in ("reserved_bytes", "allocated_bytes")
+    )
     return replace(
         gpu,
         free=free,
         reserved=reserved,
-        allocated=int(torch.cuda.memory_allocated(gpu.index)),
+        allocated=allocated,
         allowed=None if gpu.allowed is None else gpu.allowed + reserved,
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from cogmagic._machine.card_names import card_for
 from cogmagic._machine.cards import Card
-from cogmagic._machine.cuda_driver import DriverDevice, ask_driver, torch_devices
+from cogmagic._machine.cuda_driver import DriverDevice, driver_devices, torch_devices
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.imported_torch import imported_torch
 
@@ -129,17 +129,12 @@ def _driver_uuids(visible: str | None, order: str | None) -> tuple[str, ...]:
     """UUIDs (hex) of the driver's devices in its order, cached per environment unless empty."""
     key = visible, order  # the child inherits them
     if key not in _uuids_cached:
-        uuids = _ask_driver()
-        if not uuids:  # perhaps for the moment only
+        devices = driver_devices(key)
+        _reported.update({d.uuid: d for d in devices})
+        if not devices:  # perhaps for the moment only
             return ()
-        _uuids_cached[key] = uuids
+        _uuids_cached[key] = tuple(d.uuid for d in devices)
     return _uuids_cached[key]
-
-
-def _ask_driver() -> tuple[str, ...]:
-    devices = ask_driver()
-    _reported.update({d.uuid: d for d in devices})
-    return tuple(d.uuid for d in devices)
 
 
 @dataclass(frozen=True)

@@ -32,15 +32,19 @@ def mappable(cuda: int = 0) -> int | None:
         return None
     import resource
 
+    kinds = resource.RLIMIT_AS, resource.RLIMIT_DATA
+    allowed = [resource.getrlimit(kind)[0] for kind in kinds]
+    if all(most == resource.RLIM_INFINITY for most in allowed):
+        return None
     import psutil
 
-    memory, left = psutil.Process().memory_info(), []
-    used = {resource.RLIMIT_AS: memory.vms + cuda, resource.RLIMIT_DATA: memory.data}
-    for limit, nbytes in used.items():
-        allowed, _ = resource.getrlimit(limit)
-        if allowed != resource.RLIM_INFINITY:
-            left.append(max(allowed - nbytes, 0))
-    return min(left, default=None)
+    memory = psutil.Process().memory_info()
+    used = memory.vms + cuda, memory.data
+    return min(
+        max(most - nbytes, 0)
+        for most, nbytes in zip(allowed, used, strict=True)
+        if most != resource.RLIM_INFINITY
+    )
 
 
 def cuda_addresses(gpus: Sequence[Gpu]) -> int:

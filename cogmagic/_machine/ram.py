@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from cogmagic._machine.control_groups import group_memory
@@ -62,11 +64,7 @@ def host_ram(cuda: int = 0) -> Ram:
     Args:
         cuda: bytes of addresses that CUDA has yet to reserve, which count under ``ulimit -v``.
     """
-    import psutil
-
-    memory, own, source = psutil.virtual_memory(), own_ram(), "machine"
-    total, available = int(memory.total), int(memory.available)
-    swap = int(psutil.swap_memory().free)
+    (total, available, swap), own, source = _of_machine(), own_ram(), "machine"
     group = group_memory(own=own)
     if group.limit is not None and group.limit < total:
         total, source = group.limit, "container"
@@ -78,6 +76,26 @@ def host_ram(cuda: int = 0) -> Ram:
         total, swap = min(total, _most), 0
         available = min(available, max(_most - own, 0))
     return Ram(total, available, source, swap, own, mappable(cuda))
+
+
+def _of_machine() -> tuple[int, int, int]:
+    """Bytes of the machine's memory, of what is available of it, and of free swap."""
+    with suppress(OSError, KeyError, ValueError):  # no Linux, or one before 3.14
+        return _of_linux(Path("/proc/meminfo"))
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return int(memory.total), int(memory.available), int(psutil.swap_memory().free)
+
+
+def _of_linux(meminfo: Path) -> tuple[int, int, int]:
+    """The same from a single file: psutil reads it twice, and the counters of ``/proc/vmstat``."""
+    pairs = (line.split(maxsplit=2)[:2] for line in meminfo.read_bytes().splitlines())
+    kib = {name: int(amount) for name, amount in pairs}
+    total, available = kib[b"MemTotal:"], kib[b"MemAvailable:"]
+    if available > total:  # LXC mixes the host's figures with the container's
+        raise ValueError
+    return total * 1024, available * 1024, kib[b"SwapFree:"] * 1024
 
 
 def share_of_ram(processes: int) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmagic._machine.gpu import Gpu
+from cogmagic._machine.imported_torch import imported_torch
 
 __all__ = [
     "INSTALL",
@@ -27,7 +28,11 @@ class TorchBuild:
 
 
 def torch_build() -> TorchBuild:
-    """The installed torch's version and back end, from its ``version.py``."""
+    """The version and back end of the imported torch, else of the installed one."""
+    torch = imported_torch()
+    if torch is not None:  # no search: the panel asks twice a second
+        version = torch.version
+        return TorchBuild(str(torch.__version__), version.cuda, version.hip)
     from importlib.util import find_spec
 
     try:

@@ -98,10 +98,14 @@ def _preferring(gpus: tuple[Gpu, ...], indices: set[int]) -> tuple[Gpu, ...]:
 def on_gpus(pipe: Any) -> dict[int, int]:
     """Bytes of weights on each GPU; tied ones count once."""
     seen: dict[tuple[int, int], int] = {}
-    for module in modules(pipe):
-        for part in module.modules():  # parameters() would build a thousand names
-            for tensor in (*part._parameters.values(), *part._buffers.values()):
-                if tensor is not None and tensor.device.type in ("cuda", "mps"):
+    parts = list(modules(pipe))
+    while parts:  # parameters() would build a thousand names, and modules() a set
+        part = parts.pop()
+        if part._modules:
+            parts += [one for one in part._modules.values() if one is not None]
+        for tensors in (part._parameters, part._buffers):
+            for tensor in tensors.values():
+                if tensor is not None and (tensor.is_cuda or tensor.is_mps):
                     seen[tensor.device.index or 0, tensor.data_ptr()] = tensor.nbytes
     totals: dict[int, int] = {}
     for (index, _), nbytes in seen.items():

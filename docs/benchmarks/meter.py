@@ -1,11 +1,17 @@
 """The cost of the panel's meter for a run on a GPU, and a check of the figures that it draws.
 
     python docs/benchmarks/meter.py --model /scratch/5b --tiers none,stream --steps 17
+    python docs/benchmarks/meter.py [--described]        # the time of a reading alone
 
 Within one run the sampler reads during every second step: the ratio of the medians is its cost,
 give or take one standard error.
 Its figures are compared with those of ``nvidia-smi`` at three moments, and the predicted need (the
 orange line) with the measured peak (the red mark). A JSON row per tier.
+
+Without a model, readings are taken as the panel takes them, twice a second for a minute, in a
+process with torch: the time of the clock and of the processor, the machine's load, and the time of
+each part, repeated without a pause. `--described` reads the tests' NVML of two GPUs that do not
+exist, so that what a driver takes is left out.
 """
 
 from __future__ import annotations
@@ -35,21 +41,67 @@ from cogmagic._units import GIB
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model")
+    parser.add_argument("--described", action="store_true")
     parser.add_argument("--tiers", default="none,stream", help="separated by commas")
     parser.add_argument("--speed", default="exact")
     parser.add_argument("--steps", type=int, default=17, help="of each run; odd")
     parser.add_argument("--out", type=Path, help="where the rows go as well")
     args = parser.parse_args()
+    if args.model is None:
+        write(alone(described=args.described), args.out)
+        return
     for tier in args.tiers.split(","):
         row = measured(args.model, args.speed, tier, args.steps)
         about = {"model": Path(args.model).name, "tier": tier, "speed": args.speed}
-        line = json.dumps(about | row)
-        sys.stdout.write(line + "\n")
-        if args.out:
-            with args.out.open("a") as file:
-                file.write(line + "\n")
+        write(about | row, args.out)
         cogmagic.release()
+
+
+def write(row: dict[str, Any], out: Path | None) -> None:
+    """Print a row, and append it to the file, if any."""
+    line = json.dumps(row) + "\n"
+    sys.stdout.write(line)
+    if out:
+        with out.open("a") as file:
+            file.write(line)
+
+
+def alone(*, described: bool) -> dict[str, Any]:
+    """Readings of a minute without a run."""
+    import torch
+
+    if described:
+        describe()
+    read = Timed()
+    sampler = Sampler(read, lambda _: None)
+    sampler.activate(True)
+    time.sleep(60)
+    sampler.close()
+    gpus = [gpu.name for gpu in Machine.detect_hardware().gpus]
+    return {
+        "alone": "described" if described else (gpus or "no GPU"),
+        "load": round(os.getloadavg()[0], 1),
+        "reads": len(read.seconds),
+        "read_ms": round(1000 * median(read.seconds), 3),
+        "cpu_ms": round(1000 * median(read.cpu), 3),
+        "parts_ms": asked(),
+        "torch": torch.__version__,
+    }
+
+
+def describe() -> None:
+    """Read two GPUs that do not exist in place of this machine's."""
+    from cogmagic._machine import hardware, nvml
+    from cogmagic._machine.torch_build import TorchBuild
+
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from tests.helpers.nvml import UUIDS, FakeNvml
+
+    fake = FakeNvml()
+    # As the fixtures `nvml` and `cuda_build` of the tests do.
+    vars(nvml).update(_nvml=lambda: fake, _driver_uuids=lambda *_: tuple(UUIDS))
+    vars(hardware).update(torch_build=lambda: TorchBuild("2.13.0", cuda="13.0"))
 
 
 def measured(model: str, speed: str, tier: str, steps: int) -> dict[str, Any]:
@@ -127,12 +179,12 @@ class Timed:
 
 def asked() -> dict[str, float]:
     """Milliseconds that each thing of a reading takes."""
-    gpu = Machine.detect_hardware().gpus[0]
+    gpus = Machine.detect_hardware().gpus
     found = {}
     for name, ask in {
         "machine": Machine.detect_hardware,
         "ram": host_ram,
-        "vitals": lambda: vitals(gpu),
+        "vitals": lambda: [vitals(gpu) for gpu in gpus],
         "weights": session().slot.weights_on_gpus,
     }.items():
         began = time.perf_counter()

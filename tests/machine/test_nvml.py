@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from shutil import which
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cogmagic import Machine
+from cogmagic._machine import cuda_driver
 from cogmagic._machine import nvml as _nvml
-from cogmagic._machine.cuda_driver import DriverDevice, ask_driver
+from cogmagic._machine.cuda_driver import DriverDevice, ask_driver, driver_devices
 from cogmagic._units import GIB, MIB
 from tests.helpers.nvml import UUIDS, FakeNvml, NVMLError
 
@@ -21,6 +23,21 @@ def test_gpus_have_cuda_indices_and_are_joined_by_uuid(nvml: FakeNvml) -> None:
     assert (first.index, first.name, first.free) == (0, "H100", 70 * GIB)
     assert (second.index, second.name, second.capability) == (1, "RTX 3060", (8, 6))
     assert first.reserved is None  # CUDA is not initialised in this process
+
+
+def test_share_of_this_kernel_is_from_torchs_counters(
+    nvml: FakeNvml, cuda_build: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In torch's layout: the second GPU has a context, and no memory yet."""
+    stats = {0: {"reserved_bytes": {"all": {"current": 5 * GIB}}}, 1: {}}
+    stats[0]["allocated_bytes"] = {"all": {"current": 4 * GIB}}
+    cuda = SimpleNamespace(is_initialized=lambda: True, device_count=lambda: 2)
+    cuda.memory_stats_as_nested_dict = stats.__getitem__
+    torch = SimpleNamespace(cuda=cuda, _C=SimpleNamespace())
+    monkeypatch.setattr("cogmagic._machine.hardware.imported_torch", lambda: torch)
+    first, second = Machine.detect_hardware().gpus
+    assert (first.reserved, first.allocated, first.others) == (5 * GIB, 4 * GIB, 5 * GIB)
+    assert (second.reserved, second.allocated, second.others) == (0, 0, GIB)
 
 
 def test_mig_instance_is_read_by_its_uuid(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,3 +155,19 @@ def test_driver_is_asked_for_what_is_integrated(
         DriverDevice("a0" * 16, True, 2**36, (12, 1), "NVIDIA GB10"),
         DriverDevice("a1" * 16, False, None, (0, 0), "NVIDIA GB10"),  # which answers nothing
     )
+
+
+def test_driver_without_devices_is_asked_again_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each question starts a process, and the panel would ask twice a second."""
+    device = DriverDevice(UUIDS[0], unified=False, total=2**36, capability=(9, 0), name="H100")
+    answers: list[tuple[DriverDevice, ...]] = [(), (device,)]
+    now = [100.0]
+    monkeypatch.setattr(cuda_driver, "ask_driver", lambda: answers.pop(0))
+    monkeypatch.setattr(cuda_driver.time, "monotonic", lambda: now[0])
+    assert driver_devices("an environment") == ()
+    now[0] += 9
+    assert driver_devices("an environment") == ()
+    now[0] += 2
+    assert driver_devices("an environment") == (device,)

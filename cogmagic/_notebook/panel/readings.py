@@ -64,7 +64,8 @@ class Reader:
         machine = Machine.detect_hardware()
         if self._count % _VITALS_EVERY == 0:
             self._vitals = tuple(Vitals(*vitals(gpu)) for gpu in machine.computing)
-            self._weights = session().slot.weights_on_gpus()
+            holds = any(gpu.reserved for gpu in machine.computing)
+            self._weights = session().slot.weights_on_gpus() if holds else {}
         self._count += 1
         note = machine.note or ""
         return Reading(machine.computing, machine.ram, self._vitals, self._weights, note)
