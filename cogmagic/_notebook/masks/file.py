@@ -91,9 +91,13 @@ class MaskFile:
             raise RequestError(_EMPTY)
         target = self._claim()
         try:
-            with writable(target.part):
+            with writable(target.part, "mask"):
                 self._encode(target.part, drawing)
             target.commit()
+        except OutputError as error:
+            raise OutputError(
+                f"{error} What is drawn stays on the canvas: free some space, and save it again."
+            ) from None
         finally:
             target.drop()
 

@@ -169,11 +169,11 @@ def readable(source: Path | bytes) -> Iterator[None]:
 
 
 @contextmanager
-def writable(to: Path | BytesIO) -> Iterator[None]:
-    """Report in one line why a video cannot be written."""
+def writable(to: Path | BytesIO, noun: str = "video") -> Iterator[None]:
+    """Report in one line why a video, or what else `noun` names, cannot be written."""
     try:
         yield
     except OSError as error:  # av's errors are OSErrors
         folder = to.parent if isinstance(to, Path) else "memory"
         reason = error.strerror or first_line(error)
-        raise OutputError(f"The video cannot be written to {folder} ({reason}).") from None
+        raise OutputError(f"The {noun} cannot be written to {folder} ({reason}).") from None
