@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from cogmagic._errors import RequestError
@@ -31,7 +31,11 @@ whole video with less of it, and with a mask begin from noise alone."""
 
 
 def checked(
-    model: Model, options: Mapping[str, Any], inputs: Mapping[str, Any], steps: int
+    model: Model,
+    options: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    named: Set[str],
+    steps: int,
 ) -> dict[str, Any]:
     """The checked options beside an input, by name: `num_frames`, `fps`, `strength` and so on.
 
@@ -39,6 +43,7 @@ def checked(
         model: whose rules.
         options: all of them, by name; None for the default.
         inputs: the request's, converted.
+        named: these by name, and those that placeholders stand for.
         steps: the request's denoising steps, of which a strength is a share.
 
     Raises:
@@ -56,9 +61,8 @@ def checked(
         strength = _strength(
             options["strength"], steps, usual_strength(model, masked="mask" in inputs)
         )
-    required = required_inputs(model.task, {})  # of which a plan may have placeholders
-    takes_one = inputs or required
-    if not takes_one and fit not in (None, "stretch"):
+    named = {*named, *required_inputs(model.task, {})}  # which a plan need not have
+    if not named and fit not in (None, "stretch"):
         raise RequestError(
             "--fit is for a video to begin from, or a first frame. Give one, --video PATH or"
             " --image PATH, or leave out --fit."
@@ -74,10 +78,8 @@ def checked(
         check_mask(mask, Excerpt(clip, start, fps, count, model.frames.legal()))
     return {
         "num_frames": count,
-        "invert_mask": _switch("invert_mask", options, "mask" in {*inputs, *required}, _MASKED),
-        "paste_back": _switch(
-            "paste_back", options, bool(takes_one) and _keeps(model, inputs), _KEPT
-        ),
+        "invert_mask": _switch("invert_mask", options, "mask" in named, _MASKED),
+        "paste_back": _switch("paste_back", options, _keeps(model, named), _KEPT),
         "overlap": _overlap(options["overlap"], inputs, count, fps),
         "fps": fps,
         "strength": strength,
@@ -134,10 +136,7 @@ _KEPT = "what a model for inpainting keeps: of a --video with a --mask, or of an
 
 
 def _switch(name: str, options: Mapping[str, Any], has: bool, of: str) -> bool:
-    """An option that is on or off, and only means something with an input.
-
-    A placeholder stands for an input that may still be given.
-    """
+    """An option that is on or off, and only means something with an input."""
     value = False if options[name] is None else options[name]
     if not isinstance(value, bool):
         raise RequestError(f"{name}={value!r:.80} is neither True nor False.")
@@ -147,9 +146,9 @@ def _switch(name: str, options: Mapping[str, Any], has: bool, of: str) -> bool:
     return value
 
 
-def _keeps(model: Model, inputs: Mapping[str, Any]) -> bool:
+def _keeps(model: Model, named: Set[str]) -> bool:
     """Whether a model leaves a part of its inputs as it is: not of a video without a mask."""
-    return model.inpaints and ("video" not in inputs or "mask" in inputs)
+    return model.inpaints and bool(named) and ("video" not in named or "mask" in named)
 
 
 def usual_strength(model: Model, *, masked: bool) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 from cogmagic._models import input_options, rules
 from cogmagic._models.guidance_interval import interval_at
+from cogmagic._models.inputs import INPUTS
 from cogmagic._models.model import DTYPES, Model
 from cogmagic._models.timesteps import as_timesteps, scheduler_at, steps_at
 
@@ -31,7 +32,8 @@ def checked_fields(
     steps = steps_at(model, o["num_inference_steps"], timesteps)
     scale = rules.guidance(model, o["guidance_scale"])
     converted = rules.inputs(model, inputs)
-    of_inputs = input_options.checked(model, o, converted, steps)
+    named = {name for name, value in inputs.items() if name in INPUTS and value is not None}
+    of_inputs = input_options.checked(model, o, converted, named, steps)
     run = input_options.steps_at(steps, of_inputs["strength"])
     begin, end = interval_at(run, scale, o["guidance_from"], o["guidance_until"])
     return of_inputs | {

@@ -119,6 +119,10 @@ def test_pictures_are_read_when_their_row_runs(cwd: Path) -> None:
     in_memory = rows([{"prompt": "a", "image": Image.open("red.png")}], model="5b-i2v")
     assert in_memory[0].inputs["image"].digest == made[0].inputs["image"].digest
     assert in_memory[0].complete().image.getpixel((0, 0)) == (255, 0, 0)
+    options = {"image": "red.png", "last_image": "blue.png", "paste_back": True, "fit": "crop"}
+    both = rows(["a", "b"], model="tiny-inp", options=options)[1].complete()
+    assert (both.paste_back, both.fit) == (True, "crop")
+    assert both.last_image.getpixel((0, 0)) == (0, 0, 255)
 
 
 @pytest.mark.slow
