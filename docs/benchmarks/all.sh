@@ -26,6 +26,8 @@ checkpoint 2b
 checkpoint 1.5-5b
 checkpoint 5b-i2v --share "$scratch/5b"
 checkpoint 1.5-5b-i2v --share "$scratch/1.5-5b"
+checkpoint void --share "$scratch/1.5-5b"
+checkpoint 1.5-5b-inp --share "$scratch/1.5-5b"
 flock -u 9
 
 case $1 in
@@ -46,7 +48,8 @@ timed)
         --runs plain,exact:none,exact:model,exact:stream:5.7,exact:staged,exact:sequential
     python "$here/speeds.py" --model "$scratch/1.5-5b" --steps 3 --runs plain,fast:none,faster:none
     python "$here/speeds.py" --model "$scratch/2b" --runs plain,exact:none,fast:none,faster:none
-    python "$here/heldout.py" --models "$scratch"
+    for seed in 28 29 30; do python "$here/heldout.py" --models "$scratch" --seed "$seed"; done
+    python "$here/inpaint.py" --folder "$scratch"
     python "$here/slow_bus.py" --model "$scratch/5b"
     python "$here/field.py" --model "$scratch/5b"
     python "$here/field.py" --model "$scratch/5b" --cap 5

@@ -9,7 +9,8 @@ VOID removes an object of 85 and of 197 frames, CogVideoX-Fun InP fills a part o
 last frame. Each runs streamed on a card of a few GiB, which an allocator's cap emulates, and all
 resident. A row has the plan, the peak and the seconds of every phase, and the seconds from the call
 to the end of the first step: cold where the run reads the weights, warm where they are in host
-memory. Rows that are there already are not measured again.
+memory. Rows that are there already are not measured again, unless something else ran on the host
+meanwhile (``beside``), which makes seconds worthless.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def main() -> None:
         for case in selected:
             show_plan(case, args)
         return
-    done = {(r["case"], r["asked"]) for r in rows(args.out) if "error" not in r}
+    done = {(r["case"], r["asked"]) for r in rows(args.out) if not r.keys() & {"error", "beside"}}
     began = time.monotonic()
     for case in selected:
         if (case.name, args.size) in done or not (args.folder / case.model).is_dir():
@@ -184,7 +185,7 @@ def compared(row: Mapping[str, Any]) -> str:
 
 def ratios(measured_rows: list[dict[str, Any]]) -> str:
     """The seconds of a streamed step as a share of those with all resident."""
-    steps = {r["case"]: r.get("step_seconds") for r in measured_rows}
+    steps = {r["case"]: r.get("step_seconds") for r in measured_rows if "beside" not in r}
     lines = []
     for case in CASES:
         resident = next(
