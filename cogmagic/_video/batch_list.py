@@ -20,7 +20,10 @@ __all__ = ["as_json", "check_same", "rows_in"]
 
 _VERSIONS = ("torch", "diffusers", "transformers")
 
-_UNRECORDED = {"fit": "stretch", "guidance_from": 0.0, "guidance_until": 1.0}
+_UNRECORDED = {
+    "fit": "stretch", "guidance_from": 0.0, "guidance_until": 1.0, "invert_mask": False,
+    "paste_back": False,
+}  # fmt: skip
 """Values that are not recorded, so that folders of older versions can be resumed."""
 
 _AGAIN = "Choose another folder with --save FOLDER, or run the first list again."
@@ -105,8 +108,6 @@ def _facts(row: Row) -> dict[str, Any]:
         facts["fit"] = row.request.fit
     if "video" in row.inputs:
         facts |= {"strength": row.request.strength, "start": row.request.start}
-    for name in ("invert_mask", "paste_back"):
-        facts |= {name: True} if getattr(row.request, name) else {}
     if row.earlier:
         facts |= {"overlap": row.request.overlap, "after": row.after}
     return facts

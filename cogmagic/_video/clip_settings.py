@@ -20,13 +20,12 @@ __all__ = ["ClipSettings", "clip_settings", "model_defaults"]
 _SAME_NAME = (
     "width", "height", "num_frames", "num_inference_steps", "guidance_scale", "guidance_from",
     "guidance_until", "seed", "fps", "scheduler", "negative_prompt", "fit", "overlap",
+    "invert_mask", "paste_back",
 )  # fmt: skip
 """Facts that are options of the same name."""
 
 
-_ASKED = (
-    "dtype", "truncate", "video", "mask", "invert_mask", "paste_back", "tier", "parallel",
-)  # fmt: skip
+_ASKED = ("dtype", "truncate", "video", "mask", "tier", "parallel")
 """Options that are recorded under ``asked``: the report has what became of them."""
 
 

@@ -151,8 +151,7 @@ def metadata(
     inputs: dict[str, Any] = {"last_image": request.last_image is not None}
     inputs |= {"video": request.video.shown} if request.video and request.video.files else {}
     inputs |= {"mask": request.mask.path} if request.mask else {}
-    switches = {name: getattr(request, name) for name in ("truncate", "invert_mask", "paste_back")}
-    options = {"dtype": request.dtype, **switches, **inputs, **(asked or {})}
+    options = {"dtype": request.dtype, "truncate": request.truncate, **inputs, **(asked or {})}
     given = {name: value for name, value in options.items() if value}
     return {**request_facts(request), **report.facts(), "asked": given}
 
@@ -160,9 +159,11 @@ def metadata(
 def request_facts(request: Request) -> dict[str, Any]:
     """What a request asks for, as plain values; of inputs, none.
 
-    An interval is among them only where it is set: a batch begun without it can go on.
+    An interval and switches are among them only where they are set: a batch begun without them can
+    go on.
     """
     r, interval = request, {}
+    switches = {name: True for name in ("invert_mask", "paste_back") if getattr(r, name)}
     if r.partly_guided:
         interval = {"guidance_from": r.guidance_from, "guidance_until": r.guidance_until}
     return {
@@ -183,5 +184,6 @@ def request_facts(request: Request) -> dict[str, Any]:
         "loras": [{"name": a.name, "weight": a.weight, "scales": a.scales} for a in r.loras],
         **({"fit": r.fit} if r.inputs else {}),
         **({"overlap": r.overlap} if r.extend else {}),
+        **switches,
         **({"strength": r.strength, "start": r.start} if r.video else {}),
     }
