@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -16,18 +15,12 @@ from cogmagic import Gpu, Machine
 from cogmagic._machine.ram import Ram
 from cogmagic._notebook.panel.readings import Reading, Vitals
 from cogmagic._units import GIB
-from tests.helpers.benchmarks import ROOT
+from tests.docs.test_tables import site_module
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    path = ROOT / "docs" / "images" / "shoot_gpu.py"
-    spec = importlib.util.spec_from_file_location("shoot_gpu", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return site_module("shoot_gpu", "images")
 
 
 def rows() -> list[dict[str, Any]]:

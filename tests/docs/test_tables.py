@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from types import ModuleType
 
 import cogmagic
 from tests.helpers.benchmarks import ROOT
 
 
-def site_module(name: str) -> ModuleType:
-    """A module of docs/site, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "site" / f"{name}.py")
+def site_module(name: str, folder: str = "site") -> ModuleType:
+    """A module of docs/site, or of another folder of docs, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look for their types
     spec.loader.exec_module(module)
     return module
 
