@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import Literal
 
-__all__ = ["Clock", "OnProgress", "Progress", "silent"]
+__all__ = ["Clock", "OnProgress", "PartClock", "Progress", "silent"]
 
 
 Phase = Literal[
@@ -172,3 +172,35 @@ class Clock:
         if len(ends) < 2:
             return None
         return (fmean if mean else median)(b - a for a, b in pairwise(ends))
+
+
+class PartClock(Clock):
+    """The clock of one of several equal parts of a run, whose steps it counts with all of them."""
+
+    def __init__(self, whole: Clock, number: int, count: int) -> None:
+        """The clock of a part.
+
+        Args:
+            whole: that of the run.
+            number: the part's, from 0.
+            count: of all parts.
+        """
+        super().__init__(silent)
+        self._whole, self._number, self._count = whole, number, count
+
+    def check(self) -> None:
+        """Raise if the run has been stopped."""
+        self._whole.check()
+
+    def check_together(self) -> None:
+        """Raise if any process of this run has been stopped."""
+        self._whole.check_together()
+
+    def phase(self, phase: Phase, total: int | None = None, note: str = "") -> None:
+        """Go on with a phase of the run, which has `total` steps in each part."""
+        note = "; ".join(filter(None, (f"chunk {self._number + 1} of {self._count}", note)))
+        self._whole.phase(phase, total and total * self._count, note)
+
+    def step(self, done: int, total: int) -> None:
+        """Report that step `done` (from 1) of the part's `total` has ended."""
+        self._whole.step(self._number * total + done, self._count * total)

@@ -36,6 +36,7 @@ from cogmagic._footprint.foreign import foreign_profile, foreign_text_encoder_by
 from cogmagic._footprint.text_layers import NO_LAYERS, TextLayers, text_layers
 from cogmagic._footprint.vae import Decoding, clip_bytes, encode_image, encode_video
 from cogmagic._footprint.work import ITEM, Work, cache_bytes, encoding, higher, work_of
+from cogmagic._models.chunks import chunk_of
 from cogmagic._models.family import Configs
 from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
@@ -109,9 +110,8 @@ def footprint(
         ValueError: for an architecture outside the catalogue without a folder.
         CheckpointError: when no model can be built from the folder's configurations.
     """
-    configs = configs_of(folder) if folder else {}
-    name = same(configs) if folder else stored_name(request.model)
-    if name is not None:
+    request, configs = chunk_of(request), configs_of(folder) if folder else {}
+    if name := same(configs) if folder else stored_name(request.model):
         profile, configs = stored_profile(name, dtype), table()["models"][name]["configs"]
     elif configs:
         profile = foreign_profile(request, dtype, configs)

@@ -47,7 +47,7 @@ def _traced(request: Request, dtype: Dtype, configs: Configs) -> Profile:
     key, guided = (json.dumps([*like, sizes], default=str) for sizes in (batches, (2, 1)))
     key = guided if guided in _PROFILES else key
     if key not in _PROFILES:
-        counts = request.model.frames.legal()
+        counts = request.model.frames.at_once()
         picked = sorted({*counts[:: max(len(counts) // 3, 1)], counts[-1]})
         clips = [pass_clip(replace(request, num_frames=n), configs) for n in picked]
         traced = profile(configs, dtype, clips, tiles, images, videos, batches)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cogmagic._errors import RequestError, did_you_mean
+from cogmagic._models.family import VOID_LONGEST, VOID_MOST
 from cogmagic._models.model import Architecture, Frames, Model, Sizes, Stored
 
 __all__ = ["MODELS", "by_other_name", "catalogued", "nearest", "unknown_model"]
@@ -119,8 +120,9 @@ MODELS: tuple[Model, ...] = (
         # 30 steps are hard-coded in the authors' script; their configuration and README say 50.
         name="void", source="netflix/void-model", transformer_file="void_pass1.safetensors",
         base=f"{_FUN}5-5b-InP", task="void", width=672, height=384, sizes=_FREE_SIZES,
-        frames=Frames(default=197, step=1, least=2, most=197), fps=12, dtype="bfloat16",
-        scheduler="ddim", dynamic_guidance=False, num_inference_steps=30, guidance_scale=1.0,
+        frames=Frames(VOID_MOST, step=1, least=2, most=VOID_MOST, longest=VOID_LONGEST), fps=12,
+        dtype="bfloat16", scheduler="ddim", dynamic_guidance=False, num_inference_steps=30,
+        guidance_scale=1.0,
         download_bytes=21_100_000_000, architecture=Architecture(48, 42, 48, patch_size_t=2),
         stored=_FUN_STORED,
     ),

@@ -14,6 +14,8 @@ __all__ = [
     "INPAINTING",
     "PIPELINES",
     "POSITION_SIZES",
+    "VOID_LONGEST",
+    "VOID_MOST",
     "VOID_OVERLAP",
     "VOID_WINDOW",
     "WEIGHTED_COMPONENTS",
@@ -138,6 +140,11 @@ def seen_frames(frames: int, patch_size_t: int | None, task: str) -> int:
 VOID_WINDOW, VOID_OVERLAP = 22, 4
 """Latent frames that VOID denoises at once, of 85 frames, and how many two windows share
 (``temporal_window_size`` and ``temporal_multidiffusion_stride`` of its authors' configuration)."""
+
+
+VOID_MOST, VOID_LONGEST = 197, 3600
+"""The most frames that VOID makes at once, as in its authors' configuration, and of a clip that it
+makes in chunks: five minutes at its rate, which take 9 GiB of host memory at 672×384."""
 
 
 def window_spans(frames: int, window: int = VOID_WINDOW) -> list[tuple[int, int]]:

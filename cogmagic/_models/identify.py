@@ -10,7 +10,13 @@ from typing import Any, cast
 from cogmagic._errors import plain_line
 from cogmagic._models.catalog import MODELS
 from cogmagic._models.checkpoint import check_configs, check_folder
-from cogmagic._models.family import WEIGHTED_COMPONENTS, Configs, task_of
+from cogmagic._models.family import (
+    VOID_LONGEST,
+    VOID_MOST,
+    WEIGHTED_COMPONENTS,
+    Configs,
+    task_of,
+)
 from cogmagic._models.model import Architecture, Dtype, Frames, Model, Sizes, Stored, Task
 from cogmagic._models.packed_estimate import packed_by_configs
 from cogmagic._models.packed_layers import packed_of, plain_part
@@ -101,7 +107,9 @@ def _frames_of(task: Task, config: Mapping[str, Any]) -> Frames:
     """
     most = config["sample_frames"]
     if task == "void":
-        return Frames(default=max(most, 2), step=1, least=2, most=max(most, 197))
+        default = max(most, 2)
+        most = max(most, VOID_MOST)
+        return Frames(default, step=1, least=2, most=most, longest=max(most, VOID_LONGEST))
     paired = bool(config["patch_size_t"])
     step = (4 if task == "inp" else 16) if paired else 8
     least = 9 if paired and task == "inp" else step + 1

@@ -89,13 +89,16 @@ def checked(
 
 
 def _frames_of(clip: Clip, model: Model, num_frames: int | None, start: float, fps: int) -> int:
-    """A legal number of frames that the clip has; by default as many, up to the model's default."""
+    """A legal number of frames that the clip has.
+
+    By default as many, up to the model's default, or where it makes long clips in chunks, to those.
+    """
     legal = model.frames.legal()
     if num_frames is not None:
         count = rules.frame_count(model, num_frames)
         check_length(clip, start=start, fps=fps, num_frames=count, legal=legal)
         return count
-    has = frames_at(clip, start=start, fps=fps, most=model.frames.default)
+    has = frames_at(clip, start=start, fps=fps, most=model.frames.longest or model.frames.default)
     if fewer := max((n for n in legal if n <= has), default=0):
         return fewer
     raise too_short(clip, has, start=start, fps=fps, num_frames=min(legal), legal=legal)

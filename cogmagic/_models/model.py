@@ -44,23 +44,29 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Frames:
-    """Legal frame counts: ``step * n + 1`` from `least` to `most`."""
+    """Legal frame counts: ``step * n + 1`` from `least` to `most`, or to `longest` in chunks."""
 
     default: int
     step: int
     least: int
     most: int
+    longest: int = 0
+    """The most frames of a clip that is made in chunks of at most `most`; 0 where none is."""
+
+    def at_once(self) -> tuple[int, ...]:
+        """The frame counts that are made without chunks, ascending."""
+        return tuple(n for n in range(1, self.most + 1, self.step) if n >= self.least)
 
     def legal(self) -> tuple[int, ...]:
         """All legal frame counts, ascending."""
-        return tuple(n for n in range(1, self.most + 1, self.step) if n >= self.least)
+        return self.at_once() + tuple(range(self.most + self.step, self.longest + 1, self.step))
 
     def rule(self) -> str:
         """The rule as the field writes it, such as ``8N+1, 9 to 49``."""
         if self.least == self.most:
             return f"{self.most} only"
         rule = f"{self.step}N+1" if self.step > 1 else "any"
-        return f"{rule}, {self.least} to {self.most}"
+        return f"{rule}, {self.least} to {max(self.most, self.longest)}"
 
 
 @dataclass(frozen=True)

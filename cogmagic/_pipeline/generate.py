@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.request import Request
+from cogmagic._pipeline.chunks import in_chunks
 from cogmagic._pipeline.coder_calls import after_calls, decoder_calls, odd_count
 from cogmagic._pipeline.encode import OnEncoded, embeddings_of
 from cogmagic._pipeline.finite import FiniteCheck
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    Array = np.ndarray[Any, Any]
+
 __all__ = ["generate_frames"]
 
 
@@ -36,11 +40,11 @@ def generate_frames(
     embeddings: tuple[torch.Tensor, ...] | None = None,
     on_encoded: OnEncoded | None = None,
     on_preview: OnPreview | None = None,
-    denoising: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - stateless
+    denoising: Callable[[], AbstractContextManager[object]] = nullcontext,
     rank: Rank | None = None,
-    clip: np.ndarray[Any, Any] | None = None,
-    mask: np.ndarray[Any, Any] | None = None,
-) -> np.ndarray[Any, Any]:
+    clip: Array | None = None,
+    mask: Array | None = None,
+) -> Array:
     """Encode the prompts, denoise, decode: uint8 RGB, frames × height × width × 3.
 
     Args:
@@ -51,7 +55,7 @@ def generate_frames(
         embeddings: those of the prompts, if they were encoded before.
         on_encoded: called with embeddings that were made here.
         on_preview: called with previews while the video forms.
-        denoising: entered while the transformer runs.
+        denoising: makes a context in which the transformer runs, for each chunk of a long clip.
         rank: this process, where several make the video: all call this with the same request. Rank
             0 alone encodes the prompts, shows previews and returns frames; the others return none.
             From denoising on, a run that is stopped ends on all ranks after the same step.
@@ -72,21 +76,23 @@ def generate_frames(
     embeddings = tuple(embeds.to(pipe._execution_device) for embeds in ready)
     if rank is not None and not rank.first:
         on_preview = None
-    with clock.stopping_together(rank.agree) if rank else nullcontext():
+
+    def make(part: Request, clip: Array | None, mask: Array | None, clock: Clock) -> Array:
         with (
             in_parallel(pipe.transformer, rank) if rank else nullcontext(),
-            denoising,
-            in_windows(pipe.transformer, request),
-            _guided(pipe, request),
+            denoising(),
+            in_windows(pipe.transformer, part),
+            _guided(pipe, part),
         ):
-            latents = _denoise(pipe, request, clock, finite, embeddings, on_preview, clip, mask)
+            latents = _denoise(pipe, part, clock, finite, embeddings, on_preview, clip, mask)
         finite.settle()
         latents = odd_count(latents)
         if rank is None:
-            frames = _decode(pipe, latents, clock, finite)
-        else:
-            frames = _decode_in_parallel(pipe, latents, clock, finite, rank)
-        frames = frames[: request.num_frames]
+            return _decode(pipe, latents, clock, finite)[: part.num_frames]
+        return _decode_in_parallel(pipe, latents, clock, finite, rank)[: part.num_frames]
+
+    with clock.stopping_together(rank.agree) if rank else nullcontext():
+        frames = in_chunks(request, clip, mask, clock, rank, make)
         if request.paste_back and len(frames) and clip is not None and mask is not None:
             frames = pasted(frames, clip, mask)
         return without_bars(frames, request)
@@ -99,8 +105,8 @@ def _denoise(
     finite: FiniteCheck,
     embeddings: tuple[torch.Tensor, ...],
     on_preview: OnPreview | None,
-    clip: np.ndarray[Any, Any] | None,
-    mask: np.ndarray[Any, Any] | None,
+    clip: Array | None,
+    mask: Array | None,
 ) -> torch.Tensor:
     """The denoised latents [1, frames, channels, height, width]."""
     import torch
@@ -170,9 +176,7 @@ def _widen_positions(pipe: Any, request: Request) -> None:
     )
 
 
-def _decode(
-    pipe: Any, latents: torch.Tensor, clock: Clock, finite: FiniteCheck
-) -> np.ndarray[Any, Any]:
+def _decode(pipe: Any, latents: torch.Tensor, clock: Clock, finite: FiniteCheck) -> Array:
     """uint8 RGB of the latents, with a step of the clock for each call of the decoder."""
     total = decoder_calls(pipe.vae, latents)
     clock.phase("decode", total)
@@ -191,7 +195,7 @@ def _decode(
 
 def _decode_in_parallel(
     pipe: Any, latents: torch.Tensor, clock: Clock, finite: FiniteCheck, rank: Rank
-) -> np.ndarray[Any, Any]:
+) -> Array:
     """`_decode` on rank 0 with the other ranks' tiles; no frames on the others."""
     import numpy as np
 
@@ -208,7 +212,7 @@ def _decode_in_parallel(
     return frames
 
 
-def _pixels(video: torch.Tensor, device: torch.device, finite: FiniteCheck) -> np.ndarray[Any, Any]:
+def _pixels(video: torch.Tensor, device: torch.device, finite: FiniteCheck) -> Array:
     """uint8 RGB of a clip [3, frames, height, width] in -1..1, converted on `device` by frames.
 
     In float32 and all at once a clip of CogVideoX 1.5 would take 3 GiB more.
@@ -224,5 +228,5 @@ def _pixels(video: torch.Tensor, device: torch.device, finite: FiniteCheck) -> n
         # Put in order on the device: on the host that takes ten times as long as the copy.
         frames[i] = frame.permute(1, 2, 0).contiguous()
     finite.read()
-    pixels: np.ndarray[Any, Any] = frames.numpy()
+    pixels: Array = frames.numpy()
     return pixels

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._models.chunks import chunk_count
 from cogmagic._models.request import Request
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def step_work(request: Request, halves_apart: bool) -> tuple[int, ...]:
     """
     if not request.partly_guided or halves_apart:
         return ()
-    return tuple(1 + (step in request.guided_steps) for step in range(request.denoising_steps))
+    steps = range(request.denoising_steps)
+    return chunk_count(request) * tuple(1 + (step in request.guided_steps) for step in steps)
 
 
 def item(inputs: Mapping[str, Any], i: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._models.chunks import chunk_of
 from cogmagic._models.family import VOID_OVERLAP, window_spans
 from cogmagic._models.request import Request
 from cogmagic._models.seen import window_lengths
@@ -35,8 +36,8 @@ def in_windows(transformer: nn.Module, request: Request) -> AbstractContextManag
 
 
 def window_count(request: Request) -> int:
-    """In how many windows a request's video is denoised."""
-    return len(window_lengths(request)) if request.model.task == "void" else 1
+    """In how many windows a request's video is denoised, or each chunk of it."""
+    return len(window_lengths(chunk_of(request))) if request.model.task == "void" else 1
 
 
 def _call(run: Any, **inputs: Any) -> tuple[torch.Tensor]:

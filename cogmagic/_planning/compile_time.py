@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from statistics import median
 
 from cogmagic._machine.history import PastRun
+from cogmagic._models.chunks import chunk_of
 from cogmagic._models.model import Dtype
 from cogmagic._models.request import Request
 from cogmagic._pipeline.adapters import active
@@ -28,7 +29,7 @@ and again in bfloat16 (docs/benchmarks/heldout.jsonl). Triton keeps them on disk
 def code_key(request: Request, dtype: Dtype, uses: Resolved, split: Split = WHOLE) -> Hashable:
     """What compiled code depends on; two runs with the same key share it, in whatever tier."""
     passes = request.guided, uses.savings.guidance_halves
-    clip = request.width, request.height, request.num_frames
+    clip = request.width, request.height, chunk_of(request).num_frames
     layers = request.model.source, dtype, uses.savings.storage
     adapters = ((a.file, a.stamp, a.weight, a.layers) for a in active(request.loras))
     speedups = uses.speedups.attention, uses.speedups.cache is not None  # see `compiling`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cogmagic._models.chunks import chunk_count, chunk_of
 from cogmagic._models.request import Request
 from cogmagic._units import seconds
 
@@ -13,13 +14,15 @@ _SHOWN = 8
 
 
 def steps_text(request: Request) -> str:
-    """Steps, scheduler, chosen timesteps and guidance."""
+    """Steps, scheduler, chosen timesteps and guidance; and the chunks of a long clip."""
     chosen = ", ".join(map(str, request.timesteps[:_SHOWN]))
     more = ", …" * (len(request.timesteps) > _SHOWN)
     at = f" at {chosen}{more}" if chosen else ""
     run = f"{request.denoising_steps} of " if request.strength < 1 else ""
     steps = f"{run}{request.num_inference_steps} steps of {request.scheduler}{at}"
-    return f"{steps}, guidance {request.guidance_scale:g}{_interval(request)}"
+    chunks = chunk_count(request)
+    each = f", in {chunks} chunks of {chunk_of(request).num_frames} frames" if chunks > 1 else ""
+    return f"{steps}, guidance {request.guidance_scale:g}{_interval(request)}{each}"
 
 
 def _interval(request: Request) -> str:

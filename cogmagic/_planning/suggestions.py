@@ -87,7 +87,7 @@ class _Search:
         if self.hopeless:
             return None
         request = self.plan.request
-        counts: Iterable[int] = reversed(request.model.frames.legal())
+        counts: Iterable[int] = reversed(request.model.frames.at_once())
         for count in (n for n in counts if n < request.num_frames):
             if fitting := self._fitting(request=replace(request, num_frames=count)):
                 return f"--num-frames {count}: {_outcome(fitting, self.plan)}"

@@ -10,6 +10,7 @@ from cogmagic._footprint.work import ITEM
 from cogmagic._machine.failures import is_device_shortage
 from cogmagic._machine.gpu import context_bytes
 from cogmagic._machine.machine import Machine
+from cogmagic._models.chunks import chunk_of
 from cogmagic._models.family import padded_frames, video_tokens
 from cogmagic._pipeline.attention_scores import scores
 from cogmagic._planning.plan import Plan
@@ -98,7 +99,7 @@ def _attention_bytes(plan: Plan) -> int:
     batch × heads × tokens² × bytes of a number; a patch covers 16 × 16 pixels, and in CogVideoX
     1.5 two latent frames.
     """
-    request, model = plan.request, plan.request.model
+    request, model = chunk_of(plan.request), plan.request.model
     patch = model.architecture.patch_size_t
     frames = padded_frames(request.latent_frames, patch)
     clip = frames, request.height // 8, request.width // 8

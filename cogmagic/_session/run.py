@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +73,8 @@ class Run:
                 replaced.
         """
         job, clock, pipe = self.job, self.clock, self.loaded.pipe
-        held, measured = self._tensors_before(), Peaks(self.machine)
-        reused = self._reused()
+        held, measured, reused = self._tensors_before(), Peaks(self.machine), self._reused()
+        caching = partial(caching_steps, pipe.transformer, reused) if reused else nullcontext
         clock.at_end = measured.close
         clock.step_work = step_work(job.request, self.plan.split.guidance > 1)
         with self._ready(hot):
@@ -85,7 +86,7 @@ class Run:
                 embeddings=job.embeddings,
                 on_encoded=job.texts.write,
                 on_preview=job.show,
-                denoising=caching_steps(pipe.transformer, reused) if reused else nullcontext(),
+                denoising=caching,
                 rank=self.rank,
                 clip=job.clip,
                 mask=job.mask,
@@ -93,7 +94,7 @@ class Run:
             clock.end()
         report = with_measurements(self._report(held), job.request, clock, measured, frames)
         if reused:
-            report = replace(report, reused_steps=(reused.steps, job.request.denoising_steps))
+            report = replace(report, reused_steps=(reused.steps, len(clock.step_ends["denoise"])))
         return frames, report
 
     def _reused(self) -> ReusedSteps | None:

@@ -19,6 +19,7 @@ from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.rates import Rates
 from cogmagic._models.adapters.adapter import Adapter
+from cogmagic._models.chunks import chunk_count
 from cogmagic._models.model import Dtype
 from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._tiers.host_memory import HostMemory, copies_or_files
@@ -205,7 +206,8 @@ class Tier(ABC):
         onload = 0.0
         if self.weights == "host":
             onload = pace.onload / (rates.locked if host.copies else rates.pageable)
-        return step, onload + pace.encode + steps * step + pace.decode
+        chunk = pace.video + steps * step + pace.decode
+        return step, onload + pace.encode + chunk_count(work.request) * chunk
 
     # -- doing it
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cogmagic._footprint.work import ITEM
+from cogmagic._models.chunks import chunk_of
 from cogmagic._models.seen import encoded_clips
 from cogmagic._tiers.weight_files import file_bytes, stored_as_files, stored_dtype
 from cogmagic._tiers.workload import Workload
@@ -35,12 +36,15 @@ class HostMemory:
 def process(work: Workload) -> int:
     """Bytes of the process without any weights: the libraries, the frames, and embeddings.
 
-    The video to begin from stays as it was read, and goes to the GPU in the run's dtype.
+    The video to begin from stays as it was read, and goes to the GPU in the run's dtype; a long one
+    in chunks, while the frames of those before are there.
     """
     r = work.request
     frames = r.num_frames * r.height * r.width * 3
     video = frames if encoded_clips(r) or (r.model.inpaints and r.inputs) else 0
-    encoding = video and video + ITEM[work.dtype] * frames
+    chunk = frames * chunk_of(r).num_frames // r.num_frames
+    encoding = video and video + ITEM[work.dtype] * chunk
+    encoding += frames + 2 * chunk if chunk < frames else 0
     video += video // 3 if r.model.inpaints else 0  # the mask
     if not work.first_rank:
         return PROCESS + encoding

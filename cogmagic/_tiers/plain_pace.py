@@ -51,7 +51,9 @@ class Pace:
     onload: float
     """Bytes that are copied to the GPU once."""
     encode: float
-    """Seconds for all prompts, and for the video to begin from."""
+    """Seconds for all prompts."""
+    video: float
+    """Seconds to encode the video to begin from, or the chunk of it."""
     step: float
     """Seconds of one denoising step."""
     decode: float
@@ -65,7 +67,8 @@ def plain_pace(work: Workload, rates: Rates) -> Pace:
     video = f.encode_video.operations / rates.decode if f.encode_video else 0.0
     return Pace(
         onload=f.text_encoder.weights + f.transformer.weights + f.vae.weights,
-        encode=work.prompts * encode + video,
+        encode=work.prompts * encode,
+        video=video,
         step=_step(work, rates),
         decode=_decode(work, rates),
     )

@@ -49,13 +49,14 @@ class SequentialOffload(Tier):
         step += f.denoise.mapped / rates.mapping
         encode = plain.encode + work.prompts * layer_seconds(f.text_encoder, rates, locked=locked)
         encode += work.prompts * f.encode.mapped / rates.mapping
+        clip = plain.video
         if video := f.encode_video:
-            encode += video.calls * layer_seconds(f.vae, rates, locked=locked)
-            encode += video.mapped / rates.mapping
+            clip += video.calls * layer_seconds(f.vae, rates, locked=locked)
+            clip += video.mapped / rates.mapping
         decode = plain.decode + f.decode.calls * layer_seconds(f.vae, rates, locked=locked)
         decode += f.decode.mapped / rates.mapping
-        return replace(plain, onload=0, encode=encode, step=step + _reread(work, rates, host),
-                       decode=decode)  # fmt: skip
+        return replace(plain, onload=0, encode=encode, video=clip, decode=decode,
+                       step=step + _reread(work, rates, host))  # fmt: skip
 
     def place(self, pipe: Any, placement: Placement, host: HostCopy, undo: ExitStack) -> None:
         """Have diffusers hook every leaf module; on a CPU, accelerate."""

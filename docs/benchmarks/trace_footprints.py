@@ -121,7 +121,7 @@ def trace(model: Model, configs: Configs, dtype: Any, like: str = "") -> Profile
 def legal_clips(model: Model, configs: Configs) -> Iterator[tuple[int, int, int]]:
     sizes, step = model.sizes, model.sizes.multiple
     counts: dict[int, int] = {}  # of frames, by those of a pass
-    for frames in model.frames.legal():
+    for frames in model.frames.at_once():
         counts.setdefault(pass_clip(request(model, frames=frames), configs)[0], frames)
     shorts, longs = (range(a, b + 1, step) for a, b in (sizes.short, sizes.long))
     for short in shorts:

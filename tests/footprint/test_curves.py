@@ -29,7 +29,7 @@ def sample() -> list[Any]:
             max(short, rule.long[0]) // rule.multiple, rule.long[1] // rule.multiple
         )
         width, height = (long, short) if chance.random() < 0.5 or rule.exact else (short, long)
-        frames = chance.choice(model.frames.legal())
+        frames = chance.choice(model.frames.at_once())
         guidance, dtype = (1.0, 6.0)[number // 3 % 2], DTYPES[number % 3]
         cases.append(
             pytest.param(

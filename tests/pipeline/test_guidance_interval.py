@@ -6,7 +6,7 @@ import hashlib
 import json
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +188,7 @@ def test_image_to_video_outside_the_interval_is_as_without_guidance(
     options["image"] = Image.new("RGB", (96, 96), "red")
     model = cogmagic.plan(model=str(folder)).request.model
     pipe = load(PipelineSpec(folder, "i2v", "float32"))
+    unguided = partial(guidance_interval, pipe.transformer, range(0))
     with torch.no_grad():
         off, on = (
             generate_frames(
@@ -195,9 +196,7 @@ def test_image_to_video_outside_the_interval_is_as_without_guidance(
                 Request.of(PROMPT, model, guidance_scale=scale, **options),
                 Clock(silent),
                 FiniteCheck(""),
-                denoising=guidance_interval(pipe.transformer, range(0))
-                if scale > 1
-                else nullcontext(),
+                denoising=unguided if scale > 1 else nullcontext,
             )
             for scale in (1, 4)
         )

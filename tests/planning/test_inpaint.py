@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cogmagic
-from cogmagic import Machine, TierError
+from cogmagic import Machine, RequestError, TierError
 
 CLIP = np.zeros((200, 48, 84, 3), np.uint8)
 PART = np.zeros((48, 84), bool)
@@ -32,6 +32,24 @@ def test_windows_take_time_and_hardly_memory() -> None:
     assert three.step_seconds is not None
     # 22, 22 and 14 latent frames; attention is in proportion to the square.
     assert 2.4 < three.step_seconds / one.step_seconds < 2.7
+
+
+def test_chunks_take_time_and_no_memory_of_the_gpu() -> None:
+    long = np.broadcast_to(CLIP[:1], (1000, *CLIP.shape[1:]))
+    whole, chunk = (plan("void", video=long, num_frames=n, tier="stream") for n in (None, 181))
+    assert "1000 frames of 672x384 at 12 fps" in str(whole)
+    assert "in 6 chunks of 181 frames" in str(whole)
+    assert whole.chosen is not None
+    assert chunk.chosen is not None
+    assert whole.chosen.needs.gpus == chunk.chosen.needs.gpus
+    assert whole.seconds is not None
+    assert chunk.seconds is not None
+    assert 5 < whole.seconds / chunk.seconds < 6  # the weights are read once
+    pixels = 672 * 384 * 3
+    more = (whole.peak_ram or 0) - (chunk.peak_ram or 0)
+    assert more == pytest.approx((1000 - 181) * pixels * (3 + 1 / 3), rel=0.3)
+    with pytest.raises(RequestError, match=r"3601 frames \(any, 2 to 3600\)"):
+        plan("void", num_frames=3601)
 
 
 def test_a_card_of_six_gib_removes_objects() -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 import cogmagic
 from cogmagic import RequestError
+from cogmagic._models import identify
 from cogmagic._session.session import Session
 from cogmagic._video.library import clips_in
 from tests.helpers.clips import Made, numbered, numbers
@@ -97,6 +98,22 @@ def test_text_alone_and_a_redrawn_video_work(toy_inp: Path, cwd: Path, session: 
     )
     assert redrawn.report.frames_sha256 != text.report.frames_sha256
     assert len(redrawn.frames()) == 9
+
+
+def test_long_clips_are_made_in_chunks(
+    toy_void: Path, cwd: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identify, "VOID_MOST", 30)
+    clip, part = np.stack([numbered(n, (48, 32)) for n in range(40)]), MASK[30:62, 10:58]
+    options: dict[str, Any] = {"video": clip, "mask": part, "size": "48x32", "paste_back": True}
+    video = cogmagic.generate(
+        PROMPT, model=str(toy_void), **options, num_inference_steps=1, seed=1, tier="staged",
+        save="frames.png",
+    )  # fmt: skip
+    frames = video.frames()
+    assert len(frames) == video.num_frames == 40
+    assert (frames[:, ~part] == clip[:, ~part]).all()
+    assert not (frames[:, part] == clip[:, part]).all()
 
 
 @pytest.mark.slow

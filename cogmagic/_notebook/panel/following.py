@@ -41,7 +41,7 @@ def show_lengths(inputs: Mapping[str, Input], model: Model, num_frames: int | No
     if fps < 1:
         return
     before = frames.value if num_frames is None else num_frames
-    frames.options = [(f"{n} ({n / fps:.2g} s)", n) for n in model.frames.legal()]
+    frames.options = [(f"{n} ({n / fps:.2g} s)", n) for n in model.frames.at_once()]
     frames.value = before
 
 
