@@ -108,7 +108,7 @@ class CogVideoXFunInpaintPipeline(InpaintLatents):
             latents = self.prepare_latents(
                 video, num_frames, (height, width), texts.dtype, generator, first
             )
-        latents = latents.to(device)
+        latents = latents.to(device, texts.dtype)
         conditioning = self.prepare_conditioning(
             video, mask_video, latents, generator, noise_aug_strength
         ).expand(len(texts), -1, -1, -1, -1)
@@ -128,17 +128,8 @@ class CogVideoXFunInpaintPipeline(InpaintLatents):
                 if use_dynamic_cfg:
                     share = ((num_inference_steps - t.item()) / num_inference_steps) ** 5.0
                     self._guidance_scale = 1 + guidance_scale * (1 - math.cos(math.pi * share)) / 2
-                if guided:
-                    without, text = noise.chunk(2)
-                    noise = without + self.guidance_scale * (text - without)
-                if isinstance(self.scheduler, CogVideoXDPMScheduler):
-                    before = steps[i - 1] if i else None
-                    latents, previous = self.scheduler.step(
-                        noise, previous, t, before, latents, **extra, return_dict=False
-                    )
-                else:
-                    latents = self.scheduler.step(noise, t, latents, **extra, return_dict=False)[0]
-                latents = latents.to(texts.dtype)
+                before = steps[i - 1] if i else None
+                latents, previous = self._stepped(noise, latents, previous, (before, t), extra)
                 if callback_on_step_end is not None:
                     known = {"latents": latents, "prompt_embeds": texts}
                     known |= {"negative_prompt_embeds": negative_prompt_embeds}
@@ -173,3 +164,33 @@ class CogVideoXFunInpaintPipeline(InpaintLatents):
             return_dict=False,
         )[0]
         return predicted.float()
+
+    def _stepped(
+        self,
+        noise: torch.Tensor,
+        latents: torch.Tensor,
+        previous: torch.Tensor | None,
+        timesteps: tuple[torch.Tensor | None, torch.Tensor],
+        extra: dict[str, Any],
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The latents of the next step, and what DPM-Solver++ keeps for it.
+
+        Args:
+            noise: predicted for each text; with guidance, for the negative one first.
+            latents: of this step.
+            previous: what the step before has kept.
+            timesteps: that of the step before, and this one.
+            extra: options of the scheduler.
+        """
+        before, t = timesteps
+        if len(noise) > 1:
+            without, text = noise.chunk(2)
+            noise = without + self.guidance_scale * (text - without)
+        dtype = latents.dtype
+        if isinstance(self.scheduler, CogVideoXDPMScheduler):
+            latents, previous = self.scheduler.step(
+                noise, previous, t, before, latents, **extra, return_dict=False
+            )
+        else:
+            latents = self.scheduler.step(noise, t, latents, **extra, return_dict=False)[0]
+        return latents.to(dtype), previous

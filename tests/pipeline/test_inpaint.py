@@ -67,7 +67,7 @@ def conditioning(pipe: Any, clip: Array, mask: Array, seed: int) -> Array:
     return np.asarray(found.detach().numpy())
 
 
-SHAPES = [(9, 48, 80), (17, 112, 144)]
+SHAPES = [(9, 48, 80), (13, 80, 48), (17, 112, 144)]
 
 
 @pytest.mark.parametrize(("frames", "height", "width"), SHAPES)
