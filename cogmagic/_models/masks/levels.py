@@ -31,6 +31,9 @@ REMOVED, OVERLAP, AFFECTED, KEPT = 255, 192, 128, 0
 
 _AUTHORS_LEVELS = (0, 63, 127, 255)
 
+_BLACK = 31
+"""The brightest level that is black."""
+
 _NEAR = 10
 """How far compression may move a level."""
 
@@ -77,7 +80,7 @@ def in_levels(
         RequestError: for a photo, and for a mask that selects nothing, or all.
     """
     _check_is_mask(pixels, colour, shown)
-    brightest = int(pixels.max())
+    _check_not_numbered(pixels, shown)
     if white is None:
         white = "kept" if kinds and _is_quad(pixels) else "changed"
     if invert:
@@ -86,7 +89,7 @@ def in_levels(
         pixels = 255 - pixels
     pixels = 255 - snapped(pixels) if kinds else (pixels < 128) * pixels.dtype.type(REMOVED)
     result = Levels(pixels, white)
-    _check_selects(result, shown, dim=brightest == 1)
+    _check_selects(result, shown)
     return result
 
 
@@ -95,7 +98,7 @@ def snapped(pixels: Array) -> Array:
     import numpy as np
 
     levels = np.array(_AUTHORS_LEVELS, np.uint8)
-    return np.asarray(levels[np.digitize(pixels, [31, 95, 191], right=True)])
+    return np.asarray(levels[np.digitize(pixels, [_BLACK, 95, 191], right=True)])
 
 
 def _histogram(pixels: Array) -> Array:
@@ -139,21 +142,28 @@ def _is_quad(pixels: Array) -> bool:
         flat = (abs(below - here) <= _FLAT) & (abs(right - here) <= _FLAT)
         for level in (63, 127):
             filled += int(np.count_nonzero(flat & (abs(here - level) <= _NEAR)))
-    return filled > _FILLED * pixels.size and bool((pixels > 191).mean() > (pixels < 32).mean())
+    return filled > _FILLED * pixels.size and bool(
+        (pixels > 191).mean() > (pixels <= _BLACK).mean()
+    )
 
 
-def _check_selects(levels: Levels, shown: str, *, dim: bool) -> None:
+def _check_not_numbered(pixels: Array, shown: str) -> None:
+    """Refuse the masks of segmentation tools, which number objects from 1."""
+    brightest = int(pixels.max())
+    if 0 < brightest <= _BLACK:
+        raise RequestError(
+            f"The largest value of {shown} is {brightest}, and white is 255. If all above 0 is"
+            " to be white, pass an array of bools: np.asarray(mask) > 0."
+        )
+
+
+def _check_selects(levels: Levels, shown: str) -> None:
     share = levels.share
     if 0 < share < 1:
         return
     white = "made new" if levels.white == "changed" else "kept"
     frames, height, width = levels.pixels.shape
     pixels = f"pixels of the {frames} frames of {width}x{height} that are used (white is {white})"
-    if dim:
-        raise RequestError(
-            f"The largest value of {shown} is 1, and white is 255. If 1 is white, pass an array of"
-            " bools, such as np.asarray(mask) > 0."
-        )
     if share:
         raise RequestError(
             f"{shown} selects all {pixels}, so that nothing of the video would be kept. Give a mask"

@@ -228,12 +228,12 @@ def test_soft_and_grey_masks_are_no_quad_masks(white: int, radius: int) -> None:
             "selects none of the pixels of the 3 frames of 64x48 .*--invert-mask",
         ),
         (np.full_like(GREY, 255), {}, "selects all pixels of the 3 frames of 64x48"),
-        (GREY // 255, {}, r"largest value of m\.png is 1, and white is 255"),
+        (GREY // 85, {}, r"largest value of m\.png is 3, and white is 255"),
         (np.full_like(GREY, 255), {"kinds": True, "white": "kept"}, "selects none"),
         (np.random.default_rng(0).integers(0, 256, GREY.shape, np.uint8), {}, "not a mask: 6"),
         (GREY, {"colour": 60.0}, "a picture, not a mask: its pixels have colours"),
     ],
-    ids=["empty", "full", "ones", "empty quad", "photo", "colours"],
+    ids=["empty", "full", "numbers", "empty quad", "photo", "colours"],
 )
 def test_masks_without_a_meaning_are_refused(
     pixels: np.ndarray[Any, Any], options: dict[str, Any], message: str
