@@ -5,7 +5,7 @@
     python docs/benchmarks/inpaint.py --folder F               # adds rows to inpaint.jsonl
     python docs/benchmarks/inpaint.py --plans "RTX 3060"       # the plans alone, without a GPU
 
-VOID removes an object of 85 and of 197 frames, CogVideoX-Fun InP fills a part of a clip and meets a
+VOID removes an object of 85, 197 and 400 frames, CogVideoX-Fun InP fills a part of a clip and meets a
 last frame. Each runs streamed on a card of a few GiB, which an allocator's cap emulates, and all
 resident. A row has the plan, the peak and the seconds of every phase, and the seconds from the call
 to the end of the first step: cold where the run reads the weights, warm where they are in host
@@ -64,12 +64,13 @@ class Case:
         return options | {"video": clip(width, height, frames), "mask": mask(width, height)}
 
 
-V85, V197, WIDE = (672, 384, 85), (672, 384, 197), (1360, 768, 81)
+V85, V197, V400, WIDE = (672, 384, 85), (672, 384, 197), (672, 384, 400), (1360, 768, 81)
 CASES = (
     Case("void-85-6", "void", "stream:6", V85, again=True),
     Case("void-85", "void", "none", V85),
     Case("void-197-6", "void", "stream:6", V197),
     Case("void-197", "void", "none", V197),
+    Case("void-400-6", "void", "stream:6", V400),  # in three chunks
     Case("inp-85-6", "1.5-5b-inp", "stream:6", V85, again=True),
     Case("inp-85", "1.5-5b-inp", "none", V85),
     Case("inp-frames-85-6", "1.5-5b-inp", "stream:6", V85, image=True),

@@ -61,13 +61,29 @@ s.Clock.phase, messages.send = hold, press
 """Holds a phase, and interrupts the kernel once more as it replies, as a late second press does."""
 
 
+MASKED = """
+import numpy as np
+clip, part = np.zeros((9, 32, 48, 3), np.uint8), np.zeros((32, 48), bool)
+clip[:, :, 20:], part[8:20, 10:30] = 200, True
+"""
+
+
 @pytest.mark.parametrize(
-    "phase",
-    ["load", "encode", pytest.param("denoise", marks=pytest.mark.ipykernel), "decode", "save"],
+    ("kind", "phase"),
+    [
+        ("t2v", "load"),
+        ("inp", "encode"),
+        ("void", "encode video"),
+        pytest.param("t2v", "denoise", marks=pytest.mark.ipykernel),
+        ("inp", "decode"),
+        ("t2v", "save"),
+    ],
 )
 def test_interrupt_in_every_phase_leaves_no_file_and_no_name(
-    one: Kernel, toy: Path, there: Path, phase: str
+    one: Kernel, toy_of: dict[str, Path], there: Path, kind: str, phase: str
 ) -> None:
+    toy, given = toy_of[kind], "--video clip --mask part" * (kind != "t2v")
+    assert one.run(MASKED).reply["status"] == "ok"
     assert one.run("%cogvideo release --prompts").reply["status"] == "ok"
     assert one.run(HOLD.format(phase=phase)).reply["status"] == "ok"
     stopped: list[float] = []
@@ -78,7 +94,7 @@ def test_interrupt_in_every_phase_leaves_no_file_and_no_name(
             one.manager.interrupt_kernel()
 
     try:
-        sent = one.send(cell(toy, "--steps 2 --out never"))
+        sent = one.send(cell(toy, f"--steps 2 --out never {given}"))
         queued = one.send("print('queued')")
         failed(one.wait(sent, stop), "Cancelled")
         assert time.monotonic() - stopped[0] < 300
@@ -87,7 +103,7 @@ def test_interrupt_in_every_phase_leaves_no_file_and_no_name(
         one.run("s.Clock.phase, messages.send = before, send")
     assert list(there.iterdir()) == []
     assert one.value("'never' in dir()") == "False"
-    assert one.run(cell(toy, "--steps 1")).reply["status"] == "ok"
+    assert one.run(cell(toy, f"--steps 1 {given}")).reply["status"] == "ok"
 
 
 @pytest.mark.ipykernel
