@@ -5,7 +5,7 @@
     python docs/benchmarks/inpaint.py --folder F               # adds rows to inpaint.jsonl
     python docs/benchmarks/inpaint.py --plans "RTX 3060"       # the plans alone, without a GPU
 
-VOID removes an object of 85, 197 and 400 frames, CogVideoX-Fun InP fills a part of a clip and meets a
+VOID removes an object of 85 to 400 frames, CogVideoX-Fun InP fills a part of a clip and meets a
 last frame. Each runs streamed on a card of a few GiB, which an allocator's cap emulates, and all
 resident. A row has the plan, the peak and the seconds of every phase, and the seconds from the call
 to the end of the first step: cold where the run reads the weights, warm where they are in host
