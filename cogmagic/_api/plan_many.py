@@ -47,6 +47,8 @@ def plan_batch(options: Mapping[str, Any]) -> BatchPlan:
                 f"--prompts {count} is the number of videos already. Leave out --num-videos and"
                 " --seeds."
             )
+        if not count:
+            raise RequestError("--prompts 0: a plan is for at least one video. Type --prompts 1")
         del rest["prompts"]
         rest["num_videos"] = count
     if rest.get("prompts") is None:

@@ -41,12 +41,12 @@ def interval_at(steps: int, scale: float, begin: object, end: object) -> tuple[f
     last = _share("guidance_until", end, 1.0, steps)
     if (first, last) != (0.0, 1.0) and scale <= 1.0:
         raise RequestError(
-            "guidance_scale is 1, so that no step has guidance, and an interval changes nothing."
+            "--guidance-scale is 1, so no step has guidance, and an interval changes nothing."
             " Leave out --guidance-from and --guidance-until."
         )
     if first > last:
         raise RequestError(
-            f"guidance_from ({first:.10g}) is after guidance_until ({last:.10g})."
+            f"--guidance-from {first:.10g} is after --guidance-until {last:.10g}."
             f" Type --guidance-from {last:.10g} --guidance-until {first:.10g}."
         )
     if not guided_steps(steps, first, last):

@@ -95,5 +95,7 @@ def test_a_plan_of_100_prompts_shows_both_ways_and_is_json() -> None:
 def test_a_number_of_prompts_excludes_other_numbers(options: dict[str, Any], error: str) -> None:
     with pytest.raises(cogmagic.RequestError, match=error):
         batch("2x H200", "5", **options)
-    with pytest.raises(cogmagic.RequestError, match="--num-videos 0 is not a whole number from 1"):
+    with pytest.raises(
+        cogmagic.RequestError, match="--prompts 0: a plan is for at least one video"
+    ):
         batch("2x H200", "0")

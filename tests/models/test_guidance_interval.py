@@ -41,7 +41,7 @@ def test_nearest_intervals_that_errors_name_hold_that_step_alone() -> None:
     ("options", "message"),
     [
         ({"begin": 0.6, "end": 0.4}, "Type guidance_from=0.4, guidance_until=0.6."),
-        ({"begin": 0.6, "end": 0.4}, "guidance_from (0.6) is after guidance_until (0.4)."),
+        ({"begin": 0.6, "end": 0.4}, "guidance_from=0.6 is after guidance_until=0.4."),
         ({"begin": 0.5, "steps": 1}, "leaves the only step without guidance. Nearest"),
         ({"begin": 10**400}, "guidance_from is inf, but must be"),
         ({"begin": 0.5, "end": 0.5}, "none of the 50 steps. Nearest: guidance_from=0.5, gu"),

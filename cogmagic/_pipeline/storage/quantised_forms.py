@@ -143,7 +143,7 @@ def quantized_parts(value: object) -> dict[str, str]:
     if not isinstance(value, str) or value not in QUANTIZED_VALUES:
         near = did_you_mean(value, QUANTIZED_VALUES) if isinstance(value, str) else ""
         raise RequestError(
-            f"Unknown quantize {value!r:.80}.{near} Choose from: {', '.join(QUANTIZED_VALUES)}."
+            f"Unknown --quantize {value!r:.80}.{near} Choose from: {', '.join(QUANTIZED_VALUES)}."
         )
     name, _, part = value.partition(":")
     return dict.fromkeys((part,) if part else QUANTIZABLE, name)
