@@ -43,8 +43,8 @@ def with_mask_read(request: Request, check: Callable[[], None]) -> tuple[Request
     pixels = np.empty((request.num_frames, part.height, part.width), np.uint8)
     colour, count = 0.0, 0
     for count, frame in enumerate(_frames(request, (part.width, part.height), fit, check), 1):
-        pixels[count - 1] = frame.max(axis=2)
-        colour += float((frame.max(axis=2) - frame.min(axis=2)).mean())
+        frame.max(axis=2, out=pixels[count - 1])
+        colour += float((pixels[count - 1] - frame.min(axis=2)).mean())
     if count < request.num_frames - 1:
         raise RequestError(
             f"{request.mask.shown}: only {count} of the {request.num_frames} frames that are used"

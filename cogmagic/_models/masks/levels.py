@@ -56,11 +56,8 @@ class Levels:
     """uint8, frames × height × width."""
     white: White
     """What white stood for in the mask that was given."""
-
-    @property
-    def share(self) -> float:
-        """The share of pixels that are not kept."""
-        return float((self.pixels != KEPT).mean())
+    share: float
+    """The share of pixels that are not kept."""
 
 
 def in_levels(
@@ -69,7 +66,7 @@ def in_levels(
     """A mask's pixels in cogmagic's own levels.
 
     Args:
-        pixels: uint8, frames × height × width, as given.
+        pixels: uint8, frames × height × width, as given; changed in place, as it may be large.
         colour: the mean difference between the largest and the smallest channel of its pixels.
         shown: what messages call the mask.
         kinds: whether the model knows four kinds of pixels (VOID); else a pixel is new or kept.
@@ -79,18 +76,32 @@ def in_levels(
     Raises:
         RequestError: for a photo, and for a mask that selects nothing, or all.
     """
-    _check_is_mask(pixels, colour, shown)
-    _check_not_numbered(pixels, shown)
+    import numpy as np
+
+    counts = np.sum([np.bincount(frame.ravel(), minlength=256) for frame in pixels], axis=0)
+    _check_is_mask(counts / pixels.size, colour, shown)
+    _check_not_numbered(counts, shown)
     if white is None:
-        white = "kept" if kinds and _is_quad(pixels) else "changed"
+        white = "kept" if kinds and _is_quad(pixels, counts) else "changed"
     if invert:
         white = "kept" if white == "changed" else "changed"
-    if white == "changed":
-        pixels = 255 - pixels
-    pixels = 255 - snapped(pixels) if kinds else (pixels < 128) * pixels.dtype.type(REMOVED)
-    result = Levels(pixels, white)
-    _check_selects(result, shown)
-    return result
+    levels = _table(white, kinds)
+    selected = int(counts[levels != KEPT].sum())
+    _check_selects(selected, pixels.shape, white, shown)
+    for frame in pixels:
+        frame[:] = levels[frame]
+    return Levels(pixels, white, selected / int(pixels.size))
+
+
+def _table(white: White, kinds: bool) -> Array:
+    """Cogmagic's level for each of the 256 levels of a mask."""
+    import numpy as np
+
+    given = np.arange(256, dtype=np.uint8)
+    authors = 255 - given if white == "changed" else given
+    if kinds:
+        return 255 - snapped(authors)
+    return np.where(authors < 128, np.uint8(REMOVED), np.uint8(KEPT))
 
 
 def snapped(pixels: Array) -> Array:
@@ -101,16 +112,7 @@ def snapped(pixels: Array) -> Array:
     return np.asarray(levels[np.digitize(pixels, [_BLACK, 95, 191], right=True)])
 
 
-def _histogram(pixels: Array) -> Array:
-    """The share of pixels at each of the 256 levels."""
-    import numpy as np
-
-    counts = sum(np.bincount(frame.ravel(), minlength=256) for frame in pixels)
-    return np.asarray(counts / pixels.size)
-
-
-def _check_is_mask(pixels: Array, colour: float, shown: str) -> None:
-    shares = _histogram(pixels)
+def _check_is_mask(shares: Array, colour: float, shown: str) -> None:
     levels = {*_AUTHORS_LEVELS, *(255 - level for level in _AUTHORS_LEVELS)}
     near = {n for level in levels for n in range(level - _NEAR, level + _NEAR + 1)}
     between = sum(float(share) for n, share in enumerate(shares) if n not in near)
@@ -126,7 +128,7 @@ def _check_is_mask(pixels: Array, colour: float, shown: str) -> None:
     )
 
 
-def _is_quad(pixels: Array) -> bool:
+def _is_quad(pixels: Array, counts: Array) -> bool:
     """Whether VOID's middle levels fill some area of a mask that is mostly white.
 
     Soft edges pass through these levels, too; and a mask in which the middle levels are on black
@@ -134,22 +136,26 @@ def _is_quad(pixels: Array) -> bool:
     """
     import numpy as np
 
-    filled = 0
+    middle = [slice(level - _NEAR, level + _NEAR + 1) for level in _AUTHORS_LEVELS[1:3]]
+    most, filled = sum(int(counts[near].sum()) for near in middle), 0
+    white, black = counts[192:].sum(), counts[: _BLACK + 1].sum()
+    if white <= black or most <= _FILLED * pixels.size:
+        return False
     for frame in pixels:
         signed = frame.astype(np.int16)
         here = signed[:-_FLAT_FOR, :-_FLAT_FOR]
         below, right = signed[_FLAT_FOR:, :-_FLAT_FOR], signed[:-_FLAT_FOR, _FLAT_FOR:]
-        flat = (abs(below - here) <= _FLAT) & (abs(right - here) <= _FLAT)
-        for level in (63, 127):
-            filled += int(np.count_nonzero(flat & (abs(here - level) <= _NEAR)))
-    return filled > _FILLED * pixels.size and bool(
-        (pixels > 191).mean() > (pixels <= _BLACK).mean()
-    )
+        flat = here[(abs(below - here) <= _FLAT) & (abs(right - here) <= _FLAT)]
+        found = np.bincount(flat, minlength=256)
+        filled += sum(int(found[near].sum()) for near in middle)
+        if filled > _FILLED * pixels.size:
+            return True
+    return False
 
 
-def _check_not_numbered(pixels: Array, shown: str) -> None:
+def _check_not_numbered(counts: Array, shown: str) -> None:
     """Refuse the masks of segmentation tools, which number objects from 1."""
-    brightest = int(pixels.max())
+    brightest = int(counts.nonzero()[0][-1])
     if 0 < brightest <= _BLACK:
         raise RequestError(
             f"The largest value of {shown} is {brightest}, and white is 255. If all above 0 is"
@@ -157,14 +163,14 @@ def _check_not_numbered(pixels: Array, shown: str) -> None:
         )
 
 
-def _check_selects(levels: Levels, shown: str) -> None:
-    share = levels.share
-    if 0 < share < 1:
+def _check_selects(selected: int, shape: tuple[int, ...], white: White, shown: str) -> None:
+    frames, height, width = shape
+    if 0 < selected < frames * height * width:
         return
-    white = "made new" if levels.white == "changed" else "kept"
-    frames, height, width = levels.pixels.shape
-    pixels = f"pixels of the {frames} frames of {width}x{height} that are used (white is {white})"
-    if share:
+    stands_for = "made new" if white == "changed" else "kept"
+    used = f"{frames} frames of {width}x{height} that are used"
+    pixels = f"pixels of the {used} (white is {stands_for})"
+    if selected:
         raise RequestError(
             f"{shown} selects all {pixels}, so that nothing of the video would be kept. Give a mask"
             " of a part, or leave out --mask and --video."
