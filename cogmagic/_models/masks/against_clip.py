@@ -78,10 +78,12 @@ def times_of(own: Clip, excerpt: Excerpt) -> MaskTimes:
     """
     clip, fps, count = excerpt.clip, excerpt.fps, excerpt.num_frames
     if own.fps is None or clip.fps is None:
-        return _one_for_one(own, excerpt)
+        return _by_number(own, excerpt)
     tolerance = 1.5 * max(float(interval_at(own, fps)), float(interval_at(clip, fps)), 1 / fps)
     lengths = own.seconds, clip.seconds
     if all(lengths) and abs(lengths[0] - lengths[1]) > tolerance:  # type: ignore[operator]
+        if _same_count(own, clip):  # written at another rate
+            return _one_for_one(own, excerpt)
         raise RequestError(
             f"{own.shown} lasts {lengths[0]:.2f} s, but {_inside(clip)} lasts {lengths[1]:.2f} s: a"
             " mask has a frame for each of its clip's. Give one of the same length, or one picture"
@@ -97,32 +99,47 @@ def times_of(own: Clip, excerpt: Excerpt) -> MaskTimes:
     return MaskTimes(own, request_times(check_start(excerpt.start), fps, count), fps)
 
 
-def _one_for_one(own: Clip, excerpt: Excerpt) -> MaskTimes:
-    """The times where mask or clip has no rate: frames of the same number belong together.
+def _by_number(own: Clip, excerpt: Excerpt) -> MaskTimes:
+    """The times where mask or clip has no rate: it has as many frames as the clip, or the request.
 
-    The mask has as many frames as the clip, or as the request.
+    Raises:
+        RequestError: for another number.
     """
-    clip, fps, has = excerpt.clip, excerpt.fps, excerpt.clip.frames
-    if has is None and clip.fps and clip.seconds:
-        has = round(clip.fps * clip.seconds)
-    count, first = frame_count(own), check_start(excerpt.start)
-    if has is not None and abs(count - has) <= (clip.frames is None):
-        if clip.fps:
-            own = replace(own, fps=clip.fps, seconds=count / clip.fps)
-            return MaskTimes(own, request_times(first, fps, excerpt.num_frames), fps)
-        first *= fps  # frames of the clip, which are used one for one
-    elif count == excerpt.num_frames:
-        first = Fraction(0)
-    else:
-        of_clip = f"{has} frames" if has is not None else "frames of its own rate"
-        raise RequestError(
-            f"{own.shown} has {count} frames, but {_inside(clip)} has {of_clip}, of which"
-            f" {excerpt.num_frames} are used at {fps} fps. Give a mask of 1 frame for all, or of"
-            f" {has or excerpt.num_frames} frames."
-        )
-    interval = interval_at(own, fps)
-    times = [(first + n) * interval for n in range(excerpt.num_frames)]
-    return MaskTimes(own, times, max(round(1 / interval), 1))
+    clip, fps = excerpt.clip, excerpt.fps
+    if _same_count(own, clip):
+        return _one_for_one(own, excerpt)
+    count, interval = frame_count(own), interval_at(own, fps)
+    if count == excerpt.num_frames:
+        return MaskTimes(own, [n * interval for n in range(count)], max(round(1 / interval), 1))
+    has = _count(clip)
+    of_clip = f"{has} frames" if has is not None else "frames of its own rate"
+    raise RequestError(
+        f"{own.shown} has {count} frames, but {_inside(clip)} has {of_clip}, of which"
+        f" {excerpt.num_frames} are used at {fps} fps. Give a mask of 1 frame for all, or of"
+        f" {has or excerpt.num_frames} frames."
+    )
+
+
+def _one_for_one(own: Clip, excerpt: Excerpt) -> MaskTimes:
+    """The times where frames of the same number belong together, whatever the rates."""
+    clip, fps = excerpt.clip, excerpt.fps
+    if own.fps is None and clip.fps:
+        own = replace(own, fps=clip.fps, seconds=clip.seconds)
+    slower = interval_at(own, fps) / interval_at(clip, fps)
+    times = request_times(check_start(excerpt.start), fps, excerpt.num_frames)
+    return MaskTimes(own, [time * slower for time in times], max(round(fps / slower), 1))
+
+
+def _count(clip: Clip) -> int | None:
+    """How many frames a clip has; by its header, where it is a file."""
+    if clip.frames is not None or not (clip.fps and clip.seconds):
+        return clip.frames
+    return round(clip.fps * clip.seconds)
+
+
+def _same_count(own: Clip, clip: Clip) -> bool:
+    has = _count(clip)
+    return has is not None and abs(frame_count(own) - has) <= (clip.frames is None)
 
 
 def _inside(clip: Clip) -> str:

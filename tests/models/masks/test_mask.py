@@ -159,6 +159,17 @@ def test_a_file_goes_one_for_one_with_frames_that_have_no_rate(
     assert [time * 8 for time in found.times] == list(range(first, first + 9))
 
 
+@pytest.mark.parametrize("rate", [10, 30])
+def test_a_file_of_another_rate_goes_one_for_one_if_it_has_as_many_frames(
+    tmp_path: Path, rate: int
+) -> None:
+    """As tools write masks that do not look at the clip's rate."""
+    own = clip_of(Made("mask.mkv", "ffv1", "gray", rate, 48).at(tmp_path))
+    clip = clip_of(Made("clip.mkv", "ffv1", rate=24, count=48).at(tmp_path))
+    found = times_of(own, Excerpt(clip.without_frames(), 0.5, 8, 9))  # as the clip is read first
+    assert [time * rate for time in found.times] == list(range(12, 12 + 27, 3))
+
+
 def test_a_mask_needs_a_video_and_a_model_that_takes_one() -> None:
     with pytest.raises(RequestError, match="mask says which part"):
         Request.of("a fox", "1.5-5b-inp", mask=STILL)
