@@ -74,7 +74,7 @@ def in_levels(
         invert: whether it stands for the opposite.
 
     Raises:
-        RequestError: for a photo, and for a mask that selects nothing, or all.
+        RequestError: for a photo, and for a mask that selects nothing, or all, or removes nothing.
     """
     import numpy as np
 
@@ -88,6 +88,11 @@ def in_levels(
     levels = _table(white, kinds)
     selected = int(counts[levels != KEPT].sum())
     _check_selects(selected, pixels.shape, white, shown)
+    if kinds and not counts[levels >= OVERLAP].any():
+        raise RequestError(
+            f"{shown} has none of the pixels that are removed, only grey ones, which are affected."
+            " Paint what is to be removed in " + ("white." if white == "changed" else "black.")
+        )
     for frame in pixels:
         frame[:] = levels[frame]
     return Levels(pixels, white, selected / int(pixels.size))
