@@ -1,12 +1,14 @@
 """Ten tasks in the panel in JupyterLab, by mouse and by keyboard: clicks, keys, seconds.
 
-    python docs/benchmarks/panel_tasks.py [mouse] [keyboard] [states]      # all without arguments
+    python docs/benchmarks/panel_tasks.py [mouse] [keyboard] [states] [click]    # without: all
 
 Each task begins with the focus on the prompt and ends when the page shows what the task asks for. A
 key pressed counts once; the characters of a text that is typed are counted apart. Seconds include
 the run, if the task has one: two steps of the embedded model. Then axe-core checks each state of
-the panel. Run it from the repository, with the test extra. Prints a JSON row for each, and appends
-them to ``panel_tasks.jsonl``.
+the panel. Last, the milliseconds from a click on Generate to the text *Starting* in the page, in
+each of five fresh kernels, which have not imported torch. Run it from the repository, with the test
+extra. Prints a JSON row for each, and appends them to ``panel_tasks.jsonl``.
+``panel_tasks_before.py`` does the same tasks in an older panel.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,18 @@ CLIPS = f"() => document.querySelectorAll('{BOX} .cogmagic-tile img').length"
 PLAYS = f"() => document.querySelector('{BOX} video')?.readyState === 4"
 IDLE = "() => document.querySelector('.cogmagic-generate').textContent === 'Generate'"
 READY = "() => !document.querySelector('.cogmagic-generate').disabled"
+RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()"
+# Keeps the times of the click on Generate and of the text that a run begins with.
+WATCH = """() => {
+    window.clickAt = window.textAt = 0;
+    const now = document.querySelector('.cogmagic-now');
+    const look = () => {
+        if (now.textContent.includes('Starting')) window.textAt ||= performance.now();
+    };
+    new MutationObserver(look).observe(now, { subtree: true, childList: true });
+    const click = () => (window.clickAt = performance.now());
+    document.querySelector('.cogmagic-generate').addEventListener('click', click, true);
+}"""
 WIDTH_IS_96 = "() => document.querySelector('.cogmagic-at-width input').value === '96'"
 # The places of the focused element and of another one in the order of the Tab key.
 PLACES = """target => {
@@ -241,13 +256,22 @@ def measured(page: Any, keyboard: bool) -> None:
         reset(page, 900 if task is cancel else 2)
         if task is cancel:
             page.keyboard.press("Control+Enter")
-        hand, began = Hand(page, keyboard=keyboard), time.monotonic()
+        write(timed(task, Hand(page, keyboard=keyboard)))
+
+
+def timed(task: Callable[[Hand], None], hand: Hand) -> dict[str, Any]:
+    """Do a task, and count; a task that cannot be done names what one does instead."""
+    row: dict[str, Any] = {
+        "task": task.__name__.replace("_", " "), "by": "keyboard" if hand.keyboard else "mouse"
+    }  # fmt: skip
+    load, began = round(os.getloadavg()[0], 1), time.monotonic()
+    try:
         task(hand)
-        write({
-            "task": task.__name__.replace("_", " "), "by": "keyboard" if keyboard else "mouse",
-            "clicks": hand.clicks, "keys": hand.keys, "typed": hand.typed,
-            "seconds": round(time.monotonic() - began, 1),
-        })  # fmt: skip
+    except NotImplementedError as instead:
+        return row | {"instead": str(instead)}
+    seconds = round(time.monotonic() - began, 1)
+    counts = {"clicks": hand.clicks, "keys": hand.keys, "typed": hand.typed}
+    return row | counts | {"seconds": seconds, "load": load}
 
 
 def write(row: dict[str, Any]) -> None:
@@ -311,7 +335,40 @@ def checked(page: Any) -> None:
     state("done, with a clip")
 
 
+def clicked(page: Any) -> None:
+    """Write the milliseconds from the click to the first text of a run, in fresh kernels."""
+    load, times = round(os.getloadavg()[0], 1), []
+    for _ in range(5):
+        page.evaluate(RESTART)
+        page.wait_for_function(KERNEL_IS_IDLE)
+        page.evaluate(RUN_ALL)
+        page.wait_for_selector(f"{BOX}:not(.jupyter-widgets-disconnected) .cogmagic-words")
+        reset(page)
+        page.wait_for_function(READY)
+        page.evaluate(WATCH)
+        page.locator(".cogmagic-generate").click()
+        page.wait_for_function("() => window.textAt")
+        times.append(page.evaluate("() => Math.round(window.textAt - window.clickAt)"))
+        page.wait_for_function(IDLE)
+    write({"click_ms": times, "median": sorted(times)[2], "load": load})
+
+
 def main(*parts: str) -> None:
+    with notebook_page() as page:
+        page.wait_for_selector(f"{BOX} .cogmagic-tile img")
+        if not parts or "mouse" in parts:
+            measured(page, keyboard=False)
+        if not parts or "keyboard" in parts:
+            measured(page, keyboard=True)
+        if not parts or "states" in parts:
+            checked(page)
+        if not parts or "click" in parts:
+            clicked(page)
+
+
+@contextmanager
+def notebook_page() -> Iterator[Any]:
+    """A page of JupyterLab with a panel, a clip of yesterday and a picture in its folder."""
     with tempfile.TemporaryDirectory() as folder:
         work, state = Path(folder, "work"), Path(folder, "state")
         work.mkdir()
@@ -331,13 +388,8 @@ def main(*parts: str) -> None:
             page.wait_for_function(KERNEL_IS_IDLE)
             page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
             page.evaluate(RUN_ALL)
-            page.wait_for_selector(f"{BOX} .cogmagic-tile img")
-            if not parts or "mouse" in parts:
-                measured(page, keyboard=False)
-            if not parts or "keyboard" in parts:
-                measured(page, keyboard=True)
-            if not parts or "states" in parts:
-                checked(page)
+            page.wait_for_selector(f"{BOX} textarea")
+            yield page
 
 
 def prepare(clip: Path) -> None:
