@@ -134,6 +134,8 @@ class Fields:
         self.inputs["model"].value = options["model"]
         self._inputs["preset"].enter(None)
         self._follow_model()
+        if (model := self.model()) is not None:
+            show_lengths(self._inputs, model, options.get("num_frames"))
         self.inputs["prompt"].value = prompt
         self.inputs["num_videos"].value = count
         self.lock.value = options.get("seed") is not None  # the same clip again

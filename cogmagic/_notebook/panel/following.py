@@ -32,6 +32,8 @@ def enter_defaults(inputs: Mapping[str, Input], model: Model) -> None:
 def show_lengths(inputs: Mapping[str, Input], model: Model, num_frames: int | None = None) -> None:
     """Offer the model's numbers of frames with their seconds.
 
+    Of a clip that is made in chunks these are whole seconds, and the number that is entered.
+
     Args:
         inputs: of the form.
         model: the one that is entered.
@@ -41,8 +43,15 @@ def show_lengths(inputs: Mapping[str, Input], model: Model, num_frames: int | No
     if fps < 1:
         return
     before = frames.value if num_frames is None else num_frames
-    frames.options = [(f"{n} ({n / fps:.2g} s)", n) for n in model.frames.at_once()]
+    rule = model.frames
+    counts = {*rule.at_once(), *range((rule.most // fps + 1) * fps, rule.longest + 1, fps)}
+    counts |= {before} & {*rule.legal()}
+    frames.options = [(f"{n} ({_seconds(n / fps)} s)", n) for n in sorted(counts)]
     frames.value = before
+
+
+def _seconds(length: float) -> str:
+    return f"{length:.2g}" if length < 100 else f"{length:.0f}"
 
 
 def show_strength(inputs: Mapping[str, Input], model: Model | None) -> None:

@@ -195,6 +195,16 @@ def test_variable_that_fails_when_it_is_read_switches_generate_off(panel: Panel)
     assert not panel.generate.disabled
 
 
+def test_lengths_of_clips_that_are_made_in_chunks_are_offered(panel: Panel) -> None:
+    fields = panel.fields
+    fields.enter(PROMPT, {"model": "void", "num_frames": 400})
+    frames = fields.inputs["num_frames"]
+    assert frames.value == 400
+    assert {197, 204, 400, 3600} <= {count for _, count in frames.options}
+    assert ("1200 (100 s)", 1200) in frames.options
+    assert len(frames.options) < 500
+
+
 def test_words_of_the_form_follow_the_model(panel: Panel) -> None:
     fields = panel.fields
     labels = [label for label, _ in fields.inputs["num_frames"].options]
