@@ -70,7 +70,7 @@ def test_prompt_is_enhanced_by_a_server(lab: Any, opened: Callable[[list[str]], 
         page.evaluate(RUN_CELL, 0)
         prompt = page.locator(".cogmagic-at-prompt textarea")
         prompt.fill("a red circle")
-        page.locator("button:has-text('Enhance the prompt')").press("Enter")
+        page.locator("button:text-is('Enhance')").press("Enter")
         send = page.locator("button:has-text('Send the prompt')")
         send.wait_for()
         send.press("Enter")

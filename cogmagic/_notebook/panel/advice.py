@@ -60,14 +60,14 @@ def advise(fields: Fields, plan: Callable[..., Plan]) -> Advice:
             return Advice(refusal=fields.show_errors({"tier": text}))
         return Advice(html=error_html(text), refusal="No plan can be made.")
     _show_speeds(fields, made)
-    refusal, has_prompt = _refusal(made), bool(fields.prompt().strip())
+    refusal, has_prompt = _refusal(made) or fields.lacking, bool(fields.prompt().strip())
     return Advice(
         plan=made,
         html=recommendation(made),
         refusal=refusal,
         note=run_note(made) if has_prompt else "Enter a prompt.",
         ready=has_prompt and not refusal,
-        complete=has_prompt,
+        complete=has_prompt and not fields.lacking,
         tokens=tokens,
     )
 

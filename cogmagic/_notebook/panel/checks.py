@@ -21,7 +21,7 @@ from cogmagic._pipeline.storage import storage_options
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._units import GIB
 
-__all__ = ["field_errors", "several_error"]
+__all__ = ["field_errors", "lacking_inputs", "several_error"]
 
 
 _TOGETHER = (
@@ -58,6 +58,14 @@ _WITH_CLIP = {
 """Options that are checked together with a clip or its mask; the error is shown at that one."""
 
 
+_NEEDED = {
+    "image": "a first frame, or a clip to extend",
+    "video": "a clip, from which something is removed",
+    "mask": "a mask of what is removed",
+}
+"""The inputs that some model needs, in words."""
+
+
 def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[str, str]:
     """The error of each field that has one, by option.
 
@@ -84,19 +92,25 @@ def field_errors(model: Model, prompt: str, options: Mapping[str, Any]) -> dict[
         chosen = {name: options.get(name) for name in together if options.get(name)}
         errors[together[0]] = _error(partial(MemoryOptions.of, **chosen))
     errors["vram_limit"] = _limit_error(options["vram_limit"])
-    if model.takes("image") and options["extend"] is None:
-        errors["image"] = _image_error(model, options["image"])
+    if options["image"] is not None and options["extend"] is None and model.takes("image"):
+        errors["image"] = _error(partial(Request.of, "any prompt", model, image=options["image"]))
     for name, beside in _WITH_CLIP.items():
         if options[name] is not None and not (name == "mask" and errors.get("video")):
             given = {one: options[one] for one in (name, *beside) if options[one] is not None}
             given = placeholders(model.task, given) | given
             errors[name] = _error(partial(Request.of, "any prompt", model, **given))
-    if options["video"] is not None and "mask" in required_inputs(model.task, options):
-        errors["mask"] = f"{model.name} needs a mask of what is removed."
     errors = {name: error for name, error in errors.items() if error}
     if not errors and prompt.strip() and (error := _error(partial(request, prompt))):
         return {"prompt": error}
     return errors
+
+
+def lacking_inputs(model: Model, options: Mapping[str, Any]) -> dict[str, str]:
+    """What the model needs and is not entered, by option; a plan can be made without it."""
+    lacks = required_inputs(model.task, options)
+    if "mask" in lacks and "video" in lacks:  # its field appears with the clip
+        del lacks["mask"]
+    return {name: f"{model.name} needs {_NEEDED[name]}." for name in lacks}
 
 
 def several_error(count: int, save: str | None) -> dict[str, str]:
@@ -112,14 +126,6 @@ def several_error(count: int, save: str | None) -> dict[str, str]:
 def _check_loras(build: Callable[[], Request]) -> None:
     request = build()
     check_adapters(request, configs_for(request))
-
-
-def _image_error(model: Model, image: Any) -> str:
-    if image is None and "image" not in required_inputs(model.task, {}):
-        return ""
-    if image is None:
-        return f"{model.name} needs a first frame, or a clip to extend."
-    return _error(partial(Request.of, "any prompt", model, image=image))
 
 
 def _limit_error(nbytes: float | None) -> str:

@@ -66,7 +66,7 @@ class Enhancer:
         self.view = w.VBox([row, self.note, self.exchange, self.result])
         self.view.layout.display = "none"
         self.view.add_class("cogmagic-enhancer")
-        self.toggle = w.ToggleButton(description="Enhance the prompt", icon="magic")
+        self.toggle = w.ToggleButton(description="Enhance", icon="magic")
         self.toggle.tooltip = "have a language model rewrite it at length"
         self.toggle.observe(self._on_toggle, "value")
         self.toggle.add_class("cogmagic-example")

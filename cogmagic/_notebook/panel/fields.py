@@ -14,7 +14,7 @@ from cogmagic._errors import CogMagicError
 from cogmagic._models.adapters.described import planned
 from cogmagic._models.inputs import INPUTS
 from cogmagic._models.model import Model
-from cogmagic._notebook.panel.checks import field_errors, several_error
+from cogmagic._notebook.panel.checks import field_errors, lacking_inputs, several_error
 from cogmagic._notebook.panel.examples import Examples
 from cogmagic._notebook.panel.following import (
     enter_defaults,
@@ -58,6 +58,8 @@ class Fields:
         defaults: Mapping[str, Any],
     ) -> None:
         self._changed, self._quiet, self._named = changed, False, Named()
+        self.lacking = ""
+        """What the model needs and is not entered, with the label of its field."""
         self._inputs = make_inputs(defaults.get("presets", ""))
         self.inputs = {name: field.widget for name, field in self._inputs.items()}
         self.errors = {name: w.HTML() for name in self.inputs}
@@ -145,7 +147,11 @@ class Fields:
             self._inputs[name].enter(options[name])
 
     def check(self) -> str:
-        """Show each field's error beside it; return the first one with its label, or nothing."""
+        """Show each field's error beside it; return the first one with its label, or nothing.
+
+        Inputs that the model needs, and that are not entered, are in `lacking` alone.
+        """
+        self.lacking = ""
         try:
             model = self._named.model(self.inputs["model"].value)
         except CogMagicError as error:
@@ -156,7 +162,10 @@ class Fields:
         self._show_words(options)
         idle = unused(self._inputs, model)
         refused = {name: e for name, e in self.given.errors.items() if name not in idle}
-        return self.show_errors(errors | refused)
+        if errors or refused:
+            return self.show_errors(errors | refused)
+        self.lacking = self.show_errors(lacking_inputs(model, options))
+        return ""
 
     def show_errors(self, errors: Mapping[str, str]) -> str:
         """Show these errors, and no others; return the first one with its label, or nothing."""

@@ -39,7 +39,7 @@ _MODEL_DTYPE = "the model's"
 _SPEED_ATTENTION = "the speed's"
 
 
-_FIT = "the input's usual way"
+_FIT = "its usual way"
 
 
 _COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)

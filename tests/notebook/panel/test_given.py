@@ -157,6 +157,10 @@ def test_void_asks_for_a_mask(panel_on: Callable[..., Panel], cwd: Path) -> None
     fields = panel.fields
     fields.inputs["prompt"].value = PROMPT
     fields.inputs["model"].value = "void"
+    assert "void needs a clip" in fields.errors["video"].value
+    assert panel.generate.disabled
+    assert "s/step" in panel.advice.value, "the plan does not wait for the clip"
+    assert "cogmagic-stale" not in panel.advice._dom_classes
     clip(cwd / "a.mp4")
     fields.inputs["num_frames"].value = 9
     fields.inputs["video"].value = "a.mp4"

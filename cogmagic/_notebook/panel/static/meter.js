@@ -36,11 +36,13 @@ function row() {
   track.setAttribute("role", "img");
   el.append(label, note, track, svg, words);
   const keys = new Map();
+  // A key that is not shown now keeps its place, so that nothing below moves when it is again.
   const explain = (amounts) => {
-    for (const kind of keys.keys()) if (!amounts.some((a) => a[0] === kind)) keys.get(kind).hidden = true;
+    for (const kind of keys.keys()) {
+      keys.get(kind).style.visibility = amounts.some((a) => a[0] === kind) ? "" : "hidden";
+    }
     for (const [kind, text] of amounts) {
       if (!keys.has(kind)) words.append(keys.set(kind, element("span", `cogmagic-key cogmagic-key-${kind}`)).get(kind));
-      keys.get(kind).hidden = false;
       setText(keys.get(kind), text);
     }
   };
