@@ -39,7 +39,7 @@ from tests.helpers.checkpoints import save_checkpoint
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 SMALL: dict[str, Any] = {"size": "48x32", "frames": 9, "steps": 10, "progress": False}
-WAIT = 60.0
+WAIT = 180.0
 
 
 @pytest.fixture(scope="module")
