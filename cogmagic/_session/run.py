@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._machine.allocator import Peaks, allocator_limited
 from cogmagic._machine.machine import Machine
 from cogmagic._models.adapters.described import described
+from cogmagic._models.chunks import chunk_count
 from cogmagic._models.fitting_remarks import cut_text, mask_text
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.attention.processor import attending
@@ -138,10 +139,8 @@ class Run:
 
     @property
     def _finite(self) -> FiniteCheck:
-        plan = self.plan
-        return FiniteCheck(
-            advice_if_not_finite(self.job.request, plan.dtype, self.machine, plan.options)
-        )
+        dtype, options = self.plan.dtype, self.plan.options
+        return FiniteCheck(advice_if_not_finite(self.job.request, dtype, self.machine, options))
 
     @property
     def _device(self) -> torch.device:
@@ -178,7 +177,8 @@ class Run:
 
     def _compiling(self) -> AbstractContextManager[None]:
         """The run of compiled blocks; the clock shows when code is generated."""
-        clock, steps = self.clock, self.job.request.denoising_steps
+        clock, request, plan = self.clock, self.job.request, self.plan
+        steps = request.denoising_steps * chunk_count(request)
 
         def on_compile(begins: bool) -> None:
             if begins:
@@ -186,8 +186,7 @@ class Run:
             else:
                 clock.phase("denoise", steps)
 
-        plan = self.plan
-        keys = code_keys(self.job.request, plan.dtype, plan.resolved, plan.split)
+        keys = code_keys(request, plan.dtype, plan.resolved, plan.split)
         return compiling(on_compile, *keys, inputs_read=plan.speedups.cache is not None)
 
     @contextmanager
@@ -196,9 +195,8 @@ class Run:
         pipe, savings = self.loaded.pipe, self.plan.savings
         with ExitStack() as stack:
             if self.plan.speedups.decode:
-                stack.enter_context(
-                    fast_decoding(pipe.vae, device=self._device, lean=savings.lean_decode)
-                )
+                lean = savings.lean_decode
+                stack.enter_context(fast_decoding(pipe.vae, device=self._device, lean=lean))
             elif savings.lean_decode:
                 stack.enter_context(lean_decoding(pipe.vae))
             if savings.guidance_halves:
