@@ -136,6 +136,7 @@ def main(*parts: str) -> None:
                 reset(page, {cancel: 900, use_a_clips_settings_again: 7}.get(task, 2))
                 if task is cancel:
                     page.locator(".cogmagic-generate").click()
+                    page.locator(field("Prompt", "textarea")).focus()
                 hand = Hand(page, keyboard=by == "keyboard")
                 write(timed(task, hand) | {"commit": commit.stdout.strip()})
 
