@@ -14,8 +14,8 @@ from cogmagic._machine.machine import Machine
 from cogmagic._models.catalog import catalogued
 from cogmagic._models.find import configs_folder, find_model, local_folder
 from cogmagic._models.inputs import placeholders
+from cogmagic._models.prompt_warnings import prompt_warnings
 from cogmagic._models.request import Request
-from cogmagic._models.unknown_words import unknown_words
 from cogmagic._planning.all_speeds import with_speeds
 from cogmagic._planning.checks import check_packages
 from cogmagic._planning.memory_options import Available, MemoryOptions, memory_options
@@ -133,9 +133,9 @@ def plan_checked(
         here = _with_ram(session().slot.without(Machine.detect(gpus=memory.gpus)), ram)
         check_packages(request.model, memory)
         here, available = _available(request, here, memory)
-    words = _unknown_words(request)
+    warning = _prompt_warning(request)
     code |= available.code
-    available = replace(available, unknown_words=words, embeddings=embeddings, code=code)
+    available = replace(available, prompt_warning=warning, embeddings=embeddings, code=code)
     if warm:
         available = replace(available, prompts_cached=True, weights_loaded=True, download=0)
     made = choose(request, here, memory, available, suggest=suggest)
@@ -156,11 +156,11 @@ def configs_for(request: Request) -> Path | None:
     return None if catalogued(request.model.source) else configs_folder(request.model)
 
 
-def _unknown_words(request: Request) -> str:
-    """The warning of words that the model does not know, as far as is known without a download."""
+def _prompt_warning(request: Request) -> str:
+    """What is wrong with the prompts, as far as is known without a download."""
     if request.prompt == ANY_PROMPT:
         request = replace(request, prompt="")
-    return unknown_words(request, configs_folder(request.model))
+    return prompt_warnings(request, configs_folder(request.model))
 
 
 def _with_ram(machine: Machine, ram: float | None) -> Machine:

@@ -188,8 +188,8 @@ class Available:
     """The tier and the variant in which the weights are placed and may stay, in a batch."""
     not_lean: str = ""
     """Why lean decoding does not apply to the VAE; empty if it does or is not known yet."""
-    unknown_words: str = ""
-    """The warning of words that the model does not know; empty without any."""
+    prompt_warning: str = ""
+    """What is wrong with the prompts, as far as is known; empty for nothing."""
     loads_text: bool = True
     """Whether the text encoder is loaded at all: on several GPUs the first rank alone has it."""
 

@@ -118,7 +118,7 @@ def _plan(
         ranks=ranks.indices if ranks else (),
         parallel=parallel,
         left_out=left_out,
-        warnings=tuple(filter(None, (available.unknown_words, left_out, *risks))),
+        warnings=tuple(filter(None, (available.prompt_warning, left_out, *risks))),
         times=_source_of_times(machine, dtype),
     )
     if remark := kernel_remark(first.speedups.attention, machine):

@@ -17,8 +17,8 @@ from cogmagic._models.checkpoint import check_folder
 from cogmagic._models.find import configs_folder, local_folder
 from cogmagic._models.fitting_remarks import stretch_warning
 from cogmagic._models.identify import with_packed
+from cogmagic._models.prompt_warnings import prompt_warnings
 from cogmagic._models.request import Request
-from cogmagic._models.unknown_words import unknown_words
 from cogmagic._pipeline.adapters import check_finite
 from cogmagic._pipeline.lean_decode import unknown_vae, unknown_vae_of
 from cogmagic._pipeline.preview import OnPreview
@@ -202,11 +202,11 @@ def _refuse_before_download(
 
 
 def _check_prompts(request: Request, folder: Path, clock: Clock) -> None:
-    """Refuse a prompt that is too long, and warn of words that the model does not know."""
+    """Refuse a prompt that is too long, and warn of what is wrong with one that can run."""
     from cogmagic._pipeline.tokenizer import check_prompts
 
     check_prompts(request, folder)
-    clock.warning = unknown_words(request, folder)
+    clock.warning = prompt_warnings(request, folder)
 
 
 def _with_downloaded_adapters(request: Request, clock: Clock) -> Request:

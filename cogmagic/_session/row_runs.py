@@ -20,8 +20,8 @@ from cogmagic._errors import (
 )
 from cogmagic._interrupts import interrupts_deferred
 from cogmagic._models.batch_row import Row
+from cogmagic._models.prompt_warnings import prompt_warnings
 from cogmagic._models.request import Request
-from cogmagic._models.unknown_words import unknown_words
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import Clock
@@ -159,8 +159,8 @@ class RowRuns:
         job = self._prepared()
         request = replace(row.complete(), loras=job.request.loras)  # downloaded by now
         request, clip, mask, earlier = inputs_read(request, clock.check)
-        words, self._remark, remark = unknown_words(request, job.folder), "", self._remark
-        clock.warning = "; ".join(filter(None, (words, remark)))
+        warning, remark, self._remark = prompt_warnings(request, job.folder), self._remark, ""
+        clock.warning = "; ".join(filter(None, (warning, remark)))
         file = OutputFile.claim(path, request.seed, overwrite=True)
         try:
             check_disk_space(file, request, row.num_frames)

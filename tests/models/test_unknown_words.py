@@ -16,6 +16,7 @@ import cogmagic
 from cogmagic import Machine, Progress, Request
 from cogmagic._models.find import embedded_folder
 from cogmagic._models.inputs import ANY_INPUT
+from cogmagic._models.prompt_warnings import prompt_warnings
 from cogmagic._models.unknown_words import _lookup, _words, unknown_words
 from cogmagic._session.session import Session
 from tests.helpers.toy import QUICK
@@ -119,6 +120,16 @@ def test_negative_prompt_counts_where_it_has_an_effect() -> None:
     )
     assert unknown(red, negative_prompt="blue") == ""
     assert unknown(red, negative_prompt="blurry", guidance_scale=1) == ""
+
+
+def test_negative_prompt_without_effect_is_named() -> None:
+    def warning(**options: Any) -> str:
+        return prompt_warnings(Request.of("a red circle", "tiny", **options), TINY)
+
+    assert warning(negative_prompt="blue", guidance_scale=1) == (
+        "the negative prompt has no effect with --guidance-scale 1, which is no guidance"
+    )
+    assert warning(negative_prompt="blue") == warning(guidance_scale=1) == ""
 
 
 @pytest.mark.parametrize("model", ["2b", "5b", "1.5-5b"])
