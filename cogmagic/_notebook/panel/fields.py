@@ -14,15 +14,9 @@ from cogmagic._errors import CogMagicError
 from cogmagic._models.adapters.described import planned
 from cogmagic._models.inputs import INPUTS
 from cogmagic._models.model import Model
+from cogmagic._notebook.panel import following
 from cogmagic._notebook.panel.checks import field_errors, lacking_inputs, several_error
 from cogmagic._notebook.panel.examples import Examples
-from cogmagic._notebook.panel.following import (
-    enter_defaults,
-    enter_preset,
-    show_lengths,
-    show_strength,
-    unused,
-)
 from cogmagic._notebook.panel.given import Given
 from cogmagic._notebook.panel.inputs import USED_WITH, any_seed, make_inputs
 from cogmagic._notebook.panel.labels import panel_words
@@ -112,7 +106,7 @@ class Fields:
 
     def entered(self) -> dict[str, Any]:
         """The options, with the content of variables by their names."""
-        idle = unused(self._inputs, self.model())
+        idle = following.unused(self._inputs, self.model())
         return {
             name: None if name in idle else field.read()
             for name, field in self._inputs.items()
@@ -137,7 +131,7 @@ class Fields:
         self._inputs["preset"].enter(None)
         self._follow_model()
         if (model := self.model()) is not None:
-            show_lengths(self._inputs, model, options.get("num_frames"))
+            following.show_lengths(self._inputs, model, options.get("num_frames"))
         self.inputs["prompt"].value = prompt
         self.inputs["num_videos"].value = count
         self.lock.value = options.get("seed") is not None  # the same clip again
@@ -160,7 +154,7 @@ class Fields:
         errors = unread | field_errors(model, self.prompt(), options)
         errors |= several_error(self.inputs["num_videos"].value, options["save"])
         self._show_words(options)
-        idle = unused(self._inputs, model)
+        idle = following.unused(self._inputs, model)
         refused = {name: e for name, e in self.given.errors.items() if name not in idle}
         if errors or refused:
             return self.show_errors(errors | refused)
@@ -202,6 +196,7 @@ class Fields:
         for name, follow in (
             ("model", self._follow_model),
             ("fps", self._follow_rate),
+            ("video", self._follow_clip),
             ("preset", self._follow_preset),
         ):
             if change["owner"] is self.inputs[name]:
@@ -227,20 +222,26 @@ class Fields:
         model = self.model()
         self.examples.show_for(model)
         if model is not None:
-            enter_defaults(self._inputs, model)
+            following.enter_defaults(self._inputs, model)
+            self._follow_clip()
         self._follow_preset()
         self._show_rows()
 
     def _follow_rate(self) -> None:
         if model := self.model():
-            show_lengths(self._inputs, model)
+            following.show_lengths(self._inputs, model)
+
+    def _follow_clip(self) -> None:
+        if model := self.model():
+            clip = self.given.resolve(self._inputs["video"].read())
+            following.enter_length(self._inputs, model, clip)
 
     def _follow_preset(self) -> None:
-        enter_preset(self._inputs, self.model())
+        following.enter_preset(self._inputs, self.model())
 
     def _show_rows(self) -> None:
         model = self.model()
-        idle = unused(self._inputs, model)
-        show_strength(self._inputs, model)
+        idle = following.unused(self._inputs, model)
+        following.show_strength(self._inputs, model)
         for name in (*INPUTS, *USED_WITH):
             self.rows[name].layout.display = "none" if name in idle else ""

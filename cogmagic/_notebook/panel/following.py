@@ -6,14 +6,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from cogmagic._errors import RequestError
+from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._models.input_options import usual_strength
-from cogmagic._models.inputs import INPUTS
+from cogmagic._models.inputs import INPUTS, placeholders
 from cogmagic._models.model import Model
 from cogmagic._models.presets_file import find_preset
+from cogmagic._models.request import Request
 from cogmagic._notebook.panel.inputs import USED_WITH, Input
 
-__all__ = ["enter_defaults", "enter_preset", "show_lengths", "show_strength", "unused"]
+__all__ = [
+    "enter_defaults",
+    "enter_length",
+    "enter_preset",
+    "show_lengths",
+    "show_strength",
+    "unused",
+]
 
 
 _FROM_MODEL = ("width", "height", "num_inference_steps", "guidance_scale", "scheduler", "fps")
@@ -48,6 +56,20 @@ def show_lengths(inputs: Mapping[str, Input], model: Model, num_frames: int | No
     counts |= {before} & {*rule.legal()}
     frames.options = [(f"{n} ({_seconds(n / fps)} s)", n) for n in sorted(counts)]
     frames.value = before
+
+
+def enter_length(inputs: Mapping[str, Input], model: Model, clip: Any) -> None:
+    """Enter the default length of a request for `clip`, the video to begin from.
+
+    Another length than the model's default, which a person has chosen, is only shortened.
+    """
+    if clip is not None and model.takes("video"):
+        given = {"video": clip, "fps": inputs["fps"].read(), "start": inputs["start"].read()}
+        with suppress(CogMagicError):  # which the form's check shows
+            request = Request.of("any prompt", model, **placeholders(model.task, given) | given)
+            length, entered = request.num_frames, inputs["num_frames"].widget.value
+            if entered == model.frames.default or entered > length:
+                show_lengths(inputs, model, length)
 
 
 def _seconds(length: float) -> str:

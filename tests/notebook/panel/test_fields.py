@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cogmagic
@@ -49,6 +50,24 @@ def test_form_follows_the_model_and_its_rules(panel_on: Callable[..., Panel]) ->
     fields.inputs["model"].value = "tiny"
     assert not panel.generate.disabled
     assert "cogmagic-stale" not in panel.advice._dom_classes
+
+
+def test_length_follows_the_clip_to_begin_from(panel: Panel) -> None:
+    inputs = panel.fields.inputs
+    panel.fields.given.variables["walk"] = np.zeros((12, 32, 48, 3), np.uint8)
+    for model, frames in (("tiny", 9), ("void", 12), ("tiny-i2v", 17), ("2b", 9)):
+        inputs["model"].value = model
+        inputs["video"].value = "walk"
+        assert inputs["num_frames"].value == frames
+        assert not panel.fields.errors["video"].value
+    inputs["num_frames"].value = 17
+    assert "12 frames" in panel.fields.errors["video"].value
+    inputs["video"].value = ""
+    for chosen, frames in ((9, 9), (25, 9)):
+        inputs["num_frames"].value = chosen
+        inputs["video"].value = "walk"
+        assert inputs["num_frames"].value == frames
+        inputs["video"].value = ""
 
 
 def test_each_clip_has_a_random_seed_unless_it_is_locked(panel: Panel) -> None:
