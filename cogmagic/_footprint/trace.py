@@ -65,7 +65,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return Peak(self._peak - without, self._leaf_peak - without, self.mapped)
 
     def cut(self) -> Peak:
-        """The peaks so far; those of what follows are counted anew."""
+        """The peaks so far; from here on, peaks start from what is live now."""
         before = self.peak()
         self._peak, self._leaf_peak = self.live, self.live + self._leaf
         return before

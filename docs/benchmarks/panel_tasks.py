@@ -68,6 +68,10 @@ PLACES = """target => {
 }"""
 
 
+class NotPossible(Exception):
+    """A task that a panel cannot do; its text says what to do instead."""
+
+
 class Hand:
     """A person at the page, by mouse or by keyboard alone, whose clicks and keys are counted.
 
@@ -267,7 +271,7 @@ def timed(task: Callable[[Hand], None], hand: Hand) -> dict[str, Any]:
     load, began = round(os.getloadavg()[0], 1), time.monotonic()
     try:
         task(hand)
-    except NotImplementedError as instead:
+    except NotPossible as instead:
         return row | {"instead": str(instead)}
     seconds = round(time.monotonic() - began, 1)
     counts = {"clicks": hand.clicks, "keys": hand.keys, "typed": hand.typed}

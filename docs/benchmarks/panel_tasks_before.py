@@ -17,7 +17,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from panel_tasks import BOX, PLAYS, PROMPT, Hand, button, notebook_page, timed, write
+from panel_tasks import (
+    BOX,
+    PLAYS,
+    PROMPT,
+    Hand,
+    NotPossible,
+    button,
+    cancel,
+    notebook_page,
+    timed,
+    write,
+)
 
 READY = "() => !document.querySelector('.cogmagic-generate').disabled"
 STEPS = "//label[text()='Steps']/following-sibling::input"
@@ -47,7 +58,7 @@ def run(hand: Hand) -> None:
 
 
 def find_a_model_that_fits(_: Hand) -> None:
-    raise NotImplementedError(
+    raise NotPossible(
         "type the name of one model after the other, and read the recommendation for each: the"
         " list offers those that begin with what the field has, one"
     )
@@ -75,7 +86,7 @@ def use_a_clips_settings_again(hand: Hand) -> None:
 
 
 def extend_it(_: Hand) -> None:
-    raise NotImplementedError("write a cell: %%cogvideo --model tiny-i2v --extend clip.mp4")
+    raise NotPossible("write a cell: %%cogvideo --model tiny-i2v --extend clip.mp4")
 
 
 def use_a_picture(hand: Hand) -> None:
@@ -93,14 +104,8 @@ def read_why_5b_does_not_fit(hand: Hand) -> None:
     hand.page.wait_for_selector(".cogmagic-hint .cogmagic-error:has-text('lacks')")
 
 
-def cancel(hand: Hand) -> None:
-    hand.page.wait_for_selector("text=/denoise · .*left/")
-    hand.use(button("Cancel"))
-    hand.page.wait_for_selector("text=Stopped")
-
-
 def find_yesterdays_clip(_: Hand) -> None:
-    raise NotImplementedError(
+    raise NotPossible(
         "look for the file by its time in JupyterLab's file browser, and open it there: the panel"
         " shows the clips of its own session"
     )

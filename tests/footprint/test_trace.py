@@ -54,7 +54,7 @@ class TestTrace:
         assert trace.peak() == Peak(everything, everything + weights, everything)
         assert trace.operations == 2 * 2 * 128 * 256
 
-    def test_peaks_are_counted_anew_after_a_cut(self) -> None:
+    def test_peaks_start_from_what_is_live_at_a_cut(self) -> None:
         import torch
         from torch import nn
 
