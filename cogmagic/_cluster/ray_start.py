@@ -16,7 +16,7 @@ from ray._private import node, parameter, services
 
 from cogmagic._cluster.leftovers import end_processes, remove_later
 from cogmagic._cluster.messages import Start
-from cogmagic._errors import ClusterError, first_line
+from cogmagic._errors import ClusterError, first_line, plain_line
 
 __all__ = ["connected", "leave", "refusal"]
 
@@ -24,7 +24,7 @@ _OBJECT_STORE = 78 * 2**20
 """Bytes of shared memory of a local cluster: the least that Ray takes. A video has some MB."""
 
 _ATTEMPTS = 2
-"""Starts of a local cluster."""
+"""Starts of a local cluster, and of a session on a busy head's client server."""
 
 _NODE_SECONDS = 150.0
 """How long a node may take to start: 15 s on two busy cores, and 31 with all of Ray's processes."""
@@ -56,9 +56,16 @@ def connected(start: Start) -> None:
             with suppress(Exception):
                 ray.shutdown()
             end_processes(started)
-            if attempt < _ATTEMPTS and start.address.local:  # slow, or a port has been taken
-                continue
-            raise refusal(start, error) from None
+            if attempt == _ATTEMPTS or not _may_pass(start, error):
+                raise refusal(start, error) from None
+
+
+def _may_pass(start: Start, error: Exception) -> bool:
+    """Whether a second attempt may succeed: the first was slow, or a port had been taken.
+
+    Ray's client server starts a process for each kernel, and allows it 30 s.
+    """
+    return start.address.local or isinstance(error, ConnectionAbortedError)
 
 
 def _init(start: Start) -> None:
@@ -164,6 +171,12 @@ def refusal(start: Start, error: Exception) -> ClusterError:
         return ClusterError(
             f"Ray could not be started on this machine ({type(error).__name__}:"
             f" {first_line(error)}). Try it again when the machine is less busy."
+        )
+    if isinstance(error, ConnectionAbortedError):  # its text ends with a traceback of the server's
+        reason = (text.strip().splitlines() or [type(error).__name__])[-1]
+        return ClusterError(
+            f"The head of the cluster at {address} could not start a session for this kernel"
+            f" ({plain_line(reason)}). Try it again when the head is less busy."
         )
     if "token" in text.lower() or "auth" in text.lower():
         return ClusterError(

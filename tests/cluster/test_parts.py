@@ -110,6 +110,16 @@ def test_a_cluster_of_other_versions_is_refused_in_one_line() -> None:
         assert "~/.ray/auth_token" in str(ray_start.refusal(start, other))
 
 
+def test_a_head_that_starts_no_session_is_named_with_its_reason() -> None:
+    ray_start = pytest.importorskip("cogmagic._cluster.ray_start")
+    failed = "Initialization failure from server:\nTraceback:\n  File\nRuntimeError: no backend\n"
+    start = Start(1, Address.of("ray://head:10001"), "")
+    assert str(ray_start.refusal(start, ConnectionAbortedError(failed))) == (
+        "The head of the cluster at ray://head:10001 could not start a session for this kernel"
+        " (RuntimeError: no backend). Try it again when the head is less busy."
+    )
+
+
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cogmagic._cluster.cluster.find_spec", lambda _: None)
     with pytest.raises(ClusterError, match=r"^Ray is not installed. Type %pip install ray,"):
