@@ -19,11 +19,11 @@ from cogmagic._version import __version__
 
 if TYPE_CHECKING:
     from cogmagic import training
+    from cogmagic._api.batch.generate_many import generate_many
     from cogmagic._api.cluster import cluster
     from cogmagic._api.doctor import doctor
     from cogmagic._api.enhance import Enhanced, enhance
     from cogmagic._api.generate import generate
-    from cogmagic._api.generate_many import generate_many
     from cogmagic._api.kernel import cancel, models, release, status, unsaved
     from cogmagic._api.plan import plan
     from cogmagic._errors import (
@@ -59,7 +59,7 @@ _HOMES = {
     "_api.doctor": ("doctor",),
     "_api.enhance": ("Enhanced", "enhance"),
     "_api.generate": ("generate",),
-    "_api.generate_many": ("generate_many",),
+    "_api.batch.generate_many": ("generate_many",),
     "_api.kernel": ("cancel", "models", "release", "status", "unsaved"),
     "_api.plan": ("plan",),
     "_errors": (

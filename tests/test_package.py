@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import cogmagic
-from cogmagic._models.checkpoint import check_folder
+from cogmagic._models.checkpoints.folder import check_folder
 from cogmagic._models.find import embedded_folder
 from tests.helpers.benchmarks import ROOT
 

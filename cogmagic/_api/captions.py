@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from cogmagic._api.words import without_quotes
+from cogmagic._api.options.words import without_quotes
 from cogmagic._models.request import Request
 
 __all__ = ["WORDS_PER_TOKEN", "as_caption", "instructions"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from cogmagic._api import plan
-from cogmagic._api.options import without_run_options
-from cogmagic._api.plan_many import plan_batch
-from cogmagic._api.rows import BATCH_OPTIONS
+from cogmagic._api.batch.plan_many import plan_batch
+from cogmagic._api.batch.rows import BATCH_OPTIONS
+from cogmagic._api.options.table import without_run_options
 from cogmagic._api.which_gpu import which_gpu
 from cogmagic._errors import RequestError
 from cogmagic._machine.machine import Machine

@@ -20,7 +20,7 @@ def which_gpu(*, ram: float | None = None, **options: Any) -> str:
 
     Takes the options of `plan` other than `machine`; `ram` is host memory in GiB.
     """
-    from cogmagic._machine.cards import CARDS
+    from cogmagic._machine.cards.table import CARDS
 
     memory = MemoryOptions.of(**memory_options(options))
     if memory.parallel != 1:

@@ -10,11 +10,11 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._api.doctor_options import DOCTOR_OPTIONS, check_one_form
-from cogmagic._api.option import Option
-from cogmagic._api.options import cell_options
-from cogmagic._api.plan_options import PLAN_OPTIONS
-from cogmagic._api.rows import BATCH_OPTIONS, source_of
+from cogmagic._api.batch.rows import BATCH_OPTIONS, source_of
+from cogmagic._api.options.doctor import DOCTOR_OPTIONS, check_one_form
+from cogmagic._api.options.option import Option
+from cogmagic._api.options.plan import PLAN_OPTIONS
+from cogmagic._api.options.table import cell_options
 from cogmagic._errors import RequestError
 from cogmagic._spelling import as_command
 
@@ -65,7 +65,7 @@ def _generate(options: dict[str, Any]) -> int:
     if options.get("prompt") == "-":
         options["prompt"] = _standard_input()
     if options.pop("dry_run", False):
-        from cogmagic._api.options import without_run_options
+        from cogmagic._api.options.table import without_run_options
 
         return _plan(without_run_options(options) | ({"json": True} if as_json else {}))
     several = options.keys() & set(BATCH_OPTIONS)
@@ -94,7 +94,7 @@ def _standard_input() -> str:
 
 def _several(options: dict[str, Any], *, as_json: bool, progress: bool) -> int:
     """Make the videos of a batch, and print each as it finishes."""
-    from cogmagic._api.generate_many import start
+    from cogmagic._api.batch.generate_many import start
     from cogmagic._session.session import Output
 
     save = options.pop("save", None)

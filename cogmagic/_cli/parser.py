@@ -10,9 +10,9 @@ from itertools import takewhile
 from pathlib import PurePath
 from typing import Any, NoReturn
 
-from cogmagic._api.option import Option
-from cogmagic._api.parser import Parser, flags_of, values_of
-from cogmagic._api.words import quoted
+from cogmagic._api.options.option import Option
+from cogmagic._api.options.parser import Parser, flags_of, values_of
+from cogmagic._api.options.words import quoted
 from cogmagic._cli.commands import COMMANDS, Command
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models.choices import choice_hint

@@ -11,7 +11,7 @@ from cogmagic._doctor.surroundings import Surroundings
 from cogmagic._errors import CogMagicError, plain_line
 from cogmagic._files import cache_folder
 from cogmagic._models.catalog import MODELS
-from cogmagic._models.checkpoint import check_complete
+from cogmagic._models.checkpoints.folder import check_complete
 from cogmagic._models.find import local_folder
 from cogmagic._models.hub.cache import main_snapshot
 from cogmagic._models.hub.disk import bytes_to_download, disk_for_downloads

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._models.catalog import MODELS
+from cogmagic._models.checkpoints.json_files import read_json
 from cogmagic._models.family import (
     FIXED_CONFIG,
     POSITION_SIZES,
@@ -15,7 +16,6 @@ from cogmagic._models.family import (
     padded_frames,
     video_tokens,
 )
-from cogmagic._models.json_files import read_json
 from cogmagic._models.model import Model
 from cogmagic._models.request import Request
 from cogmagic._models.seen import seen_latents, window_lengths

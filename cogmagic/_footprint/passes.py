@@ -25,9 +25,9 @@ from cogmagic._models.family import (
 )
 from cogmagic._models.model import Dtype
 from cogmagic._models.tiling import FRAME_BATCH, SAMPLE_BATCH, frame_batches
+from cogmagic._pipeline.decoding.fast import fast_decoding
+from cogmagic._pipeline.decoding.lean import lean_decoding
 from cogmagic._pipeline.empty import empty_component
-from cogmagic._pipeline.fast_decode import fast_decoding
-from cogmagic._pipeline.lean_decode import lean_decoding
 
 __all__ = ["Step", "profile", "step"]
 

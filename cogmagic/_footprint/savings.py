@@ -180,6 +180,6 @@ def why_not_lean(folder: Path) -> str:
     configs = configs_of(folder)
     if same(configs) is not None and configs["vae"].get("act_fn", "silu") == "silu":
         return ""
-    from cogmagic._pipeline.lean_decode import unknown_vae_of
+    from cogmagic._pipeline.decoding.lean import unknown_vae_of
 
     return unknown_vae_of(folder)

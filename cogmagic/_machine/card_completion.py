@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from cogmagic._errors import RequestError
-from cogmagic._machine.cards import CARDS
+from cogmagic._machine.cards.table import CARDS
 from cogmagic._machine.described import APPLE_CHIPS, described_gpus
 
 __all__ = ["complete_cards"]

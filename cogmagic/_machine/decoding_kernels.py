@@ -1,6 +1,6 @@
 """The trials of fast decoding's Triton kernels in this process, for later plans.
 
-Read without importing torch. `cogmagic._pipeline.fast_decode` makes them.
+Read without importing torch. `cogmagic._pipeline.decoding.fast` makes them.
 """
 
 from __future__ import annotations

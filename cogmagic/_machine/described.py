@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from cogmagic._errors import RequestError
 from cogmagic._machine.amounts import gib_bytes
-from cogmagic._machine.card_names import NOMINAL_ERROR, find_card, most_memory, parse_gpus
-from cogmagic._machine.cards import Card
+from cogmagic._machine.cards.names import NOMINAL_ERROR, find_card, most_memory, parse_gpus
+from cogmagic._machine.cards.table import Card
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.ram import Ram
 from cogmagic._units import GIB, MIB

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from cogmagic._machine.card_names import card_for
+from cogmagic._machine.cards.names import card_for
 from cogmagic._machine.file_paces import with_file_paces
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.history import History, PastRun

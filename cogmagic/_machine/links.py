@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 
-from cogmagic._machine.card import Card
-from cogmagic._machine.card_names import card_for
+from cogmagic._machine.cards.card import Card
+from cogmagic._machine.cards.names import card_for
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.nvml import ask
 

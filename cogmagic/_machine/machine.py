@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cogmagic._machine.card_names import card_for
+from cogmagic._machine.cards.names import card_for
 from cogmagic._machine.compiler import compiler_problem
 from cogmagic._machine.decoding_kernels import DecodingTrial, decoding_trials
 from cogmagic._machine.described import apple_ram, described_gpus, described_ram

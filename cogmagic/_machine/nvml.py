@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cogmagic._machine.card_names import card_for
-from cogmagic._machine.cards import Card
+from cogmagic._machine.cards.names import card_for
+from cogmagic._machine.cards.table import Card
 from cogmagic._machine.cuda_driver import DriverDevice, driver_devices, torch_devices
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.imported_torch import imported_torch

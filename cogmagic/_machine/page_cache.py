@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import CheckpointError
+from cogmagic._models.checkpoints.weights import weight_files
 from cogmagic._models.family import WEIGHTED_COMPONENTS
-from cogmagic._models.weights import weight_files
 
 __all__ = ["cached_share", "uncached_bytes"]
 

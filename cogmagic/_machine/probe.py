@@ -8,7 +8,7 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from cogmagic._machine.efficiency import PROBED, efficiency_of
+from cogmagic._machine.cards.efficiency import PROBED, efficiency_of
 from cogmagic._machine.gpu import has_bf16
 from cogmagic._machine.rates import PINNING, Rates
 

@@ -11,12 +11,12 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from cogmagic._files import write_atomically
-from cogmagic._machine.efficiency import efficiency_of
+from cogmagic._machine.cards.efficiency import efficiency_of
 from cogmagic._machine.gpu import Gpu
 from cogmagic._units import GIB
 
 if TYPE_CHECKING:
-    from cogmagic._machine.cards import Card
+    from cogmagic._machine.cards.table import Card
 
 __all__ = [
     "PINNING",

@@ -10,10 +10,10 @@ from cogmagic._errors import CheckpointError, RequestError, first_line
 from cogmagic._files import typed_path
 from cogmagic._models.adapters.local import CONVENTIONAL, is_lora
 from cogmagic._models.catalog import by_other_name, catalogued, unknown_model
-from cogmagic._models.checkpoint import check_folder
-from cogmagic._models.embedded import embedded_folder
-from cogmagic._models.identify import identify, with_packed
-from cogmagic._models.makes import no_pipeline
+from cogmagic._models.checkpoints.embedded import embedded_folder
+from cogmagic._models.checkpoints.folder import check_folder
+from cogmagic._models.checkpoints.identify import identify, with_packed
+from cogmagic._models.checkpoints.makes import no_pipeline
 from cogmagic._models.model import Model
 
 __all__ = ["configs_folder", "embedded_folder", "find_model", "local_folder"]

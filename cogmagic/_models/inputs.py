@@ -14,7 +14,7 @@ from typing import Any
 from cogmagic._errors import RequestError
 from cogmagic._models.clips.clip import Clip, clip_of
 from cogmagic._models.masks.mask import Mask, mask_of
-from cogmagic._models.pictures import as_picture
+from cogmagic._models.pictures.picture import as_picture
 
 __all__ = [
     "ANY_INPUT",

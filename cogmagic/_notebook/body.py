@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cogmagic._api.parser import flags_of
+from cogmagic._api.options.parser import flags_of
 from cogmagic._errors import RequestError
 from cogmagic._models.other_tools import known_elsewhere
 from cogmagic._notebook.dispatch import is_verb

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from cogmagic._api.options import cell_options
-from cogmagic._api.words import quoted
+from cogmagic._api.options.table import cell_options
+from cogmagic._api.options.words import quoted
 from cogmagic._errors import RequestError
 from cogmagic._models.presets_file import find_preset
 from cogmagic._units import GIB

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cogmagic._api.words import without_quotes
+from cogmagic._api.options.words import without_quotes
 from cogmagic._errors import RequestError
 from cogmagic._notebook.first_line import shortened
 

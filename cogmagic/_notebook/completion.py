@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from cogmagic._api.option import Option
-from cogmagic._api.options import cell_options
+from cogmagic._api.options.option import Option
+from cogmagic._api.options.table import cell_options
 from cogmagic._models.presets_file import preset_names
 from cogmagic._notebook.verbs import VERBS
 

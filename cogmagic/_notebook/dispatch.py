@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from cogmagic._api.plan_options import PLAN_OPTIONS
+from cogmagic._api.options.plan import PLAN_OPTIONS
 from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._notebook.cluster_verb import after_other_name
 from cogmagic._notebook.first_line import check_stray, shortened, what_to_type

@@ -7,10 +7,10 @@ from textwrap import indent, wrap
 from typing import Any
 
 from cogmagic._api.enhance import Enhanced, Enhancement
-from cogmagic._api.enhance_options import enhance_options
-from cogmagic._api.option import Option
-from cogmagic._api.parser import flags_of, parse_line, unknown_option
-from cogmagic._api.words import loose_words, without_quotes
+from cogmagic._api.options.enhance import enhance_options
+from cogmagic._api.options.option import Option
+from cogmagic._api.options.parser import flags_of, parse_line, unknown_option
+from cogmagic._api.options.words import loose_words, without_quotes
 from cogmagic._errors import RequestError, plain_line
 from cogmagic._notebook.cell_text import as_cell
 

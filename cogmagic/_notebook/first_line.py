@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from cogmagic._api.option import Option
-from cogmagic._api.parser import flags_of, spaced_value, unknown_option
-from cogmagic._api.words import loose_words, without_quotes
+from cogmagic._api.options.option import Option
+from cogmagic._api.options.parser import flags_of, spaced_value, unknown_option
+from cogmagic._api.options.words import loose_words, without_quotes
 from cogmagic._errors import RequestError
 from cogmagic._models.aliases import SIZE_LIKE
 from cogmagic._models.catalog import by_other_name, catalogued

@@ -10,11 +10,11 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Bool, Float, TraitError, Unicode, validate
 
+from cogmagic._api.batch.rows import BATCH_OPTIONS, source_of
 from cogmagic._api.endpoint import checked_base_url
-from cogmagic._api.options import cell_options
-from cogmagic._api.parser import parse_line
+from cogmagic._api.options.parser import parse_line
+from cogmagic._api.options.table import cell_options
 from cogmagic._api.plan_text import plan_text
-from cogmagic._api.rows import BATCH_OPTIONS, source_of
 from cogmagic._errors import CogMagicError, RequestError
 from cogmagic._html import MARK
 from cogmagic._machine.amounts import gib_bytes
@@ -158,7 +158,7 @@ class CogMagic(Magics):  # type: ignore[misc]  # IPython is untyped
         """Make the videos of a batch; what is finished is shown and stored whatever happens."""
         from IPython.display import display
 
-        from cogmagic._api.generate_many import start
+        from cogmagic._api.batch.generate_many import start
         from cogmagic._session.session import Output
         from cogmagic._video.videos import Videos
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textwrap import fill
 
-from cogmagic._api.enhance_options import ENHANCE_OPTIONS
-from cogmagic._api.parser import Parser
-from cogmagic._api.plan_options import PLAN_OPTIONS
+from cogmagic._api.options.enhance import ENHANCE_OPTIONS
+from cogmagic._api.options.parser import Parser
+from cogmagic._api.options.plan import PLAN_OPTIONS
 from cogmagic._models.catalog import MODELS
 from cogmagic._models.presets import PRESETS, Preset
 from cogmagic._notebook.mask_verb import MASK_OPTIONS

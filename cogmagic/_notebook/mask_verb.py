@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cogmagic._api.option import Option
-from cogmagic._api.parser import flags_of, parse_line, unknown_option
-from cogmagic._api.words import loose_words, unquoted
+from cogmagic._api.options.option import Option
+from cogmagic._api.options.parser import flags_of, parse_line, unknown_option
+from cogmagic._api.options.words import loose_words, unquoted
 from cogmagic._errors import RequestError
 from cogmagic._notebook.masks import mask
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from cogmagic._api.words import quoted
+from cogmagic._api.options.words import quoted
 from cogmagic._notebook.first_line import Line, split_prompt
 
 __all__ = ["as_line"]

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cogmagic._api.doctor_options import DOCTOR_OPTIONS, check_one_form
-from cogmagic._api.enhance_options import enhance_options
-from cogmagic._api.option import Option
-from cogmagic._api.options import cell_options
-from cogmagic._api.parser import parse_line
-from cogmagic._api.plan_options import PLAN_OPTIONS
+from cogmagic._api.options.doctor import DOCTOR_OPTIONS, check_one_form
+from cogmagic._api.options.enhance import enhance_options
+from cogmagic._api.options.option import Option
+from cogmagic._api.options.parser import parse_line
+from cogmagic._api.options.plan import PLAN_OPTIONS
+from cogmagic._api.options.table import cell_options
+from cogmagic._api.options.words import quoted
 from cogmagic._api.plan_text import plan_text
-from cogmagic._api.words import quoted
 from cogmagic._errors import RequestError
-from cogmagic._machine.card_names import parse_gpus
+from cogmagic._machine.cards.names import parse_gpus
 from cogmagic._notebook.cluster_verb import WORDS, run_cluster
 from cogmagic._notebook.enhance_verb import run_enhance
 from cogmagic._notebook.first_line import check_stray

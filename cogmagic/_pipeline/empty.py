@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import CheckpointError, first_line
-from cogmagic._models.json_files import read_json
+from cogmagic._models.checkpoints.json_files import read_json
 from cogmagic._models.model import Dtype
 from cogmagic._pipeline.libraries import component_class, quiet_libraries, torch_dtype
 

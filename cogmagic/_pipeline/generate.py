@@ -13,10 +13,10 @@ from cogmagic._pipeline.coder_calls import after_calls, decoder_calls, odd_count
 from cogmagic._pipeline.encode import OnEncoded, embeddings_of
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.guidance import guidance_interval
+from cogmagic._pipeline.inpainting.paste_back import pasted, without_bars
 from cogmagic._pipeline.parallel.decode import decoding_in_parallel
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.parallel.transformer import in_parallel
-from cogmagic._pipeline.paste_back import pasted, without_bars
 from cogmagic._pipeline.preview import OnPreview, Preview
 from cogmagic._pipeline.run_inputs import run_of
 from cogmagic._pipeline.windows import in_windows

@@ -65,7 +65,7 @@ def torch_dtype(dtype: Dtype) -> torch.dtype:
 def pipeline_class(task: Task) -> Any:
     """The pipeline class for `task`: diffusers', or for inpainting, for which it has none, ours."""
     if task in INPAINTING:
-        from cogmagic._pipeline.inpaint import CogVideoXFunInpaintPipeline
+        from cogmagic._pipeline.inpainting.pipeline import CogVideoXFunInpaintPipeline
 
         return CogVideoXFunInpaintPipeline
     import diffusers

@@ -10,7 +10,7 @@ from cogmagic._models.fitting import fitted
 from cogmagic._models.request import Request
 from cogmagic._pipeline.coder_calls import after_calls
 from cogmagic._pipeline.finite import FiniteCheck
-from cogmagic._pipeline.inpaint_inputs import encoding_inpainted, inpaint_inputs
+from cogmagic._pipeline.inpainting.inputs import encoding_inpainted, inpaint_inputs
 from cogmagic._pipeline.video_to_video import encoding_clip, video_inputs, video_to_video
 from cogmagic._progress import Clock
 

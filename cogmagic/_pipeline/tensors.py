@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.checkpoint import fingerprint
+from cogmagic._models.checkpoints.folder import fingerprint
+from cogmagic._models.checkpoints.json_files import read_json
+from cogmagic._models.checkpoints.packed_layers import packed_layers, plain_part
+from cogmagic._models.checkpoints.plain_weights import examples
+from cogmagic._models.checkpoints.weights import StoredTensor
 from cogmagic._models.family import WEIGHTED_COMPONENTS
-from cogmagic._models.json_files import read_json
-from cogmagic._models.packed_layers import packed_layers, plain_part
-from cogmagic._models.plain_weights import examples
-from cogmagic._models.weights import StoredTensor
 from cogmagic._pipeline.empty import buildable, built, empty_component
 
 __all__ = ["check_tensors"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cogmagic._machine.card_names import card_for
-from cogmagic._machine.cards import CARDS
+from cogmagic._machine.cards.names import card_for
+from cogmagic._machine.cards.table import CARDS
 from cogmagic._machine.gpu import Gpu
 from cogmagic._machine.machine import Machine
 from cogmagic._models.model import Dtype

@@ -11,7 +11,7 @@ from cogmagic._machine.torch_check import checked_by_torch
 from cogmagic._models.request import Request
 from cogmagic._pipeline.attention.check import with_comparisons
 from cogmagic._pipeline.attention.registry import asked_kernel
-from cogmagic._pipeline.fast_decode import tried_kernels
+from cogmagic._pipeline.decoding.fast import tried_kernels
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.resolved import resolved

@@ -14,7 +14,7 @@ from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.ram import host_ram, own_ram
 from cogmagic._models.adapters.adapter import Adapter
-from cogmagic._models.checkpoint import fingerprint
+from cogmagic._models.checkpoints.folder import fingerprint
 from cogmagic._models.model import Dtype, Model
 from cogmagic._pipeline.spec import PipelineSpec
 from cogmagic._planning.plan import Plan

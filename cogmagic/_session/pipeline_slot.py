@@ -12,7 +12,7 @@ from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.allocator import empty_cache
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.ram import host_ram
-from cogmagic._models.checkpoint import fingerprint
+from cogmagic._models.checkpoints.folder import fingerprint
 from cogmagic._models.model import Model
 from cogmagic._pipeline.adapters import identity
 from cogmagic._planning.memory_options import MemoryOptions

@@ -13,14 +13,14 @@ from cogmagic._machine.machine import Machine
 from cogmagic._machine.page_cache import cached_share
 from cogmagic._machine.torch_check import checked_by_torch
 from cogmagic._models.catalog import catalogued
-from cogmagic._models.checkpoint import check_folder
+from cogmagic._models.checkpoints.folder import check_folder
+from cogmagic._models.checkpoints.identify import with_packed
 from cogmagic._models.find import configs_folder, local_folder
 from cogmagic._models.fitting_remarks import stretch_warning
-from cogmagic._models.identify import with_packed
 from cogmagic._models.prompt_warnings import prompt_warnings
 from cogmagic._models.request import Request
 from cogmagic._pipeline.adapters import check_finite
-from cogmagic._pipeline.lean_decode import unknown_vae, unknown_vae_of
+from cogmagic._pipeline.decoding.lean import unknown_vae, unknown_vae_of
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._planning.checks import (

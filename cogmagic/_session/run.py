@@ -17,12 +17,12 @@ from cogmagic._models.fitting_remarks import cut_text, mask_text
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.attention.processor import attending
 from cogmagic._pipeline.compile import compiled, compiling
+from cogmagic._pipeline.decoding.fast import fast_decoding
+from cogmagic._pipeline.decoding.lean import lean_decoding
 from cogmagic._pipeline.encode import encode_texts
-from cogmagic._pipeline.fast_decode import fast_decoding
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.generate import generate_frames
 from cogmagic._pipeline.guidance import guidance_halves, step_work
-from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.measure import with_measurements
 from cogmagic._pipeline.parallel.group import Rank
 from cogmagic._pipeline.step_cache import ReusedSteps, caching_steps

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cogmagic._errors import CheckpointError
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._machine.machine import Machine
-from cogmagic._models.checkpoint import fingerprint
+from cogmagic._models.checkpoints.folder import fingerprint
 from cogmagic._models.family import WEIGHTED_COMPONENTS, latent_frames, video_tokens
 from cogmagic._models.model import Model
 from cogmagic._models.request import Request

@@ -17,7 +17,7 @@ from cogmagic._models.clips.header import VideoFile
 from cogmagic._models.clips.lengths import check_start, interval_at, too_short
 from cogmagic._models.clips.times import request_times, sampled, tolerance
 from cogmagic._models.fitting import Fit, fitted
-from cogmagic._models.pictures import as_picture
+from cogmagic._models.pictures.picture import as_picture
 from cogmagic._models.request import Request
 from cogmagic._video.clip_colours import Upright, deinterlaced
 

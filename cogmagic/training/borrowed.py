@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.allocator import empty_cache
+from cogmagic._models.checkpoints.identify import identify
 from cogmagic._models.family import WEIGHTED_COMPONENTS
-from cogmagic._models.identify import identify
 from cogmagic._models.model import Dtype, Model
 from cogmagic._pipeline.libraries import torch_dtype
 from cogmagic._tiers.hooks import unhook

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic import Machine
-from cogmagic._machine.efficiency import PROBED
+from cogmagic._machine.cards.efficiency import PROBED
 from cogmagic._machine.rates import Rates
 from cogmagic._models.find import find_model
 from cogmagic._models.request import Request

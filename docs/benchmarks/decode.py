@@ -23,8 +23,8 @@ from make_checkpoint import VAE
 from cogmagic import Request
 from cogmagic._footprint.configs import table
 from cogmagic._footprint.footprint import footprint
-from cogmagic._pipeline.fast_decode import fast_decoding
-from cogmagic._pipeline.lean_decode import lean_decoding
+from cogmagic._pipeline.decoding.fast import fast_decoding
+from cogmagic._pipeline.decoding.lean import lean_decoding
 from cogmagic._tiers.needs import workspace
 
 WAYS: dict[str, tuple[dict[str, bool], Any]] = {

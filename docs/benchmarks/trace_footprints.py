@@ -29,7 +29,7 @@ from cogmagic._footprint.footprint import footprint
 from cogmagic._footprint.passes import profile, step
 from cogmagic._footprint.trace import traced
 from cogmagic._models.catalog import MODELS
-from cogmagic._models.embedded import embedded_folder
+from cogmagic._models.checkpoints.embedded import embedded_folder
 from cogmagic._models.family import Configs, spatial_scale
 from cogmagic._models.inputs import placeholders
 from cogmagic._models.model import DTYPES, Model

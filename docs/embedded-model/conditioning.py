@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from diffusers import AutoencoderKLCogVideoX
 
-from cogmagic._pipeline.inpaint_conditioning import blanked, kept_latents, with_noise
+from cogmagic._pipeline.inpainting.conditioning import blanked, kept_latents, with_noise
 
 
 @torch.no_grad()

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from cogmagic._api.option import Option
-from cogmagic._api.options import cell_options
+from cogmagic._api.options.option import Option
+from cogmagic._api.options.table import cell_options
 from cogmagic._notebook.verbs import VERBS
 
 PAGE = Path(__file__).parents[1] / "reference.md"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import cogmagic
-from cogmagic._api.options import cell_options
-from cogmagic._api.parser import parse_line
+from cogmagic._api.options.parser import parse_line
+from cogmagic._api.options.table import cell_options
 from cogmagic._models.other_tools import known_elsewhere
 from cogmagic._notebook.verbs import VERBS
 

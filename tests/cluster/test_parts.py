@@ -128,7 +128,7 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_importing_the_cluster_imports_no_ray() -> None:
     assert importlib.util.find_spec("ray")
-    code = "import sys, cogmagic._api.generate_many; sys.exit('ray' in sys.modules)"
+    code = "import sys, cogmagic._api.batch.generate_many; sys.exit('ray' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

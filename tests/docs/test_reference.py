@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import cogmagic
-from cogmagic._api.options import cell_options
+from cogmagic._api.options.table import cell_options
 from cogmagic._notebook.verbs import VERBS
 from tests.docs.test_tables import site_module
 from tests.helpers.benchmarks import ROOT

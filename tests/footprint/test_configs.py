@@ -12,8 +12,8 @@ import pytest
 from cogmagic import Request
 from cogmagic._footprint.configs import configs_of, decisive, same, table
 from cogmagic._footprint.footprint import footprint
+from cogmagic._models.checkpoints.identify import identify
 from cogmagic._models.find import embedded_folder
-from cogmagic._models.identify import identify
 from tests.helpers.footprints import model_named, request_for
 
 

@@ -66,7 +66,7 @@ def traceable(dtype: Any) -> tuple[Any, Any]:
 def test_lean_footprint_matches_a_traced_lean_decode() -> None:
     """On the meta device the picture and the strips count, too, which go to host memory."""
     from cogmagic._footprint.trace import traced
-    from cogmagic._pipeline.lean_decode import lean_decoding
+    from cogmagic._pipeline.decoding.lean import lean_decoding
 
     request = request_for("tiny", 208, 176, 33)
     vae, latents = traceable("bfloat16")
@@ -81,7 +81,7 @@ def test_lean_footprint_matches_a_traced_lean_decode() -> None:
 @pytest.mark.slow
 def test_fast_footprint_matches_a_traced_fast_decode() -> None:
     from cogmagic._footprint.trace import traced
-    from cogmagic._pipeline.fast_decode import fast_decoding
+    from cogmagic._pipeline.decoding.fast import fast_decoding
 
     request = request_for("tiny", 208, 176, 33)
     vae, latents = traceable("bfloat16")

@@ -117,7 +117,7 @@ def _of_checkpoint(
     folder: Path, file: str, mutate: Mutation, passes: Callable[[bytes], bool]
 ) -> Reader:
     from cogmagic._footprint.configs import configs_of
-    from cogmagic._models.checkpoint import check_small_files
+    from cogmagic._models.checkpoints.folder import check_small_files
     from cogmagic._models.find import find_model
     from cogmagic._models.request import Request
     from cogmagic._pipeline.tensors import check_tensors
@@ -267,7 +267,7 @@ def _picture_readers(folder: Path) -> dict[str, Reader]:
 
     from cogmagic import Report, Video
     from cogmagic._models.clips.lengths import frames_at
-    from cogmagic._models.pictures import as_picture
+    from cogmagic._models.pictures.picture import as_picture
     from cogmagic._video.clip_reader import clip_of, read_frames
     from cogmagic._video.formats.mp4 import MP4
     from cogmagic._video.formats.registry import read_metadata

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from cogmagic._pipeline.fast_decode import fast_decoding
+from cogmagic._pipeline.decoding.fast import fast_decoding
 from tests.helpers.decoders import decoded, embedded_vae, latents, narrow_vae
 
 GPU = torch.device("cuda")
@@ -43,7 +43,7 @@ def test_half_precision_is_as_close_to_float32_as_diffusers_is(dtype: torch.dtyp
 
 @pytest.mark.parametrize("channels", [64, 48, 512])
 def test_kernels_compute_what_plain_torch_does(channels: int) -> None:
-    from cogmagic._pipeline import fast_decode_kernels, fast_decode_torch
+    from cogmagic._pipeline.decoding import fast_kernels, fast_torch
 
     torch.manual_seed(0)
     norm = torch.nn.GroupNorm(4, channels, eps=1e-6, device=GPU)
@@ -53,7 +53,7 @@ def test_kernels_compute_what_plain_torch_does(channels: int) -> None:
     bias, past = torch.randn(channels, device=GPU), torch.zeros(2, channels, 2, 40, 36, device=GPU)
     maps = torch.randn(2, 2, 3, 10, 9, channels, device=GPU)
     results = []
-    for module in fast_decode_kernels, fast_decode_torch:
+    for module in fast_kernels, fast_torch:
         own = x.clone()
         moments = module.moments(own, rest, bias)
         to = torch.cat([past, own], dim=2).to(memory_format=last)

@@ -10,7 +10,7 @@ import pytest
 
 from cogmagic import CheckpointError
 from cogmagic._models.catalog import MODELS
-from cogmagic._models.identify import identify
+from cogmagic._models.checkpoints.identify import identify
 
 PUBLISHED = tuple(m.name for m in MODELS if not m.embedded)
 

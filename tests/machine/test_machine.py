@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cogmagic import Gpu, Machine, RequestError
 from cogmagic._machine import nvml as _nvml
-from cogmagic._machine.card_names import find_card
+from cogmagic._machine.cards.names import find_card
 from cogmagic._machine.gpu import selected
 from cogmagic._machine.torch_build import TorchBuild, cpu_only_note, torch_build
 from cogmagic._machine.torch_check import checked_by_torch

@@ -8,7 +8,7 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine
-from cogmagic._machine.efficiency import efficiency_of
+from cogmagic._machine.cards.efficiency import efficiency_of
 from tests.helpers.benchmarks import BENCHMARKS
 
 ROWS = [json.loads(line) for line in (BENCHMARKS / "attention.jsonl").read_text().splitlines()]

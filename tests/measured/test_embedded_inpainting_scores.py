@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cogmagic._models.embedded import embedded_folder
+from cogmagic._models.checkpoints.embedded import embedded_folder
 from tests.helpers.benchmarks import ROOT
 
 CARD = ROOT / "docs" / "embedded-model"

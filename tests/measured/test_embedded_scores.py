@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from cogmagic._models.embedded import embedded_folder
+from cogmagic._models.checkpoints.embedded import embedded_folder
 from tests.helpers.benchmarks import ROOT
 
 CARD = ROOT / "docs" / "embedded-model"

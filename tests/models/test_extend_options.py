@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cogmagic import Request, RequestError
-from cogmagic._api.rows import BatchSource, rows_of
+from cogmagic._api.batch.rows import BatchSource, rows_of
 from cogmagic._models.fitting_remarks import cut_text, stretch_warning
 from cogmagic._models.inputs import ANY_INPUT, placeholders
 

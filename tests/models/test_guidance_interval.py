@@ -88,7 +88,7 @@ def test_a_changed_request_is_checked_again() -> None:
 
 
 def test_a_column_sets_it_for_a_row(cwd: Any) -> None:
-    from cogmagic._api.columns import column_name, text_value
+    from cogmagic._api.batch.columns import column_name, text_value
 
     assert column_name("guidance-until") == "guidance_until"
     assert text_value("guidance_from", " 0.25 ") == 0.25

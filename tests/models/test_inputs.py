@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageCms
 
 from cogmagic import RequestError
-from cogmagic._models.pictures import as_picture
+from cogmagic._models.pictures.picture import as_picture
 from cogmagic._models.request import Request
 
 SIZE = (8, 6)

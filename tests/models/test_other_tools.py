@@ -8,9 +8,9 @@ import re
 import pytest
 
 from cogmagic import RequestError, generate
-from cogmagic._api.options import cell_options
-from cogmagic._api.parser import parse_line
-from cogmagic._api.plan_options import PLAN_OPTIONS
+from cogmagic._api.options.parser import parse_line
+from cogmagic._api.options.plan import PLAN_OPTIONS
+from cogmagic._api.options.table import cell_options
 from cogmagic._models import other_tools
 from cogmagic._models.other_tools import known_elsewhere
 from cogmagic._models.request import known_options

@@ -124,7 +124,7 @@ def test_dry_run_states_rows_and_seconds(shell: Any) -> None:
 
 
 def test_plan_of_a_batch_compiles_each_shape_once_and_starts_the_compiler_once() -> None:
-    from cogmagic._api.plan_many import plan_batch
+    from cogmagic._api.batch.plan_many import plan_batch
 
     rows = [{"prompt": "a"}, {"prompt": "b", "num_frames": 9}, {"prompt": "c", "steps": 20}]
     machine = cogmagic.Machine.of("RTX 4090", ram=64)
@@ -133,7 +133,7 @@ def test_plan_of_a_batch_compiles_each_shape_once_and_starts_the_compiler_once()
 
 
 def test_plan_counts_the_embeddings_of_a_chunk() -> None:
-    from cogmagic._api.plan_many import plan_batch
+    from cogmagic._api.batch.plan_many import plan_batch
 
     machine = cogmagic.Machine.of("RTX 4090", ram=64)
 

@@ -6,7 +6,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from IPython.utils.text import DollarFormatter
 
-from cogmagic._api.parser import parse_line
+from cogmagic._api.options.parser import parse_line
 from cogmagic._notebook.cell_text import as_cell, changed_options
 from cogmagic._units import GIB
 

@@ -8,7 +8,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 
 from cogmagic import Machine
-from cogmagic._machine.cards import CARDS
+from cogmagic._machine.cards.table import CARDS
 from cogmagic._machine.described import APPLE_CHIPS
 from cogmagic._notebook.completion import complete
 from cogmagic._notebook.verbs import VERBS

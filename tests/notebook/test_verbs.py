@@ -10,7 +10,7 @@ import pytest
 
 import cogmagic
 from cogmagic import ClusterError, OutputError, RequestError
-from cogmagic._api.options import cell_options
+from cogmagic._api.options.table import cell_options
 from cogmagic._html import MARK, VOLATILE
 from cogmagic._notebook.verbs import VERBS
 from cogmagic._session.session import session as current

@@ -6,7 +6,7 @@ import pytest
 
 import cogmagic
 from cogmagic import RequestError
-from cogmagic._api.parser import parse_line
+from cogmagic._api.options.parser import parse_line
 from cogmagic._planning.memory_options import MemoryOptions
 from tests.helpers.toy import PROMPT
 

@@ -10,8 +10,8 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, RequestError, TierError
-from cogmagic._api.plan_many import plan_rows
-from cogmagic._api.rows import rows_of, source_of
+from cogmagic._api.batch.plan_many import plan_rows
+from cogmagic._api.batch.rows import rows_of, source_of
 from cogmagic._footprint.footprint import footprint
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.plan_json import as_json

@@ -12,7 +12,7 @@ import pytest
 
 import cogmagic
 from cogmagic import BatchError, BusyError, Cancelled, OutputError, Progress, RequestError, Video
-from cogmagic._api.rows import rows_of, source_of
+from cogmagic._api.batch.rows import rows_of, source_of
 from cogmagic._pipeline import encode as encode_module
 from cogmagic._session import run as run_module
 from cogmagic._session.batch_times import BatchTimes

@@ -38,7 +38,7 @@ def expected(clip: Array, mask: Array) -> str:
     """The digest of the frames that the pipeline makes by itself."""
     import torch
 
-    from cogmagic._pipeline.inpaint import CogVideoXFunInpaintPipeline
+    from cogmagic._pipeline.inpainting.pipeline import CogVideoXFunInpaintPipeline
 
     folder = cogmagic.models()["tiny-inp"].folder
     pipe = CogVideoXFunInpaintPipeline.from_pretrained(folder, dtype=torch.float32)

@@ -12,7 +12,7 @@ from PIL import Image
 
 import cogmagic
 from cogmagic import RequestError
-from cogmagic._models import identify
+from cogmagic._models.checkpoints import identify
 from cogmagic._session.session import Session
 from cogmagic._video.library import clips_in
 from tests.helpers.clips import Made, numbered, numbers

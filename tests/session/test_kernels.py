@@ -14,8 +14,8 @@ from cogmagic import Machine, RequestError
 from cogmagic._api.kernel import history
 from cogmagic._machine import decoding_kernels
 from cogmagic._models.request import Request
-from cogmagic._pipeline import fast_decode
 from cogmagic._pipeline.attention import check
+from cogmagic._pipeline.decoding import fast
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._session import kernels
 from tests.helpers.attention import fake_kernels, off_by, same
@@ -80,8 +80,8 @@ def test_plans_count_on_fast_decoding_only_where_its_kernels_run(
     planned = decoding()
     assert planned[0]
     trials = []
-    real = fast_decode._trial
-    monkeypatch.setattr(fast_decode, "_trial", lambda *a: trials.append(a) or real(*a))
+    real = fast._trial
+    monkeypatch.setattr(fast, "_trial", lambda *a: trials.append(a) or real(*a))
     machine = Machine.detect()
     for _ in range(2):
         machine = kernels.with_decoding_tried(request, MemoryOptions(speed="fast"), machine)
@@ -101,14 +101,12 @@ def test_a_trial_that_ran_out_of_memory_is_made_again(
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    name = "cogmagic._pipeline.fast_decode_kernels"
+    name = "cogmagic._pipeline.decoding.fast_kernels"
     monkeypatch.setitem(sys.modules, name, SimpleNamespace())
     monkeypatch.setattr(torch.nn, "GroupNorm", full)
     request, options = Request.of("a red fox", "5b"), MemoryOptions(speed="fast")
     kernels.with_decoding_tried(request, options, Machine.detect())
     assert not cogmagic.plan(model="5b", speed="fast").speedups.decode  # as in this run
-    monkeypatch.setattr(
-        fast_decode, "_trial", lambda *key: decoding_kernels.DecodingTrial(*key, "")
-    )
+    monkeypatch.setattr(fast, "_trial", lambda *key: decoding_kernels.DecodingTrial(*key, ""))
     kernels.with_decoding_tried(request, options, Machine.detect())
     assert cogmagic.plan(model="5b", speed="fast").speedups.decode

@@ -97,7 +97,7 @@ def test_plan_of_the_catalogue_builds_no_vae(
     def built(*_: object) -> str:
         raise AssertionError("torch would be imported")
 
-    monkeypatch.setattr("cogmagic._pipeline.lean_decode.unknown_vae_of", built)
+    monkeypatch.setattr("cogmagic._pipeline.decoding.lean.unknown_vae_of", built)
     plan(five(), Machine.of("RTX 3060", ram=64), folder=configs_of_5b(tmp_path))
 
 

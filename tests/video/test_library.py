@@ -15,7 +15,7 @@ import pytest
 
 import cogmagic
 from cogmagic import OutputError, Request, Video
-from cogmagic._api.parser import parse_line
+from cogmagic._api.options.parser import parse_line
 from cogmagic._notebook.cell_text import as_cell, changed_options
 from cogmagic._video.clip_settings import clip_settings
 from cogmagic._video.formats.registry import FORMATS, read_metadata

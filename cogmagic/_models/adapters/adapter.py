@@ -22,9 +22,9 @@ from cogmagic._models.adapters.local import (
 )
 from cogmagic._models.adapters.scales import LoraConfig, as_config, stored_config
 from cogmagic._models.adapters.typed import Typed, as_typed, checked_weight
-from cogmagic._models.json_files import read_json
+from cogmagic._models.checkpoints.json_files import read_json
+from cogmagic._models.checkpoints.weights import Weights
 from cogmagic._models.other_tools import lora_option
-from cogmagic._models.weights import Weights
 from cogmagic._progress import OnProgress
 
 __all__ = ["Adapter", "LoraLayer", "as_adapters"]

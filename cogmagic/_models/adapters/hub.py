@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from cogmagic._errors import CheckpointError, did_you_mean
 from cogmagic._models.adapters.hub_header import hub_header
 from cogmagic._models.adapters.local import CONFIG, check_not_pickled, choose, local_file
+from cogmagic._models.checkpoints.weights import Weights
 from cogmagic._models.hub.cache import (
     intact,
     main_folder,
@@ -22,7 +23,6 @@ from cogmagic._models.hub.download import fetch_weights
 from cogmagic._models.hub.errors import explained
 from cogmagic._models.hub.listing import Listing, list_files
 from cogmagic._models.hub.transfer import hub_file
-from cogmagic._models.weights import Weights
 from cogmagic._progress import OnProgress
 
 __all__ = ["HubLora", "fetch_lora", "find_lora", "hub_place"]

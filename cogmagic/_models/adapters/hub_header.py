@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import CheckpointError, first_line
+from cogmagic._models.checkpoints.weights import StoredTensor, Weights
 from cogmagic._models.hub.listing import Listing
-from cogmagic._models.weights import StoredTensor, Weights
 
 __all__ = ["hub_header"]
 

@@ -16,7 +16,7 @@ from cogmagic._models.adapters.formats import (
     parse_key,
 )
 from cogmagic._models.adapters.scales import LoraConfig
-from cogmagic._models.weights import StoredTensor, Weights
+from cogmagic._models.checkpoints.weights import StoredTensor, Weights
 
 __all__ = ["LoraLayer", "alpha_names", "read_layers"]
 

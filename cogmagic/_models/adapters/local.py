@@ -11,8 +11,8 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError, did_you_mean, first_line
 from cogmagic._files import typed_path
 from cogmagic._models.adapters.formats import parse_key
+from cogmagic._models.checkpoints.weights import Weights, damage, read_header
 from cogmagic._models.other_tools import lora_option
-from cogmagic._models.weights import Weights, damage, read_header
 
 __all__ = [
     "CONFIG",

@@ -14,10 +14,10 @@ from cogmagic._models.clips.header import VideoFile, header_of
 from cogmagic._models.clips.memory import are_frames, stacked
 from cogmagic._models.clips.picture_files import names_video, pictures_at, pictures_in
 from cogmagic._models.input_files import check_file, content_of, existing_path
-from cogmagic._models.pictures import as_picture
+from cogmagic._models.pictures.picture import as_picture
 
 if TYPE_CHECKING:
-    from cogmagic._models.picture_arrays import Array
+    from cogmagic._models.pictures.arrays import Array
 
 __all__ = ["Clip", "check_unchanged", "clip_of"]
 

@@ -8,12 +8,12 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import RequestError
-from cogmagic._models.picture_arrays import CHANNELS, as_numpy, is_array, levels
-from cogmagic._models.picture_colours import in_rgb
-from cogmagic._models.pictures import as_picture
+from cogmagic._models.pictures.arrays import CHANNELS, as_numpy, is_array, levels
+from cogmagic._models.pictures.colours import in_rgb
+from cogmagic._models.pictures.picture import as_picture
 
 if TYPE_CHECKING:
-    from cogmagic._models.picture_arrays import Array
+    from cogmagic._models.pictures.arrays import Array
 
 __all__ = ["are_frames", "stacked"]
 

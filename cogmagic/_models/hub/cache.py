@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from cogmagic._models.weights import damage
+from cogmagic._models.checkpoints.weights import damage
 
 __all__ = [
     "PART",

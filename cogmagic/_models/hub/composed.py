@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.checkpoint import check_complete
+from cogmagic._models.checkpoints.folder import check_complete
+from cogmagic._models.checkpoints.json_files import read_json
+from cogmagic._models.checkpoints.linked import linked
 from cogmagic._models.hub.cache import intact_weights, main_folder, main_snapshot
-from cogmagic._models.json_files import read_json
-from cogmagic._models.linked import linked
 from cogmagic._models.model import Model
 
 __all__ = ["composed_folder", "files_without_transformer"]

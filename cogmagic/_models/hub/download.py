@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.checkpoint import check_complete, check_folder, check_small_files
+from cogmagic._models.checkpoints.folder import check_complete, check_folder, check_small_files
+from cogmagic._models.checkpoints.plain_weights import check_plain
 from cogmagic._models.hub.cache import (
     intact,
     main_snapshot,
@@ -24,7 +25,6 @@ from cogmagic._models.hub.errors import explained
 from cogmagic._models.hub.listing import Listing, is_small, list_files, read_listing
 from cogmagic._models.hub.transfer import HubFile, fetch, hub_file
 from cogmagic._models.model import Model
-from cogmagic._models.plain_weights import check_plain
 from cogmagic._progress import OnProgress, Progress
 
 __all__ = ["cached_folder", "download", "fetch_configs", "fetch_tokenizer", "fetch_weights"]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmagic._errors import CheckpointError, first_line
+from cogmagic._models.checkpoints.makes import no_pipeline
+from cogmagic._models.checkpoints.weights import only_variant, weight_files, weights_stem
 from cogmagic._models.family import COMPONENT_CLASSES, WEIGHTED_COMPONENTS
 from cogmagic._models.hub.cache import intact, point_main_at, repository_folder
 from cogmagic._models.hub.network import setup_problem
 from cogmagic._models.hub.proxies import proxy_for
-from cogmagic._models.makes import no_pipeline
-from cogmagic._models.weights import only_variant, weight_files, weights_stem
 
 __all__ = ["Listing", "is_small", "list_files", "read_listing"]
 

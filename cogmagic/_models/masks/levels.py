@@ -22,7 +22,7 @@ from cogmagic._errors import RequestError
 
 if TYPE_CHECKING:
     from cogmagic._models.masks.mask import White
-    from cogmagic._models.picture_arrays import Array
+    from cogmagic._models.pictures.arrays import Array
 
 __all__ = ["AFFECTED", "KEPT", "OVERLAP", "REMOVED", "Levels", "in_levels", "snapped"]
 

@@ -20,11 +20,11 @@ from cogmagic._models.clips.memory import are_frames
 from cogmagic._models.clips.picture_files import pictures_in
 from cogmagic._models.input_files import check_file, existing_path
 from cogmagic._models.masks.tag import is_tagged
-from cogmagic._models.picture_arrays import as_numpy, levels
-from cogmagic._models.pictures import as_picture
+from cogmagic._models.pictures.arrays import as_numpy, levels
+from cogmagic._models.pictures.picture import as_picture
 
 if TYPE_CHECKING:
-    from cogmagic._models.picture_arrays import Array
+    from cogmagic._models.pictures.arrays import Array
 
 __all__ = ["Mask", "White", "mask_of"]
 

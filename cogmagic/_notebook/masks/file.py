@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._api.words import quoted
+from cogmagic._api.options.words import quoted
 from cogmagic._errors import OutputError, RequestError, plain_line
 from cogmagic._files import typed_path
 from cogmagic._models.clips.clip import Clip

@@ -10,7 +10,7 @@ from typing import Any
 import anywidget
 import traitlets as t
 
-from cogmagic._api.words import quoted
+from cogmagic._api.options.words import quoted
 from cogmagic._errors import CogMagicError, plain_line
 from cogmagic._html import MARK
 from cogmagic._models.clips.clip import Clip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
-from cogmagic._api.options import without_run_options
+from cogmagic._api.options.table import without_run_options
 from cogmagic._errors import CogMagicError
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.html import download_words, recommendation, run_note

@@ -10,7 +10,7 @@ from typing import Any
 
 from traitlets import TraitError
 
-from cogmagic._api.options import without_run_options
+from cogmagic._api.options.table import without_run_options
 from cogmagic._errors import OutputError
 from cogmagic._models.catalog import catalogued
 from cogmagic._models.inputs import INPUTS

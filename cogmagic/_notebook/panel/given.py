@@ -19,7 +19,7 @@ from cogmagic._files import write_atomically
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._models.clips.clip import clip_of
 from cogmagic._models.masks.mask import mask_of
-from cogmagic._models.pictures import as_picture
+from cogmagic._models.pictures.picture import as_picture
 from cogmagic._notebook.masks.widget import MaskCanvas
 from cogmagic._notebook.panel.labels import label
 from cogmagic._notebook.panel.upload import Upload

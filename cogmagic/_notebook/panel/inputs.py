@@ -10,8 +10,8 @@ from typing import Any
 
 import ipywidgets as w
 
-from cogmagic._api.options import cell_options
-from cogmagic._api.words import quoted, split_list
+from cogmagic._api.options.table import cell_options
+from cogmagic._api.options.words import quoted, split_list
 from cogmagic._models.presets_file import in_file, preset_names
 from cogmagic._notebook.panel.labels import label
 from cogmagic._notebook.panel.models import model_picker

@@ -18,7 +18,7 @@ from cogmagic._models.clips.lengths import check_start, times_to_end
 from cogmagic._models.fitting import Fit, fitted
 from cogmagic._models.masks.against_clip import Excerpt, times_of
 from cogmagic._models.masks.mask import Mask, mask_of
-from cogmagic._models.pictures import as_picture
+from cogmagic._models.pictures.picture import as_picture
 from cogmagic._notebook.panel.parts import show_html
 from cogmagic._video.clip_reader import frames_at_times
 

@@ -9,7 +9,7 @@ from math import isfinite, prod
 from typing import Any
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.packed_layers import PackedLayer
+from cogmagic._models.checkpoints.packed_layers import PackedLayer
 
 __all__ = ["QuantState", "quant_state"]
 

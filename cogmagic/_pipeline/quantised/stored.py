@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import CheckpointError
-from cogmagic._models.json_files import read_json
+from cogmagic._models.checkpoints.json_files import read_json
+from cogmagic._models.checkpoints.packed_layers import (
+    PackedLayer,
+    fp8_layers,
+    packed_layers,
+    plain_part,
+)
+from cogmagic._models.checkpoints.weights import StoredTensor
 from cogmagic._models.model import Dtype
-from cogmagic._models.packed_layers import PackedLayer, fp8_layers, packed_layers, plain_part
-from cogmagic._models.weights import StoredTensor
 from cogmagic._pipeline.bitsandbytes import import_bitsandbytes
 from cogmagic._pipeline.empty import built, empty_component
 from cogmagic._pipeline.quantised.layers import make_blockwise, make_scaled

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cogmagic import CheckpointError, Request, RequestError
-from cogmagic._api.parser import parse_line
+from cogmagic._api.options.parser import parse_line
 from cogmagic._models.adapters.adapter import Adapter
 from cogmagic._notebook.cell_text import as_cell
 from cogmagic._notebook.completion import complete

@@ -8,7 +8,7 @@ import pytest
 
 from cogmagic._footprint.configs import table
 from cogmagic._models.adapters.modules import from_kohya, is_module, module_shapes
-from cogmagic._models.config_table import CONFIG_VALUES
+from cogmagic._models.checkpoints.config_table import CONFIG_VALUES
 
 DEFAULTS = {key: value.default for key, value in CONFIG_VALUES["transformer"].items()}
 

@@ -12,9 +12,9 @@ import pytest
 import cogmagic
 from cogmagic import CheckpointError, CogMagicError, OutputError
 from cogmagic._errors import Cancelled
+from cogmagic._models.checkpoints.identify import identify
 from cogmagic._models.find import find_model, local_folder
 from cogmagic._models.hub.download import cached_folder, download, fetch_tokenizer
-from cogmagic._models.identify import identify
 from cogmagic._progress import silent
 from tests.helpers.hub import NEEDED, REPO, SHARD, kernel, parts, same, stop_at
 from tests.helpers.hub_server import Hub, Repository

@@ -14,10 +14,10 @@ import pytest
 import cogmagic
 from cogmagic import CheckpointError
 from cogmagic._models.catalog import catalogued
+from cogmagic._models.checkpoints.identify import identify
 from cogmagic._models.find import local_folder
 from cogmagic._models.hub.disk import bytes_to_download
 from cogmagic._models.hub.download import cached_folder, download
-from cogmagic._models.identify import identify
 from cogmagic._models.model import Model
 from cogmagic._progress import silent
 from tests.helpers.checkpoints import save_checkpoint

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cogmagic import CheckpointError, OutputError
+from cogmagic._models.checkpoints.identify import identify
 from cogmagic._models.find import find_model
 from cogmagic._models.hub.cache import main_snapshot
 from cogmagic._models.hub.download import download, fetch_tokenizer
-from cogmagic._models.identify import identify
 from cogmagic._progress import silent
 from tests.helpers.hub import REPO, SHARD, kernel
 from tests.helpers.hub_server import Hub, Repository

@@ -15,11 +15,11 @@ import pytest
 
 from cogmagic import CheckpointError, Progress
 from cogmagic._errors import Cancelled
+from cogmagic._models.checkpoints.identify import identify
 from cogmagic._models.find import find_model, local_folder
 from cogmagic._models.hub import switches
 from cogmagic._models.hub.download import download
 from cogmagic._models.hub.switches import offline, without_telemetry
-from cogmagic._models.identify import identify
 from cogmagic._progress import silent
 from tests.helpers.hub import NEEDED, REPO, parts, stop_at
 from tests.helpers.hub_server import Hub, Repository

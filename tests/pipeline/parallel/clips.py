@@ -12,10 +12,10 @@ import torch
 
 import cogmagic
 from cogmagic import NonFiniteError, Progress, Request
-from cogmagic._pipeline.fast_decode import fast_decoding
+from cogmagic._pipeline.decoding.fast import fast_decoding
+from cogmagic._pipeline.decoding.lean import lean_decoding
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.generate import generate_frames
-from cogmagic._pipeline.lean_decode import lean_decoding
 from cogmagic._pipeline.load import load
 from cogmagic._pipeline.parallel.decode import decoding_in_parallel
 from cogmagic._pipeline.parallel.group import Rank

@@ -1,0 +1,1 @@
+"""Batches: the rows of a table as videos, and as plans."""

@@ -1,0 +1,1 @@
+"""Inpainting with CogVideoX-Fun and VOID."""
