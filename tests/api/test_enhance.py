@@ -196,19 +196,22 @@ def test_http_to_another_machine_is_noted(chat: Chat, monkeypatch: pytest.Monkey
 
 
 def test_a_slow_server_and_an_interrupt_end_the_request(chat: Chat) -> None:
-    chat.delay = 0.5
-    with pytest.raises(EndpointError, match=r"did not answer within 0\.1 s"):
-        enhance(chat, timeout=0.1)
-    chat.delay = 5
-    chat.asleep.clear()
+    with serving() as slow:
+        slow.may_answer.clear()
+        with pytest.raises(EndpointError, match=r"did not answer within 0\.1 s"):
+            enhance(slow, timeout=0.1)
+        slow.may_answer.set()
+    chat.asked.clear()
+    chat.may_answer.clear()
 
     def press() -> None:
-        chat.asleep.wait()
+        chat.asked.wait()
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=press).start()
     with pytest.raises(Cancelled, match="Stopped before") as raised:
         enhance(chat)
+    chat.may_answer.set()
     assert raised.value.__context__ is None
 
 

@@ -27,7 +27,9 @@ class Chat(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[tuple[str, dict[str, str], Any]] = []
         """Path, headers by lower-case name, and JSON."""
-        self.asleep = Event()
+        self.asked, self.may_answer = Event(), Event()
+        """Whether a request has arrived, and whether it gets its answer now."""
+        self.may_answer.set()
         self.answer()
 
     def answer(
@@ -37,7 +39,6 @@ class Chat(ThreadingHTTPServer):
         self.body, self.status = body, status
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         self.headers = {"Content-Type": "application/json"} | given
-        self.delay = 0.0
 
     @property
     def base(self) -> str:
@@ -54,9 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
         sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.requests.append((self.path, headers, sent))
-        self.server.asleep.set()
-        if self.server.delay:
-            Event().wait(self.server.delay)
+        may_answer = self.server.may_answer  # a test may replace it once it knows of the request
+        self.server.asked.set()
+        may_answer.wait()
         self.send_response(self.server.status)
         for name, value in self.server.headers.items():
             self.send_header(name, value)

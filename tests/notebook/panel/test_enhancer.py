@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,14 +102,17 @@ def test_server_that_fails_leaves_the_prompt(panel: Panel, chat: Chat) -> None:
 
 
 def test_second_press_drops_the_first_answer(panel: Panel, chat: Chat) -> None:
-    chat.delay, before = 1.0, panel.enhancer
+    first_may, before = chat.may_answer, panel.enhancer
+    first_may.clear()
     before.send.click()
     first, before._thread = before._thread, None
-    assert chat.asleep.wait(60)
-    chat.delay = 0.0
+    assert chat.asked.wait(300)
+    chat.may_answer = threading.Event()
+    chat.may_answer.set()
     before.model.value = "other"
     sent(panel)
     chat.answer(completion("late"))
+    first_may.set()
     assert first is not None
     first.join()
     assert [request[2]["model"] for request in chat.requests] == ["llama", "other"]
