@@ -183,7 +183,11 @@ def test_queue_is_cleared_while_the_run_goes_on(panel: Panel, toy: Path, cwd: Pa
 def test_errors_appear_in_the_panel(
     panel: Panel, toy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
+    may_fail = threading.Event()
+    may_fail.set()
+
     def fail(*_: object, **__: object) -> None:
+        may_fail.wait()
         raise error
 
     monkeypatch.setattr("cogmagic._api.generate.generate", fail)
@@ -194,8 +198,10 @@ def test_errors_appear_in_the_panel(
     monkeypatch.setattr("cogmagic._api.kernel.release", fail)
     panel.release.click()
     assert panel.run.errors.value.count("cogmagic-error") == 2
+    may_fail.clear()
     start(panel, toy)
     assert panel.run.errors.value == "", "errors of earlier runs"
+    may_fail.set()
     wait(panel)
 
 
