@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +41,9 @@ def test_download_resumes_after_a_read_timeout(
 ) -> None:
     from huggingface_hub import constants
 
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1.5)  # no busy core is so slow
     hub.repositories[REPO] = Repository(
-        original, cut_after={SHARD: 1000}, cuts=1, silent_seconds=1.0
+        original, cut_after={SHARD: 1000}, cuts=1, silent_seconds=60.0
     )
     assert same(download(find_model(REPO), silent), original)
     assert [r.split()[3] for r in hub.gets(SHARD)] == ["0-", "1000-"]
@@ -116,10 +115,9 @@ def test_interrupt_leaves_the_partial_file(hub: Hub, original: Path, tmp_path: P
     assert process.stdout
     for _ in range(4):
         process.stdout.readline()
+    hub.repositories[REPO].seconds_per_chunk = 600  # it cannot end in any other way
     process.send_signal(signal.SIGINT)
-    stopped = time.monotonic()
-    out, errors = process.communicate(timeout=200)
-    assert time.monotonic() - stopped < 25  # the complete download takes 32
+    out, errors = process.communicate(timeout=300)
     assert out.splitlines()[-1] == "interrupted"
     assert (process.returncode, errors) == (0, "")
     (part,) = parts(tmp_path)
