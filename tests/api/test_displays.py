@@ -147,7 +147,7 @@ def test_terminal_ipython_shows_progress_facts_video_and_plan(toy: Path, cwd: Pa
     }
     command = ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"]
     terminal = pexpect.spawn(
-        sys.executable, command, env=env, timeout=90, encoding="utf-8", dimensions=(30, 150)
+        sys.executable, command, env=env, timeout=600, encoding="utf-8", dimensions=(30, 150)
     )
     terminal.expect(r"In \[1\]: ")
     terminal.sendline("%load_ext cogmagic")
@@ -201,6 +201,6 @@ def test_interrupt_while_the_bar_is_drawn_leaves_it_to_other_threads(
         display.show("denoise 1/2", 0.5)
     other = threading.Thread(target=display.show, args=("denoise 2/2", 1.0), daemon=True)
     other.start()
-    other.join(10)
+    other.join(300)
     assert not other.is_alive()
     display.end("done")

@@ -21,9 +21,9 @@ NOTEBOOK = "http://notebook.invalid/"
 
 CENTRES = """async (element) => {
     const ready = () => element.tagName === 'VIDEO' ? element.readyState >= 2 : element.complete;
-    for (let tenths = 0; !ready() && !element.error && tenths < 600; tenths++)
+    for (let tenths = 0; !ready() && !element.error && tenths < 3000; tenths++)
         await new Promise(done => setTimeout(done, 100));
-    if (!ready()) throw new Error(element.error?.message || 'nothing to show after a minute');
+    if (!ready()) throw new Error(element.error?.message || 'nothing to show after five minutes');
     const width = element.videoWidth || element.naturalWidth;
     const height = element.videoHeight || element.naturalHeight;
     const canvas = new OffscreenCanvas(width, height).getContext('2d');

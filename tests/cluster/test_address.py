@@ -71,9 +71,13 @@ def test_an_unreachable_address_is_refused_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
         check_reachable(Address.of(f"127.0.0.1:{port}"))
-    for scheme, start in (("", f"--head --port={port}"), ("ray://", "--ray-client-server-port")):
-        with pytest.raises(ClusterError, match=r"^No cluster answers at .*refused") as caught:
-            connect(f"{scheme}127.0.0.1:{port}")
-        assert start in str(caught.value)
+    with socket.socket() as held:  # so that no other program listens there meanwhile
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        starts = {"": f"--head --port={port}", "ray://": "--ray-client-server-port"}
+        for scheme, start in starts.items():
+            with pytest.raises(ClusterError, match=r"^No cluster answers at .*refused") as caught:
+                connect(f"{scheme}127.0.0.1:{port}")
+            assert start in str(caught.value)
     with pytest.raises(ClusterError, match=r"^The host 'no\.such\.invalid' .* is unknown"):
         connect("no.such.invalid:6379")

@@ -56,7 +56,7 @@ def test_recursive_container_does_not_hang() -> None:
 
 def test_processes_are_named_by_notebook_or_program(monkeypatch: pytest.MonkeyPatch) -> None:
     env = os.environ | {"JPY_SESSION_NAME": "/home/x/train.ipynb"}
-    code = "import time; print('up', flush=True); time.sleep(60)"
+    code = "import time; print('up', flush=True); time.sleep(600)"
     kernel = subprocess.Popen(
         [sys.executable, "-c", code, "ipykernel_launcher"], env=env, stdout=subprocess.PIPE
     )

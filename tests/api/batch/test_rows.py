@@ -130,9 +130,9 @@ def test_ten_thousand_rows_are_checked_in_seconds(cwd: Path) -> None:
     table = [{"prompt": f"a red circle, number {n}", "steps": 2, "size": "96x96"}
              for n in range(10_000)]  # fmt: skip
     path = as_csv(cwd / "many.csv", table)
-    began = time.monotonic()
+    began = time.process_time()
     assert len(rows(path)) == 10_000
-    assert time.monotonic() - began < 15
+    assert time.process_time() - began < 15
 
 
 A = {"prompt": "a"}
