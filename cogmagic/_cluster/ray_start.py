@@ -23,8 +23,12 @@ __all__ = ["connected", "leave", "refusal"]
 _OBJECT_STORE = 78 * 2**20
 """Bytes of shared memory of a local cluster: the least that Ray takes. A video has some MB."""
 
-_ATTEMPTS = 2
-"""Starts of a local cluster, and of a session on a busy head's client server."""
+_LOCAL_ATTEMPTS = 2
+"""Starts of a local cluster: the first may be slow, or another process may take a port."""
+
+_CLIENT_ATTEMPTS = 4
+"""Sessions asked of a head's client server, which loses 7 % of the processes that it starts for
+them (https://github.com/ray-project/ray/issues/63202). Ray needs 30 s to report one as lost."""
 
 _NODE_SECONDS = 150.0
 """How long a node may take to start: 15 s on two busy cores, and 31 with all of Ray's processes."""
@@ -47,7 +51,8 @@ def connected(start: Start) -> None:
     Raises:
         ClusterError: when that fails.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+    attempts = _LOCAL_ATTEMPTS if start.address.local else _CLIENT_ATTEMPTS
+    for left in reversed(range(attempts)):
         try:
             _init(start)
             return
@@ -56,16 +61,8 @@ def connected(start: Start) -> None:
             with suppress(Exception):
                 ray.shutdown()
             end_processes(started)
-            if attempt == _ATTEMPTS or not _may_pass(start, error):
+            if not left or not (start.address.local or isinstance(error, ConnectionAbortedError)):
                 raise refusal(start, error) from None
-
-
-def _may_pass(start: Start, error: Exception) -> bool:
-    """Whether a second attempt may succeed: the first was slow, or a port had been taken.
-
-    Ray's client server starts a process for each kernel, and allows it 30 s.
-    """
-    return start.address.local or isinstance(error, ConnectionAbortedError)
 
 
 def _init(start: Start) -> None:

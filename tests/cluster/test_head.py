@@ -29,8 +29,6 @@ pytest.importorskip("ray")
 pytest.importorskip("grpc")  # of ray[client]
 pytestmark = pytest.mark.slow
 WAIT = 300.0
-PATIENCE = ("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "TIMEOUT_FOR_SPECIFIC_SERVER_S")
-"""How long Ray's client server waits for the process of a client: 30 s else, too few in CI."""
 
 
 def free_port() -> int:
@@ -49,8 +47,6 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for name, value in ray_environ(Address("127.0.0.1", 6379)).items():
         monkeypatch.setenv(name, value)
-    for name in PATIENCE:
-        monkeypatch.setenv(name, str(round(WAIT)))
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets have short paths
     started: list[psutil.Process] = []
     try:

@@ -110,6 +110,29 @@ def test_a_cluster_of_other_versions_is_refused_in_one_line() -> None:
         assert "~/.ray/auth_token" in str(ray_start.refusal(start, other))
 
 
+@pytest.mark.parametrize(("address", "asked"), [("ray://head:10001", 4), ("local", 2)])
+def test_a_lost_session_is_asked_for_again(
+    address: str, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray_start = pytest.importorskip("cogmagic._cluster.ray_start")
+    monkeypatch.setattr(ray_start, "end_processes", lambda _: None)
+    starts: list[Start] = []
+
+    def lose(start: Start) -> None:
+        starts.append(start)
+        if len(starts) != succeeds:
+            raise ConnectionAbortedError("Initialization failure from server:\nlost")
+
+    monkeypatch.setattr(ray_start, "_init", lose)
+    start, succeeds = Start(1, Address.of(address), ""), asked
+    ray_start.connected(start)
+    starts.clear()
+    succeeds = asked + 1
+    with pytest.raises(ClusterError):
+        ray_start.connected(start)
+    assert len(starts) == asked
+
+
 def test_a_head_that_starts_no_session_is_named_with_its_reason() -> None:
     ray_start = pytest.importorskip("cogmagic._cluster.ray_start")
     failed = "Initialization failure from server:\nTraceback:\n  File\nRuntimeError: no backend\n"
