@@ -1,13 +1,24 @@
-"""Atomic writes, file locks, and the folder of cogmagic's cache."""
+"""Atomic writes, file locks, and the JSON tables in the folder of cogmagic's cache."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
-__all__ = ["cache_folder", "try_lock", "typed_path", "write_atomically"]
+__all__ = [
+    "cache_folder",
+    "read_table",
+    "try_lock",
+    "typed_path",
+    "write_atomically",
+    "write_table",
+]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -26,6 +37,25 @@ def write_atomically(path: Path, data: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def read_table(file: Path) -> dict[str, Any]:
+    """The JSON object of a file; empty where it is missing, damaged or something else."""
+    with suppress(OSError, ValueError, RecursionError):
+        table = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(table, dict):
+            return table
+    return {}
+
+
+def write_table(file: Path, table: Mapping[str, Any]) -> None:
+    """Replace a file of `read_table`, in a folder that is made unless it exists.
+
+    Raises:
+        OSError: when it cannot; the old file is then unchanged.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, json.dumps(table).encode())
 
 
 def try_lock(handle: int) -> bool | None:

@@ -1,12 +1,21 @@
-"""Marks of output that changes from run to run."""
+"""HTML output under a cell: whether it is shown, and marks of what changes from run to run."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["MARK", "VOLATILE", "lines_html", "volatile_bundle", "volatile_table", "volatile_text"]
+__all__ = [
+    "MARK",
+    "VOLATILE",
+    "in_notebook",
+    "lines_html",
+    "volatile_bundle",
+    "volatile_table",
+    "volatile_text",
+]
 
 
 # Notebook tests strip both with one expression.
@@ -20,6 +29,13 @@ MARK = "[cogmagic] "
 
 _UNBROKEN = r'<span style="display:inline-block;overflow-wrap:anywhere">\g<0></span>'
 """A word that goes to the next line as a whole, and is split only if it is longer than a line."""
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a front end that shows HTML."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")
 
 
 def lines_html(text: str, warning: str = "") -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from cogmagic._html import volatile_bundle
 from cogmagic._interrupts import interrupts_deferred
 
-__all__ = ["CellDisplay", "Display", "TerminalDisplay", "in_notebook"]
+__all__ = ["CellDisplay", "Display", "TerminalDisplay"]
 
 
 class Display(Protocol):
@@ -89,10 +89,3 @@ class TerminalDisplay:
         with suppress(OSError, ValueError):  # a closed stderr must not cost the video
             below = f"\nwarning: {warning}" if warning not in ("", self._warning) else ""
             print(f"{text}{below}", file=sys.stderr or StringIO())
-
-
-def in_notebook() -> bool:
-    """Whether this process is the kernel of a front end that shows HTML."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cogmagic._errors import RequestError
+from cogmagic._html import in_notebook
 from cogmagic._models.request import Request, known_options
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.memory_options import MemoryOptions, memory_options
@@ -91,7 +92,7 @@ def generate(
         CogMagicError: one line, with the numbers and what to type next.
         Cancelled: when interrupted; everything has been freed.
     """
-    from cogmagic._api.displays import CellDisplay, TerminalDisplay, in_notebook
+    from cogmagic._api.displays import CellDisplay, TerminalDisplay
     from cogmagic._api.live_line import LiveLine
 
     memory = MemoryOptions.of(

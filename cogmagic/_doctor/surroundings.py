@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from cogmagic._html import in_notebook
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.nvml import ask, driver_version
 from cogmagic._machine.torch_build import TorchBuild, torch_build
@@ -73,7 +74,7 @@ class Surroundings:
             requirements=tuple(_requirements()),
             environment=dict(os.environ),
             front_end=_front_end(),
-            in_kernel=_in_kernel(),
+            in_kernel=in_notebook(),
             nvml_problem=_nvml_problem(),
             nvidia_devices=_nvidia_devices(Path("/sys/bus/pci/devices")),
             driver=driver_version(),
@@ -101,15 +102,9 @@ def _requirements() -> list[str]:
         return []
 
 
-def _in_kernel() -> bool:
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")
-
-
 def _front_end() -> str:
     """The front end by its traces: modules, or variables that it sets for its kernels."""
-    if not _in_kernel():  # the terminals of front ends have some of these variables, too
+    if not in_notebook():  # the terminals of front ends have some of these variables, too
         return ""
     if "google.colab" in sys.modules:
         return "Colab"

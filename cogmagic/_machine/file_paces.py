@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from cogmagic._files import write_atomically
+from cogmagic._files import read_table, write_table
 from cogmagic._machine.rates import Rates
 
 __all__ = ["delete_file_paces", "store_file_pace", "with_file_paces"]
@@ -44,8 +43,7 @@ def store_file_pace(name: str, pace: float, folder: Path) -> None:
     table = _read(folder)
     table[name] = [*table.get(name, []), pace][-_KEPT:]
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(_file(folder), json.dumps(table).encode())
+        write_table(_file(folder), table)
 
 
 def delete_file_paces(folder: Path) -> None:
@@ -56,17 +54,10 @@ def delete_file_paces(folder: Path) -> None:
 
 def _read(folder: Path) -> dict[str, list[float]]:
     """The stored paces, without damaged ones."""
-    with suppress(OSError, ValueError, RecursionError):
-        table = json.loads(_file(folder).read_text(encoding="utf-8"))
-        if isinstance(table, dict):
-            lists = {name: table.get(name) for name in _NAMES}
-            sound = {
-                name: [pace for pace in paces if _is_pace(pace)]
-                for name, paces in lists.items()
-                if isinstance(paces, list)
-            }
-            return {name: paces for name, paces in sound.items() if paces}
-    return {}
+    table = read_table(_file(folder))
+    lists = {name: table[name] for name in _NAMES if isinstance(table.get(name), list)}
+    sound = {name: [pace for pace in paces if _is_pace(pace)] for name, paces in lists.items()}
+    return {name: paces for name, paces in sound.items() if paces}
 
 
 def _is_pace(value: object) -> bool:

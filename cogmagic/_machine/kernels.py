@@ -5,7 +5,6 @@ Read without importing torch. `cogmagic._pipeline.attention` compares them and d
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from cogmagic._files import write_atomically
+from cogmagic._files import read_table, write_table
 from cogmagic._machine.torch_build import torch_build
 
 __all__ = [
@@ -93,9 +92,7 @@ def store_comparison(card: str, comparison: Comparison, folder: Path) -> None:
     table.pop(key, None)
     rows = {k: asdict(c) for k, c in (table | {key: comparison}).items()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        last = dict(list(rows.items())[-_MOST_STORED:])
-        write_atomically(_file(folder), json.dumps(last).encode())
+        write_table(_file(folder), dict(list(rows.items())[-_MOST_STORED:]))
     except OSError:
         _unwritten.setdefault(folder, {})[key] = comparison
 
@@ -113,12 +110,8 @@ _unwritten: dict[Path, dict[str, Comparison]] = {}
 
 def _read(folder: Path) -> dict[str, Comparison]:
     """The stored comparisons by key, without damaged ones."""
-    with suppress(OSError, ValueError, RecursionError):
-        table = json.loads(_file(folder).read_text(encoding="utf-8"))
-        if isinstance(table, dict):
-            rows = {key: _comparison(row) for key, row in table.items()}
-            return {key: row for key, row in rows.items() if row is not None}
-    return {}
+    rows = {key: _comparison(row) for key, row in read_table(_file(folder)).items()}
+    return {key: row for key, row in rows.items() if row is not None}
 
 
 def _comparison(row: object) -> Comparison | None:

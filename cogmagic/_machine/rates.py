@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from cogmagic._files import write_atomically
+from cogmagic._files import read_table, write_table
 from cogmagic._machine.cards.efficiency import efficiency_of
 from cogmagic._machine.gpu import Gpu
 from cogmagic._units import GIB
@@ -188,19 +187,13 @@ def store_probe(gpu: Gpu, rates: Rates, folder: Path, software: str = "") -> Non
     for old in others[:-2]:
         del table[old]
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(_file(folder), json.dumps(table | {key: probes[-PROBES:]}).encode())
+        write_table(_file(folder), table | {key: probes[-PROBES:]})
 
 
 def _read(folder: Path) -> dict[str, list[dict[str, float]]]:
     """The stored probes of each GPU, without damaged ones."""
-    with suppress(OSError, ValueError, RecursionError):
-        table = json.loads(_file(folder).read_text(encoding="utf-8"))
-        if isinstance(table, dict):
-            return {
-                k: [p for p in v if _is_valid(p)] for k, v in table.items() if isinstance(v, list)
-            }
-    return {}
+    table = read_table(_file(folder))
+    return {k: [p for p in v if _is_valid(p)] for k, v in table.items() if isinstance(v, list)}
 
 
 def _is_valid(probe: object) -> bool:

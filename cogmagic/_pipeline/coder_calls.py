@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.family import spatial_scale
 from cogmagic._models.tiling import TileGrid, frame_batches
+from cogmagic._pipeline.finite import FiniteCheck
+from cogmagic._progress import Clock
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["after_calls", "decoder_calls", "encoder_calls", "odd_count"]
+__all__ = ["after_calls", "counted_calls", "decoder_calls", "encoder_calls", "odd_count"]
 
 
 @contextmanager
@@ -24,6 +26,31 @@ def after_calls(coder: nn.Module, call: Callable[[torch.Tensor], None]) -> Itera
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def counted_calls(
+    vae: Any, coder: str, total: int, clock: Clock, finite: FiniteCheck
+) -> Iterator[None]:
+    """Step the clock, and check the output, after each of `total` calls of a VAE's coder.
+
+    Args:
+        vae: the VAE.
+        coder: ``encoder`` or ``decoder``.
+        total: see `encoder_calls` and `decoder_calls`.
+        clock: receives the steps.
+        finite: checks the outputs.
+    """
+    done = 0
+
+    def after_call(output: torch.Tensor) -> None:
+        nonlocal done
+        done += 1
+        finite(output, f"In call {done} of {total} of its {coder}, the VAE computed")
+        clock.step(done, total)
+
+    with after_calls(getattr(vae, coder), after_call):
+        yield
 
 
 def decoder_calls(vae: Any, latents: torch.Tensor) -> int:

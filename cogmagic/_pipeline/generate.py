@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.request import Request
 from cogmagic._pipeline.chunks import in_chunks
-from cogmagic._pipeline.coder_calls import after_calls, decoder_calls, odd_count
+from cogmagic._pipeline.coder_calls import counted_calls, decoder_calls, odd_count
 from cogmagic._pipeline.encode import OnEncoded, embeddings_of
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._pipeline.guidance import guidance_interval
@@ -180,15 +180,7 @@ def _decode(pipe: Any, latents: torch.Tensor, clock: Clock, finite: FiniteCheck)
     """uint8 RGB of the latents, with a step of the clock for each call of the decoder."""
     total = decoder_calls(pipe.vae, latents)
     clock.phase("decode", total)
-    done = 0
-
-    def after_call(pixels: torch.Tensor) -> None:
-        nonlocal done
-        done += 1
-        finite(pixels, f"In call {done} of {total} of its decoder, the VAE computed")
-        clock.step(done, total)
-
-    with after_calls(pipe.vae.decoder, after_call):
+    with counted_calls(pipe.vae, "decoder", total, clock, finite):
         video = pipe.decode_latents(latents)[0]  # 3 × frames × height × width, -1 to 1
     return _pixels(video, pipe._execution_device, finite)
 

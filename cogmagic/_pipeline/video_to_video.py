@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogmagic._models.family import encoded_frames
 from cogmagic._models.request import Request
-from cogmagic._pipeline.coder_calls import after_calls, encoder_calls
+from cogmagic._pipeline.coder_calls import counted_calls, encoder_calls
 from cogmagic._pipeline.finite import FiniteCheck
 from cogmagic._progress import Clock
 
@@ -97,13 +97,7 @@ def encoding_clip(
         clips: how many clips of that size it encodes.
     """
     total = clips * encoder_calls(run.vae, frames, request.height, request.width)
-    prepare, done = getattr(run, until), 0
-
-    def after_call(moments: torch.Tensor) -> None:
-        nonlocal done
-        done += 1
-        finite(moments, f"In call {done} of {total} of its encoder, the VAE computed")
-        clock.step(done, total)
+    prepare = getattr(run, until)
 
     def prepared(*args: Any, **options: Any) -> torch.Tensor:
         latents: torch.Tensor = prepare(*args, **options)
@@ -113,7 +107,7 @@ def encoding_clip(
     setattr(run, until, prepared)
     clock.phase("encode video", total)
     try:
-        with after_calls(run.vae.encoder, after_call):
+        with counted_calls(run.vae, "encoder", total, clock, finite):
             yield
     finally:
         del vars(run)[until]

@@ -14,6 +14,7 @@ from cogmagic._api.batch.rows import BatchSource, rows_of, source_of
 from cogmagic._api.batch.worker_words import rows_at_work, workers_used
 from cogmagic._cluster.cluster import current
 from cogmagic._errors import Cancelled, RequestError, plain_line
+from cogmagic._html import in_notebook
 from cogmagic._models.batch_row import Row
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._planning.memory_options import MemoryOptions
@@ -121,7 +122,7 @@ class Started:
         if not live:
             yield from self._videos(output)
             return
-        from cogmagic._api.displays import CellDisplay, TerminalDisplay, in_notebook
+        from cogmagic._api.displays import CellDisplay, TerminalDisplay
         from cogmagic._api.live_line import LiveLine
 
         began, count, by = time.monotonic(), 0, ""

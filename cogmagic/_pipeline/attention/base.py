@@ -11,7 +11,7 @@ from cogmagic._machine.kernels import MODULES, installed_kernels
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Attend", "AttentionKernel", "Capability"]
+__all__ = ["Attend", "AttentionKernel", "Capability", "by_tokens"]
 
 
 Capability = tuple[int, int] | None
@@ -20,6 +20,16 @@ Capability = tuple[int, int] | None
 
 Attend = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 """Attention of query, key and value, all of (batch, heads, tokens, head dimension)."""
+
+
+def by_tokens(function: Callable[..., torch.Tensor]) -> Attend:
+    """A function of (batch, tokens, heads, head dimension), such as flash-attn's, as `Attend`."""
+
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        out = function(*(t.transpose(1, 2) for t in (query, key, value)))
+        return out.transpose(1, 2)
+
+    return attend
 
 
 class AttentionKernel(ABC):

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from cogmagic._pipeline.attention.base import Attend, AttentionKernel, Capability
-
-if TYPE_CHECKING:
-    import torch
+from cogmagic._pipeline.attention.base import Attend, AttentionKernel, Capability, by_tokens
 
 __all__ = ["FlashAttention2"]
 
@@ -25,12 +20,7 @@ class FlashAttention2(AttentionKernel):
         return super().in_speed(capability) and capability is not None and capability[0] == 8
 
     def load(self) -> Attend:
-        """The function of ``flash_attn``, on (batch, tokens, heads, head dimension)."""
+        """The function of ``flash_attn``."""
         from flash_attn import flash_attn_func
 
-        def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            q, k, v = (t.transpose(1, 2) for t in (query, key, value))
-            out: torch.Tensor = flash_attn_func(q, k, v)
-            return out.transpose(1, 2)
-
-        return attend
+        return by_tokens(flash_attn_func)

@@ -9,12 +9,7 @@ of CUDA 13, so a torch built for CUDA 12 does not load it. Its fast path is for 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from cogmagic._pipeline.attention.base import Attend, AttentionKernel
-
-if TYPE_CHECKING:
-    import torch
+from cogmagic._pipeline.attention.base import Attend, AttentionKernel, by_tokens
 
 __all__ = ["FlashAttention3"]
 
@@ -35,12 +30,7 @@ class FlashAttention3(AttentionKernel):
         return capability == (9, 0)
 
     def load(self) -> Attend:
-        """The function of ``fa3_fwd_interface``, on (batch, tokens, heads, head dimension)."""
+        """The function of ``fa3_fwd_interface``."""
         from fa3_fwd_interface import flash_attn_func
 
-        def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            q, k, v = (t.transpose(1, 2) for t in (query, key, value))
-            out: torch.Tensor = flash_attn_func(q, k, v)
-            return out.transpose(1, 2)
-
-        return attend
+        return by_tokens(flash_attn_func)
