@@ -44,8 +44,10 @@ __all__ = [
     "TrainingError",
     "causes",
     "did_you_mean",
+    "error_line",
     "first_line",
     "plain_line",
+    "reason_of",
     "reworded",
 ]
 
@@ -145,6 +147,17 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(link))
         yield link
         link = link.__cause__ or link.__context__
+
+
+def error_line(error: BaseException) -> str:
+    """The type of an error and the first line of its message: ``OSError: disk full``."""
+    name, text = type(error).__name__, first_line(error)
+    return name if text == name else f"{name}: {text}"
+
+
+def reason_of(error: BaseException) -> str:
+    """The message of an error; of one that cogmagic did not raise, `error_line`."""
+    return str(error) if isinstance(error, CogMagicError) else error_line(error)
 
 
 def first_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from cogmagic._errors import EndpointError, causes, first_line
+from cogmagic._errors import EndpointError, causes, error_line
 from cogmagic._models.hub.proxies import configured_proxies, proxy_for
 
 __all__ = ["Answer", "answer_problem", "transport_problem"]
@@ -47,7 +47,7 @@ def transport_problem(
             f"{url} did not answer within {timeout:g} s. Try again, or name a smaller model with"
             " --endpoint-model."
         )
-    reason = f"{type(error).__name__}: {first_line(error)}"
+    reason = error_line(error)
     proxy = None if is_local else proxy_for(url)
     for one in [] if is_local else configured_proxies():
         if one.flaw or one.lacks_package:

@@ -18,7 +18,7 @@ from cogmagic._cluster.cluster_runs import ClusterRuns
 from cogmagic._cluster.leftovers import remove_folder
 from cogmagic._cluster.messages import Actor, Begin, Connected, Free, Lost, Refused, Start, State
 from cogmagic._cluster.ray_settings import ray_environ, short_temporary
-from cogmagic._errors import ClusterError, RequestError, first_line
+from cogmagic._errors import ClusterError, RequestError, error_line
 from cogmagic._interrupts import interrupts_ignored
 from cogmagic._models.batch_row import Row
 from cogmagic._pipeline.preview import OnPreview
@@ -187,7 +187,7 @@ class Cluster:
             if not self._lost:
                 self._lost = str(self._driver.lost())
         except Exception as error:  # without this thread, a batch would wait for ever
-            self._lost = self._lost or f"{type(error).__name__}: {first_line(error)}"
+            self._lost = self._lost or error_line(error)
 
     def _await_connection(self) -> None:
         until = time.monotonic() + _CONNECT_SECONDS

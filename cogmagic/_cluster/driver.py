@@ -36,7 +36,7 @@ from cogmagic._cluster.messages import (
 from cogmagic._cluster.nodes import alive, places
 from cogmagic._cluster.ray_start import connected, leave
 from cogmagic._cluster.worker import Worker, ending_of
-from cogmagic._errors import ClusterError, first_line
+from cogmagic._errors import ClusterError, error_line
 from cogmagic._session.parallel.link import Link
 
 __all__ = ["main"]
@@ -62,7 +62,7 @@ def main(pipe: int) -> None:
     except ClusterError as error:
         driver.send(Refused(error))
     except Exception as error:  # such as the loss of the head in the middle of a call of Ray
-        driver.send(Lost(f"{type(error).__name__}: {first_line(error)}"))
+        driver.send(Lost(error_line(error)))
     driver.end()
 
 
@@ -87,7 +87,7 @@ class Driver:
             while True:
                 self._messages.put(self._link.receive())
         except Exception as error:  # also that of an object which only the kernel can unpickle
-            self.send(Lost(f"{type(error).__name__}: {first_line(error)}"))
+            self.send(Lost(error_line(error)))
         self.end()
 
     def watch_kernel(self) -> None:

@@ -11,9 +11,9 @@ from cogmagic._errors import (
     OutOfMemoryError,
     OutputError,
     TierError,
+    reason_of,
     reworded,
 )
-from cogmagic._session.row_runs import reason_of
 
 __all__ = ["failure_of"]
 

@@ -88,12 +88,12 @@ class End:
     number: int
 
 
-# From the driver to the kernel.
-
-
 @dataclass(frozen=True)
 class Free:
     """Release the weights that idle workers hold."""
+
+
+# From the driver to the kernel.
 
 
 @dataclass(frozen=True)

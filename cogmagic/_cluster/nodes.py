@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cogmagic._cluster import probe
 from cogmagic._cluster.actor import Place
-from cogmagic._errors import ClusterError, first_line
+from cogmagic._errors import ClusterError, error_line
 from cogmagic._version import __version__
 
 __all__ = ["alive", "check_versions", "on_node", "places"]
@@ -97,7 +97,7 @@ def _probed(nodes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         except Exception as error:
             raise ClusterError(
                 f"Node {node['NodeManagerHostname']} cannot run anything"
-                f" ({type(error).__name__}: {first_line(error)}). Restart Ray there: ray stop, then"
+                f" ({error_line(error)}). Restart Ray there: ray stop, then"
                 " ray start."
             ) from None
     return answers

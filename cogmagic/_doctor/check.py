@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cogmagic._doctor.surroundings import Surroundings
-from cogmagic._errors import plain_line
+from cogmagic._errors import error_line, plain_line
 
 __all__ = ["Check", "Finding", "Result", "Status", "failure", "ok", "warning"]
 
@@ -67,7 +67,7 @@ class Result:
             found = check.run(surroundings)
         except Exception as error:  # whatever is wrong with the machine
             found = failure(
-                f"the check itself failed ({type(error).__name__}: {error})",
+                f"the check itself failed ({error_line(error)})",
                 "report it with the output of: %cogvideo doctor --report",
             )
         return cls.from_finding(check.name, found)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cogmagic._doctor.check import Check, Finding, Result, failure, ok, warning
 from cogmagic._doctor.surroundings import Surroundings
-from cogmagic._errors import first_line
+from cogmagic._errors import error_line, first_line
 from cogmagic._machine.failures import is_device_shortage
 from cogmagic._machine.kernels import MODULES, installed_kernels, package_version
 from cogmagic._machine.torch_check import checked_by_torch
@@ -46,7 +46,7 @@ def try_torch(here: Surroundings) -> Finding:
         import_libraries("t2v")
     except Exception as error:  # a library may raise anything
         return failure(
-            f"importing torch and diffusers fails ({type(error).__name__}: {first_line(error)})",
+            f"importing torch and diffusers fails ({error_line(error)})",
             "pip install --force-reinstall torch diffusers transformers accelerate",
         )
     return ok(f"torch, diffusers and transformers imported in {time.perf_counter() - start:.1f} s")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._errors import CheckpointError, first_line
+from cogmagic._errors import CheckpointError, error_line
 from cogmagic._models.checkpoints.json_files import read_json
 from cogmagic._models.model import Dtype
 from cogmagic._pipeline.libraries import component_class, quiet_libraries, torch_dtype
@@ -64,7 +64,7 @@ def buildable(source: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = f"{type(error).__name__}: {first_line(error)}"
+        cause = error_line(error)
         raise CheckpointError(
             f"{source}: no CogVideoX can be built from its configurations ({cause})."
             " Download or copy it again."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cogmagic._errors import CheckpointError, RequestError, first_line
+from cogmagic._errors import CheckpointError, RequestError, error_line
 from cogmagic._models.request import Request
 
 __all__ = ["check_length", "check_prompts", "ignored_words", "load_tokenizer"]
@@ -53,7 +53,7 @@ def load_tokenizer(folder: Path) -> Any:
         try:
             return T5Tokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
         except Exception as error:  # the tokenizers library raises plain ones
-            cause = f"{type(error).__name__}: {first_line(error)}"
+            cause = error_line(error)
             raise CheckpointError(
                 f"{folder / 'tokenizer'} cannot be loaded as a T5 tokenizer ({cause})."
                 " Download or copy it again."

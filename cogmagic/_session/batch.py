@@ -8,12 +8,20 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from cogmagic._errors import BatchError, BusyError, Cancelled, CogMagicError, RequestError, reworded
+from cogmagic._errors import (
+    BatchError,
+    BusyError,
+    Cancelled,
+    CogMagicError,
+    RequestError,
+    reason_of,
+    reworded,
+)
 from cogmagic._models.batch_row import Row
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import Clock, Progress
 from cogmagic._session.batch_times import BatchTimes
-from cogmagic._session.row_runs import FATAL, RowRuns, Runs, reason_of
+from cogmagic._session.row_runs import FATAL, RowRuns, Runs
 from cogmagic._session.session import Output, Session
 from cogmagic._video.batch_folder import BatchFolder
 from cogmagic._video.posters import PER_PAGE, sheet_paths, write_sheet

@@ -12,11 +12,9 @@ from cogmagic._errors import (
     BusyError,
     CheckpointError,
     ClusterError,
-    CogMagicError,
     DeviceError,
     OutputError,
     RequestError,
-    first_line,
 )
 from cogmagic._interrupts import interrupts_deferred
 from cogmagic._models.batch_row import Row
@@ -35,16 +33,10 @@ from cogmagic._video.output_path import check_working_directory
 from cogmagic._video.request_inputs import inputs_read
 from cogmagic._video.video import Video
 
-__all__ = ["FATAL", "RowRuns", "Runs", "reason_of"]
+__all__ = ["FATAL", "RowRuns", "Runs"]
 
 FATAL = (OutputError, DeviceError, BusyError, CheckpointError, ClusterError)
 """Errors that every further row would raise as well."""
-
-
-def reason_of(error: Exception) -> str:
-    """Why a row failed, in one line."""
-    known = isinstance(error, CogMagicError)
-    return str(error) if known else f"{type(error).__name__}: {first_line(error)}"
 
 
 class Runs(Protocol):

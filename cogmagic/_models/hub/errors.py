@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
 
-from cogmagic._errors import CheckpointError, CogMagicError, OutputError, first_line
+from cogmagic._errors import CheckpointError, CogMagicError, OutputError, error_line
 from cogmagic._models.hub.network import network_problem, setup_problem
 from cogmagic._models.hub.pages import RETRY, is_page, page_problem
 from cogmagic._models.hub.proxies import renew_session
@@ -106,6 +106,6 @@ def _disk_problem(repo_id: str, error: Exception) -> OutputError:
             f" {RETRY}"
         )
     return OutputError(
-        f"{repo_id} cannot be written to {CACHE} ({type(error).__name__}: {first_line(error)})."
+        f"{repo_id} cannot be written to {CACHE} ({error_line(error)})."
         " Set HF_HOME to a writable folder and restart the kernel."
     )

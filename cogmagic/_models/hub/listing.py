@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmagic._errors import CheckpointError, first_line
+from cogmagic._errors import CheckpointError, error_line
 from cogmagic._models.checkpoints.makes import no_pipeline
 from cogmagic._models.checkpoints.weights import only_variant, weight_files, weights_stem
 from cogmagic._models.family import COMPONENT_CLASSES, WEIGHTED_COMPONENTS
@@ -128,8 +128,8 @@ def list_files(repo_id: str) -> Listing:
     except _MALFORMED as error:
         proxy = proxy_for(constants.ENDPOINT)
         raise setup_problem(repo_id, error) or CheckpointError(
-            f"The hub's answer about {repo_id} cannot be read ({type(error).__name__}:"
-            f" {first_line(error)}). Check {f'the proxy {proxy} and ' if proxy else ''}HF_ENDPOINT,"
+            f"The hub's answer about {repo_id} cannot be read ({error_line(error)})."
+            f" Check {f'the proxy {proxy} and ' if proxy else ''}HF_ENDPOINT,"
             " or give --model a folder."
         ) from None
     commit = str(info.sha)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cogmagic._errors import CheckpointError, causes, first_line
+from cogmagic._errors import CheckpointError, causes, error_line, first_line
 from cogmagic._models.hub.pages import RETRY, is_page, page_problem
 from cogmagic._models.hub.proxies import (
     Proxy,
@@ -99,7 +99,7 @@ def _transport_problem(
         return page_problem(repo_id, f"{urlsplit(url).hostname} redirects in a loop")
     if proxy is not None:
         return _proxy_problem(repo_id, proxy) or _no_answer(repo_id, url, proxy, error, chain)
-    reason = f"{type(error).__name__}: {first_line(error)}"
+    reason = error_line(error)
     host = urlsplit(url).hostname
     if host != urlsplit(constants.ENDPOINT).hostname:
         reason = f"it redirects to {host}; {reason}"

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import ipywidgets as w
 
-from cogmagic._errors import OutputError, first_line, plain_line
+from cogmagic._errors import OutputError, first_line, plain_line, reason_of
 from cogmagic._html import lines_html
 from cogmagic._notebook.panel.browser import Browser
-from cogmagic._notebook.panel.parts import PLAYER_LIMIT, error_html, error_words, player, show_html
+from cogmagic._notebook.panel.parts import PLAYER_LIMIT, error_html, player, show_html
 from cogmagic._video.formats.registry import FORMATS
 from cogmagic._video.library import StoredClip, delete_clip
 from cogmagic._video.video import Video
@@ -126,7 +126,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
             try:
                 act()
             except Exception as error:
-                self.note.value = error_html(error_words(error))
+                self.note.value = error_html(reason_of(error))
 
         layout = w.Layout(width="auto")
         button = w.Button(description=description, tooltip=tooltip, layout=layout)

@@ -11,12 +11,12 @@ from typing import Any
 import ipywidgets as w
 
 from cogmagic._api.enhance import Enhanced, Enhancement
-from cogmagic._errors import RequestError, plain_line
+from cogmagic._errors import RequestError, plain_line, reason_of
 from cogmagic._notebook.cell_text import as_cell, changed_options
 from cogmagic._notebook.panel.browser import Browser
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.page import in_row
-from cogmagic._notebook.panel.parts import error_html, error_words, show_html
+from cogmagic._notebook.panel.parts import error_html, show_html
 from cogmagic._spelling import typed_in_cell
 
 __all__ = ["Enhancer"]
@@ -116,7 +116,7 @@ class Enhancer:
                 self._say(f"Waiting for {enhancement.endpoint.url} …")
             enhanced = enhancement.run(_SECONDS)
         except Exception as error:
-            text = error_words(error)
+            text = reason_of(error)
         else:
             if asked == self._asked:
                 self._show(enhanced, names)

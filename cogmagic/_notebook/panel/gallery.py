@@ -12,11 +12,11 @@ from typing import Any
 
 import ipywidgets as w
 
-from cogmagic._errors import OutputError
+from cogmagic._errors import OutputError, reason_of
 from cogmagic._files import typed_path
 from cogmagic._notebook.panel.browser import Browser
 from cogmagic._notebook.panel.clip_pages import PAGE, ClipPages, Posters
-from cogmagic._notebook.panel.parts import error_html, error_words, show_html
+from cogmagic._notebook.panel.parts import error_html, show_html
 from cogmagic._notebook.panel.tile import Tile
 from cogmagic._video.formats.registry import names_file
 from cogmagic._video.library import StoredClip
@@ -145,7 +145,7 @@ class Gallery(w.VBox):  # type: ignore[misc]  # it has no types
                 if asked == self._asked:
                     self._show_place(pages)
             except Exception as error:
-                self._show_none(error_html(error_words(error)))
+                self._show_none(error_html(reason_of(error)))
 
     def _fill(self) -> ClipPages:
         pages = self._pages = self._pages or ClipPages(_path(self.folder.value))

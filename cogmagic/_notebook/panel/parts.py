@@ -9,13 +9,13 @@ from typing import Any
 
 import ipywidgets as w
 
-from cogmagic._errors import CogMagicError, plain_line
+from cogmagic._errors import plain_line
 from cogmagic._html import MARK
 from cogmagic._notebook.panel.labels import panel_words
 from cogmagic._notebook.panel.record import Record, without_widget
 from cogmagic._video.video import Video
 
-__all__ = ["PLAYER_LIMIT", "View", "close", "error_html", "error_words", "player", "show_html"]
+__all__ = ["PLAYER_LIMIT", "View", "close", "error_html", "player", "show_html"]
 
 
 PLAYER_LIMIT = 64_000_000
@@ -47,11 +47,6 @@ class View(w.VBox):  # type: ignore[misc]  # it has no types
 def error_html(text: str) -> str:
     """An error in the panel, announced by screen readers, with fields by their labels."""
     return f'<span class="cogmagic-error" role="alert">{escape(panel_words(text))}</span>'
-
-
-def error_words(error: Exception) -> str:
-    """The message of an error; of one that cogmagic did not raise, with its type."""
-    return str(error) if isinstance(error, CogMagicError) else f"{type(error).__name__}: {error}"
 
 
 def show_html(place: w.HTML, html: str) -> None:

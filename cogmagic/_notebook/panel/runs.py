@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from cogmagic._errors import Cancelled
-from cogmagic._notebook.panel.parts import error_words
+from cogmagic._errors import Cancelled, reason_of
 from cogmagic._notebook.panel.progress import RunDisplay
 from cogmagic._progress import Progress
 from cogmagic._session.session import session
@@ -184,7 +183,7 @@ class Runs:
         except Cancelled as stopped:
             display.show_text(str(stopped))
         except Exception as error:
-            display.show_error(error_words(error))
+            display.show_error(reason_of(error))
 
     def _on_progress(self, progress: Progress) -> None:
         if self._stopping:

@@ -14,6 +14,7 @@ from typing import Any
 import ipywidgets as w
 
 from cogmagic._api.plan import plan
+from cogmagic._errors import reason_of
 from cogmagic._notebook.panel.advice import advise
 from cogmagic._notebook.panel.enhancer import Enhancer
 from cogmagic._notebook.panel.fields import Fields
@@ -28,7 +29,7 @@ from cogmagic._notebook.panel.layout import (
     zone,
 )
 from cogmagic._notebook.panel.page import Page, tooltips
-from cogmagic._notebook.panel.parts import View, close, error_words, show_html
+from cogmagic._notebook.panel.parts import View, close, show_html
 from cogmagic._notebook.panel.progress import RunDisplay
 from cogmagic._notebook.panel.queue import Queue
 from cogmagic._notebook.panel.readings import Reading
@@ -147,7 +148,7 @@ class Panel:
             try:
                 act()
             except Exception as error:
-                self.run.show_error(error_words(error))
+                self.run.show_error(reason_of(error))
 
         return handle
 

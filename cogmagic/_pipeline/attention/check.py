@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cogmagic._errors import error_line
 from cogmagic._machine.failures import is_shortage
 from cogmagic._machine.kernels import Comparison, store_comparison, uncompared
 from cogmagic._machine.machine import Machine
@@ -89,7 +90,7 @@ def compare(
         difference = _difference(kernel, device, getattr(torch, dtype), head_dim)
     except Exception as error:  # whatever a package raises rules it out
         lasts = not is_shortage(error)
-        return Comparison(kernel, dtype, head_dim, None, _one_line(error)), lasts
+        return Comparison(kernel, dtype, head_dim, None, error_line(error)), lasts
     if not math.isfinite(difference):
         reason = "its result has NaN or infinity"
         return Comparison(kernel, dtype, head_dim, None, reason), True
@@ -131,9 +132,3 @@ def _expected(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> to
             pass
     with sdpa_kernel(SDPBackend.MATH):
         return attention(query.float(), key.float(), value.float())
-
-
-def _one_line(error: BaseException) -> str:
-    """An error's type and the first line of its text."""
-    text = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {text:.200}".rstrip(": ")

@@ -7,7 +7,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal
 
-from cogmagic._errors import CogMagicError, DeviceError, first_line, reworded
+from cogmagic._errors import CogMagicError, DeviceError, error_line, reworded
 from cogmagic._machine.failures import is_host_shortage, is_shortage
 from cogmagic._pipeline.parallel.group import FirstRankError
 
@@ -41,7 +41,7 @@ class Failed:
         kind: Literal["first rank", "unknown"] = "unknown"
         if isinstance(error, FirstRankError):
             kind = "first rank"
-        return cls(kind, f"{type(error).__name__}: {first_line(error)}", None, details)
+        return cls(kind, error_line(error), None, details)
 
     def error(self, worker: str, advice: str = "") -> Exception:
         """The error to raise in the kernel.
