@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cogmagic._errors import first_line
 from cogmagic._machine.decoding_kernels import DecodingTrial, decoding_trials, record_trial
 from cogmagic._machine.failures import is_shortage
 from cogmagic._pipeline.decoding.fast_layers import decoder_forward
-from cogmagic._pipeline.decoding.lean import decode_batches, lean_decoding, unknown_vae
+from cogmagic._pipeline.decoding.lean import decoding_by, lean_decoding, unknown_vae
 
 if TYPE_CHECKING:
     import torch
@@ -46,18 +45,11 @@ def fast_decoding(
                 " --speed exact. Change that, or ignore this: the video is correct.",
                 stacklevel=3,
             )
-        if not lean:
-            yield
-            return
-        with lean_decoding(vae, warn=warn):
+        with lean_decoding(vae, warn=warn) if lean else nullcontext():
             yield
         return
-    vae.__dict__["_decode"] = partial(decode_batches, vae, "cpu" if lean else "")
-    vae.decoder.__dict__["forward"] = partial(decoder_forward, vae.decoder)
-    try:
+    with decoding_by(vae, "cpu" if lean else "", decoder_forward):
         yield
-    finally:
-        del vae.__dict__["_decode"], vae.decoder.__dict__["forward"]
 
 
 def _why_not(vae: Any, device: torch.device | None) -> str:

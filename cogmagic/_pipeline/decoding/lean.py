@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
 from itertools import accumulate, pairwise
@@ -25,7 +25,7 @@ from cogmagic._pipeline.empty import empty_component
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["decode_batches", "lean_decoding", "unknown_vae", "unknown_vae_of"]
+__all__ = ["decode_batches", "decoding_by", "lean_decoding", "unknown_vae", "unknown_vae_of"]
 
 
 @contextmanager
@@ -49,8 +49,21 @@ def lean_decoding(vae: Any, *, warn: bool = True) -> Iterator[None]:
             )
         yield
         return
-    vae.__dict__["_decode"] = partial(decode_batches, vae, "cpu")
-    vae.decoder.__dict__["forward"] = partial(decoder_forward, vae.decoder)
+    with decoding_by(vae, "cpu", decoder_forward):
+        yield
+
+
+@contextmanager
+def decoding_by(vae: Any, device: str, forward: Callable[..., Any]) -> Iterator[None]:
+    """Have `vae.decode` run `decode_batches` with this forward pass; restore it afterwards.
+
+    Args:
+        vae: an ``AutoencoderKLCogVideoX`` without differences (`unknown_vae`).
+        device: for `decode_batches`.
+        forward: of its decoder, which is the first argument.
+    """
+    vae.__dict__["_decode"] = partial(decode_batches, vae, device)
+    vae.decoder.__dict__["forward"] = partial(forward, vae.decoder)
     try:
         yield
     finally:
