@@ -40,7 +40,9 @@ def answers_of(
     answers: dict[int, Ready | Done] = {}
     failures: dict[int, Failed | WorkerLost] = {}
     latest = math.inf
-    while len(answers) + len(failures) < count and time.monotonic() < latest:
+    over = False
+    while len(answers) + len(failures) < count and not over:
+        over = time.monotonic() >= latest  # before a last look: this process may have had to wait
         check()
         for index, message in messages_of(processes, set(range(count)) - {*answers, *failures}):
             if isinstance(message, Ready | Done):

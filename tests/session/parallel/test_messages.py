@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import count
 from multiprocessing.connection import Connection
 from socket import socketpair
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 import cogmagic
 from cogmagic._pipeline.parallel.group import FirstRankError
+from cogmagic._session.parallel.answers import WorkersFailed, answers_of
 from cogmagic._session.parallel.failures import Failed, WorkerLost, lost_worker, root_cause
 from cogmagic._session.parallel.link import Link
 from cogmagic._session.parallel.messages import Embedded
@@ -65,3 +69,32 @@ def test_the_worker_that_was_lost_is_the_cause_of_the_others_errors() -> None:
     assert str(lost_worker("worker 1 of 2", 1, "No module named torch")) == (
         "worker 1 of 2 ended (exit code 1: No module named torch)"
     )
+
+
+def test_a_kernel_that_had_to_wait_for_a_core_still_learns_the_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Worker 2 is lost, and worker 1, which waited for it, fails; the kernel reads on late."""
+    pairs = [[Link(Connection(end.detach())) for end in socketpair()] for _ in range(2)]
+    lost = WorkerLost("worker 2 of 2 was killed (SIGKILL)")
+
+    def answer(number: int) -> Any:
+        return pairs[number][0].receive() if number == 0 else lost
+
+    processes: Any = [
+        SimpleNamespace(name=f"worker {n + 1}", link=pairs[n][0], answer=lambda n=n: answer(n))
+        for n in range(2)
+    ]
+    pairs[0][1].send(Failed.of(RuntimeError("Connection closed by peer")))
+    seconds, checks = count(step=60), count()
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))  # a minute from look to look
+
+    def check() -> None:
+        if next(checks) == 1:
+            pairs[1][1].connection.close()
+
+    with pytest.raises(WorkersFailed) as failed:
+        answers_of(processes, 2, check, lambda _: None, "")
+    assert failed.value.cause is lost
+    for link in (pairs[0][0], pairs[0][1], pairs[1][0]):
+        link.connection.close()
