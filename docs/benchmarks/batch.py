@@ -35,6 +35,8 @@ from cogmagic._machine.ram import own_ram
 rows, options = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 def report(progress):
     print(json.dumps({"row": progress.row, "phase": progress.phase}), flush=True)
+    if sys.argv[3:] and progress.row == len(rows):  # it is to be killed before it has them all
+        time.sleep(600)
 for video in cogmagic.generate_many(rows, save="batch", on_progress=report, **options):
     facts = {"video": video.path.name, "at": time.monotonic(), "cpu": time.process_time(),
              "ram": own_ram()}
@@ -146,7 +148,8 @@ def run_batch(
     options: Mapping[str, Any] = OPTIONS,
 ) -> list[dict[str, Any]]:
     """What one start reports; it is killed within row `at`, if that is given."""
-    process = start(folder, MAKE, json.dumps(rows_of(rows)), json.dumps(options))
+    held = [] if at is None else ["killed"]
+    process = start(folder, MAKE, json.dumps(rows_of(rows)), json.dumps(options), *held)
     assert process.stdout is not None
     events = []
     for line in process.stdout:
