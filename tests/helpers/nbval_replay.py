@@ -26,6 +26,7 @@ import nbval.plugin  # noqa: E402
 from nbval.kernel import RunningKernel  # noqa: E402
 
 from tests.helpers.frozen import FREEZE  # noqa: E402
+from tests.helpers.kernels import PATIENCE  # noqa: E402
 
 _sources: list[tuple[str, str]] = []
 """The source of each executed cell, and the id of its message."""
@@ -36,16 +37,22 @@ _outcomes: dict[str, dict[int, tuple[str, str]]] = defaultdict(dict)
 class Recorder(RunningKernel):  # type: ignore[misc]
     """A kernel whose executed sources and messages are recorded."""
 
+    started = False
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.started = True
         if os.environ["COGMAGIC_FREEZE"]:
-            self.await_idle(super().execute_cell_input(FREEZE), 3000)
+            self.await_idle(super().execute_cell_input(FREEZE), PATIENCE)
         for messages in _messages.values():  # of the start, not of a cell
             messages.clear()
         nbval.plugin.RunningKernel = Replay
 
     def get_message(self, stream: str, timeout: float | None = None) -> Any:
-        message = super().get_message(stream, timeout)
+        # nbval waits ten seconds for its first reply, and five for an output. A second without an
+        # output at the start is no failure: it asks again.
+        patient = stream == "shell" or self.started
+        message = super().get_message(stream, max(timeout or 0, PATIENCE) if patient else timeout)
         _messages[stream].append(message)
         return message
 

@@ -57,7 +57,8 @@ def stored(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     notebook = generated(toy)
     from nbclient import NotebookClient
 
-    NotebookClient(notebook, timeout=3000, resources={"metadata": {"path": path.parent}}).execute()
+    patience = {"timeout": 3000, "startup_timeout": 600, "iopub_timeout": 600}
+    NotebookClient(notebook, **patience, resources={"metadata": {"path": path.parent}}).execute()
     write(notebook, path)
     return path
 
@@ -116,6 +117,7 @@ def nbval(folder: Path, *paths: Path) -> Outcomes:
     A kernel runs the cells of the first; its messages are compared with the copies, too.
     """
     options = ["--nbval", "--nbval-sanitize-with", str(SANITIZE), "--nbval-cell-timeout", "3000"]
+    options += ["--nbval-kernel-startup-timeout", "600"]
     plain = ["-q", "--color=no", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     plain += ["-p", "tests.helpers.nbval_replay", "-p", "nbval.plugin"]
     environment = os.environ | {
