@@ -49,7 +49,7 @@ def test_gpu_is_probed_once_per_kernel_until_its_probes_are_deleted(
         calibration.calibrated(Machine.detect(), ())
         assert len(made) == min(kernel + 3, 6)  # five are enough
     own_cache.joinpath("rates-v5.json").unlink()
-    monkeypatch.setattr(_rates, "write_atomically", refuse)
+    monkeypatch.setattr(_rates, "write_table", refuse)
     unkept = calibration.calibrated(Machine.detect(), ())
     assert unkept.rates is not None
     assert unkept.rates.source == "probe"
