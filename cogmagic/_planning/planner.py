@@ -15,18 +15,11 @@ from cogmagic._pipeline.parallel.split import WHOLE
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.candidates import ordered
 from cogmagic._planning.card_warnings import card_warnings
-from cogmagic._planning.checks import (
-    check_attention,
-    check_options,
-    check_parallel,
-    check_savings,
-    check_stored,
-    check_video,
-)
-from cogmagic._planning.dtype import dtype_for, overflow_risk
+from cogmagic._planning.dtype import overflow_risk
 from cogmagic._planning.memory_options import DEFAULTS, NOTHING_HERE, Available, MemoryOptions
 from cogmagic._planning.parallel import Divisions, divided
 from cogmagic._planning.plan import Plan
+from cogmagic._planning.request_checks import check_request
 from cogmagic._planning.resolved import resolved
 from cogmagic._planning.rule_of_thumb import named_tier, rule_of_thumb
 from cogmagic._planning.suggestions import changes_for
@@ -75,15 +68,9 @@ def _plan(
     suggest: bool,
 ) -> Plan:
     here, machine = machine, machine.limited_to(options.vram_limit)
-    check_options(options, machine)
+    dtype = check_request(request, options, machine)
     rule, rule_reason = rule_of_thumb(machine)
     named = named_tier(options, machine)
-    check_savings(options, named, machine)
-    check_video(request, options, machine)
-    dtype = dtype_for(request, machine, options)
-    check_parallel(request, machine, dtype, options)
-    check_attention(request.model, options, machine, dtype)
-    check_stored(request.model, options, machine)
     unsure = check_adapters(request, available.folder)
     risks = unsure, overflow_risk(request, dtype), *card_warnings(machine, dtype)
     options, available, left_out = _applicable(options, available, machine)

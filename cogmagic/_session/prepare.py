@@ -24,16 +24,13 @@ from cogmagic._pipeline.decoding.lean import unknown_vae, unknown_vae_of
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._pipeline.prompt_cache import PromptCache
 from cogmagic._planning.checks import (
-    check_attention,
-    check_options,
     check_packages,
-    check_parallel,
     check_stored,
-    check_video,
 )
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.planner import plan
+from cogmagic._planning.request_checks import check_request
 from cogmagic._planning.resolved import resolved
 from cogmagic._planning.speeds import SPEEDS
 from cogmagic._progress import Clock
@@ -126,14 +123,9 @@ def prepare(
     check_texts = check_texts or _check_prompts
     # What this machine cannot do at all, before torch is imported.
     machine = Machine.detect(gpus=options.gpus)
-    check_options(options, machine)
-    check_stored(request.model, options, machine)
-    check_video(request, options, machine)
+    check_request(request, options, machine)
     check_packages(request.model, options)
-    dtype = dtype_for(request, machine, options)
     folder = local_folder(request.model)
-    check_parallel(request, machine, dtype, options)
-    check_attention(request.model, options, machine, dtype)
     remark = check_adapters(request, folder or configs_folder(request.model))
     clip = mask = earlier = None
     if reads:
