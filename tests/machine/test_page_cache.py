@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
+from cogmagic._machine import page_cache
 from cogmagic._machine.page_cache import cached_share, uncached_bytes
 from cogmagic._models.find import embedded_folder
 from cogmagic._units import MIB
@@ -50,6 +52,13 @@ def test_large_files_are_sampled_and_others_are_unknown(tmp_path: Path) -> None:
     assert uncached_bytes([tmp_path]) is None
     assert cached_share(tmp_path) == 0.0
     assert 0.0 <= cached_share(embedded_folder()) <= 1.0
+
+
+def test_samples_are_spread_over_a_file_from_its_first_window_to_its_last() -> None:
+    starts = [start for start, _ in page_cache._windows(4096 * MIB)]
+    assert (starts[0], starts[-1]) == (0, 4095 * MIB)
+    gaps = [b - a for a, b in itertools.pairwise(starts)]
+    assert {16 * MIB} <= set(gaps) <= {16 * MIB, 17 * MIB}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write every file")
