@@ -244,8 +244,9 @@ def test_terminal_that_lacks_a_character_shows_the_others() -> None:
 def test_progress_and_interrupt_in_a_terminal(toy: Path, cwd: Path) -> None:
     pexpect = pytest.importorskip("pexpect")
     words = ["-m", "cogmagic", "generate", PROMPT, "--model", str(toy), "--steps", "500"]
+    words += ["--size", "384x384"]  # it takes minutes
     environment = os.environ | {"COLUMNS": "120"}
-    child = pexpect.spawn(sys.executable, words, timeout=120, env=environment, encoding="utf-8")
+    child = pexpect.spawn(sys.executable, words, timeout=600, env=environment, encoding="utf-8")
     child.expect(r"denoise · \d+/500")
     child.sendintr()  # as Ctrl-C does
     child.expect(pexpect.EOF)

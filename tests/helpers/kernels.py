@@ -98,6 +98,12 @@ def cell(model: Path, options: str = "", body: str = PROMPT) -> str:
     return f"%%cogvideo --model '{model}' --size 48x32 --frames 9 {options}\n{body}"
 
 
+def long_cell(model: Path, options: str = "") -> str:
+    """A cell that takes minutes, and so is still running when it is interrupted."""
+    size = "--size 384x384 --frames 17 --steps 1000"
+    return f"%%cogvideo --model '{model}' {size} {options}\n{PROMPT}"
+
+
 def failed(ran: Ran, name: str) -> dict[str, Any]:
     """The one error that `ran` sent: of that name, and of one line."""
     (error,) = ran.of("error")

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from cogmagic._html import MARK
-from tests.helpers.kernels import PROMPT, Kernel, cell, failed
+from tests.helpers.kernels import PROMPT, Kernel, cell, failed, long_cell
 
 
 @pytest.mark.ipykernel
 def test_interrupt_stops_the_cell_and_the_kernel_stays_usable(
     one: Kernel, toy: Path, there: Path
 ) -> None:
-    sent = one.send(cell(toy, "--steps 1000 --out never"))
+    sent = one.send(long_cell(toy, "--out never"))
     queued = one.send("print('queued')")
     interrupted = []
 
@@ -129,6 +129,7 @@ def test_interrupt_stops_a_cell_that_uses_await(one: Kernel, toy: Path, there: P
     sent = one.send(
         "import asyncio, cogmagic\nawait asyncio.sleep(0)\n"
         f"cogmagic.generate({PROMPT!r}, model={str(toy)!r}, num_inference_steps=1000, seed=1,"
+        " size='384x384', num_frames=17,"
         " on_progress=lambda p: print(p.phase, p.done))"
     )
     stopped = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.kernels import Kernel, cell, failed, kernel
+from tests.helpers.kernels import Kernel, cell, failed, kernel, long_cell
 
 TENSORS = """
 import gc, sys
@@ -49,7 +49,7 @@ def test_failed_run_keeps_no_tensor_alive(
         one.run("generation._decode = whole")
         assert [e["evalue"] for e in ran.of("error")] == ["broke"]
     else:
-        sent = one.send(cell(toy, "--steps 1000"))
+        sent = one.send(long_cell(toy))
         stopped = []
 
         def stop(message: dict[str, Any]) -> None:

@@ -18,6 +18,9 @@ from cogmagic._session.session import Session
 from cogmagic._units import GIB
 from tests.helpers.toy import PROMPT, inputs_for
 
+LONG = {"num_inference_steps": 900, "num_frames": 17, "width": 384, "height": 384}
+"""A run of minutes, which is still going on when it is stopped."""
+
 
 def wait(panel: Panel) -> None:
     job = panel.runs.job
@@ -116,7 +119,7 @@ def until_denoising(panel: Panel) -> None:
 def test_run_in_a_cell_is_refused_and_the_one_in_the_panel_is_cancelled(
     panel: Panel, toy: Path, cwd: Path
 ) -> None:
-    start(panel, toy, num_inference_steps=900)
+    start(panel, toy, **LONG)
     until_denoising(panel)
     with pytest.raises(cogmagic.BusyError):
         cogmagic.generate(PROMPT, model=str(toy))
@@ -132,9 +135,11 @@ def test_run_in_a_cell_is_refused_and_the_one_in_the_panel_is_cancelled(
 def test_generate_during_a_run_fills_a_queue_that_can_be_edited(
     panel: Panel, toy: Path, cwd: Path
 ) -> None:
-    start(panel, toy, num_frames=9, num_inference_steps=900)
-    assert panel.generate.description == "Add to queue"
+    start(panel, toy, **LONG)
     fields = panel.fields
+    for name, value in {"width": 48, "height": 32, "num_frames": 9}.items():
+        fields.inputs[name].value = value
+    assert panel.generate.description == "Add to queue"
     for steps, prompt in ((1, "first <b>"), (2, "second"), (3, "third"), (1, "fourth")):
         fields.inputs["num_inference_steps"].value = steps
         fields.inputs["prompt"].value = prompt
@@ -216,7 +221,7 @@ def test_run_cancelled_before_it_begins_does_not_run(panel: Panel, toy: Path, cw
 
 
 def test_closing_stops_a_run(panel: Panel, toy: Path, cwd: Path) -> None:
-    start(panel, toy, num_inference_steps=900)
+    start(panel, toy, **LONG)
     job = panel.runs.job
     assert job is not None
     close_panel()
