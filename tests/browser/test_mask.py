@@ -115,7 +115,9 @@ def test_mask_is_drawn_moved_saved_used_and_loaded(canvas: Any, folder: Path) ->
     # The page shows the pixels of the file.
     page.get_by_text("Brush", exact=True).click()
     page.mouse.move(5, 5)
-    page.wait_for_timeout(300)
+    page.wait_for_function(
+        f"n => ({DRAWN})().filter(a => a).length === n", arg=int((values[12] > 0).sum())
+    )
     assert (drawn(page) == (values[12] > 0)).all()
 
     page.evaluate(RUN_CELL, 1)

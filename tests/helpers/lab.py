@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -49,14 +48,12 @@ def jupyterlab(folder: Path, state: Path, *, dark: bool = False) -> Iterator[str
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
     theme = {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}
     (settings / "themes.jupyterlab-settings").write_text(json.dumps(theme))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     log = (state / "lab.log").open("w")
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
-            *(f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1"),
+            # It takes a free port just before it listens: seconds later another may have it.
+            *("--ServerApp.port=0", "--ServerApp.ip=127.0.0.1"),
             *("--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"),
             *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
             "--JupyterNotebookApp.expose_app_in_browser=True",
@@ -68,16 +65,16 @@ def jupyterlab(folder: Path, state: Path, *, dark: bool = False) -> Iterator[str
             "HF_HUB_OFFLINE": "1",
             "HOME": str(state),
             "JUPYTER_CONFIG_DIR": str(state / "config"),
+            "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
             "JUPYTERLAB_SETTINGS_DIR": str(state / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(state / "workspaces"),
         },
         stdout=log,
         stderr=subprocess.STDOUT,
     )
-    address = f"http://127.0.0.1:{port}"
     try:
         until = time.monotonic() + PATIENCE
-        while not answers(f"{address}/api"):
+        while not ((address := address_of(server.pid, state)) and answers(f"{address}/api")):
             assert server.poll() is None, (state / "lab.log").read_text()
             assert time.monotonic() < until, (state / "lab.log").read_text()
             time.sleep(0.2)
@@ -86,6 +83,15 @@ def jupyterlab(folder: Path, state: Path, *, dark: bool = False) -> Iterator[str
         server.terminate()
         server.wait(timeout=PATIENCE)
         log.close()
+
+
+def address_of(pid: int, state: Path) -> str:
+    """Where the server of that process listens, or soon does; empty before it knows."""
+    try:
+        port = json.loads((state / "runtime" / f"jpserver-{pid}.json").read_text())["port"]
+    except (OSError, ValueError):  # not written yet, or not wholly
+        return ""
+    return f"http://127.0.0.1:{port}"
 
 
 def answers(address: str) -> bool:
