@@ -14,8 +14,9 @@ __all__ = ["Clock", "OnProgress", "PartClock", "Progress", "silent"]
 
 
 Phase = Literal[
-    "download", "load", "encode", "encode video", "compile", "denoise", "decode", "save"
-]
+    "read masks", "download", "load", "encode", "encode video", "compile", "denoise", "decode",
+    "save",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from cogmagic._errors import (
 from cogmagic._models.batch_row import Row
 from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._progress import Clock, Progress
+from cogmagic._session.batch_masks import check_masks
 from cogmagic._session.batch_times import BatchTimes
 from cogmagic._session.row_runs import FATAL, RowRuns, Runs
 from cogmagic._session.session import Output, Session
@@ -119,9 +120,7 @@ class Batch:
             self._fail(row, str(error))
             return None
         runs, clock = self._runs, partial(self._clock, row)
-        if not runs.prepared:
-            self._folder.check_disk_space()
-        runs.get_ready(row, self._left(row), clock)
+        self._get_ready(row, clock)
         began = time.monotonic()
         self._times.begin(row)
         try:
@@ -134,6 +133,23 @@ class Batch:
         self._times.end(row, time.monotonic() - began)
         self._folder.add(row, video)
         return video
+
+    def _get_ready(self, row: Row, clock: Callable[[], Clock]) -> None:
+        """Check what can be checked before the first row, and prepare the batch for this one.
+
+        Raises:
+            RequestError: for a wrong row, with its number; then the folder takes other rows, unless
+                some of these have ended.
+        """
+        left = self._left(row)
+        try:
+            if not self._runs.prepared:
+                self._folder.check_disk_space()
+                self._session.alone(row.request, lambda: check_masks(left, clock()))
+            self._runs.get_ready(row, left, clock)
+        except RequestError:
+            self._folder.drop_unused()
+            raise
 
     def _with_clip(self, row: Row) -> Row:
         """The row with the video of the row that it extends, if any.

@@ -54,6 +54,8 @@ class BatchFolder:
     """Open and locked while the batch runs."""
     _entries: dict[int, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     """The newest entry of each row that has a whole file."""
+    _is_new: bool = field(default=False, repr=False)
+    """Whether it was made for this batch."""
 
     @classmethod
     def open(
@@ -87,6 +89,7 @@ class BatchFolder:
 
     @classmethod
     def _open(cls, path: Path, rows: tuple[Row, ...], options: Mapping[str, Any]) -> BatchFolder:
+        is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
         if earlier := _OPEN.pop(path.resolve(), None):
             earlier.close()
@@ -98,7 +101,7 @@ class BatchFolder:
             else:
                 _check_unused(path, rows, finished)
                 write_atomically(stored, as_json(rows, options))
-            folder = cls(path, rows, finished)
+            folder = cls(path, rows, finished, _is_new=is_new)
             folder._read()
         except BaseException:
             finished.close()
@@ -116,6 +119,17 @@ class BatchFolder:
         self._finished.close()
         if _OPEN.get(self.path.resolve()) is self:
             del _OPEN[self.path.resolve()]
+
+    def drop_unused(self) -> None:
+        """Remove a list of which no row has ended, so that the folder takes the corrected rows."""
+        if any(True for _ in entries(self._finished)):
+            return
+        self.close()
+        with suppress(OSError):
+            (self.path / _LIST).unlink()
+            (self.path / FINISHED).unlink()
+            if self._is_new:
+                self.path.rmdir()
 
     def file(self, row: Row) -> Path:
         """The file of a row's video: ``0012-7.mp4``."""
