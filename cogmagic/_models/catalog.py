@@ -16,7 +16,7 @@ from cogmagic._errors import RequestError, did_you_mean
 from cogmagic._models.family import VOID_LONGEST, VOID_MOST
 from cogmagic._models.model import Architecture, Frames, Model, Sizes, Stored
 
-__all__ = ["MODELS", "by_other_name", "catalogued", "nearest", "unknown_model"]
+__all__ = ["MODELS", "by_other_name", "catalogued", "names_void", "nearest", "unknown_model"]
 
 
 # 1.0 was trained at 720×480 alone, but its positions stretch to other sizes; 1.5 takes any size
@@ -177,10 +177,27 @@ _WORDS = (
 """Words in a name, and the task that they suggest."""
 
 
+_PASS_2 = re.compile(r"void.*pass[\W_]*(2|two)\b", re.I)
+
+_VOID_ID = re.compile(r"netflix/void[-_.]*(model)?s?", re.I)
+
+
+def names_void(name: str) -> bool:
+    """Whether a hub id or path that is not in the catalogue can only mean VOID."""
+    return bool(_PASS_2.search(name) or _VOID_ID.fullmatch(name))
+
+
 def unknown_model(name: str) -> RequestError:
     """The error for a name that is neither in the catalogue, a folder, nor a hub id."""
     names = [m.name for m in MODELS]
+    if _PASS_2.search(name):
+        return RequestError(
+            f"{name[:100]!r} is VOID's second pass, which refines a first result from noise that is"
+            " warped along the optical flow. cogmagic does not support it; the first pass removes"
+            " the object: --model void"
+        )
+    near = " Did you mean 'void'?" if "void" in name.lower() else did_you_mean(name, names)
     return RequestError(
-        f"Unknown model {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)};"
+        f"Unknown model {name!r}.{near} Known: {', '.join(names)};"
         " or give a hub id (owner/name) or a folder."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from cogmagic._errors import CheckpointError, RequestError, first_line
 from cogmagic._files import typed_path
 from cogmagic._models.adapters.local import CONVENTIONAL, is_lora
-from cogmagic._models.catalog import by_other_name, catalogued, unknown_model
+from cogmagic._models.catalog import by_other_name, catalogued, names_void, unknown_model
 from cogmagic._models.checkpoints.embedded import embedded_folder
 from cogmagic._models.checkpoints.folder import check_folder
 from cogmagic._models.checkpoints.identify import identify, with_packed
@@ -57,6 +57,8 @@ def find_model(name: str) -> Model:
         raise _is_a_file(name, folder.absolute())
     if named := by_other_name(name):
         return named
+    if names_void(name) and not name.startswith((".", "/", "~")):
+        raise unknown_model(name)
     if page := _HUB_PAGE.match(name):
         raise RequestError(f"{name[:200]} is a web page. Give its hub id: --model {page[1]}")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
