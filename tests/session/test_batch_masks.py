@@ -12,7 +12,7 @@ from PIL import Image
 
 import cogmagic
 from cogmagic import Progress, RequestError, Video
-from cogmagic._api.rows import rows_of, source_of
+from cogmagic._api.batch.rows import rows_of, source_of
 from cogmagic._progress import Clock
 from cogmagic._session import batch_masks
 from cogmagic._session.session import Session
