@@ -37,7 +37,7 @@ _CONNECT_SECONDS = 900.0
 _END_SECONDS = 8.0
 """How long the driver may take to end before it is killed."""
 
-_RELEASE_SECONDS = 10.0
+_RELEASE_SECONDS = 60.0
 """How long workers may take to release their weights before the kernel goes on."""
 
 _MESSAGE_SECONDS = 0.05

@@ -55,7 +55,7 @@ def trial_results(
                 done, failed = done + 1, result.status == "fail"
                 yield result
         code = process.wait()
-        reader.join(1)
+        reader.join(10)
     finally:
         late = not timer.is_alive()
         timer.cancel()

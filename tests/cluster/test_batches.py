@@ -228,5 +228,5 @@ def test_lost_head_ends_the_batch_and_the_kernel_goes_on(
     assert current() is None
     _, alive = psutil.wait_procs(started.values(), timeout=WAIT)
     assert not alive
-    assert not folder.exists()
+    until(lambda: not folder.exists())
     assert len(list(many(toy, ["a", "b"], save="here", steps=2))) == 2
