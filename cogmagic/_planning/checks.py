@@ -57,12 +57,13 @@ def check_savings(options: MemoryOptions, tier: Tier | None, machine: Machine) -
         RequestError: when the weight storage does not work on this device.
         TierError: for a tier that does not work with them.
     """
+    _, colon, named = options.savings.quantize.partition(":")
+    for component, quantised in options.savings.quantised.items():
+        if refusal := quantised.refusal_for(component, machine.device, colon + named):
+            raise RequestError(refusal)
     storage = options.savings.weights
     if storage and (refusal := storage.refusal(machine.device)):
         raise RequestError(refusal)
-    for component, quantised in options.savings.quantised.items():
-        if refusal := quantised.refusal_for(component, machine.device):
-            raise RequestError(refusal)
     if tier and not tier.accepts(options.savings):
         raise TierError(
             f"Tier {tier.name!r} does not work with {options.savings.flags}."

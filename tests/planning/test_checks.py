@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import cogmagic
-from cogmagic import Machine, Request, TierError
+from cogmagic import Machine, Request, RequestError, TierError
 from cogmagic._models.catalog import MODELS
 from cogmagic._planning.checks import check_options
 from cogmagic._planning.memory_options import MemoryOptions
@@ -37,6 +37,23 @@ def test_a_tier_that_the_machine_cannot_do_is_refused(tier: str, where: Machine,
         plan(Request.of("a circle", TINY), where, tier=tier)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "typed", "says"),
+    [
+        ("mps", "nf4", "--quantize nf4 does not work on MPS. Use --quantize int8."),
+        ("mps", "nf4:text_encoder", "Use --quantize int8:text_encoder."),
+        ("mps", "nf4:transformer", "Use --quantize int8:transformer."),
+        ("cpu", "nf4:transformer", "nf4:text_encoder, or --quantize int8:transformer."),
+    ],
+)
+def test_another_quantisation_is_offered_for_the_same_part(
+    device: str, typed: str, says: str
+) -> None:
+    with pytest.raises(RequestError) as error:
+        check_options(MemoryOptions.of(quantize=typed), Machine(device=device))
+    assert says in str(error.value)
 
 
 def test_savings_are_checked_against_the_requested_tier_before_planning() -> None:

@@ -52,9 +52,15 @@ class Quantised(Storage):
         """As `refusal_for`, for the transformer."""
         return self.refusal_for("transformer", device)
 
-    def refusal_for(self, component: str, device: str) -> str | None:
-        """Why a component cannot be in this storage on a `device`, in a line, or None."""
-        del component, device
+    def refusal_for(self, component: str, device: str, part: str = "") -> str | None:
+        """Why a component cannot be in this storage on a `device`, in a line, or None.
+
+        Args:
+            component: ``text_encoder`` or ``transformer``.
+            device: torch's name of it.
+            part: what was typed after the storage's name, such as ``:text_encoder``.
+        """
+        del component, device, part
         return None
 
     def missing(self, what: str) -> str:

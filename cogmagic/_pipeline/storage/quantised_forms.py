@@ -66,16 +66,17 @@ class Nf4(Quantised):
     least = (0, 46)
     computes = True
 
-    def refusal_for(self, component: str, device: str) -> str | None:
+    def refusal_for(self, component: str, device: str, part: str = "") -> str | None:
         """Only CUDA was tried, and the text encoder on a CPU."""
         if device == "cuda" or (device == "cpu" and component == "text_encoder"):
             return None
         if device == "cpu":
             return (
-                "--quantize nf4 needs a GPU for the transformer: diffusers quantises it to 4 bits"
-                " there only. Use --quantize nf4:text_encoder, or --quantize int8."
+                f"--quantize nf4{part} needs a GPU for the transformer: diffusers quantises it to"
+                f" 4 bits there only. Use --quantize nf4:text_encoder, or --quantize int8{part}."
             )
-        return f"--quantize nf4 does not work on {device.upper()}. Use --quantize int8."
+        instead = f"Use --quantize int8{part}"
+        return f"--quantize nf4{part} does not work on {device.upper()}. {instead}."
 
     def linear_bytes(self, numel: int, rows: int, itemsize: int) -> int:
         """Half a byte a number, and a scale in float32 per block."""
