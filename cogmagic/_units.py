@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GIB", "MIB", "duration", "gib", "hours", "seconds"]
+__all__ = ["GIB", "MIB", "duration", "gib", "seconds"]
 
 
 GIB = 2**30
@@ -17,22 +17,19 @@ def gib(value: int | None) -> str:
 
 
 def seconds(value: float | None, least: float | None = None) -> str:
-    """Seconds as ``1.88 s``, ``94 s`` or ``12 min``; ``n/a`` for None.
+    """Seconds as ``1.88 s``, ``94 s``, ``12 min`` or ``2 h 27 min``; ``n/a`` for None.
 
     Args:
         value: the amount.
-        least: the least of the amounts beside it, whose unit all of them have.
+        least: the least of the amounts beside it, whose unit those under two hours have.
     """
     if value is None:
         return "n/a"
     if value < 10:
         return f"{value:.2f} s"
+    if value >= 7200:
+        return _hours(round(value / 60))
     return f"{value:.0f} s" if (least or value) < 600 else f"{value / 60:.0f} min"
-
-
-def hours(value: float) -> str:
-    """Seconds of a batch as `seconds` shows them, and from two hours on as ``6.2 h``."""
-    return seconds(value) if value < 7200 else f"{value / 3600:.1f} h"
 
 
 def duration(value: float, decimals: int = 0) -> str:
@@ -45,5 +42,8 @@ def duration(value: float, decimals: int = 0) -> str:
     if value < 120:
         return f"{value:.{decimals}f} s"
     minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else _hours(minutes)
+
+
+def _hours(minutes: int) -> str:
+    return f"{minutes // 60} h {minutes % 60} min"

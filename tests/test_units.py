@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cogmagic._units import duration
+from cogmagic._units import duration, seconds
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,24 @@ def test_seconds_become_minutes_and_hours(value: float, shown: str) -> None:
 def test_short_amounts_have_decimals_where_asked() -> None:
     assert duration(41.23, decimals=1) == "41.2 s"
     assert duration(725.9, decimals=1) == "12 min 6 s"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "n/a"),
+        (1.884, "1.88 s"),
+        (599.0, "599 s"),
+        (7199.0, "120 min"),
+        (7200.0, "2 h 0 min"),
+        (8835.0, "2 h 27 min"),
+        (22_340.0, "6 h 12 min"),
+    ],
+)
+def test_predicted_totals_over_two_hours_have_hours(value: float | None, shown: str) -> None:
+    assert seconds(value) == shown
+
+
+def test_amounts_side_by_side_have_the_unit_of_the_least() -> None:
+    assert [seconds(v, least=500) for v in (500.0, 700.0)] == ["500 s", "700 s"]
+    assert seconds(9000.0, least=700) == "2 h 30 min"

@@ -26,6 +26,7 @@ import numpy as np
 from common import HERE, Runs, append, facts, fresh_cache, rows, say
 
 import cogmagic
+from cogmagic._units import seconds
 
 PROMPT = "a red circle moves"
 
@@ -228,7 +229,7 @@ def cell(model: str, size: tuple[int, int, int], card: int, *, halves: bool) -> 
     )  # fmt: skip
     if not plan.fits or plan.peak_vram is None or plan.seconds is None:
         return "does not fit"
-    return f"{plan.tier}, {plan.peak_vram / 2**30:.1f} GiB, {plan.seconds / 60:.0f} min"
+    return f"{plan.tier}, {plan.peak_vram / 2**30:.1f} GiB, {seconds(plan.seconds, least=600)}"
 
 
 def show_plan(case: Case, args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cogmagic
+from cogmagic._units import seconds
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "docs" / "first-video.md",)
@@ -35,12 +36,7 @@ def _answer(card: str, model: str) -> str:
         return "no (no bfloat16)"
     if not plan.fits:
         return "no"
-    minutes = plan.seconds / 60
-    return (
-        f"`{plan.tier}`, {minutes:.0f} min"
-        if minutes >= 2
-        else f"`{plan.tier}`, {plan.seconds:.0f} s"
-    )
+    return f"`{plan.tier}`, {seconds(plan.seconds, least=600 if plan.seconds >= 120 else None)}"
 
 
 def page_with(text: str, page: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cogmagic._api.batch.ways import Ways
 from cogmagic._planning.plan import Plan
 from cogmagic._planning.plan_json import as_json
-from cogmagic._units import hours
+from cogmagic._units import seconds
 
 __all__ = ["BatchPlan", "Share"]
 
@@ -61,7 +61,7 @@ class BatchPlan:
         return total
 
     def __str__(self) -> str:
-        time = f"{hours(self.seconds)} in all" if self.seconds is not None else "time unknown"
+        time = f"{seconds(self.seconds)} in all" if self.seconds is not None else "time unknown"
         sizes = len(self.shares)
         table = f"; the table shows the largest of {sizes} kinds of rows" if sizes > 1 else ""
         lines = [f"{self.largest}", f"batch    {self.rows} videos, {time}{table}"]

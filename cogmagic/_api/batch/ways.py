@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cogmagic._units import hours, seconds
+from cogmagic._units import seconds
 
 __all__ = ["Way", "Ways"]
 
@@ -35,7 +35,7 @@ class Way:
     def __str__(self) -> str:
         each = f"{self.gpus} GPUs for each video"
         how = each if self.at_once == 1 else f"{self.at_once} videos at once, one a GPU"
-        times = f"{hours(self.batch_seconds)}, {self.gpu_hours:.1f} GPU-hours"
+        times = f"{seconds(self.batch_seconds)}, {self.gpu_hours:.1f} GPU-hours"
         note = f"; {self.note}" if self.note else ""
         return f"{how}: {times}, {seconds(self.video_seconds)} a video ({self.option}){note}"
 

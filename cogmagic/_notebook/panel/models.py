@@ -9,6 +9,7 @@ from cogmagic._models.find import local_folder
 from cogmagic._models.model import Model
 from cogmagic._notebook.panel.choices import Choices
 from cogmagic._planning.plan import Plan
+from cogmagic._units import seconds
 
 __all__ = ["about", "clip_words", "model_picker", "row", "unplanned_rows"]
 
@@ -57,11 +58,9 @@ def row(model: Model, plan: Plan | None, error: str = "") -> dict[str, Any]:
     return _row(model, where, f"fits{time}", True)
 
 
-def about(seconds: float) -> str:
-    """A predicted time in round figures, as in ``about 6 min``."""
-    if seconds < 90:
-        return f"about {max(seconds, 1):.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+def about(value: float) -> str:
+    """Predicted seconds in round figures, as in ``about 6 min``."""
+    return f"about {max(value, 1):.0f} s" if value < 90 else f"about {seconds(value, least=600)}"
 
 
 def clip_words(width: int, height: int, num_frames: int, fps: int) -> str:
