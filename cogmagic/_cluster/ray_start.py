@@ -16,7 +16,7 @@ from ray._private import node, parameter, services
 
 from cogmagic._cluster.leftovers import end_processes, remove_later
 from cogmagic._cluster.messages import Start
-from cogmagic._errors import ClusterError, first_line, plain_line
+from cogmagic._errors import ClusterError, error_line, first_line, plain_line
 
 __all__ = ["connected", "leave", "refusal"]
 
@@ -166,8 +166,8 @@ def refusal(start: Start, error: Exception) -> ClusterError:
         )
     if address.local:
         return ClusterError(
-            f"Ray could not be started on this machine ({type(error).__name__}:"
-            f" {first_line(error)}). Try it again when the machine is less busy."
+            f"Ray could not be started on this machine ({error_line(error)})."
+            " Try it again when the machine is less busy."
         )
     if isinstance(error, ConnectionAbortedError):  # its text ends with a traceback of the server's
         reason = (text.strip().splitlines() or [type(error).__name__])[-1]
@@ -188,6 +188,5 @@ def refusal(start: Start, error: Exception) -> ClusterError:
             f" ray://{address.host}:10001."
         )
     return ClusterError(
-        f"The cluster at {address} cannot be joined ({type(error).__name__}: {first_line(error)})."
-        f" {advice}"
+        f"The cluster at {address} cannot be joined ({error_line(error)}). {advice}"
     )
