@@ -41,10 +41,10 @@ class Status:
 
     def rows(self) -> list[tuple[str, str]]:
         """The label and the text of each line."""
-        rows = [
-            (f"GPU {g.index}", _gpu(g, self.workers_vram.get(g.index, 0)))
-            for g in self.machine.gpus
-        ]
+        rows = []
+        for gpu in self.machine.gpus:  # two lines each, to fit 80 columns
+            rows.append((f"GPU {gpu.index}", _memory(gpu)))
+            rows.append(("", _users(gpu, self.workers_vram.get(gpu.index, 0))))
         if not rows:
             rows = [("GPU", _other_device(self.machine))]
         if self.machine.device == "cuda":
@@ -59,7 +59,7 @@ class Status:
             vram = sum(self.workers_vram.values())
             on_gpus = f" and {gib(vram)} of VRAM" if vram else ""
             text = f"{self.workers} processes use {gib(self.workers_ram)} of RAM{on_gpus}"
-            rows.append(("workers", f"{text}; %cogvideo release ends them"))
+            rows += [("workers", text), ("", "%cogvideo release ends them")]
         for line in self.cluster.removeprefix("cluster ").splitlines():
             rows.append(("" if line.startswith(" ") else "cluster", line.strip()))
         if self.machine.note:
@@ -81,17 +81,19 @@ class Status:
         return volatile_text(str(self))
 
 
-def _gpu(gpu: Gpu, workers: int) -> str:
+def _memory(gpu: Gpu) -> str:
+    shared = ", shared with the CPU" if gpu.unified else ""
+    return f"{gpu.name}: {gib(gpu.free)} free of {gib(gpu.total)}{shared}"
+
+
+def _users(gpu: Gpu, workers: int) -> str:
+    """Who uses its memory, of which worker processes have `workers` bytes."""
     mine = "n/a" if gpu.reserved is None else gib(gpu.reserved)
     if gpu.reserved is None and gpu.free is not None:
         mine = "0.00 GiB"  # CUDA is not initialised, so torch has reserved nothing
-    shared = ", shared with the CPU" if gpu.unified else ""
     others = None if gpu.others is None else max(gpu.others - workers, 0)
     own = f", its workers {gib(workers)}" if workers else ""
-    return (
-        f"{gpu.name}: {gib(gpu.free)} free of {gib(gpu.total)}{shared};"
-        f" this kernel {mine}{own}, others about {gib(others)}"
-    )
+    return f"this kernel {mine}{own}, others about {gib(others)}"
 
 
 def _other_device(machine: Machine) -> str:

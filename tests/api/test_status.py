@@ -33,9 +33,12 @@ def test_status_and_release(toy: Path, cwd: Path, session: Session) -> None:
 def test_vram_of_the_workers_is_not_that_of_other_processes() -> None:
     gpus = tuple(Gpu(i, "H200", free=100 * GIB, total=140 * GIB) for i in (0, 1))
     machine = replace(cogmagic.Machine(), gpus=gpus, device="cuda")
-    alone = dict(Status(machine, None).rows())
-    assert alone["GPU 1"].endswith("this kernel 0.00 GiB, others about 40.00 GiB")
+    alone = Status(machine, None).rows()
+    assert alone[2] == ("GPU 1", "H200: 100.00 GiB free of 140.00 GiB")
+    assert alone[3] == ("", "this kernel 0.00 GiB, others about 40.00 GiB")
     vram = {0: 30 * GIB, 1: 25 * GIB}
-    rows = dict(Status(machine, None, workers=2, workers_ram=GIB, workers_vram=vram).rows())
-    assert rows["GPU 1"].endswith("its workers 25.00 GiB, others about 15.00 GiB")
-    assert rows["workers"].startswith("2 processes use 1.00 GiB of RAM and 55.00 GiB of VRAM;")
+    status = Status(machine, None, workers=2, workers_ram=GIB, workers_vram=vram)
+    assert status.rows()[3][1].endswith("its workers 25.00 GiB, others about 15.00 GiB")
+    assert max(map(len, str(status).splitlines())) <= 80
+    rows = dict(status.rows())
+    assert rows["workers"] == "2 processes use 1.00 GiB of RAM and 55.00 GiB of VRAM"

@@ -142,7 +142,7 @@ def test_scores_of_attention_count_on_mps() -> None:
 def test_status_has_the_shared_memory_of_a_mac() -> None:
     text = str(Status(mac(16, 13), None))
     assert "GPU       Apple GPU through MPS: 10.67 GiB available of 16.00 GiB, shared with" in text
-    assert "free of 119.68 GiB, shared with the CPU;" in str(Status(Machine.of("GB10"), None))
+    assert "free of 119.68 GiB, shared with the CPU\n" in str(Status(Machine.of("GB10"), None))
     assert "none; runs on the CPU" in str(Status(Machine(), None))
 
 
