@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager
+from jupyter_client.manager import KernelManager, start_new_kernel
 
 PROMPT = "a red circle moves to the right"
 PATIENCE = 600.0
@@ -85,28 +84,14 @@ def kernel(folder: Path) -> Iterator[Kernel]:
     """
     other = os.environ.get("COGMAGIC_TEST_IPYKERNEL", "")
     env = os.environ | ({"PYTHONPATH": other} if other else {})
-    with on_sockets() as manager:
-        manager.start_kernel(cwd=str(folder), env=env)
-        client = manager.client()
-        client.start_channels()
-        try:
-            client.wait_for_ready(timeout=PATIENCE)
-            started = Kernel(manager, client)
-            assert started.run("%load_ext cogmagic").reply["status"] == "ok"
-            yield started
-        finally:
-            client.stop_channels()
-            manager.shutdown_kernel(now=True)
-
-
-@contextmanager
-def on_sockets(**options: Any) -> Iterator[KernelManager]:
-    """A manager of a kernel that listens on Unix sockets.
-
-    TCP ports are chosen before the kernel starts: seconds later another program may have one.
-    """
-    with TemporaryDirectory() as folder:
-        yield KernelManager(transport="ipc", ip=f"{folder}/kernel", **options)
+    manager, client = start_new_kernel(startup_timeout=PATIENCE, cwd=str(folder), env=env)
+    try:
+        started = Kernel(manager, client)
+        assert started.run("%load_ext cogmagic").reply["status"] == "ok"
+        yield started
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def cell(model: Path, options: str = "", body: str = PROMPT) -> str:

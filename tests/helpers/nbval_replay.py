@@ -14,7 +14,6 @@ import json
 import os
 import sys
 from collections import defaultdict
-from contextlib import ExitStack
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -23,12 +22,11 @@ import pytest
 
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # jsonschema does without it: 3 s
 
-import nbval.kernel  # noqa: E402
 import nbval.plugin  # noqa: E402
 from nbval.kernel import RunningKernel  # noqa: E402
 
 from tests.helpers.frozen import FREEZE  # noqa: E402
-from tests.helpers.kernels import PATIENCE, on_sockets  # noqa: E402
+from tests.helpers.kernels import PATIENCE  # noqa: E402
 
 _sources: list[tuple[str, str]] = []
 """The source of each executed cell, and the id of its message."""
@@ -42,8 +40,6 @@ class Recorder(RunningKernel):  # type: ignore[misc]
     started = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self.ending = ExitStack()
-        nbval.kernel.KernelManager = lambda **kind: self.ending.enter_context(on_sockets(**kind))
         super().__init__(*args, **options)
         self.started = True
         if os.environ["COGMAGIC_FREEZE"]:
@@ -59,10 +55,6 @@ class Recorder(RunningKernel):  # type: ignore[misc]
         message = super().get_message(stream, max(timeout or 0, PATIENCE) if patient else timeout)
         _messages[stream].append(message)
         return message
-
-    def stop(self) -> None:
-        super().stop()
-        self.ending.close()
 
     def execute_cell_input(self, source: str, allow_stdin: bool | None = None) -> str:
         sent = str(super().execute_cell_input(source, allow_stdin))
