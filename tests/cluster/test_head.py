@@ -20,9 +20,7 @@ import pytest
 import cogmagic
 from cogmagic._cluster.address import Address
 from cogmagic._cluster.cluster import connect, disconnect
-from cogmagic._cluster.connection import Cluster
 from cogmagic._cluster.ray_settings import ray_environ
-from cogmagic._errors import ClusterError
 from tests.helpers.lora_files import write_lora
 
 pytest.importorskip("ray")
@@ -96,18 +94,6 @@ def end_with_children(process: psutil.Process) -> None:
         psutil.wait_procs(processes, timeout=WAIT)
 
 
-def connected_to(address: str) -> Cluster:
-    """The cluster at an address; the test is skipped where Ray alone cannot join it either."""
-    try:
-        return connect(address)
-    except ClusterError as error:
-        command = [sys.executable, "-c", f"import ray; ray.init({address!r})"]
-        alone = subprocess.run(command, capture_output=True, text=True, timeout=WAIT)
-        if alone.returncode == 0:
-            raise
-        pytest.skip(f"Ray alone cannot join its head here either: {alone.stderr} ({error})")
-
-
 def test_rows_with_a_lora_come_from_a_cluster_by_both_of_its_addresses(
     head: tuple[int, int], toy: Path, cwd: Path
 ) -> None:
@@ -127,7 +113,7 @@ def test_rows_with_a_lora_come_from_a_cluster_by_both_of_its_addresses(
     assert here.report.frames_sha256 != plain.report.frames_sha256
     for address in (f"127.0.0.1:{head[0]}", f"ray://127.0.0.1:{head[1]}"):
         try:
-            connected = connected_to(address)
+            connected = connect(address)
             (video,) = cogmagic.generate_many(
                 ["a fox"], seeds=[1], lora=str(lora), save=address.rpartition(":")[2], **options
             )
