@@ -98,7 +98,8 @@ def test_every_good_row_comes_once_in_order_whatever_happens_to_others(
         {"prompt": f"a red circle {n}", "seed": n, "image": "2.png" if n == 2 else "1.png"}
         for n in range(1, 13)
     ]
-    rows[6]["steps"] = 1000  # it is killed, twice, before it could end
+    for killed in (rows[3], rows[6]):  # once and twice, before they could end
+        killed["steps"] = 1000
     videos = many(toy_i2v, rows)
     Path("2.png").unlink()  # row 2 always fails
     killer = kill_makers(cluster, {4: 1, 7: 2})
