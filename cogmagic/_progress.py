@@ -83,6 +83,8 @@ class Clock:
         """Called with each phase when it ends."""
         self.warning = ""
         """The warning that all further progress has."""
+        self.starts: dict[str, int] = {}
+        """Per phase, the steps that an earlier attempt has made, and this one leaves out."""
         self.step_work: Sequence[float] = ()
         """The work of each denoising step in any unit; empty where all steps are alike."""
         self._agree: Callable[[bool], bool] | None = None
@@ -128,7 +130,7 @@ class Clock:
         self.end()
         self.at_end = _nothing
         self.seconds = {"failed": sum(self.seconds.values())}
-        self.step_ends = {}
+        self.step_ends, self.starts = {}, {}
         self.phase("load", note=note)
 
     def phase(self, phase: Phase, total: int | None = None, note: str = "") -> None:
@@ -140,25 +142,30 @@ class Clock:
         before, ends = self.seconds.get(phase, 0.0), self.step_ends.get(phase, [])
         self._phase, self._started = phase, time.monotonic() - before
         self._first = ends[0] if ends else 0.0
-        done, spent = len(ends), before if ends else 0.0
-        left = self._units_left(done)
-        self.report(Progress(phase, done, total, spent, self._first, note=note, units_left=left))
+        start, spent = self.starts.get(phase, 0), before if ends else 0.0
+        done = start + len(ends)
+        left = self._units_left(done, start)
+        self.report(
+            Progress(phase, done, total, spent, self._first, note, start=start, units_left=left)
+        )
 
     def step(self, done: int, total: int) -> None:
         """Report that step `done` (from 1) of `total` has ended."""
         assert self._phase is not None  # noqa: S101 - a step belongs to a phase
-        elapsed = time.monotonic() - self._started
-        if done == 1:
+        elapsed, start = time.monotonic() - self._started, self.starts.get(self._phase, 0)
+        if done == start + 1:
             self._first = elapsed
         self.step_ends.setdefault(self._phase, []).append(elapsed)
-        left = self._units_left(done)
-        self.report(Progress(self._phase, done, total, elapsed, self._first, units_left=left))
+        left = self._units_left(done, start)
+        self.report(
+            Progress(self._phase, done, total, elapsed, self._first, start=start, units_left=left)
+        )
 
-    def _units_left(self, done: int) -> float | None:
-        """`Progress.units_left` after so many steps."""
-        if self._phase != "denoise" or not self.step_work or done < 2:
+    def _units_left(self, done: int, start: int) -> float | None:
+        """`Progress.units_left` after `done` steps, of which this attempt began with `start`."""
+        if self._phase != "denoise" or not self.step_work or done - start < 2:
             return None
-        return sum(self.step_work[done:]) / fmean(self.step_work[1:done])
+        return sum(self.step_work[done:]) / fmean(self.step_work[start + 1 : done])
 
     def end(self) -> None:
         """End the current phase, if any."""
@@ -178,16 +185,17 @@ class Clock:
 class PartClock(Clock):
     """The clock of one of several equal parts of a run, whose steps it counts with all of them."""
 
-    def __init__(self, whole: Clock, number: int, count: int) -> None:
+    def __init__(self, whole: Clock, number: int, count: int, first: int = 0) -> None:
         """The clock of a part.
 
         Args:
             whole: that of the run.
             number: the part's, from 0.
             count: of all parts.
+            first: number of the first part that this attempt makes.
         """
         super().__init__(silent)
-        self._whole, self._number, self._count = whole, number, count
+        self._whole, self._number, self._count, self._first_part = whole, number, count, first
 
     def check(self) -> None:
         """Raise if the run has been stopped."""
@@ -200,6 +208,7 @@ class PartClock(Clock):
     def phase(self, phase: Phase, total: int | None = None, note: str = "") -> None:
         """Go on with a phase of the run, which has `total` steps in each part."""
         note = "; ".join(filter(None, (f"chunk {self._number + 1} of {self._count}", note)))
+        self._whole.starts[phase] = self._first_part * (total or 0)
         self._whole.phase(phase, total and total * self._count, note)
 
     def step(self, done: int, total: int) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "allocator_limited",
     "allocator_option",
     "empty_cache",
+    "tensors_before",
     "use_expandable_segments",
 ]
 
@@ -115,6 +116,17 @@ def allocated() -> int | None:
     if torch is None or not torch.cuda.is_initialized():
         return None
     return sum(int(torch.cuda.memory_allocated(i)) for i in range(torch.cuda.device_count()))
+
+
+def tensors_before(machine: Machine) -> dict[int, int]:
+    """Per GPU, bytes of this process's tensors: allocated when `machine` was read, and still."""
+    import torch
+
+    return {
+        g.index: min(g.allocated, torch.cuda.memory_allocated(g.index))
+        for g in machine.gpus
+        if g.allocated
+    }
 
 
 def empty_cache(*, collect: bool = True) -> None:

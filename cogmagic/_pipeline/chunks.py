@@ -8,10 +8,9 @@ two chunks have the same frames, the earlier one's fade into the later one's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._models.chunks import chunk_spans
 from cogmagic._models.masks.levels import KEPT
 from cogmagic._models.request import Request
 from cogmagic._progress import Clock, PartClock
@@ -23,7 +22,34 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["in_chunks"]
+__all__ = ["FinishedChunks", "in_chunks"]
+
+
+@dataclass
+class FinishedChunks:
+    """The finished chunks of a clip, from which the next attempt goes on if memory runs out."""
+
+    spans: tuple[tuple[int, int], ...]
+    """Of all chunks: the first frame of each, and the one after its last."""
+    count: int = 0
+    """How many are finished."""
+    frames: Array | None = None
+    """Those of the whole clip, up to the end of the last finished chunk; None before the first."""
+
+    @property
+    def text(self) -> str:
+        """How many are finished, such as ``4 of 6 chunks``; empty for none."""
+        return f"{self.count} of {len(self.spans)} chunks" if self.count else ""
+
+    @property
+    def made(self) -> int:
+        """How many frames they have together."""
+        return self.spans[self.count - 1][1] if self.count else 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of these frames."""
+        return 0 if self.frames is None else self.frames[: self.made].nbytes
 
 
 def in_chunks(
@@ -33,6 +59,7 @@ def in_chunks(
     clock: Clock,
     rank: Rank | None,
     make: Callable[[Request, Array | None, Array | None, Clock], Array],
+    finished: FinishedChunks,
 ) -> Array:
     """The frames of a request: uint8 RGB, frames × height × width × 3; none on other ranks.
 
@@ -43,15 +70,17 @@ def in_chunks(
         clock: receives the phases; a step of it is one of a chunk.
         rank: this process, where several make the video.
         make: makes the frames of one chunk.
+        finished: the chunks that are left out; receives each of the others when it is finished.
     """
-    spans = chunk_spans(request)
+    spans, first = finished.spans, finished.count
     if len(spans) == 1 or clip is None or mask is None:
         return make(request, clip, mask, clock)
     import numpy as np
 
-    whole = np.empty((request.num_frames, *clip.shape[1:]), np.uint8)
-    made = 0
-    for number, (start, stop) in enumerate(spans):
+    if finished.frames is None:
+        finished.frames = np.empty((request.num_frames, *clip.shape[1:]), np.uint8)
+    whole, made = finished.frames, finished.made
+    for number, (start, stop) in enumerate(spans[first:], first):
         own, levels = clip[start:stop], mask[start:stop]
         known = whole[start:made]
         if number:
@@ -59,12 +88,12 @@ def in_chunks(
             own[: len(known)] = _of_first(known, rank)
             levels[: len(known)] = KEPT
         part = replace(request, num_frames=stop - start)
-        new = make(part, own, levels, PartClock(clock, number, len(spans)))
+        new = make(part, own, levels, PartClock(clock, number, len(spans), first))
         if len(new):
-            _fade(known, new)
+            known[:] = _faded(known, new)  # at once: another attempt needs all of it, or none
             whole[made:stop] = new[len(known) :]
-        made = stop
-    return whole if rank is None or rank.first else new
+        made, finished.count = stop, number + 1
+    return whole if rank is None or rank.first else whole[:0]
 
 
 def _of_first(frames: Array, rank: Rank | None) -> Array:
@@ -72,9 +101,11 @@ def _of_first(frames: Array, rank: Rank | None) -> Array:
     return rank.shared(lambda: frames) if rank else frames
 
 
-def _fade(earlier: Array, later: Array) -> None:
-    """Blend the beginning of `later` into all of `earlier`, linearly, in place."""
-    for i, frame in enumerate(earlier):
-        share = (i + 1) / (len(earlier) + 1)
+def _faded(earlier: Array, later: Array) -> Array:
+    """All of `earlier`, with the beginning of `later` blended into it linearly."""
+    faded = earlier.copy()
+    for i, frame in enumerate(faded):
+        share = (i + 1) / (len(faded) + 1)
         blended = (1 - share) * frame + share * later[i]
         frame[:] = blended.round()
+    return faded

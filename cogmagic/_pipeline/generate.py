@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cogmagic._models.chunks import chunk_spans
 from cogmagic._models.request import Request
-from cogmagic._pipeline.chunks import in_chunks
+from cogmagic._pipeline.chunks import FinishedChunks, in_chunks
 from cogmagic._pipeline.coder_calls import counted_calls, decoder_calls, odd_count
 from cogmagic._pipeline.encode import OnEncoded, embeddings_of
 from cogmagic._pipeline.finite import FiniteCheck
@@ -44,6 +45,7 @@ def generate_frames(
     rank: Rank | None = None,
     clip: Array | None = None,
     mask: Array | None = None,
+    finished: FinishedChunks | None = None,
 ) -> Array:
     """Encode the prompts, denoise, decode: uint8 RGB, frames × height × width × 3.
 
@@ -62,6 +64,8 @@ def generate_frames(
         clip: the video to begin from, as many frames of the same size: uint8 RGB; None for noise.
         mask: which part of it is made new, by a model that inpaints: uint8, frames × height ×
             width, in the levels of `cogmagic._models.masks.levels`; None for everywhere.
+        finished: the chunks of a long clip that an earlier attempt has finished; receives those
+            that this one finishes.
 
     Raises:
         NonFiniteError: for NaN or infinity in the embeddings, the latents or the frames.
@@ -92,7 +96,8 @@ def generate_frames(
         return _decode_in_parallel(pipe, latents, clock, finite, rank)[: part.num_frames]
 
     with clock.stopping_together(rank.agree) if rank else nullcontext():
-        frames = in_chunks(request, clip, mask, clock, rank, make)
+        finished = finished or FinishedChunks(chunk_spans(request))
+        frames = in_chunks(request, clip, mask, clock, rank, make, finished)
         if request.paste_back and len(frames) and clip is not None and mask is not None:
             frames = pasted(frames, clip, mask)
         return without_bars(frames, request)

@@ -12,6 +12,8 @@ from cogmagic._interrupts import interrupts_ignored
 from cogmagic._machine.allocator import empty_cache
 from cogmagic._machine.failures import drop_tracebacks, is_host_shortage, is_shortage
 from cogmagic._machine.machine import Machine
+from cogmagic._models.chunks import chunk_spans
+from cogmagic._pipeline.chunks import FinishedChunks
 from cogmagic._pipeline.parallel.split import WHOLE
 from cogmagic._planning.dtype import dtype_for
 from cogmagic._planning.plan import Plan
@@ -19,7 +21,7 @@ from cogmagic._planning.resolved import resolved
 from cogmagic._progress import Clock
 from cogmagic._session.calibration import record_reading, record_run
 from cogmagic._session.diagnosis import Shortage, cause_of
-from cogmagic._session.fallback import attempt_title, cheaper, ran_out
+from cogmagic._session.fallback import attempt_title, cheaper, ran_out, with_attempts
 from cogmagic._session.first_plan import first_plan
 from cogmagic._session.parallel.failures import WorkerLost
 from cogmagic._session.parallel.frames import ParallelRun, workers_for
@@ -49,11 +51,12 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
         OutOfMemoryError: when memory ran out in every plan that was tried.
         TierError: when nothing fits.
     """
+    finished = FinishedChunks(chunk_spans(job.request))  # by this process; workers keep none
 
     def make(run: Run | ParallelRun) -> tuple[np.ndarray[Any, Any], Report]:
         if isinstance(run, ParallelRun):
             return run.frames()
-        frames, report = run.frames(slot.hot)
+        frames, report = run.frames(slot.hot, finished)
         if job.learned and not run.loaded.unpinned:  # else it did not run as planned
             record_run(run.machine, run.plan, report)
         if not run.loaded.unpinned:
@@ -62,7 +65,7 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
 
     machine, chosen = _planned(job, slot)
     try:
-        (frames, report), failed = _tried(job, slot, machine, chosen, clock, make)
+        (frames, report), failed = _tried(job, slot, machine, chosen, clock, make, finished)
     except BaseException:
         with interrupts_ignored():
             if job.stay:
@@ -72,7 +75,7 @@ def frames_of(job: Job, slot: PipelineSlot, clock: Clock) -> tuple[np.ndarray[An
         raise
     with interrupts_ignored():
         kept = "" if job.stay else slot.keep(slot.plan or chosen)
-    return frames, _with_attempts(replace(report, kept=kept), failed)
+    return frames, with_attempts(replace(report, kept=kept), failed)
 
 
 def encode(
@@ -109,7 +112,7 @@ def encode(
 
     machine, plan = _planned(job, slot)
     slot.plan = plan
-    _tried(job, slot, machine, plan, clock, encode_left)
+    _tried(job, slot, machine, plan, clock, encode_left, FinishedChunks(()))
     if slot.loaded and slot.loaded.weights != "gpus":  # whose loader places all or nothing
         slot.hot.cool()
 
@@ -121,6 +124,7 @@ def _tried(
     chosen: Plan,
     clock: Clock,
     act: Callable[[Run | ParallelRun], Result],
+    finished: FinishedChunks,
 ) -> tuple[Result, list[tuple[Plan, Shortage]]]:
     """The outcome of `chosen`, or of the first of the cheaper plans that has enough memory.
 
@@ -134,8 +138,8 @@ def _tried(
             return outcome, failed
         if is_host_shortage(outcome):
             slot.drop()
-        before, machine = machine, slot.look(job.options)
-        cause = cause_of(outcome, chosen, before, machine)
+        before, machine = machine, slot.look(job.options, frames=finished.nbytes)
+        cause = cause_of(outcome, chosen, before, machine).after(finished.text)
         if job.learned and chosen.split == WHOLE and cause.kind in ("device", "fragmented"):
             record_run(before, chosen, None)
         failed.append((chosen, cause))
@@ -144,9 +148,11 @@ def _tried(
             raise ran_out(failed)
         if job.stay and chosen.split != WHOLE:
             slot.most_workers = following.split.count
+        lost = "lost a worker" if cause.lost else "ran out of memory"
+        kept = f", keeping {finished.text}" if finished.text else ""
         clock.start_over(
             f"{job.request.model.name}, {attempt_title(following)} after"
-            f" {attempt_title(chosen)} {'lost a worker' if cause.lost else 'ran out of memory'}"
+            f" {attempt_title(chosen)} {lost}{kept}"
         )
         chosen = following
 
@@ -233,11 +239,3 @@ def _by_workers(
     slot.workers_key = placement_key(job.folder, plan, machine)
     slot.workers_folder = job.folder
     return outcome
-
-
-def _with_attempts(report: Report, failed: list[tuple[Plan, Shortage]]) -> Report:
-    """The report, with the plans that ran out of memory before."""
-    if not failed:
-        return report
-    attempts = " and ".join(f"with {attempt_title(p)} {cause.text}" for p, cause in failed)
-    return replace(report, reason=f"{report.reason}; {attempts}")

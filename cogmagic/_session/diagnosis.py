@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cogmagic._footprint.work import ITEM
@@ -47,6 +47,10 @@ class Shortage:
     def lost(self) -> bool:
         """Whether a worker ended in the middle of the run."""
         return self.kind == "lost"
+
+    def after(self, made: str) -> Shortage:
+        """The shortage that came after so much was made, such as ``4 of 6 chunks``."""
+        return replace(self, text=f"after {made}, {self.text}") if made else self
 
 
 def cause_of(failure: BaseException, plan: Plan, before: Machine, now: Machine) -> Shortage:

@@ -16,8 +16,9 @@ from cogmagic._session.parallel.frames import split_text
 from cogmagic._session.prepare import Job
 from cogmagic._tiers.registry import TIERS
 from cogmagic._units import gib
+from cogmagic._video.report import Report
 
-__all__ = ["attempt_title", "cheaper", "ran_out"]
+__all__ = ["attempt_title", "cheaper", "ran_out", "with_attempts"]
 
 _REDUCTION = 0.9
 """The next plan may need at most this share of the failed one's predicted memory."""
@@ -128,6 +129,14 @@ def ran_out(failed: list[tuple[Plan, Shortage]]) -> OutOfMemoryError:
         return OutOfMemoryError(text)
     changes = "; or with ".join(last.changes) or "a smaller --size or fewer --num-frames"
     return OutOfMemoryError(f"{text} It would need less with {changes}.")
+
+
+def with_attempts(report: Report, failed: list[tuple[Plan, Shortage]]) -> Report:
+    """The report, with the plans that ran out of memory before."""
+    if not failed:
+        return report
+    attempts = " and ".join(f"with {attempt_title(p)} {cause.text}" for p, cause in failed)
+    return replace(report, reason=f"{report.reason}; {attempts}")
 
 
 def _attempt(plan: Plan, cause: Shortage) -> str:

@@ -49,24 +49,25 @@ class PipelineSlot:
         self.embeddings = 0
         """Bytes of the prompt embeddings that a batch has in host memory."""
 
-    def look(self, options: MemoryOptions, *, collect: bool = True) -> Machine:
+    def look(self, options: MemoryOptions, *, collect: bool = True, frames: int = 0) -> Machine:
         """This machine as a run with `options` may use it now, as if the slot were empty.
 
         Args:
             options: the GPUs and the limit that apply.
             collect: whether unreferenced tensors are freed first, which takes a third of a second.
+            frames: bytes of host memory that finished frames of the run have taken already.
         """
         if collect:
             gc.collect()
-        return self.without(detect(options.gpus)).limited_to(options.vram_limit)
+        return self.without(detect(options.gpus), frames).limited_to(options.vram_limit)
 
-    def without(self, machine: Machine) -> Machine:
+    def without(self, machine: Machine, frames: int = 0) -> Machine:
         """`machine` as it would be if the slot were empty: all that a run can use.
 
         Everything else that the notebook has in host memory stays there.
         """
         own = self.loaded.private if self.loaded else 0
-        mine = PROCESS + own + self.embeddings
+        mine = PROCESS + own + self.embeddings + frames
         machine = self.hot.without(replace(machine, ram=machine.ram.reusing(mine)))
         return without_workers(machine, self.workers) if self.workers else machine
 

@@ -9,13 +9,14 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._machine.allocator import Peaks, allocator_limited
+from cogmagic._machine.allocator import Peaks, allocator_limited, tensors_before
 from cogmagic._machine.machine import Machine
 from cogmagic._models.adapters.described import described
 from cogmagic._models.chunks import chunk_count
 from cogmagic._models.fitting_remarks import cut_text, mask_text
 from cogmagic._pipeline.adapters import active
 from cogmagic._pipeline.attention.processor import attending
+from cogmagic._pipeline.chunks import FinishedChunks
 from cogmagic._pipeline.compile import compiled, compiling
 from cogmagic._pipeline.decoding.fast import fast_decoding
 from cogmagic._pipeline.decoding.lean import lean_decoding
@@ -64,7 +65,9 @@ class Run:
     rank: Rank | None = None
     """This process, where several make the video together."""
 
-    def frames(self, hot: Hot) -> tuple[np.ndarray[Any, Any], Report]:
+    def frames(
+        self, hot: Hot, finished: FinishedChunks | None = None
+    ) -> tuple[np.ndarray[Any, Any], Report]:
         """The frames (uint8 RGB, frames × height × width × 3) and the report.
 
         Ranks other than the first return no frames.
@@ -72,9 +75,10 @@ class Run:
         Args:
             hot: the pipeline's placement between runs: used if it is what the plan needs, else
                 replaced.
+            finished: see `generate_frames`.
         """
         job, clock, pipe = self.job, self.clock, self.loaded.pipe
-        held, measured, reused = self._tensors_before(), Peaks(self.machine), self._reused()
+        held, measured, reused = tensors_before(self.machine), Peaks(self.machine), self._reused()
         caching = partial(caching_steps, pipe.transformer, reused) if reused else nullcontext
         clock.at_end = measured.close
         clock.step_work = step_work(job.request, self.plan.split.guidance > 1)
@@ -91,11 +95,13 @@ class Run:
                 rank=self.rank,
                 clip=job.clip,
                 mask=job.mask,
+                finished=finished,
             )
             clock.end()
         report = with_measurements(self._report(held), job.request, clock, measured, frames)
         if reused:
-            report = replace(report, reused_steps=(reused.steps, len(clock.step_ends["denoise"])))
+            steps = len(clock.step_ends.get("denoise", ()))
+            report = replace(report, reused_steps=(reused.steps, steps))
         return frames, report
 
     def _reused(self) -> ReusedSteps | None:
@@ -203,19 +209,6 @@ class Run:
                 stack.enter_context(guidance_halves(pipe.transformer))
             stack.enter_context(attending(pipe.transformer, self.plan.speedups.attention))
             yield
-
-    def _tensors_before(self) -> dict[int, int]:
-        """Per GPU, bytes of the kernel's other tensors: allocated at planning time and still.
-
-        Weights that stay placed are not among them.
-        """
-        import torch
-
-        return {
-            g.index: min(g.allocated, torch.cuda.memory_allocated(g.index))
-            for g in self.machine.gpus
-            if g.allocated
-        }
 
     def _report(self, held: Mapping[int, int]) -> Report:
         """The report without the measured facts."""

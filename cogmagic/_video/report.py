@@ -71,8 +71,8 @@ class Report:
     """Median seconds of a denoising step, without the first one; with a guidance interval their
     mean; None for a single step."""
     reused_steps: tuple[int, int] | None = None
-    """Steps that reused an earlier one, by the step cache among `options`, and all steps; None
-    without a step cache."""
+    """Steps that reused an earlier one, by the step cache among `options`, and all steps, both in
+    `tier`; None without a step cache."""
     guided_steps: tuple[int, int] | None = None
     """Steps with guidance, by the guidance interval, and all steps; None where they are the same,
     or none has guidance."""
