@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from functools import cache, partial
-from math import inf
+from functools import cache
 
-from cogmagic._footprint.adapters import adapter_bytes
 from cogmagic._footprint.configs import configs_of, same
-from cogmagic._footprint.footprint import Footprint, footprint, text_encoder_bytes
-from cogmagic._footprint.packed import kept_packed, packed_storage, with_packed
-from cogmagic._footprint.savings import Savings
 from cogmagic._machine.machine import Machine
 from cogmagic._models.model import Dtype, Model
 from cogmagic._models.request import Request
-from cogmagic._models.seen import window_lengths
 from cogmagic._pipeline.attention.registry import KERNELS, kernel_refusal
-from cogmagic._pipeline.attention_scores import scores, sliced_bytes
-from cogmagic._pipeline.parallel.split import WHOLE
-from cogmagic._pipeline.speedups import Speedups
 from cogmagic._planning.candidate import Candidate
 from cogmagic._planning.experience import compiling_seconds, corrections
 from cogmagic._planning.memory_options import Available, MemoryOptions
 from cogmagic._planning.ranks import Ranks
 from cogmagic._planning.resolved import resolved
 from cogmagic._planning.trial import Trial
+from cogmagic._planning.workloads import Workloads
 from cogmagic._tiers.base import ONE_GPU, Tier, Variant
-from cogmagic._tiers.needs import workspace
 from cogmagic._tiers.registry import TIERS
-from cogmagic._tiers.workload import Workload, without_text
 
 __all__ = ["candidates_for", "ordered", "slower"]
 
@@ -61,13 +50,10 @@ def candidates_for(
     if not on_gpu and not available.download and _is_foreign(available):
         return ()  # nothing to choose there, and tracing takes seconds
     stays = options.keep != "cold"
-    workload = cache(
-        partial(_workload, request, machine, dtype, available=available, stays=stays, ranks=ranks)
-    )
+    workloads = Workloads(request, machine, dtype, available, stays, ranks)
+    workload = cache(workloads.of)
     correct = corrections(request, machine, dtype)
-    compiling = compiling_seconds(
-        request, machine, dtype, available, ranks.split if ranks else WHOLE
-    )
+    compiling = compiling_seconds(request, machine, dtype, available, workloads.split)
     candidates = []
     for tier in TIERS.values():
         if (tier.offloads and not on_gpu) or (tier.several_gpus and ranks):
@@ -104,98 +90,9 @@ def _is_possible(
     return tier.compiles or not options.compile
 
 
-def _passes(request: Request, *, halves: bool) -> int:
-    """How often a step runs the transformer: for each window, and each half of guidance."""
-    windows = len(window_lengths(request)) if request.model.inpaints else 1
-    return windows * (2 if halves and request.guided else 1)
-
-
 def _is_foreign(available: Available) -> bool:
     """Whether the architecture is outside the catalogue and must be traced."""
     return available.folder is not None and same(configs_of(available.folder)) is None
-
-
-def _workload(
-    request: Request,
-    machine: Machine,
-    dtype: Dtype,
-    savings: Savings,
-    speedups: Speedups,
-    available: Available,
-    *,
-    stays: bool,
-    ranks: Ranks | None,
-) -> Workload:
-    halves, folder = savings.guidance_halves, available.folder
-    cached, lean = speedups.cache is not None, savings.lean_decode
-    fast, split = speedups.decode, ranks.split if ranks else WHOLE
-    files = footprint(
-        request, dtype, folder, halves=halves, lean=lean, fast=fast, cached=cached, split=split
-    )
-    if machine.device == "mps":
-        files = _with_scores(files, request, halves=halves)
-    extra = 0
-    if dtype == "float16":  # transformers keeps every `wo` of T5 in float32 then
-        plain = text_encoder_bytes(request, "bfloat16", folder)
-        extra = 2 * (files.text_encoder.weights - plain)
-    packed = kept_packed(request.model.stored, savings, machine.device)
-    stored = with_packed(savings.shrunk(files), packed, dtype)
-    gpu = machine.roomiest
-    return Workload(
-        request=request,
-        dtype=dtype,
-        files=files,
-        stored=stored,
-        active=without_text(stored) if available.prompts_cached else stored,
-        overhead=workspace(gpu.capability if gpu else None),
-        rates=machine.rates_in(dtype),
-        ram=machine.ram.for_me,
-        addresses=machine.ram.addresses,
-        float32_extra=extra,
-        converted=bool(savings.storage),
-        copies=machine.device == "cuda" and not (gpu and gpu.unified),
-        adapters=adapter_bytes(request, dtype),
-        loaded=available.weights_loaded,
-        cached=available.cached,
-        first_run=available.first_run and not available.weights_loaded,
-        stays=stays,
-        embeddings=available.embeddings,
-        lean_decode=savings.lean_decode,
-        passes=_passes(request, halves=halves and split.guidance == 1),
-        speedups=speedups,
-        storage=savings.storage or packed_storage(packed, "transformer"),
-        text_storage=savings.text,
-        packed=packed,
-        load_vram=_load_vram(savings, stored, machine),
-        split=split,
-        link=ranks.link.rate if ranks and ranks.link else inf,
-        unguided=_workload(
-            request.unguided(),
-            machine,
-            dtype,
-            savings,
-            speedups,
-            available,
-            stays=stays,
-            ranks=ranks,
-        )
-        if request.partly_guided and split.guidance == 1  # else each half takes as long as before
-        else None,
-    )
-
-
-def _load_vram(savings: Savings, stored: Footprint, machine: Machine) -> int:
-    """Bytes on the GPU of weights that a library quantises there, on the way to host memory."""
-    storage = savings.quantised.get("transformer")
-    on_gpu = storage is not None and storage.quantises_on_gpu and machine.device == "cuda"
-    return stored.transformer.weights if on_gpu else 0
-
-
-def _with_scores(f: Footprint, request: Request, *, halves: bool) -> Footprint:
-    """With the scores of attention, which MPS stores."""
-    nbytes = sliced_bytes(scores(request, f.tokens, halves=halves))
-    work = replace(f.denoise, peak=f.denoise.peak + nbytes, leaf_peak=f.denoise.leaf_peak + nbytes)
-    return replace(f, denoise=work)
 
 
 def slower(seconds: float, other: float) -> bool:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._errors import TierError
 from cogmagic._footprint.adapters import check_adapters
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.page_cache import cached_share
 from cogmagic._machine.torch_check import checked_by_torch
-from cogmagic._models.catalog import catalogued
-from cogmagic._models.checkpoints.folder import check_folder
-from cogmagic._models.checkpoints.identify import with_packed
 from cogmagic._models.find import configs_folder, local_folder
 from cogmagic._models.fitting_remarks import stretch_warning
 from cogmagic._models.prompt_warnings import prompt_warnings
@@ -23,17 +19,14 @@ from cogmagic._pipeline.adapters import check_finite
 from cogmagic._pipeline.decoding.lean import unknown_vae, unknown_vae_of
 from cogmagic._pipeline.preview import OnPreview
 from cogmagic._pipeline.prompt_cache import PromptCache
-from cogmagic._planning.checks import (
-    check_packages,
-    check_stored,
-)
+from cogmagic._planning.checks import check_packages
 from cogmagic._planning.dtype import dtype_for
-from cogmagic._planning.memory_options import Available, MemoryOptions
-from cogmagic._planning.planner import plan
+from cogmagic._planning.memory_options import MemoryOptions
 from cogmagic._planning.request_checks import check_request
 from cogmagic._planning.resolved import resolved
 from cogmagic._planning.speeds import SPEEDS
 from cogmagic._progress import Clock
+from cogmagic._session.checkpoint import CheckPrompts, refuse_before_download, with_checkpoint
 from cogmagic._session.kernels import compare_kernels, with_decoding_tried
 from cogmagic._session.pipeline_slot import PipelineSlot
 from cogmagic._video.extension import Earlier
@@ -89,10 +82,6 @@ class Job:
         return not (request.loras or options.parallel != 1)
 
 
-CheckPrompts = Callable[[Request, Path, Clock], None]
-"""Refuses prompts that the tokenizer in a folder finds too long."""
-
-
 def prepare(
     request: Request,
     options: MemoryOptions,
@@ -117,10 +106,6 @@ def prepare(
     Raises:
         CogMagicError: one line, with numbers and what to type next.
     """
-    from cogmagic._pipeline.libraries import import_libraries
-    from cogmagic._pipeline.tensors import check_tensors
-
-    check_texts = check_texts or _check_prompts
     # What this machine cannot do at all, before torch is imported.
     machine = Machine.detect(gpus=options.gpus)
     check_request(request, options, machine)
@@ -130,21 +115,46 @@ def prepare(
     clip = mask = earlier = None
     if reads:
         request, clip, mask, earlier = inputs_read(request, clock.check)
+    _check_with_torch(request, options, machine, slot, folder)
+    check_texts = check_texts or _check_prompts
+    request, folder = with_checkpoint(request, options, machine, folder, clock, check_texts)
+    _warn_once(remark, clock)
+    _warn(stretch_warning(request), clock)
+    job = _job(request, options, clock, slot, folder)
+    return replace(job, clip=clip, mask=mask, earlier=earlier)
+
+
+def _check_with_torch(
+    request: Request,
+    options: MemoryOptions,
+    machine: Machine,
+    slot: PipelineSlot,
+    folder: Path | None,
+) -> None:
+    """Import the libraries, and refuse what they cannot do here, or a download of no use.
+
+    Args:
+        request: what to generate.
+        options: what the person chose about memory.
+        machine: where, as detected without torch.
+        slot: the pipeline that this kernel holds.
+        folder: the checkpoint, if it needs no download.
+    """
+    from cogmagic._pipeline.libraries import import_libraries
+
     import_libraries(request.model.task)
     compare_kernels(request, options, machine)
     free = with_decoding_tried(request, options, slot.without(checked_by_torch(machine)))
     if folder is None or any(adapter.file is None for adapter in request.loras):
-        _refuse_before_download(request, options, free, folder)
-    if folder is None:
-        folder = _downloaded(request, clock, check_texts)
-        request = replace(request, model=with_packed(request.model, folder))
-        check_stored(request.model, options, machine)
-        check_packages(request.model, options)
-    else:
-        check_texts(request, folder, clock)
-    request = _with_downloaded_adapters(request, clock)
-    _warn_once(remark, clock)
-    _warn(stretch_warning(request), clock)
+        refuse_before_download(request, options, free, folder)
+
+
+def _job(
+    request: Request, options: MemoryOptions, clock: Clock, slot: PipelineSlot, folder: Path
+) -> Job:
+    """The job without its inputs: the files are checked, and what is known of them is looked up."""
+    from cogmagic._pipeline.tensors import check_tensors
+
     clock.phase("load", note=request.model.name)
     check_tensors(folder)
     check_finite(request.loras)
@@ -153,44 +163,30 @@ def prepare(
     device = gpu.name if gpu else machine.device
     dtype = dtype_for(request, machine)
     texts = PromptCache(request, folder, dtype, device, options.savings.text)
-    not_lean = ""
-    if options.savings.lean_decode or SPEEDS[options.speed].decode:
-        storage = resolved(request.model, options, machine, dtype).savings.stored_as
-        loaded = slot.loaded if slot.has(folder, dtype, storage) else None
-        not_lean = unknown_vae(loaded.pipe.vae) if loaded else unknown_vae_of(folder)
-    cached = cached_share(folder) if machine.device == "cuda" else 0.0
-    code = slot.workers.code if slot.workers else frozenset()
-    job = Job(request, options, folder, texts, texts.read(), not_lean=not_lean, cached=cached)
-    first_run = slot.plan is None
-    return replace(job, first_run=first_run, code=code, clip=clip, mask=mask, earlier=earlier)
+    return Job(
+        request,
+        options,
+        folder,
+        texts,
+        texts.read(),
+        not_lean=_why_not_lean(request, options, machine, slot, folder),
+        cached=cached_share(folder) if machine.device == "cuda" else 0.0,
+        first_run=slot.plan is None,
+        code=slot.workers.code if slot.workers else frozenset(),
+    )
 
 
-def _refuse_before_download(
-    request: Request, options: MemoryOptions, machine: Machine, folder: Path | None
-) -> None:
-    """Plan with what is known without the weights of the model, or without those of adapters.
-
-    Args:
-        request: what to generate.
-        options: what the person chose about memory.
-        machine: where.
-        folder: the checkpoint, if it needs no download.
-
-    Raises:
-        OutputError: when the download does not fit the disk.
-        TierError: when the plan's run must not be tried.
-    """
-    from cogmagic._models.hub.disk import bytes_to_download, check_disk_space, disk_for_downloads
-
-    model = request.model
-    download = bytes_to_download(model) if folder is None else 0
-    download += sum(adapter.download for adapter in request.loras)
-    check_disk_space(model.source if folder is None else request.loras[0].name, download)
-    configs = None if catalogued(model.source) else configs_folder(model)
-    available = Available(folder=configs, download=download)
-    first = plan(request, replace(machine, disk=disk_for_downloads()), options, available)
-    if first.refusal:
-        raise TierError(first.refusal)
+def _why_not_lean(
+    request: Request, options: MemoryOptions, machine: Machine, slot: PipelineSlot, folder: Path
+) -> str:
+    """`Job.not_lean`; empty as well where nothing that was chosen asks for it."""
+    if not (options.savings.lean_decode or SPEEDS[options.speed].decode):
+        return ""
+    dtype = dtype_for(request, machine)
+    storage = resolved(request.model, options, machine, dtype).savings.stored_as
+    if slot.loaded is not None and slot.has(folder, dtype, storage):
+        return unknown_vae(slot.loaded.pipe.vae)
+    return unknown_vae_of(folder)
 
 
 def _check_prompts(request: Request, folder: Path, clock: Clock) -> None:
@@ -199,16 +195,6 @@ def _check_prompts(request: Request, folder: Path, clock: Clock) -> None:
 
     check_prompts(request, folder)
     clock.warning = prompt_warnings(request, folder)
-
-
-def _with_downloaded_adapters(request: Request, clock: Clock) -> Request:
-    """The request with the files of all its adapters on this machine."""
-    adapters = []
-    for adapter in request.loras:
-        if adapter.file is None:
-            clock.phase("download", note=adapter.name)
-        adapters.append(adapter.downloaded(clock.report))
-    return replace(request, loras=tuple(adapters))
 
 
 _WARNED: set[str] = set()
@@ -224,14 +210,3 @@ def _warn_once(remark: str, clock: Clock) -> None:
 
 def _warn(remark: str, clock: Clock) -> None:
     clock.warning = "; ".join(filter(None, (clock.warning, remark)))
-
-
-def _downloaded(request: Request, clock: Clock, check_texts: CheckPrompts) -> Path:
-    """The checkpoint's folder, downloaded after the prompts were checked by its tokenizer."""
-    from cogmagic._models.hub.download import download, fetch_tokenizer
-
-    clock.phase("download", note=request.model.source)
-    check_texts(request, fetch_tokenizer(request.model), clock)
-    folder = download(request.model, clock.report)
-    check_folder(folder)
-    return folder
