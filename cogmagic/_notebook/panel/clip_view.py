@@ -11,6 +11,7 @@ import ipywidgets as w
 from cogmagic._errors import OutputError, first_line, plain_line, reason_of
 from cogmagic._html import lines_html
 from cogmagic._notebook.panel.browser import Browser
+from cogmagic._notebook.panel.looks import auto_width, make
 from cogmagic._notebook.panel.parts import PLAYER_LIMIT, error_html, player, show_html
 from cogmagic._video.formats.registry import FORMATS
 from cogmagic._video.library import StoredClip, delete_clip
@@ -51,9 +52,9 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         self.clip: StoredClip | None = None
         self._asked: StoredClip | None = None
         """The clip of the question whether to delete it; a run may show another meanwhile."""
-        self.player, self.facts, self.note = w.HTML(), w.HTML(), w.HTML()
-        self.cell = w.Textarea(
-            description="Cell", rows=3, layout=w.Layout(display="none", width="auto")
+        self.player, self.facts, self.note = make(w.HTML), make(w.HTML), make(w.HTML)
+        self.cell = make(
+            w.Textarea, description="Cell", rows=3, layout=w.Layout(display="none", width="auto")
         )
         self.cell.tooltip = "the cell that makes the clip again"
         actions: dict[str, tuple[str, Callable[[], None]]] = {
@@ -70,14 +71,14 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         self.buttons = {
             name: self._button(name, act, tooltip) for name, (tooltip, act) in actions.items()
         }
-        self.row = w.Box(list(self.buttons.values()), layout=_hidden())
+        self.row = make(w.Box, list(self.buttons.values()), layout=_hidden())
         sure = self._button("Delete it", self._delete, "this cannot be undone")
         sure.button_style = "danger"
         back = self._button("Keep it", self._keep, "delete nothing")
         back.add_class("cogmagic-keep")
         self.buttons["Delete"].add_class("cogmagic-delete")
-        self.question = w.HTML()
-        self.confirmation = w.Box([self.question, sure, back], layout=_hidden())
+        self.question = make(w.HTML)
+        self.confirmation = make(w.Box, [self.question, sure, back], layout=_hidden())
         super().__init__([self.facts, self.row, self.confirmation, self.note, self.cell])
         self.add_class("cogmagic-clip")
 
@@ -128,8 +129,8 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
             except Exception as error:
                 self.note.value = error_html(reason_of(error))
 
-        layout = w.Layout(width="auto")
-        button = w.Button(description=description, tooltip=tooltip, layout=layout)
+        look = {"description": description, "tooltip": tooltip, "layout": auto_width()}
+        button = make(w.Button, **look)
         button.on_click(click)
         return button
 

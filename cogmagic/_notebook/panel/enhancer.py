@@ -15,6 +15,7 @@ from cogmagic._errors import RequestError, plain_line, reason_of
 from cogmagic._notebook.cell_text import as_cell, changed_options
 from cogmagic._notebook.panel.browser import Browser
 from cogmagic._notebook.panel.fields import Fields
+from cogmagic._notebook.panel.looks import auto_width, make
 from cogmagic._notebook.panel.page import in_row
 from cogmagic._notebook.panel.parts import error_html, show_html
 from cogmagic._spelling import typed_in_cell
@@ -40,17 +41,18 @@ class Enhancer:
         self._fields, self._configured = fields, configured
         self._asked = 0
         self._thread: threading.Thread | None = None
-        self.server = w.Text(configured.get("endpoint", ""), description="Server")
+        self.server = make(w.Text, configured.get("endpoint", ""), description="Server")
         self.server.placeholder = "http://localhost:11434/v1"
         self.server.tooltip = "base URL of a server that speaks OpenAI's protocol, such as Ollama"
-        self.model = w.Text(configured.get("endpoint_model", ""), description="Language model")
+        self.model = make(
+            w.Text, configured.get("endpoint_model", ""), description="Language model"
+        )
         self.model.placeholder = "llama3.1"
         self.model.tooltip = "its name on that server"
         self.send = _button("Send the prompt", "to that server, with cogmagic's instructions")
         self.send.on_click(lambda _: self._send())
-        self.note, self.exchange = w.HTML(), w.HTML()
-        self.cell = w.Textarea(description="New cell", rows=5)
-        self.cell.layout.width = "auto"
+        self.note, self.exchange = make(w.HTML), make(w.HTML)
+        self.cell = make(w.Textarea, description="New cell", rows=5, layout=auto_width())
         self.use = _button("Use as the prompt", "replace the prompt in the form")
         self.use.on_click(lambda _: self._use())
         self.copy = _button("Copy this cell", "put it on the clipboard")
@@ -58,15 +60,15 @@ class Enhancer:
         self.cell.tooltip = "the form's cell with the longer prompt"
         for name, field in self.inputs.items():
             field.add_class(in_row(name))
-        row = w.Box([self.server, self.model, self.send])
+        row = make(w.Box, [self.server, self.model, self.send])
         row.add_class("cogmagic-bar")
-        uses = w.Box([self.use, self.copy])
+        uses = make(w.Box, [self.use, self.copy])
         uses.add_class("cogmagic-bar")
-        self.result = w.VBox([self.cell, uses], layout=w.Layout(display="none"))
-        self.view = w.VBox([row, self.note, self.exchange, self.result])
-        self.view.layout.display = "none"
+        self.result = make(w.VBox, [self.cell, uses], layout=w.Layout(display="none"))
+        parts = [row, self.note, self.exchange, self.result]
+        self.view = make(w.VBox, parts, layout=w.Layout(display="none"))
         self.view.add_class("cogmagic-enhancer")
-        self.toggle = w.ToggleButton(description="Enhance", icon="magic")
+        self.toggle = make(w.ToggleButton, description="Enhance", icon="magic")
         self.toggle.tooltip = "have a language model rewrite it at length"
         self.toggle.observe(self._on_toggle, "value")
         self.toggle.add_class("cogmagic-example")
@@ -162,4 +164,4 @@ def _received_html(enhanced: Enhanced) -> str:
 
 
 def _button(description: str, tooltip: str) -> w.Button:
-    return w.Button(description=description, tooltip=tooltip, layout=w.Layout(width="auto"))
+    return make(w.Button, description=description, tooltip=tooltip, layout=auto_width())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import ipywidgets as w
 
 from cogmagic._models.model import Model
+from cogmagic._notebook.panel.looks import make
 
 __all__ = ["Examples"]
 
@@ -52,11 +53,11 @@ class Examples:
     def __init__(self, enter: Callable[[str], None]) -> None:
         self._shown: tuple[tuple[str, str], ...] = ()
         self._enter = enter
-        self.buttons = tuple(w.Button() for _ in range(3))
+        self.buttons = tuple(make(w.Button) for _ in range(3))
         for i, button in enumerate(self.buttons):
             button.add_class("cogmagic-example")
             button.on_click(lambda _, i=i: self._enter(self._shown[i][1]))
-        self.view = w.HBox([w.HTML("Examples"), *self.buttons])
+        self.view = make(w.HBox, [make(w.HTML, "Examples"), *self.buttons])
         self.view.add_class("cogmagic-examples")
 
     def show_for(self, model: Model | None) -> None:

@@ -18,9 +18,10 @@ from cogmagic._notebook.panel import following
 from cogmagic._notebook.panel.checks import field_errors, lacking_inputs, several_error
 from cogmagic._notebook.panel.examples import Examples
 from cogmagic._notebook.panel.given import Given
-from cogmagic._notebook.panel.inputs import USED_WITH, any_seed, make_inputs
+from cogmagic._notebook.panel.inputs import HIDEABLE, any_seed, make_inputs
 from cogmagic._notebook.panel.labels import panel_words
 from cogmagic._notebook.panel.layout import field_rows
+from cogmagic._notebook.panel.looks import make
 from cogmagic._notebook.panel.models import clip_words
 from cogmagic._notebook.panel.named import Named
 from cogmagic._notebook.panel.parts import error_html, show_html
@@ -56,9 +57,9 @@ class Fields:
         """What the model needs and is not entered, with the label of its field."""
         self._inputs = make_inputs(defaults.get("presets", ""))
         self.inputs = {name: field.widget for name, field in self._inputs.items()}
-        self.errors = {name: w.HTML() for name in self.inputs}
-        self.lock = w.ToggleButton(description="Lock", icon="lock", tooltip=_LOCK)
-        self.words = {name: w.HTML() for name in ("lora", "size", "speed")}
+        self.errors = {name: make(w.HTML) for name in self.inputs}
+        self.lock = make(w.ToggleButton, description="Lock", icon="lock", tooltip=_LOCK)
+        self.words = {name: make(w.HTML) for name in ("lora", "size", "speed")}
         """What is entered, in words, beside the fields."""
         self.given = Given(variables, self._enter_upload, changed)
         self.examples = Examples(partial(setattr, self.inputs["prompt"], "value"))
@@ -135,7 +136,7 @@ class Fields:
         self.inputs["prompt"].value = prompt
         self.inputs["num_videos"].value = count
         self.lock.value = options.get("seed") is not None  # the same clip again
-        for name in (*INPUTS, *USED_WITH):
+        for name in HIDEABLE:
             self._inputs[name].enter(None)
         for name in options.keys() & self._inputs.keys() - {"model"}:
             self._inputs[name].enter(options[name])
@@ -243,5 +244,5 @@ class Fields:
         model = self.model()
         idle = following.unused(self._inputs, model)
         following.show_strength(self._inputs, model)
-        for name in (*INPUTS, *USED_WITH):
+        for name in HIDEABLE:
             self.rows[name].layout.display = "none" if name in idle else ""

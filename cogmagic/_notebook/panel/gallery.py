@@ -16,6 +16,7 @@ from cogmagic._errors import OutputError, reason_of
 from cogmagic._files import typed_path
 from cogmagic._notebook.panel.browser import Browser
 from cogmagic._notebook.panel.clip_pages import PAGE, ClipPages, Posters
+from cogmagic._notebook.panel.looks import auto_width, make
 from cogmagic._notebook.panel.parts import error_html, show_html
 from cogmagic._notebook.panel.tile import Tile
 from cogmagic._video.formats.registry import names_file
@@ -47,14 +48,16 @@ class Gallery(w.VBox):  # type: ignore[misc]  # it has no types
         self._changes: list[Callable[[ClipPages], None]] = []
         self._number = self._asked = 0
         self._thread: threading.Thread | None = None
-        self.folder = w.Text(value=folder, description="Folder", continuous_update=False)
+        self.folder = make(w.Text, value=folder, description="Folder", continuous_update=False)
         self.folder.placeholder = "the working directory"
         self.folder.tooltip = "the folder whose clips are listed; empty for the working directory"
         self.folder.observe(lambda _: self.refresh(), "value")
-        self.search = w.Text(description="Search", placeholder="prompt, file, model, seed or date")
+        self.search = make(
+            w.Text, description="Search", placeholder="prompt, file, model, seed or date"
+        )
         self.search.tooltip = "list the clips that have all of these words"
         self.search.observe(lambda _: self._search(), "value")
-        self.number = w.BoundedIntText(1, min=1, max=1, description="Page")
+        self.number = make(w.BoundedIntText, 1, min=1, max=1, description="Page")
         self.number.tooltip = "page to show"
         self.number.observe(lambda change: self._go(change["new"] - 1), "value")
         self.newer = _button("Newer", "arrow-left", "the page before")
@@ -63,7 +66,7 @@ class Gallery(w.VBox):  # type: ignore[misc]  # it has no types
         again.on_click(handler(self.refresh))
         self.newer.on_click(handler(lambda: self._go(self._number - 1)))
         self.older.on_click(handler(lambda: self._go(self._number + 1)))
-        self.note = w.HTML()
+        self.note = make(w.HTML)
         self.tiles = [Tile(show, handler) for _ in range(PAGE)]
         tiles = _box("cogmagic-tiles", *(tile.view for tile in self.tiles))
         fields = _box("cogmagic-bar", self.folder, self.search, again)
@@ -209,11 +212,11 @@ def _path(typed: str) -> Path:
 
 
 def _button(description: str, icon: str, tooltip: str) -> w.Button:
-    layout = w.Layout(width="auto")
-    return w.Button(description=description, icon=icon, tooltip=tooltip, layout=layout)
+    look = {"description": description, "icon": icon, "tooltip": tooltip}
+    return make(w.Button, layout=auto_width(), **look)
 
 
 def _box(name: str, *parts: w.Widget) -> w.Box:
-    box = w.Box(parts)
+    box = make(w.Box, parts)
     box.add_class(name)
     return box

@@ -22,6 +22,7 @@ from cogmagic._models.masks.mask import mask_of
 from cogmagic._models.pictures.picture import as_picture
 from cogmagic._notebook.masks.widget import MaskCanvas
 from cogmagic._notebook.panel.labels import label
+from cogmagic._notebook.panel.looks import make
 from cogmagic._notebook.panel.upload import Upload
 from cogmagic._video.video import Video
 
@@ -113,7 +114,8 @@ class Given:
 
     def _upload(self, field: str) -> Upload:
         kept = f"copied to the folder {FOLDER}" if field in _CHECKS else "kept in a variable"
-        return Upload(
+        upload: Upload = make(
+            Upload,
             partial(self._received, field),
             partial(self._refused, field),
             label=label(field),
@@ -121,6 +123,7 @@ class Given:
             limit=_LIMITS[field],
             help=f"up to {_LIMITS[field] / 1e6:,.0f} MB, {kept}",
         )
+        return upload
 
     def _received(self, field: str, name: str, data: bytes) -> None:
         try:

@@ -12,13 +12,15 @@ import ipywidgets as w
 
 from cogmagic._api.options.table import cell_options
 from cogmagic._api.options.words import quoted, split_list
+from cogmagic._models.inputs import INPUTS
 from cogmagic._models.presets_file import in_file, preset_names
 from cogmagic._notebook.panel.labels import label
+from cogmagic._notebook.panel.looks import auto_width, make
 from cogmagic._notebook.panel.models import model_picker
 from cogmagic._notebook.panel.speeds import speed_picker
 from cogmagic._units import GIB
 
-__all__ = ["USED_WITH", "Input", "any_seed", "make_inputs", "switches"]
+__all__ = ["HIDEABLE", "USED_WITH", "Input", "any_seed", "make_inputs", "switches"]
 
 
 USED_WITH = {
@@ -27,6 +29,10 @@ USED_WITH = {
     "invert_mask": {"mask"}, "paste_back": {"mask", "last_image"},
 }  # fmt: skip
 """Options that concern an input, and are shown and used with one of these only."""
+
+
+HIDEABLE = (*INPUTS, *USED_WITH)
+"""Options whose rows are hidden where the model or the other inputs do not use them."""
 
 
 _NO_INPUT = ("dry-run", "help")
@@ -172,7 +178,7 @@ def make_inputs(presets: str = "") -> dict[str, Input]:
     }
     for name in switches():
         empty = False if name in USED_WITH else None
-        inputs[name] = Input(w.Checkbox(description=label(name), indent=False), empty)
+        inputs[name] = Input(make(w.Checkbox, description=label(name), indent=False), empty)
     for name, field in inputs.items():
         field.widget.tooltip = options[name].help if name in options else _TOOLTIPS[name]
     return inputs
@@ -230,7 +236,6 @@ def _input(kind: Any, name: str, *, empty: Any = None, **traits: Any) -> Input:
 
 def _widget(kind: Any, name: str, **traits: Any) -> Any:
     """A widget that reports a change when it loses focus or Enter is pressed, not at every key."""
-    layout = w.Layout(width="auto")  # not shared, because closing the panel closes it
     if kind is not w.Dropdown:
         traits = {"continuous_update": False} | traits
-    return kind(description=label(name), layout=layout, **traits)
+    return make(kind, description=label(name), layout=auto_width(), **traits)

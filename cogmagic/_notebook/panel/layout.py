@@ -7,7 +7,8 @@ from typing import Any
 
 import ipywidgets as w
 
-from cogmagic._notebook.panel.inputs import switches
+from cogmagic._notebook.panel.inputs import HIDEABLE, switches
+from cogmagic._notebook.panel.looks import make
 from cogmagic._notebook.panel.page import in_row
 
 __all__ = ["button_row", "buttons", "field_rows", "form", "in_zones", "now", "prompts", "zone"]
@@ -34,7 +35,8 @@ def field_rows(
     """The row of each field: its input, the widgets beside it, and its error."""
     rows = {}
     for name, field in inputs.items():
-        row = w.Box([field, *beside.get(name, []), errors[name]])
+        own = {"layout": w.Layout()} if name in HIDEABLE else {}
+        row = make(w.Box, [field, *beside.get(name, []), errors[name]], **own)
         row.add_class("cogmagic-field")
         row.add_class(in_row(name))
         rows[name] = row
@@ -46,11 +48,14 @@ def form(rows: Mapping[str, Any], words: Mapping[str, Any]) -> Any:
     checkboxes = [name for name in switches() if name not in _OF_INPUTS]
     named = (*_PROMPTS, *_INPUTS, *_OF_INPUTS, *_GRID, *checkboxes)
     rest = [name for name in rows if name not in named]
-    more = w.VBox([_grid(rows, rest), _grid(rows, checkboxes)])
+    parts = [_grid(rows, rest), _grid(rows, checkboxes)]
+    more = make(w.VBox, parts, layout=w.Layout(display="none"))
     more.add_class("cogmagic-folded")
-    more.layout.display = "none"
-    unfold = w.ToggleButton(
-        description="More options", icon="caret-right", tooltip="show the options that few need"
+    unfold = make(
+        w.ToggleButton,
+        description="More options",
+        icon="caret-right",
+        tooltip="show the options that few need",
     )
     unfold.add_class("cogmagic-unfold")
 
@@ -62,7 +67,7 @@ def form(rows: Mapping[str, Any], words: Mapping[str, Any]) -> Any:
     words["size"].add_class("cogmagic-size")
     inputs = [rows[name] for name in _INPUTS]
     uses, grid = _grid(rows, _OF_INPUTS), _grid(rows, _GRID)
-    whole = w.VBox([*inputs, uses, words["size"], grid, unfold, more])
+    whole = make(w.VBox, [*inputs, uses, words["size"], grid, unfold, more])
     whole.add_class("cogmagic-form")
     return whole
 
@@ -71,22 +76,22 @@ def prompts(rows: Mapping[str, Any], aids: Iterable[Any], tokens: Any) -> Any:
     """The two prompts, with what helps to write the first."""
     prompt, negative = (rows[name] for name in _PROMPTS)
     tokens.add_class("cogmagic-tokens")
-    below = w.Box([*aids, tokens])
+    below = make(w.Box, [*aids, tokens])
     below.add_class("cogmagic-below-prompt")
-    box = w.VBox([prompt, below, negative])
+    box = make(w.VBox, [prompt, below, negative])
     box.add_class("cogmagic-form")
     return box
 
 
 def _grid(rows: Mapping[str, Any], names: Iterable[str]) -> Any:
-    grid = w.Box([rows[name] for name in names])
+    grid = make(w.Box, [rows[name] for name in names])
     grid.add_class("cogmagic-grid")
     return grid
 
 
 def zone(name: str, title: str, parts: Iterable[Any]) -> Any:
     """One of the panel's three zones, with its heading."""
-    box = w.VBox([w.HTML(f'<h3 class="cogmagic-title">{title}</h3>'), *parts])
+    box = make(w.VBox, [make(w.HTML, f'<h3 class="cogmagic-title">{title}</h3>'), *parts])
     box.add_class("cogmagic-zone")
     box.add_class(f"cogmagic-{name}")
     return box
@@ -94,30 +99,30 @@ def zone(name: str, title: str, parts: Iterable[Any]) -> Any:
 
 def in_zones(zones: Iterable[Any]) -> Any:
     """The zones beside each other, or in one column where the panel is narrow."""
-    box = w.VBox(list(zones))
+    box = make(w.VBox, list(zones))
     box.add_class("cogmagic-zones")
     return box
 
 
 def button_row(*buttons: Any) -> Any:
     """Buttons beside each other."""
-    row = w.HBox(buttons)
+    row = make(w.HBox, buttons)
     row.add_class("cogmagic-buttons")
     return row
 
 
 def now(*parts: Any) -> Any:
     """What Generate does or would do, in a place of fixed height: nothing below it moves."""
-    box = w.VBox(parts)
+    box = make(w.VBox, parts)
     box.add_class("cogmagic-now")
     return box
 
 
 def buttons() -> tuple[Any, Any, Any]:
     """The buttons that generate, cancel and release."""
-    generate = w.Button(description="Generate", button_style="primary", icon="play")
+    generate = make(w.Button, description="Generate", button_style="primary", icon="play")
     generate.add_class("cogmagic-generate")
     stop = "stop the run within a block of the transformer; the queue goes on with the next"
-    cancel = w.Button(description="Cancel", icon="stop", disabled=True, tooltip=stop)
+    cancel = make(w.Button, description="Cancel", icon="stop", disabled=True, tooltip=stop)
     free = "free the weights, and list what still holds VRAM"
-    return generate, cancel, w.Button(description="Release", icon="eject", tooltip=free)
+    return generate, cancel, make(w.Button, description="Release", icon="eject", tooltip=free)

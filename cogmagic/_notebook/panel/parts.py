@@ -69,9 +69,12 @@ def player(video: Video, limit: int = PLAYER_LIMIT) -> str:
 
 
 def close(widget: Any) -> None:
-    """Close a widget and all its parts, which ipywidgets would keep open."""
+    """Close a widget and all its parts, which ipywidgets would keep open.
+
+    The page removes all that it shows at the first message.
+    """
+    widget.close()
     parts = [getattr(widget, name, None) for name in ("layout", "style")]
     for part in (*getattr(widget, "children", ()), *parts):
         if isinstance(part, w.Widget):
             close(part)
-    widget.close()

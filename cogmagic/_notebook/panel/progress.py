@@ -12,6 +12,7 @@ import ipywidgets as w
 from cogmagic._api.live_line import describe
 from cogmagic._html import lines_html
 from cogmagic._notebook.panel.html import animated
+from cogmagic._notebook.panel.looks import make
 from cogmagic._notebook.panel.meter import Peaks
 from cogmagic._notebook.panel.parts import error_html, show_html
 from cogmagic._progress import Progress
@@ -44,10 +45,10 @@ class RunDisplay:
 
     def __init__(self, announce: Callable[[str], None] = _nothing) -> None:
         self._announce = announce
-        self.bar, self.status = w.HTML(layout=w.Layout(visibility="hidden")), w.HTML()
-        self.errors = w.HTML()
+        self.bar, self.status = make(w.HTML, layout=w.Layout(visibility="hidden")), make(w.HTML)
+        self.errors = make(w.HTML)
         """What has failed since the last time that nothing was running."""
-        self.preview = w.HTML(layout=w.Layout(display="none"))
+        self.preview = make(w.HTML, layout=w.Layout(display="none"))
         self.peaks = Peaks()
         self.title = ""
         """What stands before the phase, such as the number of the clip."""

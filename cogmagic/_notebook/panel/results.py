@@ -12,6 +12,7 @@ from cogmagic._notebook.panel.clip_uses import FormUses
 from cogmagic._notebook.panel.clip_view import ClipView
 from cogmagic._notebook.panel.fields import Fields
 from cogmagic._notebook.panel.gallery import Gallery, folder_of
+from cogmagic._notebook.panel.looks import make
 from cogmagic._notebook.panel.page import in_row
 from cogmagic._notebook.panel.record import Record
 from cogmagic._video.library import StoredClip, stored_clip
@@ -46,7 +47,7 @@ class Results:
         for name, field in self.inputs.items():
             field.add_class(in_row(name))
         # The player and the preview share one place of fixed size, so that neither moves the rest.
-        self.stage = w.Box([self.clip.player, preview])
+        self.stage = make(w.Box, [self.clip.player, preview])
         self.stage.add_class("cogmagic-stage")
 
     @property

@@ -19,6 +19,7 @@ from cogmagic._models.fitting import Fit, fitted
 from cogmagic._models.masks.against_clip import Excerpt, times_of
 from cogmagic._models.masks.mask import Mask, mask_of
 from cogmagic._models.pictures.picture import as_picture
+from cogmagic._notebook.panel.looks import make
 from cogmagic._notebook.panel.parts import show_html
 from cogmagic._video.clip_reader import frames_at_times
 
@@ -56,7 +57,7 @@ class Thumbnail:
     """
 
     def __init__(self, name: str) -> None:
-        self.view = w.HTML()
+        self.view = make(w.HTML)
         self._name = name
         self._key: tuple[Any, ...] = ()
         self._value: Any = None  # kept, so that no other object gets its id

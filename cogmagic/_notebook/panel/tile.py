@@ -10,6 +10,7 @@ import ipywidgets as w
 
 from cogmagic._errors import plain_line
 from cogmagic._notebook.panel.clip_pages import when
+from cogmagic._notebook.panel.looks import auto_width, make
 from cogmagic._notebook.panel.parts import show_html
 from cogmagic._video.library import StoredClip
 
@@ -30,9 +31,9 @@ class Tile:
         handler: Callable[[Callable[[], None]], Callable[[Any], None]],
     ) -> None:
         self.clip: StoredClip | None = None
-        self.picture, self.button = w.HTML(), w.Button(layout=w.Layout(width="auto"))
+        self.picture, self.button = make(w.HTML), make(w.Button, layout=auto_width())
         self.button.on_click(handler(lambda: show(self.clip) if self.clip else None))
-        self.view = w.VBox([self.picture, self.button], layout=w.Layout(display="none"))
+        self.view = make(w.VBox, [self.picture, self.button], layout=w.Layout(display="none"))
         self.view.add_class("cogmagic-tile")
 
     def put(self, clip: StoredClip | None) -> None:

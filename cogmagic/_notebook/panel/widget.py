@@ -28,6 +28,7 @@ from cogmagic._notebook.panel.layout import (
     prompts,
     zone,
 )
+from cogmagic._notebook.panel.looks import make
 from cogmagic._notebook.panel.page import Page, tooltips
 from cogmagic._notebook.panel.parts import View, close, show_html
 from cogmagic._notebook.panel.progress import RunDisplay
@@ -76,7 +77,7 @@ class Panel:
                 "clear": lambda _: self.runs.clear(),
             }
         )
-        self.advice, self.tokens, self.hint = w.HTML(), w.HTML(), w.HTML()
+        self.advice, self.tokens, self.hint = make(w.HTML), make(w.HTML), make(w.HTML)
         self.generate, self.cancel, self.release = buttons()
         self.generate.on_click(self._handler(self._generate))
         self.cancel.on_click(self._handler(self.runs.cancel))
