@@ -30,7 +30,7 @@ def test_cases_are_known_and_have_no_errors() -> None:
 def test_peak_is_that_of_the_plan(row: dict[str, Any], phase: str) -> None:
     """The plan that is made now: it depends on neither the clip's content nor its size."""
     assert _planned(row["case"], row["steps"])[phase] == pytest.approx(
-        row["phases"][phase], rel=0.002
+        row["phases"][phase], rel=0.004
     )
 
 
