@@ -50,7 +50,7 @@ WAYS: dict[str, tuple[float, tuple[float, float, float]]] = {
 # name one or two attributes of a shape seen in some frames, the direction among them.
 GROUND_ONLY, FRAGMENTS = 0.2, 0.25
 HIDDEN = 0.5  # share of a shape that the region covers, from which the caption describes it
-NOISELESS = 0.25  # share of the clips whose kept region has no noise
+NOISELESS = 0.5  # share of the clips whose kept region has no noise
 
 Attributes = tuple[Combination, str, str]
 
