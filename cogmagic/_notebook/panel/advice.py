@@ -9,9 +9,9 @@ from html import escape
 from cogmagic._api.options.table import without_run_options
 from cogmagic._errors import CogMagicError
 from cogmagic._notebook.panel.fields import Fields
-from cogmagic._notebook.panel.html import download_words, recommendation, run_note
+from cogmagic._notebook.panel.html import error_html, show_html
 from cogmagic._notebook.panel.labels import panel_words
-from cogmagic._notebook.panel.parts import error_html, show_html
+from cogmagic._notebook.panel.recommendation import download_words, recommendation, run_note
 from cogmagic._notebook.panel.speeds import show_seconds
 from cogmagic._planning.plan import Plan
 from cogmagic._session.session import session

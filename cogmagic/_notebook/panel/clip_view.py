@@ -11,8 +11,9 @@ import ipywidgets as w
 from cogmagic._errors import OutputError, first_line, plain_line, reason_of
 from cogmagic._html import lines_html
 from cogmagic._notebook.panel.browser import Browser
+from cogmagic._notebook.panel.html import error_html, show_html
 from cogmagic._notebook.panel.looks import auto_width, make
-from cogmagic._notebook.panel.parts import PLAYER_LIMIT, error_html, player, show_html
+from cogmagic._notebook.panel.player import PLAYER_LIMIT, player
 from cogmagic._video.formats.registry import FORMATS
 from cogmagic._video.library import StoredClip, delete_clip
 from cogmagic._video.video import Video

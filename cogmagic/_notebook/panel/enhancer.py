@@ -15,9 +15,9 @@ from cogmagic._errors import RequestError, plain_line, reason_of
 from cogmagic._notebook.cell_text import as_cell, changed_options
 from cogmagic._notebook.panel.browser import Browser
 from cogmagic._notebook.panel.fields import Fields
+from cogmagic._notebook.panel.html import error_html, show_html
 from cogmagic._notebook.panel.looks import auto_width, make
 from cogmagic._notebook.panel.page import in_row
-from cogmagic._notebook.panel.parts import error_html, show_html
 from cogmagic._spelling import typed_in_cell
 
 __all__ = ["Enhancer"]

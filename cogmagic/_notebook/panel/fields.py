@@ -18,13 +18,13 @@ from cogmagic._notebook.panel import following
 from cogmagic._notebook.panel.checks import field_errors, lacking_inputs, several_error
 from cogmagic._notebook.panel.examples import Examples
 from cogmagic._notebook.panel.given import Given
+from cogmagic._notebook.panel.html import error_html, show_html
 from cogmagic._notebook.panel.inputs import HIDEABLE, any_seed, make_inputs
 from cogmagic._notebook.panel.labels import panel_words
-from cogmagic._notebook.panel.layout import field_rows
 from cogmagic._notebook.panel.looks import make
 from cogmagic._notebook.panel.models import clip_words
 from cogmagic._notebook.panel.named import Named
-from cogmagic._notebook.panel.parts import error_html, show_html
+from cogmagic._notebook.panel.rows import field_rows
 from cogmagic._notebook.panel.thumbnail import SHOWN, Thumbnail
 
 __all__ = ["Fields"]

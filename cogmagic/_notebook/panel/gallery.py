@@ -16,8 +16,8 @@ from cogmagic._errors import OutputError, reason_of
 from cogmagic._files import typed_path
 from cogmagic._notebook.panel.browser import Browser
 from cogmagic._notebook.panel.clip_pages import PAGE, ClipPages, Posters
+from cogmagic._notebook.panel.html import error_html, show_html
 from cogmagic._notebook.panel.looks import auto_width, make
-from cogmagic._notebook.panel.parts import error_html, show_html
 from cogmagic._notebook.panel.tile import Tile
 from cogmagic._video.formats.registry import names_file
 from cogmagic._video.library import StoredClip

@@ -11,10 +11,10 @@ import ipywidgets as w
 
 from cogmagic._api.live_line import describe
 from cogmagic._html import lines_html
-from cogmagic._notebook.panel.html import animated
+from cogmagic._notebook.panel.html import error_html, show_html
 from cogmagic._notebook.panel.looks import make
-from cogmagic._notebook.panel.meter import Peaks
-from cogmagic._notebook.panel.parts import error_html, show_html
+from cogmagic._notebook.panel.peaks import Peaks
+from cogmagic._notebook.panel.preview import animated
 from cogmagic._progress import Progress
 from cogmagic._video.video import Video
 

@@ -19,8 +19,8 @@ from cogmagic._models.fitting import Fit, fitted
 from cogmagic._models.masks.against_clip import Excerpt, times_of
 from cogmagic._models.masks.mask import Mask, mask_of
 from cogmagic._models.pictures.picture import as_picture
+from cogmagic._notebook.panel.html import show_html
 from cogmagic._notebook.panel.looks import make
-from cogmagic._notebook.panel.parts import show_html
 from cogmagic._video.clip_reader import frames_at_times
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import ipywidgets as w
 
 from cogmagic._errors import plain_line
 from cogmagic._notebook.panel.clip_pages import when
+from cogmagic._notebook.panel.html import show_html
 from cogmagic._notebook.panel.looks import auto_width, make
-from cogmagic._notebook.panel.parts import show_html
 from cogmagic._video.library import StoredClip
 
 __all__ = ["Tile"]

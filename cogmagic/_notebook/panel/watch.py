@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cogmagic._notebook.panel.bars import bars
 from cogmagic._notebook.panel.fields import Fields
-from cogmagic._notebook.panel.html import bars
 from cogmagic._notebook.panel.meter import Meter
 from cogmagic._notebook.panel.progress import RunDisplay
 from cogmagic._notebook.panel.readings import Reader, Reading, Sampler

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import cogmagic
 from cogmagic import Machine
-from cogmagic._notebook.panel.html import bars, recommendation
+from cogmagic._notebook.panel.bars import bars
 from cogmagic._notebook.panel.readings import Reading, Vitals
+from cogmagic._notebook.panel.recommendation import recommendation
 from cogmagic._units import GIB
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import cogmagic
-from cogmagic._notebook.panel.meter import Peaks
-from cogmagic._notebook.panel.parts import player
+from cogmagic._notebook.panel.peaks import Peaks
+from cogmagic._notebook.panel.player import player
 from cogmagic._notebook.panel.widget import Panel
 from tests.helpers.toy import PROMPT
 
