@@ -9,7 +9,7 @@ import pytest
 
 import cogmagic
 from cogmagic import BatchError, Cancelled, CogMagicError, Machine, Request
-from cogmagic._notebook.panel.labels import panel_words
+from cogmagic._notebook.panel.parts.labels import panel_words
 from cogmagic._spelling import as_command, as_python, errors_for_python, typed_in_cell
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from cogmagic._notebook.panel.clip_pages import ClipPages, Posters
+from cogmagic._notebook.panel.clips.pages import ClipPages, Posters
 
 
 def main(clip: str, count: str = "500") -> None:

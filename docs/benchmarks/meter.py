@@ -32,9 +32,9 @@ import cogmagic
 from cogmagic._machine.machine import Machine
 from cogmagic._machine.nvml import vitals
 from cogmagic._machine.ram import host_ram
-from cogmagic._notebook.panel.bars import bars
-from cogmagic._notebook.panel.peaks import Peaks
-from cogmagic._notebook.panel.readings import Reader, Reading, Sampler
+from cogmagic._notebook.panel.machine.bars import bars
+from cogmagic._notebook.panel.machine.readings import Reader, Reading, Sampler
+from cogmagic._notebook.panel.runs.peaks import Peaks
 from cogmagic._session.session import session
 from cogmagic._units import GIB
 

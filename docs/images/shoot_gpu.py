@@ -34,7 +34,7 @@ WIDTH, BAR, READINGS = 1240, 30, 40
 """Width of the page and height of the label, in pixels; the readings that the panel replays."""
 START = """
 %load_ext cogmagic
-from cogmagic._notebook.panel.readings import Reader, Sampler
+from cogmagic._notebook.panel.machine.readings import Reader, Sampler
 
 readings = []
 sampler = Sampler(Reader(), readings.append)
@@ -66,7 +66,7 @@ import cogmagic
 from cogmagic import Gpu, Machine
 from cogmagic._machine.ram import Ram
 from cogmagic._machine.rates import Rates
-from cogmagic._notebook.panel.readings import Reading, Vitals
+from cogmagic._notebook.panel.machine.readings import Reading, Vitals
 from cogmagic._notebook.panel.widget import Panel
 
 record = json.loads(Path("record.json").read_text())

@@ -33,7 +33,7 @@ from dataclasses import replace
 import cogmagic
 from cogmagic import Machine
 from cogmagic._machine.ram import Ram
-from cogmagic._notebook.panel.readings import Reading, Vitals
+from cogmagic._notebook.panel.machine.readings import Reading, Vitals
 from cogmagic._notebook.panel.widget import Panel
 
 GIB = 2**30

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cogmagic import Video
-from cogmagic._notebook.panel.progress import RunDisplay
+from cogmagic._notebook.panel.runs.progress import RunDisplay
 from cogmagic._video.formats.registry import FORMATS
 from cogmagic.training.trackers import _gif
 from tests.helpers.colours import COLOURS, SIZES, TOLERANCE, clip_of, patches

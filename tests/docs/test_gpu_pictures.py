@@ -13,7 +13,7 @@ from PIL import Image
 
 from cogmagic import Gpu, Machine
 from cogmagic._machine.ram import Ram
-from cogmagic._notebook.panel.readings import Reading, Vitals
+from cogmagic._notebook.panel.machine.readings import Reading, Vitals
 from cogmagic._units import GIB
 from tests.docs.test_tables import site_module
 

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as w
 
 from cogmagic._html import MARK
-from cogmagic._notebook.panel.record import Record, without_widget
+from cogmagic._notebook.panel.clips.record import Record, without_widget
 
 __all__ = ["View", "close"]
 

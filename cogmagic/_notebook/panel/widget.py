@@ -15,21 +15,21 @@ import ipywidgets as w
 
 from cogmagic._api.plan import plan
 from cogmagic._errors import reason_of
-from cogmagic._notebook.panel.advice import advise
-from cogmagic._notebook.panel.enhancer import Enhancer
-from cogmagic._notebook.panel.fields import Fields
-from cogmagic._notebook.panel.html import show_html
-from cogmagic._notebook.panel.labels import panel_words
-from cogmagic._notebook.panel.looks import make
-from cogmagic._notebook.panel.page import Page, tooltips
-from cogmagic._notebook.panel.progress import RunDisplay
-from cogmagic._notebook.panel.queue import Queue
-from cogmagic._notebook.panel.readings import Reading
-from cogmagic._notebook.panel.results import Results
-from cogmagic._notebook.panel.rows import form, prompts
-from cogmagic._notebook.panel.runs import Entered, Runs
+from cogmagic._notebook.panel.clips.results import Results
+from cogmagic._notebook.panel.form.advice import advise
+from cogmagic._notebook.panel.form.enhancer import Enhancer
+from cogmagic._notebook.panel.form.fields import Fields
+from cogmagic._notebook.panel.form.rows import form, prompts
+from cogmagic._notebook.panel.machine.readings import Reading
+from cogmagic._notebook.panel.machine.watch import Watch
+from cogmagic._notebook.panel.parts.html import show_html
+from cogmagic._notebook.panel.parts.labels import panel_words
+from cogmagic._notebook.panel.parts.looks import make
+from cogmagic._notebook.panel.parts.page import Page, tooltips
+from cogmagic._notebook.panel.runs.progress import RunDisplay
+from cogmagic._notebook.panel.runs.queue import Queue
+from cogmagic._notebook.panel.runs.runs import Entered, Runs
 from cogmagic._notebook.panel.view import View, close
-from cogmagic._notebook.panel.watch import Watch
 from cogmagic._notebook.panel.zones import button_row, buttons, in_zones, now, zone
 from cogmagic._planning.plan import Plan
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from cogmagic._notebook.panel.looks import make
+from cogmagic._notebook.panel.parts.looks import make
 
 __all__ = ["button_row", "buttons", "in_zones", "now", "zone"]
 

@@ -11,7 +11,7 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine, Plan
-from cogmagic._notebook.panel.readings import Reading
+from cogmagic._notebook.panel.machine.readings import Reading
 from cogmagic._notebook.panel.widget import Panel, close_panel, the_panel
 from cogmagic._session.session import Session
 

@@ -12,7 +12,7 @@ import pytest
 
 import cogmagic
 from cogmagic import Machine
-from cogmagic._notebook.panel.readings import Reading
+from cogmagic._notebook.panel.machine.readings import Reading
 from cogmagic._notebook.panel.widget import Panel, close_panel, the_panel
 from cogmagic._session.session import Session
 from cogmagic._units import GIB

@@ -1,0 +1,1 @@
+"""Parts of the panel that concern no request: looks, words, and what needs the page."""
