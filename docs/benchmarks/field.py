@@ -141,8 +141,13 @@ def cache_dit_offload(pipe: Any, device: str, **options: Any) -> None:
     encoder, transformer = pipe.text_encoder, pipe.transformer
     pipe.vae.to(device)
     stay = {k: options.pop(k) for k in ("persistent_buckets", "persistent_bins") if k in options}
-    parts: tuple[tuple[Any, str, dict[str, Any]], ...]
-    parts = (encoder, "encoder.block", {}), (transformer, "transformer_blocks", stay)
+    parts: tuple[tuple[Any, str, dict[str, Any]], ...] = (
+        (transformer, "transformer_blocks", stay),
+    )
+    if stay:  # for cards with room; T5's layers would be called before they have arrived
+        encoder.to(device)
+    else:
+        parts = ((encoder, "encoder.block", {}), *parts)
     for root, path, extra in parts:
         blocks = root.get_submodule(path)
         inside = {id(p) for p in blocks.parameters()} | {id(b) for b in blocks.buffers()}
