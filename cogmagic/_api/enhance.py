@@ -160,7 +160,9 @@ def enhance(
     """
     seconds = real_number("timeout", timeout)
     if not 0 < seconds <= _MOST_SECONDS:
-        raise RequestError(f"timeout={timeout!r:.80} is not from 0 to {_MOST_SECONDS} seconds.")
+        raise RequestError(
+            f"timeout={timeout!r:.80} must be above 0 and at most {_MOST_SECONDS} seconds."
+        )
     return Enhancement.of(prompt, endpoint, endpoint_model, model, **options).run(seconds)
 
 

@@ -201,7 +201,7 @@ class Cluster:
             if time.monotonic() > until:
                 raise ClusterError(
                     f"The cluster {self.where} has not started its workers within"
-                    f" {_CONNECT_SECONDS:.0f} s. Try it again when its hosts are less busy."
+                    f" {_CONNECT_SECONDS:.0f} s. Try again when its hosts are less busy."
                 )
 
     def _check_alive(self) -> None:
@@ -211,7 +211,7 @@ class Cluster:
             raise ClusterError(f"The cluster {self.where} did not start: {self._lost}.")
         raise ClusterError(
             f"The cluster {self.where} is lost: {self._lost}. Connect again with %cogvideo cluster"
-            f" {self.where}, or go on in this kernel alone with %cogvideo cluster off."
+            f" {self.where}, or continue in this kernel alone with %cogvideo cluster off."
         )
 
 

@@ -167,13 +167,13 @@ def refusal(start: Start, error: Exception) -> ClusterError:
     if address.local:
         return ClusterError(
             f"Ray could not be started on this machine ({error_line(error)})."
-            " Try it again when the machine is less busy."
+            " Try again when the machine is less busy."
         )
     if isinstance(error, ConnectionAbortedError):  # its text ends with a traceback of the server's
         reason = (text.strip().splitlines() or [type(error).__name__])[-1]
         return ClusterError(
             f"The head of the cluster at {address} could not start a session for this kernel"
-            f" ({plain_line(reason)}). Try it again when the head is less busy."
+            f" ({plain_line(reason)}). Try again when the head is less busy."
         )
     if "token" in text.lower() or "auth" in text.lower():
         return ClusterError(

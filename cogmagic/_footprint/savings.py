@@ -56,7 +56,7 @@ class Savings:
         if len(storages) + bool(parts) > 1:
             typed = [f"--quantize {quantize}"] if parts else []
             flags = " and ".join([*(STORAGES[name].flag for name in storages), *typed])
-            raise RequestError(f"{flags} exclude each other. Use one of them.")
+            raise RequestError(f"{flags} cannot be combined. Use one of them.")
         switches = {name: options.get(name) is True for name in SAVINGS}
         storage = parts.get("transformer", "".join(storages))
         return cls(**switches, storage=storage, text=parts.get("text_encoder", ""))

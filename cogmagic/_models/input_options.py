@@ -165,8 +165,8 @@ def _strength(value: object, steps: int, usual: float) -> float:
     strength = usual if value is None else real_number("strength", value)
     if not 0 < strength <= 1:  # nor NaN
         raise RequestError(
-            f"--strength is {strength:.10g}, but must be above 0 (the video as it is) and at most 1"
-            " (nothing of it)."
+            f"--strength is {strength:.10g}, but must be above 0 (close to the video) and at most 1"
+            " (nothing of it is kept)."
         )
     if not steps_at(steps, strength):
         raise RequestError(

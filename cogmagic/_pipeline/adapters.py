@@ -182,7 +182,8 @@ def _tensors(adapter: Adapter) -> Iterator[tuple[str, torch.Tensor]]:
         if is_host_shortage(error):
             raise
         raise CheckpointError(
-            f"{adapter.name} could not be read: {first_line(error)}. Is its disk still there?"
+            f"{adapter.name} could not be read: {first_line(error)}."
+            " Check that its disk is still connected."
         ) from None
 
 

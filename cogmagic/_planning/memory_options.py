@@ -91,8 +91,8 @@ class MemoryOptions:
         _check_name("speed", self.speed, tuple(SPEEDS), RequestError)
         if SPEEDS[self.speed].products and (flag := self.savings.narrow_flag):
             raise RequestError(
-                f"{flag} excludes --speed {self.speed}, which stores the transformer in fp8"
-                f" itself. Leave out {flag}, or type --speed fast {flag}."
+                f"{flag} cannot be combined with --speed {self.speed}, which stores the"
+                f" transformer in fp8 itself. Leave out {flag}, or type --speed fast {flag}."
             )
         gpu_count(self.parallel)  # which checks it
         check_kernel_name(self.attention)

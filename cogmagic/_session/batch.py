@@ -190,7 +190,7 @@ class Batch:
 
     def _check_open(self) -> None:
         if not self._folder.is_open:
-            raise BusyError(f"The batch in {self._folder.path} was begun again by a later call.")
+            raise BusyError(f"The batch in {self._folder.path} was restarted by a later call.")
         if self._session.cancels != self._cancels:
             raise self._ended(Cancelled("Stopped. The run's memory has been freed."))
 

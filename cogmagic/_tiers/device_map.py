@@ -54,8 +54,8 @@ def check_map(
     actual = {name: device for device, names in assigned.items() for name in names}
     if actual != planned:
         raise TierError(
-            f"Tier 'balanced' should give {_in_words(planned)}, but this diffusers would give"
-            f" {_in_words(actual)}. Use another tier."
+            f"Tier 'balanced' assigns {_in_words(planned)}, but this version of diffusers"
+            f" would assign {_in_words(actual)}. Use another tier."
         )
     for gpu in machine.gpus:
         weights = sum(size for name, size in sizes.items() if actual[name] == gpu.index)

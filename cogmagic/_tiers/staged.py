@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cogmagic._errors import CheckpointError
+from cogmagic._errors import CheckpointError, first_line
 from cogmagic._footprint.footprint import Footprint
 from cogmagic._machine.machine import Machine
 from cogmagic._models.checkpoints.folder import fingerprint
@@ -134,7 +134,8 @@ def _fill(
         if is_host_shortage(error):
             raise
         raise CheckpointError(
-            f"The {name} could not be read from {source.folder}: {error} Is its disk still there?"
+            f"The {name} could not be read from {source.folder}: {first_line(error)}."
+            " Check that its disk is still connected."
         ) from None
     for empty, full in zip(module.modules(), loaded.modules(), strict=True):
         empty._parameters.update(full._parameters)

@@ -63,7 +63,7 @@ def rendezvous(run: TrainingRun, seconds: float, about: str = "", refusal: str =
     if others := [str(rank) for rank, message in messages.items() if message != mine]:
         raise TrainingError(
             f"Process {', '.join(others)} was given other requests, or another step, than process"
-            f" {run.rank}. Pass the same list in all of them: they share it among themselves."
+            f" {run.rank}. Pass the same list and step in every process: they share the work."
         )
 
 

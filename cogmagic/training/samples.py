@@ -110,7 +110,9 @@ def _checked_embeds(
     for tensor in needed:
         if not isinstance(tensor, torch.Tensor) or tuple(tensor.shape) != shape:
             actual = tuple(getattr(tensor, "shape", ())) or type(tensor).__name__
-            raise RequestError(f"Embeddings of {model.name} have shape {shape}, not {actual}.")
+            raise RequestError(
+                f"Embeddings for {model.name} must have shape {shape}, not {actual}."
+            )
         if not tensor.isfinite().all():
             raise RequestError("The embeddings contain numbers that are not finite.")
     return tuple(needed)

@@ -199,7 +199,7 @@ def use_a_clips_settings_again(hand: Hand) -> None:
 def extend_it(hand: Hand) -> None:
     hand.choose_clip(f"{BOX} .cogmagic-tile button")
     hand.use(button("Extend"))
-    hand.page.wait_for_selector("text=Generate goes on from the end of")
+    hand.page.wait_for_selector("text=Generate continues from the end of")
     hand.page.wait_for_selector(named("extend", "img"))
     hand.page.wait_for_function(READY)
 

@@ -162,7 +162,7 @@ def test_a_redirect_gets_neither_key_nor_text(chat: Chat) -> None:
         ({"prompt": "fox " * 2000}, "7,999 characters, but at most 4,000"),
         ({"model": "5c"}, "Did you mean '5b'"),
         ({"frames": 50, "model": "5b"}, "50"),
-        ({"timeout": 0}, "timeout=0 is not from 0 to 3600 seconds"),
+        ({"timeout": 0}, "timeout=0 must be above 0 and at most 3600 seconds"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_sent(

@@ -139,7 +139,7 @@ def test_a_head_that_starts_no_session_is_named_with_its_reason() -> None:
     start = Start(1, Address.of("ray://head:10001"), "")
     assert str(ray_start.refusal(start, ConnectionAbortedError(failed))) == (
         "The head of the cluster at ray://head:10001 could not start a session for this kernel"
-        " (RuntimeError: no backend). Try it again when the head is less busy."
+        " (RuntimeError: no backend). Try again when the head is less busy."
     )
 
 

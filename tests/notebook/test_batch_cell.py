@@ -59,10 +59,10 @@ def test_variable_is_set_though_a_row_failed(
 
     original = attempts.Run.frames
 
-    def fail(run: Any, hot: Any) -> Any:
+    def fail(run: Any, *rest: Any) -> Any:
         if run.job.request.seed == 2:
             raise cogmagic.NonFiniteError("In step 1 of 1, the transformer computed NaN.")
-        return original(run, hot)
+        return original(run, *rest)
 
     monkeypatch.setattr(attempts.Run, "frames", fail)
     with pytest.raises(BatchError, match=r"1 of 3 rows failed \(row 2: In step 1 of 1, the"):
@@ -85,7 +85,7 @@ def test_variable_is_set_though_a_row_failed(
         ("--prompts gone.csv", " ", "--prompts gone.csv: no such file"),
         ("--prompts nothing", " ", "--prompts nothing is neither a variable nor a file"),
         ("--prompts nobody", "a fox", "--prompts nobody: the variable nobody is None"),
-        ("--prompts words --overwrite", " ", "A batch replaces no files"),
+        ("--prompts words --overwrite", " ", "A batch never replaces files"),
         ("--prompts words", "a fox", "All 2 rows have prompts of their own"),
         ("--seeds 1,2", " ", "The prompt is empty"),
         ("--batch-size 4", "a fox", "For several videos of a prompt: --num-videos 4"),

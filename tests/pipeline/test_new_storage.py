@@ -63,7 +63,7 @@ def test_a_new_storage_is_in_the_manual_completion_and_errors(rounded: Storage) 
     offers = complete("%%cogvideo --rou")
     assert offers is not None
     assert "--rounded" in offers[1]
-    with pytest.raises(RequestError, match="fp8=True and rounded exclude each other"):
+    with pytest.raises(RequestError, match="fp8=True and rounded cannot be combined"):
         cogmagic.plan(fp8=True, rounded=True)
 
 

@@ -47,9 +47,11 @@ def test_any_other_value_is_an_error(value: object) -> None:
 
 @pytest.mark.parametrize("value", VALUES)
 def test_nothing_else_may_narrow_weights_beside_it(value: str) -> None:
-    with pytest.raises(RequestError, match=rf"--fp8 and --quantize {value} exclude each other"):
+    with pytest.raises(RequestError, match=rf"--fp8 and --quantize {value} cannot be combined"):
         MemoryOptions.of(quantize=value, fp8=True)
-    with pytest.raises(RequestError, match=rf"--quantize {value} excludes --speed faster"):
+    with pytest.raises(
+        RequestError, match=rf"--quantize {value} cannot be combined with --speed faster"
+    ):
         MemoryOptions.of(quantize=value, speed="faster")
     assert all(s.quantize == value for s in Savings.of(quantize=value).more())
 

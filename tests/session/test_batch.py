@@ -277,7 +277,7 @@ def test_abandoned_batch_blocks_nothing(toy: Path, cwd: Path, session: Session) 
     assert next(videos).seed == 2
     again = many(toy)  # takes over, as after an error in a loop whose traceback is alive
     assert [v.seed for v in again] == [1, 2, 3]
-    with pytest.raises(BusyError, match="was begun again by a later call"):
+    with pytest.raises(BusyError, match="was restarted by a later call"):
         next(videos)
     assert cogmagic.release()
 
@@ -349,7 +349,7 @@ def test_one_row_may_name_its_file(toy: Path, cwd: Path, session: Session) -> No
 def test_wrong_options_are_refused_by_the_call(toy: Path, cwd: Path) -> None:
     wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"rows": "a red circle"}, RequestError, "is one text. Give a list of prompts"),
-        ({"rows": ["a", "b"], "overwrite": True}, RequestError, "A batch replaces no files"),
+        ({"rows": ["a", "b"], "overwrite": True}, RequestError, "A batch never replaces files"),
         ({"rows": None}, RequestError, "rows is None. Give a list"),
         ({"prompts": ["b"]}, RequestError, "Leave out prompts="),
         ({"save": 5}, OutputError, "save='5' is not a usable path"),

@@ -77,11 +77,11 @@ def test_another_assignment_of_diffusers_is_refused() -> None:
     def spilt(*args: Any, **options: Any) -> dict[Any, list[str]]:
         return {0: ["transformer"], "cpu": ["vae"]}
 
-    with pytest.raises(TierError, match="this diffusers would give transformer to 0, vae to cpu"):
+    with pytest.raises(TierError, match="diffusers would assign transformer to 0, vae to cpu"):
         check_map(sizes, (0, 1), gpus(GIB, GIB), spilt)
 
 
 def test_assignment_of_nothing_is_refused() -> None:
     sizes = {"transformer": 3, "text_encoder": 2, "vae": 1}
-    with pytest.raises(TierError, match="but this diffusers would give nothing"):
+    with pytest.raises(TierError, match="but this version of diffusers would assign nothing"):
         check_map(sizes, (0, 1), gpus(GIB, GIB), lambda *_, **__: {})

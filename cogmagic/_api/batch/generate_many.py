@@ -180,13 +180,13 @@ def _start(source: BatchSource, memory: MemoryOptions, save: str | Path | None) 
         return Started(rows, memory, None, overwrite)
     if overwrite:
         raise RequestError(
-            "A batch replaces no files, so --overwrite does not apply. For a new one, choose"
+            "A batch never replaces files: leave out --overwrite. To make all videos again, choose"
             " another folder with --save FOLDER."
         )
     cluster = current()
     if cluster is not None and rows[0].earlier:
         raise RequestError(
-            "With --extend each video goes on from the one before, which a cluster cannot make at"
+            "With --extend, each video continues the one before, so a cluster cannot make them at"
             " the same time. Type %cogvideo cluster off first."
         )
     if cluster is None:

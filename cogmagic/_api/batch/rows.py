@@ -101,8 +101,8 @@ def _chained(rows: Sequence[Row], step: int) -> list[Row]:
     for row in rows:
         if (row.request.size, row.request.fps) != same:
             raise RequestError(
-                f"Row {row.number} has another size or frame rate than row 1, whose video it goes"
-                f" on from. Give all rows --size {same[0]} and --fps {same[1]}."
+                f"Row {row.number} has another size or frame rate than row 1, whose video it"
+                f" continues. Give all rows --size {same[0]} and --fps {same[1]}."
             )
         after = max(row.number - step, 0)
         earlier = chained[after - 1].num_frames if after else count

@@ -60,7 +60,7 @@ def check_mask(mask: Mask, excerpt: Excerpt) -> None:
         near = round(width * clip_height / clip_width)
         raise RequestError(
             f"{mask.shown} is {width}x{height}, but {_inside(clip)} is {clip_width}x{clip_height}:"
-            f" a mask has its clip's proportions. Nearest: {width}x{near}."
+            f" a mask must have its clip's proportions. Nearest: {width}x{near}."
         )
     if mask.clip is not None:
         times_of(mask.clip, excerpt)
@@ -86,7 +86,7 @@ def times_of(own: Clip, excerpt: Excerpt) -> MaskTimes:
             return _one_for_one(own, excerpt)
         raise RequestError(
             f"{own.shown} lasts {lengths[0]:.2f} s, but {_inside(clip)} lasts {lengths[1]:.2f} s: a"
-            " mask has a frame for each of its clip's. Give one of the same length, or one picture"
+            " moving mask must be as long as its clip. Give one of the same length, or one picture"
             " for all frames."
         )
     has = frames_at(own, start=excerpt.start, fps=fps, most=count)

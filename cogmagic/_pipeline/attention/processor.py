@@ -45,7 +45,7 @@ def attending(transformer: nn.Module, kernel: str) -> Iterator[None]:
             if type(theirs) is not plain:
                 raise RequestError(
                     f"--attention {kernel} replaces diffusers' CogVideoXAttnProcessor2_0, and this"
-                    f" transformer has {type(theirs).__name__:.80}. Leave it out for that one."
+                    f" transformer has {type(theirs).__name__:.80}. Leave out --attention."
                 )
         yield
 
@@ -69,7 +69,7 @@ def exchanging(transformer: nn.Module, around: Around) -> Iterator[None]:
             if type(theirs) not in (plain, ours):
                 raise RequestError(
                     "--parallel replaces diffusers' CogVideoXAttnProcessor2_0, and this transformer"
-                    f" has {type(theirs).__name__:.80}. Leave it out for that one."
+                    f" has {type(theirs).__name__:.80}. Leave out --parallel."
                 )
         yield
 

@@ -74,13 +74,13 @@ class FormUses:
         return as_cell(settings.prompt, changed_options(settings.options, self._configured))
 
     def extend(self, clip: StoredClip) -> str:
-        """Enter the clip to extend, with a model that goes on from clips and a new seed."""
+        """Enter the clip to extend, with a model that extends clips and a new seed."""
         model, settings, options = _image_model(clip), self._settings(clip), dict[str, Any]()
         if settings.options.get("model") == model:
             options = {n: v for n, v in settings.options.items() if n not in _OF_ONE_CLIP}
         path = Path(os.path.relpath(clip.path)) if _is_below(clip.path) else clip.path
         self._enter(settings.prompt, {**options, "model": model, "extend": str(path)})
-        return f"Generate goes on from the end of {path.name}, with model {model}."
+        return f"Generate continues from the end of {path.name}, with model {model}."
 
     def as_first_frame(self, clip: StoredClip) -> str:
         """Enter the clip's last frame as a first frame, with a model that takes one."""

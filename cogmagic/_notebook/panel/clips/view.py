@@ -61,7 +61,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         actions: dict[str, tuple[str, Callable[[], None]]] = {
             "Use these settings again": ("enter them into the form", self._enter),
             "Copy as a cell": ("the %%cogvideo cell that makes it again", self._copy),
-            "Extend": ("enter it as the clip that the next one goes on from", self._extend),
+            "Extend": ("enter it as the clip to extend", self._extend),
             "Use as first frame": (
                 "enter its last frame as a first frame",
                 self._first_frame,
@@ -118,7 +118,7 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
     @property
     def _shown(self) -> StoredClip:
         if self.clip is None:
-            raise OutputError("No clip is shown. Press one of the gallery.")
+            raise OutputError("No clip is shown. Press one in the gallery.")
         return self.clip
 
     def _button(self, description: str, act: Callable[[], None], tooltip: str) -> w.Button:
@@ -156,9 +156,9 @@ class ClipView(w.VBox):  # type: ignore[misc]  # it has no types
         path, mime = self._shown.path, FORMATS.get(self._shown.path.suffix.lower())
         try:
             if mime is None or path.is_dir():
-                raise OutputError(f"A folder of frames is not downloaded here: it is {path}.")
+                raise OutputError(f"A browser cannot download a folder of frames. It is {path}.")
             if path.stat().st_size > PLAYER_LIMIT:
-                raise OutputError(f"{path} is too large to go through the browser. Copy the file.")
+                raise OutputError(f"{path} is too large to download here. Copy the file instead.")
             self._browser.download(path.name, mime.mime, path.read_bytes())
         except OSError as error:
             raise OutputError(f"{path} cannot be read ({error.strerror}).") from None

@@ -40,7 +40,7 @@ SHOWN = {
     "last_image": "The last frame as it is used",
     "video": "The clip's first frame as it is used",
     "mask": "The mask of the clip's first frame, as it is used",
-    "extend": "The frame that the clip goes on from, as it is used",
+    "extend": "The frame from which the clip continues, as it is used",
 }
 """The inputs of which there is a picture, and what it is."""
 

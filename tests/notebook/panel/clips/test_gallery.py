@@ -119,7 +119,7 @@ def test_clip_of_another_session_is_used_again(gallery: Any, panel: Panel, cwd: 
     clip.buttons["Extend"].click()
     entered = {"model": "tiny-i2v", "extend": "clip-00.mp4", "lean_decode": False}
     assert entered.items() <= fields.entered().items()
-    assert "Generate goes on from the end of clip-00.mp4" in clip.note.value
+    assert "Generate continues from the end of clip-00.mp4" in clip.note.value
     assert not fields.lock.value
     clip.buttons["Use as first frame"].click()
     assert [fields.entered()[name] for name in ("image", "extend")] == ["first_frame", None]
