@@ -93,10 +93,10 @@ def test_error_is_spelled_for_its_caller(
 
 @pytest.mark.parametrize("kind", [BatchError, Cancelled])
 def test_errors_of_a_batch_are_spelled_for_python(kind: type[BaseException]) -> None:
-    error = kind("1 of 3. The same rows with --save /out make the rest.")
+    error = kind("1 of 3. Run the same rows with --save /out to make the rest.")
     if isinstance(error, BatchError):
         error.failed = {2: "Nearest: --num-frames 33."}
-    match = 'The same rows with save="/out" make the rest'
+    match = 'Run the same rows with save="/out" to make the rest'
     with pytest.raises(kind, match=match), errors_for_python():
         raise error
     if isinstance(error, BatchError):

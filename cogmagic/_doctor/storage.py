@@ -33,7 +33,7 @@ def check_disk(here: Surroundings) -> Finding:
     if not _writable(cache):
         return failure(
             f"the hub's cache {place} cannot be written",
-            "export HF_HOME=FOLDER with one that can, and restart the kernel",
+            "export HF_HOME=FOLDER with a writable folder, and restart the kernel",
         )
     missing = {m.name: bytes_to_download(m) for m in MODELS if not m.embedded}
     least = min(missing, key=lambda name: missing[name])
@@ -51,12 +51,12 @@ def check_folders(here: Surroundings) -> Finding:
     try:
         working = Path.cwd()
     except OSError:
-        return failure("the working directory no longer exists", "cd FOLDER with one that does")
+        return failure("the working directory no longer exists", "cd to a folder that exists")
     free = shutil.disk_usage(working).free
     if not _writable(working):
         return failure(
             f"the working directory {plain_line(str(working))} cannot be written",
-            "cd FOLDER with one that can, or give --save FOLDER",
+            "cd to a writable folder, or give --save FOLDER",
         )
     if free < _LEAST_FREE:
         return failure(
@@ -68,7 +68,7 @@ def check_folders(here: Surroundings) -> Finding:
         return warning(
             f"cogmagic's cache {plain_line(str(own))} cannot be written, so it learns nothing"
             " from past runs",
-            "export COGMAGIC_CACHE=FOLDER with one that can be",
+            "export COGMAGIC_CACHE=FOLDER with a writable folder",
         )
     return ok(f"the working directory and {plain_line(str(own))} can be written")
 
@@ -98,7 +98,7 @@ def check_checkpoints(here: Surroundings) -> Finding:
         if here.environment.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
             return warning(
                 f"{text}; {'; '.join(problems)}; HF_HUB_OFFLINE is set",
-                "unset HF_HUB_OFFLINE, and restart the kernel, to go on with the download",
+                "unset HF_HUB_OFFLINE, and restart the kernel, to continue the download",
             )
         runs = " or ".join(f"--model {name}" for name in names)
         return warning(f"{text}; {'; '.join(problems)}", f"a run with {runs} downloads the rest")

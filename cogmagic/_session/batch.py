@@ -199,8 +199,8 @@ class Batch:
         done = sum(map(self._folder.has, self._folder.rows))
         ended = reworded(
             error,
-            f"{error} {done} of {len(self._folder.rows)} videos are finished. The same rows with"
-            f" --save {self._folder.path} make the rest.",
+            f"{error} {done} of {len(self._folder.rows)} videos are finished. Run the same rows"
+            f" with --save {self._folder.path} to make the rest.",
         )
         for note in getattr(error, "__notes__", ()):
             ended.add_note(note)
@@ -212,6 +212,6 @@ class Batch:
         more = len(failed) - _MOST_NAMED
         return BatchError(
             f"{len(failed)} of {rows} rows failed ({named}{f'; and {more} more' * (more > 0)})."
-            f" The same rows with --save {self._folder.path} try them again.",
+            f" Run the same rows with --save {self._folder.path} to try them again.",
             failed,
         )

@@ -177,8 +177,8 @@ def test_failed_row_does_not_stop_the_rest(toy: Path, cwd: Path, session: Sessio
     assert [v.seed for v in made] == [1, 3]
     assert error.value.failed == {2: "ValueError: no such colour"}
     assert str(error.value) == (
-        "1 of 3 rows failed (row 2: ValueError: no such colour). The same rows with"
-        f' save="{cwd / "out"}" try them again.'
+        "1 of 3 rows failed (row 2: ValueError: no such colour). Run the same rows with"
+        f' save="{cwd / "out"}" to try them again.'
     )
     assert finished(Path("out")) == [1, 3]
     assert session.slot.hot.key is None
@@ -210,7 +210,7 @@ def test_interrupt_ends_the_batch_and_the_same_command_resumes(
     made: list[Video] = []
     with pytest.raises(Cancelled) as error:
         made.extend(many(toy, on_progress=fail))
-    assert "1 of 3 videos are finished. The same rows with save=" in str(error.value)
+    assert "1 of 3 videos are finished. Run the same rows with save=" in str(error.value)
     assert len(made) == 1
     assert session.slot.hot.key is None
     rows = list(many(toy))

@@ -35,7 +35,7 @@ def embedded_folder(name: str = _WHOLE) -> Path:
     if folder is None:
         raise CheckpointError(
             f"{name} needs a folder of links to {_PACKAGE}, but neither {cache_folder()} nor a"
-            " temporary folder can be written. Set COGMAGIC_CACHE to a folder that can."
+            " temporary folder can be written. Set COGMAGIC_CACHE to a writable folder."
         )
     return folder
 

@@ -136,7 +136,7 @@ def too_short(
 
 def _beyond(clip: Clip, start: float, end: Fraction) -> RequestError:
     return RequestError(
-        f"{clip.shown} lasts {float(end):.2f} s, so that --start {start:.12g} is beyond its end."
+        f"{clip.shown} lasts {float(end):.2f} s, so --start {start:.12g} is beyond its end."
         " For its beginning: --start 0."
     )
 

@@ -43,7 +43,7 @@ def composed_folder(model: Model) -> Path | None:
     if folder is None:
         raise CheckpointError(
             f"{model.name} needs a folder of links to the hub's cache, but none can be written. Set"
-            " COGMAGIC_CACHE to a folder that can."
+            " COGMAGIC_CACHE to a writable folder."
         )
     try:
         check_complete(folder)

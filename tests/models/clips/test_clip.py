@@ -164,7 +164,7 @@ def test_too_short_with_the_nearest_legal_number(made: Path) -> None:
     check_length(clip, start=0.54, fps=8, num_frames=9, legal=LEGAL)
     assert error(start=1.7) == error(start=1.7, num_frames=9)
     assert error(start=10) == (
-        " lasts 1.67 s, so that --start 10 is beyond its end. For its beginning: --start 0."
+        " lasts 1.67 s, so --start 10 is beyond its end. For its beginning: --start 0."
     )
 
 
@@ -181,7 +181,7 @@ def test_reading_says_what_checking_says(made: Path) -> None:
     assert error.endswith(
         "has only 14 frames at 8 fps, but 49 are needed. Nearest: --num-frames 9."
     )
-    assert " lasts 1.67 s, so that --start 100 is" in error_of(made, start=100)
+    assert " lasts 1.67 s, so --start 100 is" in error_of(made, start=100)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
