@@ -40,7 +40,7 @@ def check_container(here: Surroundings) -> Finding:
     """Limits of a container and of this process: memory, addresses, shared memory."""
     ram, problems = here.machine.ram, list[tuple[str, str]]()
     if ram.mappable is not None:
-        text = f"ulimit -v or -d leaves {gib(ram.mappable)} for mapped weights, too"
+        text = f"ulimit -v or -d leaves {gib(ram.mappable)} for memory-mapped weights"
         problems.append((text, "ulimit -v unlimited -d unlimited, in the shell of the server"))
     if len(here.machine.gpus) > 1 and (here.shared_memory or _LEAST_SHARED) < _LEAST_SHARED:
         size = f"{(here.shared_memory or 0) / MIB:.0f} MiB"
