@@ -40,7 +40,11 @@ def _shared(kind: Any, **values: str) -> Any:
 
 
 def _refuse(change: Any) -> None:
-    name = type(change["owner"]).__name__
+    """Undo a change, which would have changed every widget with that look, and say so."""
+    look, name = change["owner"], change["name"]
+    look.unobserve(_refuse, name)
+    setattr(look, name, change["old"])
+    look.observe(_refuse, name)
     raise RuntimeError(
-        f"This {name} is shared. Give the widget its own to change {change['name']}."
+        f"This {type(look).__name__} is shared. Give the widget its own to change {name}."
     )

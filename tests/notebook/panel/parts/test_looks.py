@@ -32,10 +32,15 @@ def test_closing_closes_all_and_the_next_panel_has_open_ones(panel: Panel) -> No
     assert all(part.comm for one in again for part in (one, *_looks(one)))
 
 
-def test_shared_layout_is_not_changed() -> None:
+def test_shared_looks_are_not_changed() -> None:
     button = make(w.Button, layout=auto_width())
-    with pytest.raises(RuntimeError, match="This Layout is shared"):
-        button.layout.display = "none"
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="This Layout is shared"):
+            button.layout.display = "none"
+        assert button.layout.display is None
+    with pytest.raises(RuntimeError, match="This ButtonStyle is shared"):
+        button.style.button_color = "red"
+    assert make(w.Button).style.button_color is None
     own = make(w.Button, layout=w.Layout())
     own.layout.display = "none"
     assert own.style is button.style
