@@ -197,7 +197,9 @@ _PANEL: list[Panel] = []
 def the_panel(
     variables: MutableMapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
 ) -> Panel:
-    """The kernel's panel; a new one at the first call."""
+    """The kernel's panel; a new one at the first call, and after the user's code closed it."""
+    if _PANEL and _PANEL[0].view.comm is None:
+        close_panel()
     if not _PANEL:
         _PANEL.append(Panel(variables, defaults=defaults))
     elif variables is not None:

@@ -247,6 +247,13 @@ def test_kernel_has_one_panel_which_unloading_closes(shell: Any, session: Sessio
     close_panel()
 
 
+def test_panel_that_the_user_has_closed_is_made_again(panel: Panel) -> None:
+    panel.view.close()
+    assert the_panel() is not panel
+    assert the_panel().view.comm
+    assert panel.generate.comm is None
+
+
 def test_several_clips_have_seeds_counted_up(panel: Panel, toy: Path, cwd: Path) -> None:
     texts: list[str] = []
     panel.run.status.observe(lambda change: texts.append(change["new"]), "value")
