@@ -51,7 +51,7 @@ def test_as_many_frames_as_the_video_has(options: dict[str, Any], frames: int) -
         ({"num_frames": 49}, r"21 frames.*49 are needed.*num_frames=17"),
         ({"num_frames": 12}, r"cannot make 12 frames .*num_frames=9 or 17"),
         ({"start": 2}, r"5 frames.*at least 9 frames"),
-        ({"start": 3}, r"The clip lasts 2.62 s, so that start=3 is beyond its end"),
+        ({"start": 3}, r"The clip lasts 2.62 s, so start=3 is beyond its end"),
         ({"start": -1}, r"start is -1, but must be seconds from 0 to 10\^8"),
         ({"start": np.ones(2)}, r"start=array.* is not a number"),
         ({"start": ""}, r"start='' is not a number"),

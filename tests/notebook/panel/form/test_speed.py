@@ -28,7 +28,7 @@ def test_speed_field_has_the_seconds_of_all_speeds(panel_on: Callable[..., Panel
     fields.inputs["speed"].value = "faster"
     assert panel.watch.plan.savings.storage == "fp8_products"
     fields.inputs["fp8"].value = True
-    assert "excludes speed faster" in fields.errors["speed"].value
+    assert "cannot be combined with speed faster" in fields.errors["speed"].value
     assert panel.generate.disabled
     assert [row["fits"] for row in fields.inputs["speed"].rows] == ["", "", ""]
     fields.inputs["fp8"].value, fields.inputs["speed"].value = True, "fast"
