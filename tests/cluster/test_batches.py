@@ -167,7 +167,9 @@ def test_what_no_row_can_do_ends_the_batch_in_one_line(
     for option, value in (("parallel", 2), ("gpus", "0")):
         with pytest.raises(RequestError, match=rf"^{option}=\S+ is for this kernel's GPUs"):
             many(toy, ["a", "b"], save="no", **{option: value})
-    with pytest.raises(RequestError, match=r"so a cluster cannot make them at the same time\. Type"):
+    with pytest.raises(
+        RequestError, match=r"so a cluster cannot make them at the same time\. Type"
+    ):
         many(toy_i2v, ["a", "b"], extend=np.zeros((3, 32, 48, 3), np.uint8), save="no")
     assert not Path("no").exists()
     Path("file").touch()
